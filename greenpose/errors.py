@@ -1,0 +1,36 @@
+"""The errors that a user can cause; everything else is our own fault and an assertion."""
+
+from collections.abc import Sequence
+
+
+class GreenPoseError(Exception):
+    """A user's mistake or a missing thing: the message says what, where, and what would be right."""
+
+
+class FaultsError(GreenPoseError):
+    """Several faults of one file, reported together.
+
+    Attributes:
+        faults: one line each, `where: what is wrong; what would be right`.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        """Keep the faults; the message is one a line."""
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class ConfigError(FaultsError):
+    """An experiment, grid or profile that cannot be used."""
+
+
+class DataError(FaultsError):
+    """Images or annotations that cannot be used."""
+
+
+class MeteringError(GreenPoseError):
+    """A quantity that cannot be metered as asked."""
+
+
+class RecordError(FaultsError):
+    """A record file that cannot be read."""
