@@ -33,7 +33,7 @@ def parse(kind: type[DocumentT], data: Mapping[str, Any], *, where: str) -> tupl
 
 def near(value: str, choices: Sequence[str]) -> str:
     """Return a hint that names the nearest of `choices` to a mistyped `value`, or lists a few of them."""
-    close = difflib.get_close_matches(str(value), [str(c) for c in choices], n=3, cutoff=0.5)
+    close = difflib.get_close_matches(str(value), [str(c) for c in choices], n=2, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(close) + "?"
     return "known: " + ", ".join(str(c) for c in list(choices)[:12]) + (" ..." if len(choices) > 12 else "")

@@ -1,0 +1,346 @@
+"""The record of one run: what was trained, what it cost, how accurate each exit is, and how sure each number is.
+
+`record.json` is the truth that the report and the gate read; `docs/record.md` documents it field by field. A number
+stands under its plain name, in the unit that its name ends in; `basis`, beside it, says under the same name how it was
+obtained and how far it can be trusted. A number that could not be had is null, and its basis says why.
+"""
+
+import json
+from typing import Any, Literal
+
+from pydantic import Field
+
+from greenpose.errors import RecordError
+from greenpose.schema import Document, parse
+
+SCHEMA: Literal["greenpose.record/1"] = "greenpose.record/1"
+FAILURE_SCHEMA: Literal["greenpose.failure/1"] = "greenpose.failure/1"
+
+Kind = Literal["measured", "estimated", "modelled", "sourced", "counted", "computed", "not_covered"]
+"""How a number was obtained.
+
+measured: a hardware counter or a clock; estimated: samples of one; modelled: coefficients times something measured;
+sourced: taken from a published table; counted: exact by construction; computed: from evaluated predictions;
+not_covered: not available here.
+"""
+
+
+class Interval(Document):
+    """A range, in the unit of the number it belongs to."""
+
+    low: float
+    """Lower end."""
+    high: float
+    """Upper end."""
+
+
+class Basis(Document):
+    """How one number was obtained and how far it can be trusted."""
+
+    unit: str
+    """Unit of the number, of both intervals."""
+    kind: Kind
+    """How the number was obtained."""
+    method: str
+    """One sentence: source or estimator, and what the number covers."""
+    type_a: Interval | None = None
+    """95 % interval from repetition (GUM Type A); null where nothing was repeated."""
+    type_b: Interval | None = None
+    """Interval of systematic error (GUM Type B, k about 2); null where the number is exact or the error unknown."""
+    missing: str | None = None
+    """Why the number is null; null where there is a number."""
+
+
+class Quantity(Document):
+    """A number with its basis, as readers of records pass it around."""
+
+    name: str
+    """Field name in the record."""
+    value: float | None
+    """The number, or null where it was not obtained."""
+    basis: Basis
+    """How it was obtained."""
+
+
+class _Numbers(Document):
+    """Fields whose numbers have a basis each."""
+
+    basis: dict[str, Basis] = Field(default_factory=dict)
+    """For each number of this object, by its field name: unit, kind, method, intervals."""
+
+    def quantity(self, name: str) -> Quantity:
+        """Return the number `name` with its basis; one that the record says nothing about is `not_covered`.
+
+        A dotted name such as `relative_to_final.latency_s` reaches into a mapping.
+        """
+        field, _, key = name.partition(".")
+        value = getattr(self, field)
+        value = value.get(key) if key else value
+        basis = self.basis.get(name)
+        if basis is None:
+            basis = Basis(unit="", kind="not_covered", method="", missing=None if value is not None else "not recorded")
+        return Quantity(name=name, value=value, basis=basis)
+
+
+class Exit(_Numbers):
+    """One exit: its minimal sub-network's size, its accuracy on the test split, its cost per image."""
+
+    exit: int
+    """Exit number: the heatmap head after this stage of HRNet."""
+    role: str
+    """Place in the wiring: `final`, `student`, `teacher`, `student and teacher` or `side`."""
+    params: int
+    """Parameters of the minimal sub-network that yields this exit."""
+    macs: int
+    """Multiply-accumulates of its convolutions for one image (1 MAC = 2 FLOPs), by torch's counter."""
+    macs_by_counter: dict[str, int]
+    """The same network and input by each counter under its own convention (`docs/method.md` explains them)."""
+    activation_bytes: int | None = None
+    """Bytes that a training step keeps for the backward pass, per image; null where it was not counted."""
+    ap: float | None = None
+    """OKS average precision over thresholds .50:.05:.95, as a fraction; null where no test split was evaluated."""
+    ap50: float | None = None
+    """OKS average precision at threshold .50, as a fraction."""
+    ap75: float | None = None
+    """OKS average precision at threshold .75, as a fraction."""
+    ar: float | None = None
+    """OKS average recall over thresholds .50:.05:.95, as a fraction."""
+    pck: float | None = None
+    """PCK@0.5 as the paper's code computes it (a twentieth of the heatmap, axes swapped), as a fraction."""
+    pck_corrected: float | None = None
+    """PCK@0.5 with the axes the right way round, as a fraction."""
+    best_epoch: int | None = None
+    """Epoch (from 1) whose weights this exit is evaluated with: the best AP on the validation split."""
+    latency_s: float | None = None
+    """Wall time of one image at the measured batch size (batch time / batch)."""
+    latency_p95_s: float | None = None
+    """95th percentile of the same over the calls."""
+    cpu_s_per_image: float | None = None
+    """CPU-seconds of one image, all threads."""
+    energy_j_per_image: float | None = None
+    """Gross energy of one image: everything the machine's metered components drew while it was computed."""
+    net_energy_j_per_image: float | None = None
+    """Net energy of one image: gross minus idle power times wall time."""
+    co2eq_g_per_1000_images: float | None = None
+    """Operational emissions of 1000 images, gross energy x PUE x grid intensity."""
+    relative_to_final: dict[str, float] = Field(default_factory=dict)
+    """Within-block ratios to the final exit: keys `latency_s`, `cpu_s_per_image`, `energy_j_per_image`.
+
+    Their bases stand in `basis` under `relative_to_final.latency_s` and so on.
+    """
+    measurement: dict[str, Any] = Field(default_factory=dict)
+    """How inference was measured: batch, blocks, window seconds, `converged`, contamination."""
+
+
+class Allocation(Document):
+    """The training footprint split over the exits that share it; an allocation by a rule, not a measurement."""
+
+    rule: str
+    """Name of the rule, e.g. `airport` (Shapley value of the airport game, Littlechild & Owen 1973)."""
+    cost: str
+    """What the shares are computed from, e.g. training MACs of each segment."""
+    energy_kwh: dict[int, float]
+    """Training energy of each exit; sums to the run's total."""
+    co2eq_g: dict[int, float]
+    """Training emissions of each exit; sums to the run's total."""
+
+
+class Carbon(Document):
+    """What turns energy into emissions."""
+
+    country: str
+    """ISO 3166 alpha-3 code, or `custom` for a user's own factor."""
+    intensity_g_per_kwh: float
+    """Grid carbon intensity, annual mean."""
+    intensity_interval: Interval
+    """Systematic interval of the annual mean."""
+    source: str
+    """Table that the intensity was taken from."""
+    vintage: str
+    """Year or version of that table."""
+    pue: float
+    """Power usage effectiveness: the building's energy over the machine's."""
+
+
+class Phase(_Numbers):
+    """What one phase of the run cost (sum of its metered windows)."""
+
+    name: str
+    """`data`, `train`, `validate`, `test` or `inference`."""
+    seconds: float
+    """Wall time."""
+    cpu_seconds: float
+    """CPU time of the process and its children."""
+    energy_kwh: float
+    """Energy of all metered components."""
+    energy_kwh_by_component: dict[str, float]
+    """The same for `cpu`, `gpu`, `ram` apart."""
+    windows: int
+    """Number of metered windows."""
+
+
+class Component(Document):
+    """Where one component's energy readings come from."""
+
+    component: str
+    """`cpu`, `gpu` or `ram`."""
+    kind: Kind
+    """How its energy was obtained."""
+    method: str
+    """The source: counter, model and coefficients."""
+    details: dict[str, Any] = Field(default_factory=dict)
+    """Scope, resolution, update period, coverage, model parameters, version."""
+
+
+class CrossCheck(Document):
+    """Another tool's figure for the same training windows."""
+
+    tool: str
+    """Name and version."""
+    energy_kwh: float | None
+    """Its energy for the windows that it covered; null where it failed."""
+    covered_seconds: float
+    """Wall time of those windows."""
+    ratio: float | None
+    """Its energy over ours, for the same windows."""
+    note: str
+    """Mode and assumptions of the tool, or why it failed."""
+
+
+class Record(_Numbers):
+    """One finished run."""
+
+    schema_: Literal["greenpose.record/1"] = Field(default=SCHEMA, alias="schema")
+    """Version of this layout."""
+    name: str
+    """Name of the run: experiment, axes and the first 8 digits of the configuration hash."""
+    experiment: str
+    """Name of the experiment that the run repeats, e.g. `HRNet4-OKD-DS`."""
+    grid: str
+    """Name of the grid."""
+    axes: dict[str, Any] = Field(default_factory=dict)
+    """The values that distinguish this run inside its grid, e.g. `seed`."""
+    config: dict[str, Any]
+    """The resolved configuration."""
+    config_hash: str
+    """SHA-256 of the canonical configuration, without paths."""
+    seed: int
+    """Seed of weights and batches."""
+    started_at: str
+    """UTC time of the first attempt, ISO 8601."""
+    finished_at: str
+    """UTC time of the end, ISO 8601."""
+    attempts: int = 1
+    """How often the run was started until it finished; all attempts count in the totals."""
+    stopped: str
+    """Why training ended: `epochs` (all done) or `patience` (no exit improved)."""
+    epochs: int
+    """Epochs trained."""
+    images: dict[str, int]
+    """Images per split: `train`, `val`, `test`."""
+    subjects: dict[str, int]
+    """Subjects (patients) per split; 0 where they are not known."""
+    dataset: dict[str, Any] = Field(default_factory=dict)
+    """Where the images come from: source, profile, keypoints, sigmas and their origin, area convention."""
+    train_seconds: float
+    """Wall time of training, validation included."""
+    train_cpu_seconds: float
+    """CPU time of training, validation included."""
+    train_energy_kwh: float
+    """Energy of training, validation included: every epoch of every attempt."""
+    train_energy_kwh_by_component: dict[str, float]
+    """The same for `cpu`, `gpu`, `ram` apart."""
+    train_co2eq_g: float
+    """Operational emissions of training: energy x PUE x grid intensity."""
+    phases: list[Phase]
+    """All that the run did, phase by phase; their sum is the run's total."""
+    allocation: Allocation
+    """The training footprint split over the exits."""
+    exits: list[Exit]
+    """One entry per exit, shallow to deep."""
+    carbon: Carbon
+    """What turned energy into emissions."""
+    components: list[Component]
+    """Where each component's energy readings came from."""
+    grade: Literal["A", "B", "C"]
+    """A: every material component measured; B: mixed; C: modelled."""
+    crosscheck: list[CrossCheck] = Field(default_factory=list)
+    """Other tools' figures for the same work."""
+    host: dict[str, Any]
+    """Fingerprint of the machine; runs on different fingerprints are not compared."""
+    process: dict[str, Any]
+    """Threads, allocator and environment of the measured process, concurrent workers."""
+    software: dict[str, str]
+    """Versions of Python, GreenPose and the packages that matter."""
+    git: dict[str, Any] = Field(default_factory=dict)
+    """Commit and dirty flag of the code, where it runs from a repository."""
+
+    def exit(self, number: int) -> Exit:
+        """Return the entry of one exit.
+
+        Raises:
+            KeyError: if this run has no such exit.
+        """
+        for entry in self.exits:
+            if entry.exit == number:
+                return entry
+        raise KeyError(number)
+
+    @property
+    def final_exit(self) -> Exit:
+        """Return the deepest exit."""
+        return max(self.exits, key=lambda entry: entry.exit)
+
+
+class Failure(_Numbers):
+    """A run that did not finish: what went wrong, and what it cost up to then."""
+
+    schema_: Literal["greenpose.failure/1"] = Field(default=FAILURE_SCHEMA, alias="schema")
+    """Version of this layout."""
+    name: str
+    """Name of the run."""
+    experiment: str
+    """Name of the experiment."""
+    grid: str
+    """Name of the grid."""
+    axes: dict[str, Any] = Field(default_factory=dict)
+    """The values that distinguish this run inside its grid."""
+    reason: Literal["failed", "interrupted", "lost"]
+    """failed: it raised an error; interrupted: somebody stopped it; lost: its process died without a word."""
+    message: str
+    """What it said last, in one line."""
+    phase: str
+    """What it was doing, e.g. `train` or `validate`; empty where unknown."""
+    seconds: float
+    """Wall time of the windows that were closed before it ended."""
+    energy_kwh: float
+    """Energy of those windows."""
+    co2eq_g: float | None = None
+    """Their emissions; null where the grid intensity was not known yet."""
+    at: str
+    """UTC time of the end, ISO 8601."""
+
+
+def dumps(document: Record | Failure) -> str:
+    """Return the document as JSON text, keys in the order in which they are documented, one line break at the end."""
+    return json.dumps(document.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n"
+
+
+def loads(text: str, *, where: str) -> Record | Failure:
+    """Return the record or failure written in `text`.
+
+    Raises:
+        RecordError: if the text is no JSON, of an unknown schema, or breaks it; all faults are named.
+    """
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecordError([f"{where}: not JSON: {error}"]) from None
+    schema = data.get("schema") if isinstance(data, dict) else None
+    kinds: dict[Any, type[Record | Failure]] = {SCHEMA: Record, FAILURE_SCHEMA: Failure}
+    if schema not in kinds:
+        raise RecordError([f"{where}: schema is {schema!r}; this version reads {' and '.join(kinds)}"])
+    document, faults = parse(kinds[schema], data, where=where)
+    if document is None:
+        raise RecordError(faults)
+    return document

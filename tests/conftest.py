@@ -1,0 +1,9 @@
+"""Shapes and types in signatures are enforced while tests run; one thread keeps arithmetic repeatable."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from jaxtyping import install_import_hook
+
+install_import_hook("greenpose", "beartype.beartype")
