@@ -1,0 +1,7 @@
+"""Run folders: the only reader and writer of what a run leaves on disk."""
+
+from greenpose.store.folder import RunFolder, State
+from greenpose.store.jsonl import append_line, read_lines
+from greenpose.store.records import collect, read_document
+
+__all__ = ["RunFolder", "State", "append_line", "collect", "read_document", "read_lines"]

@@ -1,0 +1,119 @@
+"""One run's folder: its files, its state, and writing that is never seen half done."""
+
+import enum
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from greenpose.record import Failure, Record, dumps
+
+
+class State(enum.Enum):
+    """What is known of a run from its folder alone."""
+
+    TODO = "to do"
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    STARTED = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+    """Where it lies."""
+
+    @property
+    def record(self) -> Path:
+        """Return the path of the record: there if and only if the run finished."""
+        return self.path / "record.json"
+
+    @property
+    def failure(self) -> Path:
+        """Return the path of the note that the last attempt left when it did not finish."""
+        return self.path / "failure.json"
+
+    @property
+    def running(self) -> Path:
+        """Return the path of the note that a process is at work here."""
+        return self.path / "running.json"
+
+    @property
+    def config(self) -> Path:
+        """Return the path of the resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def windows(self) -> Path:
+        """Return the path of the log of metered windows."""
+        return self.path / "windows.jsonl"
+
+    @property
+    def epochs(self) -> Path:
+        """Return the path of the log of epochs."""
+        return self.path / "epochs.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Return the path of the training state after the last epoch."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def log(self) -> Path:
+        """Return the path of the text log."""
+        return self.path / "log.txt"
+
+    def best(self, exit_: int) -> Path:
+        """Return the path of an exit's best weights."""
+        return self.path / f"best-exit{exit_}.safetensors"
+
+    def state(self) -> State:
+        """Return what the files say: a record beats a failure beats traces of a start."""
+        if self.record.exists():
+            return State.DONE
+        if self.failure.exists():
+            reason = json.loads(self.failure.read_text(encoding="utf-8")).get("reason")
+            return State.INTERRUPTED if reason == "interrupted" else State.FAILED
+        return State.STARTED if self.windows.exists() or self.checkpoint.exists() else State.TODO
+
+    def write_cell(self, cell: Mapping[str, Any]) -> None:
+        """Write the resolved configuration and what the grid knows of the run."""
+        write_text(self.config, yaml.safe_dump(dict(cell), sort_keys=False, allow_unicode=True))
+
+    def read_cell(self) -> dict[str, Any]:
+        """Return what `write_cell` wrote."""
+        cell: dict[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        return cell
+
+    def write_record(self, record: Record) -> None:
+        """Write the record; from now on the run is done, and what only a resume needs is removed."""
+        write_text(self.record, dumps(record))
+        self.checkpoint.unlink(missing_ok=True)
+
+    def write_failure(self, failure: Failure) -> None:
+        """Write why the attempt ended."""
+        write_text(self.failure, dumps(failure))
+
+    def shelve_failure(self) -> None:
+        """Keep an earlier attempt's failure under a number, so that a new attempt can start."""
+        if self.failure.exists():
+            number = 1 + sum(1 for _ in self.path.glob("failure-*.json"))
+            self.failure.rename(self.path / f"failure-{number}.json")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one step: readers see the old content or the new, also after a crash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,26 @@
+"""Append-only logs, one JSON object a line: what a run writes as it goes and a killed run keeps."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def append_line(path: Path, entry: Mapping[str, Any]) -> None:
+    """Append one object to a log."""
+    with path.open("a", encoding="utf-8") as log:
+        log.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a log, none where there is no log; a line torn by a kill is passed over."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as log:
+        for line in log:
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(entry, dict):
+                yield entry

@@ -1,0 +1,52 @@
+"""Finding and reading the records of many runs."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from greenpose.errors import RecordError
+from greenpose.record import Failure, Record, loads
+
+
+def read_document(path: Path) -> Record | Failure:
+    """Return the record or failure in a file.
+
+    Raises:
+        RecordError: if there is no such file, or it is no record; all faults are named.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError([f"{path}: cannot be read: {error}"]) from None
+    return loads(text, where=str(path))
+
+
+def collect(paths: Iterable[Path]) -> list[Record | Failure]:
+    """Return the records and failures of record files, run folders and folders of runs, sorted by name within each.
+
+    A run's earlier failed attempts are not listed: their cost is part of its record.
+
+    Raises:
+        RecordError: with every path that holds no record, and every fault of those that do.
+    """
+    documents: list[Record | Failure] = []
+    faults: list[str] = []
+    for path in paths:
+        files = _files(path)
+        if not files:
+            faults.append(f"{path}: no record.json or failure.json in or below it")
+        for file in files:
+            try:
+                documents.append(read_document(file))
+            except RecordError as error:
+                faults += error.faults
+    if faults:
+        raise RecordError(faults)
+    return documents
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file() or not path.exists():
+        return [path]
+    done = {file.parent: file for file in path.rglob("record.json")}
+    failed = {file.parent: file for file in path.rglob("failure.json") if file.parent not in done}
+    return [file for _, file in sorted({**done, **failed}.items())]
