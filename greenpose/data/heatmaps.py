@@ -9,7 +9,7 @@ from jaxtyping import Float, Float32
 
 _DRAWN_ABOVE = 0.5
 """A keypoint with at most this weight gets no peak."""
-_SCALE_UNIT_PX = 200.0
+SCALE_UNIT_PX = 200.0
 """The scale of a box is its size over 200 px, as in MPII's annotations, which this convention comes from."""
 _QUARTER_PX = 0.25
 
@@ -94,7 +94,7 @@ def decode_heatmaps(
         peaks += _QUARTER_PX * _uphill(heatmaps, peaks.astype(np.intp))
     size = np.array([heatmaps.shape[-1], heatmaps.shape[-2]])
     # One factor for x and y, from the widths alone: the crop has the heatmap's aspect.
-    image_px_per_pixel = np.asarray(scales, dtype=np.float64)[:, :1] * _SCALE_UNIT_PX / size[0]
+    image_px_per_pixel = np.asarray(scales, dtype=np.float64)[:, :1] * SCALE_UNIT_PX / size[0]
     offset = (peaks - size / 2) * image_px_per_pixel[:, None]
     return np.asarray(centers, dtype=np.float64)[:, None] + offset, values
 

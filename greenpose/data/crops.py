@@ -1,0 +1,86 @@
+"""From a box in an image to the network's input, and the way back: all by one similarity transform."""
+
+import math
+from collections.abc import Sequence
+from typing import SupportsFloat
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+
+from greenpose.data.heatmaps import SCALE_UNIT_PX
+
+PADDING = 1.25
+"""How much larger than its box a crop is, as in the paper's code."""
+
+Box = tuple[float, float, float, float]
+
+
+def clean_box(box: Sequence[SupportsFloat], image_size: tuple[int, int]) -> Box | None:
+    """Return the box as the paper's loader uses it: its corner moved into the image, 1 px narrower and lower.
+
+    None where nothing of it is left. Kept from the reference code: a box that begins left of or above the image is
+    moved, not cut, and the far corner counts as the last pixel inside (hence the 1 px).
+    """
+    x, y, width, height = (float(side) for side in box)
+    left, top = max(0.0, x), max(0.0, y)
+    right = min(image_size[0] - 1.0, left + max(0.0, width - 1))
+    bottom = min(image_size[1] - 1.0, top + max(0.0, height - 1))
+    if right <= left or bottom <= top:
+        return None
+    return left, top, right - left, bottom - top
+
+
+def box_to_center_scale(
+    box: Sequence[SupportsFloat], input_size: tuple[int, int]
+) -> tuple[Float32[np.ndarray, "2"], Float32[np.ndarray, "2"]]:
+    """Return the crop's center in image px and its scale (width, height) / 200 px.
+
+    The box grows to the input's aspect, then by `PADDING`; float32 as in the reference code.
+    """
+    x, y, width, height = (float(side) for side in box)
+    aspect = input_size[0] / input_size[1]
+    sides = (max(width, height * aspect), max(height, width / aspect))
+    scale = np.array(sides, dtype=np.float64) / SCALE_UNIT_PX
+    center = np.array([x + width / 2, y + height / 2], dtype=np.float32)
+    return center, scale.astype(np.float32) * np.float32(PADDING)
+
+
+def crop_matrix(
+    center: Sequence[SupportsFloat] | Float[np.ndarray, "2"],
+    scale: Sequence[SupportsFloat] | Float[np.ndarray, "2"],
+    size: tuple[int, int],
+    *,
+    rotation_deg: float = 0.0,
+) -> Float[np.ndarray, "2 3"]:
+    """Return the matrix that takes image px to px of a crop of `size`; only the scale's width counts.
+
+    A positive rotation turns the crop's content counter-clockwise as seen on screen.
+    """
+    factor = size[0] / (float(scale[0]) * SCALE_UNIT_PX)
+    angle = math.radians(rotation_deg)
+    turn = factor * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    shift = np.array(size) / 2 - turn @ np.asarray(center, dtype=np.float64)
+    return np.hstack([turn, shift[:, None]])
+
+
+def invert_matrix(matrix: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
+    """Return the matrix of the way back."""
+    turn: np.ndarray = np.linalg.inv(matrix[:, :2])
+    return np.hstack([turn, -turn @ matrix[:, 2:]])
+
+
+def transform_points(
+    points: Float[np.ndarray, "*any 2"], matrix: Float[np.ndarray, "2 3"]
+) -> Float[np.ndarray, "*any 2"]:
+    """Return the points on the matrix's other side."""
+    moved: np.ndarray = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved
+
+
+def crop(
+    image: UInt8[np.ndarray, "height width *channel"], matrix: Float[np.ndarray, "2 3"], size: tuple[int, int]
+) -> UInt8[np.ndarray, "crop_height crop_width *channel"]:
+    """Return the image's part of `size` (width, height) that `matrix` cuts out: bilinear, 0 beyond the image."""
+    cut: np.ndarray = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR)
+    return cut
