@@ -5,7 +5,7 @@ section 3 and the official configurations).
 """
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, StringConstraints, model_validator
 
@@ -71,7 +71,7 @@ class DataConfig(Document):
     """Settings of the `synthetic` source."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> "DataConfig":
         if self.source == "coco" and not self.root:
             raise ValueError("source is coco, but root (the folder with images and annotations) is not given")
         if any(side % 32 for side in self.input_size):
@@ -109,7 +109,7 @@ class ModelConfig(Document):
     """File of pretrained weights to start from: official HRNet pose format or the paper's."""
 
     @model_validator(mode="after")
-    def _distinct_exits(self) -> Self:
+    def _distinct_exits(self) -> "ModelConfig":
         if not self.exits or len(set(self.exits)) != len(self.exits):
             raise ValueError(f"exits {list(self.exits)} must be distinct and at least one, e.g. [3, 4]")
         return self
@@ -129,7 +129,7 @@ class WiringConfig(Document):
         return tuple((int(match[1]), int(match[2])) for match in map(TEACHES.match, self.teach) if match)
 
     @model_validator(mode="after")
-    def _arrows(self) -> Self:
+    def _arrows(self) -> "WiringConfig":
         for index, arrow in enumerate(self.teach):
             match = TEACHES.match(arrow)
             if not match or match[1] == match[2]:
@@ -206,7 +206,7 @@ class CarbonConfig(Document):
     """Power usage effectiveness: the building's energy over the machine's."""
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
+    def _one_of_two(self) -> "CarbonConfig":
         if self.country is None and self.intensity_g_per_kwh is None:
             raise ValueError("give country (e.g. ITA) or intensity_g_per_kwh: emissions depend on where you are")
         return self
@@ -246,7 +246,7 @@ class Experiment(Document):
     """Device and threads."""
 
     @model_validator(mode="after")
-    def _wiring_fits_network(self) -> Self:
+    def _wiring_fits_network(self) -> "Experiment":
         exits = sorted(self.model.exits)
         have = "this network has exits " + ", ".join(map(str, exits))
         for index, edge in enumerate(self.wiring.edges):

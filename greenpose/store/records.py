@@ -47,6 +47,11 @@ def collect(paths: Iterable[Path]) -> list[Record | Failure]:
 def _files(path: Path) -> list[Path]:
     if path.is_file() or not path.exists():
         return [path]
-    done = {file.parent: file for file in path.rglob("record.json")}
-    failed = {file.parent: file for file in path.rglob("failure.json") if file.parent not in done}
+    done = {file.parent: file for file in _below(path, "record.json")}
+    failed = {file.parent: file for file in _below(path, "failure.json") if file.parent not in done}
     return [file for _, file in sorted({**done, **failed}.items())]
+
+
+def _below(path: Path, name: str) -> list[Path]:
+    """Return the files of a name below a folder, hidden folders (runs set aside) left out."""
+    return [file for file in path.rglob(name) if not any(p.startswith(".") for p in file.relative_to(path).parts)]

@@ -1,0 +1,5 @@
+"""`python -m greenpose` is `greenpose`."""
+
+from greenpose.cli import main
+
+main()

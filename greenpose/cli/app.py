@@ -1,0 +1,79 @@
+"""The commands together, and what every failure turns into."""
+
+import signal
+import sys
+from typing import Annotated, Any
+
+import click
+import typer
+
+from greenpose import __version__
+from greenpose.cli.console import EPILOG, EXIT_INTERRUPTED, EXIT_USAGE, err, print_json
+from greenpose.cli.data import app as data_app
+from greenpose.cli.doctor import doctor
+from greenpose.cli.profile import profile
+from greenpose.cli.report import report
+from greenpose.cli.run import run
+from greenpose.cli.worker import worker
+from greenpose.errors import FaultsError, GreenPoseError
+
+app = typer.Typer(
+    name="greenpose",
+    help="What does this accuracy cost, in parameters, compute, seconds, energy and CO2, per exit of a pose network?",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    epilog=EPILOG,
+)
+app.command(epilog=EPILOG)(run)
+app.command(epilog=EPILOG)(report)
+app.command(epilog=EPILOG)(profile)
+app.command(epilog=EPILOG)(doctor)
+app.add_typer(data_app, name="data")
+app.command(hidden=True)(worker)
+
+
+def _version(value: bool) -> None:
+    if value:
+        sys.stdout.write(f"greenpose {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and exit with its code; a user's mistake ends in words, never in a traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except GreenPoseError as error:
+        sys.exit(_complain(error))
+    except (KeyboardInterrupt, click.Abort):
+        err().print("interrupted; what was measured is kept, the same command goes on from there")
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """Treat a polite request to end like Ctrl-C."""
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _complain(error: GreenPoseError) -> int:
+    faults = error.faults if isinstance(error, FaultsError) else (str(error),)
+    for fault in faults:
+        err().print(f"[red]error:[/red] {click.unstyle(fault).replace('[', chr(92) + '[')}", soft_wrap=True)
+    if "--json" in sys.argv:
+        print_json({"error": list(faults)})
+    return EXIT_USAGE

@@ -1,0 +1,54 @@
+"""What can be refused before anything is trained: unknown places, unreadable data, weights that are not there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from greenpose.config import DataConfig, Experiment
+from greenpose.errors import FaultsError, GreenPoseError
+
+
+def faults_of(config: Experiment) -> list[str]:
+    """Return every fault that would stop the experiment later, each with the setting that it belongs to."""
+    checks: dict[str, Callable[[], object]] = {
+        "carbon.country": lambda: _place(config),
+        "data": lambda: _data(config.data),
+        "model.weights": lambda: _weights(config.model.weights),
+        "process.device": lambda: _device(config.process.device),
+    }
+    faults: list[str] = []
+    for setting, check in checks.items():
+        try:
+            check()
+        except FaultsError as error:
+            faults += [f"{setting}: {fault}" for fault in error.faults]
+        except GreenPoseError as error:
+            faults.append(f"{setting}: {error}")
+    return faults
+
+
+def _place(config: Experiment) -> None:
+    from greenpose.metering import intensity
+
+    if config.carbon.country is not None:
+        intensity(config.carbon.country)
+
+
+def _data(config: DataConfig) -> None:
+    from greenpose.data import load_profile
+    from greenpose.data.splits import read_splits
+
+    load_profile(config.profile)
+    if config.source == "coco":
+        read_splits(config)
+
+
+def _weights(path: str | None) -> None:
+    if path is not None and not Path(path).is_file():
+        raise GreenPoseError(f"{path}: no such file; give pretrained weights, or null to start from random ones")
+
+
+def _device(device: str) -> None:
+    if device.startswith("cuda"):
+        from greenpose.run import require_device
+
+        require_device(device)

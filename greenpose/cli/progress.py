@@ -1,0 +1,57 @@
+"""What a run shows while it works: a bar with rate, loss and energy on a terminal, one line per epoch elsewhere."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from greenpose.units import significant
+
+
+class RunProgress:
+    """Shows a run's phases and epochs on a console."""
+
+    def __init__(self, console: Console) -> None:
+        """Draw on `console`; a quiet one draws nothing."""
+        self._console = console
+        self._bar = Progress(
+            TextColumn("      {task.description:<10}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=console.quiet or not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> "RunProgress":
+        """Start drawing."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop drawing."""
+        self._bar.stop()
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        """Begin a phase of `total` steps (None: unknown)."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(name, total=total, note="")
+
+    def step(self, done: int, note: str = "") -> None:
+        """Report that `done` steps of the phase are complete."""
+        if self._task is not None:
+            self._bar.update(self._task, completed=done, note=note)
+
+    def training(self, *, done: int, rate: float, loss: float, energy_wh: float) -> None:
+        """Report a training step: images done, images per second, loss, energy of the run so far in Wh."""
+        self.step(done, f"{rate:.0f} img/s  loss {significant(loss)}  {significant(energy_wh)} Wh")
+
+    def say(self, line: str) -> None:
+        """Print one line above the bar (on a terminal: kept; elsewhere: the only sign of life)."""
+        self._bar.console.print(f"      {line}")

@@ -1,0 +1,157 @@
+"""`greenpose run`: an experiment or a grid, from data to report."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from greenpose.cli.console import (
+    EXIT_RUNS_FAILED,
+    JsonOption,
+    QuietOption,
+    VerboseOption,
+    err,
+    out,
+    print_json,
+)
+from greenpose.config import Cell, expand, load_experiment, load_grid, packaged_experiment
+from greenpose.grid import Outcome, Planned, plan, run_all, set_aside
+from greenpose.store import State
+
+
+def run(  # noqa: PLR0913 - one parameter per option
+    file: Annotated[Path | None, typer.Argument(help="Experiment, or with --grid a grid. Default: quick grid.")] = None,
+    grid: Annotated[bool, typer.Option("--grid", help="FILE is a grid of experiments.")] = False,
+    where: Annotated[Path | None, typer.Option("--out", help="Folder for runs and page [runs/GRID, reports/].")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Runs at a time; more than one blurs energy and time.")] = 1,
+    seed: Annotated[list[int] | None, typer.Option(help="Seed; repeat for several.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. train.epochs=5.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Experiment or run name, * allowed; repeatable.")] = None,
+    resume: Annotated[bool, typer.Option("--resume/--fresh", help="Skip finished runs, or start anew.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
+    country: Annotated[str | None, typer.Option(help="ISO alpha-3 code of the electricity grid, e.g. ITA.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    make_report: Annotated[bool, typer.Option("--report/--no-report", help="Render the page at the end.")] = True,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train, evaluate, meter and record; then render the report and print its path.
+
+    Finished runs are skipped, killed ones go on where they were, failed ones are tried again.
+
+    Examples:
+      greenpose run --grid experiments/quick.yaml
+      greenpose run experiments/openfield.yaml --set data.root=DIR --seed 1 --seed 2
+    """
+    changes = [*(settings or []), *_changes(country, device)]
+    name, cells = _cells(file, grid or file is None, changes, seed or [])
+    _check_beforehand(cells)
+    places = _Places.of(name, where)
+    planned = plan(cells, places.runs, only=only or [])
+    if dry_run:
+        _show_plan(planned, as_json=as_json)
+        return
+    if not resume:
+        planned = [set_aside(one) for one in planned]
+    outcomes = _run(planned, workers, err(quiet=quiet), quiet=quiet or (as_json and not verbose))
+    if make_report and any(one.folder.state() is not State.TODO for one in planned):
+        _write_report(places, name)
+    _conclude(planned, outcomes, places if make_report else None, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where a grid's runs and page lie."""
+
+    runs: Path
+    page: Path
+
+    @classmethod
+    def of(cls, name: str, where: Path | None) -> "_Places":
+        if where is None:
+            return cls(Path("runs") / name, Path("reports") / f"{name}.html")
+        return cls(where, where / f"{name}.html")
+
+
+def _changes(country: str | None, device: str | None) -> list[str]:
+    pairs = {"carbon.country": country, "process.device": device}
+    return [f"{key}={value}" for key, value in pairs.items() if value is not None]
+
+
+def _cells(file: Path | None, is_grid: bool, settings: list[str], seeds: list[int]) -> tuple[str, list[Cell]]:
+    path = file or packaged_experiment("quick")
+    load = load_grid if is_grid else load_experiment
+    grid = load(path, settings=settings, seeds=seeds)
+    return grid.name, expand(grid, where=str(path))
+
+
+def _check_beforehand(cells: list[Cell]) -> None:
+    """Refuse before anything is trained what would fail later: unknown countries, profiles, data folders."""
+    from greenpose.cli.preflight import faults_of
+    from greenpose.errors import ConfigError
+
+    faults = list(dict.fromkeys(fault for cell in cells for fault in faults_of(cell.config)))
+    if faults:
+        raise ConfigError(faults)
+
+
+def _show_plan(planned: list[Planned], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"runs": [_line(one) for one in planned]})
+        return
+    table = Table("run", "state", "folder", box=None, header_style="bold")
+    for one in planned:
+        table.add_row(one.cell.name, one.state.value, str(one.folder.path))
+    out().print(table)
+
+
+def _run(planned: list[Planned], workers: int, console: Console, *, quiet: bool) -> list[Outcome]:
+    todo = [one for one in planned if one.state is not State.DONE]
+    done = len(planned) - len(todo)
+    if done:
+        console.print(f"{done} of {len(planned)} runs done already; --fresh runs them again")
+    if workers > 1 and len(todo) > 1:
+        console.print(f"[yellow]note:[/yellow] {workers} runs at a time share this machine: their energy and time blur")
+    counter = iter(range(done + 1, len(planned) + 1))
+
+    def started(one: Planned) -> None:
+        console.print(f"[bold]\\[{next(counter)}/{len(planned)}][/bold] {one.cell.name}")
+
+    def ended(outcome: Outcome) -> None:
+        console.print(_sentence(outcome))
+
+    return run_all(todo, workers=workers, quiet=quiet, started=started, ended=ended)
+
+
+def _sentence(outcome: Outcome) -> str:
+    """Return one line about how a run ended."""
+    from greenpose.cli.summary import failure_line, record_line
+
+    folder = outcome.planned.folder
+    if outcome.state is State.DONE:
+        return "      [green]done[/green]  " + record_line(folder)
+    return f"      [red]{outcome.state.value}[/red]  " + failure_line(folder, code=outcome.code)
+
+
+def _write_report(places: _Places, name: str) -> None:
+    from greenpose.cli.report import write_page
+
+    write_page([places.runs], places.page, title=name)
+
+
+def _conclude(planned: list[Planned], outcomes: list[Outcome], places: _Places | None, *, as_json: bool) -> None:
+    page = str(places.page) if places else None
+    if as_json:
+        print_json({"runs": [_line(one) for one in planned], "report": page})
+    elif page:
+        out().print(page)
+    if any(outcome.state is not State.DONE for outcome in outcomes):
+        raise typer.Exit(EXIT_RUNS_FAILED)
+
+
+def _line(one: Planned) -> dict[str, Any]:
+    return {"name": one.cell.name, "state": one.folder.state().value, "folder": str(one.folder.path)}

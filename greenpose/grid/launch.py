@@ -1,0 +1,133 @@
+"""Running cells, each in a fresh interpreter with the measured environment pinned, by default one after the other.
+
+Two runs on one machine share its power and its caches, so that neither's joules nor seconds mean what they say; more than
+one worker is possible, and every record says how many there were.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from greenpose.grid.plan import Planned
+from greenpose.metering import pinned_environment
+from greenpose.store import State
+from greenpose.store.lost import note_lost
+
+GRACE_SECONDS = 60.0
+"""How long an interrupted run may take to write down what it has before it is killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one cell ended."""
+
+    planned: Planned
+    """The cell."""
+    state: State
+    """What its files show now."""
+    code: int
+    """Exit code of its process; negative: the signal that ended it."""
+    seconds: float
+    """Wall time of its process."""
+
+
+@dataclass(slots=True)
+class _Job:
+    planned: Planned
+    process: subprocess.Popen[bytes]
+    started: float
+
+
+def run_all(
+    todo: Sequence[Planned],
+    *,
+    workers: int = 1,
+    quiet: bool = False,
+    started: Callable[[Planned], None] = lambda planned: None,
+    ended: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Run the cells and return how each ended; one that fails does not stop the others.
+
+    Raises:
+        KeyboardInterrupt: after every running cell has written down what it has.
+    """
+    waiting, running, outcomes = deque(todo), list[_Job](), list[Outcome]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                started(waiting[0])
+                running.append(_start(waiting.popleft(), workers=workers, quiet=quiet))
+            for job in _finished(running):
+                running.remove(job)
+                outcomes.append(_outcome(job))
+                ended(outcomes[-1])
+    except KeyboardInterrupt:
+        for outcome in _interrupt(running):
+            ended(outcome)
+        raise
+    return outcomes
+
+
+def worker_environment(threads: int, workers: int) -> Mapping[str, str]:
+    """Return the environment of a measured process: this one's, with allocator and threads pinned."""
+    return {**os.environ, **pinned_environment(threads), "GREENPOSE_WORKERS": str(workers)}
+
+
+def _start(planned: Planned, *, workers: int, quiet: bool) -> _Job:
+    cell = planned.cell
+    planned.folder.path.mkdir(parents=True, exist_ok=True)
+    planned.folder.write_cell(
+        {
+            "name": cell.name,
+            "grid": cell.grid,
+            "axes": cell.axes,
+            "config_hash": cell.config_hash,
+            "experiment": cell.config.model_dump(mode="json"),
+        }
+    )
+    command = [sys.executable, "-m", "greenpose", "worker", str(planned.folder.path)]
+    if quiet or workers > 1:
+        command.append("--quiet")
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        process_group=0,  # Ctrl-C on the terminal reaches us alone; we pass it on once
+        env=dict(worker_environment(cell.config.process.threads, workers)),
+    )
+    return _Job(planned=planned, process=process, started=time.monotonic())
+
+
+def _finished(running: Sequence[_Job]) -> list[_Job]:
+    """Return the jobs that have ended, after waiting a moment for the first."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        running[0].process.wait(timeout=0.2)
+    return [job for job in running if job.process.poll() is not None]
+
+
+def _outcome(job: _Job) -> Outcome:
+    code = job.process.returncode
+    folder = job.planned.folder
+    if code != 0 and folder.state() not in {State.DONE, State.FAILED, State.INTERRUPTED}:
+        note_lost(folder, code=code)
+    return Outcome(planned=job.planned, state=folder.state(), code=code, seconds=time.monotonic() - job.started)
+
+
+def _interrupt(running: Sequence[_Job]) -> list[Outcome]:
+    """Ask every run to stop, wait for it to write down what it has, kill it on a second Ctrl-C or after the grace."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    for job in running:
+        job.process.send_signal(signal.SIGINT)
+    for job in running:
+        try:
+            job.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            job.process.kill()
+            job.process.wait()
+    return [_outcome(job) for job in running]

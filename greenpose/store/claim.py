@@ -1,0 +1,33 @@
+"""Who is at work in a run folder: a claim that a dead process cannot hold."""
+
+import json
+import os
+from pathlib import Path
+
+import psutil
+
+
+def claim(path: Path) -> bool:
+    """Write a claim for this process; False where a living process of this machine holds it already."""
+    if path.exists():
+        if is_held(path):
+            return False
+        path.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        return False
+    me = psutil.Process()
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump({"pid": me.pid, "process_started": me.create_time(), "boot": psutil.boot_time()}, file)
+    return True
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process that is alive now wrote the claim; its start time tells it from a later namesake."""
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+        process = psutil.Process(int(note["pid"]))
+        return abs(process.create_time() - float(note["process_started"])) < 1.0
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return False

@@ -1,0 +1,23 @@
+"""Training a network with exits, and evaluating every exit."""
+
+from greenpose.training.checkpoint import load_best, save_best
+from greenpose.training.evaluate import ExitPredictions, ExitScores, predict, score, validation_scores
+from greenpose.training.fit import Best, Fitted, Ledger, Recipe, fit
+from greenpose.training.window import Window, unmetered
+
+__all__ = [
+    "Best",
+    "ExitPredictions",
+    "ExitScores",
+    "Fitted",
+    "Ledger",
+    "Recipe",
+    "Window",
+    "fit",
+    "load_best",
+    "predict",
+    "save_best",
+    "score",
+    "unmetered",
+    "validation_scores",
+]

@@ -1,0 +1,226 @@
+"""Training: Adam, a stepwise schedule, early stopping, each exit's best epoch kept, resumable after a kill.
+
+The order of batches depends on the seed and the epoch alone, so that a resumed training is the one that was interrupted.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from greenpose.config import TrainConfig
+from greenpose.data import Samples, encode_heatmaps
+from greenpose.losses import Objective
+from greenpose.model import HRNet
+from greenpose.training.checkpoint import load_state, save_best, save_state
+from greenpose.training.evaluate import validation_scores
+from greenpose.training.images import to_images
+from greenpose.training.window import Window, unmetered
+
+Recipe = TrainConfig
+
+
+class Ledger(Protocol):
+    """Who is told how training goes."""
+
+    def trained(self, epoch: int, done: int, loss: float) -> None:
+        """Hear that `done` images of an epoch are through, with the mean loss so far."""
+
+    def closed(self, epoch: "Epoch") -> None:
+        """Hear that an epoch is over."""
+
+
+class _Nobody:
+    def trained(self, epoch: int, done: int, loss: float) -> None:
+        pass
+
+    def closed(self, epoch: "Epoch") -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """How one epoch went."""
+
+    epoch: int
+    """Number, from 1."""
+    loss: float
+    """Mean total loss over the steps."""
+    terms: dict[str, float]
+    """Mean of each unweighted loss term, e.g. `label 4`, `4->3`."""
+    lr: float
+    """Learning rate."""
+    ap: dict[int, float]
+    """Validation AP of each exit; empty where the epoch was not validated."""
+    pck: dict[int, float]
+    """Validation PCK@0.5 of each exit, as the paper's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The best epoch of one exit."""
+
+    epoch: int
+    """Number, from 1."""
+    ap: float
+    """Its AP on the validation split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """What training ended with; the weights lie in the files."""
+
+    best: dict[int, Best]
+    """The epoch that each exit is to be tested with."""
+    epochs: int
+    """Epochs trained, resumed ones included."""
+    stopped: Literal["epochs", "patience"]
+    """Why it ended."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What changes from epoch to epoch and must survive a kill."""
+
+    epoch: int = 0
+    waiting: int = 0
+    best: dict[int, Best] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """Where training keeps what it must not lose."""
+
+    checkpoint: Path
+    """State after the last epoch."""
+    best: Callable[[int], Path]
+    """Best weights of an exit."""
+
+
+def fit(
+    net: HRNet,
+    objective: Objective,
+    splits: Mapping[str, Samples],
+    *,
+    recipe: Recipe,
+    seed: int,
+    files: Files,
+    window: Window = unmetered,
+    ledger: Ledger | None = None,
+) -> Fitted:
+    """Return each exit's best epoch after training `net` in place on `splits["train"]`, validating on `splits["val"]`.
+
+    The network stays on the device it is on. A checkpoint that is there is gone on from.
+    """
+    told = ledger or _Nobody()
+    optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, fused=True)
+    progress = _resume(net, optimizer, files.checkpoint)
+    while progress.epoch < recipe.epochs and progress.waiting < recipe.patience:
+        progress.epoch += 1
+        epoch = progress.epoch
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * recipe.gamma ** sum(epoch > mark for mark in recipe.milestones)
+        with window(f"train/epoch {epoch}", len(splits["train"])):
+            loss, terms = _train_epoch(net, objective, splits["train"], optimizer, recipe, seed, epoch, told)
+        ap, pck = {}, {}
+        if epoch % recipe.validate_every == 0 or epoch == recipe.epochs:
+            with window(f"validate/epoch {epoch}", len(splits["val"])):
+                ap, pck = validation_scores(net, splits["val"], batch=recipe.batch)
+                _keep_best(net, ap, progress, recipe, files)
+        with window(f"checkpoint/epoch {epoch}", 0):
+            save_state(files.checkpoint, _state(net, optimizer, progress))
+        lr = optimizer.param_groups[0]["lr"]
+        told.closed(Epoch(epoch=epoch, loss=loss, terms=terms, lr=lr, ap=ap, pck=pck))
+    stopped: Literal["epochs", "patience"] = "epochs" if progress.epoch >= recipe.epochs else "patience"
+    return Fitted(best=progress.best, epochs=progress.epoch, stopped=stopped)
+
+
+def targets_of(
+    samples: Samples, indices: np.ndarray, device: torch.device
+) -> tuple[Float[Tensor, "batch keypoint height width"], Float[Tensor, "batch keypoint 1"]]:
+    """Return target heatmaps and weights of some samples."""
+    heatmaps, weight = encode_heatmaps(
+        samples.joints[indices],
+        samples.visibility[indices],
+        input_size=samples.input_size,
+        heatmap_size=samples.heatmap_size,
+        sigma=samples.sigma,
+    )
+    return torch.from_numpy(heatmaps).to(device), torch.from_numpy(weight).to(device)[..., None]
+
+
+def _train_epoch(
+    net: HRNet,
+    objective: Objective,
+    samples: Samples,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    seed: int,
+    epoch: int,
+    told: Ledger,
+) -> tuple[float, dict[str, float]]:
+    """Return the epoch's mean loss and mean terms."""
+    net.train()
+    device = next(net.parameters()).device
+    order = np.random.default_rng([seed, epoch]).permutation(len(samples))
+    sums: dict[str, float] = {}
+    done = 0
+    for start in range(0, len(order), recipe.batch):
+        indices = np.sort(order[start : start + recipe.batch])
+        images = to_images(samples.crops(indices), device)
+        target, weight = targets_of(samples, indices, device)
+        terms = objective(net(images), target, weight)
+        optimizer.zero_grad(set_to_none=True)
+        terms.total.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        for name, value in _named(terms).items():
+            sums[name] = sums.get(name, 0.0) + value * len(indices)
+        done += len(indices)
+        told.trained(epoch, done, sums["total"] / done)
+    means = {name: value / done for name, value in sums.items()}
+    return means.pop("total"), means
+
+
+def _named(terms: Any) -> dict[str, float]:
+    """Return the loss and its terms as plain numbers."""
+    named = {"total": float(terms.total.detach())}
+    named |= {f"label {exit_}": float(value.detach()) for exit_, value in terms.hard.items()}
+    named |= {f"{edge.teacher}->{edge.student}": float(value.detach()) for edge, value in terms.soft.items()}
+    return named
+
+
+def _keep_best(net: HRNet, ap: Mapping[int, float], progress: _Progress, recipe: Recipe, files: Files) -> None:
+    """Save each exit that ties or beats its best; `any-exit` saves all of them whenever one does."""
+    better = [exit_ for exit_, value in ap.items() if exit_ not in progress.best or value >= progress.best[exit_].ap]
+    progress.waiting = 0 if better else progress.waiting + 1
+    chosen = list(ap) if better and recipe.selection == "any-exit" else better
+    for exit_ in chosen:
+        old = progress.best[exit_].ap if exit_ in progress.best else ap[exit_]
+        progress.best[exit_] = Best(epoch=progress.epoch, ap=max(old, ap[exit_]))
+        save_best(files.best(exit_), net.truncate(exit_).state_dict())
+
+
+def _state(net: HRNet, optimizer: torch.optim.Optimizer, progress: _Progress) -> dict[str, Any]:
+    best = {exit_: asdict(value) for exit_, value in progress.best.items()}
+    return {
+        "net": net.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "epoch": progress.epoch,
+        "waiting": progress.waiting,
+        "best": best,
+    }
+
+
+def _resume(net: HRNet, optimizer: torch.optim.Optimizer, checkpoint: Path) -> _Progress:
+    state = load_state(checkpoint)
+    if state is None:
+        return _Progress()
+    net.load_state_dict(state["net"])
+    optimizer.load_state_dict(state["optimizer"])
+    best = {int(exit_): Best(**value) for exit_, value in state["best"].items()}
+    return _Progress(epoch=state["epoch"], waiting=state["waiting"], best=best)

@@ -1,0 +1,161 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenpose.config import Grid, expand, load_experiment, load_grid
+from greenpose.config.grid import shuffled
+from greenpose.config.overrides import assign, lookup, merge
+from greenpose.errors import ConfigError
+
+BASE = {"carbon": {"country": "ITA"}}
+
+
+def grid(**changes) -> Grid:
+    return Grid(**({"name": "g", "base": BASE, "experiments": {"A": {}, "B": {"model.exits": [2]}}} | changes))
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True),
+    st.lists(st.integers(1, 9), min_size=1, unique=True),
+)
+def test_a_grid_has_as_many_runs_as_the_product_of_its_axes(seeds, epochs):
+    cells = expand(grid(axes={"seed": seeds, "train.epochs": epochs}), where="g")
+    assert len(cells) == 2 * len(seeds) * len(epochs)
+    assert len({cell.name for cell in cells}) == len(cells)
+
+
+def test_a_run_is_named_after_what_it_is():
+    (cell,) = expand(grid(experiments={"A": {}}, axes={"seed": [7]}), where="g")
+    assert cell.name == f"A-seed=7-{cell.config_hash[:8]}"
+    assert cell.config.seed == 7
+
+
+def test_the_name_depends_on_settings_but_not_on_where_files_lie():
+    def name(root, sigma):
+        changes = {"data": {"source": "coco", "root": root, "sigma": sigma}}
+        (cell,) = expand(grid(experiments={"A": changes}), where="g")
+        return cell.name
+
+    assert name("/here/set", 2) == name("/there/set", 2.0)
+    assert name("/here/set", 2) != name("/here/set", 3)
+    assert name("/here/set", 2) != name("/here/other", 2)
+
+
+def test_excluded_rows_are_left_out_and_included_ones_added():
+    cells = expand(
+        grid(
+            axes={"seed": [1, 2]},
+            exclude=[{"experiment": "A", "seed": 2}],
+            include=[{"experiment": "B", "seed": 9, "train.epochs": 3}],
+        ),
+        where="g",
+    )
+    assert [(c.experiment, c.config.seed) for c in cells] == [("A", 1), ("B", 1), ("B", 2), ("B", 9)]
+    assert cells[-1].config.train.epochs == 3
+
+
+def test_overrides_win_over_experiments_and_axes_change_the_identity():
+    first = expand(grid(), where="g")
+    second = expand(grid().adjusted(overrides={"train.epochs": 2}, seeds=(5,)), where="g")
+    assert [c.config.train.epochs for c in second] == [2, 2]
+    assert [c.config.seed for c in second] == [5, 5]
+    assert not {c.config_hash for c in first} & {c.config_hash for c in second}
+
+
+def test_two_cells_that_are_the_same_run_are_refused():
+    with pytest.raises(ConfigError, match="same run"):
+        expand(grid(axes={"seed": [1, 2]}).adjusted(overrides={"seed": 3}, seeds=()), where="g")
+
+
+def test_shuffling_stays_within_blocks_of_equal_axes_and_is_repeatable():
+    cells = expand(grid(experiments={c: {} for c in "ABCDEFGH"}, axes={"seed": [1, 2]}), where="g")
+    order = shuffled(cells, seed=3)
+    assert [c.config.seed for c in order] == [1] * 8 + [2] * 8
+    assert order == shuffled(cells, seed=3)
+    assert order != cells
+
+
+def test_all_faults_of_a_grid_are_reported_together_with_their_places(tmp_path):
+    file = tmp_path / "bad.yaml"
+    file.write_text(
+        "name: bad\nbase: {carbon: {country: ITA}, train: {epoch: 3}, model: {width: wide}}\n"
+        "experiments:\n  A: {wiring.teach: [5->3]}\n  B: {model.exits: [2], wiring.supervise: [3]}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        expand(load_grid(file), where=str(file))
+    text = str(caught.value)
+    assert f"{file}: A: train.epoch: unknown key; did you mean epochs?" in text
+    assert "model.width: input should be a valid integer" in text
+    assert "'wide'" in text
+    assert "teach[0] is '5->3'" in text
+
+
+@pytest.mark.parametrize(
+    ("wiring", "message"),
+    [
+        ("{teach: [4->3]}", "wiring.teach[0]: exit 4 does not exist; this network has exits 2, 3"),
+        ("{supervise: [4]}", "wiring.supervise[0]: exit 4 does not exist"),
+        ("{supervise: [3]}", "exit 2 learns nothing"),
+        ("{teach: [3->3]}", "write teacher->student"),
+    ],
+)
+def test_a_wiring_that_does_not_fit_the_network_is_refused(tmp_path, wiring, message):
+    file = tmp_path / "e.yaml"
+    file.write_text(f"name: e\ncarbon: {{country: ITA}}\nmodel: {{exits: [2, 3]}}\nwiring: {wiring}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(file)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\nname: y\n", "given twice"),
+        ("- 1\n", "holds list"),
+        ("name: [\n", "not valid YAML"),
+        ("name: x\n", "carbon: is missing"),
+        ("name: x\ncarbon: {}\n", "give country"),
+        ("name: a/b\ncarbon: {country: ITA}\n", "name:"),
+        ("name: x\ncarbon: {country: ITA}\ndata: {input_size: [64, 48]}\n", "nearest: [64, 64]"),
+        ("name: x\ncarbon: {country: ITA}\ndata: {source: coco}\n", "root"),
+        ("base: {}\nexperiments: {}\n", "run it with --grid"),
+    ],
+)
+def test_an_unusable_experiment_file_is_refused_in_words(tmp_path, text, message):
+    file = tmp_path / "e.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(file)
+    assert message in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_a_missing_file_names_the_nearest_one_there_is(tmp_path):
+    (tmp_path / "quick.yaml").write_text("")
+    with pytest.raises(ConfigError, match=r"did you mean quick\.yaml"):
+        load_grid(tmp_path / "qick.yaml")
+
+
+def test_settings_are_read_as_yaml_and_bad_ones_all_named(tmp_path):
+    file = tmp_path / "e.yaml"
+    file.write_text("carbon: {country: ITA}\n")
+    grid = load_experiment(file, settings=["train.milestones=[3, 5]", "data.sigma=1.5", "name=e2"], seeds=[1, 2])
+    cells = expand(grid, where="e")
+    assert [c.name.split("-")[0] for c in cells] == ["e2", "e2"]
+    assert cells[0].config.train.milestones == (3, 5)
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(file, settings=["epochs", "=3"])
+    assert len(caught.value.faults) == 2
+
+
+KEYS = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(".".join)
+
+
+@given(KEYS, st.integers(), st.dictionaries(st.sampled_from("abc"), st.integers()))
+def test_what_is_assigned_can_be_looked_up(key, value, base):
+    assert lookup(assign(base, key, value), key) == value
+
+
+def test_merging_keeps_what_is_not_named():
+    merged = merge({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 5}, "c.d": 6})
+    assert merged == {"a": {"x": 1, "y": 5}, "b": 3, "c": {"d": 6}}

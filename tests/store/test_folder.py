@@ -1,0 +1,87 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from greenpose.errors import RecordError
+from greenpose.record import Failure, dumps, loads
+from greenpose.store import RunFolder, State, append_line, collect, read_lines
+from greenpose.store.claim import claim, is_held
+
+
+def failure(name="A-1", reason="failed") -> Failure:
+    return Failure(
+        name=name,
+        experiment="A",
+        grid="g",
+        reason=reason,
+        message="m",
+        phase="train",
+        seconds=1,
+        energy_kwh=2,
+        at="now",
+    )
+
+
+def test_a_failure_to_json_and_back_is_the_same():
+    assert loads(dumps(failure()), where="f") == failure()
+
+
+def test_the_state_of_a_run_is_what_its_files_say(tmp_path):
+    folder = RunFolder(tmp_path / "A-1")
+    assert folder.state() is State.TODO
+    folder.path.mkdir()
+    folder.windows.write_text("")
+    assert folder.state() is State.STARTED
+    folder.write_failure(failure())
+    assert folder.state() is State.FAILED
+    folder.shelve_failure()
+    folder.write_failure(failure(reason="interrupted"))
+    assert folder.state() is State.INTERRUPTED
+    assert (folder.path / "failure-1.json").exists()
+
+
+def test_a_torn_last_line_is_passed_over_and_nothing_else(tmp_path):
+    log = tmp_path / "windows.jsonl"
+    for index in range(3):
+        append_line(log, {"n": index})
+    with log.open("a") as file:
+        file.write('{"n": 3, "tor')
+    assert [entry["n"] for entry in read_lines(log)] == [0, 1, 2]
+
+
+def test_collecting_names_every_path_without_a_record_and_every_fault(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "other.json").write_text('{"schema": "greenpose.record/99"}')
+    with pytest.raises(RecordError) as caught:
+        collect([tmp_path / "empty", tmp_path / "broken.json", tmp_path / "other.json", tmp_path / "none.json"])
+    assert len(caught.value.faults) == 4
+    assert "greenpose.record/99" in str(caught.value)
+
+
+def test_collecting_a_folder_finds_runs_below_it_but_not_what_was_set_aside(tmp_path):
+    for name in ("B-2", "A-1", ".previous/A-1.1"):
+        RunFolder(tmp_path / name).write_failure(failure(name))
+    assert [entry.name for entry in collect([tmp_path])] == ["A-1", "B-2"]
+
+
+def test_a_living_process_holds_its_claim_and_a_dead_one_does_not(tmp_path):
+    note = tmp_path / "running.json"
+    assert claim(note)
+    assert is_held(note)
+    assert not claim(note)
+    code = (
+        f"from pathlib import Path; from greenpose.store.claim import claim; claim(Path({str(tmp_path / 'other')!r}))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert not is_held(tmp_path / "other")
+    assert claim(tmp_path / "other")
+
+
+def test_a_claim_whose_number_was_given_to_another_process_is_not_held(tmp_path):
+    note = tmp_path / "running.json"
+    claim(note)
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"process_started": 1.0}))
+    assert not is_held(note)
