@@ -6,4 +6,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("greenpose", "tests.typechecker.check")
+from tests import typechecker
+
+install_import_hook("greenpose", f"{typechecker.__name__}.check")
