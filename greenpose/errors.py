@@ -28,6 +28,10 @@ class DataError(FaultsError):
     """Images or annotations that cannot be used."""
 
 
+class ModelError(FaultsError):
+    """A network that cannot be built, fed or filled as asked."""
+
+
 class MeteringError(GreenPoseError):
     """A quantity that cannot be metered as asked."""
 

@@ -1,0 +1,16 @@
+"""Multi-exit HRNet: blocks, exits, sub-networks, pretrained weights."""
+
+from greenpose.model.architecture import SIZE_MULTIPLE, STRIDE, Architecture, check_input_size
+from greenpose.model.hrnet import HRNet, PoseNetwork, SubNetwork
+from greenpose.model.initialise import initialise
+
+__all__ = [
+    "SIZE_MULTIPLE",
+    "STRIDE",
+    "Architecture",
+    "HRNet",
+    "PoseNetwork",
+    "SubNetwork",
+    "check_input_size",
+    "initialise",
+]
