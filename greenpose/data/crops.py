@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import SupportsFloat
 
 import cv2
@@ -9,11 +10,32 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from greenpose.data.heatmaps import SCALE_UNIT_PX
+from greenpose.errors import DataError
 
 PADDING = 1.25
 """How much larger than its box a crop is, as in the paper's code."""
 
 Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framing:
+    """How a crop and its targets are made from a box and its joints."""
+
+    input_size: tuple[int, int]
+    """Width and height of the network's input in pixels."""
+    heatmap_size: tuple[int, int]
+    """Width and height of a heatmap; a quarter of the input's for HRNet."""
+    sigma: float = 2.0
+    """Spread of a target in heatmap pixels."""
+    padding: float = PADDING
+    """A crop is its box times this."""
+
+    @classmethod
+    def of(cls, input_size: tuple[int, int], *, sigma: float = 2.0, padding: float = PADDING) -> "Framing":
+        """Return the framing of an HRNet: heatmaps of a quarter of the input's size."""
+        heatmap_size = (input_size[0] // 4, input_size[1] // 4)
+        return cls(input_size=input_size, heatmap_size=heatmap_size, sigma=sigma, padding=padding)
 
 
 def clean_box(box: Sequence[SupportsFloat], image_size: tuple[int, int]) -> Box | None:
@@ -32,18 +54,32 @@ def clean_box(box: Sequence[SupportsFloat], image_size: tuple[int, int]) -> Box 
 
 
 def box_to_center_scale(
-    box: Sequence[SupportsFloat], input_size: tuple[int, int]
+    box: Sequence[SupportsFloat], input_size: tuple[int, int], *, padding: float = PADDING
 ) -> tuple[Float32[np.ndarray, "2"], Float32[np.ndarray, "2"]]:
     """Return the crop's center in image px and its scale (width, height) / 200 px.
 
-    The box grows to the input's aspect, then by `PADDING`; float32 as in the reference code.
+    The box grows to the input's aspect, then by `padding`; float32 as in the reference code.
     """
     x, y, width, height = (float(side) for side in box)
     aspect = input_size[0] / input_size[1]
     sides = (max(width, height * aspect), max(height, width / aspect))
     scale = np.array(sides, dtype=np.float64) / SCALE_UNIT_PX
     center = np.array([x + width / 2, y + height / 2], dtype=np.float32)
-    return center, scale.astype(np.float32) * np.float32(PADDING)
+    return center, scale.astype(np.float32) * np.float32(padding)
+
+
+def frame_box(
+    box: Sequence[SupportsFloat], image_size: tuple[int, int], framing: Framing
+) -> tuple[Float32[np.ndarray, "2"], Float32[np.ndarray, "2"]]:
+    """Return center and scale of the crop around a box.
+
+    Raises:
+        DataError: nothing of the box lies in the image.
+    """
+    cleaned = clean_box(box, image_size)
+    if cleaned is None:
+        raise DataError([f"box {list(box)}: nothing of it lies in an image of {image_size[0]} x {image_size[1]}"])
+    return box_to_center_scale(cleaned, framing.input_size, padding=framing.padding)
 
 
 def crop_matrix(

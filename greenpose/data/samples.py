@@ -1,0 +1,298 @@
+"""One split at one input size, ready to train on and to be scored."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Float, Float32, Int, UInt8
+
+from greenpose.data.archive import read_archive, write_archive
+from greenpose.data.crops import Framing, clean_box, crop, crop_matrix, frame_box, transform_points
+from greenpose.data.document import coco_document
+from greenpose.data.heatmaps import encode_heatmaps
+from greenpose.data.images import Reader
+from greenpose.data.instance import Instance
+from greenpose.data.profile import Profile
+from greenpose.errors import DataError
+
+Cut: TypeAlias = Callable[[Sequence[int]], np.ndarray]
+CACHE_BYTES = 2 * 1024**3
+"""Crops of a split are kept in memory up to this size, and cut again for every use beyond it."""
+_SHOWN_FAULTS = 20
+_COLOUR_DIMENSIONS = 3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: what is derived once is kept in __dict__
+class Samples:
+    """One split at one input size; a sample is one instance, its crop and its joints in the crop.
+
+    Crops are the same in every epoch (the paper augments nothing), so they are kept when they fit in memory.
+    """
+
+    profile: Profile
+    """Keypoints and how they are judged."""
+    framing: Framing
+    """How crops and targets are made."""
+    instances: tuple[Instance, ...]
+    """The annotations, in the order of all arrays here."""
+    cut: Cut
+    """Gives the crops of some samples, out of memory or out of their images."""
+
+    @classmethod
+    def build(
+        cls,
+        instances: Sequence[Instance],
+        reader: Reader,
+        *,
+        profile: Profile,
+        framing: Framing,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> "Samples":
+        """Return the samples of a split; `reader` gives the whole image of an instance.
+
+        Where all crops fit in `cache_bytes` (counted with three channels), every image is read now.
+
+        Raises:
+            DataError: there is nothing to build from, or images cannot be read (all of them are named).
+        """
+        _check(instances, profile)
+        cut: Cut = _FromImages(instances=tuple(instances), reader=reader, framing=framing)
+        width, height = framing.input_size
+        if len(instances) * width * height * 3 <= cache_bytes:
+            cut = _FromMemory(crops=cut(range(len(instances))))
+        return cls(profile=profile, framing=framing, instances=tuple(instances), cut=cut)
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    def crops(
+        self, indices: Sequence[int] | Int[np.ndarray, "some"]
+    ) -> UInt8[np.ndarray, "some height width *channel"]:
+        """Return the crops of some samples: grey, or RGB as soon as one of them is in colour.
+
+        Raises:
+            DataError: an image cannot be read; cannot happen where crops are kept.
+        """
+        return self.cut([int(index) for index in indices])
+
+    def targets(
+        self, indices: Sequence[int] | Int[np.ndarray, "some"] | None = None
+    ) -> Float32[np.ndarray, "some keypoint height width"]:
+        """Return the target heatmaps of some samples, by default of all."""
+        which = slice(None) if indices is None else np.asarray(indices)
+        return encode_heatmaps(
+            self.joints[which],
+            self.visibility[which],
+            input_size=self.input_size,
+            heatmap_size=self.heatmap_size,
+            sigma=self.sigma,
+        )[0]
+
+    def take(self, indices: Sequence[int] | Int[np.ndarray, "some"]) -> "Samples":
+        """Return some of the samples as a split of their own; crops are not copied."""
+        chosen = tuple(int(index) for index in indices)
+        return type(self)(
+            profile=self.profile,
+            framing=self.framing,
+            instances=tuple(self.instances[index] for index in chosen),
+            cut=_Chosen(cut=self.cut, chosen=chosen),
+        )
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Return width and height of a crop in pixels."""
+        return self.framing.input_size
+
+    @property
+    def heatmap_size(self) -> tuple[int, int]:
+        """Return width and height of a heatmap."""
+        return self.framing.heatmap_size
+
+    @property
+    def sigma(self) -> float:
+        """Return the spread of a target in heatmap pixels."""
+        return self.framing.sigma
+
+    @cached_property
+    def _frames(self) -> tuple[np.ndarray, np.ndarray]:
+        frames = [frame_box(instance.box, instance.image_size, self.framing) for instance in self.instances]
+        return np.stack([center for center, _ in frames]), np.stack([scale for _, scale in frames])
+
+    @property
+    def centers(self) -> Float32[np.ndarray, "sample 2"]:
+        """Return where each crop has its middle, in image pixels."""
+        return self._frames[0]
+
+    @property
+    def scales(self) -> Float32[np.ndarray, "sample 2"]:
+        """Return width and height of each crop in image pixels, over 200."""
+        return self._frames[1]
+
+    @cached_property
+    def joints(self) -> Float32[np.ndarray, "sample keypoint 2"]:
+        """Return each joint in pixels of its crop; without meaning where it is not labelled."""
+        moved = [transform_points(instance.joints, matrix_of(instance, self.framing)) for instance in self.instances]
+        return np.stack(moved).astype(np.float32)
+
+    @cached_property
+    def visibility(self) -> Int[np.ndarray, "sample keypoint"]:
+        """Return 1 for a labelled joint, occluded or not, and 0 for an unlabelled one, as the paper trains."""
+        return np.stack([np.minimum(instance.visibility, 1) for instance in self.instances])
+
+    @property
+    def image_ids(self) -> Int[np.ndarray, "sample"]:
+        """Return the image id of each sample."""
+        return np.array([instance.image_id for instance in self.instances])
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Return the patient of each sample, "" where unknown."""
+        return tuple(instance.subject for instance in self.instances)
+
+    @property
+    def boxes(self) -> tuple[tuple[float, float, float, float], ...]:
+        """Return the annotated box of each sample: x, y, width, height in image pixels."""
+        return tuple(instance.box for instance in self.instances)
+
+    @cached_property
+    def ground_truth(self) -> dict[str, Any]:
+        """Return the annotations as a COCO document, in order, numbered from 1."""
+        return coco_document(self.instances, self.profile)
+
+    def save(self, path: Path) -> None:
+        """Write everything to one `.npz` file, which is there whole or not at all."""
+        write_archive(path, self.instances, self.crops(range(len(self))), profile=self.profile, framing=self.framing)
+
+    @classmethod
+    def load(cls, path: Path) -> "Samples":
+        """Return samples from a file that `save` wrote, crops kept in memory.
+
+        Raises:
+            DataError: the file is missing, broken or of another layout.
+        """
+        archive = read_archive(path)
+        return cls(
+            profile=archive.profile,
+            framing=archive.framing,
+            instances=archive.instances,
+            cut=_FromMemory(crops=archive.crops),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """Some samples, as the network's step needs them before they are normalised."""
+
+    indices: Int[np.ndarray, "batch"]
+    """Which samples these are."""
+    images: UInt8[np.ndarray, "batch height width *channel"]
+    """Their crops."""
+    heatmaps: Float32[np.ndarray, "batch keypoint heatmap_height heatmap_width"]
+    """Their targets."""
+    weights: Float32[np.ndarray, "batch keypoint"]
+    """How much each keypoint counts: 0 where unlabelled or outside the crop."""
+
+
+def batches(samples: Samples, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+    """Yield every sample once, in order or as `rng` shuffles them; the last batch may be smaller."""
+    order = np.arange(len(samples)) if rng is None else rng.permutation(len(samples))
+    for start in range(0, len(order), batch_size):
+        indices = order[start : start + batch_size]
+        heatmaps, weights = encode_heatmaps(
+            samples.joints[indices],
+            samples.visibility[indices],
+            input_size=samples.input_size,
+            heatmap_size=samples.heatmap_size,
+            sigma=samples.sigma,
+        )
+        yield Batch(indices=indices, images=samples.crops(indices), heatmaps=heatmaps, weights=weights)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _FromMemory:
+    """Crops that are there already."""
+
+    crops: np.ndarray
+
+    def __call__(self, indices: Sequence[int]) -> np.ndarray:
+        """Return the crops of some samples."""
+        some: np.ndarray = self.crops[list(indices)]
+        return some
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chosen:
+    """Crops of a part, by the part's own numbers."""
+
+    cut: Cut
+    chosen: tuple[int, ...]
+
+    def __call__(self, indices: Sequence[int]) -> np.ndarray:
+        """Return the crops of some samples."""
+        return self.cut([self.chosen[index] for index in indices])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FromImages:
+    """Crops that are cut out of their images at every use."""
+
+    instances: tuple[Instance, ...]
+    reader: Reader
+    framing: Framing
+
+    def __call__(self, indices: Sequence[int]) -> np.ndarray:
+        """Return the crops of some samples; an image that several neighbours share is read once."""
+        crops: list[np.ndarray] = []
+        faults: dict[str, None] = {}
+        name, image = "", None
+        for index in indices:
+            instance = self.instances[index]
+            try:
+                image = self.reader(instance) if image is None or instance.image != name else image
+            except DataError as error:
+                faults |= dict.fromkeys(error.faults)
+                image = None
+                continue
+            name = instance.image
+            crops.append(crop(image, matrix_of(instance, self.framing), self.framing.input_size))
+        if faults:
+            raise DataError(_shortened(list(faults)))
+        return _stacked(crops)
+
+
+def matrix_of(instance: Instance, framing: Framing) -> Float[np.ndarray, "2 3"]:
+    """Return the matrix from the instance's image to its crop."""
+    center, scale = frame_box(instance.box, instance.image_size, framing)
+    return crop_matrix(center.astype(np.float64), scale.astype(np.float64), framing.input_size)
+
+
+def _stacked(crops: list[np.ndarray]) -> np.ndarray:
+    if len({cut.ndim for cut in crops}) == 1:
+        return np.stack(crops)
+    return np.stack([cut if cut.ndim == _COLOUR_DIMENSIONS else np.repeat(cut[..., None], 3, -1) for cut in crops])
+
+
+def _shortened(faults: list[str]) -> list[str]:
+    more = len(faults) - _SHOWN_FAULTS
+    return faults[:_SHOWN_FAULTS] + ([f"... and {more} more"] if more > 0 else [])
+
+
+def _check(instances: Sequence[Instance], profile: Profile) -> None:
+    """Refuse what no source should give: an empty split, poses of another skeleton, boxes beside their image."""
+    if not instances:
+        raise DataError(["no instances: a split needs at least one annotated subject"])
+    faults = [
+        f"{i.image}: annotation {i.id} has {len(i.joints)} keypoints, {profile.name} has {profile.num_keypoints}"
+        for i in instances
+        if len(i.joints) != profile.num_keypoints
+    ]
+    faults += [
+        f"{i.image}: annotation {i.id} has box {list(i.box)}, of which nothing lies in the image of {i.image_size}"
+        for i in instances
+        if clean_box(i.box, i.image_size) is None
+    ]
+    if faults:
+        raise DataError(_shortened(faults))

@@ -1,0 +1,194 @@
+"""Samples give the same crops however they are kept, and say what they are scored against."""
+
+import json
+
+import numpy as np
+import pytest
+
+from greenpose.data import Framing, Samples, batches, decode_heatmaps, encode_heatmaps, normalise
+from greenpose.errors import DataError
+from tests.data.fakes import PROFILE, instance
+
+_FRAMING = Framing.of((32, 32))
+
+
+class CountingReader:
+    """Draws a picture that depends on the image's name, and counts how often it was asked."""
+
+    def __init__(self, channels=0):
+        self.asked = []
+        self.channels = channels
+
+    def __call__(self, one):
+        self.asked.append(one.image)
+        width, height = one.image_size
+        shape = (height, width, self.channels) if self.channels else (height, width)
+        return np.random.default_rng(len(one.image) + one.image_id).integers(1, 256, shape, dtype=np.uint8)
+
+
+def _instances(count=5):
+    rng = np.random.default_rng(0)
+    return [
+        instance(
+            id=n + 1,
+            image_id=n // 2 + 10,
+            image=f"frame{n // 2}",
+            subject=f"p{n // 4}",
+            joints=7 + 15 * rng.random((3, 2)),
+            visibility=rng.integers(0, 3, 3),
+        )
+        for n in range(count)
+    ]
+
+
+def _samples(reader=None, **options):
+    return Samples.build(_instances(), reader or CountingReader(), profile=PROFILE, framing=_FRAMING, **options)
+
+
+def test_crops_are_the_same_whether_kept_or_cut_anew():
+    kept, cut = _samples(), _samples(cache_bytes=0)
+    np.testing.assert_array_equal(kept.crops([3, 0, 2]), cut.crops(np.array([3, 0, 2])))
+    assert kept.crops([1]).shape == (1, 32, 32)
+
+
+def test_crops_that_fit_are_read_once_per_image_and_never_again():
+    reader = CountingReader()
+    samples = _samples(reader)
+    samples.crops([0, 4])
+    assert reader.asked == ["frame0", "frame1", "frame2"]
+
+
+def test_crops_that_do_not_fit_are_read_at_every_use():
+    reader = CountingReader()
+    samples = _samples(reader, cache_bytes=5 * 32 * 32 * 3 - 1)
+    assert reader.asked == []
+    samples.crops([0])
+    samples.crops([0])
+    assert reader.asked == ["frame0", "frame0"]
+
+
+def test_a_batch_with_one_colour_image_is_all_in_colour():
+    grey, colour = CountingReader(), CountingReader(channels=3)
+    mixed = _samples(lambda one: (colour if one.image == "frame1" else grey)(one))
+    alone = _samples(grey).crops([0])
+    assert mixed.crops([0, 2]).shape == (2, 32, 32, 3)
+    np.testing.assert_array_equal(mixed.crops([0])[..., 1], alone)
+
+
+def test_joints_of_a_crop_decode_to_the_image():
+    samples = _samples()
+    heatmaps, _ = encode_heatmaps(samples.joints, samples.visibility, input_size=(32, 32), heatmap_size=(8, 8), sigma=1)
+    decoded, _ = decode_heatmaps(heatmaps, samples.centers, samples.scales, shift=False)
+    labelled = samples.visibility > 0
+    truth = np.stack([one.joints for one in _instances()])
+    half_pixel = samples.scales[:, None, :1] * 200 / 8 / 2
+    assert (np.abs(decoded - truth) <= half_pixel + 1e-3)[labelled].all()
+
+
+def test_targets_are_those_of_the_batches():
+    samples = _samples()
+    found = np.concatenate([batch.heatmaps for batch in batches(samples, 2)])
+    np.testing.assert_array_equal(samples.targets(), found)
+    np.testing.assert_array_equal(samples.targets([1, 4]), found[[1, 4]])
+
+
+def test_occluded_joints_count_like_visible_ones():
+    expected = np.minimum(np.stack([one.visibility for one in _instances()]), 1)
+    np.testing.assert_array_equal(_samples().visibility, expected)
+
+
+def test_batches_hold_every_sample_once_in_order_or_shuffled():
+    samples = _samples()
+    ordered = [batch.indices.tolist() for batch in batches(samples, 2)]
+    assert ordered == [[0, 1], [2, 3], [4]]
+    shuffled = [batch.indices.tolist() for batch in batches(samples, 2, np.random.default_rng(3))]
+    again = [batch.indices.tolist() for batch in batches(samples, 2, np.random.default_rng(3))]
+    assert shuffled == again != ordered
+    assert sorted(index for some in shuffled for index in some) == [0, 1, 2, 3, 4]
+
+
+def test_a_part_has_the_samples_of_the_whole():
+    whole = _samples()
+    part = whole.take([4, 1]).take([1])
+    np.testing.assert_array_equal(part.crops([0]), whole.crops([1]))
+    np.testing.assert_array_equal(part.joints, whole.joints[[1]])
+    assert part.subjects == (whole.subjects[1],)
+
+
+def test_the_ground_truth_is_a_coco_document_numbered_from_one():
+    samples = _samples()
+    document = json.loads(json.dumps(samples.ground_truth))
+    assert [a["id"] for a in document["annotations"]] == [1, 2, 3, 4, 5]
+    assert [image["id"] for image in document["images"]] == [10, 11, 12]
+    for annotation, one in zip(document["annotations"], _instances(), strict=True):
+        rows = np.reshape(annotation["keypoints"], (3, 3))
+        assert annotation["num_keypoints"] == np.count_nonzero(one.visibility)
+        np.testing.assert_array_equal(rows[:, 2], one.visibility)
+        np.testing.assert_array_equal(rows[:, :2], one.joints * (one.visibility > 0)[:, None])
+
+
+@pytest.mark.parametrize("channels", [0, 3])
+def test_samples_come_back_from_their_file(tmp_path, channels):
+    samples = _samples(CountingReader(channels))
+    path = tmp_path / "deep" / "train.npz"
+    samples.save(path)
+    back = Samples.load(path)
+    assert list(path.parent.iterdir()) == [path]
+    assert (back.profile, back.framing, back.subjects, back.boxes) == (
+        samples.profile,
+        samples.framing,
+        samples.subjects,
+        samples.boxes,
+    )
+    assert back.ground_truth == samples.ground_truth
+    np.testing.assert_array_equal(back.crops(range(5)), samples.crops(range(5)))
+    np.testing.assert_array_equal(back.joints, samples.joints)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 broken"])
+def test_a_broken_file_of_samples_is_named(tmp_path, content):
+    path = tmp_path / "x.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.npz: holds no samples"):
+        Samples.load(path)
+
+
+def test_a_file_of_another_layout_is_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, about=np.array(json.dumps({"layout": 0})))
+    with pytest.raises(DataError, match="layout is 0"):
+        Samples.load(path)
+
+
+def test_all_unreadable_images_are_named_at_once():
+    def broken(one):
+        raise DataError([f"{one.image}: is empty"])
+
+    with pytest.raises(DataError) as caught:
+        _samples(broken)
+    assert caught.value.faults == ("frame0: is empty", "frame1: is empty", "frame2: is empty")
+
+
+def test_no_instances_are_no_split():
+    with pytest.raises(DataError, match="no instances"):
+        Samples.build([], CountingReader(), profile=PROFILE, framing=_FRAMING)
+
+
+def test_poses_of_another_skeleton_and_boxes_beside_the_image_are_refused_together():
+    wrong = [
+        instance(joints=np.zeros((2, 2)), visibility=np.array([1, 1])),
+        instance(id=2, box=(50.0, 5.0, 10.0, 10.0)),
+    ]
+    with pytest.raises(DataError, match="2 keypoints") as caught:
+        Samples.build(wrong, CountingReader(), profile=PROFILE, framing=_FRAMING)
+    assert "nothing lies in the image" in caught.value.faults[1]
+
+
+def test_normalised_crops_have_the_papers_mean_and_scale():
+    crops = np.array([[[0, 255]], [[51, 102]]], dtype=np.uint8)
+    normalised = normalise(crops)
+    assert normalised.shape == (2, 3, 1, 2)
+    expected = [(0.2 - 0.485) / 0.229, (0.2 - 0.456) / 0.224, (0.2 - 0.406) / 0.225]
+    np.testing.assert_allclose(normalised[1, :, 0, 0], expected, rtol=1e-6)
+    colour = np.repeat(crops[..., None], 3, -1)
+    np.testing.assert_array_equal(normalise(colour), normalised)
