@@ -1,0 +1,21 @@
+"""How good poses are: PCK on heatmaps, OKS AP and AR on keypoints, and how far either can be trusted.
+
+All figures are fractions.
+"""
+
+from greenpose.accuracy.detections import detect, oks_nms, rescore
+from greenpose.accuracy.intervals import oks_ap_difference_interval, oks_ap_interval, pck_interval
+from greenpose.accuracy.oks import oks_ap
+from greenpose.accuracy.pck import pck, pck_hits
+
+__all__ = [
+    "detect",
+    "oks_ap",
+    "oks_ap_difference_interval",
+    "oks_ap_interval",
+    "oks_nms",
+    "pck",
+    "pck_hits",
+    "pck_interval",
+    "rescore",
+]

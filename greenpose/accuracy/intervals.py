@@ -1,0 +1,219 @@
+"""How far an accuracy figure can be trusted: percentile bootstrap over patients, or over images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from greenpose.accuracy.oks import METRICS, evaluate
+from greenpose.accuracy.pck import Norm, pck_hits
+
+Interval = tuple[float, float]
+"""Lower and upper end; both nan where fewer than two groups leave nothing to resample."""
+_DRAWN_AT_ONCE = 4_000_000
+"""Resamples times detections that are worked on at a time; bounds the memory to some 200 MB."""
+
+
+def oks_ap_interval(
+    ground_truth: Mapping[str, Any],
+    detections: Sequence[Mapping[str, Any]],
+    sigmas: Sequence[float],
+    *,
+    groups: Sequence[str] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Return an interval for each of `ap`, `ap50`, `ap75` and `ar`.
+
+    Whole groups are drawn with replacement, as many as there are. `groups` names the group (the patient) of each of
+    the ground truth's annotations, in their order; by default every image is a group. Frames of one patient are alike,
+    so that an interval over images is too narrow where patients are few. Images are matched once; only the ranking is
+    done again per resample. Equal scores in different resampled copies keep their first order.
+
+    Raises:
+        DataError: see `oks_ap`.
+    """
+    matches = _match(ground_truth, detections, sigmas)
+    counts = _draw(_image_groups(ground_truth, matches.images, groups), resamples, seed)
+    return _intervals(_metrics(matches, counts), level) if counts is not None else _unknown()
+
+
+def oks_ap_difference_interval(
+    ground_truth: Mapping[str, Any],
+    baseline: Sequence[Mapping[str, Any]],
+    candidate: Sequence[Mapping[str, Any]],
+    sigmas: Sequence[float],
+    *,
+    groups: Sequence[str] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Return an interval of candidate minus baseline for each metric, both judged on the same resamples.
+
+    Hard patients are hard for both, so that this is narrower than the two intervals suggest. See `oks_ap_interval`.
+    """
+    before, after = (_match(ground_truth, found, sigmas) for found in (baseline, candidate))
+    counts = _draw(_image_groups(ground_truth, before.images, groups), resamples, seed)
+    return _intervals(_metrics(after, counts) - _metrics(before, counts), level) if counts is not None else _unknown()
+
+
+def pck_interval(
+    prediction: Any,
+    target: Any,
+    threshold: float = 0.5,
+    *,
+    norm: Norm = "paper",
+    groups: Sequence[str] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Return an interval of `pck` from whole groups drawn with replacement; by default every sample is a group."""
+    correct, counted = pck_hits(prediction, target, threshold, norm=norm)
+    names = [str(n) for n in range(len(correct))] if groups is None else list(groups)
+    group = np.unique(names, return_inverse=True)[1]
+    counts = _draw(group, resamples, seed)
+    if counts is None:
+        return (np.nan, np.nan)
+    known = counts @ counted
+    shares = np.divide(counts @ correct, known, out=np.full(known.shape, np.nan), where=known > 0)
+    return _ends(_mean_of_known(shares.T), level)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Ranking:
+    """One category's results, best first, and what they hit at each OKS threshold."""
+
+    image: Int[np.ndarray, "result"]
+    correct: Bool[np.ndarray, "threshold result"]
+    wrong: Bool[np.ndarray, "threshold result"]
+    wanted: Int[np.ndarray, "image"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Matches:
+    """All images matched once."""
+
+    images: tuple[Any, ...]
+    recall_levels: Float[np.ndarray, "level"]
+    rankings: tuple[_Ranking, ...]
+
+
+def _match(
+    ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
+) -> _Matches:
+    evaluator = evaluate(ground_truth, detections, sigmas)
+    images = tuple(evaluator.params.imgIds)
+    matched = evaluator.evalImgs
+    by_category = [matched[start : start + len(images)] for start in range(0, len(matched), len(images))]
+    rankings = (_rank(per_image, len(evaluator.params.iouThrs)) for per_image in by_category)
+    return _Matches(
+        images=images,
+        recall_levels=evaluator.params.recThrs,
+        rankings=tuple(ranking for ranking in rankings if ranking.wanted.any()),
+    )
+
+
+def _rank(per_image: Sequence[Mapping[str, Any] | None], num_thresholds: int) -> _Ranking:
+    known = [(place, matched) for place, matched in enumerate(per_image) if matched is not None]
+    scores = np.concatenate([np.empty(0), *(matched["dtScores"] for _, matched in known)])
+    order = np.argsort(-scores, kind="mergesort")
+    nothing = np.empty((num_thresholds, 0))
+    hit = np.concatenate([nothing, *(matched["dtMatches"] for _, matched in known)], axis=1)[:, order] > 0
+    ignored = np.concatenate([nothing, *(matched["dtIgnore"] for _, matched in known)], axis=1)[:, order] > 0
+    image = np.concatenate([np.full(len(matched["dtScores"]), place, np.intp) for place, matched in known])[order]
+    wanted = np.zeros(len(per_image), dtype=np.intp)
+    for place, matched in known:
+        wanted[place] = np.count_nonzero(np.asarray(matched["gtIgnore"]) == 0)
+    return _Ranking(image=image, correct=hit & ~ignored, wrong=~hit & ~ignored, wanted=wanted)
+
+
+def _image_groups(
+    ground_truth: Mapping[str, Any], images: Sequence[Any], groups: Sequence[str] | None
+) -> Int[np.ndarray, "image"]:
+    """Return each image's group as a number; an image belongs where its first annotation does, or stands alone."""
+    first: dict[Any, str] = {}
+    if groups is not None:
+        for annotation, group in zip(ground_truth["annotations"], groups, strict=True):
+            first.setdefault(annotation["image_id"], f"group {group}")
+    names = [first.get(image, f"image {image}") for image in images]
+    return np.unique(names, return_inverse=True)[1]
+
+
+def _draw(group: Int[np.ndarray, "member"], resamples: int, seed: int) -> Int[np.ndarray, "resample member"] | None:
+    """Return how often each member is drawn in each resample, whole groups together; None for less than two groups."""
+    num_groups = int(group.max()) + 1
+    if num_groups < 2:
+        return None
+    shares = np.full(num_groups, 1 / num_groups)
+    drawn: np.ndarray = np.random.default_rng(seed).multinomial(num_groups, shares, size=resamples)[:, group]
+    return drawn
+
+
+def _metrics(matches: _Matches, counts: Int[np.ndarray, "resample image"]) -> Float[np.ndarray, "resample 4"]:
+    """Return the four metrics of every resample; nan where a resample wants no subject at all."""
+    longest = max(ranking.image.size for ranking in matches.rankings)
+    step = max(1, _DRAWN_AT_ONCE // max(1, longest))
+    parts = [
+        _mean_of_known(np.stack([_ranked(r, counts[at : at + step], matches.recall_levels) for r in matches.rankings]))
+        for at in range(0, len(counts), step)
+    ]
+    return np.concatenate(parts)
+
+
+def _ranked(
+    ranking: _Ranking, counts: Int[np.ndarray, "resample image"], recall_levels: Float[np.ndarray, "level"]
+) -> Float[np.ndarray, "resample 4"]:
+    """Return the metrics of one category, as pycocotools accumulates them, with every image counted so many times."""
+    wanted = counts @ ranking.wanted
+    times = counts[:, ranking.image]
+    precision, recall = np.empty((2, len(ranking.correct), len(counts)))
+    for threshold, (correct, wrong) in enumerate(zip(ranking.correct, ranking.wrong, strict=True)):
+        hits = np.cumsum(times * correct, axis=1)
+        misses = np.cumsum(times * wrong, axis=1)
+        precision[threshold], recall[threshold] = _average_precision(hits, misses, wanted, recall_levels)
+    metrics = np.stack([precision.mean(0), precision[0], precision[5], recall.mean(0)], axis=1)
+    metrics[wanted == 0] = np.nan
+    return metrics
+
+
+def _average_precision(
+    hits: Int[np.ndarray, "resample result"],
+    misses: Int[np.ndarray, "resample result"],
+    wanted: Int[np.ndarray, "resample"],
+    recall_levels: Float[np.ndarray, "level"],
+) -> tuple[Float[np.ndarray, "resample"], Float[np.ndarray, "resample"]]:
+    """Return average precision and final recall of every resample."""
+    if not hits.shape[1]:
+        return np.zeros(len(hits)), np.zeros(len(hits))
+    recall = hits / np.maximum(wanted, 1)[:, None]
+    precision = hits / (hits + misses + np.spacing(1))
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    beyond = np.hstack([envelope, np.zeros((len(hits), 1))])  # recall levels that are never reached
+    reached = np.stack([np.searchsorted(row, recall_levels, side="left") for row in recall])
+    return np.take_along_axis(beyond, reached, axis=1).mean(1), recall[:, -1]
+
+
+def _mean_of_known(values: Float[np.ndarray, "first *rest"]) -> Float[np.ndarray, "*rest"]:
+    """Return the mean over the first axis without nan; nan where there is nothing else."""
+    known = ~np.isnan(values)
+    total, number = np.where(known, values, 0).sum(0), known.sum(0)
+    means: np.ndarray = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    return means
+
+
+def _intervals(metrics: Float[np.ndarray, "resample 4"], level: float) -> dict[str, Interval]:
+    return {name: _ends(metrics[:, column], level) for column, name in enumerate(METRICS)}
+
+
+def _ends(values: Float[np.ndarray, "resample"], level: float) -> Interval:
+    low, high = np.quantile(values[~np.isnan(values)], [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _unknown() -> dict[str, Interval]:
+    return dict.fromkeys(METRICS, (np.nan, np.nan))

@@ -1,0 +1,159 @@
+"""Average precision and recall by object keypoint similarity, evaluated by pycocotools."""
+
+import contextlib
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from greenpose.errors import DataError
+
+METRICS = ("ap", "ap50", "ap75", "ar")
+"""AP averaged over the thresholds, AP at OKS .50 and at .75, recall averaged over the thresholds."""
+_SHOWN = 5
+
+
+def oks_ap(
+    ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
+) -> dict[str, float]:
+    """Return `ap`, `ap50`, `ap75` and `ar` over all areas, as fractions; zeros where nothing was detected.
+
+    `ground_truth` is a COCO document, `detections` a list of COCO results, `sigmas` one spread per keypoint. Neither
+    is changed. OKS thresholds are .50, .55 ... .95, at most 20 results count per image, and the similarity is scaled
+    by each annotation's own `area`: figures from different kinds of area cannot be compared. Annotations are numbered
+    anew and their labelled keypoints counted anew, since the evaluator silently misjudges wrong ones.
+
+    Raises:
+        DataError: keypoints and sigmas differ in number, a result names an unknown image, or nothing is labelled.
+
+    Source: COCO keypoint evaluation (2017), as in pycocotools.
+    """
+    evaluator = evaluate(ground_truth, detections, sigmas)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator.accumulate()
+    return summarise(evaluator.eval["precision"][..., 0, 0], evaluator.eval["recall"][..., 0, 0])
+
+
+def summarise(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
+    """Return the metrics of precision [threshold, recall level, category] and recall [threshold, category].
+
+    A category without subjects is marked by -1, as the evaluator does, and left out.
+    """
+    present = recall[0] > -1
+    by_threshold = precision[..., present].mean((1, 2))
+    return {
+        "ap": float(by_threshold.mean()),
+        "ap50": float(by_threshold[0]),
+        "ap75": float(by_threshold[5]),
+        "ar": float(recall[:, present].mean()),
+    }
+
+
+def evaluate(ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]) -> Any:
+    """Return pycocotools' evaluator with every image matched (`evalImgs`), for the one area range of everything.
+
+    Raises:
+        DataError: see `oks_ap`.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    _check(ground_truth, detections, num_keypoints=len(sigmas))
+    with contextlib.redirect_stdout(io.StringIO()):
+        wanted, found = COCO(), COCO()
+        wanted.dataset = _prepared(ground_truth)
+        wanted.createIndex()
+        found.dataset = dict(wanted.dataset) | {"annotations": [_result(d, n) for n, d in enumerate(detections, 1)]}
+        found.createIndex()
+        evaluator = COCOeval(wanted, found, "keypoints")
+        evaluator.params.kpt_oks_sigmas = np.asarray(sigmas, dtype=np.float64)
+        evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, math.inf]], ["all"]
+        evaluator.evaluate()
+    return evaluator
+
+
+def _prepared(ground_truth: Mapping[str, Any]) -> dict[str, Any]:
+    annotations = [
+        dict(annotation)
+        | {
+            "id": number,
+            "num_keypoints": sum(flag > 0 for flag in annotation["keypoints"][2::3]),
+            "iscrowd": int(annotation.get("iscrowd", 0)),
+            "bbox": annotation.get("bbox") or [0, 0, 0, 0],
+        }
+        for number, annotation in enumerate(ground_truth["annotations"], start=1)
+    ]
+    return {
+        "images": list(ground_truth["images"]),
+        "annotations": annotations,
+        "categories": list(ground_truth["categories"]),
+    }
+
+
+def _result(detection: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Return a result as the evaluator's index wants it; its area is never used, but asked for."""
+    return dict(detection) | {"id": number, "area": 1.0, "iscrowd": 0}
+
+
+def _check(ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *, num_keypoints: int) -> None:
+    missing = [key for key in ("images", "annotations", "categories") if key not in ground_truth]
+    if missing:
+        raise DataError([f"ground truth: {', '.join(missing)} missing; a COCO document has all three"])
+    faults = [
+        *_annotation_faults(ground_truth, num_keypoints),
+        *_result_faults(ground_truth, detections, num_keypoints),
+    ]
+    if not faults and not any(_is_judged(annotation) for annotation in ground_truth["annotations"]):
+        faults = ["ground truth: no annotation has a labelled keypoint; there is nothing to compare with"]
+    if faults:
+        raise DataError(faults)
+
+
+def _is_judged(annotation: Mapping[str, Any]) -> bool:
+    return not annotation.get("iscrowd", 0) and any(flag > 0 for flag in annotation["keypoints"][2::3])
+
+
+def _annotation_faults(ground_truth: Mapping[str, Any], num_keypoints: int) -> list[str]:
+    annotations = ground_truth["annotations"]
+    images = {image["id"] for image in ground_truth["images"]}
+    lost = [f"{_name(a)} names {a['image_id']!r}" for a in annotations if a["image_id"] not in images]
+    lengths = [(_name(a), len(a.get("keypoints") or ())) for a in annotations]
+    wrong = [f"{name} has {n}" for name, n in lengths if n != 3 * num_keypoints]
+    flat = [_name(a) for a in annotations if not a.get("area", 0) > 0]
+    return [
+        *_fault(wrong, f"ground truth: {3 * num_keypoints} numbers are needed for {num_keypoints} sigmas, but "),
+        *_fault(lost, "ground truth: image_id must be that of an image, but "),
+        *_fault(flat, "ground truth: area must be above 0, but is not for "),
+    ]
+
+
+def _result_faults(
+    ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], num_keypoints: int
+) -> list[str]:
+    images = {image["id"] for image in ground_truth["images"]}
+    categories = {category["id"] for category in ground_truth["categories"]}
+    numbered = list(enumerate(detections))
+    wrong = [f"[{n}] has {len(d['keypoints'])}" for n, d in numbered if len(d["keypoints"]) != 3 * num_keypoints]
+    strange = [f"[{n}] names {d['image_id']!r}" for n, d in numbered if d["image_id"] not in images]
+    kinds = [f"[{n}] names {d['category_id']!r}" for n, d in numbered if d["category_id"] not in categories]
+    unsure = [f"[{n}] has {d['score']}" for n, d in numbered if not math.isfinite(d["score"])]
+    return [
+        *_fault(wrong, f"detections: {3 * num_keypoints} numbers are needed for {num_keypoints} sigmas, but "),
+        *_fault(strange, "detections: image_id must be one of the ground truth's, but "),
+        *_fault(kinds, "detections: category_id must be one of the ground truth's, but "),
+        *_fault(unsure, "detections: score must be a number, but "),
+    ]
+
+
+def _name(annotation: Mapping[str, Any]) -> str:
+    return f"annotation {annotation.get('id')}"
+
+
+def _fault(examples: Iterable[str], text: str) -> list[str]:
+    some = list(examples)
+    if not some:
+        return []
+    more = f" and {len(some) - _SHOWN} more" if len(some) > _SHOWN else ""
+    return [text + ", ".join(some[:_SHOWN]) + more]

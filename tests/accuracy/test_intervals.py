@@ -1,0 +1,116 @@
+"""Resampling counts images as often as they are drawn, exactly as the evaluator would."""
+
+import numpy as np
+import pytest
+
+from greenpose.accuracy import intervals, oks_ap, oks_ap_difference_interval, oks_ap_interval, pck, pck_interval
+from tests.accuracy.poses import SIGMAS, poses, repeated
+from tests.recipe import exit_output, targets
+
+_METRICS = ("ap", "ap50", "ap75", "ar")
+
+
+@pytest.mark.parametrize("per_image", [1, 2])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_resample_scores_as_the_evaluator_scores_the_repeated_images(per_image, seed):
+    ground_truth, results = poses(per_image=per_image, seed=seed)
+    matches = intervals._match(ground_truth, results, SIGMAS)
+    counts = np.random.default_rng(seed).multinomial(12, [1 / 12] * 12, size=4)
+    counts[0] = 1
+    found = intervals._metrics(matches, counts)
+    for row, times in zip(found, counts, strict=True):
+        expected = oks_ap(*repeated(ground_truth, results, times), SIGMAS)
+        assert dict(zip(_METRICS, row, strict=True)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_images_without_results_count_as_missed():
+    ground_truth, results = poses()
+    matches = intervals._match(ground_truth, results[:6], SIGMAS)
+    found = intervals._metrics(matches, np.ones((1, 12), dtype=int))
+    assert dict(zip(_METRICS, found[0], strict=True)) == pytest.approx(oks_ap(ground_truth, results[:6], SIGMAS))
+
+
+def test_the_interval_holds_the_figure_and_has_a_width():
+    ground_truth, results = poses(40)
+    figures = oks_ap(ground_truth, results, SIGMAS)
+    found = oks_ap_interval(ground_truth, results, SIGMAS, resamples=300)
+    for name, (low, high) in found.items():
+        assert low < figures[name] < high
+
+
+def test_the_same_seed_gives_the_same_interval_whatever_is_drawn_at_once(monkeypatch):
+    ground_truth, results = poses()
+    first = oks_ap_interval(ground_truth, results, SIGMAS, resamples=50, seed=4)
+    monkeypatch.setattr(intervals, "_DRAWN_AT_ONCE", 100)
+    assert oks_ap_interval(ground_truth, results, SIGMAS, resamples=50, seed=4) == first
+    assert oks_ap_interval(ground_truth, results, SIGMAS, resamples=50, seed=5) != first
+
+
+def test_few_patients_make_the_interval_wider_than_many_images():
+    """Each patient's frames are equally good, so that patients, not frames, are the sample."""
+    ground_truth, results = poses(40, noise=0.0)
+    for number, result in enumerate(results):
+        result["keypoints"] = [v + 60 * (number % 4 == 0) for v in result["keypoints"]]
+    patients = [f"p{number % 4}" for number in range(40)]
+    by_image = oks_ap_interval(ground_truth, results, SIGMAS, resamples=300)["ar"]
+    by_patient = oks_ap_interval(ground_truth, results, SIGMAS, groups=patients, resamples=300)["ar"]
+    assert by_patient[1] - by_patient[0] > 1.5 * (by_image[1] - by_image[0])
+
+
+def test_all_images_of_a_patient_are_drawn_together():
+    group = np.array([0, 1, 0, 1])
+    drawn = intervals._draw(group, 20, 0)
+    np.testing.assert_array_equal(drawn[:, 0], drawn[:, 2])
+    np.testing.assert_array_equal(drawn[:, 0] + drawn[:, 1], np.full(20, 2))
+
+
+def test_one_patient_gives_no_interval():
+    ground_truth, results = poses()
+    found = oks_ap_interval(ground_truth, results, SIGMAS, groups=["p1"] * 12)
+    assert np.isnan(list(found.values())).all()
+    difference = oks_ap_difference_interval(ground_truth, results, results, SIGMAS, groups=["p1"] * 12)
+    assert np.isnan(list(difference.values())).all()
+
+
+def test_nothing_detected_gives_an_interval_of_zero():
+    ground_truth, _ = poses()
+    assert oks_ap_interval(ground_truth, [], SIGMAS, resamples=10) == dict.fromkeys(_METRICS, (0.0, 0.0))
+
+
+def test_a_result_does_not_differ_from_itself():
+    ground_truth, results = poses()
+    assert oks_ap_difference_interval(ground_truth, results, results, SIGMAS, resamples=20) == dict.fromkeys(
+        _METRICS, (0.0, 0.0)
+    )
+
+
+def test_the_paired_difference_is_narrower_than_two_intervals():
+    ground_truth, results = poses(40)
+    better = [
+        r | {"keypoints": (0.9 * np.array(r["keypoints"]) + 0.1 * np.array(a["keypoints"])).tolist()}
+        for r, a in zip(results, ground_truth["annotations"], strict=True)
+    ]
+    low, high = oks_ap_difference_interval(ground_truth, results, better, SIGMAS, resamples=300)["ap"]
+    alone = oks_ap_interval(ground_truth, results, SIGMAS, resamples=300)["ap"]
+    gain = oks_ap(ground_truth, better, SIGMAS)["ap"] - oks_ap(ground_truth, results, SIGMAS)["ap"]
+    assert 0 < low < gain < high
+    assert high - low < alone[1] - alone[0]
+
+
+def test_pck_has_an_interval_over_samples_and_over_patients():
+    target = targets("A", 12, 6, (48, 64))[0]
+    prediction = exit_output("A", 1, target)
+    prediction[::4, :, :32] = 0
+    figure = pck(prediction, target)
+    low, high = pck_interval(prediction, target, resamples=200)
+    assert low < figure < high
+    by_patient = pck_interval(prediction, target, groups=[str(n % 4) for n in range(12)], resamples=200)
+    assert by_patient[1] - by_patient[0] > high - low
+    assert np.isnan(pck_interval(prediction, target, groups=["a"] * 12)).all()
+
+
+def test_a_level_of_half_is_narrower_than_one_of_nine_tenths():
+    ground_truth, results = poses()
+    half = oks_ap_interval(ground_truth, results, SIGMAS, resamples=200, level=0.5)["ap"]
+    most = oks_ap_interval(ground_truth, results, SIGMAS, resamples=200, level=0.9)["ap"]
+    assert most[0] < half[0] < half[1] < most[1]
