@@ -18,6 +18,8 @@ _HIDDEN_MM = 14.0
 """A joint is hidden when something is this much nearer than its own flesh."""
 _MELT_MM = 9.0
 _NOSE = 18
+_FOLD_FRAMES = 8
+"""Folds of cloth and skin are drawn anew after this many frames."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,7 @@ class Patient:
         for first, second, ra, rb in body.limbs:
             canvas.capsule(seen[first], seen[second], (ra, rb))
         fields = bank(self.spec)
-        rng = stream(self.spec, Purpose.LABEL, patient=self.number, frame=index // 8)
+        rng = stream(self.spec, Purpose.FOLDS, patient=self.number, frame=index // _FOLD_FRAMES)
         folds = fields.window(fields.fine, rng)[: bottom - top, : right - left]
         depth -= np.float32(0.5 + 7 * self.build.looseness) * folds
         behind = surface[top:bottom, left:right]

@@ -31,7 +31,7 @@ class Sensor:
 
 def draw_sensor(spec: Spec, patient: int) -> Sensor:
     """Return the sensor of a patient."""
-    rng = stream(spec, Purpose.SENSOR, patient=patient, frame=2**32 - 1)
+    rng = stream(spec, Purpose.SENSOR, patient=patient)
     gain = float(np.exp(np.clip(rng.normal(0, 0.3), -0.6, 0.6))) * spec.noise_gain
     return Sensor(gain=gain, projector_right=bool(rng.integers(2)))
 
@@ -40,7 +40,7 @@ def sense(
     surface: Float[np.ndarray, "h w"], sensor: Sensor, spec: Spec, *, patient: int, index: int
 ) -> UInt16[np.ndarray, "h w"]:
     """Return the depth frame in mm that the sensor makes of a true surface in mm; 0 is no return."""
-    rng = stream(spec, Purpose.SENSOR, patient=patient, frame=index)
+    rng = stream(spec, Purpose.SHOT, patient=patient, frame=index)
     fields = bank(spec)
     edges, rise = _edges(surface, 1 / spec.px_scale)
     frayed = _jitter(surface, edges, fields, rng) if sensor.gain else surface

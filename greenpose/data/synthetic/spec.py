@@ -74,6 +74,8 @@ class Purpose(IntEnum):
     ADULT_ARM = 7
     LABEL = 8
     SENSOR = 9
+    SHOT = 10
+    FOLDS = 11
 
 
 def stream(spec: Spec, purpose: Purpose, *, patient: int = 0, frame: int = 0) -> np.random.Generator:
