@@ -6,17 +6,21 @@ from typing import Annotated
 import typer
 
 from greenpose.cli.console import EXIT_INTERRUPTED, QuietOption, err
+from greenpose.errors import GreenPoseError
 
 
 def worker(
     folder: Annotated[Path, typer.Argument(help="A run folder with its config.yaml.")], quiet: QuietOption = False
 ) -> None:
-    """Do the run whose configuration lies in a folder."""
+    """Do the run whose configuration lies in a folder; why it ended early stands in its failure.json."""
     from greenpose.cli.progress import RunProgress
     from greenpose.run import execute
     from greenpose.store import RunFolder
 
-    with RunProgress(err(quiet=quiet)) as progress:
-        failure = execute(RunFolder(folder), observer=progress)
-    if failure is not None:
-        raise typer.Exit(EXIT_INTERRUPTED if failure.reason == "interrupted" else 1)
+    try:
+        with RunProgress(err(quiet=quiet)) as progress:
+            execute(RunFolder(folder), observer=progress)
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except GreenPoseError:
+        raise typer.Exit(1) from None

@@ -40,6 +40,8 @@ class SyntheticConfig(Document):
     """Patients in each split."""
     frames: SplitNumbers = SplitNumbers(train=30, val=12, test=16)
     """Frames of each patient in each split."""
+    frame_step: PositiveInt = 7
+    """Every n-th frame of a patient is taken (10 are a second); wider apart is more varied."""
     size: tuple[PositiveInt, PositiveInt] = (640, 480)
     """Width and height of a frame, in pixels."""
     yaw_spread_deg: Annotated[float, Field(ge=0, le=180)] = 180.0
@@ -60,7 +62,8 @@ class DataConfig(Document):
     padding: PositiveFloat = 1.25
     """A crop is the subject's box times this."""
     depth_window_mm: tuple[float, float] | None = None
-    """Nearest and farthest depth that a 16-bit image is mapped to grey levels between; null for 8-bit images."""
+    """Nearest and farthest depth between which a 16-bit image is mapped to grey levels; null for 8-bit images (and for
+    synthetic ones: 350 to 900)."""
     root: str | None = None
     """Folder of a `coco` data set."""
     images: str = "images"

@@ -2,16 +2,17 @@
 
 from greenpose.training.checkpoint import load_best, save_best
 from greenpose.training.evaluate import ExitPredictions, ExitScores, predict, score, validation_scores
-from greenpose.training.fit import Best, Fitted, Ledger, Recipe, fit
+from greenpose.training.fit import Best, Epoch, Files, Fitted, Ledger, fit
 from greenpose.training.window import Window, unmetered
 
 __all__ = [
     "Best",
+    "Epoch",
     "ExitPredictions",
     "ExitScores",
+    "Files",
     "Fitted",
     "Ledger",
-    "Recipe",
     "Window",
     "fit",
     "load_best",

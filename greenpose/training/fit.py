@@ -1,6 +1,7 @@
 """Training: Adam, a stepwise schedule, early stopping, each exit's best epoch kept, resumable after a kill.
 
-The order of batches depends on the seed and the epoch alone, so that a resumed training is the one that was interrupted.
+The order of batches depends on the seed and the epoch alone, so that a resumed training is the one
+that was interrupted.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,8 +22,6 @@ from greenpose.training.checkpoint import load_state, save_best, save_state
 from greenpose.training.evaluate import validation_scores
 from greenpose.training.images import to_images
 from greenpose.training.window import Window, unmetered
-
-Recipe = TrainConfig
 
 
 class Ledger(Protocol):
@@ -107,7 +106,7 @@ def fit(
     objective: Objective,
     splits: Mapping[str, Samples],
     *,
-    recipe: Recipe,
+    recipe: TrainConfig,
     seed: int,
     files: Files,
     window: Window = unmetered,
@@ -159,7 +158,7 @@ def _train_epoch(
     objective: Objective,
     samples: Samples,
     optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
+    recipe: TrainConfig,
     seed: int,
     epoch: int,
     told: Ledger,
@@ -194,7 +193,7 @@ def _named(terms: Any) -> dict[str, float]:
     return named
 
 
-def _keep_best(net: HRNet, ap: Mapping[int, float], progress: _Progress, recipe: Recipe, files: Files) -> None:
+def _keep_best(net: HRNet, ap: Mapping[int, float], progress: _Progress, recipe: TrainConfig, files: Files) -> None:
     """Save each exit that ties or beats its best; `any-exit` saves all of them whenever one does."""
     better = [exit_ for exit_, value in ap.items() if exit_ not in progress.best or value >= progress.best[exit_].ap]
     progress.waiting = 0 if better else progress.waiting + 1

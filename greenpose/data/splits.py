@@ -1,0 +1,130 @@
+"""From an experiment's data settings to its splits: generated and cached, or read from a COCO folder."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from greenpose.config import DataConfig, SyntheticConfig
+from greenpose.data.coco import read_split, split_files
+from greenpose.data.crops import Framing
+from greenpose.data.images import image_reader, window_depth
+from greenpose.data.instance import Instance
+from greenpose.data.profile import Profile, load_profile
+from greenpose.data.samples import Samples
+from greenpose.data.synthetic import Spec, admit
+from greenpose.errors import DataError
+
+SPLITS = ("train", "val", "test")
+SYNTHETIC_WINDOW_MM = (350.0, 900.0)
+"""Grey levels of generated depth: from a raised hand to the floor beside the crib."""
+_FIRST_PATIENT = {"train": 0, "val": 1_000_000, "test": 2_000_000}
+"""Numbers far apart, so that no patient is in two splits however many there are."""
+
+
+def load_splits(config: DataConfig) -> dict[str, Samples]:
+    """Return the three splits, ready to train on.
+
+    Raises:
+        ConfigError: if the profile is unknown.
+        DataError: with all faults of the data.
+    """
+    profile = load_profile(config.profile)
+    framing = Framing.of(config.input_size, sigma=config.sigma, padding=config.padding)
+    if config.source == "synthetic":
+        return {split: _synthetic(config, split, profile, framing) for split in SPLITS}
+    reader = image_reader(Path(config.root or ""), window=config.depth_window_mm)
+    instances = read_splits(config)
+    return {split: Samples.build(instances[split], reader, profile=profile, framing=framing) for split in SPLITS}
+
+
+def read_splits(config: DataConfig) -> dict[str, list[Instance]]:
+    """Return the annotated instances of each split of a COCO folder.
+
+    Raises:
+        DataError: with all faults of all splits, a subject or an image in two splits among them.
+    """
+    profile = load_profile(config.profile)
+    root = Path(config.root or "")
+    files = split_files(root, named=config.annotations)
+    splits: dict[str, list[Instance]] = {}
+    faults: list[str] = []
+    for split in SPLITS:
+        try:
+            splits[split] = read_split(files[split], root / config.images, profile)
+        except DataError as error:
+            faults += error.faults
+    if faults:
+        raise DataError(faults)
+    return splits
+
+
+def cache_folder() -> Path:
+    """Return where generated data are kept: $GREENPOSE_CACHE, else greenpose/ in the user's cache folder."""
+    own = os.environ.get("GREENPOSE_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "greenpose"
+
+
+def _synthetic(config: DataConfig, split: str, profile: Profile, framing: Framing) -> Samples:
+    """Return a generated split, from the cache where it is there."""
+    path = cache_folder() / f"synthetic-{split}-{_key(config, split)}.npz"
+    if path.exists():
+        return Samples.load(path)
+    window = config.depth_window_mm or SYNTHETIC_WINDOW_MM
+    images = dict[str, np.ndarray]()
+    instances = []
+    for instance, depth in generate(config.synthetic, split):
+        instances.append(instance)
+        images[instance.image] = window_depth(depth, window)
+    samples = Samples.build(instances, partial(_image_of, images), profile=profile, framing=framing)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples.save(path)
+    return samples
+
+
+def _image_of(images: Mapping[str, np.ndarray], instance: Instance) -> np.ndarray:
+    return images[instance.image]
+
+
+def generate(config: SyntheticConfig, split: str) -> Iterator[tuple[Instance, np.ndarray]]:
+    """Yield each generated instance of a split with its depth frame in mm; frames without the infant are left out."""
+    spec = Spec(seed=config.seed, size=config.size, yaw_spread_deg=config.yaw_spread_deg)
+    first, number = _FIRST_PATIENT[split], 0
+    for patient_number in range(getattr(config.patients, split)):
+        patient = admit(spec, first + patient_number)
+        for step in range(getattr(config.frames, split)):
+            frame = patient.frame(step * config.frame_step)
+            if not frame.visibility.any():
+                continue
+            number += 1
+            name = f"{split}/patient{patient_number:04d}/{frame.index:06d}.png"
+            instance = Instance(
+                id=number,
+                image_id=number,
+                image=name,
+                subject=f"{split}-{patient_number:04d}",
+                image_size=config.size,
+                box=frame.box,
+                area=frame.area,
+                joints=frame.joints,
+                visibility=frame.visibility,
+            )
+            yield instance, frame.depth
+
+
+def _key(config: DataConfig, split: str) -> str:
+    """Return the cache key of a generated split: its settings and the generator's own code."""
+    settings = config.model_dump(mode="json", include={"input_size", "sigma", "padding", "depth_window_mm"})
+    synthetic = config.synthetic.model_dump(mode="json", exclude={"patients", "frames"})
+    numbers = [getattr(config.synthetic.patients, split), getattr(config.synthetic.frames, split)]
+    text = json.dumps([settings, synthetic, numbers, split], sort_keys=True)
+    digest = hashlib.sha256(text.encode())
+    for file in sorted((Path(__file__).parent / "synthetic").glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

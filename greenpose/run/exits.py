@@ -1,0 +1,166 @@
+"""One exit's entry in the record."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from greenpose.config import Experiment
+from greenpose.metering import Carbon, Estimate, ExitMeasurement, Joules
+from greenpose.record import Basis, Exit, Interval, Kind
+from greenpose.run.facts import Facts
+from greenpose.training import ExitScores
+
+ACCURACIES = {
+    "ap": "mean OKS average precision over thresholds .50:.05:.95, by pycocotools",
+    "ap50": "OKS average precision at threshold .50, by pycocotools",
+    "ap75": "OKS average precision at threshold .75, by pycocotools",
+    "ar": "mean OKS average recall over thresholds .50:.05:.95, by pycocotools",
+    "pck": "PCK@0.5 as the paper's code computes it: a tenth of the heatmap's sides, swapped, times 0.5",
+    "pck_corrected": "PCK@0.5 with the heatmap's sides the right way round",
+}
+
+
+def exit_entry(config: Experiment, exit_: int, facts: Facts, *, kind: Kind, carbon: Carbon) -> Exit:
+    """Return the entry of one exit; `kind` is how energy was obtained in this run."""
+    count, scores, measured = facts.counts[exit_], facts.scores[exit_], facts.measured[exit_]
+    cost = _Costs(measured, kind=kind, carbon=carbon)
+    return Exit(
+        exit=exit_,
+        role=_role(config, exit_),
+        params=count.params,
+        macs=count.macs,
+        macs_by_counter=dict(count.macs_by_counter),
+        activation_bytes=count.activation_bytes,
+        **{name: scores.values[name] for name in ACCURACIES},
+        best_epoch=facts.fitted.best[exit_].epoch,
+        latency_p95_s=measured.latency_p95_s,
+        **cost.values,
+        relative_to_final={name: ratio.value for name, ratio in measured.ratios.items()},
+        measurement=_how(measured),
+        basis=_counted() | _accuracy_bases(scores) | cost.bases | _ratio_bases(measured),
+    )
+
+
+def _role(config: Experiment, exit_: int) -> str:
+    """Return the exit's place in the wiring."""
+    if exit_ == max(config.model.exits):
+        return "final"
+    teaches = any(teacher == exit_ for teacher, _ in config.wiring.edges)
+    learns = any(student == exit_ for _, student in config.wiring.edges)
+    return {(True, True): "student and teacher", (True, False): "teacher", (False, True): "student"}.get(
+        (teaches, learns), "side"
+    )
+
+
+def _counted() -> dict[str, Basis]:
+    return {
+        "params": Basis(unit="parameters", kind="counted", method="parameters of the minimal sub-network"),
+        "macs": Basis(unit="MACs", kind="counted", method="convolutions, torch FlopCounterMode / 2, one image"),
+        "activation_bytes": Basis(unit="bytes", kind="counted", method="tensors saved for backward, one image"),
+    }
+
+
+def _accuracy_bases(scores: ExitScores) -> dict[str, Basis]:
+    return {
+        name: Basis(
+            unit="fraction",
+            kind="computed",
+            method=f"{method}; interval: percentile bootstrap over {scores.num_groups} {scores.unit} of the test split",
+            type_a=Interval(low=scores.intervals[name][0], high=scores.intervals[name][1]),
+        )
+        for name, method in ACCURACIES.items()
+    }
+
+
+class _Costs:
+    """Latency, CPU time, energy and emissions of one image, with their bases."""
+
+    def __init__(self, measured: ExitMeasurement, *, kind: Kind, carbon: Carbon) -> None:
+        self.values: dict[str, float | None] = {}
+        self.bases: dict[str, Basis] = {}
+        energy_kind = kind
+        how = f"median over {measured.blocks} interleaved blocks, batch {measured.items_per_call}, truncated network"
+        self._add("latency_s", measured.latency_s, "s", "measured", f"wall time per image; {how}")
+        self._add("cpu_s_per_image", measured.cpu_s_per_item, "s", "measured", f"CPU time per image; {how}")
+        gross, net = measured.energy_j_per_item, measured.net_energy_j_per_item
+        missing = measured.missing
+        self._add("energy_j_per_image", gross, "J", energy_kind, f"gross; {how}", missing.get("energy_j_per_item"))
+        self._add(
+            "net_energy_j_per_image",
+            net,
+            "J",
+            energy_kind,
+            f"gross minus idle power x wall time; {how}",
+            missing.get("net_energy_j_per_item"),
+        )
+        self._add(
+            "co2eq_g_per_1000_images",
+            _grams(gross, carbon),
+            "gCO2eq",
+            energy_kind,
+            "gross energy of 1000 images x PUE x annual mean grid intensity",
+            missing.get("energy_j_per_item"),
+        )
+        self.bases["latency_p95_s"] = Basis(
+            unit="s", kind="measured", method=f"95th percentile over {measured.calls} calls"
+        )
+
+    def _add(
+        self, name: str, found: Estimate | None, unit: str, kind: Kind, method: str, missing: str | None = None
+    ) -> None:
+        self.values[name] = None if found is None else found.value
+        reason = None if found is not None else missing or "no component's energy could be read"
+        self.bases[name] = Basis(
+            unit=unit,
+            kind="not_covered" if found is None else kind,
+            method=method,
+            type_a=_interval(found.type_a if found else None),
+            type_b=_interval(found.type_b if found else None),
+            missing=reason,
+        )
+
+
+def _grams(energy: Estimate | None, carbon: Carbon) -> Estimate | None:
+    """Return the emissions of 1000 items: Type A scales with the energy's, Type B is widened by the intensity's."""
+    if energy is None:
+        return None
+    low, high = energy.type_b or (energy.value, energy.value)
+    grams = carbon.grams(Joules(low * 1000, energy.value * 1000, high * 1000))
+    factor = grams.mid / energy.value if energy.value else 0.0
+    bounds = energy.type_a
+    type_a = None if bounds is None else type(bounds)(bounds.low * factor, bounds.high * factor)
+    kind = type(bounds) if bounds is not None else None
+    type_b = kind(grams.low, grams.high) if kind else None
+    return Estimate(value=grams.mid, blocks=energy.blocks, type_a=type_a, type_b=type_b)
+
+
+def _ratio_bases(measured: ExitMeasurement) -> dict[str, Basis]:
+    return {
+        f"relative_to_final.{name}": Basis(
+            unit="fraction",
+            kind="measured",
+            method=f"median of ratios within {ratio.blocks} blocks; systematic errors cancel",
+            type_a=_interval(ratio.type_a),
+        )
+        for name, ratio in measured.ratios.items()
+    }
+
+
+def _interval(bounds: Any) -> Interval | None:
+    return None if bounds is None else Interval(low=bounds[0], high=bounds[1])
+
+
+def _how(measured: ExitMeasurement) -> Mapping[str, Any]:
+    names = (
+        "items_per_call",
+        "blocks",
+        "calls",
+        "window_seconds",
+        "idle_watts",
+        "converged",
+        "foreign_cpu_share",
+        "steal_share",
+        "involuntary_switches",
+        "minor_faults",
+        "resolution_share",
+    )
+    return {name: getattr(measured, name) for name in names} | {"warnings": list(measured.warnings)}

@@ -1,0 +1,54 @@
+"""Writing down that an attempt ended without a record, with what it had cost by then."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from greenpose.errors import MeteringError
+from greenpose.metering import Window, read_windows
+from greenpose.record import Failure
+from greenpose.store.folder import RunFolder
+from greenpose.units import joules_to_kwh
+
+
+def write_failure(
+    folder: RunFolder, *, reason: Literal["failed", "interrupted", "lost"], message: str, phase: str, at: str
+) -> Failure:
+    """Write `failure.json` and return it; seconds and energy are those of all windows closed so far."""
+    cell = folder.read_cell()
+    windows = outermost(windows_of(folder))
+    failure = Failure(
+        name=cell["name"],
+        experiment=cell["experiment"]["name"],
+        grid=cell["grid"],
+        axes=cell["axes"],
+        reason=reason,
+        message=message.splitlines()[0] if message else "",
+        phase=phase,
+        seconds=sum(window.seconds for window in windows),
+        energy_kwh=joules_to_kwh(sum(window.energy.mid for window in windows)),
+        at=at,
+    )
+    folder.write_failure(failure)
+    return failure
+
+
+def note_lost(folder: RunFolder, *, code: int) -> Failure:
+    """Write down that a process died without a word, e.g. killed for memory; `code` is its exit code."""
+    last = windows_of(folder)[-1:]
+    died = f"its process was ended by signal {-code}" if code < 0 else f"its process ended with code {code}"
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    phase = last[0].name.partition("/")[0] if last else ""
+    return write_failure(folder, reason="lost", message=f"{died}; see log.txt", phase=phase, at=now)
+
+
+def windows_of(folder: RunFolder) -> list[Window]:
+    """Return the closed windows of all attempts, none where nothing was metered yet."""
+    try:
+        return read_windows(folder.windows)
+    except MeteringError:
+        return []
+
+
+def outermost(windows: list[Window]) -> list[Window]:
+    """Return the windows that lie in no other: their sum counts everything once."""
+    return [window for window in windows if window.parent is None]
