@@ -36,8 +36,8 @@ ANGLES = np.array([
     [19, 13, -5, 60],  # arm elevation
     [90, 33, 5, 145],  # elbow flexion
     [58, 52, -80, 150],  # forearm plane: 0 to the head, 90 up
-    [50, 15, 8, 85],  # thigh abduction
-    [44, 18, 0, 80],  # thigh elevation
+    [50, 19, 5, 88],  # thigh abduction
+    [44, 29, 0, 88],  # thigh elevation
     [90, 32, 12, 145],  # knee flexion
     [68, 20, 0, 110],  # shank plane: 0 down, 90 to the midline
 ], dtype=float)  # fmt: skip
@@ -128,7 +128,7 @@ _RIGHT = np.array([0, 1, 2, 6, 7, 8, 12, 14])
 """Hand, elbow, shoulder, foot, knee, hip, fingertip and toe of the right side."""
 _LEFT = np.array([5, 4, 3, 11, 10, 9, 13, 15])
 _HAND, _ELBOW, _SHOULDER, _FOOT, _KNEE, _HIP, _FINGERS, _TOES = np.stack([_RIGHT, _LEFT], axis=1)
-_HEAD, _NECK, _NOSE, _CHEST, _BELLY, _PELVIS = range(16, 22)
+_HEAD, _NECK, NOSE, _CHEST, _BELLY, _PELVIS = range(16, 22)
 
 _UPPER_ARM, _FOREARM, _HANDS = 16.0, 12.5, 13.5
 _THIGH, _KNEES, _ANKLE, _FEET = 23.0, 16.5, 12.5, 11.0
@@ -144,7 +144,7 @@ def _trunk(build: Build, *, head_turn: float) -> tuple[Float[np.ndarray, "22 3"]
     turned = np.array([np.sin(head_turn), 0.0, np.cos(head_turn)])
     points[_HEAD] = [0.10 * np.sin(head_turn), -1.02, 0.37]
     points[_NECK] = [0, -0.55, 0.27]
-    points[_NOSE] = points[_HEAD] + [0, 0.06, 0] + 0.34 * turned
+    points[NOSE] = points[_HEAD] + [0, 0.06, 0] + 0.34 * turned
     points[_CHEST] = [0, -0.26, 0.27]
     points[_BELLY] = [0, 0.10, 0.29]
     points[_PELVIS] = [0, 0.40, 0.26]
@@ -232,25 +232,34 @@ def _assemble(
     build: Build,
     root: Float[np.ndarray, "4"],
 ) -> Body:
+    """Return the body after the whole infant has shifted and turned on the mattress."""
     shift_x, shift_y, turn_deg, _ = root
     c, s = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
     turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+    return Body(
+        points=points @ turn + [shift_x, shift_y, 0.0],
+        joint_radii=_joint_radii(build),
+        limbs=_limbs(build),
+        masses=tuple((centre, axes @ turn) for centre, axes in masses),
+    )
+
+
+def _joint_radii(build: Build) -> Float[np.ndarray, "12"]:
+    size = build.fatness * build.trunk_mm / 130
+    radii = np.empty(12)
+    radii[[*_HAND, *_ELBOW]] = _FOREARM * size
+    radii[_SHOULDER] = 0.22 * build.trunk_mm
+    radii[_FOOT] = _ANKLE * size
+    radii[_KNEE] = _KNEES * size
+    radii[_HIP] = 0.25 * build.trunk_mm
+    return radii
+
+
+def _limbs(build: Build) -> tuple[tuple[int, int, float, float], ...]:
     size = build.fatness * build.trunk_mm / 130
     loose = size * (1 + build.looseness)
-    radii = np.empty(12)
-    for joints, radius in (
-        (_HAND, _FOREARM * size),
-        (_ELBOW, _FOREARM * size),
-        (_SHOULDER, 0.22 * build.trunk_mm),
-        (_FOOT, _ANKLE * size),
-        (_KNEE, _KNEES * size),
-        (_HIP, 0.25 * build.trunk_mm),
-    ):
-        radii[joints] = radius
-    limbs: list[tuple[int, int, float, float]] = [
-        (_NECK, _HEAD, 0.20 * build.trunk_mm, 0.20 * build.trunk_mm),
-        (_NOSE, _NOSE, 0.055 * build.trunk_mm, 0.055 * build.trunk_mm),
-    ]
+    neck, nose = 0.20 * build.trunk_mm, 0.055 * build.trunk_mm
+    limbs: list[tuple[int, int, float, float]] = [(_NECK, _HEAD, neck, neck), (NOSE, NOSE, nose, nose)]
     for side in range(2):
         chain = (
             (_SHOULDER, _ELBOW, 1.1 * _UPPER_ARM * loose, _FOREARM * loose),
@@ -261,9 +270,4 @@ def _assemble(
             (_FOOT, _TOES, _ANKLE * size, 0.8 * _FEET * size),
         )
         limbs += [(int(first[side]), int(second[side]), a, b) for first, second, a, b in chain]
-    return Body(
-        points=points @ turn + [shift_x, shift_y, 0.0],
-        joint_radii=radii,
-        limbs=tuple(limbs),
-        masses=tuple((centre, axes @ turn) for centre, axes in masses),
-    )
+    return tuple(limbs)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt16
 
-from greenpose.data.synthetic.body import JOINTS, Body, Build, draw_build, pose
+from greenpose.data.synthetic.body import JOINTS, NOSE, Body, Build, draw_build, pose
 from greenpose.data.synthetic.camera import Camera, draw_camera
 from greenpose.data.synthetic.canvas import FAR_MM, Canvas
 from greenpose.data.synthetic.scene import Bed, Moment, lay_blanket, lay_tube, make_bed, reach_in
@@ -17,7 +17,9 @@ from greenpose.data.synthetic.texture import bank
 _HIDDEN_MM = 14.0
 """A joint is hidden when something is this much nearer than its own flesh."""
 _MELT_MM = 9.0
-_NOSE = 18
+"""Limbs and trunk run into one another over this depth."""
+_LIMB_REACH_MM = 32.0
+"""More than the radius at any limb's far end; the near ends lie within the trunk."""
 _FOLD_FRAMES = 8
 """Folds of cloth and skin are drawn anew after this many frames."""
 
@@ -65,11 +67,11 @@ class Patient:
         return self.camera.mattress_mm
 
     def frame(self, index: int) -> Frame:
-        """Return frame `index`, the same whether or not others are drawn."""
+        """Return frame `index`, counted from 0; it is the same whether or not others are drawn."""
         body = pose(self.build, index)
         surface = self.bed.depth.copy()
         mask = self._draw_body(surface, body, index)
-        lay_tube(surface, self.camera, self.bed, body.points[_NOSE])
+        lay_tube(surface, self.camera, self.bed, body.points[NOSE])
         moment = Moment(spec=self.spec, patient=self.number, index=index, trunk_mm=self.build.trunk_mm)
         covered = lay_blanket(surface, self.bed, moment)
         reach_in(surface, self.camera, moment)
@@ -89,29 +91,34 @@ class Patient:
         """Bring the infant into the surface and return its pixels."""
         seen = self.camera.project(body.points)
         px_per_mm = self.camera.focal_px / seen[:, 2:]
-        reach = np.full((len(seen), 1), 32.0 * (1 + self.build.looseness))
-        for centre, axes in body.masses:
-            reach[centre] = np.abs(axes).max()
-        width, height = self.spec.size
-        left, top = np.clip((seen[:, :2] - reach * px_per_mm).min(axis=0) - 1, 0, [width, height]).astype(int).tolist()
-        right, bottom = (
-            np.clip((seen[:, :2] + reach * px_per_mm).max(axis=0) + 2, 0, [width, height]).astype(int).tolist()
-        )
-        depth = np.full((bottom - top, right - left), FAR_MM, dtype=np.float32)
-        canvas = Canvas(depth=depth, left=left, top=top, focal_px=self.camera.focal_px, blend_mm=_MELT_MM)
+        canvas = self._canvas(seen, body, px_per_mm)
         for centre, axes in body.masses:
             flat = (axes[:2] @ self.camera.turn[:2].T) * px_per_mm[centre]
             canvas.ellipsoid(seen[centre], flat, float(axes[2, 2]))
         for first, second, ra, rb in body.limbs:
             canvas.capsule(seen[first], seen[second], (ra, rb))
+        height, width = canvas.depth.shape
         fields = bank(self.spec)
         rng = stream(self.spec, Purpose.FOLDS, patient=self.number, frame=index // _FOLD_FRAMES)
-        folds = fields.window(fields.fine, rng)[: bottom - top, : right - left]
-        depth -= np.float32(0.5 + 7 * self.build.looseness) * folds
-        behind = surface[top:bottom, left:right]
+        folds = fields.window(fields.fine, rng)[:height, :width]
+        depth = canvas.depth - np.float32(0.5 + 7 * self.build.looseness) * folds
+        behind = surface[canvas.top : canvas.top + height, canvas.left : canvas.left + width]
         mask = depth < behind
         np.minimum(behind, depth, out=behind)
-        return _Mask(pixels=mask, left=left, top=top)
+        return _Mask(pixels=mask, left=canvas.left, top=canvas.top)
+
+    def _canvas(
+        self, seen: Float[np.ndarray, "point 3"], body: Body, px_per_mm: Float[np.ndarray, "point 1"]
+    ) -> Canvas:
+        """Return an empty canvas that holds the whole infant, as far as it is in the frame."""
+        reach = np.full((len(seen), 1), _LIMB_REACH_MM * (1 + self.build.looseness))
+        for centre, axes in body.masses:
+            reach[centre] = np.abs(axes).max()
+        size = np.array(self.spec.size)
+        left, top = np.clip((seen[:, :2] - reach * px_per_mm).min(axis=0) - 1, 0, size).astype(int).tolist()
+        right, bottom = np.clip((seen[:, :2] + reach * px_per_mm).max(axis=0) + 2, 0, size).astype(int).tolist()
+        depth = np.full((bottom - top, right - left), FAR_MM, dtype=np.float32)
+        return Canvas(depth=depth, left=left, top=top, focal_px=self.camera.focal_px, blend_mm=_MELT_MM)
 
     def _annotate(
         self,
