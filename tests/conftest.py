@@ -9,3 +9,7 @@ from jaxtyping import install_import_hook
 from tests import typechecker
 
 install_import_hook("greenpose", f"{typechecker.__name__}.check")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="accept what the code produces as golden")
