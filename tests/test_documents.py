@@ -1,0 +1,23 @@
+from pathlib import Path
+
+import pytest
+
+from greenpose.record import Exit, Record
+from tests.documents import record_page, schemas
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = {"record.md": record_page()} | {f"schema/{name}": text for name, text in schemas().items()}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_says_what_the_code_says(name, request):
+    path = DOCS / name
+    if request.config.getoption("--update-golden"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(PAGES[name])
+    assert path.read_text() == PAGES[name], "run pytest tests/test_documents.py --update-golden and read the difference"
+
+
+@pytest.mark.parametrize("model", [Record, Exit])
+def test_every_field_of_the_record_says_what_it_means(model):
+    assert [name for name, field in model.model_fields.items() if not field.description] == []
