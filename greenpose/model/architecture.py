@@ -57,7 +57,9 @@ class Architecture:
         numbers = {"width": self.width, "num_joints": self.num_joints, "stem_width": self.stem_width}
         faults = [_not_positive(name, value) for name, value in {**numbers, "blocks": self.blocks}.items()]
         if not isinstance(self.modules, tuple) or len(self.modules) != NUM_STAGES - 1:
-            faults.append(f"modules: {self.modules!r} is not one count for each of stages 2, 3 and 4, such as (1, 4, 3)")
+            faults.append(
+                f"modules: {self.modules!r} is not one count for each of stages 2, 3 and 4, such as (1, 4, 3)"
+            )
         else:
             faults += [_not_positive(f"modules[{i}]", count) for i, count in enumerate(self.modules)]
         return [fault for fault in faults if fault]

@@ -1,5 +1,7 @@
 """HRNet's residual blocks, with the parameter names of the official release."""
 
+from typing import cast
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -27,7 +29,7 @@ class BasicBlock(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         out += x
-        return self.relu(out)
+        return cast("Tensor", self.relu(out))
 
 
 class Bottleneck(nn.Module):
@@ -48,4 +50,4 @@ class Bottleneck(nn.Module):
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
         out += x if self.downsample is None else self.downsample(x)
-        return self.relu(out)
+        return cast("Tensor", self.relu(out))

@@ -1,6 +1,7 @@
 """What happens between resolutions: the fusing module of a stage and the transition that opens a branch."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -29,21 +30,15 @@ class FusionModule(nn.Module):
         for layer, x in zip(self._layers(row), features, strict=True):
             term = x if layer is None else layer(x)
             total = term if total is None else total + term
-        return self.relu(total)  # type: ignore[no-any-return]  # nn.Module calls are untyped
+        return cast("Tensor", self.relu(total))
 
     def _layers(self, row: int) -> list[nn.Module | None]:
-        return list(self.fuse_layers[row])  # type: ignore[arg-type]  # a row is itself a ModuleList
+        return list(cast("nn.ModuleList", self.fuse_layers[row]))
 
 
-def transition(
-    channels_before: Sequence[int], channels: Sequence[int], *, branches: Sequence[int] | None = None
-) -> nn.ModuleList:
-    """Return the layers that lead from one stage's branches to the next one's; None where nothing has to change.
-
-    `branches` are the new stage's branches to build (all of them by default).
-    """
-    built = range(len(channels)) if branches is None else branches
-    return nn.ModuleList([_transition_layer(channels_before, channels, branch) for branch in built])
+def transition(channels_before: Sequence[int], channels: Sequence[int]) -> nn.ModuleList:
+    """Return the layers that lead from one stage's branches to the next one's; None where nothing has to change."""
+    return _optional([_transition_layer(channels_before, channels, branch) for branch in range(len(channels))])
 
 
 def advance(layers: nn.ModuleList, features: list[Tensor]) -> list[Tensor]:
@@ -68,7 +63,12 @@ def _step(channels_in: int, channels_out: int, *, stride: int, relu: bool) -> nn
 
 
 def _fuse_row(widths: Sequence[int], row: int) -> nn.ModuleList:
-    return nn.ModuleList([_fuse_layer(widths, row, branch) for branch in range(len(widths))])
+    return _optional([_fuse_layer(widths, row, branch) for branch in range(len(widths))])
+
+
+def _optional(layers: Sequence[nn.Module | None]) -> nn.ModuleList:
+    """Return a list whose empty places keep the others' numbers, as the official names need it."""
+    return nn.ModuleList(cast("Sequence[nn.Module]", layers))
 
 
 def _fuse_layer(widths: Sequence[int], row: int, branch: int) -> nn.Module | None:

@@ -1,6 +1,7 @@
 """HRNet for heatmaps, with a head after any of its stages."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from greenpose.model.blocks import EXPANSION, Bottleneck, conv_bn
 from greenpose.model.fusion import FusionModule, advance, transition
 from greenpose.model.initialise import initialise_heads
 
-Heatmaps = Float[Tensor, "batch keypoint height/4 width/4"]
+Heatmaps = Float[Tensor, "batch keypoint height//4 width//4"]
 
 
 class PoseNetwork(nn.Module):
@@ -56,7 +57,7 @@ class PoseNetwork(nn.Module):
         outputs = self._read_exit(1, features[0])
         for stage in range(2, self.depth + 1):
             if stage > 2:
-                features = advance(self.get_submodule(f"transition{stage - 1}"), features)  # type: ignore[arg-type]
+                features = advance(cast("nn.ModuleList", self.get_submodule(f"transition{stage - 1}")), features)
             features = self.get_submodule(f"stage{stage}")(features)
             outputs |= self._read_exit(stage, features[0])
         return outputs
@@ -97,7 +98,7 @@ class PoseNetwork(nn.Module):
     def _stem(self, images: Tensor) -> Tensor:
         x = self.relu(self.bn1(self.conv1(images)))
         x = self.relu(self.bn2(self.conv2(x)))
-        return self.layer1(x)  # type: ignore[no-any-return]  # nn.Module calls are untyped
+        return cast("Tensor", self.layer1(x))
 
     def _read_exit(self, stage: int, finest: Tensor) -> dict[int, Tensor]:
         return {stage: self.heads[str(stage)](finest)} if stage in self.exits else {}
