@@ -35,11 +35,11 @@ def _place(config: Experiment) -> None:
 
 def _data(config: DataConfig) -> None:
     from greenpose.data import load_profile
-    from greenpose.data.splits import read_splits
+    from greenpose.data.splits import inspect_splits
 
     load_profile(config.profile)
     if config.source == "coco":
-        read_splits(config)
+        inspect_splits(config)
 
 
 def _weights(path: str | None) -> None:

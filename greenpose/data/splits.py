@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from greenpose.config import DataConfig, SyntheticConfig
-from greenpose.data.coco import read_split, split_files
+from greenpose.data.check import SPLITS, check_folder, split_files
+from greenpose.data.coco import Split
 from greenpose.data.crops import Framing
+from greenpose.data.findings import errors
 from greenpose.data.images import image_reader, window_depth
 from greenpose.data.instance import Instance
 from greenpose.data.profile import Profile, load_profile
@@ -19,7 +21,6 @@ from greenpose.data.samples import Samples
 from greenpose.data.synthetic import Spec, admit
 from greenpose.errors import DataError
 
-SPLITS = ("train", "val", "test")
 SYNTHETIC_WINDOW_MM = (350.0, 900.0)
 """Grey levels of generated depth: from a raised hand to the floor beside the crib."""
 _FIRST_PATIENT = {"train": 0, "val": 1_000_000, "test": 2_000_000}
@@ -37,30 +38,25 @@ def load_splits(config: DataConfig) -> dict[str, Samples]:
     framing = Framing.of(config.input_size, sigma=config.sigma, padding=config.padding)
     if config.source == "synthetic":
         return {split: _synthetic(config, split, profile, framing) for split in SPLITS}
-    reader = image_reader(Path(config.root or ""), window=config.depth_window_mm)
-    instances = read_splits(config)
-    return {split: Samples.build(instances[split], reader, profile=profile, framing=framing) for split in SPLITS}
+    found = inspect_splits(config)
+    window = config.depth_window_mm or next(iter(found.values())).window
+    reader = image_reader(window=window)
+    return {split: Samples.build(found[split].instances, reader, profile=profile, framing=framing) for split in SPLITS}
 
 
-def read_splits(config: DataConfig) -> dict[str, list[Instance]]:
-    """Return the annotated instances of each split of a COCO folder.
+def inspect_splits(config: DataConfig) -> dict[str, Split]:
+    """Return the three splits of a COCO folder as far as annotations go; no image is decoded.
 
     Raises:
-        DataError: with all faults of all splits, a subject or an image in two splits among them.
+        DataError: with all faults of all splits, an image or a subject in two of them among the faults.
     """
-    profile = load_profile(config.profile)
     root = Path(config.root or "")
-    files = split_files(root, named=config.annotations)
-    splits: dict[str, list[Instance]] = {}
-    faults: list[str] = []
-    for split in SPLITS:
-        try:
-            splits[split] = read_split(files[split], root / config.images, profile)
-        except DataError as error:
-            faults += error.faults
+    split_files(root, named=config.annotations)
+    checked = check_folder(root, profile=load_profile(config.profile), images=config.images, named=config.annotations)
+    faults = errors(checked.findings)
     if faults:
         raise DataError(faults)
-    return splits
+    return checked.splits
 
 
 def cache_folder() -> Path:

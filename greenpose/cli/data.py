@@ -1,0 +1,120 @@
+"""`greenpose data`: write synthetic depth data, check a folder of annotated images."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from greenpose.cli.console import EPILOG, EXIT_USAGE, JsonOption, QuietOption, VerboseOption, err, out, print_json
+
+if TYPE_CHECKING:
+    from greenpose.data.check import FolderCheck
+
+app = typer.Typer(help="Make and check data sets.", no_args_is_help=True, epilog=EPILOG)
+
+
+@app.command(epilog=EPILOG)
+def synth(
+    folder: Annotated[Path, typer.Argument(help="Folder to make; must not exist.")],
+    patients: Annotated[tuple[int, int, int], typer.Option(help="Patients for train, val, test.")] = (8, 2, 2),
+    frames: Annotated[tuple[int, int, int], typer.Option(help="Frames of each patient.")] = (10, 5, 5),
+    seed: Annotated[int, typer.Option(help="Seed of bodies, cameras and motion.")] = 0,
+    size: Annotated[tuple[int, int], typer.Option(help="Width and height of a frame.")] = (640, 480),
+    yaw_spread: Annotated[float, typer.Option(help="Camera anywhere within ± this angle; 180 is hardest.")] = 180.0,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Write synthetic depth infants as a COCO keypoints folder: 16-bit PNG in millimetres, split by patient.
+
+    Example: greenpose data synth infants --patients 24 6 6 --frames 30 10 10
+    """
+    from greenpose.config import SplitNumbers, SyntheticConfig
+    from greenpose.data import load_profile
+    from greenpose.data.splits import SPLITS, SYNTHETIC_WINDOW_MM, generate
+    from greenpose.data.write import write_coco
+
+    del verbose
+    config = SyntheticConfig(
+        seed=seed,
+        patients=SplitNumbers(train=patients[0], val=patients[1], test=patients[2]),
+        frames=SplitNumbers(train=frames[0], val=frames[1], test=frames[2]),
+        size=size,
+        yaw_spread_deg=yaw_spread,
+    )
+    with err(quiet=quiet).status("drawing frames"):
+        counts = write_coco(
+            folder,
+            {split: generate(config, split) for split in SPLITS},
+            profile=load_profile("babypose"),
+            info={"description": "synthetic depth infants", "settings": config.model_dump(mode="json")},
+        )
+    near, far = SYNTHETIC_WINDOW_MM
+    if as_json:
+        print_json({"folder": str(folder), "images": counts, "depth_window_mm": [near, far]})
+    else:
+        out().print(str(folder))
+        use = f"--set data.source=coco --set data.root={folder} --set data.depth_window_mm=[{near:g},{far:g}]"
+        err(quiet=quiet).print(f"train on it with: {use}", markup=False)
+
+
+@app.command(epilog=EPILOG)
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder with annotations/*.json and images/.")],
+    profile: Annotated[
+        str | None, typer.Option(help="babypose, coco, openfield, or a YAML file; default: what the files say.")
+    ] = None,
+    images: Annotated[str, typer.Option(help="Folder of the images below FOLDER.")] = "images",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Check any COCO keypoints folder: what would stop a training, what would bend its numbers, what is in it.
+
+    Example: greenpose data check babypose --profile babypose
+    """
+    from greenpose.data import load_profile
+    from greenpose.data.check import check_folder
+
+    del verbose
+    found = check_folder(folder, profile=load_profile(profile) if profile else None, images=images)
+    if as_json:
+        print_json(_as_json(folder, found))
+    else:
+        _show(found, err(quiet=quiet))
+    if not found.usable:
+        raise typer.Exit(EXIT_USAGE)
+
+
+def _as_json(folder: Path, found: "FolderCheck") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "folder": str(folder),
+        "usable": found.usable,
+        "splits": {
+            name: {
+                "file": str(split.file),
+                "images": split.num_images,
+                "instances": len(split.instances),
+                "subjects": len(split.subjects),
+                "labelled": split.labelled,
+            }
+            for name, split in found.splits.items()
+        },
+        "findings": [asdict(finding) for finding in found.findings],
+    }
+
+
+def _show(found: "FolderCheck", console: Console) -> None:
+    table = Table("split", "images", "instances", "subjects", "labelled joints", box=None, header_style="bold")
+    for name, split in found.splits.items():
+        row = (split.num_images, len(split.instances), len(split.subjects) or "unknown", sum(split.labelled.values()))
+        table.add_row(name, *map(str, row))
+    out().print(table)
+    for finding in found.findings:
+        colour = {"error": "red"}.get(finding.level, "yellow")
+        console.print(Text.assemble((f"{finding.level}: ", colour), f"{finding}"), soft_wrap=True)
