@@ -1,0 +1,204 @@
+"""One COCO annotation as a pose: what can be mended is mended and counted, what can't is a fault."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from greenpose.data.crops import Box, clean_box
+from greenpose.data.findings import Level, Notebook
+
+_MARGIN_SHARE = 0.15
+_MARGIN_PX = 8.0
+"""A box made from joints is larger by this share of its longer side, at least by these pixels; assumed."""
+
+_KINDS: dict[str, tuple[Level, str, str]] = {
+    "bad id": ("error", "id", "{n} annotations have no whole number as id"),
+    "lost": ("error", "image_id", "{n} annotations belong to no listed image"),
+    "length": ("error", "keypoints", "{n} annotations have not three numbers for every keypoint"),
+    "number": ("error", "keypoints", "{n} annotations hold something that is no finite number"),
+    "flag": ("error", "keypoints", "{n} annotations have a visibility that is not 0, 1 or 2"),
+    "nowhere": ("error", "bbox", "{n} annotations have no box and no labelled joint inside the image"),
+    "other": ("warning", "category_id", "{n} annotations are of another category and left out"),
+    "no keypoints": ("warning", "keypoints", "{n} annotations have no keypoints and are left out"),
+    "hidden": (
+        "warning",
+        "keypoints",
+        "{n} annotations have joints with v=0 although x and y are given; these are taken as unlabelled, "
+        "but if v tells occlusion in this file, write 1 for them",
+    ),
+    "outside": ("warning", "keypoints", "{n} annotations have labelled joints outside their image"),
+    "no box": ("warning", "bbox", "{n} annotations have no usable box; it is made from their joints"),
+    "no area": ("warning", "area", "{n} annotations have no area; width x height of the box is taken for OKS"),
+    "crowd": ("note", "iscrowd", "{n} annotations are crowds and left out"),
+    "minus one": ("note", "keypoints", "{n} annotations have joints at -1, -1; these are taken as unlabelled"),
+    "unlabelled": ("note", "keypoints", "{n} annotations have no labelled joint and are left out"),
+    "recount": ("note", "num_keypoints", "{n} annotations count their keypoints otherwise; counted anew"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pose:
+    """What an annotation says once it is mended."""
+
+    id: int
+    """As in the file."""
+    image_id: int
+    """As in the file."""
+    box: Box
+    """In image pixels."""
+    area: float
+    """In square pixels."""
+    joints: Float[np.ndarray, "keypoint 2"]
+    """In image pixels; (0, 0) where unlabelled."""
+    visibility: Int[np.ndarray, "keypoint"]
+    """0, 1 or 2."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """One pass over a file's annotations."""
+
+    num_keypoints: int
+    categories: frozenset[int]
+    """Those that are wanted."""
+    image_sizes: Mapping[int, tuple[int, int]]
+    box_area: bool
+    """Whether the profile's area is that of the box."""
+    seen: dict[str, list[int | str]] = field(default_factory=dict)
+    """Annotations of each kind that needs a word."""
+
+    def note(self, kind: str, name: int | str) -> None:
+        """Remember that an annotation is of a kind."""
+        self.seen.setdefault(kind, []).append(name)
+
+    def report(self, notebook: Notebook) -> None:
+        """Write every kind that occurred into the notebook."""
+        for kind, (level, where, message) in _KINDS.items():
+            notebook.count(level, self.seen.get(kind, ()), message, field=f"annotations.{where}")
+
+    def poses(self, entries: Sequence[Mapping[str, Any]]) -> list[Pose]:
+        """Return the poses that can be used, in the file's order."""
+        return [pose for entry in entries if (pose := self._pose(entry)) is not None]
+
+    def _pose(self, entry: Mapping[str, Any]) -> Pose | None:
+        number = as_id(entry.get("id"))
+        if number is None:
+            self.note("bad id", repr(entry.get("id")))
+            return None
+        kind = self._left_out(entry)
+        image_id = as_id(entry.get("image_id"))
+        if kind is None and (image_id is None or image_id not in self.image_sizes):
+            kind = "lost"
+        if kind is not None or image_id is None:
+            self.note(kind or "lost", number)
+            return None
+        joints = self._joints(entry, number)
+        if joints is None:
+            return None
+        return self._framed(entry, number, image_id, joints)
+
+    def _left_out(self, entry: Mapping[str, Any]) -> str | None:
+        if as_id(entry.get("category_id")) not in self.categories:
+            return "other"
+        if entry.get("iscrowd"):
+            return "crowd"
+        return None if entry.get("keypoints") else "no keypoints"
+
+    def _joints(self, entry: Mapping[str, Any], number: int) -> np.ndarray | None:
+        """Return rows of x, y and visibility, zeros where unlabelled; None where nothing is to be had."""
+        values = entry["keypoints"]
+        if not isinstance(values, list) or len(values) != 3 * self.num_keypoints:
+            self.note("length", number)
+            return None
+        if not all(is_number(value) for value in values):
+            self.note("number", number)
+            return None
+        rows = np.array(values, dtype=np.float64).reshape(-1, 3)
+        absent = (rows[:, :2] == -1).all(1)
+        if not np.isin(rows[~absent, 2], (0, 1, 2)).all():
+            self.note("flag", number)
+            return None
+        if absent.any():
+            self.note("minus one", number)
+        return self._labelled(rows * ~absent[:, None], entry, number)
+
+    def _labelled(self, rows: np.ndarray, entry: Mapping[str, Any], number: int) -> np.ndarray | None:
+        labelled = rows[:, 2] > 0
+        if rows[~labelled, :2].any():
+            self.note("hidden", number)
+        if not labelled.any():
+            self.note("unlabelled", number)
+            return None
+        if "num_keypoints" in entry and entry["num_keypoints"] != labelled.sum():
+            self.note("recount", number)
+        return rows * labelled[:, None]
+
+    def _framed(self, entry: Mapping[str, Any], number: int, image_id: int, rows: np.ndarray) -> Pose | None:
+        size = self.image_sizes[image_id]
+        points = rows[rows[:, 2] > 0, :2]
+        if ((points < 0) | (points > size)).any():
+            self.note("outside", number)
+        box = usable_box(entry.get("bbox"), size)
+        if box is None:
+            box = box_around(points, size)
+            self.note("no box" if box else "nowhere", number)
+        if box is None:
+            return None
+        return Pose(
+            id=number,
+            image_id=image_id,
+            box=box,
+            area=self._area(entry, number, box),
+            joints=rows[:, :2],
+            visibility=rows[:, 2].astype(np.intp),
+        )
+
+    def _area(self, entry: Mapping[str, Any], number: int, box: Box) -> float:
+        if self.box_area:
+            return box[2] * box[3]
+        area = entry.get("area")
+        if is_number(area) and float(area) > 0:
+            return float(area)
+        self.note("no area", number)
+        return box[2] * box[3]
+
+
+def as_id(value: object) -> int | None:
+    """Return a whole number, also from "12" and 12.0; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.strip().removeprefix("-").isdecimal():
+        return int(value)
+    return None
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Return whether this is a finite number and not a word or a truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def usable_box(value: Any, image_size: tuple[int, int]) -> Box | None:
+    """Return a box of four numbers of which something lies in the image, or None."""
+    if not isinstance(value, list) or len(value) != 4 or not all(is_number(side) for side in value):
+        return None
+    x, y, width, height = (float(side) for side in value)
+    return (x, y, width, height) if clean_box((x, y, width, height), image_size) else None
+
+
+def box_around(points: Float[np.ndarray, "joint 2"], image_size: tuple[int, int]) -> Box | None:
+    """Return a box around joints with a margin, cut to the image, or None where all lie outside."""
+    low, high = points.min(0), points.max(0)
+    margin = max(_MARGIN_PX, _MARGIN_SHARE * float((high - low).max()))
+    left, top = np.maximum(low - margin, 0).tolist()
+    right, bottom = np.minimum(high + margin, image_size).tolist()
+    box = (left, top, right - left, bottom - top)
+    inside = ((points >= 0) & (points < image_size)).all(1).any()
+    return box if inside and clean_box(box, image_size) else None

@@ -1,0 +1,241 @@
+"""A split from a COCO keypoints file of any origin, with everything that was found on the way."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from greenpose.data.annotations import Pose, Reading, as_id, is_number
+from greenpose.data.findings import Finding, Notebook, errors
+from greenpose.data.images import Window
+from greenpose.data.instance import Instance
+from greenpose.data.pictures import Picture, read_pictures, subject_of
+from greenpose.data.profile import Profile
+from greenpose.errors import DataError
+
+_LISTS = ("images", "annotations", "categories")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """What a COCO file and its images amount to."""
+
+    file: Path
+    """The annotation file."""
+    keypoints: tuple[str, ...]
+    """Names of the keypoints, stripped of blanks."""
+    instances: tuple[Instance, ...]
+    """What can be used, in the file's order."""
+    findings: tuple[Finding, ...]
+    """What is wrong or odd; the instances are only good without errors."""
+    window: Window | None
+    """The depth window in mm that the file itself recommends, None when it doesn't."""
+
+    @property
+    def num_images(self) -> int:
+        """Return how many images show a usable instance."""
+        return len({instance.image for instance in self.instances})
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Return the known patients, sorted."""
+        return tuple(sorted({instance.subject for instance in self.instances} - {""}))
+
+    @property
+    def labelled(self) -> dict[str, int]:
+        """Return how often each keypoint is labelled."""
+        counts = np.sum([instance.visibility > 0 for instance in self.instances], axis=0, dtype=np.intp)
+        return dict(zip(self.keypoints, np.broadcast_to(counts, len(self.keypoints)).tolist(), strict=True))
+
+
+def read_split(annotations: Path, images_dir: Path, profile: Profile, *, allow_missing: bool = False) -> list[Instance]:
+    """Return the instances of a COCO keypoints file whose category has the profile's keypoints.
+
+    `image` of an instance is the path of its file. Images are looked for in `images_dir`, in its subfolders that the
+    annotation file's name mentions (`val2017`), and beside it. What was left out or mended tells `inspect_split`.
+
+    Raises:
+        DataError: with every fault of the file; a missing or broken image is one unless `allow_missing`.
+    """
+    split = inspect_split(annotations, images_dir, profile, allow_missing=allow_missing)
+    faults = errors(split.findings)
+    if faults:
+        raise DataError(faults)
+    return list(split.instances)
+
+
+def inspect_split(
+    annotations: Path, images_dir: Path, profile: Profile | None = None, *, allow_missing: bool = False
+) -> Split:
+    """Return a COCO keypoints file as far as it can be read, and every finding; never raises for what is in it.
+
+    Without a profile the file's own category says which keypoints there are.
+    """
+    notebook = Notebook(str(annotations))
+    document = _load(annotations, notebook)
+    if document is None:
+        return _split(annotations, (), [], notebook, {})
+    names, categories = _category(document, profile, notebook)
+    if not names:
+        return _split(annotations, (), [], notebook, document)
+    folders = _folders(annotations, images_dir)
+    pictures = read_pictures(document, folders, notebook, allow_missing=allow_missing)
+    poses = _poses(document, names, categories, pictures, notebook, box_area=bool(profile and profile.area == "box"))
+    _check_ids(document["annotations"], notebook)
+    instances = _instances(poses, pictures, _subjects(document["annotations"]), notebook)
+    if not instances and not errors(notebook.findings):
+        notebook.add("error", "nothing usable is left: a split needs at least one annotation with labelled keypoints")
+    return _split(annotations, names, instances, notebook, document)
+
+
+def _split(
+    file: Path, names: Sequence[str], instances: Sequence[Instance], notebook: Notebook, document: Mapping[str, Any]
+) -> Split:
+    info = document.get("info")
+    window = info.get("depth_window_mm") if isinstance(info, dict) else None
+    usable = isinstance(window, list) and len(window) == 2 and all(is_number(end) for end in window)
+    return Split(
+        file=file,
+        keypoints=tuple(names),
+        instances=tuple(instances),
+        findings=tuple(notebook.findings),
+        window=(float(window[0]), float(window[1])) if usable and window else None,
+    )
+
+
+def _load(file: Path, notebook: Notebook) -> dict[str, Any] | None:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        notebook.add("error", f"cannot be read: {error.strerror}")
+        return None
+    except ValueError as error:
+        notebook.add("error", f"is not JSON: {error}")
+        return None
+    if not isinstance(document, dict):
+        notebook.add("error", "is no COCO document: it holds a list; results of a detector look so, annotations do not")
+        return None
+    wrong = [key for key in _LISTS if not _is_list_of_entries(document.get(key))]
+    notebook.count("error", wrong, "{n} of the three lists of a COCO document are missing or no lists of entries")
+    return None if wrong else document
+
+
+def _is_list_of_entries(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+
+
+def _category(
+    document: Mapping[str, Any], profile: Profile | None, notebook: Notebook
+) -> tuple[tuple[str, ...], frozenset[int]]:
+    """Return the keypoint names and the ids of the categories that have them; no names after an error."""
+    named = {as_id(c.get("id")): _names(c) for c in document["categories"]}
+    posed = {number: names for number, names in named.items() if names and number is not None}
+    if profile is None:
+        kinds = set(posed.values())
+        if len(kinds) == 1:
+            return kinds.pop(), frozenset(posed)
+        found = "several categories have different ones" if kinds else "no category names any"
+        notebook.add("error", f"which keypoints are meant? {found}; name a profile", field="categories.keypoints")
+        return (), frozenset()
+    fitting = frozenset(number for number, names in posed.items() if names == profile.keypoints)
+    if not fitting and not posed and len(named) == 1 and None not in named:
+        text = f"the category names no keypoints; they are taken for those of profile {profile.name}, in its order"
+        notebook.add("warning", text, field="categories.keypoints")
+        fitting = frozenset(number for number in named if number is not None)
+    if not fitting:
+        notebook.add("error", _difference(document["categories"], profile), field="categories.keypoints")
+        return (), frozenset()
+    return profile.keypoints, fitting
+
+
+def _names(category: Mapping[str, Any]) -> tuple[str, ...]:
+    names = category.get("keypoints")
+    return tuple(str(name).strip() for name in names) if isinstance(names, list) else ()
+
+
+def _difference(categories: Sequence[Mapping[str, Any]], profile: Profile) -> str:
+    """Return in which way each category's keypoints are not the profile's."""
+    return f"no category has the keypoints of profile {profile.name}: " + "; ".join(
+        f"{category.get('name')!r} {_how_different(_names(category), profile.keypoints)}" for category in categories
+    )
+
+
+def _how_different(names: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+    if not names:
+        return "names none"
+    if sorted(names) == sorted(wanted):
+        return "has them in another order: " + ", ".join(names)
+    lacking = [name for name in wanted if name not in names]
+    extra = [name for name in names if name not in wanted]
+    parts = [f"has {len(names)} instead of {len(wanted)}"]
+    parts += [f"lacks {', '.join(lacking)}"] if lacking else []
+    parts += [f"has also {', '.join(extra)}"] if extra else []
+    return ", ".join(parts)
+
+
+def _folders(annotations: Path, images_dir: Path) -> list[Path]:
+    inner = sorted(entry for entry in images_dir.glob("*") if entry.name in annotations.stem and entry.is_dir())
+    return [images_dir, *reversed(inner), images_dir.parent]
+
+
+def _poses(
+    document: Mapping[str, Any],
+    names: Sequence[str],
+    categories: frozenset[int],
+    pictures: Mapping[int, Picture],
+    notebook: Notebook,
+    *,
+    box_area: bool,
+) -> list[Pose]:
+    """Return the usable poses; those whose image is listed but missing were accounted for with the images."""
+    absent = {as_id(entry.get("id")) for entry in document["images"]} - set(pictures) - {None}
+    entries = [entry for entry in document["annotations"] if as_id(entry.get("image_id")) not in absent]
+    sizes = {image_id: picture.size for image_id, picture in pictures.items()}
+    reading = Reading(num_keypoints=len(names), categories=categories, image_sizes=sizes, box_area=box_area)
+    poses = reading.poses(entries)
+    without = reading.seen.get("no keypoints", [])
+    if without and len(without) == len(entries):
+        del reading.seen["no keypoints"]
+        text = "none of the {n} annotations has keypoints: is this the right file?"
+        notebook.count("error", without, text, field="annotations.keypoints")
+    reading.report(notebook)
+    return poses
+
+
+def _check_ids(entries: Sequence[Mapping[str, Any]], notebook: Notebook) -> None:
+    times = Counter(as_id(entry.get("id")) for entry in entries)
+    twice = [number for number, count in times.items() if count > 1 and number is not None]
+    notebook.count("error", twice, "{n} ids are those of several annotations", field="annotations.id")
+    worded = [entry["image_id"] for entry in entries if isinstance(entry.get("image_id"), str)]
+    notebook.count("note", worded, "{n} annotations give it as text; read as a number", field="annotations.image_id")
+
+
+def _subjects(entries: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Return the patient of each annotation that names one itself."""
+    return {number: subject_of(entry) for entry in entries if (number := as_id(entry.get("id"))) is not None}
+
+
+def _instances(
+    poses: Sequence[Pose], pictures: Mapping[int, Picture], subjects: Mapping[int, str], notebook: Notebook
+) -> list[Instance]:
+    renumber = any(pose.id < 1 for pose in poses)
+    if renumber:
+        notebook.add("note", "ids below 1 are in use; annotations are numbered anew from 1", field="annotations.id")
+    return [
+        Instance(
+            id=number if renumber else pose.id,
+            image_id=pose.image_id,
+            image=str(pictures[pose.image_id].file),
+            subject=pictures[pose.image_id].subject or subjects[pose.id],
+            image_size=pictures[pose.image_id].size,
+            box=pose.box,
+            area=pose.area,
+            joints=pose.joints,
+            visibility=pose.visibility,
+        )
+        for number, pose in enumerate(poses, start=1)
+    ]

@@ -1,0 +1,149 @@
+"""The images that a COCO file lists: where each lies, how large it is, whose it is."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from greenpose.data.annotations import as_id
+from greenpose.data.findings import Level, Notebook, first_few
+from greenpose.data.images import read_header
+from greenpose.errors import DataError
+
+_PATIENT = re.compile(r"(pz|patient|pat|subject|subj|sub|infant|baby)[-_ ]?\d+", re.IGNORECASE)
+"""A folder of such a name holds one patient's images; `pzN` is the babyPose set's."""
+_DEPTH_BITS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One listed image that is there."""
+
+    file: Path
+    """Where it lies."""
+    size: tuple[int, int]
+    """Width and height in pixels, by the file itself."""
+    subject: str
+    """Patient, "" when unknown."""
+    bits: int
+    """Bits per channel."""
+
+
+def read_pictures(
+    document: Mapping[str, Any], folders: Sequence[Path], notebook: Notebook, *, allow_missing: bool
+) -> dict[int, Picture]:
+    """Return the annotated images that are there and whole, by id; the rest is noted.
+
+    An image is looked for in each of the folders in turn.
+    """
+    known = _annotated(_by_id(document["images"], notebook), document["annotations"], notebook)
+    pictures: dict[int, Picture] = {}
+    missing: list[Mapping[str, Any]] = []
+    broken: list[str] = []
+    for image_id, entry in known.items():
+        file = _find(entry, folders)
+        if file is None:
+            missing.append(entry)
+            continue
+        try:
+            header = read_header(file)
+        except DataError as error:
+            broken += error.faults
+            continue
+        pictures[image_id] = Picture(file=file, size=header.size, subject=subject_of(entry), bits=header.bits)
+    _note_missing(missing, broken, folders, notebook, allow_missing=allow_missing)
+    _note_sizes(known, pictures, notebook)
+    _note_depth(pictures, notebook)
+    return pictures
+
+
+def subject_of(entry: Mapping[str, Any]) -> str:
+    """Return the patient that an image or annotation names, or whose folder it lies in; "" where none is told."""
+    for key in ("patient", "subject"):
+        if entry.get(key) not in (None, ""):
+            return str(entry[key]).strip()
+    for key in ("file_name", "path"):
+        for part in PurePosixPath(_path(entry, key)).parent.parts:
+            if _PATIENT.fullmatch(part):
+                return part
+    return ""
+
+
+def _path(entry: Mapping[str, Any], key: str = "file_name") -> str:
+    return str(entry.get(key) or "").replace("\\", "/")
+
+
+def _by_id(entries: Sequence[Mapping[str, Any]], notebook: Notebook) -> dict[int, Mapping[str, Any]]:
+    ids = [as_id(entry.get("id")) for entry in entries]
+    notebook.count(
+        "error",
+        [repr(entry.get("id")) for entry, image_id in zip(entries, ids, strict=True) if image_id is None],
+        "{n} images have no whole number as id",
+        field="images.id",
+    )
+    times = Counter(image_id for image_id in ids if image_id is not None)
+    notebook.count(
+        "error",
+        [image_id for image_id, number in times.items() if number > 1],
+        "{n} ids are those of several images",
+        field="images.id",
+    )
+    return {image_id: entry for entry, image_id in zip(entries, ids, strict=True) if image_id is not None}
+
+
+def _annotated(
+    known: Mapping[int, Mapping[str, Any]], annotations: Sequence[Mapping[str, Any]], notebook: Notebook
+) -> dict[int, Mapping[str, Any]]:
+    wanted = {as_id(annotation.get("image_id")) for annotation in annotations}
+    idle = [_path(entry) for image_id, entry in known.items() if image_id not in wanted]
+    notebook.count("note", idle, "{n} images have no annotation and are not used", field="images")
+    return {image_id: entry for image_id, entry in known.items() if image_id in wanted}
+
+
+def _find(entry: Mapping[str, Any], folders: Sequence[Path]) -> Path | None:
+    name = _path(entry)
+    candidates = (folder / name for folder in folders) if name else ()
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _note_missing(
+    missing: Sequence[Mapping[str, Any]],
+    broken: Sequence[str],
+    folders: Sequence[Path],
+    notebook: Notebook,
+    *,
+    allow_missing: bool,
+) -> None:
+    level: Level = "warning" if allow_missing else "error"
+    consequence = "left out" if allow_missing else "without them it would be another set"
+    if missing:
+        patients = Counter(subject_of(entry) or "patient unknown" for entry in missing)
+        names = first_few(_path(entry) or f"image {entry.get('id')} has no file_name" for entry in missing)
+        by_patient = first_few(f"{patient}: {number}" for patient, number in patients.items())
+        text = f"{len(missing)} images are not below {folders[0]}: {names}; by patient {by_patient}; {consequence}"
+        notebook.add(level, text, field="images.file_name")
+    notebook.count(level, broken, "{n} image files are broken; " + consequence, field="images")
+
+
+def _note_sizes(entries: Mapping[int, Mapping[str, Any]], pictures: Mapping[int, Picture], notebook: Notebook) -> None:
+    told = {i: (as_id(entries[i].get("width")), as_id(entries[i].get("height"))) for i in pictures}
+    wrong = [
+        f"{picture.file.name} is {picture.size[0]} x {picture.size[1]}, listed {told[i][0]} x {told[i][1]}"
+        for i, picture in pictures.items()
+        if None not in told[i] and told[i] != picture.size
+    ]
+    text = "{n} images have another size than listed, so that joints would be in the wrong place"
+    notebook.count("error", wrong, text, field="images.width")
+    unknown = [picture.file.name for i, picture in pictures.items() if None in told[i]]
+    notebook.count("note", unknown, "{n} images are listed without a size; it is taken from the file", field="images")
+
+
+def _note_depth(pictures: Mapping[int, Picture], notebook: Notebook) -> None:
+    deep = [picture.file.name for picture in pictures.values() if picture.bits == _DEPTH_BITS]
+    if len(deep) in {0, len(pictures)}:
+        notebook.count("note", deep, "{n} images are 16-bit depth, read through a window of near and far mm")
+    else:
+        text = "{n} images are 16-bit depth and the others 8-bit; no one window suits both"
+        notebook.count("error", deep, text, field="images")

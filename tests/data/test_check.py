@@ -1,0 +1,126 @@
+"""A folder is checked as a whole: which file is which split, and what two of them share."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from greenpose.data import Framing, Samples, image_reader, load_profile
+from greenpose.data.check import check_folder, split_files
+from greenpose.errors import DataError
+from tests.data.coco_files import document, write
+from tests.data.fakes import PROFILE
+
+_REAL = Path(os.environ.get("GREENPOSE_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+def _folder(root, **patients):
+    """Write the three splits; a keyword gives a split's patient."""
+    for first, split in enumerate(("train", "val", "test")):
+        content = document(first=10 * first + 1, prefix=f"{split}_")
+        for image in content["images"]:
+            image["patient"] = patients.get(split, f"pz{first}")
+        write(root, split, content=content)
+    return root
+
+
+def _errors(check):
+    return [finding.message for finding in check.findings if finding.level == "error"]
+
+
+def test_a_sound_folder_has_its_counts_and_no_findings(tmp_path):
+    check = check_folder(_folder(tmp_path), profile=PROFILE)
+    assert (check.findings, check.usable) == ((), True)
+    assert {name: (s.num_images, s.subjects) for name, s in check.splits.items()} == {
+        "train": (3, ("pz0",)),
+        "val": (3, ("pz1",)),
+        "test": (3, ("pz2",)),
+    }
+
+
+def test_a_patient_in_two_splits_is_an_error(tmp_path):
+    check = check_folder(_folder(tmp_path, test="pz0"), profile=PROFILE)
+    assert _errors(check) == [
+        "1 patients are in several splits: pz0 in train and test; a patient belongs to one split, whole"
+    ]
+    assert not check.usable
+
+
+def test_an_image_in_two_splits_is_an_error(tmp_path):
+    _folder(tmp_path)
+    shutil.copy(tmp_path / "annotations/person_keypoints_val.json", tmp_path / "annotations/person_keypoints_test.json")
+    found = _errors(check_folder(tmp_path, profile=PROFILE))
+    assert any(message.startswith("3 images are in several splits: val_11.png in val and test") for message in found)
+
+
+def test_a_copied_image_under_another_name_is_an_error(tmp_path):
+    _folder(tmp_path)
+    shutil.copy(tmp_path / "images" / "train_1.png", tmp_path / "images" / "test_21.png")
+    assert "1 images have a byte-identical copy" in _errors(check_folder(tmp_path, profile=PROFILE))[0]
+
+
+def test_unknown_patients_are_a_warning(tmp_path):
+    _folder(tmp_path)
+    content = document(prefix="train_")
+    write(tmp_path, "train", content=content)
+    findings = check_folder(tmp_path, profile=PROFILE).findings
+    assert [finding.level for finding in findings] == ["warning"]
+    assert "nobody can check" in findings[0].message
+
+
+def test_faults_of_all_splits_are_found_together(tmp_path):
+    _folder(tmp_path)
+    for split in ("train", "test"):
+        file = tmp_path / "annotations" / f"person_keypoints_{split}.json"
+        content = json.loads(file.read_text())
+        content["annotations"][0]["keypoints"] = [1, 2, 3]
+        file.write_text(json.dumps(content))
+    assert len(_errors(check_folder(tmp_path, profile=PROFILE))) == 2
+
+
+def test_a_folder_without_annotations_is_named(tmp_path):
+    with pytest.raises(DataError, match="no annotation file found"):
+        check_folder(tmp_path)
+
+
+def _touch(root, *names):
+    (root / "annotations").mkdir(parents=True)
+    for name in names:
+        (root / "annotations" / name).write_text("{}")
+
+
+def test_keypoint_files_go_before_captions_and_boxes(tmp_path):
+    _touch(tmp_path, "captions_val2017.json", "instances_val2017.json", "person_keypoints_val2017.json")
+    assert split_files(tmp_path, required=()) == {"val": tmp_path / "annotations" / "person_keypoints_val2017.json"}
+
+
+def test_two_files_for_a_split_and_none_for_another_are_told_together(tmp_path):
+    _touch(tmp_path, "a_train.json", "b_train.json", "val.json", "trainval.json")
+    with pytest.raises(DataError) as caught:
+        split_files(tmp_path)
+    several, none = caught.value.faults
+    assert "several files may be the train split: a_train.json, b_train.json" in several
+    assert "no file for the test split" in none
+
+
+def test_a_named_file_is_taken(tmp_path):
+    _touch(tmp_path, "a_train.json", "b_train.json")
+    assert split_files(tmp_path, named={"train": "annotations/b_train.json"}, required=("train",)) == {
+        "train": tmp_path / "annotations" / "b_train.json"
+    }
+
+
+@pytest.mark.skipif(not (_REAL / "openfield").exists(), reason="the mouse's images are not at hand")
+def test_a_real_folder_is_usable_and_makes_samples():
+    profile = load_profile("openfield")
+    check = check_folder(_REAL / "openfield", profile=profile)
+    assert check.usable
+    assert [finding.level for finding in check.findings] == ["warning"]
+    val = check.splits["val"]
+    assert val.labelled == dict.fromkeys(profile.keypoints, 18)
+    samples = Samples.build(val.instances, image_reader(), profile=profile, framing=Framing.of((96, 128)))
+    assert samples.crops([0, 17]).shape[:3] == (2, 128, 96)
+    inside = (samples.joints >= 0) & (samples.joints < [96, 128])
+    assert inside.all()
