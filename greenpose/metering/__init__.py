@@ -1,0 +1,129 @@
+"""Windows over energy, CPU time and wall time, with provenance and interval on every number."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from greenpose.metering.allocation import RULES, allocate
+from greenpose.metering.carbon import Carbon, Grams, Intensity, countries, custom_intensity, intensity
+from greenpose.metering.choice import Choice, Host, Unusable, choose, host_of
+from greenpose.metering.clock import CpuClock
+from greenpose.metering.contamination import Contamination, Witness
+from greenpose.metering.cpu_model import CpuTimeSource, RamSource, power_of
+from greenpose.metering.crosscheck import CodeCarbon, Crosscheck, CrossReading
+from greenpose.metering.doctor import Diagnosis, Finding, examine
+from greenpose.metering.grading import MEANING, grade, worst_kind
+from greenpose.metering.inference import Plan, measure_exits
+from greenpose.metering.instrument import Meter, OpenWindow, Surroundings, Total
+from greenpose.metering.machine import (
+    Machine,
+    is_pinned,
+    pinned_environment,
+    process_settings,
+    read_machine,
+    software_versions,
+    this_machine,
+)
+from greenpose.metering.samples import ExitMeasurement
+from greenpose.metering.source import Joules, Provenance, ScriptedSource, Source
+from greenpose.metering.statistics import Bounds, Estimate
+from greenpose.metering.window import Window, read_windows
+
+__all__ = [
+    "MEANING",
+    "RULES",
+    "Bounds",
+    "Carbon",
+    "Choice",
+    "CodeCarbon",
+    "Contamination",
+    "CpuClock",
+    "CpuTimeSource",
+    "CrossReading",
+    "Crosscheck",
+    "Diagnosis",
+    "Estimate",
+    "ExitMeasurement",
+    "Finding",
+    "Grams",
+    "Host",
+    "Intensity",
+    "Joules",
+    "Machine",
+    "Meter",
+    "OpenWindow",
+    "Plan",
+    "Provenance",
+    "RamSource",
+    "ScriptedSource",
+    "Source",
+    "Surroundings",
+    "Total",
+    "Unusable",
+    "Window",
+    "Witness",
+    "allocate",
+    "choose",
+    "countries",
+    "custom_intensity",
+    "examine",
+    "grade",
+    "host_of",
+    "intensity",
+    "is_pinned",
+    "measure_exits",
+    "meter",
+    "pinned_environment",
+    "power_of",
+    "process_settings",
+    "read_machine",
+    "read_windows",
+    "software_versions",
+    "this_machine",
+    "worst_kind",
+]
+
+
+def meter(
+    *,
+    country: str | None = None,
+    carbon: Carbon | None = None,
+    log: Path | str | None = None,
+    share: float | None = None,
+    synchronize: Callable[[], object] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Meter:
+    """Return a meter over the best sources of this machine, for any code.
+
+    ```python
+    with greenpose.meter(country="ITA") as m:
+        with m.window("epoch 3", items=1200):
+            ...
+    print(m)
+    ```
+
+    Args:
+        country: Three-letter ISO code of the grid; without one there are joules but no grams and no cross-check.
+        carbon: Grid intensity and PUE instead of the country's plain ones.
+        log: File that every window is appended to, e.g. `windows.jsonl`.
+        share: Part of the machine that this process answers for; by default the CPUs it may use over those there are.
+            Workers that run beside each other divide it between them.
+        synchronize: Waits until a device has finished, e.g. `torch.cuda.synchronize`; called before every reading.
+        clock: Wall clock in seconds.
+
+    Raises:
+        GreenPoseError: if the country is unknown.
+    """
+    if carbon is None and country is not None:
+        carbon = Carbon(intensity=intensity(country))
+    choices = choose(host_of(share=share, clock=clock))
+    provenances = [choice.provenance for choice in choices if choice.source is None]
+    return Meter(
+        [choice.source for choice in choices if choice.source is not None],
+        clock=clock,
+        log=None if log is None else Path(log),
+        synchronize=synchronize,
+        crosscheck=None if country is None else CodeCarbon(country.strip().upper(), clock=clock),
+        carbon=carbon,
+        surroundings=Surroundings(not_covered=tuple(provenance for provenance in provenances if provenance)),
+    )

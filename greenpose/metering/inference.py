@@ -1,0 +1,137 @@
+"""What one item costs at each exit: interleaved blocks of truncated networks, with a stopping rule.
+
+A block runs every exit once, in random order, and an idle window among them. Ratios between exits are taken inside a
+block, where drift, clock frequency, temperature and neighbours are nearly the same for all, and therefore cancel.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from greenpose.errors import MeteringError
+from greenpose.metering.instrument import Meter
+from greenpose.metering.samples import IDLE, ExitMeasurement, Sample, converged, describe
+from greenpose.metering.window import Window
+
+PERIODS_PER_WINDOW = 20
+"""A window lasts at least this many updates of the slowest counter."""
+BLOCKS_PER_PEEK = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How long to measure, and when it is enough."""
+
+    min_window_seconds: float = 0.5
+    """Calls are repeated until a window is at least this long."""
+    rel_ci: float = 0.05
+    """Enough when the 95 % half-width of every exit's cost and ratio is at most this part of it."""
+    max_blocks: int = 30
+    """Blocks after which to stop in any case, the dropped warm-up block not counted."""
+    max_seconds: float = 120.0
+    """Seconds after which no further block is begun; one block is always measured."""
+
+    def __post_init__(self) -> None:
+        """Refuse plans that measure nothing."""
+        if min(self.min_window_seconds, self.rel_ci, self.max_seconds) <= 0 or self.max_blocks < 1:
+            raise MeteringError(f"{self}: every limit must be above zero")
+
+
+def measure_exits(
+    runners: Mapping[int, Callable[[], object]],
+    meter: Meter,
+    *,
+    items_per_call: int,
+    plan: Plan | None = None,
+    seed: int = 0,
+    sleep: Callable[[float], object] = time.sleep,
+) -> dict[int, ExitMeasurement]:
+    """Return each exit's latency, CPU time and energy per item, and their ratios to the deepest exit.
+
+    Args:
+        runners: For each exit, a call that runs its truncated network once on a fixed batch; nothing deeper may run.
+        meter: An entered meter; every window also appears in its list and log.
+        items_per_call: Items that one call processes, e.g. the batch size.
+        plan: Window length and stopping rule.
+        seed: Of the order inside blocks and of the bootstrap.
+        sleep: Waits, for the idle windows.
+
+    Raises:
+        MeteringError: if there is no exit, one below 1, or a call has no item.
+    """
+    if not runners or min(runners) < 1 or items_per_call < 1:
+        raise MeteringError(
+            f"inference: exits {sorted(runners)} with {items_per_call} items a call: needs exits from 1 on, and an item"
+        )
+    plan = Plan() if plan is None else plan
+    bench = _Bench(runners, meter, items_per_call=items_per_call, plan=plan, seed=seed, sleep=sleep)
+    bench.block()
+    blocks: list[Mapping[int, Sample]] = []
+    done = False
+    while not done and bench.may_continue(len(blocks)):
+        blocks.append(bench.block())
+        if len(blocks) % BLOCKS_PER_PEEK == 0:
+            done = converged(blocks, rel_ci=plan.rel_ci, peeking=True, seed=seed)
+    done = done or converged(blocks, rel_ci=plan.rel_ci, peeking=True, seed=seed)
+    return describe(
+        blocks, items_per_call=items_per_call, rel_ci=plan.rel_ci, sources=meter.provenances, enough=done, seed=seed
+    )
+
+
+class _Bench:
+    """Runs blocks: every exit once and one idle window, in an order drawn anew for each."""
+
+    def __init__(
+        self,
+        runners: Mapping[int, Callable[[], object]],
+        meter: Meter,
+        *,
+        items_per_call: int,
+        plan: Plan,
+        seed: int,
+        sleep: Callable[[float], object],
+    ) -> None:
+        periods = [provenance.update_period_s or 0.0 for provenance in meter.provenances]
+        self._runners = runners
+        self._meter = meter
+        self._items = items_per_call
+        self._plan = plan
+        self._seconds = max(plan.min_window_seconds, PERIODS_PER_WINDOW * max(periods, default=0.0))
+        self._order = random.Random(seed)
+        self._sleep = sleep
+        self._began = meter.clock()
+
+    def may_continue(self, measured: int) -> bool:
+        """Return whether another block fits into the limits; the first one always does."""
+        elapsed = self._meter.clock() - self._began
+        return measured == 0 or (measured < self._plan.max_blocks and elapsed < self._plan.max_seconds)
+
+    def block(self) -> Mapping[int, Sample]:
+        """Return one window's sample for each exit, and under `IDLE` for the idle machine."""
+        places = [IDLE, *self._runners]
+        self._order.shuffle(places)
+        return {place: self._idle() if place == IDLE else self._exit(place) for place in places}
+
+    def _idle(self) -> Sample:
+        with self._meter.window("inference idle") as opened:
+            self._sleep(self._seconds)
+        return _sample(opened.result, ())
+
+    def _exit(self, number: int) -> Sample:
+        """Repeat the call until the window is long enough; each call is waited for, so that it has a latency."""
+        run, clock, synchronize = self._runners[number], self._meter.clock, self._meter.synchronize
+        edges: list[float] = []
+        with self._meter.window(f"inference exit {number}") as opened:
+            edges.append(clock())
+            while edges[-1] - edges[0] < self._seconds:
+                run()
+                synchronize()
+                edges.append(clock())
+            opened.items = self._items * (len(edges) - 1)
+        return _sample(opened.result, edges)
+
+
+def _sample(window: Window, edges: Sequence[float]) -> Sample:
+    return Sample(window=window, calls=tuple(after - before for before, after in pairwise(edges)))

@@ -1,0 +1,329 @@
+"""The meter: windows as differences of cumulative readings."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, final
+
+from greenpose.errors import MeteringError
+from greenpose.metering.carbon import Carbon, Grams
+from greenpose.metering.clock import CpuClock
+from greenpose.metering.contamination import Ticks, Witness
+from greenpose.metering.crosscheck import Crosscheck, CrossReading
+from greenpose.metering.grading import Grade, grade
+from greenpose.metering.log import WindowLog
+from greenpose.metering.source import NO_ENERGY, Joules, Provenance, Source
+from greenpose.metering.window import Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """All counters at one moment."""
+
+    seconds: float
+    """The wall clock, from an arbitrary origin."""
+    cpu_seconds: float
+    """CPU time of this process and its children, from an arbitrary origin."""
+    joules: Mapping[str, Joules]
+    """Energy per component that could be read, from an arbitrary origin."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Components that could not be read, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """What was used since the meter's start."""
+
+    seconds: float
+    """Wall time."""
+    cpu_seconds: float
+    """CPU time of this process and its children."""
+    joules: Mapping[str, Joules]
+    """Energy per component."""
+    co2eq_g: Grams | None
+    """Emissions in grams, low, mid and high (energy and grid intervals multiplied); None without a country."""
+    grade: Grade
+    """A measured, B mixed, C modelled."""
+
+    @property
+    def energy(self) -> Joules:
+        """Return the energy of all components."""
+        return sum(self.joules.values(), NO_ENERGY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a meter knows of the machine beside its sources."""
+
+    witness: Witness = field(default_factory=Witness)
+    """Watches who else used the CPU."""
+    not_covered: tuple[Provenance, ...] = ()
+    """Components that exist but that nothing here can read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """What is known when a window opens."""
+
+    id: int
+    parent: int | None
+    at: str
+    ticks: Ticks | None
+    reading: Reading
+
+
+@final
+class OpenWindow:
+    """A window while its block runs; `items` may be set before the end, `result` is there after it."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        items: int,
+        crosscheck: bool,
+        begin: Callable[["OpenWindow"], _Start],
+        end: Callable[["OpenWindow", _Start, bool], Window],
+    ) -> None:
+        """Keep what is known before the start, and who takes the readings."""
+        self.name = name
+        self.items = items
+        self.crosscheck = crosscheck
+        self._result: Window | None = None
+        self._begin = begin
+        self._end = end
+        self._start: _Start | None = None
+
+    def __enter__(self) -> "OpenWindow":
+        """Take the first reading."""
+        self._start = self._begin(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the second reading and record; an exception goes on."""
+        if self._start is not None:
+            self._result = self._end(self, self._start, kind is None)
+
+    @property
+    def result(self) -> Window:
+        """Return the recorded window.
+
+        Raises:
+            MeteringError: while the block still runs.
+        """
+        if self._result is None:
+            raise MeteringError(f"window {self.name!r} is still open: its result is there after the `with` block")
+        return self._result
+
+
+@final
+class Meter:
+    """Meters a process from `with` to the end of the block, and any number of windows inside."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] | None = None,
+        log: Path | None = None,
+        synchronize: Callable[[], object] | None = None,
+        crosscheck: Crosscheck | None = None,
+        carbon: Carbon | None = None,
+        surroundings: Surroundings | None = None,
+    ) -> None:
+        """Keep the parts; nothing is read before the `with` block.
+
+        `synchronize` waits until a device has finished; it is called before every reading.
+        """
+        self.sources = tuple(sources)
+        self.clock = clock
+        self.synchronize: Callable[[], object] = _nothing if synchronize is None else synchronize
+        self.carbon = carbon
+        self.windows: list[Window] = []
+        self._surroundings = Surroundings() if surroundings is None else surroundings
+        self._cpu_clock = CpuClock() if cpu_clock is None else cpu_clock
+        self._log_path = log
+        self._log: WindowLog | None = None
+        self._crosscheck = crosscheck
+        self._crosschecked: int | None = None
+        self._open: list[int] = []
+        self._opened = 0
+        self._origin: Reading | None = None
+        self._began = 0.0
+        self._final: Reading | None = None
+        self._held = ExitStack()
+
+    @property
+    def provenances(self) -> tuple[Provenance, ...]:
+        """Return where each component's energy comes from, those that nothing covers included."""
+        return (*(source.provenance for source in self.sources), *self._surroundings.not_covered)
+
+    @property
+    def attempt(self) -> int:
+        """Return which start of the run this is, from 1: one more than the log already holds."""
+        return 1 if self._log is None else self._log.attempt
+
+    @property
+    def total(self) -> Total:
+        """Return what was used since the start, up to now or to the end of the block."""
+        if self._origin is None:
+            raise MeteringError("the meter has not started; use it as `with greenpose.meter() as m:`")
+        if self._final is None:
+            self.synchronize()
+        used = _difference(self._origin, self._final or self._read())
+        joules = used.joules
+        energy = sum(joules.values(), NO_ENERGY)
+        return Total(
+            seconds=used.seconds,
+            cpu_seconds=used.cpu_seconds,
+            joules=joules,
+            co2eq_g=None if self.carbon is None else self.carbon.grams(energy),
+            grade=grade(joules, self.provenances),
+        )
+
+    def window(self, name: str, *, items: int = 0, crosscheck: bool = False) -> OpenWindow:
+        """Return a context manager that meters its block; `items` is how many things it processes.
+
+        Windows may nest and overlap. One that ends with an exception is recorded with `ok = false`. With `crosscheck`
+        codecarbon is asked too: only for windows of seconds, since it costs milliseconds outside them.
+
+        Raises:
+            MeteringError: outside the meter's own `with` block.
+        """
+        if self._origin is None or self._final is not None:
+            raise MeteringError(f"window {name!r}: open it inside `with greenpose.meter() as m:`")
+        return OpenWindow(name, items=items, crosscheck=crosscheck, begin=self._start, end=self._finish)
+
+    def flush(self) -> None:
+        """Put all recorded windows on disk: at the end of a phase."""
+        if self._log is not None:
+            self._log.sync()
+
+    def __enter__(self) -> "Meter":
+        """Open the log and take the first reading.
+
+        Raises:
+            MeteringError: the second time.
+        """
+        if self._origin is not None:
+            raise MeteringError("a meter is used once: make another for another block")
+        if self._log_path is not None:
+            self._log = WindowLog(self._log_path, clock=self.clock)
+            self._held.callback(self._log.close)
+            components = [provenance.as_dict() for provenance in self.provenances]
+            self._log.begin({"started_at": _utc(), "components": components})
+        self._surroundings.witness.open()
+        self._held.callback(self._surroundings.witness.close)
+        self.synchronize()
+        self._origin = self._read()
+        self._began = self._origin.seconds
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the last reading and close the log; an exception goes on."""
+        with self._held:
+            try:
+                self.synchronize()
+            finally:
+                self._final = self._read()
+
+    def __str__(self) -> str:
+        """Return the readable summary."""
+        from greenpose.metering.summary import summarise
+
+        return summarise(self)
+
+    def _read(self) -> Reading:
+        """Read energy first and the clocks last, always in this order, so that its own cost cancels."""
+        joules: dict[str, Joules] = {}
+        missing: dict[str, str] = {}
+        for source in self.sources:
+            try:
+                joules[source.component] = source.read()
+            except MeteringError as error:
+                missing[source.component] = str(error)
+        return Reading(cpu_seconds=self._cpu_clock(), seconds=self.clock(), joules=joules, missing=missing)
+
+    def _start(self, opened: OpenWindow) -> _Start:
+        if opened.crosscheck and self._crosscheck is not None and self._crosschecked is None:
+            self._crosscheck.start()
+            self._crosschecked = self._opened + 1
+        ticks = self._surroundings.witness.read()
+        self.synchronize()
+        self._opened += 1
+        parent = self._open[-1] if self._open else None
+        self._open.append(self._opened)
+        return _Start(id=self._opened, parent=parent, at=_utc(), ticks=ticks, reading=self._read())
+
+    def _finish(self, opened: OpenWindow, start: _Start, ok: bool) -> Window:
+        """Read and record even if the device cannot be waited for, as after a fault of its own."""
+        synchronized = False
+        try:
+            self.synchronize()
+            synchronized = True
+        finally:
+            window = self._record(opened, start, ok=ok and synchronized)
+        return window
+
+    def _record(self, opened: OpenWindow, start: _Start, *, ok: bool) -> Window:
+        """Read, compare with the start, append to the list and to the log."""
+        end = self._read()
+        used = _difference(start.reading, end)
+        self._open.remove(start.id)
+        window = Window(
+            id=start.id,
+            parent=start.parent,
+            name=opened.name,
+            attempt=self.attempt,
+            started_at=start.at,
+            started_s=start.reading.seconds - self._began,
+            seconds=used.seconds,
+            cpu_seconds=used.cpu_seconds,
+            joules=used.joules,
+            items=opened.items,
+            ok=ok,
+            contamination=self._surroundings.witness.between(
+                start.ticks, seconds=used.seconds, cpu_seconds=used.cpu_seconds
+            ),
+            crosscheck=self._second_opinion(start.id) if opened.crosscheck else None,
+            missing=used.missing,
+        )
+        self.windows.append(window)
+        if self._log is not None:
+            self._log.append(window)
+        return window
+
+    def _second_opinion(self, window: int) -> CrossReading:
+        if self._crosscheck is None:
+            return CrossReading(tool="codecarbon", missing="no country given, and its offline tracker needs one")
+        if self._crosschecked != window:
+            return CrossReading(tool="codecarbon", missing="it cannot nest: a window around this one is being checked")
+        self._crosschecked = None
+        return self._crosscheck.stop()
+
+
+def _difference(start: Reading, end: Reading) -> Reading:
+    both = [component for component in end.joules if component in start.joules]
+    return Reading(
+        seconds=end.seconds - start.seconds,
+        cpu_seconds=end.cpu_seconds - start.cpu_seconds,
+        joules={component: end.joules[component] - start.joules[component] for component in both},
+        missing={**start.missing, **end.missing},
+    )
+
+
+def _utc() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _nothing() -> Any:
+    return None

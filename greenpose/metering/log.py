@@ -1,0 +1,86 @@
+"""The append-only file of windows: one line a window, never held back in this process."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from greenpose.errors import MeteringError
+from greenpose.metering.window import SCHEMA, Window
+
+SYNC_SECONDS = 1.0
+
+
+class WindowLog:
+    """Appends windows to `windows.jsonl`; every line reaches the kernel at once, the disk at most once a second.
+
+    A process that is killed loses no closed window. A power cut costs what was written since the last fsync: less than
+    a second's worth while windows follow one another, and nothing after `sync()`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        fsync: Callable[[int], None] = os.fsync,
+    ) -> None:
+        """Open the file for appending; a line that an earlier attempt left torn is ended.
+
+        Raises:
+            MeteringError: if the file cannot be written.
+        """
+        self._clock = clock
+        self._fsync = fsync
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise MeteringError(f"{path}: cannot be written: {error.strerror}") from None
+        self.attempt = 1 + _attempts(path)
+        self._synced_at = clock()
+        self._dirty = False
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            self._write(b"\n")
+
+    def begin(self, header: Mapping[str, Any]) -> None:
+        """Write the line that opens an attempt: layout version, attempt number and what the meter says of itself."""
+        self._append({"schema": SCHEMA, "attempt": self.attempt} | dict(header))
+        self.sync()
+
+    def append(self, window: Window) -> None:
+        """Write one window; to disk if the last time was a second ago or more."""
+        self._append(window.as_dict())
+        if self._clock() - self._synced_at >= SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Put everything on disk."""
+        if self._dirty:
+            self._fsync(self._file)
+            self._dirty = False
+        self._synced_at = self._clock()
+
+    def close(self) -> None:
+        """Put everything on disk and close the file."""
+        self.sync()
+        os.close(self._file)
+
+    def _append(self, data: dict[str, Any]) -> None:
+        self._write(_ENCODE(data).encode() + b"\n")
+
+    def _write(self, line: bytes) -> None:
+        written = os.write(self._file, line)
+        while written < len(line):
+            written += os.write(self._file, line[written:])
+        self._dirty = True
+
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _attempts(path: Path) -> int:
+    marker = f'"schema":"{SCHEMA}"'.encode()
+    return sum(marker in line for line in path.read_bytes().split(b"\n"))

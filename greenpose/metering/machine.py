@@ -1,0 +1,201 @@
+"""Which machine, process and software a number belongs to; read from files, so that tests can bring their own."""
+
+import hashlib
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from greenpose.metering.cgroup import quota_cpus
+
+PACKAGES = ("torch", "numpy", "opencv-python-headless", "codecarbon", "pycocotools", "psutil", "pydantic")
+"""The packages whose version can move a number."""
+
+ROOT = Path("/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What this computer is, without naming it."""
+
+    cpu: str
+    """CPU model as it names itself."""
+    cpu_vendor: str
+    """CPUID vendor, empty where there is none."""
+    cpu_family: int | None
+    """CPUID family (x86); None elsewhere."""
+    cpu_model: int | None
+    """CPUID model (x86): tells generations apart where a virtual machine hides the name; None elsewhere."""
+    vcpus: int
+    """Hardware threads of the machine."""
+    usable_cpus: float
+    """Hardware threads that this process may use: affinity and cgroup quota."""
+    ram_gb: float
+    """Memory of the machine in GB (10^9 bytes)."""
+    os: str
+    """Operating system and its release."""
+    kernel: str
+    """Kernel release."""
+    architecture: str
+    """Instruction set."""
+    virtualised: bool | None
+    """Whether a hypervisor is announced to the CPU; None where that cannot be read."""
+    gpus: tuple[str, ...]
+    """NVIDIA GPUs that the kernel driver lists."""
+    host: str
+    """First 12 hex digits of SHA-256 of the host name: tells hosts apart without naming them."""
+
+    @property
+    def share(self) -> float:
+        """Return the part of the machine that this process may use, 0 to 1."""
+        return min(1.0, self.usable_cpus / self.vcpus)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return 12 hex digits; runs are only compared on equal ones. The host name and kernel are left out."""
+        parts = (self.cpu, self.cpu_family, self.cpu_model, self.vcpus, self.usable_cpus, round(self.ram_gb), self.gpus)
+        return _digest(repr((*parts, self.architecture, self.virtualised)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON data, fingerprint included."""
+        return asdict(self) | {"gpus": list(self.gpus), "fingerprint": self.fingerprint}
+
+
+def read_machine(root: Path = ROOT) -> Machine:
+    """Return this machine's description; `root` holds the `proc` and `sys` trees to read."""
+    cpu = _cpuinfo(root / "proc/cpuinfo")
+    vcpus = int(cpu["processors"]) or os.cpu_count() or 1
+    return Machine(
+        cpu=cpu["model name"] or platform.processor() or platform.machine(),
+        cpu_vendor=cpu["vendor_id"],
+        cpu_family=_number(cpu["cpu family"]),
+        cpu_model=_number(cpu["model"]),
+        vcpus=vcpus,
+        usable_cpus=_usable_cpus(root, vcpus),
+        ram_gb=_ram_gb(root),
+        os=_distribution(root),
+        kernel=platform.release(),
+        architecture=platform.machine(),
+        virtualised=None if not cpu["flags"] else "hypervisor" in cpu["flags"].split(),
+        gpus=_gpus(root / "proc/driver/nvidia/gpus"),
+        host=_digest(platform.node()),
+    )
+
+
+@lru_cache(maxsize=1)
+def this_machine() -> Machine:
+    """Return the description of the machine that we run on, read once."""
+    return read_machine()
+
+
+MEASURED_ENVIRONMENT: Mapping[str, str] = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+"""glibc keeps freed activations instead of returning them to the kernel; idle OpenMP threads sleep instead of spinning.
+
+Without the first two, identical code in two processes differed by up to 41 % in CPU time on a CNN's forward pass.
+"""
+
+
+def pinned_environment(threads: int = 1) -> dict[str, str]:
+    """Return the variables that every measured process is started with; they only act from its very start."""
+    return dict(MEASURED_ENVIRONMENT) | {"OMP_NUM_THREADS": str(threads)}
+
+
+def is_pinned(environ: Mapping[str, str] | None = None) -> bool:
+    """Return whether this process was started with the allocator and threads of `pinned_environment`."""
+    environ = os.environ if environ is None else environ
+    return all(environ.get(name) == value for name, value in MEASURED_ENVIRONMENT.items())
+
+
+def process_settings(
+    *, torch_threads: int | None = None, workers: int = 1, environ: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return what about this process moves its numbers: allocator, threads, affinity, concurrent workers."""
+    environ = os.environ if environ is None else environ
+    prefixes = ("MALLOC_", "OMP_", "MKL_", "KMP_", "GOMP_", "GLIBC_TUNABLES", "LD_PRELOAD", "CUDA_VISIBLE_DEVICES")
+    return {
+        "environment": {name: environ[name] for name in sorted(environ) if name.startswith(prefixes)},
+        "pinned": is_pinned(environ),
+        "torch_threads": torch_threads,
+        "concurrent_workers": workers,
+        "affinity": _affinity(),
+        "quota_cpus": quota_cpus(ROOT),
+        "libc": " ".join(platform.libc_ver()).strip(),
+    }
+
+
+def software_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Return the versions of Python, GreenPose and the installed ones of `packages`, without importing them."""
+    versions = {"python": platform.python_version()}
+    for package in ("greenpose", *packages):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _cpuinfo(path: Path) -> dict[str, str]:
+    """Return the first processor's fields and the number of processors, empty strings where they are missing."""
+    found = {"model name": "", "vendor_id": "", "cpu family": "", "model": "", "flags": "", "processors": "0"}
+    processors = 0
+    for line in _text(path).splitlines():
+        key, _, value = (part.strip() for part in line.partition(":"))
+        processors += key == "processor"
+        if key in found and not found[key]:
+            found[key] = value
+    return found | {"processors": str(processors)}
+
+
+def _usable_cpus(root: Path, vcpus: int) -> float:
+    affinity = _affinity()
+    limits = [float(vcpus), float(len(affinity)) if affinity else None, quota_cpus(root)]
+    return min(limit for limit in limits if limit is not None)
+
+
+def _affinity() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def _ram_gb(root: Path) -> float:
+    for line in _text(root / "proc/meminfo").splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024 / 1e9
+    import psutil
+
+    return float(psutil.virtual_memory().total) / 1e9
+
+
+def _distribution(root: Path) -> str:
+    for line in _text(root / "etc/os-release").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip('"')
+    return f"{platform.system()} {platform.mac_ver()[0] or platform.release()}" if sys.platform != "linux" else "Linux"
+
+
+def _gpus(folder: Path) -> tuple[str, ...]:
+    lines = [line for path in sorted(folder.glob("*/information")) for line in _text(path).splitlines()]
+    return tuple(line.partition(":")[2].strip() for line in lines if line.startswith("Model:"))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,279 @@
+"""From blocks of windows to estimates: pure numbers, no clock."""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from greenpose.metering.source import Joules, Provenance
+from greenpose.metering.statistics import CONFIDENCE, Bounds, Estimate, estimate, interval, relative_half_width
+from greenpose.metering.window import Window
+
+IDLE = 0
+"""Place of the idle window in a block; exits count from 1."""
+RESOLUTION_WARNING = 0.02
+"""A counter's step above this part of a window's energy is worth a warning."""
+FOREIGN_WARNING = 0.10
+"""Other processes' share of the CPU above which wall time is worth a warning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One window of one block."""
+
+    window: Window
+    """The window."""
+    calls: tuple[float, ...]
+    """Seconds of each call in it; none for an idle window."""
+
+
+Block = Mapping[int, Sample]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitMeasurement:
+    """What one item costs at one exit. An estimate that could not be had is None, and `missing` says why."""
+
+    exit: int
+    """Exit number."""
+    items_per_call: int
+    """Items of one call: the batch size."""
+    blocks: int
+    """Blocks that the medians are over."""
+    calls: int
+    """Calls in all of them."""
+    window_seconds: float
+    """Median length of a window."""
+    latency_s: Estimate
+    """Seconds per item: median call of a block over its items."""
+    latency_p95_s: float
+    """95th percentile over all calls of the seconds per item."""
+    cpu_s_per_item: Estimate
+    """CPU-seconds per item, all threads."""
+    energy_j_per_item: Estimate | None
+    """Gross joules per item: all that the metered components drew."""
+    net_energy_j_per_item: Estimate | None
+    """Net joules per item: gross minus idle watts times time."""
+    idle_watts: float | None
+    """Median power of the idle windows."""
+    energy_j_by_component: Mapping[str, float]
+    """Median gross joules per item of each component."""
+    ratios: Mapping[str, Estimate]
+    """Within-block ratios to the deepest exit of `latency_s`, `cpu_s_per_item`, `energy_j_per_item`."""
+    converged: bool
+    """Whether the stopping rule was met; one verdict for all exits, since they were measured together."""
+    foreign_cpu_share: float | None
+    """Median CPU share of other processes; None where nobody watched."""
+    steal_share: float | None
+    """Largest CPU share that the hypervisor took; None where nobody watched."""
+    involuntary_switches: int
+    """Times that the process was taken off a CPU."""
+    minor_faults: int
+    """Pages fetched from the kernel."""
+    resolution_share: float | None
+    """Coarsest counter step over a window's energy; None where no counter has steps."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Why an estimate is None, by its name."""
+    warnings: tuple[str, ...] = ()
+    """What to mind, and what to try next."""
+
+
+Value = Callable[[Sample], float]
+
+
+def describe(
+    blocks: Sequence[Block],
+    *,
+    items_per_call: int,
+    rel_ci: float,
+    sources: Sequence[Provenance],
+    enough: bool,
+    seed: int = 0,
+) -> dict[int, ExitMeasurement]:
+    """Return the estimates of every exit, shallow to deep."""
+    exits = sorted(place for place in blocks[0] if place != IDLE)
+    return {
+        number: _describe_exit(
+            blocks,
+            number,
+            deepest=exits[-1],
+            items=items_per_call,
+            sources=sources,
+            verdict=(enough, rel_ci),
+            seed=seed,
+        )
+        for number in exits
+    }
+
+
+def converged(blocks: Sequence[Block], *, rel_ci: float, peeking: bool, seed: int = 0) -> bool:
+    """Return whether every exit's energy (or else CPU time) and its ratio to the deepest are known to within `rel_ci`.
+
+    Looking every few blocks gives chance several tries, so a peek asks for half the error probability.
+    """
+    exits = sorted(place for place in blocks[0] if place != IDLE)
+    value = energy if _has_energy(blocks) else cpu_seconds
+    confidence = 1 - (1 - CONFIDENCE) / 2 if peeking else CONFIDENCE
+    series = [[value(block[number]) for block in blocks] for number in exits]
+    series += [ratio for number in exits[:-1] if (ratio := _ratios(blocks, number, exits[-1], value))]
+    return all(
+        relative_half_width(statistics.median(values), interval(values, confidence=confidence, seed=seed)) <= rel_ci
+        for values in series
+    )
+
+
+def energy(sample: Sample) -> float:
+    """Return gross joules per item."""
+    return sample.window.energy.mid / sample.window.items
+
+
+def cpu_seconds(sample: Sample) -> float:
+    """Return CPU-seconds per item."""
+    return sample.window.cpu_seconds / sample.window.items
+
+
+def latency(sample: Sample) -> float:
+    """Return the median call's seconds per item."""
+    return statistics.median(sample.calls) * len(sample.calls) / sample.window.items
+
+
+def idle_power(blocks: Sequence[Block]) -> Joules:
+    """Return watts of the idle machine: the median of the interleaved idle windows, for each ledger."""
+    windows = [block[IDLE].window for block in blocks]
+    low, mid, high = (
+        statistics.median(getattr(window.energy, end) / window.seconds for window in windows)
+        for end in ("low", "mid", "high")
+    )
+    return Joules(low, mid, high)
+
+
+def _describe_exit(
+    blocks: Sequence[Block],
+    number: int,
+    *,
+    deepest: int,
+    items: int,
+    sources: Sequence[Provenance],
+    verdict: tuple[bool, float],
+    seed: int,
+) -> ExitMeasurement:
+    samples = [block[number] for block in blocks]
+    calls = sorted(call for sample in samples for call in sample.calls)
+    gross, net, missing = _energies(blocks, samples, sources, seed)
+    steps = _resolution_share(samples, sources)
+    foreign = _watched(samples, "foreign_cpu_share")
+    steal = _watched(samples, "steal_share")
+    return ExitMeasurement(
+        exit=number,
+        items_per_call=items,
+        blocks=len(blocks),
+        calls=len(calls),
+        window_seconds=statistics.median(sample.window.seconds for sample in samples),
+        latency_s=_estimate(samples, latency, seed),
+        latency_p95_s=calls[math.ceil(0.95 * len(calls)) - 1] / items,
+        cpu_s_per_item=_estimate(samples, cpu_seconds, seed),
+        energy_j_per_item=gross,
+        net_energy_j_per_item=net,
+        idle_watts=idle_power(blocks).mid if gross is not None else None,
+        energy_j_by_component=_by_component(samples),
+        ratios=_all_ratios(blocks, number, deepest, seed),
+        converged=verdict[0],
+        foreign_cpu_share=statistics.median(foreign) if foreign else None,
+        steal_share=max(steal, default=None),
+        involuntary_switches=int(sum(_watched(samples, "involuntary_switches"))),
+        minor_faults=int(sum(_watched(samples, "minor_faults"))),
+        resolution_share=steps,
+        missing=missing,
+        warnings=_warnings(verdict, len(blocks), foreign, steps),
+    )
+
+
+def _estimate(samples: Sequence[Sample], value: Value, seed: int) -> Estimate:
+    return estimate([value(sample) for sample in samples], seed=seed)
+
+
+def _energies(
+    blocks: Sequence[Block], samples: Sequence[Sample], sources: Sequence[Provenance], seed: int
+) -> tuple[Estimate | None, Estimate | None, dict[str, str]]:
+    """Return gross and net joules per item, and why one is None."""
+    if not _has_energy(blocks):
+        reasons = [reason for sample in samples for reason in sample.window.missing.values()]
+        why = reasons[0] if reasons else "no component of this machine is metered"
+        return None, None, {"energy_j_per_item": why, "net_energy_j_per_item": why}
+    gross = _energy_estimate(samples, Joules(0.0, 0.0, 0.0), seed)
+    crooked = [provenance.component for provenance in sources if not provenance.affine]
+    if crooked:
+        why = f"the model of {', '.join(crooked)} is not affine: subtracting idle power would mean nothing"
+        return gross, None, {"net_energy_j_per_item": why}
+    return gross, _energy_estimate(samples, idle_power(blocks), seed), {}
+
+
+def _energy_estimate(samples: Sequence[Sample], idle: Joules, seed: int) -> Estimate:
+    """Return joules per item above idle watts; Type A from the blocks, Type B from the outer ledgers."""
+    used = [(sample.window.energy - idle * sample.window.seconds) * (1 / sample.window.items) for sample in samples]
+    low, high = (statistics.median(getattr(joules, end) for joules in used) for end in ("low", "high"))
+    return estimate([joules.mid for joules in used], seed=seed, type_b=Bounds(low, high))
+
+
+def _all_ratios(blocks: Sequence[Block], number: int, deepest: int, seed: int) -> dict[str, Estimate]:
+    values: dict[str, Value] = {"latency_s": latency, "cpu_s_per_item": cpu_seconds}
+    if _has_energy(blocks):
+        values["energy_j_per_item"] = energy
+    series = {name: _ratios(blocks, number, deepest, value) for name, value in values.items()}
+    return {name: estimate(ratios, seed=seed) for name, ratios in series.items() if ratios}
+
+
+def _ratios(blocks: Sequence[Block], number: int, deepest: int, value: Value) -> list[float]:
+    """Return the within-block ratios; none if the deepest exit ever reads zero."""
+    pairs = [(value(block[number]), value(block[deepest])) for block in blocks]
+    return [ours / deep for ours, deep in pairs] if all(deep > 0 for _, deep in pairs) else []
+
+
+def _has_energy(blocks: Sequence[Block]) -> bool:
+    """Return whether every window of every block read all the components, at least one."""
+    windows = [sample.window for block in blocks for sample in block.values()]
+    return all(window.joules and not window.missing for window in windows)
+
+
+def _by_component(samples: Sequence[Sample]) -> dict[str, float]:
+    components = {component for sample in samples for component in sample.window.joules}
+    whole = [sample.window for sample in samples if components == set(sample.window.joules)]
+    return {
+        component: statistics.median(window.joules[component].mid / window.items for window in whole)
+        for component in sorted(components)
+        if whole
+    }
+
+
+def _resolution_share(samples: Sequence[Sample], sources: Sequence[Provenance]) -> float | None:
+    """Return the largest counter step over that counter's smallest window energy."""
+    shares = []
+    for provenance in sources:
+        energies = [
+            s.window.joules[provenance.component].mid for s in samples if provenance.component in s.window.joules
+        ]
+        if provenance.resolution_j is not None and energies:
+            shares.append(provenance.resolution_j / min(energies) if min(energies) > 0 else 1.0)
+    return max(shares, default=None)
+
+
+def _watched(samples: Sequence[Sample], name: str) -> list[float]:
+    seen = [sample.window.contamination for sample in samples if sample.window.contamination is not None]
+    return [float(getattr(contamination, name)) for contamination in seen]
+
+
+def _warnings(
+    verdict: tuple[bool, float], blocks: int, foreign: Sequence[float], steps: float | None
+) -> tuple[str, ...]:
+    enough, rel_ci = verdict
+    warnings = []
+    if not enough:
+        warnings.append(
+            f"not known to within {rel_ci:.0%} after {blocks} blocks: allow more blocks or a quieter machine"
+        )
+    if foreign and statistics.median(foreign) > FOREIGN_WARNING:
+        share = statistics.median(foreign)
+        warnings.append(f"other processes used {share:.0%} of the CPU: trust CPU-seconds and ratios, not wall time")
+    if steps is not None and steps > RESOLUTION_WARNING:
+        warnings.append(f"the counter's step is {steps:.1%} of a window's energy: lengthen the windows")
+    return tuple(warnings)

@@ -1,0 +1,119 @@
+"""What a source of energy readings is: a cumulative counter with its uncertainty and its provenance."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+Component = Literal["cpu", "gpu", "ram"]
+Kind = Literal["measured", "estimated", "modelled", "sourced", "not_covered"]
+
+KINDS: tuple[Kind, ...] = ("measured", "estimated", "modelled", "sourced", "not_covered")
+"""Best to worst."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joules:
+    """An energy with its systematic (GUM Type B, k about 2) interval, in joules.
+
+    The three are parallel ledgers, one per set of coefficients. They are added and subtracted apart, so that
+    intervals of nested and consecutive windows add up exactly, as fully correlated errors do.
+    """
+
+    low: float
+    """Energy if every coefficient is at its low end."""
+    mid: float
+    """Best estimate."""
+    high: float
+    """Energy if every coefficient is at its high end."""
+
+    def __add__(self, other: "Joules") -> "Joules":
+        """Return the sum, ledger by ledger."""
+        return Joules(self.low + other.low, self.mid + other.mid, self.high + other.high)
+
+    def __sub__(self, other: "Joules") -> "Joules":
+        """Return the difference, ledger by ledger."""
+        return Joules(self.low - other.low, self.mid - other.mid, self.high - other.high)
+
+    def __mul__(self, factor: float) -> "Joules":
+        """Return the energy scaled by a number without uncertainty."""
+        return Joules(self.low * factor, self.mid * factor, self.high * factor)
+
+
+NO_ENERGY = Joules(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where one component's energy comes from, and what it does and does not cover."""
+
+    component: Component
+    """Part of the machine."""
+    kind: Kind
+    """How its energy is obtained."""
+    method: str
+    """Counter or model, in one sentence."""
+    device: str
+    """The part as it names itself."""
+    scope: str
+    """What the reading covers: the package, the process and its children, the whole machine."""
+    resolution_j: float | None = None
+    """Smallest step of the reading in joules; None for a continuous model."""
+    update_period_s: float | None = None
+    """How often the counter moves, in seconds; None for a model, which is evaluated at each reading."""
+    coverage: str = ""
+    """What is left out."""
+    affine: bool = True
+    """Whether energy is additive over windows, so that idle power may be subtracted."""
+    model_params: dict[str, Any] = field(default_factory=dict)
+    """Coefficients of a model with their sources; empty for a counter."""
+    source: str
+    """Where the reading or its coefficients come from."""
+    version: str
+    """Version of that."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return asdict(self)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A component's energy since an arbitrary origin; never decreases."""
+
+    @property
+    def component(self) -> Component:
+        """Part of the machine."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where the readings come from."""
+
+    def read(self) -> Joules:
+        """Return the energy so far.
+
+        Raises:
+            MeteringError: if the counter cannot be read now; the window is then recorded without this component.
+        """
+
+
+class ScriptedSource:
+    """A source that returns given readings one after another, then repeats the last; for tests and demonstrations."""
+
+    def __init__(self, component: Component, readings: list[Joules], *, kind: Kind = "measured") -> None:
+        """Keep the script, one reading or more."""
+        self.component: Component = component
+        self.provenance = Provenance(
+            component=component,
+            kind=kind,
+            method="scripted readings",
+            device="none",
+            scope="a script",
+            source="greenpose",
+            version="1",
+        )
+        self._readings = iter(readings)
+        self._last = readings[0]
+
+    def read(self) -> Joules:
+        """Return the next reading of the script."""
+        self._last = next(self._readings, self._last)
+        return self._last

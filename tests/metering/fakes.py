@@ -1,0 +1,150 @@
+"""Clocks, sources, kernels and a second tool that do as they are told."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from greenpose.errors import MeteringError
+from greenpose.metering.machine import Machine
+from greenpose.metering.source import Component, Joules, Kind, Provenance
+
+
+class TickingClock:
+    """A clock that goes on by `step` seconds at every reading, and by more when told so."""
+
+    def __init__(self, step: float = 0.0, now: float = 100.0) -> None:
+        self.now = now
+        self.step = step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class TickingSource:
+    """A component that draws constant watts by a clock; low and high are half and twice of it."""
+
+    def __init__(
+        self, clock: Callable[[], float], *, watts: float = 10.0, component: Component = "cpu", **details: Any
+    ) -> None:
+        self.component: Component = component
+        self.provenance = provenance(component, **details)
+        self.watts = watts
+        self._clock = clock
+
+    def read(self) -> Joules:
+        joules = self.watts * self._clock()
+        return Joules(joules / 2, joules, joules * 2)
+
+
+class BrokenSource(TickingSource):
+    """A counter that cannot be read from its `good`-th reading on."""
+
+    def __init__(self, clock: Callable[[], float], *, good: int, component: Component = "cpu") -> None:
+        super().__init__(clock, component=component)
+        self._left = good
+
+    def read(self) -> Joules:
+        self._left -= 1
+        if self._left < 0:
+            raise MeteringError("the counter is gone")
+        return super().read()
+
+
+def provenance(component: Component = "cpu", kind: Kind = "measured", **details: Any) -> Provenance:
+    return Provenance(
+        component=component,
+        kind=kind,
+        method="fake",
+        device="fake",
+        scope="fake",
+        source="fake",
+        version="1",
+        **details,
+    )
+
+
+def machine(**changes: Any) -> Machine:
+    """A two-core virtual Milan, unless told otherwise."""
+    facts = {
+        "cpu": "AMD EPYC",
+        "cpu_vendor": "AuthenticAMD",
+        "cpu_family": 25,
+        "cpu_model": 1,
+        "vcpus": 2,
+        "usable_cpus": 2.0,
+        "ram_gb": 16.0,
+        "os": "Debian",
+        "kernel": "6",
+        "architecture": "x86_64",
+        "virtualised": True,
+        "gpus": (),
+        "host": "0" * 12,
+    }
+    return Machine(**(facts | changes))
+
+
+CPUINFO = """processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: 25
+model\t\t: 1
+model name\t: AMD EPYC 7763 64-Core Processor
+flags\t\t: fpu vme hypervisor lahf_lm
+
+processor\t: 1
+vendor_id\t: AuthenticAMD
+cpu family\t: 25
+model\t\t: 1
+model name\t: AMD EPYC 7763 64-Core Processor
+flags\t\t: fpu vme hypervisor lahf_lm
+"""
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    """Write files below a folder that stands for `/`."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def kernel(root: Path, **files: str) -> Path:
+    """A small Linux below `root`; keyword arguments replace files of /proc."""
+    proc = {"cpuinfo": CPUINFO, "meminfo": "MemTotal:       15625000 kB\n", "stat": stat()} | files
+    return write(root, {f"proc/{name}": text for name, text in proc.items()})
+
+
+def stat(user: int = 0, idle: int = 0, steal: int = 0) -> str:
+    """/proc/stat with ticks of 10 ms."""
+    return f"cpu  {user} 0 0 {idle} 0 0 0 {steal} 0 0\ncpu0 {user} 0 0 {idle} 0 0 0 {steal} 0 0\nintr 12345\n"
+
+
+class FakeTracker:
+    """codecarbon's tracker as far as we use it: 1 Wh of CPU and half of RAM a task."""
+
+    def __init__(self, *, fails: str = "", **settings: Any) -> None:
+        self.settings = settings
+        self.fails = fails
+        self.stopped = 0
+        self._tasks: dict[str, object] = {}
+        self._hardware = [SimpleNamespace(), SimpleNamespace(_mode="cpu_load", _tdp=8)]
+
+    def get_detected_hardware(self) -> dict[str, Any]:
+        return {}
+
+    def start_task(self, name: str) -> None:
+        if self.fails == "start" and self.stopped:
+            raise KeyError("no such thing")
+        self._tasks[name] = object()
+
+    def stop_task(self, name: str) -> SimpleNamespace | None:
+        assert name in self._tasks
+        self.stopped += 1
+        if self.fails == "first" or (self.fails == "stop" and self.stopped > 1):
+            return None
+        return SimpleNamespace(cpu_energy=1e-3, gpu_energy=0.0, ram_energy=0.5e-3, emissions=1.5e-3 * 0.4)

@@ -1,0 +1,217 @@
+import random
+from pathlib import Path
+
+import pytest
+
+from greenpose.errors import MeteringError
+from greenpose.metering import Meter, Plan, Surroundings, measure_exits
+from greenpose.metering.contamination import Witness
+from tests.metering.fakes import BrokenSource, TickingClock, TickingSource, kernel, stat, write
+
+PLAN = Plan(min_window_seconds=1.0, max_blocks=12, max_seconds=1e6)
+
+
+class Bench:
+    """A fake machine: calls take seconds, everything idles at 10 W, and exit k draws k x 10 W on top."""
+
+    def __init__(self, *, noise=0.0, drift=0.0, watts=10.0, root=None, **details):
+        self.clock = TickingClock()
+        self.cpu = TickingClock()
+        self.dynamic = TickingClock(now=0.0)
+        self.log = []
+        self.random = random.Random(5)
+        self.noise = noise
+        self.drift = drift
+        source = TickingSource(lambda: self.clock.now + self.dynamic.now, watts=watts, **details)
+        self.sources = [source]
+        self.witness = Witness(root / "proc/stat" if root else Path("/nowhere"), clock=self.clock)
+
+    def runner(self, number, seconds):
+        def run():
+            self.log.append(number)
+            took = seconds * (1 + self.noise * self.random.uniform(-1, 1)) * (1 + self.drift * (self.clock.now - 100))
+            self.clock.advance(took)
+            self.cpu.advance(took / 2)
+            self.dynamic.advance(took * number)
+
+        return run
+
+    def measure(self, seconds, *, plan=PLAN, items_per_call=4, seed=0):
+        self.meter = Meter(
+            self.sources,
+            clock=self.clock,
+            cpu_clock=self.cpu,
+            surroundings=Surroundings(witness=self.witness),
+        )
+        runners = {number: self.runner(number, each) for number, each in seconds.items()}
+        with self.meter:
+            return measure_exits(
+                runners, self.meter, items_per_call=items_per_call, plan=plan, seed=seed, sleep=self.clock.advance
+            )
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def test_costs_are_per_item(bench):
+    """Exit 1: 0.25 s a call of 4 items at 20 W; exit 2: 0.5 s at 30 W; half the time is CPU time."""
+    found = bench.measure({1: 0.25, 2: 0.5})
+    assert found[1].latency_s.value == pytest.approx(0.0625)
+    assert found[1].latency_p95_s == pytest.approx(0.0625)
+    assert found[1].cpu_s_per_item.value == pytest.approx(0.03125)
+    assert found[1].energy_j_per_item.value == pytest.approx(0.0625 * 20)
+    assert found[2].energy_j_per_item.value == pytest.approx(0.125 * 30)
+    assert found[1].energy_j_by_component == {"cpu": pytest.approx(0.0625 * 20)}
+
+
+def test_net_energy_leaves_out_what_the_idle_machine_draws(bench):
+    found = bench.measure({1: 0.25, 2: 0.5})
+    assert found[1].idle_watts == pytest.approx(10)
+    assert found[1].net_energy_j_per_item.value == pytest.approx(0.0625 * 10)
+    assert found[2].net_energy_j_per_item.value == pytest.approx(0.125 * 20)
+
+
+def test_systematic_error_is_kept_apart_and_comes_from_the_outer_ledgers(bench):
+    gross = bench.measure({1: 0.25})[1].energy_j_per_item
+    assert gross.type_b == pytest.approx((gross.value / 2, gross.value * 2))
+    assert gross.type_a == pytest.approx((gross.value, gross.value))
+
+
+def test_ratios_are_to_the_deepest_exit(bench):
+    found = bench.measure({1: 0.25, 2: 0.5})
+    assert {name: ratio.value for name, ratio in found[1].ratios.items()} == pytest.approx(
+        {"latency_s": 0.5, "cpu_s_per_item": 0.5, "energy_j_per_item": 0.5 * 20 / 30}
+    )
+    assert all(ratio.value == 1 for ratio in found[2].ratios.values())
+
+
+def test_drift_cancels_in_ratios():
+    """The machine becomes three times slower during the measurement: costs spread widely, ratios hardly."""
+    plan = Plan(min_window_seconds=1.0, max_blocks=20, max_seconds=1e6)
+    found = Bench(drift=0.03).measure({1: 0.25, 2: 0.5}, plan=plan)
+    assert found[1].latency_s.relative_half_width > 0.15
+    assert found[1].ratios["latency_s"].relative_half_width < 0.06
+    assert found[1].ratios["latency_s"].value == pytest.approx(0.5, rel=0.06)
+
+
+def test_calls_are_repeated_until_the_window_is_long_enough(bench):
+    bench.measure({1: 0.25})
+    windows = [window for window in bench.meter.windows if window.name == "inference exit 1"]
+    assert {window.seconds for window in windows} == {1.0}
+    assert {window.items for window in windows} == {16}
+
+
+def test_a_slow_counter_lengthens_the_windows():
+    bench = Bench(update_period_s=0.1)
+    found = bench.measure({1: 0.25})
+    assert found[1].window_seconds == pytest.approx(2.0)
+
+
+def test_every_block_holds_each_exit_once_and_an_idle_window_and_the_first_is_dropped(bench):
+    found = bench.measure({1: 0.25, 2: 0.5, 4: 1.0})
+    names = [window.name for window in bench.meter.windows]
+    assert len(names) % 4 == 0
+    blocks = [names[start : start + 4] for start in range(0, len(names), 4)]
+    assert {tuple(sorted(block)) for block in blocks} == {
+        ("inference exit 1", "inference exit 2", "inference exit 4", "inference idle")
+    }
+    assert found[1].blocks == len(blocks) - 1
+
+
+def test_the_order_is_drawn_anew_for_each_block_and_repeats_with_the_seed():
+    def order(seed):
+        bench = Bench(noise=0.5)
+        bench.measure({1: 0.25, 2: 0.5, 3: 0.7}, seed=seed)
+        return [window.name for window in bench.meter.windows]
+
+    names = order(1)
+    assert len({tuple(names[start : start + 4]) for start in range(0, len(names), 4)}) > 2
+    assert order(1) == names
+    assert order(2) != names
+
+
+def test_a_steady_machine_needs_three_blocks(bench):
+    found = bench.measure({1: 0.25, 2: 0.5})
+    assert found[1].blocks == 3
+    assert found[1].converged
+    assert found[1].warnings == ()
+
+
+def test_a_noisy_machine_stops_at_the_limit_and_says_so():
+    plan = Plan(min_window_seconds=0.1, max_blocks=5, rel_ci=0.001, max_seconds=1e6)
+    found = Bench(noise=0.5).measure({1: 0.25, 2: 0.5}, plan=plan)
+    assert found[1].blocks == 5
+    assert not found[1].converged
+    assert "more blocks" in found[1].warnings[0]
+
+
+def test_time_limits_the_blocks_but_one_is_always_measured(bench):
+    plan = Plan(min_window_seconds=1.0, max_seconds=0.5)
+    found = bench.measure({1: 0.25}, plan=plan)
+    assert found[1].blocks == 1
+    assert found[1].energy_j_per_item.type_a is None
+    assert not found[1].converged
+
+
+def test_a_model_that_is_not_affine_has_no_net_energy():
+    found = Bench(affine=False).measure({1: 0.25})
+    assert found[1].net_energy_j_per_item is None
+    assert "not affine" in found[1].missing["net_energy_j_per_item"]
+    assert found[1].energy_j_per_item is not None
+
+
+def test_without_sources_there_are_times_and_no_energy(bench):
+    bench.sources = []
+    found = bench.measure({1: 0.25, 2: 0.5})
+    assert found[1].energy_j_per_item is None
+    assert found[1].idle_watts is None
+    assert "no component" in found[1].missing["energy_j_per_item"]
+    assert set(found[1].ratios) == {"latency_s", "cpu_s_per_item"}
+    assert found[1].converged
+
+
+def test_a_counter_that_fails_half_way_leaves_no_energy_but_its_reason(bench):
+    bench.sources = [BrokenSource(bench.clock, good=9)]
+    found = bench.measure({1: 0.25, 2: 0.5})
+    assert found[1].energy_j_per_item is None
+    assert found[1].missing["energy_j_per_item"] == "the counter is gone"
+
+
+def test_a_counter_with_coarse_steps_is_warned_of():
+    found = Bench(resolution_j=1.0).measure({1: 0.25})
+    assert found[1].resolution_share == pytest.approx(1 / 20)
+    assert "lengthen the windows" in found[1].warnings[0]
+
+
+def test_neighbours_are_warned_of(tmp_path):
+    root = kernel(tmp_path)
+    bench = Bench(root=root)
+    ticks = [0]
+    run = bench.runner(1, 0.25)
+
+    def busy():
+        run()
+        ticks[0] += 25
+        write(root, {"proc/stat": stat(user=ticks[0], idle=ticks[0])})
+
+    bench.runner = lambda *_: busy
+    found = bench.measure({1: 0.25})
+    assert found[1].foreign_cpu_share == pytest.approx(0.25)
+    assert found[1].steal_share == 0
+    assert "other processes used 25%" in found[1].warnings[0]
+
+
+@pytest.mark.parametrize(("runners", "items"), [({}, 1), ({1: print}, 0), ({0: print}, 1)])
+def test_nothing_to_measure_is_refused(bench, runners, items):
+    with Meter([]) as meter, pytest.raises(MeteringError, match="inference"):
+        measure_exits(runners, meter, items_per_call=items)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"rel_ci": 0.0}, {"max_blocks": 0}, {"min_window_seconds": -1.0}, {"max_seconds": 0.0}]
+)
+def test_a_plan_without_limits_is_refused(wrong):
+    with pytest.raises(MeteringError, match="above zero"):
+        Plan(**wrong)

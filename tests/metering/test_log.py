@@ -1,0 +1,143 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from greenpose.errors import MeteringError
+from greenpose.metering import Joules, Window, read_windows
+from greenpose.metering.contamination import Contamination
+from greenpose.metering.crosscheck import CrossReading
+from greenpose.metering.log import WindowLog
+from tests.metering.fakes import TickingClock
+
+
+def window(number=1, **changes):
+    facts = {
+        "id": number,
+        "parent": None,
+        "name": "epoch ü",
+        "attempt": 1,
+        "started_at": "2026-01-01T00:00:00.000+00:00",
+        "started_s": 0.5,
+        "seconds": 2.0,
+        "cpu_seconds": 1.5,
+        "joules": {"cpu": Joules(1.0, 2.0, 4.0), "ram": Joules(0.1, 0.2, 0.4)},
+        "items": 12,
+        "ok": True,
+    }
+    return Window(**(facts | changes))
+
+
+def test_windows_come_back_as_they_were_written(tmp_path):
+    contamination = Contamination(foreign_cpu_share=0.1, steal_share=0.0, involuntary_switches=3, minor_faults=4)
+    crosscheck = CrossReading(tool="codecarbon 1", missing="it was ill")
+    windows = [
+        window(1),
+        window(2, parent=1, ok=False, contamination=contamination),
+        window(3, crosscheck=crosscheck, missing={"gpu": "gone"}),
+    ]
+    log = WindowLog(tmp_path / "windows.jsonl")
+    log.begin({"started_at": "now"})
+    for entry in windows:
+        log.append(entry)
+    log.close()
+    assert read_windows(tmp_path / "windows.jsonl") == windows
+
+
+def test_every_line_is_json_and_the_first_says_the_layout(tmp_path):
+    log = WindowLog(tmp_path / "windows.jsonl")
+    log.begin({"started_at": "now"})
+    log.append(window())
+    log.close()
+    first, second = map(json.loads, (tmp_path / "windows.jsonl").read_text().splitlines())
+    assert first == {"schema": "greenpose.windows/1", "attempt": 1, "started_at": "now"}
+    assert second["joules"] == {"cpu": [1.0, 2.0, 4.0], "ram": [0.1, 0.2, 0.4]}
+
+
+def test_a_window_is_in_the_file_as_soon_as_it_is_appended(tmp_path):
+    log = WindowLog(tmp_path / "windows.jsonl")
+    log.append(window())
+    assert len(read_windows(tmp_path / "windows.jsonl")) == 1
+    log.close()
+
+
+def test_the_disk_is_waited_for_at_most_once_a_second_and_at_the_end(tmp_path):
+    clock, synced = TickingClock(), []
+    log = WindowLog(tmp_path / "windows.jsonl", clock=clock, fsync=synced.append)
+    for _ in range(10):
+        clock.advance(0.25)
+        log.append(window())
+    assert len(synced) == 2
+    log.close()
+    assert len(synced) == 3
+
+
+def test_nothing_new_means_nothing_to_sync(tmp_path):
+    synced = []
+    log = WindowLog(tmp_path / "windows.jsonl", fsync=synced.append)
+    log.sync()
+    log.close()
+    assert synced == []
+
+
+def test_a_second_attempt_appends_and_counts(tmp_path):
+    path = tmp_path / "windows.jsonl"
+    for expected in (1, 2, 3):
+        log = WindowLog(path)
+        assert log.attempt == expected
+        log.begin({})
+        log.append(window(attempt=log.attempt))
+        log.close()
+    assert [entry.attempt for entry in read_windows(path)] == [1, 2, 3]
+
+
+def test_a_torn_line_costs_only_itself(tmp_path):
+    path = tmp_path / "windows.jsonl"
+    log = WindowLog(path)
+    log.begin({})
+    log.append(window(1))
+    log.append(window(2))
+    log.close()
+    path.write_bytes(path.read_bytes()[:-20])
+    log = WindowLog(path)
+    log.begin({})
+    log.append(window(3, attempt=2))
+    log.close()
+    assert [entry.id for entry in read_windows(path)] == [1, 3]
+
+
+def test_a_line_that_is_no_window_is_refused_with_its_place(tmp_path):
+    path = tmp_path / "windows.jsonl"
+    path.write_text('{"schema":"greenpose.windows/1"}\n{"id": 1}\n')
+    with pytest.raises(MeteringError, match=r"windows\.jsonl:2: not a window"):
+        read_windows(path)
+
+
+def test_missing_files_and_folders_are_refused_by_name(tmp_path):
+    with pytest.raises(MeteringError, match=r"none\.jsonl: cannot be read"):
+        read_windows(tmp_path / "none.jsonl")
+    with pytest.raises(MeteringError, match="cannot be written"):
+        WindowLog(tmp_path / "none" / "windows.jsonl")
+
+
+def test_a_killed_process_keeps_its_closed_windows(tmp_path):
+    path = tmp_path / "windows.jsonl"
+    program = f"""
+        import os, signal
+        import greenpose
+        with greenpose.meter(log={str(path)!r}) as m, m.window("run"):
+            for epoch in range(3):
+                with m.window(f"epoch {{epoch}}", items=5):
+                    pass
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False, env=dict(os.environ))
+    assert ended.returncode == -signal.SIGKILL
+    windows = read_windows(path)
+    assert [entry.name for entry in windows] == ["epoch 0", "epoch 1", "epoch 2"]
+    assert {entry.parent for entry in windows} == {1}
+    assert all(entry.energy.mid > 0 for entry in windows)

@@ -1,0 +1,98 @@
+import os
+
+import pytest
+
+from greenpose.metering import is_pinned, pinned_environment, process_settings, read_machine, software_versions
+from tests.metering.fakes import kernel, machine, write
+
+
+def test_a_machine_is_read_from_its_files(tmp_path):
+    root = kernel(tmp_path)
+    write(
+        root,
+        {
+            "proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t\t NVIDIA A100\nIRQ: 7\n",
+            "etc/os-release": 'NAME="D"\nPRETTY_NAME="Debian 12"\n',
+        },
+    )
+    found = read_machine(root)
+    assert found.cpu == "AMD EPYC 7763 64-Core Processor"
+    assert (found.cpu_vendor, found.cpu_family, found.cpu_model, found.vcpus) == ("AuthenticAMD", 25, 1, 2)
+    assert found.ram_gb == pytest.approx(16.0)
+    assert found.virtualised is True
+    assert found.gpus == ("NVIDIA A100",)
+    assert found.os == "Debian 12"
+
+
+def test_without_flags_nobody_knows_whether_it_is_virtual(tmp_path):
+    assert read_machine(kernel(tmp_path, cpuinfo="processor : 0\nBogoMIPS : 50\n")).virtualised is None
+
+
+def test_a_machine_without_linux_files_is_still_described(tmp_path):
+    found = read_machine(tmp_path)
+    assert found.vcpus == os.cpu_count()
+    assert found.ram_gb > 0
+    assert found.gpus == ()
+
+
+def test_the_host_name_is_not_in_the_description(tmp_path):
+    name = os.uname().nodename
+    found = read_machine(kernel(tmp_path))
+    assert len(found.host) == 12
+    assert int(found.host, 16) >= 0
+    assert found.host != name[:12]
+
+
+def test_the_share_is_the_usable_part():
+    assert machine(vcpus=8, usable_cpus=2.0).share == 0.25
+    assert machine(vcpus=8, usable_cpus=9.0).share == 1.0
+
+
+def test_a_quota_makes_fewer_cpus_usable(tmp_path):
+    root = write(kernel(tmp_path), {"sys/fs/cgroup/cpu.max": "50000 100000"})
+    assert read_machine(root).usable_cpus == 0.5
+
+
+@pytest.mark.parametrize(
+    "change", [{"cpu": "x"}, {"vcpus": 4}, {"ram_gb": 32.0}, {"gpus": ("A100",)}, {"cpu_model": 2}]
+)
+def test_another_machine_has_another_fingerprint(change):
+    assert machine(**change).fingerprint != machine().fingerprint
+
+
+@pytest.mark.parametrize("change", [{"host": "1" * 12}, {"kernel": "7"}, {"ram_gb": 16.1}])
+def test_a_twin_has_the_same_fingerprint(change):
+    assert machine(**change).fingerprint == machine().fingerprint
+
+
+def test_the_description_is_plain_data_with_its_fingerprint():
+    data = machine(gpus=("A100",)).as_dict()
+    assert data["gpus"] == ["A100"]
+    assert data["fingerprint"] == machine(gpus=("A100",)).fingerprint
+
+
+def test_measured_processes_keep_their_memory_and_do_not_spin():
+    assert pinned_environment(2) == {
+        "MALLOC_MMAP_MAX_": "0",
+        "MALLOC_TRIM_THRESHOLD_": "17179869184",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "OMP_NUM_THREADS": "2",
+    }
+
+
+def test_a_process_is_pinned_with_exactly_these_variables():
+    assert is_pinned(pinned_environment())
+    assert not is_pinned({})
+    assert not is_pinned(pinned_environment() | {"MALLOC_MMAP_MAX_": "65536"})
+
+
+def test_settings_name_what_moves_numbers_and_nothing_private():
+    environ = {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "HOME": "/home/me", "API_TOKEN": "secret"}
+    settings = process_settings(torch_threads=1, workers=3, environ=environ)
+    assert settings["environment"] == {"MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
+    assert (settings["torch_threads"], settings["concurrent_workers"], settings["pinned"]) == (1, 3, False)
+
+
+def test_versions_leave_out_what_is_not_installed():
+    versions = software_versions(["numpy", "no-such-package-at-all"])
+    assert set(versions) == {"python", "greenpose", "numpy"}

@@ -1,0 +1,56 @@
+"""`greenpose.meter()` as anybody would use it, on the machine that runs the tests."""
+
+import subprocess
+import sys
+
+import pytest
+
+import greenpose
+from greenpose.errors import GreenPoseError
+from greenpose.metering import Carbon, custom_intensity, read_windows
+
+
+def test_any_code_can_be_metered(tmp_path):
+    with greenpose.meter(country="ITA", log=tmp_path / "windows.jsonl") as m:
+        with m.window("epoch 1", items=1200):
+            sum(range(200_000))
+        with m.window("epoch 2", items=1200):
+            sum(range(200_000))
+    assert m.total.energy.low < m.total.energy.mid < m.total.energy.high
+    assert sum(window.energy.mid for window in m.windows) <= m.total.energy.mid
+    assert read_windows(tmp_path / "windows.jsonl") == m.windows
+    assert set(m.total.joules) >= {"cpu", "ram"}
+
+
+def test_the_summary_names_windows_intervals_provenance_grid_and_grade():
+    with greenpose.meter(country="ITA") as m, m.window("epoch 1", items=1200):
+        sum(range(200_000))
+    text = str(m)
+    for word in ("epoch 1", "an item", "total", "cpu:", "ram:", "modelled", "CO2eq", "Italy", "grade C", " to "):
+        assert word in text
+
+
+def test_the_summary_says_that_a_window_failed():
+    with greenpose.meter() as m, pytest.raises(KeyError), m.window("epoch 1"):
+        raise KeyError
+    assert "epoch 1" in str(m)
+    assert "ended with an exception" in str(m)
+    assert "CO2eq" not in str(m)
+
+
+def test_an_own_factor_and_pue_replace_the_country():
+    carbon = Carbon(intensity=custom_intensity(0.0, name="roof"), pue=1.2)
+    with greenpose.meter(carbon=carbon) as m:
+        pass
+    assert m.total.co2eq_g.high == 0
+
+
+def test_an_unknown_country_is_refused_before_anything_runs():
+    with pytest.raises(GreenPoseError, match="DEU"):
+        greenpose.meter(country="Germany")
+
+
+def test_metering_imports_nothing_heavy():
+    program = "import greenpose, sys; greenpose.meter().__enter__(); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"torch", "pandas", "matplotlib", "codecarbon", "pydantic"} & set(modules)
