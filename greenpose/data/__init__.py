@@ -1,28 +1,39 @@
 """Poses and images: skeletons, heatmaps, crops, COCO folders, and splits that are ready to train on."""
 
+from greenpose.data.check import FolderCheck, check_folder
+from greenpose.data.coco import Split, inspect_split, read_split
 from greenpose.data.crops import Framing
+from greenpose.data.findings import Finding
 from greenpose.data.heatmaps import decode_heatmaps, encode_heatmaps
 from greenpose.data.images import image_reader, read_image, window_depth
 from greenpose.data.instance import Instance
 from greenpose.data.normalise import MEAN, STD, normalise
 from greenpose.data.profile import Profile, load_profile, profile_names
 from greenpose.data.samples import Batch, Samples, batches
+from greenpose.data.write import write_coco
 
 __all__ = [
     "MEAN",
     "STD",
     "Batch",
+    "Finding",
+    "FolderCheck",
     "Framing",
     "Instance",
     "Profile",
     "Samples",
+    "Split",
     "batches",
+    "check_folder",
     "decode_heatmaps",
     "encode_heatmaps",
     "image_reader",
+    "inspect_split",
     "load_profile",
     "normalise",
     "profile_names",
     "read_image",
+    "read_split",
     "window_depth",
+    "write_coco",
 ]

@@ -1,0 +1,92 @@
+"""Instances and their images as a COCO folder that `greenpose data check` and any other tool can read."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+
+from greenpose.data.document import coco_document
+from greenpose.data.images import Window
+from greenpose.data.instance import Instance
+from greenpose.data.profile import Profile
+from greenpose.errors import DataError
+
+Source: TypeAlias = Iterable[tuple[Instance, np.ndarray]]
+"""Instances with their whole images: 16-bit depth in mm, 8-bit grey or 8-bit RGB; taken one at a time."""
+
+
+def write_coco(
+    root: Path, splits: Mapping[str, Source], *, profile: Profile, window: Window | None = None
+) -> dict[str, Path]:
+    """Return the annotation file of each split, after writing `root/annotations` and PNGs under `root/images/SPLIT`.
+
+    Image names are kept as far as they are relative paths; patients are written with the images, and `window` as the
+    depth window in mm to look through. `root` appears whole or not at all.
+
+    Raises:
+        DataError: `root` is in use, a split is empty, or two images want one file.
+    """
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise DataError([f"{root}: is in use already; name a new folder, or delete this one first"])
+    unfinished = root.absolute().with_name(f".{root.absolute().name}.{os.getpid()}")
+    try:
+        for split, source in splits.items():
+            _write_split(unfinished, split, source, profile=profile, window=window)
+        if root.is_dir():
+            root.rmdir()
+        unfinished.rename(root)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return {split: _annotation_file(root, split) for split in splits}
+
+
+def _annotation_file(root: Path, split: str) -> Path:
+    return root / "annotations" / f"person_keypoints_{split}.json"
+
+
+def _write_split(root: Path, split: str, source: Source, *, profile: Profile, window: Window | None) -> None:
+    owners: dict[str, int] = {}
+    instances: list[Instance] = []
+    for instance, image in source:
+        name = _name(instance, split)
+        if owners.setdefault(name, instance.image_id) != instance.image_id:
+            raise DataError([f"{name}: images {owners[name]} and {instance.image_id} both want this file"])
+        file = root / "images" / name
+        if not file.exists():
+            _write_image(file, image, instance)
+        instances.append(replace(instance, image=name))
+    if not instances:
+        raise DataError([f"{split}: nothing to write; a split needs at least one annotated subject"])
+    document = coco_document(instances, profile)
+    if window is not None:
+        document["info"] |= {"depth_unit": "mm", "depth_window_mm": [float(end) for end in window]}
+    file = _annotation_file(root, split)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(document), encoding="utf-8")
+
+
+def _name(instance: Instance, split: str) -> str:
+    """Return the image's file name below `images`, always in the split's own folder."""
+    path = PurePosixPath(instance.image.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or not path.name:
+        path = PurePosixPath(f"{instance.image_id:012d}")
+    inner = path if path.parts[0] != split else path.relative_to(split)
+    return str(PurePosixPath(split) / inner.with_suffix(".png"))
+
+
+def _write_image(file: Path, image: np.ndarray, instance: Instance) -> None:
+    if image.shape[1::-1] != instance.image_size or image.dtype not in (np.uint8, np.uint16):
+        found = f"{image.dtype} of {image.shape[1]} x {image.shape[0]}"
+        raise DataError([f"{instance.image}: is {found}; needed is uint8 or uint16 of {instance.image_size}"])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    stored = image if image.ndim < 3 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    done, encoded = cv2.imencode(".png", stored)
+    if not done:
+        raise DataError([f"{file}: cannot be encoded as PNG"])
+    file.write_bytes(encoded.tobytes())
