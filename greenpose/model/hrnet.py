@@ -129,7 +129,7 @@ class HRNet(PoseNetwork):
             Architecture(
                 width=width,
                 num_joints=num_joints,
-                exits=tuple(exits),
+                exits=tuple(sorted(exits, key=str)),  # by text, so that what is no number gets as far as its refusal
                 stem_width=stem_width,
                 modules=tuple(modules),  # type: ignore[arg-type]  # its length is checked there
                 blocks=blocks,

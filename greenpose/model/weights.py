@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ from greenpose.errors import ModelError
 FINAL_HEAD = "heads.4."
 _COUNTER = ".num_batches_tracked"
 _SHOWN = 5
+_DAMAGE = (
+    *(SafetensorError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError),
+    *(struct.error, AssertionError),  # old-format files: cut numbers, storages that are not there
+)
+"""What the readers raise, one time or another, for a damaged file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +104,7 @@ def _read(path: Path) -> Any:
         raise ModelError(
             [f"{path}: not loaded, since it is damaged or holds more than tensors; save its state dict alone"]
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError) as error:
+    except _DAMAGE as error:
         raise ModelError([f"{path}: is damaged or no weights file; safetensors or torch's format is needed"]) from error
 
 

@@ -165,6 +165,16 @@ def test_a_cut_file_is_one_clear_error(tmp_path, suffix, keep):
         load_weights(small(), path)
 
 
+def test_an_old_format_file_cut_anywhere_is_one_clear_error(tmp_path):
+    path = tmp_path / "old.pth"
+    torch.save({"conv1.weight": torch.zeros(4, 3, 3, 3)}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    for keep in range(0, len(content), 5):
+        path.write_bytes(content[:keep])
+        with pytest.raises(GreenPoseError, match="old.pth: "):
+            load_weights(small(exits=(1,)), path)
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_garbage_is_one_clear_error(tmp_path, suffix):
     path = tmp_path / f"noise{suffix}"
