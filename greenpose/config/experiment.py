@@ -124,7 +124,7 @@ class WiringConfig(Document):
     teach: tuple[str, ...] = ()
     """Online distillation: edges such as `4->3` (exit 4 teaches exit 3)."""
     supervise: tuple[Exit, ...] | None = None
-    """Exits that see the labels (deep supervision); null = only the deepest."""
+    """Exits that see the labels; null = only the deepest. More than one is deep supervision."""
 
     @property
     def edges(self) -> tuple[tuple[int, int], ...]:

@@ -1,5 +1,6 @@
 """One exit's entry in the record."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,10 +66,15 @@ def _accuracy_bases(scores: ExitScores) -> dict[str, Basis]:
             unit="fraction",
             kind="computed",
             method=f"{method}; interval: percentile bootstrap over {scores.num_groups} {scores.unit} of the test split",
-            type_a=Interval(low=scores.intervals[name][0], high=scores.intervals[name][1]),
+            type_a=_known(scores.intervals[name]),
         )
         for name, method in ACCURACIES.items()
     }
+
+
+def _known(bounds: tuple[float, float]) -> Interval | None:
+    """Return the interval, None where a single group left nothing to resample."""
+    return None if math.isnan(bounds[0]) else Interval(low=bounds[0], high=bounds[1])
 
 
 class _Costs:

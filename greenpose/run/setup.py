@@ -52,9 +52,10 @@ def build_network(config: Experiment, num_joints: int) -> tuple[HRNet, LoadRepor
 def build_objective(config: Experiment) -> Objective:
     """Return the loss that the wiring describes."""
     loss = config.loss
+    exits = tuple(sorted(config.model.exits))
     edges = tuple(Edge(teacher=teacher, student=student) for teacher, student in config.wiring.edges)
     return Objective(
-        Wiring(exits=tuple(sorted(config.model.exits)), edges=edges, supervised=tuple(sorted(config.supervised))),
+        wiring=Wiring(exits=exits, edges=edges, supervised=config.supervised),
         teacher_weight=loss.teacher_weight,
         ds_weight=loss.ds_weight,
         kd_weight=loss.kd_weight,
@@ -62,7 +63,7 @@ def build_objective(config: Experiment) -> Objective:
         detach_teacher=loss.detach_teacher,
         temperature_squared=loss.temperature_squared,
         normalise=loss.normalise,
-        use_target_weight=loss.use_target_weight,
+        target_weight=loss.use_target_weight,
     )
 
 
