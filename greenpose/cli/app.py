@@ -4,11 +4,11 @@ import signal
 import sys
 from typing import Annotated, Any
 
-import click
 import typer
+from rich.text import Text
 
 from greenpose import __version__
-from greenpose.cli.console import EPILOG, EXIT_INTERRUPTED, EXIT_USAGE, err, print_json
+from greenpose.cli.console import EPILOG, EXIT_USAGE, err, print_json
 from greenpose.cli.data import app as data_app
 from greenpose.cli.doctor import doctor
 from greenpose.cli.profile import profile
@@ -52,16 +52,9 @@ def main() -> None:
     """Run the command line and exit with its code; a user's mistake ends in words, never in a traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        app()
     except GreenPoseError as error:
         sys.exit(_complain(error))
-    except (KeyboardInterrupt, click.Abort):
-        err().print("interrupted; what was measured is kept, the same command goes on from there")
-        sys.exit(EXIT_INTERRUPTED)
-    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _interrupt(number: int, frame: Any) -> None:
@@ -73,7 +66,7 @@ def _interrupt(number: int, frame: Any) -> None:
 def _complain(error: GreenPoseError) -> int:
     faults = error.faults if isinstance(error, FaultsError) else (str(error),)
     for fault in faults:
-        err().print(f"[red]error:[/red] {click.unstyle(fault).replace('[', chr(92) + '[')}", soft_wrap=True)
+        err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
     if "--json" in sys.argv:
         print_json({"error": list(faults)})
     return EXIT_USAGE

@@ -34,7 +34,8 @@ def synth(
     """
     from greenpose.config import SplitNumbers, SyntheticConfig
     from greenpose.data import load_profile
-    from greenpose.data.splits import SPLITS, SYNTHETIC_WINDOW_MM, generate
+    from greenpose.data.check import SPLITS
+    from greenpose.data.splits import SYNTHETIC_WINDOW_MM, generate
     from greenpose.data.write import write_coco
 
     del verbose
@@ -46,19 +47,18 @@ def synth(
         yaw_spread_deg=yaw_spread,
     )
     with err(quiet=quiet).status("drawing frames"):
-        counts = write_coco(
+        files = write_coco(
             folder,
             {split: generate(config, split) for split in SPLITS},
             profile=load_profile("babypose"),
-            info={"description": "synthetic depth infants", "settings": config.model_dump(mode="json")},
+            window=SYNTHETIC_WINDOW_MM,
         )
-    near, far = SYNTHETIC_WINDOW_MM
     if as_json:
-        print_json({"folder": str(folder), "images": counts, "depth_window_mm": [near, far]})
+        print_json({"folder": str(folder), "annotations": files, "depth_window_mm": SYNTHETIC_WINDOW_MM})
     else:
         out().print(str(folder))
-        use = f"--set data.source=coco --set data.root={folder} --set data.depth_window_mm=[{near:g},{far:g}]"
-        err(quiet=quiet).print(f"train on it with: {use}", markup=False)
+        use = f"--set data.source=coco --set data.root={folder}"
+        err(quiet=quiet).print(f"train on it with: {use}", markup=False, soft_wrap=True)
 
 
 @app.command(epilog=EPILOG)

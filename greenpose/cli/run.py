@@ -22,7 +22,7 @@ from greenpose.grid import Outcome, Planned, plan, run_all, set_aside
 from greenpose.store import State
 
 
-def run(  # noqa: PLR0913 - one parameter per option
+def run(
     file: Annotated[Path | None, typer.Argument(help="Experiment, or with --grid a grid. Default: quick grid.")] = None,
     grid: Annotated[bool, typer.Option("--grid", help="FILE is a grid of experiments.")] = False,
     where: Annotated[Path | None, typer.Option("--out", help="Folder for runs and page [runs/GRID, reports/].")] = None,
@@ -122,9 +122,13 @@ def _run(planned: list[Planned], workers: int, console: Console, *, quiet: bool)
         console.print(f"[bold]\\[{next(counter)}/{len(planned)}][/bold] {one.cell.name}")
 
     def ended(outcome: Outcome) -> None:
-        console.print(_sentence(outcome))
+        console.print(_sentence(outcome), soft_wrap=True)
 
-    return run_all(todo, workers=workers, quiet=quiet, started=started, ended=ended)
+    try:
+        return run_all(todo, workers=workers, quiet=quiet, started=started, ended=ended)
+    except KeyboardInterrupt:
+        console.print("interrupted; what was measured is kept, and the same command goes on from there")
+        raise
 
 
 def _sentence(outcome: Outcome) -> str:

@@ -99,7 +99,7 @@ def generate(config: SyntheticConfig, split: str) -> Iterator[tuple[Instance, np
             if not frame.visibility.any():
                 continue
             number += 1
-            name = f"{split}/patient{patient_number:04d}/{frame.index:06d}.png"
+            name = f"patient{patient_number:04d}/{frame.index:06d}.png"
             instance = Instance(
                 id=number,
                 image_id=number,

@@ -1,7 +1,7 @@
 """Running cells, each in a fresh interpreter with the measured environment pinned, by default one after the other.
 
-Two runs on one machine share its power and its caches, so that neither's joules nor seconds mean what they say; more than
-one worker is possible, and every record says how many there were.
+Two runs on one machine share its power and its caches, so that neither's joules nor seconds mean what they say; more
+than one worker is possible, and every record says how many there were.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from greenpose.grid.plan import Planned
 from greenpose.metering import pinned_environment
@@ -37,6 +38,18 @@ class Outcome:
     """Wall time of its process."""
 
 
+@runtime_checkable
+class Command(Protocol):
+    """What is started for a run."""
+
+    def __call__(self, planned: Planned, *, quiet: bool) -> list[str]:
+        """Return program and arguments."""
+
+
+def _ignore(event: object) -> None:
+    del event
+
+
 @dataclass(slots=True)
 class _Job:
     planned: Planned
@@ -49,10 +62,13 @@ def run_all(
     *,
     workers: int = 1,
     quiet: bool = False,
-    started: Callable[[Planned], None] = lambda planned: None,
-    ended: Callable[[Outcome], None] = lambda outcome: None,
+    command: Command | None = None,
+    started: Callable[[Planned], None] = _ignore,
+    ended: Callable[[Outcome], None] = _ignore,
 ) -> list[Outcome]:
     """Run the cells and return how each ended; one that fails does not stop the others.
+
+    `command` tells what to start for a run, by default GreenPose's own worker in this interpreter.
 
     Raises:
         KeyboardInterrupt: after every running cell has written down what it has.
@@ -62,7 +78,7 @@ def run_all(
         while waiting or running:
             while waiting and len(running) < workers:
                 started(waiting[0])
-                running.append(_start(waiting.popleft(), workers=workers, quiet=quiet))
+                running.append(_start(waiting.popleft(), command or worker_command, workers=workers, quiet=quiet))
             for job in _finished(running):
                 running.remove(job)
                 outcomes.append(_outcome(job))
@@ -74,12 +90,18 @@ def run_all(
     return outcomes
 
 
+def worker_command(planned: Planned, *, quiet: bool) -> list[str]:
+    """Return the command that does one run; a cluster's scheduler would start the same."""
+    quietly = ["--quiet"] if quiet else []
+    return [sys.executable, "-m", "greenpose", "worker", str(planned.folder.path), *quietly]
+
+
 def worker_environment(threads: int, workers: int) -> Mapping[str, str]:
     """Return the environment of a measured process: this one's, with allocator and threads pinned."""
     return {**os.environ, **pinned_environment(threads), "GREENPOSE_WORKERS": str(workers)}
 
 
-def _start(planned: Planned, *, workers: int, quiet: bool) -> _Job:
+def _start(planned: Planned, command: Command, *, workers: int, quiet: bool) -> _Job:
     cell = planned.cell
     planned.folder.path.mkdir(parents=True, exist_ok=True)
     planned.folder.write_cell(
@@ -91,11 +113,8 @@ def _start(planned: Planned, *, workers: int, quiet: bool) -> _Job:
             "experiment": cell.config.model_dump(mode="json"),
         }
     )
-    command = [sys.executable, "-m", "greenpose", "worker", str(planned.folder.path)]
-    if quiet or workers > 1:
-        command.append("--quiet")
     process = subprocess.Popen(
-        command,
+        command(planned, quiet=quiet or workers > 1),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         process_group=0,  # Ctrl-C on the terminal reaches us alone; we pass it on once

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from greenpose.units import joules_to_kwh
 LOGGER = logging.getLogger("greenpose")
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Who watches a run."""
 

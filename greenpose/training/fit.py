@@ -7,7 +7,7 @@ that was interrupted.
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from greenpose.training.images import to_images
 from greenpose.training.window import Window, unmetered
 
 
+@runtime_checkable
 class Ledger(Protocol):
     """Who is told how training goes."""
 

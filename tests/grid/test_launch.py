@@ -1,0 +1,111 @@
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from greenpose.config import Grid, expand
+from greenpose.errors import ConfigError
+from greenpose.grid import plan, run_all, set_aside
+from greenpose.store import State
+
+FINISHES = "import pathlib, sys; (pathlib.Path(sys.argv[1]) / 'record.json').write_text('{}')"
+DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+WAITS = (
+    "import pathlib, sys, time\n"
+    "try:\n"
+    "    (pathlib.Path(sys.argv[1]) / 'began').touch(); time.sleep(60)\n"
+    "except KeyboardInterrupt:\n"
+    "    (pathlib.Path(sys.argv[1]) / 'said-goodbye').touch(); sys.exit(130)"
+)
+
+
+def planned(root, **scripts):
+    grid = Grid(name="g", base={"carbon": {"country": "ITA"}}, experiments={name: {} for name in scripts})
+    return plan(expand(grid, where="g"), root)
+
+
+def starting(**scripts):
+    def command(one, *, quiet):
+        return [sys.executable, "-c", scripts[one.cell.experiment], str(one.folder.path)]
+
+    return command
+
+
+def test_a_run_that_dies_is_noted_as_lost_and_the_others_go_on(tmp_path):
+    scripts = {"A": FINISHES, "B": DIES, "C": FINISHES}
+    outcomes = run_all(planned(tmp_path, **scripts), command=starting(**scripts))
+    assert [outcome.state for outcome in outcomes] == [State.DONE, State.FAILED, State.DONE]
+    failure = json.loads(outcomes[1].planned.folder.failure.read_text())
+    assert failure["reason"] == "lost"
+    assert "signal 9" in failure["message"]
+
+
+def test_runs_follow_one_another_unless_more_workers_are_asked_for(tmp_path):
+    log = []
+    scripts = {"A": FINISHES, "B": FINISHES}
+    run_all(
+        planned(tmp_path, **scripts),
+        command=starting(**scripts),
+        started=lambda one: log.append(f"+{one.cell.experiment}"),
+        ended=lambda outcome: log.append(f"-{outcome.planned.cell.experiment}"),
+    )
+    assert log == ["+A", "-A", "+B", "-B"]
+    log.clear()
+    run_all(
+        planned(tmp_path, **scripts),
+        workers=2,
+        command=starting(**scripts),
+        started=lambda one: log.append(f"+{one.cell.experiment}"),
+        ended=lambda outcome: log.append(f"-{outcome.planned.cell.experiment}"),
+    )
+    assert log[:2] == ["+A", "+B"]
+
+
+def test_every_measured_process_gets_the_pinned_environment_and_the_number_of_workers(tmp_path):
+    dump = (
+        "import json, os, pathlib, sys\n"
+        "(pathlib.Path(sys.argv[1]) / 'record.json').write_text(json.dumps(dict(os.environ)))"
+    )
+    (outcome,) = run_all(planned(tmp_path, A=dump), workers=3, command=starting(A=dump))
+    environment = json.loads(outcome.planned.folder.record.read_text())
+    assert environment["MALLOC_MMAP_MAX_"] == "0"
+    assert environment["OMP_NUM_THREADS"] == "1"
+    assert environment["GREENPOSE_WORKERS"] == "3"
+
+
+def test_an_interrupt_is_passed_on_once_and_waits_for_the_run_to_write_what_it_has(tmp_path):
+    (one,) = planned(tmp_path, A=WAITS)
+
+    def interrupt():
+        while not (one.folder.path / "began").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_all([one], command=starting(A=WAITS))
+    thread.join()
+    assert (one.folder.path / "said-goodbye").exists()
+
+
+def test_only_keeps_what_matches_and_refuses_what_matches_nothing(tmp_path):
+    grid = Grid(name="g", base={"carbon": {"country": "ITA"}}, experiments={"HRNet2": {}, "HRNet4-OKD": {}})
+    cells = expand(grid, where="g")
+    assert [p.cell.experiment for p in plan(cells, tmp_path, only=["HRNet4*"])] == ["HRNet4-OKD"]
+    with pytest.raises(ConfigError, match="did you mean HRNet2"):
+        plan(cells, tmp_path, only=["HRNet22"])
+
+
+def test_starting_anew_keeps_what_was_there(tmp_path):
+    (one,) = planned(tmp_path, A="")
+    for _ in range(2):
+        one.folder.path.mkdir()
+        one.folder.record.write_text("{}")
+        assert set_aside(one).state is State.TODO
+        assert not one.folder.path.exists()
+    assert len(list((tmp_path / ".previous").glob("*/record.json"))) == 2
