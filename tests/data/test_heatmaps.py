@@ -88,3 +88,12 @@ def test_decoding_gives_the_papers_final_predictions():
 def test_a_map_that_is_not_a_number_decodes_to_finite_places():
     decoded, _ = decode_heatmaps(np.full((1, 1, 16, 12), np.nan, dtype=np.float32), [[6.0, 8.0]], [[0.06, 0.08]])
     assert np.isfinite(decoded).all()
+
+
+def test_a_map_without_a_positive_value_peaks_at_the_origin():
+    maps = np.full((1, 2, 16, 12), -1.0, dtype=np.float32)
+    maps[0, 0, 8, 5] = -0.5
+    maps[0, 1, 8, 5] = 0.5
+    peaks, values = find_peaks(maps)
+    np.testing.assert_array_equal(peaks, [[[0, 0], [5, 8]]])
+    np.testing.assert_array_equal(values, [[-0.5, 0.5]])
