@@ -2,7 +2,8 @@
 
 from greenpose.training.checkpoint import load_best, save_best
 from greenpose.training.evaluate import ExitPredictions, ExitScores, predict, score, validation_scores
-from greenpose.training.fit import Best, Epoch, Files, Fitted, Ledger, fit
+from greenpose.training.fit import Epoch, Files, Fitted, Ledger, fit
+from greenpose.training.selection import Best, Selection
 from greenpose.training.window import Window, unmetered
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Files",
     "Fitted",
     "Ledger",
+    "Selection",
     "Window",
     "fit",
     "load_best",

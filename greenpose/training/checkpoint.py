@@ -1,6 +1,7 @@
 """What training leaves on disk: the state to go on from, and each exit's best weights."""
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ def load_state(path: Path) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise GreenPoseError(f"{path}: cannot be read ({error}); remove it, or start anew with --fresh") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise GreenPoseError(
+            f"{path}: cannot be read ({type(error).__name__}); remove it, or start anew with --fresh"
+        ) from None
     return state
 
 

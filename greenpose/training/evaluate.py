@@ -93,7 +93,7 @@ def oks(samples: Samples, found: ExitPredictions) -> Mapping[str, float]:
 
 
 def detections(samples: Samples, found: ExitPredictions) -> list[dict[str, Any]]:
-    """Return keypoints as COCO results, each scored by the mean of its confident peaks, doubles of one image dropped."""
+    """Return keypoints as COCO results, scored by the mean of confident peaks, doubles of an image dropped."""
     return accuracy.detect(
         found.joints,
         found.peaks,

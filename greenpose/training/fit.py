@@ -5,7 +5,7 @@ that was interrupted.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -21,6 +21,7 @@ from greenpose.model import HRNet
 from greenpose.training.checkpoint import load_state, save_best, save_state
 from greenpose.training.evaluate import validation_scores
 from greenpose.training.images import to_images
+from greenpose.training.selection import Best, Selection
 from greenpose.training.window import Window, unmetered
 
 
@@ -62,16 +63,6 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Best:
-    """The best epoch of one exit."""
-
-    epoch: int
-    """Number, from 1."""
-    ap: float
-    """Its AP on the validation split."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
     """What training ended with; the weights lie in the files."""
 
@@ -81,15 +72,6 @@ class Fitted:
     """Epochs trained, resumed ones included."""
     stopped: Literal["epochs", "patience"]
     """Why it ended."""
-
-
-@dataclass(slots=True)
-class _Progress:
-    """What changes from epoch to epoch and must survive a kill."""
-
-    epoch: int = 0
-    waiting: int = 0
-    best: dict[int, Best] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,25 +101,32 @@ def fit(
     """
     told = ledger or _Nobody()
     optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, fused=True)
-    progress = _resume(net, optimizer, files.checkpoint)
-    while progress.epoch < recipe.epochs and progress.waiting < recipe.patience:
-        progress.epoch += 1
-        epoch = progress.epoch
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * recipe.gamma ** sum(epoch > mark for mark in recipe.milestones)
+    selection = Selection(rule=recipe.selection)
+    epoch = _resume(net, optimizer, selection, files.checkpoint)
+    while epoch < recipe.epochs and selection.waiting < recipe.patience:
+        epoch += 1
+        lr = _set_rate(optimizer, recipe, epoch)
         with window(f"train/epoch {epoch}", len(splits["train"])):
             loss, terms = _train_epoch(net, objective, splits["train"], optimizer, recipe, seed, epoch, told)
         ap, pck = {}, {}
         if epoch % recipe.validate_every == 0 or epoch == recipe.epochs:
             with window(f"validate/epoch {epoch}", len(splits["val"])):
                 ap, pck = validation_scores(net, splits["val"], batch=recipe.batch)
-                _keep_best(net, ap, progress, recipe, files)
+                for exit_ in selection.update(epoch, ap):
+                    save_best(files.best(exit_), net.truncate(exit_).state_dict())
         with window(f"checkpoint/epoch {epoch}", 0):
-            save_state(files.checkpoint, _state(net, optimizer, progress))
-        lr = optimizer.param_groups[0]["lr"]
+            save_state(files.checkpoint, _state(net, optimizer, selection, epoch))
         told.closed(Epoch(epoch=epoch, loss=loss, terms=terms, lr=lr, ap=ap, pck=pck))
-    stopped: Literal["epochs", "patience"] = "epochs" if progress.epoch >= recipe.epochs else "patience"
-    return Fitted(best=progress.best, epochs=progress.epoch, stopped=stopped)
+    stopped: Literal["epochs", "patience"] = "epochs" if epoch >= recipe.epochs else "patience"
+    return Fitted(best=selection.best, epochs=epoch, stopped=stopped)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, recipe: TrainConfig, epoch: int) -> float:
+    """Return the learning rate of an epoch, after setting it."""
+    lr = recipe.lr * recipe.gamma ** sum(epoch > mark for mark in recipe.milestones)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    return lr
 
 
 def targets_of(
@@ -194,33 +183,17 @@ def _named(terms: Any) -> dict[str, float]:
     return named
 
 
-def _keep_best(net: HRNet, ap: Mapping[int, float], progress: _Progress, recipe: TrainConfig, files: Files) -> None:
-    """Save each exit that ties or beats its best; `any-exit` saves all of them whenever one does."""
-    better = [exit_ for exit_, value in ap.items() if exit_ not in progress.best or value >= progress.best[exit_].ap]
-    progress.waiting = 0 if better else progress.waiting + 1
-    chosen = list(ap) if better and recipe.selection == "any-exit" else better
-    for exit_ in chosen:
-        old = progress.best[exit_].ap if exit_ in progress.best else ap[exit_]
-        progress.best[exit_] = Best(epoch=progress.epoch, ap=max(old, ap[exit_]))
-        save_best(files.best(exit_), net.truncate(exit_).state_dict())
+def _state(net: HRNet, optimizer: torch.optim.Optimizer, selection: Selection, epoch: int) -> dict[str, Any]:
+    state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}
+    return state | {"selection": selection.state()}
 
 
-def _state(net: HRNet, optimizer: torch.optim.Optimizer, progress: _Progress) -> dict[str, Any]:
-    best = {exit_: asdict(value) for exit_, value in progress.best.items()}
-    return {
-        "net": net.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "epoch": progress.epoch,
-        "waiting": progress.waiting,
-        "best": best,
-    }
-
-
-def _resume(net: HRNet, optimizer: torch.optim.Optimizer, checkpoint: Path) -> _Progress:
+def _resume(net: HRNet, optimizer: torch.optim.Optimizer, selection: Selection, checkpoint: Path) -> int:
+    """Return the last epoch of the checkpoint after taking everything up from it; 0 where there is none."""
     state = load_state(checkpoint)
     if state is None:
-        return _Progress()
+        return 0
     net.load_state_dict(state["net"])
     optimizer.load_state_dict(state["optimizer"])
-    best = {int(exit_): Best(**value) for exit_, value in state["best"].items()}
-    return _Progress(epoch=state["epoch"], waiting=state["waiting"], best=best)
+    selection.restore(state["selection"])
+    return int(state["epoch"])

@@ -1,0 +1,154 @@
+import json
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from greenpose.config import TrainConfig
+from greenpose.errors import GreenPoseError
+from greenpose.losses import Edge, Objective, Wiring
+from greenpose.model import HRNet
+from greenpose.training import Files, fit, load_best, predict
+from tests.training.samples import dots
+
+SPLITS = {"train": dots(8), "val": dots(4, seed=1)}
+WIRING = Wiring(exits=(1, 2), edges=(Edge(teacher=2, student=1),), supervised=(1, 2))
+RECIPE = TrainConfig(epochs=3, batch=4, lr=2e-3, milestones=(2,), patience=9)
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return HRNet(4, 2, (1, 2), stem_width=4, modules=(1, 1, 1), blocks=1)
+
+
+def train(folder, net=None, **changes):
+    folder.mkdir(exist_ok=True)
+    files = Files(checkpoint=folder / "checkpoint.pt", best=lambda exit_: folder / f"best-exit{exit_}.safetensors")
+    net = net or network()
+    watchers = {key: changes.pop(key) for key in ("window", "ledger") if key in changes}
+    fitted = fit(
+        net,
+        Objective(wiring=WIRING, kd_weight=10.0),
+        SPLITS,
+        recipe=RECIPE.model_copy(update=changes),
+        seed=5,
+        files=files,
+        **watchers,
+    )
+    return net, fitted
+
+
+class Listener:
+    def __init__(self, *, stop_after=None):
+        self.epochs, self.images, self._stop_after = [], [], stop_after
+
+    def trained(self, epoch, done, loss):
+        assert epoch == len(self.epochs) + 1
+        assert loss > 0
+        self.images.append(done)
+
+    def closed(self, epoch):
+        self.epochs.append(epoch)
+        if epoch.epoch == self._stop_after:
+            raise KeyboardInterrupt
+
+
+def same(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_same_seed_gives_the_same_weights_twice(tmp_path):
+    first, _ = train(tmp_path / "a")
+    second, _ = train(tmp_path / "b")
+    assert same(first.state_dict(), second.state_dict())
+
+
+def test_another_order_of_batches_gives_other_weights(tmp_path):
+    first, _ = train(tmp_path / "a")
+    net = network()
+    files = Files(checkpoint=tmp_path / "c.pt", best=lambda exit_: tmp_path / f"b{exit_}")
+    fit(net, Objective(wiring=WIRING, kd_weight=10.0), SPLITS, recipe=RECIPE, seed=6, files=files)
+    assert not same(first.state_dict(), net.state_dict())
+
+
+def test_a_training_that_was_stopped_and_resumed_ends_where_an_undisturbed_one_does(tmp_path):
+    undisturbed, whole = train(tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "b", ledger=Listener(stop_after=1))
+    resumed, fitted = train(tmp_path / "b", net=network(seed=99))
+    assert same(undisturbed.state_dict(), resumed.state_dict())
+    assert fitted == whole
+
+
+def test_a_broken_checkpoint_is_refused_in_words(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "checkpoint.pt").write_bytes(b"half a checkpoint")
+    with pytest.raises(GreenPoseError, match=r"checkpoint\.pt: cannot be read"):
+        train(tmp_path / "a")
+
+
+def test_the_learning_rate_falls_after_its_milestones(tmp_path):
+    listener = Listener()
+    train(tmp_path / "a", ledger=listener)
+    assert [epoch.lr for epoch in listener.epochs] == pytest.approx([2e-3, 2e-3, 2e-3 * 0.33])
+
+
+def test_every_epoch_is_told_with_its_terms_and_survives_json(tmp_path):
+    listener = Listener()
+    train(tmp_path / "a", ledger=listener, validate_every=2)
+    assert listener.images == [4, 8] * 3
+    assert [sorted(epoch.ap) for epoch in listener.epochs] == [[], [1, 2], [1, 2]]
+    terms = listener.epochs[0].terms
+    assert set(terms) == {"label 1", "label 2", "2->1"}
+    total = terms["label 1"] + terms["label 2"] + 10 * terms["2->1"]
+    assert listener.epochs[0].loss == pytest.approx(total, rel=1e-5)
+    assert json.dumps(terms)
+
+
+def test_each_exit_keeps_the_weights_of_its_own_best_epoch(tmp_path):
+    listener = Listener()
+    _, fitted = train(tmp_path / "a", ledger=listener, epochs=4)
+    for exit_ in (1, 2):
+        aps = [epoch.ap[exit_] for epoch in listener.epochs]
+        last_best = max(index for index, ap in enumerate(aps) if ap == max(aps)) + 1
+        assert fitted.best[exit_].ap == max(aps)
+        assert fitted.best[exit_].epoch == last_best
+    sub = network().truncate(2)
+    sub.load_state_dict(load_best(tmp_path / "a" / "best-exit2.safetensors"))
+    assert predict(sub, SPLITS["val"], batch=4).keys() == {2}
+
+
+def test_training_stops_when_no_exit_improved_for_long_enough(tmp_path):
+    train(tmp_path, epochs=1)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    for best in state["selection"]["best"].values():
+        best["ap"] = 2.0  # out of reach
+    torch.save(state, tmp_path / "checkpoint.pt")
+    _, fitted = train(tmp_path, epochs=30, patience=2)
+    assert (fitted.stopped, fitted.epochs) == ("patience", 3)
+
+
+def test_windows_span_training_validation_and_checkpoint_of_each_epoch(tmp_path):
+    seen = []
+
+    @contextmanager
+    def window(name, items):
+        seen.append((name, items))
+        yield
+
+    train(tmp_path / "a", epochs=2, validate_every=2, window=window)
+    assert seen == [
+        ("train/epoch 1", 8),
+        ("checkpoint/epoch 1", 0),
+        ("train/epoch 2", 8),
+        ("validate/epoch 2", 4),
+        ("checkpoint/epoch 2", 0),
+    ]
+
+
+def test_a_small_network_learns_to_find_dots(tmp_path):
+    net, _ = train(tmp_path / "a", epochs=60, batch=8, lr=1e-2, milestones=(40,), validate_every=60)
+    found = predict(net, SPLITS["train"], batch=8)[2]
+    truth = SPLITS["train"].instances
+    errors = [abs(found.joints[index] - truth[index].joints).max() for index in range(len(truth))]
+    assert sorted(errors)[len(errors) // 2] < 8
