@@ -111,11 +111,13 @@ def test_ids_are_numbered_anew_when_one_is_zero(tmp_path):
     assert [one.id for one in _inspect(tmp_path, spoilt(id=0)).instances] == [1, 2, 3]
 
 
-def test_a_missing_box_is_made_from_the_joints_and_holds_them(tmp_path):
-    made = _inspect(tmp_path, spoilt(bbox=[0, 0, 0, 0], area=0)).instances[1]
+@pytest.mark.parametrize("keypoints", [[10, 10, 2, 16, 20, 1, 20, 12, 2], [1, 1, 2, 39, 29, 1, 0, 0, 0]])
+def test_a_missing_box_is_made_from_the_joints_and_holds_them(tmp_path, keypoints):
+    made = _inspect(tmp_path, spoilt(bbox=[0, 0, 0, 0], area=0, keypoints=keypoints)).instances[1]
     x, y, width, height = made.box
-    assert (made.joints >= [x, y]).all()
-    assert (made.joints <= [x + width, y + height]).all()
+    labelled = made.joints[made.visibility > 0]
+    assert (labelled >= [x, y]).all()
+    assert (labelled <= [x + width, y + height]).all()
     assert x >= 0
     assert y >= 0
     assert x + width <= 40
@@ -129,7 +131,7 @@ def test_the_profile_says_which_area_oks_takes(tmp_path):
 
 
 def test_unlabelled_joints_are_zero_whatever_the_file_says(tmp_path):
-    split = _inspect(tmp_path, spoilt(keypoints=[-1, -1, 0, 7, 7, 0, 8, 9, 2]))
+    split = _inspect(tmp_path, spoilt(keypoints=[-1, -1, 2, 7, 7, 0, 8, 9, 2]))
     np.testing.assert_array_equal(split.instances[1].joints, [[0, 0], [0, 0], [8, 9]])
     np.testing.assert_array_equal(split.instances[1].visibility, [0, 0, 2])
 

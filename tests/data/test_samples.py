@@ -145,6 +145,13 @@ def test_samples_come_back_from_their_file(tmp_path, channels):
     np.testing.assert_array_equal(back.joints, samples.joints)
 
 
+def test_nothing_is_left_behind_when_saving_fails(tmp_path):
+    (tmp_path / "taken.npz").mkdir()
+    with pytest.raises(OSError, match=r"taken\.npz"):
+        _samples().save(tmp_path / "taken.npz")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["taken.npz"]
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 broken"])
 def test_a_broken_file_of_samples_is_named(tmp_path, content):
     path = tmp_path / "x.npz"

@@ -21,9 +21,14 @@ MINI_RGBD = {
 RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_HIP, LEFT_HIP = 2, 3, 8, 9
 
 
+def seen_at(spec, patient, indices):
+    """Return image positions of the joints without rendering."""
+    build, camera = draw_build(spec, patient), draw_camera(spec, patient)
+    return [camera.project(pose(build, index).points[:12])[:, :2] for index in indices]
+
+
 def seen_joints(spec, patient, index):
-    """Return image positions without rendering."""
-    return draw_camera(spec, patient).project(pose(draw_build(spec, patient), index).points[:12])[:, :2]
+    return seen_at(spec, patient, [index])[0]
 
 
 def along_trunk(joints):
@@ -37,9 +42,8 @@ def along_trunk(joints):
 
 @pytest.fixture(scope="module")
 def normalised():
-    spec = Spec()
     return np.stack(
-        [along_trunk(seen_joints(spec, patient, index)) for patient in range(150) for index in range(0, 600, 120)]
+        [along_trunk(joints) for patient in range(120) for joints in seen_at(Spec(), patient, range(0, 600, 150))]
     )
 
 
