@@ -1,0 +1,248 @@
+"""Tables about what training cost: per run, per phase, per exit, and by another tool's account."""
+
+from collections.abc import Sequence
+
+from greenpose.record import Phase, Record
+from greenpose.report.estimates import Estimate, over_runs
+from greenpose.report.figures import TRAIN_CO2, TRAIN_ENERGY, Figure, energy_figure, of_record
+from greenpose.report.formatting import NBSP, percent, plain, plural, span
+from greenpose.report.layout import (
+    Cell,
+    Column,
+    Row,
+    Section,
+    Table,
+    estimate_cell,
+    figure_column,
+    kind_notes,
+    missing_cell,
+    number_cell,
+    value_cell,
+)
+from greenpose.report.study import Study
+from greenpose.report.totals import run_total
+
+_TRAIN_SECONDS = Figure(name="train_seconds", label="Time", unit="s", of_run=True)
+_COMPONENTS = ("cpu", "gpu", "ram")
+_STOPPED = {"epochs": "all", "patience": "stopped early"}
+FAR_APART = 2.0
+"""Two tools further apart than this factor are said to be so in words."""
+
+
+def training_figure(study: Study) -> Figure:
+    """Return training energy in the unit that suits all runs of the page."""
+    return energy_figure([run.train_energy_kwh for run in study.records])
+
+
+def training_table(study: Study) -> Table:
+    """Return what training each run cost: time, energy and its components, emissions."""
+    energy = training_figure(study)
+    figures = (_TRAIN_SECONDS, energy, TRAIN_CO2)
+    columns = {figure: [of_record(run, figure) for run in study.records] for figure in figures}
+    components = [
+        part for part in _COMPONENTS if any(part in run.train_energy_kwh_by_component for run in study.records)
+    ]
+    kinds = {part.component: part for run in study.records for part in run.components}
+    rows = [
+        Row(
+            head=run.name,
+            cells=(
+                Cell(value=str(run.epochs), interval=_STOPPED.get(run.stopped, run.stopped)),
+                estimate_cell(columns[_TRAIN_SECONDS][index], _TRAIN_SECONDS),
+                estimate_cell(columns[energy][index], energy),
+                *(_component_cell(run, part, energy) for part in components),
+                estimate_cell(columns[TRAIN_CO2][index], TRAIN_CO2),
+            ),
+        )
+        for index, run in enumerate(study.records)
+    ]
+    return Table(
+        id="bill",
+        caption="Training of each run, validation and every attempt included.",
+        heads=("Run",),
+        columns=(
+            Column(head="Epochs", unit="count"),
+            figure_column(_TRAIN_SECONDS, columns[_TRAIN_SECONDS]),
+            figure_column(energy, columns[energy]),
+            *(
+                Column(
+                    head=part,
+                    unit=energy.unit,
+                    notes=kind_notes([Estimate(value=1, kind=kinds[part].kind)]) if part in kinds else (),
+                )
+                for part in components
+            ),
+            figure_column(TRAIN_CO2, columns[TRAIN_CO2]),
+        ),
+        sections=(Section(rows=tuple(rows)),),
+    )
+
+
+def phases_table(study: Study) -> Table:
+    """Return energy and time of every phase of each run; their sum is the run's total."""
+    names = list(dict.fromkeys(phase.name for run in study.records for phase in run.phases))
+    energy = energy_figure([run_total(run).energy_kwh for run in study.records])
+    rows = [
+        Row(
+            head=run.name,
+            cells=(
+                *(_phase_cell({phase.name: phase for phase in run.phases}.get(name), energy) for name in names),
+                _energy_and_time(run_total(run).energy_kwh, run_total(run).seconds, energy),
+            ),
+        )
+        for run in study.records
+    ]
+    unit = f"{energy.unit}; s below"
+    return Table(
+        id="phases",
+        caption="All that each run did, phase by phase: energy, and wall time below it.",
+        heads=("Run",),
+        columns=tuple(Column(head=name, unit=unit) for name in (*names, "total")),
+        sections=(Section(rows=tuple(rows)),),
+    )
+
+
+def allocation_table(study: Study) -> Table:
+    """Return the training energy and emissions allocated to each exit, mean over the runs of an experiment."""
+    energy = training_figure(study)
+    sections = [
+        Section(
+            head=group.label,
+            rows=tuple(
+                Row(head=str(number_), cells=_allocation_cells(group.runs, number_, energy)) for number_ in group.exits
+            ),
+        )
+        for group in study.groups
+    ]
+    return Table(
+        id="allocation",
+        caption=f"Training cost split over the exits that share it. {allocation_rules(study)}",
+        heads=("Experiment", "Exit"),
+        columns=(
+            Column(head="Share", unit="% of run"),
+            Column(head="Energy", unit=energy.unit),
+            Column(head="CO2eq", unit="g"),
+        ),
+        sections=tuple(sections),
+    )
+
+
+def allocation_rules(study: Study) -> str:
+    """Return the rule of the split, in words; it is an allocation, not a measurement."""
+    rules = {(run.allocation.rule, run.allocation.cost) for run in study.records}
+    named = "; ".join(f"{rule} rule, computed from {cost}" for rule, cost in sorted(rules))
+    return f"An allocation ({named}), not a measurement: only the run’s total is a physical fact."
+
+
+def crosscheck_table(study: Study) -> Table | None:
+    """Return other tools' figures for the same training beside ours; None where no run has any."""
+    rows = [(run, check) for run in study.records for check in run.crosscheck]
+    if not rows:
+        return None
+    energy = energy_figure([check.energy_kwh or 0 for _, check in rows])
+    return Table(
+        id="crosscheck",
+        caption="Another tool's energy for the same windows of training, beside ours.",
+        heads=("Run",),
+        columns=(
+            Column(head="Tool", words=True),
+            Column(head="Covered", unit="s"),
+            Column(head="Its energy", unit=energy.unit),
+            Column(head="Ours", unit=energy.unit),
+            Column(head="Its / ours", unit="ratio"),
+        ),
+        sections=(
+            Section(
+                rows=tuple(
+                    Row(
+                        head=run.name,
+                        cells=(
+                            Cell(value=check.tool),
+                            value_cell(check.covered_seconds),
+                            *_crosscheck_cells(check.energy_kwh, check.ratio, check.note, energy),
+                        ),
+                    )
+                    for run, check in rows
+                )
+            ),
+        ),
+    )
+
+
+def crosscheck_sentences(study: Study) -> list[str]:
+    """Return, for each other tool, how far its energy is from ours, and its mode and assumptions."""
+    sentences = []
+    checks = [check for run in study.records for check in run.crosscheck]
+    for tool in dict.fromkeys(check.tool for check in checks):
+        ratios = [check.ratio for check in checks if check.tool == tool and check.ratio]
+        notes = "; ".join(dict.fromkeys(check.note for check in checks if check.tool == tool and check.note))
+        note = f" Its note: {notes}." if notes else ""
+        if not ratios:
+            sentences.append(f"{tool} gave no figure.{note}")
+            continue
+        low, high = min(ratios), max(ratios)
+        text = plain(low, 2) if plain(low, 2) == plain(high, 2) else span(low, high)
+        sentences.append(
+            f"{tool} puts the same training at {text} times our energy ({plural(len(ratios), 'run')}): "
+            f"{_distance(low, high)}.{note}"
+        )
+    return sentences
+
+
+def _component_cell(run: Record, part: str, energy: Figure) -> Cell:
+    kwh = run.train_energy_kwh_by_component.get(part)
+    kinds = [each for each in run.components if each.component == part]
+    if kwh is None or (kinds and kinds[0].kind == "not_covered"):
+        return missing_cell(f"{part}: {kinds[0].method}" if kinds else f"{part}: not metered on this machine")
+    return value_cell(kwh * energy.scale, kind=kinds[0].kind if kinds else "measured")
+
+
+def _phase_cell(phase: Phase | None, energy: Figure) -> Cell:
+    return _energy_and_time(phase.energy_kwh, phase.seconds, energy) if phase else Cell(value="–")
+
+
+def _energy_and_time(kwh: float, seconds: float, energy: Figure) -> Cell:
+    return Cell(value=plain(kwh * energy.scale), interval=f"{plain(seconds)}{NBSP}s")
+
+
+def _allocation_cells(runs: Sequence[Record], number_: int, energy: Figure) -> tuple[Cell, ...]:
+    kwh = [run.allocation.energy_kwh.get(number_) for run in runs]
+    grams = [run.allocation.co2eq_g.get(number_) for run in runs]
+    shares = [
+        each / run.train_energy_kwh * 100 if each is not None and run.train_energy_kwh else None
+        for each, run in zip(kwh, runs, strict=True)
+    ]
+    kind = of_record(runs[0], TRAIN_ENERGY).kind
+    cells = []
+    for values, factor in ((shares, 1.0), (kwh, energy.scale), (grams, 1.0)):
+        estimates = [
+            Estimate(value=None, missing="the run did not allocate its cost")
+            if value is None
+            else Estimate(value=value * factor, kind=kind)
+            for value in values
+        ]
+        mean = over_runs(estimates)
+        cells.append(missing_cell(mean.missing) if mean.value is None else number_cell(mean.text(), kind=mean.kind))
+    return tuple(cells)
+
+
+def _crosscheck_cells(kwh: float | None, ratio: float | None, note: str, energy: Figure) -> tuple[Cell, Cell, Cell]:
+    if kwh is None:
+        absent = missing_cell(note)
+        return absent, absent, absent
+    its = value_cell(kwh * energy.scale)
+    if not ratio:
+        absent = missing_cell("no ratio was recorded")
+        return its, absent, absent
+    return its, value_cell(kwh / ratio * energy.scale), Cell(value=plain(ratio), interval=_distance(ratio, ratio))
+
+
+def _distance(low: float, high: float) -> str:
+    """Return in words how far apart two tools are."""
+    if low > FAR_APART:
+        return "more than twice ours"
+    if high < 1 / FAR_APART:
+        return "less than half of ours"
+    if high > FAR_APART or low < 1 / FAR_APART:
+        return "in some runs more than a factor of two apart"
+    return f"within {percent(max(high, 1 / low) - 1)} of ours"

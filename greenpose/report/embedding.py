@@ -1,0 +1,152 @@
+"""The records inside the page, as JSON that is small enough to travel and complete enough to be read back.
+
+Numbers are rounded to six significant digits. What recurs is written once:
+
+- `{"$": 3}` stands for `shared[3]`;
+- `{"$2": [...]}` is a mapping whose keys are `shapes[2]` and whose values are listed;
+- a basis is `[k, type A, type B]`: `bases[k]` holds its unit, kind, method and missing reason.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from greenpose.record import FAILURE_SCHEMA, SCHEMA, Failure, Record
+
+LAYOUT = "greenpose.report-data/1"
+_WORTH_SHARING = 24
+"""Characters of JSON below which a reference is no shorter."""
+
+
+def pack(entries: Sequence[Record | Failure]) -> str:
+    """Return the entries as JSON, safe inside a script element: no `<` is left in it."""
+    bases: dict[str, int] = {}
+    plain = [_pack_bases(_dump(entry), bases) for entry in entries]
+    counts = Counter(text for entry in plain for text in _subtrees(entry))
+    packer = _Packer(counts)
+    packed = [packer.pack(entry) for entry in plain]
+    document = {
+        "schema": LAYOUT,
+        "note": "numbers rounded to 6 significant digits; the run folders hold them in full",
+        "bases": [json.loads(text) for text in bases],
+        "shared": [json.loads(text) for text in packer.shared],
+        "shapes": [json.loads(text) for text in packer.shapes],
+        "entries": packed,
+    }
+    return _compact(document).replace("<", "\\u003c")
+
+
+def unpack(text: str) -> list[Record | Failure]:
+    """Return the entries that `pack` wrote."""
+    document = json.loads(text)
+    kinds: dict[str, type[Record | Failure]] = {SCHEMA: Record, FAILURE_SCHEMA: Failure}
+    entries = [_expand(entry, document) for entry in document["entries"]]
+    return [kinds[entry["schema"]].model_validate(entry) for entry in entries]
+
+
+class _Packer:
+    """Replaces what recurs by references, and remembers what they refer to."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self.counts = counts
+        self.shared: dict[str, int] = {}
+        self.shapes: dict[str, int] = {}
+
+    def pack(self, value: Any) -> Any:
+        """Return the tree with references in place of recurring parts and of the keys of mappings."""
+        if not isinstance(value, dict | list | str):
+            return value
+        text = _compact(value)
+        if self.counts[text] > 1:
+            return {"$": self.shared.setdefault(text, len(self.shared))}
+        if isinstance(value, dict):
+            shape = self.shapes.setdefault(_compact(list(value)), len(self.shapes))
+            return {f"${shape}": [self.pack(each) for each in value.values()]}
+        return [self.pack(each) for each in value] if isinstance(value, list) else value
+
+
+def _dump(entry: Record | Failure) -> dict[str, Any]:
+    schema = SCHEMA if isinstance(entry, Record) else FAILURE_SCHEMA
+    said = entry.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return {"schema": schema} | {key: _rounded(value) for key, value in said.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _pack_bases(value: Any, bases: dict[str, int]) -> Any:
+    """Return the tree with every `basis` mapping in its short form; new kinds of basis are added to `bases`."""
+    if isinstance(value, list):
+        return [_pack_bases(each, bases) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: {name: _short(basis, bases) for name, basis in each.items()}
+        if key == "basis"
+        else _pack_bases(each, bases)
+        for key, each in value.items()
+    }
+
+
+def _short(basis: dict[str, Any], bases: dict[str, int]) -> list[Any]:
+    same = {key: each for key, each in basis.items() if key not in {"type_a", "type_b"}}
+    ends = [basis.get(key) and [basis[key]["low"], basis[key]["high"]] for key in ("type_a", "type_b")]
+    short = [bases.setdefault(_compact(same), len(bases)), *ends]
+    while short[-1] is None:
+        short.pop()
+    return short
+
+
+def _long(short: list[Any], bases: list[dict[str, Any]]) -> dict[str, Any]:
+    ends = zip(("type_a", "type_b"), short[1:], strict=False)
+    return {**bases[short[0]], **{key: {"low": each[0], "high": each[1]} for key, each in ends if each}}
+
+
+def _subtrees(value: Any) -> Iterator[str]:
+    """Yield the JSON of every mapping, list and string inside `value` that is worth sharing."""
+    if isinstance(value, dict | list | str):
+        text = _compact(value)
+        if len(text) >= _WORTH_SHARING:
+            yield text
+            children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+            for child in children:
+                yield from _subtrees(child)
+
+
+def _expand(value: Any, document: dict[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_expand(each, document) for each in value]
+    if not isinstance(value, dict):
+        return value
+    reference = next(iter(value), "")
+    if reference == "$":
+        return _expand_bases(document["shared"][value["$"]], document["bases"])
+    if not reference.startswith("$"):
+        return value
+    keys = document["shapes"][int(reference[1:])]
+    whole = {key: _expand(each, document) for key, each in zip(keys, value[reference], strict=True)}
+    return _expand_bases(whole, document["bases"])
+
+
+def _expand_bases(value: Any, bases: list[dict[str, Any]]) -> Any:
+    """Return the tree with every short basis written out; those written out already stay."""
+    if isinstance(value, list):
+        return [_expand_bases(each, bases) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: {name: _long(each, bases) if isinstance(each, list) else each for name, each in inner.items()}
+        if key == "basis"
+        else _expand_bases(inner, bases)
+        for key, inner in value.items()
+    }
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

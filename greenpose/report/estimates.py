@@ -1,0 +1,121 @@
+"""Numbers as the page shows them: in display units, with both intervals; means over runs, ratios, overlap."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from greenpose.record import Kind, Quantity
+from greenpose.report.formatting import Text, number
+
+_WORST_LAST: tuple[Kind, ...] = ("counted", "computed", "measured", "sourced", "estimated", "modelled", "not_covered")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """One number in its display unit: how sure it is and how it was obtained."""
+
+    value: float | None
+    """The number; None where it was not obtained."""
+    low: float | None = None
+    """Lower end of the 95 % interval from repetition; None where nothing was repeated."""
+    high: float | None = None
+    """Upper end of the same."""
+    systematic: tuple[float, float] | None = None
+    """Interval of systematic error as factors of the value, e.g. (0.5, 2)."""
+    kind: Kind = "not_covered"
+    """How it was obtained."""
+    method: str = ""
+    """One sentence: source or estimator."""
+    missing: str = ""
+    """Why there is no number."""
+
+    def text(self, *, digits: int = 3, most_decimals: int | None = None) -> Text:
+        """Return value and interval in words; the value must exist."""
+        assert self.value is not None
+        return number(self.value, self.low, self.high, digits=digits, most_decimals=most_decimals)
+
+    @property
+    def certain(self) -> bool:
+        """Return whether the number is exact by construction."""
+        return self.kind == "counted"
+
+
+def estimate(quantity: Quantity, scale: float = 1.0) -> Estimate:
+    """Return a record's number times `scale`, the factor from the record's unit to the page's."""
+    basis, value = quantity.basis, quantity.value
+    if value is None:
+        return Estimate(value=None, method=basis.method, missing=basis.missing or "the record does not say why")
+    a, b = basis.type_a, basis.type_b
+    return Estimate(
+        value=value * scale,
+        low=a.low * scale if a else None,
+        high=a.high * scale if a else None,
+        systematic=(b.low / value, b.high / value) if b and value else None,
+        kind=basis.kind,
+        method=basis.method,
+    )
+
+
+def over_runs(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the mean over repeated runs.
+
+    The interval is Student's t for three runs or more, the range for two, and the run's own for one. It tells how runs
+    differ, not how far the test images or the systematic error could move all of them together. Runs without the
+    number are left out; where none has it, the first reason stands for all.
+    """
+    from greenpose.metering.statistics import t_interval
+
+    have = [each for each in estimates if each.value is not None]
+    if len(have) <= 1:
+        return have[0] if have else estimates[0]
+    values = [each.value for each in have if each.value is not None]
+    low, high = t_interval(values) if len(values) > 2 and len(set(values)) > 1 else (min(values), max(values))
+    return Estimate(
+        value=statistics.fmean(values) if len(set(values)) > 1 else values[0],
+        low=low if high > low else None,
+        high=high if high > low else None,
+        systematic=_mean_factors(have),
+        kind=worst([each.kind for each in have]),
+        method=have[0].method,
+    )
+
+
+def ratio(part: Estimate, whole: Estimate) -> Estimate:
+    """Return part / whole; relative intervals add in quadrature, systematic errors cancel (one machine, one method)."""
+    if part.value is None or not whole.value:
+        return Estimate(value=None, missing=part.missing or whole.missing or "the whole is zero")
+    value = part.value / whole.value
+    spread = math.hypot(_relative_half(part), _relative_half(whole))
+    return Estimate(
+        value=value,
+        low=value * (1 - spread) if spread and value else None,
+        high=value * (1 + spread) if spread and value else None,
+        kind=worst([part.kind, whole.kind]),
+        method="ratio of two numbers of one machine",
+    )
+
+
+def overlap(first: Estimate, second: Estimate) -> bool | None:
+    """Return whether the two 95 % intervals share a value; None where either has no interval."""
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return None
+    return first.low <= second.high and second.low <= first.high
+
+
+def worst(kinds: Sequence[Kind]) -> Kind:
+    """Return the least trustworthy of the given kinds."""
+    return max(kinds, key=_WORST_LAST.index)
+
+
+def _mean_factors(estimates: Sequence[Estimate]) -> tuple[float, float] | None:
+    factors = [each.systematic for each in estimates if each.systematic]
+    if not factors:
+        return None
+    return statistics.fmean(low for low, _ in factors), statistics.fmean(high for _, high in factors)
+
+
+def _relative_half(each: Estimate) -> float:
+    if each.low is None or each.high is None or not each.value:
+        return 0.0
+    return (each.high - each.low) / 2 / abs(each.value)

@@ -1,0 +1,240 @@
+"""Tables about the exits: size, accuracy and cost of each, its share of the final exit, its MACs by every counter."""
+
+from greenpose.record import Exit, Record
+from greenpose.report.estimates import Estimate, estimate, over_runs, ratio
+from greenpose.report.figures import AP, EXIT_FIGURES, MACS, PARAMS, PERCENT, RELATIVE, Figure, of_exit
+from greenpose.report.formatting import exact, listed, percent
+from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column, missing_cell
+from greenpose.report.study import Point, Study, entries
+
+_COUNTERS = {
+    "torch": "torch (FlopCounterMode) counts two FLOPs for each multiply-accumulate of the convolutions and nothing "
+    "else; half of it is the MACs figure of this page.",
+    "thop": "thop adds four operations for each batch-normalised value and one for each upsampled value; it leaves out "
+    "biases and ReLU.",
+    "ptflops": "ptflops adds the biases, two operations for each batch-normalised value, and two for each value of "
+    "ReLU and of upsampling: its hook on the module and its hook on the function both count.",
+    "fvcore": "fvcore follows a trace of one call: it adds two operations for each batch-normalised value and one for "
+    "each upsampled value, and what the output does not depend on vanishes.",
+}
+"""Why each counter differs; the formulas are tested against the counters themselves in the counting room."""
+
+
+def means_table(study: Study) -> Table:
+    """Return every exit of every experiment: the mean over its runs."""
+    columns = {figure: [point.figure(figure) for point in study.points] for figure in EXIT_FIGURES}
+    cells = {
+        point.label: tuple(estimate_cell(values[index], figure) for figure, values in columns.items())
+        for index, point in enumerate(study.points)
+    }
+    sections = [
+        Section(
+            head=group.label,
+            rows=tuple(
+                Row(head=str(number_), cells=(Cell(value=point.role), *_runs(study, point), *cells[point.label]))
+                for number_ in group.exits
+                for point in [Point(group=group, exit=number_)]
+            ),
+        )
+        for group in study.groups
+    ]
+    runs = (Column(head="Runs", unit="count"),) if study.repeated else ()
+    return Table(
+        id="exits",
+        caption=_means_caption(study),
+        heads=("Experiment", "Exit"),
+        columns=(_ROLE, *runs, *(figure_column(figure, values) for figure, values in columns.items())),
+        sections=tuple(sections),
+    )
+
+
+def runs_table(study: Study) -> Table:
+    """Return every exit of every single run; sizes are left out since they do not vary between runs."""
+    figures = [figure for figure in EXIT_FIGURES if figure not in (PARAMS, MACS)]
+    rows = [(run, entry) for run in study.records for entry in run.exits]
+    columns = {figure: [of_exit(entry, figure) for _, entry in rows] for figure in figures}
+    cells = {
+        (run.name, run.finished_at, entry.exit): tuple(
+            estimate_cell(values[index], figure) for figure, values in columns.items()
+        )
+        for index, (run, entry) in enumerate(rows)
+    }
+    sections = [
+        Section(
+            head=run.name,
+            rows=tuple(
+                Row(head=str(entry.exit), cells=(_epoch(entry), *cells[run.name, run.finished_at, entry.exit]))
+                for entry in run.exits
+            ),
+        )
+        for run in study.records
+    ]
+    return Table(
+        id="runs",
+        caption="Every exit of every run, with the run’s own intervals: bootstrap over test subjects for accuracy, "
+        "over blocks of calls for time and energy.",
+        heads=("Run", "Exit"),
+        columns=(
+            Column(head="Best epoch", unit="number"),
+            *(figure_column(figure, values) for figure, values in columns.items()),
+        ),
+        sections=tuple(sections),
+    )
+
+
+def shares_table(study: Study) -> Table | None:
+    """Return each exit as a percentage of the final exit of the same run; None where no run has two exits."""
+    groups = [group for group in study.groups if len(group.exits) > 1]
+    if not groups:
+        return None
+    sections = [
+        Section(
+            head=group.label,
+            rows=tuple(
+                Row(head=f"{number_} (final)" if point.final else str(number_), cells=_share_cells(point))
+                for number_ in group.exits
+                for point in [Point(group=group, exit=number_)]
+            ),
+        )
+        for group in groups
+    ]
+    return Table(
+        id="shares",
+        caption="Each exit as a percentage of the final exit of the same run. Time and energy are ratios within blocks "
+        "of interleaved calls, so that drift and most systematic error cancel.",
+        heads=("Experiment", "Exit"),
+        columns=tuple(
+            Column(head=figure.label, unit="% of final") for figure in (AP, PARAMS, MACS, *RELATIVE.values())
+        ),
+        sections=tuple(sections),
+    )
+
+
+def share(point: Point, figure: Figure) -> Estimate:
+    """Return one number of an exit over that of the final exit of the same run, mean over the runs.
+
+    For time and energy the record's within-block ratios are taken; where it has none, there is no share.
+    """
+    return over_runs([_run_share(run, point.exit, figure) for run in point.group.runs])
+
+
+def counters_table(study: Study) -> Table:
+    """Return the compute of each distinct network by every counter under its own convention."""
+    networks: dict[tuple[int, int, int], list[tuple[str, Exit]]] = {}
+    for point in study.points:
+        entry = entries(point)[0]
+        networks.setdefault((entry.exit, entry.macs, entry.params), []).append((point.group.label, entry))
+    names = counters(study)
+    rows = [
+        Row(
+            head=f"exit {number_}",
+            cells=(
+                Cell(value=listed([label for label, _ in members])),
+                Cell(value=exact(macs)),
+                *(_counter_cell(members[0][1], name) for name in names),
+            ),
+        )
+        for (number_, macs, _), members in sorted(networks.items())
+    ]
+    return Table(
+        id="counters",
+        caption="The same network and input by each counter under its own convention; below each figure, its "
+        "difference from the MACs of the convolutions.",
+        heads=("Network",),
+        columns=(
+            Column(head="In", words=True),
+            Column(head="MACs", unit="MACs"),
+            *(Column(head=name, unit="operations") for name in names),
+        ),
+        sections=(Section(rows=tuple(rows)),),
+    )
+
+
+def counters(study: Study) -> list[str]:
+    """Return the names of all counters that any exit was counted with."""
+    return list(dict.fromkeys(name for run in study.records for entry in run.exits for name in entry.macs_by_counter))
+
+
+def counter_sentences(study: Study) -> list[str]:
+    """Return why each counter used differs from the others, one sentence each."""
+    found = {
+        name: next((known for known in _COUNTERS if name.lower().startswith(known)), None) for name in counters(study)
+    }
+    return [
+        _COUNTERS[known] if known else f"{name}: this version of the report does not know its convention."
+        for name, known in found.items()
+    ]
+
+
+_ROLE = Column(head="Role", words=True)
+
+
+def _means_caption(study: Study) -> str:
+    if not study.repeated:
+        return (
+            "Every exit of every run with 95 % intervals: bootstrap over test subjects for accuracy, over blocks of "
+            "calls for time and energy."
+        )
+    return (
+        "Every exit, mean over the runs that differ in their seed only. The interval is Student’s t at 95 % for three "
+        "runs or more, the range for two, the run’s own for one: it tells how runs differ, not how another test set "
+        "would."
+    )
+
+
+def _runs(study: Study, point: Point) -> tuple[Cell, ...]:
+    return (Cell(value=str(len(entries(point)))),) if study.repeated else ()
+
+
+def _epoch(entry: Exit) -> Cell:
+    return Cell(value=str(entry.best_epoch)) if entry.best_epoch else Cell(value="–")
+
+
+def _share_cells(point: Point) -> tuple[Cell, ...]:
+    figures = (AP, PARAMS, MACS, *RELATIVE.values())
+    if not point.final:
+        return tuple(_share_cell(share(point, figure)) for figure in figures)
+    finals = [point.figure(figure) for figure in figures]
+    return tuple(missing_cell(each.missing) if not each.value else Cell(value="100", bar=1.0) for each in finals)
+
+
+def _share_cell(each: Estimate) -> Cell:
+    cell = estimate_cell(_scaled(each, PERCENT), AP)
+    if each.value is None:
+        return cell
+    return Cell(value=cell.value, interval=cell.interval, bar=min(1.0, max(0.0, each.value)))
+
+
+def _run_share(run: Record, number_: int, figure: Figure) -> Estimate:
+    entry, final = run.exit(number_), run.final_exit
+    if figure not in RELATIVE.values():
+        exact_ratio = ratio(of_exit(entry, figure), of_exit(final, figure))
+        # both exits are evaluated on the same images, so their intervals do not add up: none is claimed
+        return Estimate(value=exact_ratio.value, kind=exact_ratio.kind, missing=exact_ratio.missing)
+    if figure.name not in entry.relative_to_final:
+        reason = entry.basis.get(f"relative_to_final.{figure.name}")
+        missing = reason.missing if reason and reason.missing else of_exit(entry, figure).missing
+        return Estimate(value=None, missing=missing or "no within-block ratio was recorded")
+    return estimate(entry.quantity(f"relative_to_final.{figure.name}"))
+
+
+def _scaled(each: Estimate, scale: float) -> Estimate:
+    if each.value is None:
+        return each
+    return Estimate(
+        value=each.value * scale,
+        low=None if each.low is None else each.low * scale,
+        high=None if each.high is None else each.high * scale,
+        kind=each.kind,
+    )
+
+
+def _counter_cell(entry: Exit, name: str) -> Cell:
+    if name not in entry.macs_by_counter:
+        return Cell(value="not counted", missing=f"{name} was not run on this exit")
+    count = entry.macs_by_counter[name]
+    if count == 2 * entry.macs:
+        return Cell(value=exact(count), interval="×2 exactly")
+    difference = count / entry.macs - 1
+    sign = "+" if difference >= 0 else ""
+    return Cell(value=exact(count), interval=f"{sign}{percent(difference, 3)}" if difference else "equal")

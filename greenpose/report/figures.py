@@ -1,0 +1,86 @@
+"""The numbers that the page shows of an exit and of a run: field name, words, unit, factor, precision."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from greenpose.record import Exit, Kind, Record
+from greenpose.report.estimates import Estimate, estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One number of a record, and how the page words it."""
+
+    name: str
+    """Field name in the record."""
+    label: str
+    """Heading."""
+    unit: str
+    """Display unit."""
+    scale: float = 1.0
+    """Factor from the record's unit to the display unit."""
+    most_decimals: int | None = None
+    """Most decimals ever printed."""
+    words: str = ""
+    """What it is, inside a sentence or a chart's title."""
+    of_run: bool = False
+    """True: a number of the whole run, False: of each exit."""
+    per_machine: bool = True
+    """True: depends on the machine, so only figures of one machine compare."""
+
+
+PERCENT = 100.0
+PARAMS = Figure(name="params", label="Params", unit="M", scale=1e-6, words="parameters", per_machine=False)
+MACS = Figure(name="macs", label="MACs", unit="GMACs", scale=1e-9, words="MACs", per_machine=False)
+AP = Figure(name="ap", label="AP", unit="%", scale=PERCENT, most_decimals=1, words="AP", per_machine=False)
+ACCURACIES = (
+    AP,
+    Figure(name="ap50", label="AP50", unit="%", scale=PERCENT, most_decimals=1, per_machine=False),
+    Figure(name="ap75", label="AP75", unit="%", scale=PERCENT, most_decimals=1, per_machine=False),
+    Figure(name="ar", label="AR", unit="%", scale=PERCENT, most_decimals=1, per_machine=False),
+    Figure(name="pck", label="PCK", unit="%", scale=PERCENT, most_decimals=1, per_machine=False),
+    Figure(name="pck_corrected", label="PCK, corrected", unit="%", scale=PERCENT, most_decimals=1, per_machine=False),
+)
+LATENCY = Figure(name="latency_s", label="Latency", unit="ms", scale=1e3, words="latency per image")
+CPU = Figure(name="cpu_s_per_image", label="CPU time", unit="ms", scale=1e3, words="CPU time per image")
+ENERGY = Figure(name="energy_j_per_image", label="Gross energy", unit="J/image", words="energy per image")
+NET_ENERGY = Figure(name="net_energy_j_per_image", label="Net energy", unit="J/image", words="net energy per image")
+CO2 = Figure(name="co2eq_g_per_1000_images", label="CO2eq", unit="g/1000 images", words="emissions per 1000 images")
+EXIT_FIGURES = (PARAMS, MACS, *ACCURACIES, LATENCY, CPU, ENERGY, NET_ENERGY, CO2)
+TRAIN_ENERGY = Figure(
+    name="train_energy_kwh", label="Training energy", unit="Wh", scale=1e3, words="training energy", of_run=True
+)
+TRAIN_CO2 = Figure(name="train_co2eq_g", label="Training CO2eq", unit="g", words="training emissions", of_run=True)
+FOOTPRINTS = (ENERGY, MACS, PARAMS, LATENCY, CO2, TRAIN_ENERGY, TRAIN_CO2)
+"""What accuracy is charted against, the chart that leads the page first."""
+RELATIVE = {"latency_s": LATENCY, "cpu_s_per_image": CPU, "energy_j_per_image": ENERGY}
+"""Numbers of which the record has within-block ratios to the final exit."""
+
+MARKS: dict[Kind, tuple[str, str]] = {
+    "modelled": ("≈", "modelled: coefficients times something measured"),
+    "estimated": ("∼", "estimated: samples of a counter or clock"),
+}
+"""Symbol in front of a number that was not measured, counted or computed, and what it says."""
+
+
+def energy_figure(kwh: Iterable[float]) -> Figure:
+    """Return training energy in Wh, or in kWh where any run took a kilowatt-hour or more."""
+    return replace(TRAIN_ENERGY, unit="kWh", scale=1.0) if max(kwh, default=0) >= 1 else TRAIN_ENERGY
+
+
+def of_exit(entry: Exit, figure: Figure) -> Estimate:
+    """Return one number of an exit in display units; sizes without a basis are counted ones."""
+    each = estimate(entry.quantity(figure.name), figure.scale)
+    if figure in (PARAMS, MACS) and each.value is not None and each.kind == "not_covered":
+        return Estimate(value=each.value, kind="counted")
+    return each
+
+
+def of_record(record: Record, figure: Figure) -> Estimate:
+    """Return one number of a run in display units."""
+    return estimate(record.quantity(figure.name), figure.scale)
+
+
+def mark(kind: Kind) -> str:
+    """Return the symbol of a number of this kind; empty for measured, counted, computed and sourced ones."""
+    return MARKS[kind][0] if kind in MARKS else ""

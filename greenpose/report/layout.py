@@ -1,0 +1,131 @@
+"""What a table of the page is made of; the template turns it into markup."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from greenpose.record import Kind
+from greenpose.report.estimates import Estimate
+from greenpose.report.figures import MARKS, Figure, mark
+from greenpose.report.formatting import Text, number
+
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One cell: a number or words, and below it, smaller, its interval or a second number."""
+
+    value: str
+    """Number or words."""
+    interval: str = ""
+    """Interval or second line; empty for none."""
+    missing: str = ""
+    """Why there is no number; becomes a footnote of the table."""
+    bar: float | None = None
+    """Length of a bar behind the number, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """Heading of a column."""
+
+    head: str
+    """What it shows."""
+    unit: str = ""
+    """Unit of all its numbers; empty for a column of words."""
+    notes: tuple[str, ...] = ()
+    """How its numbers were obtained, where that is the same for all."""
+    words: bool = False
+    """True for a column of words (aligned left)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of a table."""
+
+    head: str
+    """What the line is about."""
+    cells: tuple[Cell, ...]
+    """One for each column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """Lines that belong together, under a common heading at their left."""
+
+    rows: tuple[Row, ...]
+    """At least one."""
+    head: str = ""
+    """The common heading; empty for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table with its headings."""
+
+    id: str
+    """Anchor, unique on the page."""
+    caption: str
+    """What it shows, in one or two sentences."""
+    heads: tuple[str, ...]
+    """Headings of the columns that name the lines: one, or two where sections have a head."""
+    columns: tuple[Column, ...]
+    """Headings of the other columns."""
+    sections: tuple[Section, ...]
+    """The lines."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return the distinct reasons of missing numbers, in order of appearance; footnote k is the k-th."""
+        cells = (cell for section in self.sections for row in section.rows for cell in row.cells)
+        return tuple(dict.fromkeys(cell.missing for cell in cells if cell.missing))
+
+    @property
+    def num_rows(self) -> int:
+        """Return the number of lines."""
+        return sum(len(section.rows) for section in self.sections)
+
+
+def estimate_cell(each: Estimate, figure: Figure) -> Cell:
+    """Return an estimate with its interval, marked when it was modelled or estimated."""
+    if each.value is None:
+        return missing_cell(each.missing)
+    text = each.text(most_decimals=figure.most_decimals)
+    return number_cell(text, kind=each.kind)
+
+
+def number_cell(text: Text, *, kind: Kind = "measured") -> Cell:
+    """Return a formatted number as a cell."""
+    symbol = mark(kind)
+    return Cell(value=f"{symbol}\u202f{text.value}" if symbol else text.value, interval=text.interval)
+
+
+def value_cell(value: float, *, digits: int = 3, kind: Kind = "measured") -> Cell:
+    """Return a number without an interval as a cell."""
+    return number_cell(number(value, digits=digits), kind=kind)
+
+
+def missing_cell(reason: str) -> Cell:
+    """Return the cell of a number that was not obtained."""
+    return Cell(value=NOT_MEASURED, missing=reason or "the record does not say why")
+
+
+def figure_column(figure: Figure, estimates: Iterable[Estimate]) -> Column:
+    """Return the heading of a figure's column; what holds for all its numbers is said here once."""
+    have = [each for each in estimates if each.value is not None]
+    return Column(head=figure.label, unit=figure.unit, notes=(*kind_notes(have), *systematic_notes(have)))
+
+
+def kind_notes(estimates: Sequence[Estimate]) -> tuple[str, ...]:
+    """Return `≈ modelled` for each kind among the estimates that has a symbol."""
+    kinds = {each.kind for each in estimates}
+    return tuple(f"{symbol} {kind}" for kind, (symbol, _) in MARKS.items() if kind in kinds)
+
+
+def systematic_notes(estimates: Sequence[Estimate]) -> tuple[str, ...]:
+    """Return the systematic error of all estimates together, as factors, or nothing where none is known."""
+    factors = [each.systematic for each in estimates if each.systematic]
+    if not factors:
+        return ()
+    low, high = min(low for low, _ in factors), max(high for _, high in factors)
+    return (f"syst. ×{low:.2g}–{high:.2g}",)

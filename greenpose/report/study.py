@@ -1,0 +1,174 @@
+"""What was compared: runs sorted, repetitions of one experiment together, one point per experiment and exit."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from greenpose.record import Exit, Failure, Record
+from greenpose.report.estimates import Estimate, over_runs
+from greenpose.report.figures import AP, Figure, of_exit, of_record
+from greenpose.report.formatting import plain
+
+_HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": "{} GB memory", "os": "{}"}
+"""What is told of a machine, and how."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Runs that differ in their seed only."""
+
+    label: str
+    """Experiment, and whatever else tells it from the other groups."""
+    runs: tuple[Record, ...]
+    """At least one run, by seed."""
+
+    @property
+    def exits(self) -> tuple[int, ...]:
+        """Return the exit numbers, shallow to deep."""
+        return tuple(sorted({entry.exit for run in self.runs for entry in run.exits}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One exit of one group: the mean over its runs."""
+
+    group: Group
+    """The runs."""
+    exit: int
+    """Exit number."""
+
+    @property
+    def label(self) -> str:
+        """Return `HRNet4-OKD exit 3`."""
+        return f"{self.group.label} exit {self.exit}"
+
+    @property
+    def final(self) -> bool:
+        """Return whether this is the deepest exit of its runs."""
+        return self.exit == max(self.group.exits)
+
+    @property
+    def role(self) -> str:
+        """Return the exit's place in the wiring."""
+        return entries(self)[0].role
+
+    def figure(self, figure: Figure) -> Estimate:
+        """Return the mean of one number over the runs, in display units."""
+        if figure.of_run:
+            return over_runs([of_record(run, figure) for run in self.group.runs])
+        return over_runs([of_exit(entry, figure) for entry in entries(self)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """Everything that one page is about."""
+
+    records: tuple[Record, ...]
+    """Finished runs, by group and seed."""
+    failures: tuple[Failure, ...]
+    """Runs that did not finish, by name."""
+    groups: tuple[Group, ...]
+    """Finished runs, repetitions together."""
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """Return every exit of every group."""
+        return tuple(Point(group=group, exit=number) for group in self.groups for number in group.exits)
+
+    @property
+    def scored(self) -> tuple[Point, ...]:
+        """Return the points whose AP is known."""
+        return tuple(point for point in self.points if point.figure(AP).value is not None)
+
+    @property
+    def repeated(self) -> bool:
+        """Return whether any experiment was run more than once."""
+        return any(len(group.runs) > 1 for group in self.groups)
+
+    @property
+    def settings(self) -> dict[str, Record]:
+        """Return one run for each circumstance of measurement, by its letter; time and energy compare within one."""
+        found = {setting(run): run for run in reversed(self.records)}
+        return {chr(ord("A") + index): found[key] for index, key in enumerate(sorted(found))}
+
+    @property
+    def comparable(self) -> bool:
+        """Return whether time and energy of all runs may be compared."""
+        return len(self.settings) <= 1
+
+
+def study(entries_: Sequence[Record | Failure]) -> Study:
+    """Return records and failures in an order that does not depend on the order given."""
+    records = sorted((each for each in entries_ if isinstance(each, Record)), key=_run_order)
+    failures = sorted((each for each in entries_ if isinstance(each, Failure)), key=lambda each: (each.name, each.at))
+    groups = _groups(records)
+    return Study(records=tuple(run for group in groups for run in group.runs), failures=tuple(failures), groups=groups)
+
+
+def entries(point: Point) -> list[Exit]:
+    """Return the exit's entry in each run that has it."""
+    return [entry for run in point.group.runs for entry in run.exits if entry.exit == point.exit]
+
+
+def host_name(record: Record) -> str:
+    """Return the machine in words: what its fingerprint says of processor, memory and system."""
+    host = record.host
+    parts = [words.format(_host_word(host[key])) for key, words in _HOST_WORDS.items() if host.get(key)]
+    return ", ".join(parts) or "a machine that the record does not describe"
+
+
+def setting(record: Record) -> str:
+    """Return what has to be equal before seconds and joules are compared: machine, device, threads, energy source."""
+    fingerprint = record.host.get("fingerprint") or json.dumps(record.host, sort_keys=True, default=str)
+    sources = [[part.component, part.kind, part.method] for part in record.components]
+    process = [record.process.get(key) for key in ("device", "torch_threads")]
+    return json.dumps([fingerprint, process, sources, record.carbon.country], default=str)
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Return a sorting key that puts HRNet2 before HRNet10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def _groups(records: Sequence[Record]) -> tuple[Group, ...]:
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(_identity(record), []).append(record)
+    settings = sorted({setting(record) for record in records})
+    labels = {key: _label(runs[0]) for key, runs in found.items()}
+    if len(settings) > 1:
+        letters = {key: chr(ord("A") + settings.index(setting(runs[0]))) for key, runs in found.items()}
+        labels = {key: f"{label} (setting {letters[key]})" for key, label in labels.items()}
+    names = list(labels.values())
+    groups = [
+        Group(
+            label=labels[key] if names.count(labels[key]) == 1 else f"{labels[key]} ({runs[0].config_hash[:8]})",
+            runs=tuple(runs),
+        )
+        for key, runs in found.items()
+    ]
+    return tuple(sorted(groups, key=lambda group: natural(group.label)))
+
+
+def _label(record: Record) -> str:
+    axes = [f"{name.rpartition('.')[2]}={value}" for name, value in record.axes.items() if name != "seed"]
+    return " ".join([record.experiment, *axes])
+
+
+def _identity(record: Record) -> str:
+    """Return what runs of one group share: everything but the seed."""
+    config = {key: value for key, value in record.config.items() if key != "seed"}
+    exits = sorted(entry.exit for entry in record.exits)
+    return json.dumps([_label(record), setting(record), exits, config], sort_keys=True, default=str)
+
+
+def _run_order(record: Record) -> tuple[Any, ...]:
+    return natural(record.experiment), record.seed, record.name, record.started_at, record.finished_at
+
+
+def _host_word(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return plain(value, 2) if isinstance(value, float) else str(value)

@@ -1,0 +1,70 @@
+"""matplotlib's SVG made fit for a page: own ids, a title and description, colours that follow the page's scheme."""
+
+import html
+import re
+from collections.abc import Sequence
+
+INK, MUTED, ACCENT, DIM, GRID = "#101112", "#606162", "#0a7a5b", "#909192", "#e0e1e2"
+"""Stand-ins that are drawn with and then replaced by the style sheet's variables."""
+VARIABLES = {INK: "ink", MUTED: "muted", ACCENT: "accent", DIM: "dim", GRID: "grid"}
+
+
+def finish(
+    drawing: str, *, prefix: str, size: tuple[int, int], title: str, description: str, tooltips: Sequence[str]
+) -> str:
+    """Return the drawing as one `<svg>` element for a page.
+
+    Only ids that something refers to are kept, each behind `prefix`. A group named `point-k` gets `tooltips[k]` as its
+    title. Coordinates are rounded to a hundredth of a pixel.
+    """
+    body = drawing[drawing.index(">", drawing.index("<svg")) + 1 : drawing.rindex("</svg>")]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'<defs>\s*<style type="text/css">.*?</style>\s*</defs>', "", body, flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    body = body.replace("xlink:href", "href")
+    body = re.sub(
+        r'<g id="point-(\d+)">', lambda found: f"<g><title>{html.escape(tooltips[int(found[1])])}</title>", body
+    )
+    body = re.sub(r'<g id="label">', '<g class="label">', body)
+    body = _own_ids(body, prefix)
+    body = re.sub(r' font-family: [^;"]*;', "", body)
+    body = re.sub(r' transform="rotate\(-?0 [^"]*"', "", body)
+    body = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), body)
+    body = re.sub(r">\s+<", "><", re.sub(r"\s+", " ", body)).strip()
+    body = _classes(_without_empty_groups(body), prefix)
+    head = (
+        f'<svg class="chart" id="{prefix}-svg" viewBox="0 0 {size[0]} {size[1]}" role="img" '
+        f'aria-labelledby="{prefix}-title {prefix}-desc">'
+        f'<title id="{prefix}-title">{html.escape(title)}</title>'
+        f'<desc id="{prefix}-desc">{html.escape(description)}</desc>'
+    )
+    return f"{head}{body}</svg>"
+
+
+def _own_ids(body: str, prefix: str) -> str:
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
+    body = re.sub(r' id="([^"]+)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", body)
+    return re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", body)
+
+
+def _without_empty_groups(body: str) -> str:
+    before = ""
+    while before != body:
+        before = body
+        body = re.sub(r"<g>((?:<(?:path|text|use|defs)\b(?:(?!<g\b|</g>).)*)?)</g>", r"\1", body.replace("<g/>", ""))
+    return body
+
+
+def _classes(body: str, prefix: str) -> str:
+    """Return the drawing with each distinct style written once, as a class that holds inside this chart only."""
+    styles = list(dict.fromkeys(re.findall(r' style="([^"]*)"', body)))
+    body = re.sub(r' style="([^"]*)"', lambda found: f' class="s{styles.index(found[1])}"', body)
+    rules = "".join(f"#{prefix}-svg .s{index}{{{_colours(style)}}}" for index, style in enumerate(styles))
+    return f"<style>{rules}</style>{body}"
+
+
+def _colours(text: str) -> str:
+    """Return a style without blanks, drawn colours replaced by the page's variables."""
+    for colour, name in VARIABLES.items():
+        text = text.replace(colour, f"var(--{name})")
+    return text.replace(": ", ":").replace("; ", ";")

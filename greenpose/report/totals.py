@@ -1,0 +1,114 @@
+"""What everything on the page cost, runs that did not finish included."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from greenpose.record import Failure, Record
+from greenpose.report.figures import TRAIN_ENERGY, energy_figure, of_record
+from greenpose.report.formatting import NBSP, plural
+from greenpose.report.layout import Cell, Column, Row, Section, Table, kind_notes, missing_cell, value_cell
+from greenpose.report.study import Study
+from greenpose.units import co2eq_g
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """What a number of runs cost altogether, measuring included."""
+
+    runs: int
+    """How many runs."""
+    seconds: float
+    """Wall time, summed over the runs."""
+    energy_kwh: float
+    """Energy of the metered components."""
+    co2eq_g: float
+    """Emissions, of those runs whose emissions are known."""
+    unknown: int = 0
+    """Runs whose emissions are not known."""
+
+
+def run_total(run: Record) -> Total:
+    """Return what all phases of one run cost; emissions by the run's own intensity and PUE."""
+    energy = sum(phase.energy_kwh for phase in run.phases)
+    grams = co2eq_g(energy, intensity_g_per_kwh=run.carbon.intensity_g_per_kwh, pue=run.carbon.pue)
+    return Total(runs=1, seconds=sum(phase.seconds for phase in run.phases), energy_kwh=energy, co2eq_g=grams)
+
+
+def finished_total(records: Sequence[Record]) -> Total:
+    """Return what the finished runs cost altogether."""
+    return _sum([run_total(run) for run in records])
+
+
+def failed_total(failures: Sequence[Failure]) -> Total:
+    """Return what the runs that did not finish cost before they ended."""
+    return Total(
+        runs=len(failures),
+        seconds=sum(each.seconds for each in failures),
+        energy_kwh=sum(each.energy_kwh for each in failures),
+        co2eq_g=sum(each.co2eq_g or 0.0 for each in failures),
+        unknown=sum(each.co2eq_g is None for each in failures),
+    )
+
+
+def grand_total(study: Study) -> Total:
+    """Return what everything on the page cost, failed and interrupted runs included."""
+    return _sum([finished_total(study.records), failed_total(study.failures)])
+
+
+def totals_table(study: Study) -> Table:
+    """Return the grand total, finished runs and others apart."""
+    parts = {
+        "Finished": finished_total(study.records),
+        "Failed, interrupted or lost": failed_total(study.failures),
+        "All": grand_total(study),
+    }
+    if not study.failures:
+        del parts["Failed, interrupted or lost"], parts["All"]
+    energy = energy_figure([total.energy_kwh for total in parts.values()])
+    notes = kind_notes([of_record(run, TRAIN_ENERGY) for run in study.records])
+    return Table(
+        id="total",
+        caption="Everything on this page: data, training, validation, test and metering of inference.",
+        heads=("Runs",),
+        columns=(
+            Column(head="Number", unit="count"),
+            Column(head="Time", unit="h"),
+            Column(head="Energy", unit=energy.unit, notes=notes),
+            Column(head="CO2eq", unit="g", notes=notes),
+        ),
+        sections=(
+            Section(
+                rows=tuple(
+                    Row(
+                        head=name,
+                        cells=(
+                            Cell(value=str(total.runs)),
+                            value_cell(total.seconds / 3600),
+                            value_cell(total.energy_kwh * energy.scale),
+                            _grams_cell(total),
+                        ),
+                    )
+                    for name, total in parts.items()
+                )
+            ),
+        ),
+    )
+
+
+def _sum(totals: Sequence[Total]) -> Total:
+    return Total(
+        runs=sum(each.runs for each in totals),
+        seconds=sum(each.seconds for each in totals),
+        energy_kwh=sum(each.energy_kwh for each in totals),
+        co2eq_g=sum(each.co2eq_g for each in totals),
+        unknown=sum(each.unknown for each in totals),
+    )
+
+
+def _grams_cell(total: Total) -> Cell:
+    if total.unknown and not total.co2eq_g:
+        return missing_cell("these runs ended before their grid intensity was known")
+    cell = value_cell(total.co2eq_g)
+    if not total.unknown:
+        return cell
+    return Cell(value=f"≥{NBSP}{cell.value}", interval=f"{plural(total.unknown, 'run')} unknown")

@@ -1,0 +1,171 @@
+"""What accuracy costs, as scatter charts before they are drawn: points, front, words, and the data as a table."""
+
+from dataclasses import dataclass
+
+from greenpose.report.bill import training_figure
+from greenpose.report.estimates import Estimate
+from greenpose.report.figures import AP, ENERGY, FOOTPRINTS, MACS, TRAIN_ENERGY, Figure
+from greenpose.report.formatting import listed, plural
+from greenpose.report.headline import cost_figure
+from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column, kind_notes
+from greenpose.report.pareto import front
+from greenpose.report.study import Point, Study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """One point of a chart."""
+
+    label: str
+    """Short name: the experiment, and the exit where it has several."""
+    exit: int
+    """Exit number; decides the shape."""
+    x: Estimate
+    """Footprint, in display units."""
+    y: Estimate
+    """AP in percent."""
+    front: bool
+    """Whether no other point beats it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scatter:
+    """Accuracy against one footprint quantity."""
+
+    id: str
+    """Prefix of all ids in the drawing, unique on the page."""
+    figure: Figure
+    """The footprint quantity."""
+    marks: tuple[Mark, ...]
+    """Points with both numbers; empty where there is nothing to draw."""
+    left_out: int
+    """Points without one of the numbers."""
+    absent: str
+    """Why there is nothing to draw; empty where there is."""
+    ranked: bool
+    """False: the points come from different settings, so no front is drawn."""
+
+    @property
+    def title(self) -> str:
+        """Return `AP against energy per image`."""
+        return f"AP against {self.figure.words}"
+
+    @property
+    def axis(self) -> str:
+        """Return the title of the horizontal axis, unit and kind included."""
+        notes = "".join(f", {note}" for note in kind_notes([mark.x for mark in self.marks]))
+        words = self.figure.words[:1].upper() + self.figure.words[1:]
+        return f"{words} ({self.figure.unit.removesuffix('/image').removesuffix('/1000 images')}){notes}"
+
+    @property
+    def description(self) -> str:
+        """Return in words what the chart shows, for readers who do not see it."""
+        text = f"Scatter chart of {plural(len(self.marks), 'exit')} with 95 % intervals in both directions."
+        if not self.ranked:
+            return f"{text} The runs come from different settings, so no front is drawn."
+        best = [f"{mark.label} ({self._words(mark)})" for mark in self.marks if mark.front]
+        return f"{text} Exits that no other beats, cheapest first: {listed(best)}."
+
+    def _words(self, mark: Mark) -> str:
+        return f"{mark.x.text()} {self.figure.unit}, AP {mark.y.text(most_decimals=1)} %"
+
+
+def scatters(study: Study) -> list[Scatter]:
+    """Return one chart for each footprint quantity; the quantity that exits are ranked by comes first."""
+    training = training_figure(study)
+    figures = [training if figure is TRAIN_ENERGY else figure for figure in FOOTPRINTS]
+    lead = cost_figure(study)
+    return [scatter(study, figure) for figure in sorted(figures, key=lambda figure: figure is not lead)]
+
+
+def scatter(study: Study, figure: Figure) -> Scatter:
+    """Return AP against one quantity, cheapest point first."""
+    found = [(point, point.figure(figure), point.figure(AP)) for point in study.points]
+    drawn = [(point, x, y) for point, x, y in found if x.value is not None and y.value is not None]
+    drawn.sort(key=lambda each: (each[1].value or 0, -(each[2].value or 0)))
+    ranked = _fair(study, figure)
+    best = set(front([(x.value or 0, y.value or 0) for _, x, y in drawn])) if ranked else set()
+    reasons = [y.missing or x.missing for _, x, y in found if x.value is None or y.value is None]
+    return Scatter(
+        id=f"chart-{figure.name.replace('_', '-')}",
+        figure=figure,
+        marks=tuple(
+            Mark(label=short_name(point), exit=point.exit, x=x, y=y, front=index in best)
+            for index, (point, x, y) in enumerate(drawn)
+        ),
+        left_out=len(found) - len(drawn),
+        absent="" if drawn else (reasons[0] if reasons else "no run finished"),
+        ranked=ranked,
+    )
+
+
+def data_table(chart: Scatter) -> Table:
+    """Return the points of a chart as a table."""
+    rows = [
+        Row(
+            head=mark.label,
+            cells=(
+                estimate_cell(mark.x, chart.figure),
+                estimate_cell(mark.y, AP),
+                Cell(value=("yes" if mark.front else "no") if chart.ranked else "not ranked"),
+            ),
+        )
+        for mark in chart.marks
+    ]
+    return Table(
+        id=f"{chart.id}-data",
+        caption=f"{chart.title}: the points of the chart.",
+        heads=("Exit",),
+        columns=(
+            figure_column(chart.figure, [mark.x for mark in chart.marks]),
+            figure_column(AP, [mark.y for mark in chart.marks]),
+            Column(head="On the front", words=True),
+        ),
+        sections=(Section(rows=tuple(rows)),),
+    )
+
+
+def front_table(study: Study) -> Table | None:
+    """Return up to five exits that no other beats, dearest first; None where fewer than two exits have an AP."""
+    figure = cost_figure(study)
+    if len(study.scored) < 2:
+        return None
+    points = list(study.scored)
+    best = [points[index] for index in front([(_known(p, figure), _known(p, AP)) for p in points])][::-1][:5]
+    beside = [each for each in (ENERGY, MACS) if each is figure or (_all(best, each) and _fair(study, each))]
+    figures = (AP, *beside)
+    return Table(
+        id="front",
+        caption=f"Exits that no other beats in both AP and {figure.words}, most accurate first.",
+        heads=("Exit",),
+        columns=tuple(figure_column(each, [point.figure(each) for point in best]) for each in figures),
+        sections=(
+            Section(
+                rows=tuple(
+                    Row(
+                        head=short_name(point),
+                        cells=tuple(estimate_cell(point.figure(each), each) for each in figures),
+                    )
+                    for point in best
+                )
+            ),
+        ),
+    )
+
+
+def short_name(point: Point) -> str:
+    """Return the experiment, and the exit behind a dot where it has several."""
+    return point.group.label if len(point.group.exits) == 1 else f"{point.group.label} · {point.exit}"
+
+
+def _fair(study: Study, figure: Figure) -> bool:
+    """Return whether the figure may be compared over all runs."""
+    return study.comparable or not figure.per_machine
+
+
+def _known(point: Point, figure: Figure) -> float:
+    return point.figure(figure).value or 0.0
+
+
+def _all(points: list[Point], figure: Figure) -> bool:
+    return all(point.figure(figure).value is not None for point in points)

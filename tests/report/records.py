@@ -1,0 +1,433 @@
+"""Fake records as a real run would write them: the paper's networks at 256x192, made-up accuracy, energy and time.
+
+Figures are deterministic in their arguments. Nothing here imports the report, so other rooms' tests may use it.
+"""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from greenpose.record import (
+    Allocation,
+    Basis,
+    Carbon,
+    Component,
+    CrossCheck,
+    Exit,
+    Failure,
+    Interval,
+    Phase,
+    Record,
+)
+
+PARAMS = {1: 399_244, 2: 919_116, 3: 7_686_028, 4: 28_535_948}
+MACS = {1: 1_230_372_864, 2: 1_798_176_768, 3: 4_685_955_072, 4: 7_644_512_256}
+THOP = {1: 1.0051, 2: 1.0098, 3: 1.0121, 4: 1.0102}
+PTFLOPS = {1: 1.0052, 2: 1.0099, 3: 1.0121, 4: 1.0104}
+SECONDS = {1: 0.031, 2: 0.044, 3: 0.083, 4: 0.117}
+"""Wall time of one image; deliberately not proportional to MACs."""
+AP = {1: 0.551, 2: 0.677, 3: 0.925, 4: 0.9395}
+WATTS = 11.0
+IDLE_WATTS = 3.0
+
+PAPER: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
+    "HRNet2": ((2,), ()),
+    "HRNet3": ((3,), ()),
+    "HRNet4": ((4,), ()),
+    "HRNet3-OKD": ((2, 3), ("3->2",)),
+    "HRNet3-OKD-DS": ((2, 3), ("3->2",)),
+    "HRNet4-OKD": ((3, 4), ("4->3",)),
+    "HRNet4-OKD-DS": ((3, 4), ("4->3",)),
+    "HRNet4-COKD": ((2, 3, 4), ("3->2", "4->3")),
+    "HRNet4-COKD-DS": ((2, 3, 4), ("3->2", "4->3")),
+}
+"""Exits and wiring of the experiments in the paper's Table 1 (those that differ in kind)."""
+
+HOST: dict[str, Any] = {
+    "cpu": "AMD EPYC 7B13",
+    "cpu_vendor": "AuthenticAMD",
+    "cpu_family": 25,
+    "cpu_model": 1,
+    "vcpus": 2,
+    "usable_cpus": 2.0,
+    "ram_gb": 8.3,
+    "os": "Debian GNU/Linux 12 (bookworm)",
+    "kernel": "6.1.0",
+    "architecture": "x86_64",
+    "virtualised": True,
+    "gpus": [],
+    "host": "0f3c5a9be210",
+    "fingerprint": "5f0c9a31d7e4",
+}
+OTHER_HOST: dict[str, Any] = HOST | {
+    "cpu": "Intel Xeon 8481C",
+    "cpu_vendor": "GenuineIntel",
+    "vcpus": 8,
+    "usable_cpus": 8.0,
+    "ram_gb": 33.6,
+    "fingerprint": "c77e02b4a1f0",
+}
+MISSING_AP = "no test split was evaluated: the data set has none"
+MISSING_ENERGY = "no component's energy could be read"
+
+
+def basis(
+    unit: str,
+    kind: str,
+    method: str,
+    *,
+    a: tuple[float, float] | None = None,
+    b: tuple[float, float] | None = None,
+    missing: str | None = None,
+) -> Basis:
+    """Return a basis with its intervals given as pairs."""
+    return Basis(
+        unit=unit,
+        kind=kind,
+        method=method,
+        type_a=Interval(low=a[0], high=a[1]) if a else None,
+        type_b=Interval(low=b[0], high=b[1]) if b else None,
+        missing=missing,
+    )
+
+
+def exit_entry(
+    number: int,
+    *,
+    seed: int = 1,
+    experiment: str = "HRNet4",
+    role: str = "final",
+    final: int = 4,
+    ap: float | None = None,
+    half: float | None = 0.012,
+    kind: str = "modelled",
+    evaluated: bool = True,
+    metered: bool = True,
+    converged: bool = True,
+) -> Exit:
+    """Return one exit of a fake run; `ap` and its half-width `half` may be set, the rest follows from the exit."""
+    chance = random.Random(f"{experiment}/{seed}/{number}")
+    numbers: dict[str, Any] = {}
+    bases: dict[str, Basis] = {
+        "params": basis("parameters", "counted", "parameters of the truncated network"),
+        "macs": basis("MACs", "counted", "torch's FlopCounterMode, halved"),
+    }
+    _accuracy(number, chance, numbers, bases, ap=ap, half=half, evaluated=evaluated)
+    _cost(number, chance, numbers, bases, kind=kind, metered=metered)
+    relative = _relative(number, final, chance, bases) if metered else {}
+    return Exit(
+        exit=number,
+        role=role,
+        params=PARAMS[number],
+        macs=MACS[number],
+        macs_by_counter={
+            "torch": 2 * MACS[number],
+            "thop": round(MACS[number] * THOP[number]),
+            "ptflops": round(MACS[number] * PTFLOPS[number]),
+        },
+        activation_bytes=MACS[number] // 16,
+        best_epoch=40 + number + seed,
+        relative_to_final=relative,
+        measurement={
+            "items_per_call": 8,
+            "blocks": 9 + number,
+            "calls": 12 * (9 + number),
+            "window_seconds": 0.5,
+            "idle_watts": IDLE_WATTS,
+            "converged": converged,
+            "foreign_cpu_share": 0.01 * number,
+            "steal_share": 0.002,
+            "involuntary_switches": 14,
+            "minor_faults": 0,
+            "resolution_share": 1e-5,
+            "warnings": [] if converged else ["the 95 % interval is wider than 5 %; give it more blocks"],
+        }
+        if metered
+        else {},
+        basis=bases,
+        **numbers,
+    )
+
+
+def record(
+    experiment: str = "HRNet4-OKD",
+    *,
+    seed: int = 1,
+    exits: Sequence[int] | None = None,
+    ap: dict[int, float] | None = None,
+    half: float | None = 0.012,
+    grade: str = "C",
+    evaluated: bool = True,
+    metered: bool = True,
+    converged: bool = True,
+    host: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Record:
+    """Return a finished fake run of one of the paper's experiments, or of any name with given exits."""
+    numbers, teach = PAPER.get(experiment, ((3, 4), ()))
+    numbers = tuple(exits or numbers)
+    kind = {"A": "measured", "B": "estimated", "C": "modelled"}[grade]
+    chance = random.Random(f"{experiment}/{seed}")
+    entries = [
+        exit_entry(
+            number,
+            seed=seed,
+            experiment=experiment,
+            role=role_of(number, numbers, teach),
+            final=max(numbers),
+            ap=(ap or {}).get(number),
+            half=half,
+            kind=kind,
+            evaluated=evaluated,
+            metered=metered,
+            converged=converged,
+        )
+        for number in numbers
+    ]
+    fields = _run_fields(experiment, seed, numbers, teach, chance, kind)
+    fields |= {"exits": entries, "grade": grade, "host": host or HOST}
+    return Record(**(fields | changes))
+
+
+def failure(experiment: str = "HRNet4-COKD", *, seed: int = 1, reason: str = "failed", **changes: Any) -> Failure:
+    """Return a fake run that ended badly after 412 s."""
+    fields: dict[str, Any] = {
+        "name": f"{experiment}-seed={seed}-0badc0de",
+        "experiment": experiment,
+        "grid": "paper",
+        "axes": {"seed": seed},
+        "reason": reason,
+        "message": "loss is not finite in epoch 3 (nan); lower train.lr",
+        "phase": "train",
+        "seconds": 412.0,
+        "energy_kwh": 0.00126,
+        "co2eq_g": 0.4167,
+        "at": "2025-06-01T08:07:00Z",
+    }
+    return Failure(**(fields | changes))
+
+
+def paper_grid(seeds: Sequence[int] = (1, 2, 3), experiments: Sequence[str] = tuple(PAPER)) -> list[Record]:
+    """Return every experiment with every seed."""
+    return [record(experiment, seed=seed) for experiment in experiments for seed in seeds]
+
+
+def role_of(number: int, numbers: Sequence[int], teach: Sequence[str]) -> str:
+    """Return the exit's place in the wiring as the record words it."""
+    student = any(edge.endswith(f"->{number}") for edge in teach)
+    teacher = any(edge.startswith(f"{number}->") for edge in teach)
+    if student and teacher:
+        return "student and teacher"
+    if number == max(numbers):
+        return "final"
+    return "student" if student else "teacher" if teacher else "side"
+
+
+def _accuracy(
+    number: int,
+    chance: random.Random,
+    numbers: dict[str, Any],
+    bases: dict[str, Basis],
+    *,
+    ap: float | None,
+    half: float | None,
+    evaluated: bool,
+) -> None:
+    centre = AP[number] + chance.gauss(0, 0.004) if ap is None else ap
+    method = "COCO evaluator on the test split; bootstrap over subjects"
+    figures = {"ap": 0.0, "ap50": 0.04, "ap75": 0.02, "ar": 0.015, "pck": 0.01, "pck_corrected": 0.012}
+    for name, offset in figures.items():
+        if not evaluated:
+            bases[name] = basis("fraction", "not_covered", "", missing=MISSING_AP)
+            continue
+        value = min(1.0, centre + offset) if centre else 0.0
+        numbers[name] = value
+        interval = (max(0.0, value - 1.2 * half), min(1.0, value + 0.9 * half)) if half else None
+        bases[name] = basis("fraction", "computed", method, a=interval)
+
+
+def _cost(
+    number: int, chance: random.Random, numbers: dict[str, Any], bases: dict[str, Basis], *, kind: str, metered: bool
+) -> None:
+    seconds = SECONDS[number] * chance.gauss(1, 0.01)
+    cpu = 1.04 * seconds
+    cost = {
+        "latency_s": ("s", seconds, "measured", 0.06),
+        "latency_p95_s": ("s", 1.2 * seconds, "measured", None),
+        "cpu_s_per_image": ("s", cpu, "measured", 0.02),
+        "energy_j_per_image": ("J", WATTS * cpu, kind, 0.03),
+        "net_energy_j_per_image": ("J", (WATTS - IDLE_WATTS) * cpu, kind, 0.05),
+        "co2eq_g_per_1000_images": ("gCO2eq", WATTS * cpu / 3600 * 331, kind, 0.03),
+    }
+    how_often = f"median over {9 + number} interleaved blocks, batch 8, truncated network"
+    methods = {"s": f"time per image; {how_often}", "J": f"gross; {how_often}"}
+    for name, (unit, value, how, spread) in cost.items():
+        if unit != "s" and not metered:
+            bases[name] = basis(unit, "not_covered", "", missing=MISSING_ENERGY)
+            continue
+        numbers[name] = value
+        a = (value * (1 - spread), value * (1 + spread)) if spread else None
+        wide = {"modelled": (0.5, 2.0), "estimated": (0.8, 1.2)}.get(how)
+        b = (value * wide[0], value * wide[1]) if wide else None
+        bases[name] = basis(unit, how, methods.get(unit, "energy x PUE x grid intensity"), a=a, b=b)
+
+
+def _relative(number: int, final: int, chance: random.Random, bases: dict[str, Basis]) -> dict[str, float]:
+    ratio = SECONDS[number] / SECONDS[final] * (chance.gauss(1, 0.005) if number != final else 1.0)
+    relative = {}
+    for name, spread in (("latency_s", 0.03), ("cpu_s_per_image", 0.01), ("energy_j_per_image", 0.015)):
+        relative[name] = ratio
+        a = (ratio * (1 - spread), ratio * (1 + spread)) if number != final else None
+        bases[f"relative_to_final.{name}"] = basis("fraction", "measured", "median of within-block ratios", a=a)
+    return relative
+
+
+def _run_fields(
+    experiment: str, seed: int, numbers: Sequence[int], teach: Sequence[str], chance: random.Random, kind: str
+) -> dict[str, Any]:
+    seconds = 5200 * sum(MACS[n] for n in numbers[-1:]) / MACS[4] * chance.gauss(1, 0.05)
+    kwh = seconds * WATTS / 3.6e6
+    grams = kwh * 331
+    parts = {"cpu": 0.72, "ram": 0.28}
+    wide = {"modelled": (0.5, 2.0), "estimated": (0.8, 1.2)}.get(kind)
+    digest = hashlib.sha256(f"{experiment}/{seed}".encode()).hexdigest()
+    ordered = sorted(numbers)
+    shares = {n: 1 / len(ordered) for n in ordered}
+    return {
+        "name": f"{experiment}-seed={seed}-{digest[:8]}",
+        "experiment": experiment,
+        "grid": "paper",
+        "axes": {"seed": seed},
+        "config": config(experiment, seed, numbers, teach),
+        "config_hash": digest,
+        "seed": seed,
+        "started_at": "2025-06-01T08:00:00Z",
+        "finished_at": "2025-06-01T09:30:00Z",
+        "stopped": "epochs",
+        "epochs": 60,
+        "images": {"train": 1440, "val": 96, "test": 192},
+        "subjects": {"train": 48, "val": 8, "test": 12},
+        "dataset": {
+            "source": "synthetic",
+            "profile": "babypose",
+            "keypoints": [f"joint {index}" for index in range(12)],
+            "sigmas": [0.079] * 12,
+            "sigma_source": "COCO's, for the joints that it shares",
+            "area": "body pixels",
+            "input_size": [192, 256],
+            "resampled": "subjects",
+            "resampled_groups": 12,
+        },
+        "train_seconds": seconds,
+        "train_cpu_seconds": 1.02 * seconds,
+        "train_energy_kwh": kwh,
+        "train_energy_kwh_by_component": {part: share * kwh for part, share in parts.items()},
+        "train_co2eq_g": grams,
+        "phases": [_phase(name, share, seconds, kwh, parts, kind) for name, share in PHASES.items()],
+        "allocation": Allocation(
+            rule="airport",
+            cost="training MACs of each segment",
+            energy_kwh={n: share * kwh for n, share in shares.items()},
+            co2eq_g={n: share * grams for n, share in shares.items()},
+        ),
+        "carbon": Carbon(
+            country="ITA",
+            intensity_g_per_kwh=331.0,
+            intensity_interval=Interval(low=281.0, high=381.0),
+            source="Ember, via codecarbon 3.3",
+            vintage="2023",
+            pue=1.0,
+        ),
+        "components": [
+            Component(component="cpu", kind=kind, method="CPU-seconds x 5.5 W per thread", details=DETAILS),
+            Component(component="ram", kind=kind, method="0.38 W/GB", details=DETAILS),
+        ],
+        "crosscheck": [
+            CrossCheck(
+                tool="codecarbon 3.3.2",
+                energy_kwh=2.6 * kwh,
+                covered_seconds=0.99 * seconds,
+                ratio=2.6,
+                note="process mode; memory counted as a constant 10 W",
+            )
+        ],
+        "process": {
+            "environment": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "OMP_NUM_THREADS": "1"},
+            "pinned": True,
+            "torch_threads": 1,
+            "device": "cpu",
+            "concurrent_workers": 1,
+            "affinity": [0, 1],
+            "quota_cpus": None,
+            "libc": "glibc 2.36",
+        },
+        "software": {"python": "3.11.7", "greenpose": "0.1.0", "torch": "2.13.0"},
+        "git": {"commit": "339b4d2c0ffee", "dirty": False},
+        "basis": {
+            "train_seconds": basis("s", "measured", "monotonic clock"),
+            "train_energy_kwh": basis(
+                "kWh", kind, "sum of windows", b=(kwh * wide[0], kwh * wide[1]) if wide else None
+            ),
+            "train_co2eq_g": basis(
+                "g", kind, "energy x PUE x grid intensity", b=(grams * wide[0], grams * wide[1]) if wide else None
+            ),
+        },
+    }
+
+
+DETAILS = {"scope": "process", "resolution_j": None, "update_period_s": 0.01, "coverage": "whole run", "version": "1"}
+PHASES = {
+    "data": 0.02,
+    "count": 0.002,
+    "train": 0.89,
+    "validate": 0.1,
+    "checkpoint": 0.01,
+    "test": 0.01,
+    "inference": 0.015,
+    "other": 0.003,
+}
+"""Seconds of each phase over the seconds of training; training includes validation and checkpoints."""
+
+
+def _phase(name: str, share: float, seconds: float, kwh: float, parts: dict[str, float], kind: str) -> Phase:
+    energy = share * kwh
+    wide = {"modelled": (0.47, 2.0), "estimated": (0.8, 1.2)}.get(kind)
+    return Phase(
+        name=name,
+        seconds=share * seconds,
+        cpu_seconds=1.02 * share * seconds,
+        energy_kwh=energy,
+        energy_kwh_by_component={part: part_share * energy for part, part_share in parts.items()},
+        windows=60 if name in {"train", "validate"} else 1,
+        basis={
+            "seconds": basis("s", "measured", "monotonic clock"),
+            "cpu_seconds": basis("s", "measured", "CPU time of the process and its children, by the kernel"),
+            "energy_kwh": basis(
+                "kWh", kind, "sum of its windows", b=(energy * wide[0], energy * wide[1]) if wide else None
+            ),
+        },
+    )
+
+
+def config(experiment: str, seed: int, numbers: Sequence[int], teach: Sequence[str]) -> dict[str, Any]:
+    """Return a resolved configuration about as large as a real one."""
+    return {
+        "name": experiment,
+        "seed": seed,
+        "data": {
+            "source": "synthetic",
+            "profile": "babypose",
+            "input_size": [192, 256],
+            "sigma": 2.0,
+            "padding": 1.25,
+            "synthetic": {"seed": 0, "patients": {"train": 48, "val": 8, "test": 12}, "size": [640, 480]},
+        },
+        "model": {"exits": list(numbers), "width": 32, "stem_width": 64, "modules": [1, 4, 3], "blocks": 4},
+        "wiring": {"teach": list(teach), "supervise": list(numbers) if experiment.endswith("-DS") else None},
+        "loss": {"teacher_weight": 1.0, "ds_weight": 1.0, "kd_weight": 2000.0, "temperature": 1.0},
+        "train": {"epochs": 60, "batch": 32, "lr": 0.00075, "milestones": [30, 50], "gamma": 0.33, "patience": 13},
+        "measure": {"batch": 8, "min_window_seconds": 0.5, "rel_ci": 0.05, "max_blocks": 12},
+        "carbon": {"country": "ITA", "intensity_g_per_kwh": None, "pue": 1.0},
+        "process": {"device": "cpu", "threads": 1},
+    }

@@ -1,0 +1,131 @@
+"""Charts: which points, which front, deterministic drawings, labels that keep off each other."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenpose.report.charts import draw, ticks
+from greenpose.report.figures import ENERGY, MACS, TRAIN_ENERGY
+from greenpose.report.labels import overlap_area, place
+from greenpose.report.study import study
+from greenpose.report.tradeoff import data_table, front_table, scatter, scatters
+from tests.report.html_tree import read
+from tests.report.records import OTHER_HOST, paper_grid, record
+
+
+def test_every_footprint_quantity_is_charted_and_the_ranking_one_leads():
+    charts = scatters(study(paper_grid((1,), ("HRNet3", "HRNet4-OKD"))))
+    names = {chart.figure.name for chart in charts}
+    assert charts[0].figure is ENERGY
+    assert names == {
+        "params", "macs", "latency_s", "energy_j_per_image", "co2eq_g_per_1000_images", "train_energy_kwh",
+        "train_co2eq_g",
+    }  # fmt: skip
+
+
+def test_the_front_holds_what_no_other_exit_beats():
+    runs = [record("HRNet3", ap={3: 0.91}), record("HRNet4-OKD", ap={3: 0.90, 4: 0.95})]
+    chart = scatter(study(runs), MACS)
+    assert {mark.label: mark.front for mark in chart.marks} == {
+        "HRNet3": True, "HRNet4-OKD · 3": False, "HRNet4-OKD · 4": True,
+    }  # fmt: skip
+    assert "HRNet3 (4.69 GMACs, AP 91.0" in chart.description
+    assert [row.cells[-1].value for row in data_table(chart).sections[0].rows] == ["yes", "no", "yes"]
+
+
+def test_training_cost_is_that_of_the_whole_run_for_each_of_its_exits():
+    run = record("HRNet4-COKD")
+    chart = scatter(study([run]), TRAIN_ENERGY)
+    assert {mark.x.value for mark in chart.marks} == {1000 * run.train_energy_kwh}
+    assert [mark.label for mark in chart.marks if mark.front] == ["HRNet4-COKD · 4"]
+
+
+def test_no_front_is_drawn_across_machines_for_what_depends_on_them():
+    found = study([record("HRNet3"), record("HRNet4", host=OTHER_HOST)])
+    assert not any(mark.front for mark in scatter(found, ENERGY).marks)
+    assert any(mark.front for mark in scatter(found, MACS).marks)
+    assert [column.head for column in front_table(found).columns] == ["AP", "MACs"]
+
+
+def test_exits_without_a_number_are_left_out_and_counted():
+    chart = scatter(study([record("HRNet3"), record("HRNet4", metered=False)]), ENERGY)
+    assert (len(chart.marks), chart.left_out) == (1, 1)
+    empty = scatter(study([record("HRNet4", metered=False)]), ENERGY)
+    assert empty.absent == "no component's energy could be read"
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    return draw(scatter(study(paper_grid((1, 2), ("HRNet3", "HRNet4-OKD"))), ENERGY))
+
+
+def test_a_drawing_is_the_same_every_time_whatever_the_users_settings(drawing):
+    import matplotlib as mpl
+
+    with mpl.rc_context({"svg.hashsalt": None, "lines.linewidth": 7, "svg.fonttype": "path"}):
+        again = draw(scatter(study(paper_grid((1, 2), ("HRNet3", "HRNet4-OKD"))), ENERGY))
+    assert again == drawing
+
+
+def test_a_drawing_is_accessible_and_follows_the_pages_colours(drawing):
+    (svg,) = read(drawing).children
+    ids = [element.attributes["id"] for element in svg if "id" in element.attributes]
+    assert svg.attributes["role"] == "img"
+    assert svg.attributes["aria-labelledby"] == "chart-energy-j-per-image-title chart-energy-j-per-image-desc"
+    assert [child.tag for child in svg.children[:2]] == ["title", "desc"]
+    assert all(each.startswith("chart-energy-j-per-image-") for each in ids)
+    assert len(ids) == len(set(ids))
+    assert re.findall(r"#[0-9a-f]{6}\b", drawing) == []
+    assert "var(--accent)" in drawing
+    assert "http" not in drawing
+
+
+def test_every_point_has_its_tooltip(drawing):
+    (svg,) = read(drawing).children
+    assert [title.text.split(":")[0] for title in svg.all("title")[1:]] == [
+        "HRNet3",
+        "HRNet4-OKD · 3",
+        "HRNet4-OKD · 4",
+    ]
+
+
+def test_a_name_is_drawn_as_it_is():
+    hostile = "<b>$\\frac{1}{$&"
+    svg = draw(scatter(study([record(hostile, exits=(3,))]), MACS))
+    assert "<b>" not in svg
+    assert hostile in read(svg).text
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1.5, 1e6))
+def test_ticks_are_few_round_and_inside(low, factor):
+    found = ticks(low, low * factor)
+    assert len(found) <= 8 or factor > 1e7
+    assert all(low <= tick <= low * factor for tick in found)
+
+
+POSITIONS = st.lists(st.tuples(st.floats(40, 560), st.floats(40, 360)), min_size=1, max_size=8)
+
+
+@given(POSITIONS)
+def test_labels_that_are_not_needed_never_cover_anything(points):
+    labels = place(
+        ["HRNet4-OKD"] * len(points),
+        points,
+        needed=[False] * len(points),
+        frame=(0, 0, 600, 400),
+        obstacles=[(x - 5, y - 5, x + 5, y + 5) for x, y in points],
+        size=12,
+    )
+    boxes = [label.box for label in labels if label]
+    assert all(overlap_area(one, other) == 0 for index, one in enumerate(boxes) for other in boxes[index + 1 :])
+    assert all(overlap_area(box, (x - 5, y - 5, x + 5, y + 5)) == 0 for box in boxes for x, y in points)
+
+
+@given(POSITIONS)
+def test_needed_labels_are_always_placed(points):
+    labels = place(
+        ["x"] * len(points), points, needed=[True] * len(points), frame=(0, 0, 600, 400), obstacles=[], size=12
+    )
+    assert all(labels)

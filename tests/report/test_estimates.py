@@ -1,0 +1,90 @@
+"""Estimates: from records, over runs, as ratios."""
+
+import math
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenpose.record import Quantity
+from greenpose.report.estimates import Estimate, estimate, over_runs, overlap, ratio, worst
+from tests.report.records import basis
+
+POSITIVE = st.floats(0.01, 100)
+
+
+def test_a_quantity_is_scaled_with_its_intervals_and_type_b_becomes_factors():
+    quantity = Quantity(name="ap", value=0.5, basis=basis("1", "computed", "how", a=(0.4, 0.7), b=(0.25, 1.0)))
+    each = estimate(quantity, 100)
+    assert (each.value, each.low, each.high) == (50, 40, 70)
+    assert each.systematic == (0.5, 2.0)
+    assert (each.kind, each.method) == ("computed", "how")
+
+
+def test_a_missing_quantity_keeps_its_reason():
+    quantity = Quantity(name="ap", value=None, basis=basis("1", "not_covered", "", missing="no test split"))
+    assert estimate(quantity).missing == "no test split"
+
+
+def test_three_runs_have_students_interval():
+    values = [1.0, 2.0, 4.0]
+    mean = over_runs([Estimate(value=value, kind="measured") for value in values])
+    half = 4.302652729911275 * statistics.stdev(values) / math.sqrt(3)  # 97.5 % point of t with 2 degrees of freedom
+    assert mean.value == pytest.approx(7 / 3)
+    assert mean.low == pytest.approx(7 / 3 - half)
+    assert mean.high == pytest.approx(7 / 3 + half)
+
+
+def test_two_runs_have_their_range():
+    mean = over_runs([Estimate(value=value, kind="measured") for value in (3.0, 1.0)])
+    assert (mean.value, mean.low, mean.high) == (2, 1, 3)
+
+
+def test_one_run_keeps_its_own_interval():
+    only = Estimate(value=3.0, low=2.0, high=5.0, kind="modelled")
+    assert over_runs([only]) == only
+
+
+def test_equal_runs_have_no_interval_and_exactly_their_value():
+    mean = over_runs([Estimate(value=7.644512256, kind="counted")] * 3)
+    assert (mean.value, mean.low, mean.high) == (7.644512256, None, None)
+
+
+def test_runs_without_the_number_are_left_out():
+    have = Estimate(value=3.0, kind="measured")
+    absent = Estimate(value=None, missing="counter broke")
+    assert over_runs([absent, have]) == have
+    assert over_runs([absent, absent]).missing == "counter broke"
+
+
+def test_a_mean_is_as_trustworthy_as_its_worst_part():
+    assert over_runs([Estimate(value=1.0, kind="measured"), Estimate(value=2.0, kind="modelled")]).kind == "modelled"
+    assert worst(["counted", "computed"]) == "computed"
+
+
+@given(POSITIVE, POSITIVE, st.floats(0.01, 0.3), st.floats(0.01, 0.3))
+def test_relative_intervals_of_a_ratio_add_in_quadrature(part, whole, first, second):
+    found = ratio(
+        Estimate(value=part, low=part * (1 - first), high=part * (1 + first)),
+        Estimate(value=whole, low=whole * (1 - second), high=whole * (1 + second)),
+    )
+    assert found.value == pytest.approx(part / whole)
+    assert (found.high - found.low) / 2 / found.value == pytest.approx(math.hypot(first, second))
+
+
+def test_nothing_is_divided_by_zero_or_by_nothing():
+    zero, none = Estimate(value=0.0), Estimate(value=None, missing="no counter")
+    assert ratio(Estimate(value=1.0), zero).value is None
+    assert ratio(Estimate(value=1.0), none).missing == "no counter"
+    assert ratio(zero, Estimate(value=1.0)).value == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [((1, 3), (2, 4), True), ((1, 2), (2, 4), True), ((1, 2), (2.1, 4), False), ((1, 2), (None, None), None)],
+)
+def test_overlap_is_symmetric_and_unknown_without_intervals(first, second, expected):
+    a, b = (Estimate(value=1.5, low=low, high=high) for low, high in (first, second))
+    assert overlap(a, b) is expected
+    assert overlap(b, a) is expected

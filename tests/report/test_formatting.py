@@ -1,0 +1,89 @@
+"""Values and intervals as text."""
+
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenpose.report.formatting import borne_decimals, exact, fixed, listed, number, percent, plain, span
+
+NONZERO = st.floats(min_value=1e-9, max_value=1e9) | st.floats(min_value=-1e9, max_value=-1e-9)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "expected"),
+    [
+        (4.1, 3.936, 4.264, "4.10\u00a0±0.16"),
+        (92.34, 91.4, 93.28, "92.3\u00a0±0.9"),
+        (0.939, 0.909, 0.969, "0.939\u00a0±0.030"),
+        (0.939, 0.902, 0.976, "0.94\u00a0±0.04"),
+        (1234.0, 1111.0, 1357.0, "1230\u00a0±120"),
+        (4.1, 2.0, 8.2, "4.1\u00a0[2.0–8.2]"),
+        (4.1, 1.0, 9.2, "4\u00a0[1–9]"),
+        (0.2, -0.1, 0.4, "0.20\u00a0[−0.10 to 0.40]"),
+        (7.64, None, None, "7.64"),
+        (1.0, 1.0, 1.0, "1.00"),
+        (1.0, 0.904, 1.096, "1.00\u00a0±0.10"),
+    ],
+)
+def test_a_value_has_the_digits_that_its_interval_bears(value, low, high, expected):
+    assert str(number(value, low, high)) == expected
+
+
+@pytest.mark.parametrize(
+    ("half", "decimals"), [(0.354, 2), (0.355, 1), (0.949, 1), (0.95, 1), (0.1, 2), (3.54, 1), (3.6, 0), (36.0, -1)]
+)
+def test_half_widths_are_rounded_by_the_particle_data_groups_rule(half, decimals):
+    assert borne_decimals(half) == decimals
+
+
+def test_percent_points_keep_one_decimal_at_most():
+    assert str(number(93.612, 93.60, 93.624, most_decimals=1)) == "93.6\u00a0±0.01"
+    assert str(number(93.612, most_decimals=1)) == "93.6"
+    assert str(number(100.0, most_decimals=1)) == "100"
+
+
+@given(NONZERO, st.floats(1e-9, 1e9), st.floats(1e-9, 1e9), st.sampled_from([None, 0, 1]))
+def test_what_is_not_zero_never_prints_as_zero(value, below, above, most_decimals):
+    text = number(value, value - below, value + above, most_decimals=most_decimals)
+    shown = [text.value, *re.findall(r"[\d.,\u202f]+", text.interval)]
+    ends = [value, *([below, above] if "±" in text.interval else [value - below, value + above])]
+    zeros = sum(not re.search("[1-9]", each) for each in shown)
+    assert zeros <= sum(end == 0 for end in ends)
+
+
+@given(NONZERO, st.floats(1e-6, 10), st.floats(1e-6, 10))
+def test_the_printed_interval_is_within_a_digit_of_the_true_one(value, below, above):
+    low, high = value - below * abs(value), value + above * abs(value)
+    text = number(value, low, high)
+    unit = 10.0 ** -borne_decimals((high - low) / 2) if high > low else abs(value)
+    coarsest = max(unit, 10.0 ** (math.floor(math.log10(abs(value))) - 3))
+    read = float(text.value.replace("−", "-").replace("\u202f", ""))
+    assert abs(read - value) <= coarsest
+
+
+def test_a_value_smaller_than_its_interval_still_shows():
+    assert str(number(0.03, -4.97, 5.03)) == "0.03\u00a0±5"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (plain(-3.14159), "−3.14"),
+        (plain(12345.6), "12\u202f300"),
+        (exact(28_535_948), "28\u202f535\u202f948"),
+        (exact(9999), "9999"),
+        (fixed(0.004, 1), "0.004"),
+        (percent(0.613), "61\u00a0%"),
+        (percent(0.9972), "99.7\u00a0%"),
+        (percent(1.0), "100\u00a0%"),
+        (span(281, 381, 3), "281–381"),
+        (span(-1, 2), "−1.0 to 2.0"),
+        (listed(["a", "b", "c"]), "a, b and c"),
+        (listed([]), ""),
+    ],
+)
+def test_numbers_and_lists_are_typeset_alike_everywhere(text, expected):
+    assert text == expected

@@ -1,0 +1,68 @@
+"""How runs are put together."""
+
+import random
+
+from greenpose.report.figures import AP, LATENCY
+from greenpose.report.study import Point, host_name, natural, study
+from tests.report.records import OTHER_HOST, failure, paper_grid, record
+
+
+def test_runs_that_differ_in_their_seed_are_one_group():
+    found = study(paper_grid((1, 2), ("HRNet3", "HRNet4-OKD")))
+    assert [group.label for group in found.groups] == ["HRNet3", "HRNet4-OKD"]
+    assert [[run.seed for run in group.runs] for group in found.groups] == [[1, 2], [1, 2]]
+    assert found.repeated
+
+
+def test_another_axis_makes_another_group_and_names_it():
+    runs = [record("HRNet3", axes={"seed": 1, "model.width": width}) for width in (16, 32)]
+    assert [group.label for group in study(runs).groups] == ["HRNet3 width=16", "HRNet3 width=32"]
+
+
+def test_an_edited_experiment_is_not_averaged_with_its_former_self():
+    former = record("HRNet3")
+    edited = record("HRNet3", seed=2, config=former.config | {"train": {"lr": 1}})
+    labels = {group.label for group in study([former, edited]).groups}
+    assert labels == {f"HRNet3 ({run.config_hash[:8]})" for run in (former, edited)}
+
+
+def test_the_order_given_does_not_matter():
+    runs = [*paper_grid((1, 2)), failure(), failure(seed=2)]
+    expected = study(runs)
+    for seed in range(5):
+        shuffled = random.Random(seed).sample(runs, len(runs))
+        assert study(shuffled) == expected
+
+
+def test_two_machines_are_two_settings_with_letters():
+    found = study([record("HRNet3"), record("HRNet4", host=OTHER_HOST)])
+    assert not found.comparable
+    assert list(found.settings) == ["A", "B"]
+    assert sorted(group.label[-11:] for group in found.groups) == ["(setting A)", "(setting B)"]
+    assert study([record("HRNet3"), record("HRNet4")]).comparable
+
+
+def test_other_threads_are_another_setting():
+    other = record("HRNet4")
+    other = other.model_copy(update={"process": other.process | {"torch_threads": 2}})
+    assert not study([record("HRNet3"), other]).comparable
+
+
+def test_a_point_is_the_mean_over_its_runs():
+    found = study([record("HRNet3", seed=1, ap={3: 0.9}), record("HRNet3", seed=2, ap={3: 0.8})])
+    estimate = Point(group=found.groups[0], exit=3).figure(AP)
+    assert (estimate.value, estimate.low, estimate.high) == (85.0, 80.0, 90.0)
+
+
+def test_figures_come_in_display_units():
+    run = record("HRNet3")
+    assert study([run]).points[0].figure(LATENCY).value == 1000 * run.exit(3).latency_s
+
+
+def test_numbers_in_names_sort_as_numbers():
+    assert sorted(["HRNet10", "HRNet2", "HRNet2-OKD"], key=natural) == ["HRNet2", "HRNet2-OKD", "HRNet10"]
+
+
+def test_a_machine_is_told_by_what_matters():
+    assert host_name(record()) == "AMD EPYC 7B13, 2 logical CPUs, 8.3 GB memory, Debian GNU/Linux 12 (bookworm)"
+    assert host_name(record(host={"fingerprint": "x"})) == "a machine that the record does not describe"

@@ -1,0 +1,183 @@
+"""The tables' numbers against the records."""
+
+import pytest
+
+from greenpose.record import Interval
+from greenpose.report.bill import allocation_table, crosscheck_sentences, crosscheck_table, phases_table, training_table
+from greenpose.report.exits import counter_sentences, counters_table, means_table, runs_table, shares_table
+from greenpose.report.figures import ENERGY
+from greenpose.report.layout import NOT_MEASURED, figure_column
+from greenpose.report.study import study
+from greenpose.report.sureness import precision, setting_facts, sureness_table, warnings
+from greenpose.report.totals import grand_total, totals_table
+from tests.report.records import MISSING_AP, MISSING_ENERGY, failure, paper_grid, record
+
+
+def cell(table, row, head, section=0):
+    heads = [column.head for column in table.columns]
+    return table.sections[section].rows[row].cells[heads.index(head)]
+
+
+def test_every_exit_has_a_line_and_every_cell_a_column():
+    found = study([*paper_grid((1, 2)), failure()])
+    tables = [means_table(found), runs_table(found), shares_table(found), training_table(found), phases_table(found)]
+    tables += [allocation_table(found), crosscheck_table(found), counters_table(found), sureness_table(found)]
+    for table in [*tables, totals_table(found)]:
+        for section in table.sections:
+            assert all(len(row.cells) == len(table.columns) for row in section.rows), table.id
+    assert means_table(found).num_rows == len(found.points)
+    assert runs_table(found).num_rows == sum(len(run.exits) for run in found.records)
+
+
+def test_accuracy_prints_in_percent_points_with_its_interval():
+    table = means_table(study([record("HRNet3", ap={3: 0.925})]))
+    assert (cell(table, 0, "AP").value, cell(table, 0, "AP").interval) == ("92.5", "[91.1–93.6]")
+
+
+def test_modelled_energy_is_marked_in_the_cell_and_named_in_the_heading():
+    table = means_table(study([record("HRNet3")]))
+    assert cell(table, 0, "Gross energy").value.startswith("≈")
+    heading = next(column for column in table.columns if column.head == "Gross energy")
+    assert heading.unit == "J/image"
+    assert heading.notes == ("≈ modelled", "syst. ×0.5–2")
+
+
+def test_measured_energy_carries_no_mark():
+    found = study([record("HRNet3", grade="A")])
+    assert "≈" not in cell(means_table(found), 0, "Gross energy").value
+    assert figure_column(ENERGY, [found.points[0].figure(ENERGY)]).notes == ()
+
+
+def test_missing_numbers_say_why():
+    table = means_table(study([record("HRNet3", evaluated=False, metered=False)]))
+    assert (cell(table, 0, "AP").value, cell(table, 0, "AP").missing) == (NOT_MEASURED, MISSING_AP)
+    assert cell(table, 0, "Gross energy").missing == MISSING_ENERGY
+    assert table.notes == (MISSING_AP, MISSING_ENERGY)
+
+
+def test_shares_are_of_the_final_exit_of_the_same_run():
+    run = record("HRNet4-OKD", ap={3: 0.90, 4: 0.95})
+    table = shares_table(study([run]))
+    assert cell(table, 0, "AP").value == "94.7"
+    assert cell(table, 0, "MACs").value == "61.3"
+    assert cell(table, 0, "Params").value == "26.9"
+    share = 100 * run.exit(3).relative_to_final["latency_s"]
+    assert cell(table, 0, "Latency").value == f"{share:.1f}"
+    assert cell(table, 1, "AP").value == "100"
+
+
+def test_a_final_exit_without_a_number_is_not_called_a_hundred_percent():
+    table = shares_table(study([record("HRNet4-OKD", evaluated=False)]))
+    assert cell(table, 1, "AP").missing == MISSING_AP
+
+
+def test_single_exits_have_no_shares():
+    assert shares_table(study([record("HRNet3")])) is None
+
+
+def test_the_bill_has_components_and_says_which_are_not_covered():
+    run = record("HRNet3")
+    covered = run.components[0]
+    absent = covered.model_copy(update={"component": "gpu", "kind": "not_covered", "method": "no GPU counter"})
+    kwh = run.train_energy_kwh_by_component | {"gpu": 0.0}
+    run = run.model_copy(update={"components": [*run.components, absent], "train_energy_kwh_by_component": kwh})
+    table = training_table(study([run]))
+    assert cell(table, 0, "gpu").missing == "gpu: no GPU counter"
+    assert cell(table, 0, "cpu").value == f"≈\u202f{1000 * kwh['cpu']:.2f}"
+
+
+def test_allocated_shares_sum_to_the_run():
+    table = allocation_table(study([record("HRNet4-COKD")]))
+    shares = [float(row.cells[0].value.removeprefix("≈\u202f")) for row in table.sections[0].rows]
+    assert sum(shares) == pytest.approx(100, abs=0.2)
+    assert "airport rule" in table.caption
+
+
+def test_the_total_includes_runs_that_did_not_finish():
+    runs, failures = paper_grid((1,), ("HRNet3", "HRNet4")), [failure(), failure(seed=2, co2eq_g=None)]
+    total = grand_total(study([*runs, *failures]))
+    phases = [phase for run in runs for phase in run.phases]
+    assert total.runs == 4
+    assert total.seconds == pytest.approx(sum(phase.seconds for phase in phases) + 824)
+    assert total.energy_kwh == pytest.approx(sum(phase.energy_kwh for phase in phases) + 2 * 0.00126)
+    assert total.co2eq_g == pytest.approx(sum(phase.energy_kwh for phase in phases) * 331 + 0.4167)
+    assert total.unknown == 1
+    assert cell(totals_table(study([*runs, *failures])), 2, "CO2eq").value.startswith("≥")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [
+        (2.6, "at 2.6 times our energy (1 run): more than twice ours"),
+        (0.4, "less than half of ours"),
+        (1.13, "within 13 % of ours"),
+        (0.8, "within 25 % of ours"),
+    ],
+)
+def test_the_distance_of_another_tool_is_said_in_words(ratio, expected):
+    run = record("HRNet3")
+    check = run.crosscheck[0].model_copy(update={"ratio": ratio})
+    found = study([run.model_copy(update={"crosscheck": [check]})])
+    assert expected in crosscheck_sentences(found)[0].replace("\u00a0", " ")
+
+
+def test_a_tool_that_failed_says_why():
+    run = record("HRNet3")
+    check = run.crosscheck[0].model_copy(update={"energy_kwh": None, "ratio": None, "note": "no RAPL"})
+    found = study([run.model_copy(update={"crosscheck": [check]})])
+    assert crosscheck_sentences(found) == ["codecarbon 3.3.2 gave no figure. Its note: no RAPL."]
+    assert cell(crosscheck_table(found), 0, "Its energy").missing == "no RAPL"
+
+
+def test_each_counter_shows_its_figure_and_its_distance_from_the_macs():
+    found = study(paper_grid((1,), ("HRNet3", "HRNet4-OKD")))
+    table = counters_table(found)
+    assert [row.head for row in table.sections[0].rows] == ["exit 3", "exit 4"]
+    assert cell(table, 0, "In").value == "HRNet3 and HRNet4-OKD"
+    assert cell(table, 0, "torch").interval == "×2 exactly"
+    assert cell(table, 0, "thop").interval == "+1.21\u00a0%"
+    assert len(counter_sentences(found)) == 3
+
+
+def test_an_unknown_counter_is_admitted():
+    run = record("HRNet3")
+    entry = run.exits[0].model_copy(update={"macs_by_counter": {"abacus": run.exits[0].macs}})
+    found = study([run.model_copy(update={"exits": [entry]})])
+    assert counter_sentences(found) == ["abacus: this version of the report does not know its convention."]
+    assert cell(counters_table(found), 0, "abacus").interval == "equal"
+
+
+def test_how_sure_tells_blocks_convergence_and_disturbance():
+    table = sureness_table(study([record("HRNet3", seed=1), record("HRNet3", seed=2, converged=False)]))
+    assert cell(table, 0, "Seeds").value == "1, 2"
+    assert cell(table, 0, "Test subjects").value == "12"
+    assert cell(table, 0, "Precise as asked").value == "1 of 2 runs"
+    assert cell(table, 0, "Other processes").value == "3.0"
+
+
+def test_unsettled_metering_and_warnings_name_their_exits():
+    found = study([record("HRNet4-OKD", converged=False)])
+    assert precision(found).endswith("HRNet4-OKD exit 3 and HRNet4-OKD exit 4.")
+    assert warnings(found)[0].endswith("(HRNet4-OKD exit 3 and HRNet4-OKD exit 4)")
+    assert precision(study([record("HRNet3")])) == "Metering of every exit became as precise as was asked."
+    assert "do not say" in precision(study([record("HRNet3", metered=False)]))
+
+
+def test_the_setting_tells_threads_allocator_and_neighbours():
+    run = record("HRNet3")
+    facts = dict(setting_facts(run))
+    assert facts["Threads"] == "1\u00a0torch thread"
+    assert facts["Allocator"].startswith("pinned (MALLOC_MMAP_MAX_=0")
+    assert facts["Other runs at the same time"] == "none"
+    busy = run.model_copy(update={"process": {"concurrent_workers": 3, "pinned": False}})
+    assert dict(setting_facts(busy))["Other runs at the same time"].startswith("2:")
+    assert dict(setting_facts(busy))["Allocator"].startswith("not pinned")
+
+
+def test_the_energy_of_large_runs_is_in_kwh():
+    run = record("HRNet3")
+    basis = dict(run.basis)
+    basis["train_energy_kwh"] = basis["train_energy_kwh"].model_copy(update={"type_b": Interval(low=6.0, high=24.0)})
+    table = training_table(study([run.model_copy(update={"train_energy_kwh": 12.0, "basis": basis})]))
+    heading = next(column for column in table.columns if column.head == "Training energy")
+    assert (heading.unit, cell(table, 0, "Training energy").value) == ("kWh", "≈\u202f12.0")
