@@ -63,8 +63,8 @@ def test_a_copied_image_under_another_name_is_an_error(tmp_path):
 
 def test_unknown_patients_are_a_warning(tmp_path):
     _folder(tmp_path)
-    content = document(prefix="train_")
-    write(tmp_path, "train", content=content)
+    write(tmp_path, "train", content=document(prefix="train_"))
+    write(tmp_path, "val", content=document(first=11, prefix="val_"))
     findings = check_folder(tmp_path, profile=PROFILE).findings
     assert [finding.level for finding in findings] == ["warning"]
     assert "nobody can check" in findings[0].message
