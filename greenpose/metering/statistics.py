@@ -50,8 +50,7 @@ def estimate(values: Sequence[float], *, seed: int = 0, type_b: Bounds | None = 
 def interval(values: Sequence[float], *, confidence: float = CONFIDENCE, seed: int = 0) -> Bounds | None:
     """Return the interval of the median: percentile bootstrap from 8 values, else t on logarithms; None for one value.
 
-    Values that are zero or below, as net energies can be, have no logarithm; t is then used on them as they are. The
-    interval always holds the median.
+    Values that are zero or below, as net energies can be, have no logarithm; t is then used on them as they are.
     """
     if len(values) < 2:
         return None
@@ -59,11 +58,8 @@ def interval(values: Sequence[float], *, confidence: float = CONFIDENCE, seed: i
         return bootstrap_interval(values, confidence=confidence, seed=seed)
     if min(values) > 0:
         low, high = t_interval([math.log(value) for value in values], confidence=confidence)
-        low, high = math.exp(low), math.exp(high)
-    else:
-        low, high = t_interval(values, confidence=confidence)
-    middle = float(np.median(values))
-    return Bounds(min(low, middle), max(high, middle))
+        return Bounds(math.exp(low), math.exp(high))
+    return t_interval(values, confidence=confidence)
 
 
 def relative_half_width(value: float, bounds: Bounds | None) -> float:
@@ -125,7 +121,7 @@ def t_probability(value: float, degrees: int) -> float:
     cosine = math.cos(angle)
     term = cosine if degrees % 2 else 1.0
     inside = term if degrees > 1 else 0.0
-    for power in range(3 if degrees % 2 else 2, degrees - 1, 2):
+    for power in range(3 if degrees % 2 else 2, degrees, 2):
         term *= (power - 1) / power * cosine**2
         inside += term
     inside *= math.sin(angle)

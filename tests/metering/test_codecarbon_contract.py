@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from greenpose.metering import CodeCarbon
+from greenpose.metering import CodeCarbon, intensity
 from greenpose.metering.crosscheck import _offline_tracker, _settings
 
 
@@ -24,14 +24,14 @@ def sealed(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".codecarbon.config").write_text(
         "[codecarbon]\npue=3\nforce_cpu_power=500\nregion=quebec\nemissions_endpoint=http://127.0.0.1:9\n"
-        "output_dir=/nowhere\ncloud_provider=gcp\ncloud_region=us-east1\n"
+        "force_carbon_intensity_g_co2e_kwh=8888\noutput_dir=/nowhere\ncloud_provider=gcp\ncloud_region=us-east1\n"
     )
     monkeypatch.setenv("CODECARBON_PUE", "2")
     monkeypatch.setenv("CODECARBON_FORCE_CARBON_INTENSITY_G_CO2E_KWH", "9999")
 
 
 def test_a_real_window_is_whole_offline_and_untouched_by_ambient_settings(sealed, capfd):
-    tool = CodeCarbon("ITA")
+    tool = CodeCarbon("CAN")
     tool.start()
     began = time.process_time()
     while time.process_time() - began < 0.1:
@@ -39,11 +39,12 @@ def test_a_real_window_is_whole_offline_and_untouched_by_ambient_settings(sealed
     reading = tool.stop()
     assert reading.missing is None
     assert reading.joules > 0
-    assert reading.intensity_g_per_kwh == pytest.approx(330.718)
+    assert reading.intensity_g_per_kwh == pytest.approx(intensity("CAN").g_per_kwh)
     assert reading.mode
     assert tool._tracker._pue == 1.0
     assert tool._tracker._force_cpu_power is None
     assert tool._tracker._tasks == {}
+    assert tool._tracker._output_handlers == []
     assert reading.tdp_w != 500
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")

@@ -8,6 +8,11 @@ from greenpose.metering import Meter, Plan, Surroundings, measure_exits
 from greenpose.metering.contamination import Witness
 from tests.metering.fakes import BrokenSource, TickingClock, TickingSource, kernel, stat, write
 
+
+def unwatched():
+    return Surroundings(witness=Witness(Path("/nowhere")))
+
+
 PLAN = Plan(min_window_seconds=1.0, max_blocks=12, max_seconds=1e6)
 
 
@@ -64,6 +69,41 @@ def test_costs_are_per_item(bench):
     assert found[1].energy_j_per_item.value == pytest.approx(0.0625 * 20)
     assert found[2].energy_j_per_item.value == pytest.approx(0.125 * 30)
     assert found[1].energy_j_by_component == {"cpu": pytest.approx(0.0625 * 20)}
+
+
+def test_the_95th_percentile_is_over_all_calls_of_all_blocks(bench):
+    """Every 20th call takes a second, the others a hundredth: 5 % slow ones, so the 95th percentile is still quick."""
+    plan = Plan(min_window_seconds=1.9, max_blocks=6, max_seconds=1e6, rel_ci=1e-9)
+    quick, slow, calls = bench.runner(1, 0.01), bench.runner(1, 1.0), [0]
+
+    def call(every):
+        calls[0] += 1
+        (slow if calls[0] % every == 0 else quick)()
+
+    def p95(every):
+        bench.runner = lambda *_: lambda: call(every)
+        return bench.measure({1: 0.0}, plan=plan, items_per_call=1)[1].latency_p95_s
+
+    assert p95(40) == pytest.approx(0.01)
+    assert p95(10) == pytest.approx(1.0)
+
+
+def test_a_call_is_over_when_the_device_has_finished(bench):
+    """The call only queues work of a quarter of a second; waiting for the device takes that time."""
+    queued = [0.0]
+
+    def wait():
+        bench.clock.advance(queued[0])
+        queued[0] = 0.0
+
+    def call():
+        queued[0] += 0.25
+
+    meter = Meter([], clock=bench.clock, cpu_clock=bench.cpu, synchronize=wait, surroundings=unwatched())
+    with meter:
+        found = measure_exits({1: call}, meter, items_per_call=1, plan=PLAN, sleep=bench.clock.advance)
+    assert found[1].latency_s.value == pytest.approx(0.25)
+    assert found[1].latency_p95_s == pytest.approx(0.25)
 
 
 def test_net_energy_leaves_out_what_the_idle_machine_draws(bench):

@@ -59,6 +59,18 @@ def test_windows_may_overlap(clock):
     assert {window.name: window.seconds for window in meter.windows} == {"first": 3, "second": 6}
 
 
+def test_a_window_that_outlives_its_elder_is_the_next_ones_parent(clock):
+    with metering(clock) as meter, contextlib.ExitStack() as first, meter.window("outer"):
+        first.enter_context(meter.window("elder"))
+        with meter.window("younger"):
+            first.close()
+            with meter.window("next"):
+                pass
+    numbers = {window.name: window.id for window in meter.windows}
+    parents = {window.name: window.parent for window in meter.windows}
+    assert parents["next"] == numbers["younger"]
+
+
 def test_the_parent_is_the_innermost_window_that_is_open(clock):
     with metering(clock) as meter:
         with meter.window("a"), meter.window("b"), meter.window("c"):

@@ -108,6 +108,9 @@ def test_a_torn_line_costs_only_itself(tmp_path):
     log.append(window(3, attempt=2))
     log.close()
     assert [entry.id for entry in read_windows(path)] == [1, 3]
+    header, _, _, second_header, _ = path.read_text().splitlines()
+    assert json.loads(header)["attempt"] == 1
+    assert json.loads(second_header)["attempt"] == 2
 
 
 def test_a_line_that_is_no_window_is_refused_with_its_place(tmp_path):
