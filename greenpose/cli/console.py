@@ -17,6 +17,9 @@ EXIT_USAGE = 2
 EXIT_RUNS_FAILED = 4
 EXIT_INTERRUPTED = 130
 
+WIDTH = 120
+"""Columns of output that goes to a file or a pipe."""
+
 EPILOG = (
     "Exit codes: 0 fine; 1 regressed, or doctor --strict unmet; 2 usage, configuration or data error; "
     "3 inconclusive or incomparable; 4 a grid finished with failed runs; 130 interrupted."
@@ -25,12 +28,12 @@ EPILOG = (
 
 def out() -> Console:
     """Return the console for results."""
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
 
 
 def err(*, quiet: bool = False) -> Console:
     """Return the console for progress and complaints."""
-    return Console(stderr=True, quiet=quiet, highlight=False)
+    return Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH, quiet=quiet, highlight=False)
 
 
 def print_json(document: Any) -> None:

@@ -1,5 +1,219 @@
-"""Temporary."""
+"""`greenpose profile`: parameters, MACs and activation memory per exit by every counter; no training, no data."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
+from greenpose.config import Experiment, expand, load_experiment, load_grid, read_yaml
+from greenpose.units import with_prefix
+
+if TYPE_CHECKING:
+    from greenpose.counting import ExitCount
+    from greenpose.model import Architecture
+
+EXITS = (1, 2, 3, 4)
+PAPER_JOINTS = 12
+PAPER_INPUT = (192, 256)
 
 
-def profile() -> None:
-    """Temporary."""
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """One network shape at one input size, and the experiments that use it."""
+
+    architecture: "Architecture"
+    input_size: tuple[int, int]
+    used_by: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """Return shape and input in one line."""
+        shape, (width, height) = self.architecture, self.input_size
+        return (
+            f"HRNet-W{shape.width}, stem {shape.stem_width}, modules {'/'.join(map(str, shape.modules))}, "
+            f"{shape.blocks} blocks, {shape.num_joints} joints, input {width}x{height} (width x height)"
+        )
+
+
+def profile(
+    file: Annotated[Path | None, typer.Argument(help="Experiment or grid. Default: the paper's HRNet-W32.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. model.width=48.")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Count parameters, MACs and activation memory of every exit by every counter; no training, no data.
+
+    Examples:
+      greenpose profile
+      greenpose profile experiments/quick.yaml
+    """
+    del verbose
+    documents = []
+    for subject in _subjects(file, settings or []):
+        with err(quiet=quiet).status("counting"):
+            counts, paper = _count(subject)
+        documents.append(_document(subject, counts, paper))
+        if not as_json:
+            _show(subject, counts, paper, out())
+    if as_json:
+        print_json(documents)
+
+
+def _subjects(file: Path | None, settings: list[str]) -> list[_Subject]:
+    """Return each distinct network shape of a file, with all four exits."""
+    from greenpose.model import Architecture
+
+    if file is None and not settings:
+        return [_Subject(Architecture(width=32, num_joints=PAPER_JOINTS, exits=EXITS), PAPER_INPUT, ("the paper",))]
+    used: dict[tuple[Architecture, tuple[int, int]], list[str]] = {}
+    for config in _experiments(file, settings):
+        used.setdefault((_architecture(config), config.data.input_size), []).append(config.name)
+    return [_Subject(shape, size, tuple(dict.fromkeys(names))) for (shape, size), names in used.items()]
+
+
+def _experiments(file: Path | None, settings: list[str]) -> list[Experiment]:
+    if file is None:
+        from greenpose.config import packaged_experiment
+
+        file = packaged_experiment("table1")
+    data = read_yaml(file)
+    load = load_grid if "base" in data or "experiments" in data else load_experiment
+    return [cell.config for cell in expand(load(file, settings=settings), where=str(file))]
+
+
+def _architecture(config: Experiment) -> "Architecture":
+    from greenpose.data import load_profile
+    from greenpose.model import Architecture
+
+    model = config.model
+    return Architecture(
+        width=model.width,
+        num_joints=load_profile(config.data.profile).num_keypoints,
+        exits=EXITS,
+        stem_width=model.stem_width,
+        modules=model.modules,
+        blocks=model.blocks,
+    )
+
+
+def _count(subject: _Subject) -> tuple[dict[int, "ExitCount"], dict[str, float]]:
+    """Return the counts of every exit, and the paper's way of counting exit 3 against exit 4."""
+    from greenpose.counting import count, reference_crop, reference_share
+
+    counts = count(subject.architecture, subject.input_size)
+    share = reference_share(subject.architecture)
+    crop, whole = (reference_crop(subject.architecture, exit_, subject.input_size) for exit_ in (3, 4))
+    paper = {
+        "crop_params": crop.params,
+        "whole_params": whole.params,
+        "params_percent": share.params,
+        "crop_macs": crop.macs,
+        "whole_macs": whole.macs,
+        "macs_percent": share.macs,
+        "macs_percent_by_paper_counter": share.macs_by_paper,
+        "macs_percent_as_printed": share.macs_printed,
+        "minimal_params_percent": 100 * counts[3].params / counts[4].params,
+        "minimal_macs_percent": 100 * counts[3].macs / counts[4].macs,
+    }
+    return counts, paper
+
+
+def _document(subject: _Subject, counts: dict[int, "ExitCount"], paper: dict[str, float]) -> dict[str, Any]:
+    from greenpose.counting import FORMULAE
+
+    final = counts[max(counts)]
+    return {
+        "network": subject.title,
+        "experiments": list(subject.used_by),
+        "exits": [
+            {
+                "exit": one.exit,
+                "params": one.params,
+                "params_percent": 100 * one.params / final.params,
+                "macs": one.macs,
+                "macs_percent": 100 * one.macs / final.macs,
+                "macs_by_counter": dict(one.macs_by_counter),
+                "macs_by_formula": {name: formula.macs(one.census) for name, formula in FORMULAE.items()},
+                "activation_bytes": one.activation_bytes,
+                "peak_bytes": one.peak_bytes,
+            }
+            for one in counts.values()
+        ],
+        "formulae": {name: formula.sentence for name, formula in FORMULAE.items()},
+        "paper_exit3": paper,
+    }
+
+
+def _show(subject: _Subject, counts: dict[int, "ExitCount"], paper: dict[str, float], console: Console) -> None:
+    console.print(f"[bold]{subject.title}[/bold]", soft_wrap=True)
+    console.print(f"[dim]used by {', '.join(subject.used_by)}[/dim]\n", soft_wrap=True)
+    console.print(_exit_table(counts))
+    console.print("Each exit is its minimal sub-network; one image; 1 MAC = 2 FLOPs; % of exit 4.\n", style="dim")
+    console.print(_counter_table(counts))
+    _explain(counts, console)
+    _headline(paper, console)
+
+
+def _exit_table(counts: dict[int, "ExitCount"]) -> Table:
+    table = _table("exit", "parameters", "%", "conv MACs", "%", "kept for backward", "peak, inference")
+    final = counts[max(counts)]
+    for one in counts.values():
+        table.add_row(
+            str(one.exit),
+            f"{one.params:,}",
+            f"{100 * one.params / final.params:.2f}",
+            f"{one.macs:,}",
+            f"{100 * one.macs / final.macs:.2f}",
+            with_prefix(one.activation_bytes, "B"),
+            with_prefix(one.peak_bytes, "B"),
+        )
+    return table
+
+
+def _counter_table(counts: dict[int, "ExitCount"]) -> Table:
+    table = _table("MACs by", *(f"exit {exit_}" for exit_ in counts))
+    for name in next(iter(counts.values())).macs_by_counter:
+        table.add_row(name, *(f"{one.macs_by_counter[name]:,}" for one in counts.values()))
+    return table
+
+
+def _explain(counts: dict[int, "ExitCount"], console: Console) -> None:
+    """Say what each counter counts, whether its figures are what that gives, and exit 3's share by it."""
+    from greenpose.counting import FORMULAE
+
+    for name, formula in FORMULAE.items():
+        agrees = all(formula.macs(one.census) == one.macs_by_counter[name] for one in counts.values())
+        verdict = "the figures above are exactly this" if agrees else "[red]the figures above are NOT this[/red]"
+        share = 100 * counts[3].macs_by_counter[name] / counts[4].macs_by_counter[name]
+        console.print(f"  {name}: {formula.sentence}; {verdict}; exit 3 is {share:.2f} % of exit 4", style="dim")
+
+
+def _headline(paper: dict[str, float], console: Console) -> None:
+    """Print the paper's way of comparing exit 3 with exit 4, and what lies behind its figures."""
+    console.print("\n[bold]Exit 3 against exit 4, as the paper counts[/bold]")
+    table = _table("", "parameters", "compute")
+    table.add_row("the paper's crop / its whole network", f"{paper['params_percent']:.3f} %", "")
+    table.add_row("  by conv MACs", "", f"{paper['macs_percent']:.2f} %")
+    table.add_row("  by the paper's counter, exact", "", f"{paper['macs_percent_by_paper_counter']:.2f} %")
+    table.add_row("  the same, as printed at 128x96 (two decimals)", "", f"{paper['macs_percent_as_printed']:.2f} %")
+    minimal = (f"{paper['minimal_params_percent']:.2f} %", f"{paper['minimal_macs_percent']:.2f} %")
+    table.add_row("minimal sub-networks (what GreenPose reports)", *minimal)
+    console.print(table)
+    console.print(
+        "The paper's headline for W32 is 27.5 % and 61.7 %: the latter is the ratio of two printed, rounded figures. "
+        "Its crop keeps fusion rows and heads that exit 3 never reads.\n",
+        style="dim",
+        soft_wrap=True,
+    )
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    return table

@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 
-import greenpose
 from greenpose.config.experiment import Experiment
 from greenpose.config.grid import Grid, grid_of_one
 from greenpose.config.overrides import assign, merge
@@ -35,7 +34,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 def packaged_experiment(name: str) -> Path:
     """Return the path of an experiment or grid that ships with GreenPose, e.g. `quick`."""
-    package = Path(greenpose.__file__).parent
+    package = Path(__file__).parent.parent
     for folder in (package / "experiments", package.parent / "experiments"):
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"

@@ -156,7 +156,7 @@ class _Ledger:
         """Log an epoch."""
         append_line(self._folder.epochs, asdict(epoch))
         aps = "  ".join(f"exit {exit_} AP {100 * ap:.1f} %" for exit_, ap in epoch.ap.items())
-        line = f"epoch {epoch.epoch}: loss {epoch.loss:.3g}  {aps}"
+        line = f"epoch {epoch.epoch}: loss {epoch.loss:.3g}  {aps}".rstrip()
         LOGGER.info("%s", line)
         self._stage.observer.say(line)
 

@@ -63,7 +63,7 @@ def build_objective(config: Experiment) -> Objective:
         detach_teacher=loss.detach_teacher,
         temperature_squared=loss.temperature_squared,
         normalise=loss.normalise,
-        target_weight=loss.use_target_weight,
+        use_target_weight=loss.use_target_weight,
     )
 
 

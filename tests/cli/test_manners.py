@@ -1,0 +1,93 @@
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.running import greenpose
+
+HEAVY = ("torch", "pandas", "matplotlib", "codecarbon", "thop", "ptflops")
+COMMANDS = (["run"], ["report"], ["profile"], ["doctor"], ["data"], ["data", "synth"], ["data", "check"])
+
+
+def test_help_of_every_command_imports_nothing_heavy():
+    code = (
+        "import contextlib, io, sys\n"
+        "from greenpose.cli.app import app\n"
+        f"for words in {[*COMMANDS, []]!r}:\n"
+        "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as text:\n"
+        "        app([*words, '--help'])\n"
+        "    assert 'Usage' in text.getvalue(), words\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_lists_what_works_and_nothing_else(tmp_path):
+    lines = greenpose("--help", cwd=tmp_path).out.splitlines()
+    listed = [words[1] for line in lines if len(words := line.split()) > 2 and words[0] == "│" and line[2] != " "]
+    assert [name for name in listed if not name.startswith("-")] == ["run", "report", "profile", "doctor", "data"]
+    assert "Exit codes" in " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu"], "Did you mean 'run'"),
+        (["run", "--sed", "1"], "--sed"),
+        (["run", "missing.yaml"], "missing.yaml: no such file"),
+        (["report", "nowhere", "-o", "x.html"], "nowhere"),
+        (["run", "--country", "Italy", "--dry-run"], "did you mean ITA"),
+        (["run", "--set", "train.epoch=3", "--dry-run"], "did you mean epochs?"),
+        (["run", "--set", "data.profile=babypos", "--dry-run"], "babypose"),
+        (["run", "--only", "HRNet5", "--dry-run"], "matches no run"),
+        (["run", "--set", "model.weights=none.pth", "--dry-run"], "none.pth: no such file"),
+        (["data", "check", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_mistake_ends_in_words_and_code_two(tmp_path, arguments, message):
+    done = greenpose(*arguments, cwd=tmp_path)
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
+
+
+def test_with_json_a_mistake_is_a_document_too(tmp_path):
+    done = greenpose("run", "missing.yaml", "--json", cwd=tmp_path)
+    assert done.code == 2
+    assert done.json == {"error": ["missing.yaml: no such file"]}
+
+
+def test_the_plan_of_the_packaged_grid_has_four_runs_to_do(tmp_path):
+    done = greenpose("run", "--dry-run", "--json", cwd=tmp_path)
+    assert [run["state"] for run in done.json["runs"]] == ["to do"] * 4
+    assert [run["name"].rsplit("-", 1)[0] for run in done.json["runs"]] == [
+        "HRNet2",
+        "HRNet3",
+        "HRNet4",
+        "HRNet4-OKD-DS",
+    ]
+
+
+def test_doctor_is_strict_only_when_asked(tmp_path):
+    relaxed = greenpose("doctor", "--json", cwd=tmp_path)
+    assert relaxed.code == 0
+    assert {"machine", "measured", "findings"} <= relaxed.json.keys()
+    strict = greenpose("doctor", "--strict", "--json", cwd=tmp_path)
+    assert strict.code == (0 if strict.json["measured"] else 1)
+
+
+def test_synthetic_data_can_be_written_checked_and_refused_twice(tmp_path):
+    written = greenpose("data", "synth", "infants", "--patients", 2, 1, 1, "--frames", 2, 1, 1, "--json", cwd=tmp_path)
+    assert written.code == 0
+    checked = greenpose("data", "check", "infants", "--profile", "babypose", "--json", cwd=tmp_path)
+    assert checked.code == 0
+    assert {name: split["images"] for name, split in checked.json["splits"].items()} == {
+        "train": 4,
+        "val": 1,
+        "test": 1,
+    }
+    again = greenpose("data", "synth", "infants", cwd=tmp_path)
+    assert again.code == 2
+    assert "in use" in again.err
