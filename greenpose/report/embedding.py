@@ -88,7 +88,7 @@ def _pack_bases(value: Any, bases: dict[str, int]) -> Any:
         return value
     return {
         key: {name: _short(basis, bases) for name, basis in each.items()}
-        if key == "basis"
+        if key == "basis" and isinstance(each, dict)
         else _pack_bases(each, bases)
         for key, each in value.items()
     }

@@ -20,7 +20,14 @@ from greenpose.metering import ExitMeasurement, Meter, Plan, measure_exits, read
 from greenpose.model import HRNet, SubNetwork
 from greenpose.run.compose import compose, now
 from greenpose.run.facts import Facts
-from greenpose.run.setup import build_meter, build_network, build_objective, require_device, seed_everything
+from greenpose.run.setup import (
+    build_meter,
+    build_network,
+    build_objective,
+    channels_last,
+    require_device,
+    seed_everything,
+)
 from greenpose.store import RunFolder, append_line
 from greenpose.store.claim import claim
 from greenpose.store.lost import write_failure
@@ -167,7 +174,7 @@ def _best_networks(net: HRNet, folder: RunFolder) -> dict[int, SubNetwork]:
     for exit_ in net.exits:
         sub = net.truncate(exit_)
         sub.load_state_dict(load_best(folder.best(exit_)))
-        subs[exit_] = sub.eval().to(memory_format=torch.channels_last)
+        subs[exit_] = channels_last(sub.eval())
     return subs
 
 

@@ -35,7 +35,7 @@ def exit_entry(config: Experiment, exit_: int, facts: Facts, *, kind: Kind, carb
         best_epoch=facts.fitted.best[exit_].epoch,
         latency_p95_s=measured.latency_p95_s,
         **cost.values,
-        relative_to_final={name: ratio.value for name, ratio in measured.ratios.items()},
+        relative_to_final={name: ratio.value for name, ratio in _ratios(measured).items()},
         measurement=_how(measured),
         basis=_counted() | _accuracy_bases(scores) | cost.bases | _ratio_bases(measured),
     )
@@ -139,6 +139,11 @@ def _grams(energy: Estimate | None, carbon: Carbon) -> Estimate | None:
     return Estimate(value=grams.mid, blocks=energy.blocks, type_a=type_a, type_b=type_b)
 
 
+def _ratios(measured: ExitMeasurement) -> dict[str, Estimate]:
+    """Return the within-block ratios under the record's names: an item is an image here."""
+    return {name.replace("_per_item", "_per_image"): ratio for name, ratio in measured.ratios.items()}
+
+
 def _ratio_bases(measured: ExitMeasurement) -> dict[str, Basis]:
     return {
         f"relative_to_final.{name}": Basis(
@@ -147,7 +152,7 @@ def _ratio_bases(measured: ExitMeasurement) -> dict[str, Basis]:
             method=f"median of ratios within {ratio.blocks} blocks; systematic errors cancel",
             type_a=_interval(ratio.type_a),
         )
-        for name, ratio in measured.ratios.items()
+        for name, ratio in _ratios(measured).items()
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from greenpose import accuracy
 from greenpose.data import Samples, decode_heatmaps
-from greenpose.model import HRNet
+from greenpose.model import HRNet, PoseNetwork
 from greenpose.training.images import to_images
 
 
@@ -50,7 +50,7 @@ def validation_scores(net: HRNet, samples: Samples, *, batch: int) -> tuple[dict
     return ap, pck
 
 
-def predict(net: torch.nn.Module, samples: Samples, *, batch: int) -> dict[int, ExitPredictions]:
+def predict(net: PoseNetwork, samples: Samples, *, batch: int) -> dict[int, ExitPredictions]:
     """Return what each exit of a network says about a split; a truncated network has its one exit."""
     device = next(net.parameters()).device
     was_training = net.training
@@ -76,7 +76,8 @@ def score(samples: Samples, found: ExitPredictions, *, resamples: int = 1000) ->
             samples.ground_truth, detections(samples, found), samples.profile.sigmas, groups=groups, resamples=resamples
         )
     )
-    for name, norm in (("pck", "paper"), ("pck_corrected", "corrected")):
+    norms: dict[str, Literal["paper", "corrected"]] = {"pck": "paper", "pck_corrected": "corrected"}
+    for name, norm in norms.items():
         values[name] = accuracy.pck(found.heatmaps, target, norm=norm)
         intervals[name] = accuracy.pck_interval(found.heatmaps, target, norm=norm, groups=groups, resamples=resamples)
     return ExitScores(
@@ -104,9 +105,9 @@ def detections(samples: Samples, found: ExitPredictions) -> list[dict[str, Any]]
     )
 
 
-def _outputs(net: torch.nn.Module, images: Tensor) -> dict[int, Tensor]:
+def _outputs(net: PoseNetwork, images: Tensor) -> dict[int, Tensor]:
     output = net(images)
-    return output if isinstance(output, dict) else {net.exits[-1]: output}  # type: ignore[index]
+    return output if isinstance(output, dict) else {net.depth: output}
 
 
 def _decoded(heatmaps: np.ndarray, samples: Samples) -> ExitPredictions:

@@ -108,7 +108,8 @@ def fit(
         lr = _set_rate(optimizer, recipe, epoch)
         with window(f"train/epoch {epoch}", len(splits["train"])):
             loss, terms = _train_epoch(net, objective, splits["train"], optimizer, recipe, seed, epoch, told)
-        ap, pck = {}, {}
+        ap: dict[int, float] = {}
+        pck: dict[int, float] = {}
         if epoch % recipe.validate_every == 0 or epoch == recipe.epochs:
             with window(f"validate/epoch {epoch}", len(splits["val"])):
                 ap, pck = validation_scores(net, splits["val"], batch=recipe.batch)
