@@ -41,7 +41,7 @@ def parts(terms, objective):
 def test_each_experiment_of_table_1_sums_as_the_reference_does(name):
     run = RUNS[name]
     precision = name.split(" ")[0]
-    rel = 1e-10 if precision == "float64" else 2e-3
+    rel = 1e-10 if precision == "float64" else 5e-4
     outputs, target, weight = setup(getattr(torch, precision))
     for output in outputs.values():
         output.requires_grad_()

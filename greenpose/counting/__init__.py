@@ -1,0 +1,29 @@
+"""Parameters, multiply-accumulates and memory needed to reach each exit, by several counters."""
+
+from greenpose.counting.census import Census, census
+from greenpose.counting.counters import FORMULAE, PAPER_FORMULA, CountingError, Formula, run_counters
+from greenpose.counting.counts import INPUT_SIZE, ExitCount, count
+from greenpose.counting.memory import activation_bytes, peak_bytes
+from greenpose.counting.reference import ReferenceCount, Share, reference_crop, reference_share
+from greenpose.counting.training_step import StepFlops, count_training_step
+
+__all__ = [
+    "FORMULAE",
+    "INPUT_SIZE",
+    "PAPER_FORMULA",
+    "Census",
+    "CountingError",
+    "ExitCount",
+    "Formula",
+    "ReferenceCount",
+    "Share",
+    "StepFlops",
+    "activation_bytes",
+    "census",
+    "count",
+    "count_training_step",
+    "peak_bytes",
+    "reference_crop",
+    "reference_share",
+    "run_counters",
+]
