@@ -91,6 +91,12 @@ def test_the_evaluators_traps_change_nothing():
     assert oks_ap(traps, results, SIGMAS) == expected
 
 
+def test_a_subject_with_occluded_joints_only_is_judged():
+    ground_truth, _ = poses(2)
+    ground_truth["annotations"][1]["keypoints"][2::3] = [1, 1, 1, 1]
+    assert oks_ap(ground_truth, _perfect(ground_truth)[:1], SIGMAS)["ar"] == pytest.approx(0.5)
+
+
 def test_the_inputs_stay_as_they_were(capfd):
     ground_truth, results = poses()
     before = copy.deepcopy((ground_truth, results))
