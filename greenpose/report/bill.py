@@ -23,8 +23,7 @@ from greenpose.report.study import Study
 from greenpose.report.totals import run_total
 
 _TRAIN_SECONDS = Figure(name="train_seconds", label="Time", unit="s", of_run=True)
-_COMPONENTS = ("cpu", "gpu", "ram")
-_STOPPED = {"epochs": "all", "patience": "stopped early"}
+_COMPONENTS = {"cpu": "CPU", "gpu": "GPU", "ram": "Memory"}
 FAR_APART = 2.0
 """Two tools further apart than this factor are said to be so in words."""
 
@@ -47,7 +46,7 @@ def training_table(study: Study) -> Table:
         Row(
             head=run.name,
             cells=(
-                Cell(value=str(run.epochs), interval=_STOPPED.get(run.stopped, run.stopped)),
+                Cell(value=str(run.epochs), interval=_ending(run)),
                 estimate_cell(columns[_TRAIN_SECONDS][index], _TRAIN_SECONDS),
                 estimate_cell(columns[energy][index], energy),
                 *(_component_cell(run, part, energy) for part in components),
@@ -66,7 +65,7 @@ def training_table(study: Study) -> Table:
             figure_column(energy, columns[energy]),
             *(
                 Column(
-                    head=part,
+                    head=_COMPONENTS[part],
                     unit=energy.unit,
                     notes=kind_notes([Estimate(value=1, kind=kinds[part].kind)]) if part in kinds else (),
                 )
@@ -97,7 +96,7 @@ def phases_table(study: Study) -> Table:
         id="phases",
         caption="All that each run did, phase by phase: energy, and wall time below it.",
         heads=("Run",),
-        columns=tuple(Column(head=name, unit=unit) for name in (*names, "total")),
+        columns=tuple(Column(head=name.capitalize(), unit=unit) for name in (*names, "total")),
         sections=(Section(rows=tuple(rows)),),
     )
 
@@ -187,6 +186,13 @@ def crosscheck_sentences(study: Study) -> list[str]:
             f"{_distance(low, high)}.{note}"
         )
     return sentences
+
+
+def _ending(run: Record) -> str:
+    """Return what was not plain about the end of training: stopped early, several attempts."""
+    parts = ["stopped early"] if run.stopped == "patience" else []
+    parts += [plural(run.attempts, "attempt")] if run.attempts > 1 else []
+    return ", ".join(parts)
 
 
 def _component_cell(run: Record, part: str, energy: Figure) -> Cell:

@@ -30,7 +30,7 @@ def finish(
     body = re.sub(r' font-family: [^;"]*;', "", body)
     body = re.sub(r' transform="rotate\(-?0 [^"]*"', "", body)
     body = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), body)
-    body = re.sub(r">\s+<", "><", re.sub(r"\s+", " ", body)).strip()
+    body = re.sub(r"> <", "><", re.sub(r"[ \n]+", " ", body)).strip()  # no-break spaces of labels stay
     body = _classes(_without_empty_groups(body), prefix)
     head = (
         f'<svg class="chart" id="{prefix}-svg" viewBox="0 0 {size[0]} {size[1]}" role="img" '

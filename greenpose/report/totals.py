@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from greenpose.record import Failure, Record
+from greenpose.record import Failure, Kind, Record
+from greenpose.report.estimates import Estimate, worst
 from greenpose.report.figures import TRAIN_ENERGY, energy_figure, of_record
 from greenpose.report.formatting import NBSP, plural
 from greenpose.report.layout import Cell, Column, Row, Section, Table, kind_notes, missing_cell, value_cell
@@ -65,7 +66,9 @@ def totals_table(study: Study) -> Table:
     if not study.failures:
         del parts["Failed, interrupted or lost"], parts["All"]
     energy = energy_figure([total.energy_kwh for total in parts.values()])
-    notes = kind_notes([of_record(run, TRAIN_ENERGY) for run in study.records])
+    kinds = [of_record(run, TRAIN_ENERGY).kind for run in study.records]
+    kind = worst(kinds) if kinds else "measured"
+    notes = kind_notes([Estimate(value=0, kind=kind)])
     return Table(
         id="total",
         caption="Everything on this page: data, training, validation, test and metering of inference.",
@@ -84,8 +87,8 @@ def totals_table(study: Study) -> Table:
                         cells=(
                             Cell(value=str(total.runs)),
                             value_cell(total.seconds / 3600),
-                            value_cell(total.energy_kwh * energy.scale),
-                            _grams_cell(total),
+                            value_cell(total.energy_kwh * energy.scale, kind=kind),
+                            _grams_cell(total, kind),
                         ),
                     )
                     for name, total in parts.items()
@@ -105,10 +108,10 @@ def _sum(totals: Sequence[Total]) -> Total:
     )
 
 
-def _grams_cell(total: Total) -> Cell:
+def _grams_cell(total: Total, kind: Kind) -> Cell:
     if total.unknown and not total.co2eq_g:
         return missing_cell("these runs ended before their grid intensity was known")
-    cell = value_cell(total.co2eq_g)
+    cell = value_cell(total.co2eq_g, kind=kind)
     if not total.unknown:
         return cell
     return Cell(value=f"≥{NBSP}{cell.value}", interval=f"{plural(total.unknown, 'run')} unknown")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from greenpose.report.bill import training_figure
 from greenpose.report.estimates import Estimate
 from greenpose.report.figures import AP, ENERGY, FOOTPRINTS, MACS, TRAIN_ENERGY, Figure
-from greenpose.report.formatting import listed, plural
+from greenpose.report.formatting import NBSP, listed, plural
 from greenpose.report.headline import cost_figure
 from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column, kind_notes
 from greenpose.report.pareto import front
@@ -155,7 +155,7 @@ def front_table(study: Study) -> Table | None:
 
 def short_name(point: Point) -> str:
     """Return the experiment, and the exit behind a dot where it has several."""
-    return point.group.label if len(point.group.exits) == 1 else f"{point.group.label} · {point.exit}"
+    return point.group.label if len(point.group.exits) == 1 else f"{point.group.label}{NBSP}·{NBSP}{point.exit}"
 
 
 def _fair(study: Study, figure: Figure) -> bool:

@@ -82,8 +82,8 @@ def test_the_bill_has_components_and_says_which_are_not_covered():
     kwh = run.train_energy_kwh_by_component | {"gpu": 0.0}
     run = run.model_copy(update={"components": [*run.components, absent], "train_energy_kwh_by_component": kwh})
     table = training_table(study([run]))
-    assert cell(table, 0, "gpu").missing == "gpu: no GPU counter"
-    assert cell(table, 0, "cpu").value == f"≈\u202f{1000 * kwh['cpu']:.2f}"
+    assert cell(table, 0, "GPU").missing == "gpu: no GPU counter"
+    assert cell(table, 0, "CPU").value == f"≈\u202f{1000 * kwh['cpu']:.2f}"
 
 
 def test_allocated_shares_sum_to_the_run():
