@@ -1,0 +1,229 @@
+"""The main job, shrunk to seconds, through the command line; records and page are read back."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from greenpose.metering import read_windows
+from greenpose.record import Record
+from greenpose.store import collect, read_lines
+from tests.cli.running import greenpose
+
+TINY = """
+name: tiny
+base:
+  data:
+    input_size: [32, 32]
+    synthetic:
+      size: [160, 120]
+      patients: {train: 3, val: 2, test: 2}
+      frames: {train: 4, val: 2, test: 2}
+  model: {width: 4, stem_width: 4, modules: [1, 1, 1], blocks: 1}
+  loss: {kd_weight: 42}
+  train: {epochs: 2, batch: 4, lr: 2.0e-3, milestones: [1], patience: 9}
+  measure: {batch: 2, min_window_seconds: 0.02, max_blocks: 3, max_seconds: 2}
+  carbon: {country: ITA}
+experiments:
+  HRNet2: {model.exits: [2]}
+  HRNet3-OKD-DS: {model.exits: [2, 3], wiring.teach: [3->2], wiring.supervise: [2, 3]}
+"""
+
+
+def write_grid(folder: Path) -> None:
+    (folder / "tiny.yaml").write_text(TINY)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A folder in which the tiny grid has run from data to report."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_grid(folder)
+    done = greenpose("run", "--grid", "tiny.yaml", "--json", cwd=folder)
+    assert done.code == 0, done.err
+    assert [run["state"] for run in done.json["runs"]] == ["done", "done"]
+    assert done.json["report"] == "reports/tiny.html"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def records(finished) -> list[Record]:
+    return collect([finished / "runs"])
+
+
+def test_the_page_shows_every_run_and_loads_nothing(finished):
+    page = (finished / "reports" / "tiny.html").read_text()
+    assert "HRNet2" in page
+    assert "HRNet3-OKD-DS" in page
+    assert "default-src 'none'" in page
+    assert 'src="http' not in page
+
+
+def test_a_run_folder_holds_what_users_rely_on(finished, records):
+    folder = finished / "runs" / "tiny" / records[1].name
+    names = {path.name for path in folder.iterdir()}
+    assert {"record.json", "windows.jsonl", "epochs.jsonl", "config.yaml", "log.txt"} <= names
+    assert {"best-exit2.safetensors", "best-exit3.safetensors"} <= names
+    assert not {"checkpoint.pt", "running.json", "failure.json"} & names
+    assert [line["epoch"] for line in read_lines(folder / "epochs.jsonl")] == [1, 2]
+
+
+def test_every_number_of_an_exit_has_a_unit_and_a_provenance(records):
+    for record in records:
+        for entry in record.exits:
+            numbers = [
+                name for name, value in entry if isinstance(value, int | float) and name not in ("exit", "best_epoch")
+            ]
+            assert [name for name in numbers if not entry.quantity(name).basis.unit] == []
+            assert entry.quantity("ap").basis.type_a is not None
+            assert entry.quantity("energy_j_per_image").basis.kind in ("modelled", "measured")
+            assert entry.quantity("energy_j_per_image").basis.type_b is not None
+
+
+def test_the_training_is_the_sum_of_its_windows_and_its_allocation(finished, records):
+    for record in records:
+        windows = read_windows(finished / "runs" / "tiny" / record.name / "windows.jsonl")
+        training = [
+            w for w in windows if w.parent is None and w.name.split("/")[0] in ("train", "validate", "checkpoint")
+        ]
+        assert record.train_seconds == pytest.approx(sum(w.seconds for w in training))
+        assert record.train_energy_kwh * 3.6e6 == pytest.approx(sum(w.energy.mid for w in training))
+        assert sum(record.train_energy_kwh_by_component.values()) == pytest.approx(record.train_energy_kwh)
+        assert sum(record.allocation.energy_kwh.values()) == pytest.approx(record.train_energy_kwh)
+        intensity = record.carbon.intensity_g_per_kwh
+        assert record.train_co2eq_g == pytest.approx(record.train_energy_kwh * intensity)
+
+
+def test_what_costs_more_is_said_to_cost_more(records):
+    both = {entry.exit: entry for entry in records[1].exits}
+    assert both[2].params < both[3].params
+    assert both[2].macs < both[3].macs
+    assert both[3].relative_to_final["energy_j_per_image"] == pytest.approx(1)
+    assert both[2].role == "student"
+    assert both[3].role == "final"
+    alone = records[0].exits[0]
+    assert (alone.params, alone.macs) == (both[2].params, both[2].macs)
+
+
+def test_the_record_names_place_machine_settings_and_second_opinion(records):
+    record = records[0]
+    assert (record.carbon.country, record.carbon.pue) == ("ITA", 1.0)
+    assert record.process["pinned"] is True
+    assert record.process["torch_threads"] == 1
+    assert record.host["fingerprint"]
+    assert record.software["torch"]
+    assert record.crosscheck[0].tool.startswith("codecarbon")
+    assert record.images == {"train": 12, "val": 4, "test": 4}
+    assert record.subjects == {"train": 3, "val": 2, "test": 2}
+
+
+def test_a_finished_grid_is_not_run_again_but_its_page_is_made_anew(finished):
+    before = {path: path.read_bytes() for path in finished.glob("runs/tiny/*/record.json")}
+    done = greenpose("run", "--grid", "tiny.yaml", cwd=finished)
+    assert done.code == 0
+    assert "2 of 2 runs done already" in done.err
+    assert done.out.strip() == "reports/tiny.html"
+    assert before == {path: path.read_bytes() for path in finished.glob("runs/tiny/*/record.json")}
+
+
+def test_a_report_can_be_made_of_single_records_without_torch(finished, records):
+    code = (
+        "import sys; sys.argv = ['greenpose', 'report', *sys.argv[1:]]\n"
+        "from greenpose.cli.app import app\n"
+        "try:\n    app()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    paths = [str(path) for path in finished.glob("runs/tiny/*/record.json")]
+    subprocess.run([sys.executable, "-c", code, *paths, "-o", str(finished / "two.html")], check=True, timeout=120)
+    assert records[0].name in (finished / "two.html").read_text()
+
+
+def test_the_same_seed_gives_the_same_accuracy_twice(finished, records):
+    done = greenpose(
+        "run", "--grid", "tiny.yaml", "--only", "HRNet3-OKD-DS", "--out", "again", "--no-report", "--json", cwd=finished
+    )
+    assert done.code == 0, done.err
+    (again,) = collect([finished / "again"])
+    for first, second in zip(records[1].exits, again.exits, strict=True):
+        assert (first.ap, first.pck, first.best_epoch) == (second.ap, second.pck, second.best_epoch)
+    for name in ("best-exit2.safetensors", "best-exit3.safetensors"):
+        first_file = finished / "runs" / "tiny" / again.name / name
+        assert first_file.read_bytes() == (finished / "again" / again.name / name).read_bytes()
+
+
+def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "greenpose", "run", "--grid", "tiny.yaml", "--only", "HRNet2", *arguments],
+        cwd=folder,
+        env=os.environ | {"GREENPOSE_CACHE": str(folder / "cache")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _after_epochs(folder: Path, number: int) -> None:
+    """Wait until a run has finished some epochs."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        if any(len(list(read_lines(log))) >= number for log in folder.glob("runs/tiny/*/epochs.jsonl")):
+            return
+        time.sleep(0.02)
+    raise AssertionError("no epoch was finished in time")
+
+
+LONG = ("--set", "train.epochs=400", "--set", "train.patience=400", "--set", "train.validate_every=50")
+
+
+def test_a_killed_run_is_reported_and_then_goes_on_with_nothing_lost(tmp_path):
+    write_grid(tmp_path)
+    process = _start(tmp_path, *LONG)
+    _after_epochs(tmp_path, 3)
+    (worker,) = psutil.Process(process.pid).children()
+    worker.kill()
+    process.communicate(timeout=300)
+    assert process.returncode == 4
+    (failure,) = collect([tmp_path / "runs"])
+    assert failure.reason == "lost"
+    assert failure.energy_kwh > 0
+    (folder,) = (tmp_path / "runs" / "tiny").iterdir()
+    _shorten(folder)
+    done = greenpose("worker", folder, cwd=tmp_path)
+    assert done.code == 0, done.err
+    (record,) = collect([tmp_path / "runs"])
+    assert record.attempts == 2
+    epochs = [line["epoch"] for line in read_lines(folder / "epochs.jsonl")]
+    assert epochs[:4] == [1, 2, 3, 4]
+    assert sum(phase.energy_kwh for phase in record.phases) > failure.energy_kwh
+    trained = {w.name for w in read_windows(folder / "windows.jsonl") if w.name.startswith("train/") and w.ok}
+    assert len(trained) == record.epochs
+
+
+def _shorten(folder: Path) -> None:
+    """Let a long run end soon: as many epochs as it has done, and three more."""
+    cell = yaml.safe_load((folder / "config.yaml").read_text())
+    done = max(line["epoch"] for line in read_lines(folder / "epochs.jsonl"))
+    cell["experiment"]["train"]["epochs"] = done + 3
+    (folder / "config.yaml").write_text(yaml.safe_dump(cell))
+
+
+def test_an_interrupt_keeps_everything_and_exits_with_130(tmp_path):
+    write_grid(tmp_path)
+    process = _start(tmp_path, *LONG)
+    _after_epochs(tmp_path, 2)
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in complaint
+    assert "Traceback" not in complaint
+    (folder,) = (tmp_path / "runs" / "tiny").iterdir()
+    assert json.loads((folder / "failure.json").read_text())["reason"] == "interrupted"
+    assert (folder / "checkpoint.pt").exists()
+    assert not (folder / "running.json").exists()
