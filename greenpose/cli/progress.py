@@ -3,7 +3,7 @@
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from greenpose.units import significant
 
@@ -17,7 +17,7 @@ class RunProgress:
         self._bar = Progress(
             TextColumn("      {task.description:<10}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            TaskProgressColumn(),
             TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(compact=True),
             console=console,
@@ -49,7 +49,7 @@ class RunProgress:
             self._bar.update(self._task, completed=done, note=note)
 
     def training(self, *, done: int, rate: float, loss: float, energy_wh: float) -> None:
-        """Report a training step: images done, images per second, loss, energy of the run so far in Wh."""
+        """Report a training step: images done in all epochs, images per second, loss, Wh of the run so far."""
         self.step(done, f"{rate:.0f} img/s  loss {significant(loss)}  {significant(energy_wh)} Wh")
 
     def say(self, line: str) -> None:

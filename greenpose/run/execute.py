@@ -49,7 +49,7 @@ class Observer(Protocol):
         """Hear that `done` steps of the phase are complete."""
 
     def training(self, *, done: int, rate: float, loss: float, energy_wh: float) -> None:
-        """Hear of training: images done in the epoch, images per second, mean loss, Wh of the run so far."""
+        """Hear of training: images done in all epochs, images per second, mean loss, Wh of the run so far."""
 
     def say(self, line: str) -> None:
         """Hear something worth a line."""
@@ -114,6 +114,7 @@ class _Stage:
     meter: Meter
     observer: Observer
     note: "_FailureNote"
+    began: float = 0.0
 
     def __call__(self, name: str, items: int = 0) -> AbstractContextManager[object]:
         self.note.phase = name
@@ -125,11 +126,13 @@ class _Stage:
         """Return the window of an epoch's part; training itself is cross-checked."""
         kind = name.partition("/")[0]
         self.note.phase = kind
-        self.observer.phase(name, items or None)
+        self.began = self.meter.clock()
         return self.meter.window(name, items=items, crosscheck=kind == "train")
 
 
 def _train(config: Experiment, folder: RunFolder, net: HRNet, splits: dict[str, Samples], stage: _Stage) -> Fitted:
+    num_images = len(splits["train"])
+    stage.observer.phase("train", config.train.epochs * num_images)
     return fit(
         net,
         build_objective(config),
@@ -138,34 +141,34 @@ def _train(config: Experiment, folder: RunFolder, net: HRNet, splits: dict[str, 
         seed=config.seed,
         files=Files(checkpoint=folder.checkpoint, best=folder.best),
         window=stage.training,
-        ledger=_Ledger(folder, stage),
+        ledger=_Ledger(folder, stage, num_images=num_images),
     )
 
 
 class _Ledger:
     """Passes training's progress on: to the observer as it goes, to `epochs.jsonl` and the log epoch by epoch."""
 
-    def __init__(self, folder: RunFolder, stage: _Stage) -> None:
-        self._folder, self._stage = folder, stage
-        self._since: tuple[int, float] = (0, 0.0)
+    def __init__(self, folder: RunFolder, stage: _Stage, *, num_images: int) -> None:
+        self._folder, self._stage, self._num_images = folder, stage, num_images
 
     def trained(self, epoch: int, done: int, loss: float) -> None:
         """Show the rate over the epoch so far, and the energy of the run so far."""
         meter = self._stage.meter
-        if self._since[0] != epoch:
-            self._since = (epoch, meter.clock())
-        seconds = meter.clock() - self._since[1]
-        rate = done / seconds if seconds > 0 else 0.0
-        energy_wh = joules_to_kwh(meter.total.energy.mid) * 1e3
-        self._stage.observer.training(done=done, rate=rate, loss=loss, energy_wh=energy_wh)
+        self._stage.observer.training(
+            done=(epoch - 1) * self._num_images + done,
+            rate=done / max(meter.clock() - self._stage.began, 1e-9),
+            loss=loss,
+            energy_wh=joules_to_kwh(meter.total.energy.mid) * 1e3,
+        )
 
     def closed(self, epoch: Epoch) -> None:
-        """Log an epoch."""
+        """Log an epoch; say so where it was validated."""
         append_line(self._folder.epochs, asdict(epoch))
         aps = "  ".join(f"exit {exit_} AP {100 * ap:.1f} %" for exit_, ap in epoch.ap.items())
         line = f"epoch {epoch.epoch}: loss {epoch.loss:.3g}  {aps}".rstrip()
         LOGGER.info("%s", line)
-        self._stage.observer.say(line)
+        if epoch.ap:
+            self._stage.observer.say(line)
 
 
 def _best_networks(net: HRNet, folder: RunFolder) -> dict[int, SubNetwork]:

@@ -1,0 +1,45 @@
+"""What the README tells people to type exists and is accepted."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from greenpose.config import Grid, expand
+from tests.cli.running import greenpose
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = sorted({line.split("#")[0].strip() for line in re.findall(r"^greenpose .*$", README, flags=re.MULTILINE)})
+
+
+def test_the_two_commands_stand_at_the_top_and_are_targets():
+    top = README.split("\n## ")[0]
+    targets = (ROOT / "Makefile").read_text()
+    for target in ("demo", "test"):
+        assert f"make {target}" in top
+        assert f"\n{target}: setup" in targets
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_line_is_understood(command, tmp_path):
+    words = shlex.split(command)[1:]
+    name = words[: 2 if words[0] == "data" else 1]
+    known = greenpose(*name, "--help", cwd=tmp_path).out
+    for option in (word for word in words if word.startswith("--")):
+        assert option in known
+    for file in (word for word in words if word.endswith(".yaml")):
+        assert (ROOT / file).is_file()
+
+
+def test_the_example_grid_is_valid_once_a_folder_is_named():
+    (text,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    cells = expand(Grid.model_validate(yaml.safe_load(text)), where="README")
+    assert len(cells) == 6
+
+
+def test_every_linked_file_is_there():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert [link for link in links if not (ROOT / link).exists()] == []
