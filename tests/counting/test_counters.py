@@ -64,11 +64,13 @@ class FailsOnCall(nn.Module):
 @pytest.mark.parametrize(
     ("n", "error"), [(1, ArithmeticError), (2, ArithmeticError), (3, CountingError), (4, CountingError)]
 )
-def test_no_counters_failure_is_lost(n, error):
+def test_no_counters_failure_is_lost_or_printed(n, error, capsys):
     FailsOnCall.calls = 0
     with pytest.raises(error, match="no such luck"):
         run_counters(FailsOnCall(n), torch.zeros(1, 3, 8, 8))
     assert FailsOnCall.calls == n
+    said = capsys.readouterr()
+    assert said.out == said.err == ""
 
 
 def test_a_failed_counter_is_a_users_error_with_the_counters_name():

@@ -72,16 +72,25 @@ def test_the_other_exits_of_a_network_do_not_matter():
     assert count(multi, (32, 32))[2] == count(single, (32, 32))[2]
 
 
-def test_counting_touches_neither_network_nor_random_numbers_nor_threads():
+def test_counting_touches_neither_network_nor_random_numbers():
     net = HRNet(**SMALL)
     before = {name: entry.clone() for name, entry in net.state_dict().items()}
-    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    state = torch.random.get_rng_state()
     count(net, (32, 32))
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert torch.get_num_threads() == threads
     assert list(before) == list(net.state_dict())
     assert all(torch.equal(entry, before[name]) for name, entry in net.state_dict().items())
     assert net.training
+
+
+def test_the_number_of_threads_is_put_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        count(Architecture(**SMALL, exits=(1,)), (32, 32))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_odd_size_is_refused():

@@ -17,6 +17,19 @@ def test_a_shared_storage_counts_once():
     assert activation_bytes(net, torch.zeros(1, 3, 4, 6)) == FLOAT * pixels * (3 + 8 + 8)
 
 
+def test_views_share_their_storage():
+    class Viewing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 5, 1)
+
+        def forward(self, x):
+            y = self.conv(x)
+            return y.sin().flatten(1) + y.flatten(1).cos()
+
+    assert activation_bytes(Viewing(), torch.zeros(1, 3, 4, 6)) == FLOAT * 24 * (3 + 5)
+
+
 def test_what_does_not_grow_with_the_batch_is_left_out():
     net = nn.Conv2d(3, 50, 5)
     assert activation_bytes(net, torch.zeros(1, 3, 8, 8)) == FLOAT * 3 * 64

@@ -41,6 +41,12 @@ def test_squared_error_is_the_references(precision, k):
     assert heatmap_mse(outputs[k], target, weight).item() == pytest.approx(golden[f"mse_w_exit{k}"], rel=rel)
 
 
+def test_the_weight_multiplies_prediction_and_target_alike():
+    prediction, target, weight = maps("p"), maps("t"), maps("w", (2, 3, 1))
+    by_keypoint = ((prediction - target) ** 2).mean(dim=(2, 3)) * weight[..., 0] ** 2
+    assert heatmap_mse(prediction, target, weight).item() == pytest.approx(by_keypoint.mean().item() / 2)
+
+
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("name", sorted(name for name in GOLDEN["float64"] if name.startswith("kld")))
 def test_divergence_is_the_references(precision, name):
