@@ -64,7 +64,7 @@ def drawing():
 def test_a_drawing_is_the_same_every_time_whatever_the_users_settings(drawing):
     import matplotlib as mpl
 
-    with mpl.rc_context({"svg.hashsalt": None, "lines.linewidth": 7, "svg.fonttype": "path"}):
+    with mpl.rc_context({"svg.hashsalt": None, "axes.linewidth": 7, "svg.fonttype": "path"}):
         again = draw(scatter(study(paper_grid((1, 2), ("HRNet3", "HRNet4-OKD"))), ENERGY))
     assert again == drawing
 

@@ -115,6 +115,11 @@ def test_the_cheapest_of_all_exits_that_cannot_be_told_apart_is_named():
     assert words(entries)[0].startswith("HRNet4-COKD exit 2 costs 24 % of the MACs")
 
 
+def test_a_cheaper_exit_that_is_clearly_worse_is_not_named_instead():
+    entries = [record("HRNet4-COKD", ap={2: 0.70, 3: 0.935, 4: 0.94})]
+    assert words(entries)[0].startswith("HRNet4-COKD exit 3 costs 61 % of the MACs")
+
+
 def test_a_share_within_one_run_is_the_within_block_ratio():
     run = record("HRNet4-OKD", ap={3: 0.9, 4: 0.95})
     ratio = run.exit(3).relative_to_final["energy_j_per_image"]

@@ -89,6 +89,7 @@ def test_every_table_has_a_caption_scopes_and_its_own_scrolling_box(page):
     for table in page.all("table"):
         assert table.all("caption")[0].text.strip()
         assert all(head.attributes["scope"] in {"col", "row", "rowgroup"} for head in table.all("th"))
+        assert all(re.match(r"\w", head.text) for head in table.all("th"))
         assert table.parent.attributes["class"] == "scroll"
         assert table.parent.attributes["tabindex"] == "0"
 

@@ -42,6 +42,12 @@ def test_modelled_energy_is_marked_in_the_cell_and_named_in_the_heading():
     assert heading.notes == ("≈ modelled", "syst. ×0.5–2")
 
 
+def test_the_heading_holds_the_widest_systematic_error_and_every_kind_of_its_column():
+    found = study([record("HRNet3", grade="C"), record("HRNet4", grade="B")])
+    heading = figure_column(ENERGY, [point.figure(ENERGY) for point in found.points])
+    assert heading.notes == ("≈ modelled", "∼ estimated", "syst. ×0.5–2")
+
+
 def test_measured_energy_carries_no_mark():
     found = study([record("HRNet3", grade="A")])
     assert "≈" not in cell(means_table(found), 0, "Gross energy").value
