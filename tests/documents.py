@@ -13,10 +13,10 @@ from greenpose.record import Failure, Record
 
 HEAD = """# The record, field by field
 
-A finished run leaves `record.json`, one that did not finish `failure.json`. Both carry a `schema`; a changed meaning gets a
-new one. Numbers stand under their plain names, in the unit that the name ends in; `basis` says, for each of them, how it was
-obtained and how far it can be trusted. **null** means: not obtained; the number's basis says why in `missing`. A field that
-may be null says so.
+A finished run leaves `record.json`, one that did not finish `failure.json`. Both carry a `schema`; a changed meaning
+gets a new one. Numbers stand under their plain names, in the unit that the name ends in; `basis` says, for each of
+them, how it was obtained and how far it can be trusted. **null** means: not obtained; the number's basis says why in
+`missing`. A field that may be null says so.
 
 This page is made from the code (`pytest tests/test_documents.py --update-golden`).
 """

@@ -1,6 +1,6 @@
 """`greenpose profile`: parameters, MACs and activation memory per exit by every counter; no training, no data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,13 +66,15 @@ def profile(
 
 def _subjects(file: Path | None, settings: list[str]) -> list[_Subject]:
     """Return each distinct network shape of a file, with all four exits."""
+    from greenpose.counting import architecture_of
     from greenpose.model import Architecture
 
     if file is None and not settings:
         return [_Subject(Architecture(width=32, num_joints=PAPER_JOINTS, exits=EXITS), PAPER_INPUT, ("the paper",))]
     used: dict[tuple[Architecture, tuple[int, int]], list[str]] = {}
     for config in _experiments(file, settings):
-        used.setdefault((_architecture(config), config.data.input_size), []).append(config.name)
+        shape = replace(architecture_of(config), exits=EXITS)
+        used.setdefault((shape, config.data.input_size), []).append(config.name)
     return [_Subject(shape, size, tuple(dict.fromkeys(names))) for (shape, size), names in used.items()]
 
 
@@ -84,21 +86,6 @@ def _experiments(file: Path | None, settings: list[str]) -> list[Experiment]:
     data = read_yaml(file)
     load = load_grid if "base" in data or "experiments" in data else load_experiment
     return [cell.config for cell in expand(load(file, settings=settings), where=str(file))]
-
-
-def _architecture(config: Experiment) -> "Architecture":
-    from greenpose.data import load_profile
-    from greenpose.model import Architecture
-
-    model = config.model
-    return Architecture(
-        width=model.width,
-        num_joints=load_profile(config.data.profile).num_keypoints,
-        exits=EXITS,
-        stem_width=model.stem_width,
-        modules=model.modules,
-        blocks=model.blocks,
-    )
 
 
 def _count(subject: _Subject) -> tuple[dict[int, "ExitCount"], dict[str, float]]:

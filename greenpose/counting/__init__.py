@@ -2,7 +2,7 @@
 
 from greenpose.counting.census import Census, census
 from greenpose.counting.counters import FORMULAE, PAPER_FORMULA, CountingError, Formula, run_counters
-from greenpose.counting.counts import INPUT_SIZE, ExitCount, count
+from greenpose.counting.counts import INPUT_SIZE, ExitCount, architecture_of, count
 from greenpose.counting.memory import activation_bytes, peak_bytes
 from greenpose.counting.reference import ReferenceCount, Share, reference_crop, reference_share
 from greenpose.counting.training_step import StepFlops, count_training_step
@@ -19,6 +19,7 @@ __all__ = [
     "Share",
     "StepFlops",
     "activation_bytes",
+    "architecture_of",
     "census",
     "count",
     "count_training_step",

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
+from greenpose.config import Experiment
 from greenpose.counting.census import Census, census
 from greenpose.counting.counters import run_counters
 from greenpose.counting.memory import activation_bytes, peak_bytes
+from greenpose.data import load_profile
 from greenpose.model import SIZE_MULTIPLE, Architecture, HRNet, PoseNetwork, check_input_size
 
 INPUT_SIZE = (192, 256)
@@ -36,20 +38,45 @@ class ExitCount:
     """What the counters' figures are made of."""
 
 
-def count(net: PoseNetwork | Architecture, input_size: tuple[int, int] = INPUT_SIZE) -> dict[int, ExitCount]:
-    """Return what each exit of `net` costs, by exit; `input_size` is (width, height). `net` itself is only looked at.
+def count(
+    subject: PoseNetwork | Architecture | Experiment, input_size: tuple[int, int] | None = None
+) -> dict[int, ExitCount]:
+    """Return what each exit of a network, shape or experiment costs, by exit; the subject is only looked at.
 
-    Everything is counted on the smallest image and multiplied by the area, which is exact: the network is
-    convolutional, and its sizes are multiples of 32.
+    `input_size` is (width, height), by default the experiment's, else the paper's 192 x 256. Everything is counted on
+    the smallest image and multiplied by the area, which is exact: the network is convolutional, and its sizes are
+    multiples of 32.
 
     Raises:
         ModelError: an input side is no multiple of 32.
         CountingError: a counter failed.
+        ConfigError: the experiment's profile is unknown.
     """
-    architecture = net if isinstance(net, Architecture) else net.architecture
-    tiles = num_tiles(input_size)
+    own_size = subject.data.input_size if isinstance(subject, Experiment) else INPUT_SIZE
+    architecture = architecture_of(subject)
+    tiles = num_tiles(input_size or own_size)
     with one_thread():
         return {number: _count_exit(architecture.only(number), tiles) for number in architecture.exits}
+
+
+def architecture_of(subject: PoseNetwork | Architecture | Experiment) -> Architecture:
+    """Return the shape of a network, or of the network that an experiment asks for.
+
+    Raises:
+        ConfigError: the experiment's profile, which says how many keypoints there are, is unknown.
+    """
+    if isinstance(subject, Architecture):
+        return subject
+    if isinstance(subject, PoseNetwork):
+        return subject.architecture
+    return Architecture(
+        width=subject.model.width,
+        num_joints=load_profile(subject.data.profile).num_keypoints,
+        exits=tuple(sorted(subject.model.exits)),
+        stem_width=subject.model.stem_width,
+        modules=subject.model.modules,
+        blocks=subject.model.blocks,
+    )
 
 
 def num_tiles(input_size: tuple[int, int]) -> int:

@@ -1,6 +1,7 @@
 """The networks that the paper counted: larger than an exit needs, and the percentages that came of it."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from torch import nn
 
@@ -59,7 +60,13 @@ def reference_crop(
     Source: Cacciatore et al. (2025), https://doi.org/10.1145/3757067, official code, read and counted
     """
     architecture = net if isinstance(net, Architecture) else net.architecture
-    tiles = num_tiles(input_size)
+    smallest = _on_smallest_image(architecture, exit_number)
+    return ReferenceCount(params=smallest.params, census=smallest.census * num_tiles(input_size))
+
+
+@lru_cache(maxsize=8)
+def _on_smallest_image(architecture: Architecture, exit_number: int) -> ReferenceCount:
+    """Return the cost at the smallest image, of which every other size is a multiple."""
     with one_thread():
         multi = blank_network(replace(architecture, exits=tuple(range(1, exit_number + 1))))
         params, counted = num_params(multi), census(multi, smallest_image())
@@ -67,7 +74,7 @@ def reference_crop(
         if exit_number < len(architecture.modules) + 1:
             unread = _unread_rows(architecture, exit_number)
             params, counted = params + unread.params, counted + unread.census - _head(multi)
-    return ReferenceCount(params=params + spare, census=counted * tiles)
+    return ReferenceCount(params=params + spare, census=counted)
 
 
 def reference_share(net: PoseNetwork | Architecture, exit_number: int = 3) -> Share:

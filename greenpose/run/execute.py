@@ -83,11 +83,11 @@ def _run(folder: RunFolder, cell: dict[str, Any], observer: Observer, note: "_Fa
     with meter:
         with stage("data"):
             splits = load_splits(config.data)
-        net, loaded = build_network(config, splits["train"].profile.num_keypoints)
+        net, loaded = build_network(config)
         if loaded is not None:
             observer.say(str(loaded).splitlines()[0])
         with stage("count"):
-            counts = counting.count(net, config.data.input_size)
+            counts = counting.count(config)
         fitted = _train(config, folder, net, splits, stage)
         subs = _best_networks(net, folder)
         with stage("test", items=len(splits["test"])):

@@ -1,11 +1,13 @@
 """From a configuration to the things a run works with: device, network, objective, meter."""
 
 import os
+from dataclasses import asdict
 from typing import TypeVar
 
 import torch
 
 from greenpose.config import CarbonConfig, Experiment
+from greenpose.counting import architecture_of
 from greenpose.errors import GreenPoseError
 from greenpose.losses import Edge, Objective, Wiring
 from greenpose.metering import Carbon, Meter, custom_intensity, intensity, meter
@@ -35,17 +37,10 @@ def seed_everything(config: Experiment) -> None:
     torch.use_deterministic_algorithms(config.process.device == "cpu")
 
 
-def build_network(config: Experiment, num_joints: int) -> tuple[HRNet, LoadReport | None]:
+def build_network(config: Experiment) -> tuple[HRNet, LoadReport | None]:
     """Return the network on its device, and what was loaded into it where weights are given."""
     model = config.model
-    net = HRNet(
-        model.width,
-        num_joints,
-        model.exits,
-        stem_width=model.stem_width,
-        modules=model.modules,
-        blocks=model.blocks,
-    )
+    net = HRNet(**asdict(architecture_of(config)))
     initialise(net, model.init)
     report = load_weights(net, model.weights) if model.weights else None
     return channels_last(net.to(config.process.device)), report

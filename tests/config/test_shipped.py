@@ -1,10 +1,11 @@
 """The experiments that ship: complete, and wired as the paper's Table 1 says."""
 
+from dataclasses import replace
+
 import pytest
 
 from greenpose.config import expand, load_experiment, load_grid, packaged_experiment
-from greenpose.counting import count
-from greenpose.model import Architecture
+from greenpose.counting import architecture_of, count
 
 # (network's exits, students and teachers, exits that see labels, temperature): Table 1 and its configurations
 TABLE_1 = {
@@ -52,16 +53,8 @@ def test_table_1_is_trained_as_the_paper_did():
 def test_the_small_profile_keeps_the_shares_of_w32_and_scales_distillation_to_its_heatmaps(name):
     shapes = set()
     for config in configs(name).values():
-        model, (width, height) = config.model, config.data.heatmap_size
-        shape = Architecture(
-            width=model.width,
-            num_joints=12,
-            exits=(2, 3, 4),
-            stem_width=model.stem_width,
-            modules=model.modules,
-            blocks=model.blocks,
-        )
-        shapes.add((shape, config.data.input_size))
+        width, height = config.data.heatmap_size
+        shapes.add((replace(architecture_of(config), exits=(2, 3, 4)), config.data.input_size))
         assert config.loss.kd_weight == pytest.approx(2000 * width * height / 3072, rel=0.01)
     ((shape, input_size),) = shapes
     counts = count(shape, input_size)
@@ -76,3 +69,8 @@ def test_the_default_grid_has_the_four_experiments():
 def test_the_open_field_example_is_complete():
     (cell,) = expand(load_experiment(packaged_experiment("openfield")), where="openfield")
     assert cell.config.data.profile == "openfield"
+
+
+def test_an_experiment_is_counted_like_its_network():
+    config = configs("quick")["HRNet4-OKD-DS"]
+    assert count(config) == count(architecture_of(config), (64, 64))

@@ -171,7 +171,7 @@ def test_an_old_format_file_cut_anywhere_is_one_clear_error(tmp_path):
     content = path.read_bytes()
     for keep in range(0, len(content), 5):
         path.write_bytes(content[:keep])
-        with pytest.raises(GreenPoseError, match="old.pth: "):
+        with pytest.raises(GreenPoseError, match=r"old\.pth: "):
             load_weights(small(exits=(1,)), path)
 
 
