@@ -22,7 +22,7 @@ demo: setup  ## train, meter and report the quick grid on synthetic data (about 
 	$(BIN)/greenpose run --grid experiments/quick.yaml
 
 test: setup  ## run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: setup  ## run the tests marked slow
 	$(BIN)/pytest -m 'slow and not gpu'

@@ -51,6 +51,8 @@ def inspect_splits(config: DataConfig) -> dict[str, Split]:
         DataError: with all faults of all splits, an image or a subject in two of them among the faults.
     """
     root = Path(config.root or "")
+    if not root.is_dir():
+        raise DataError([f"{root}: no such folder; it should hold images/ and annotations/"])
     split_files(root, named=config.annotations)
     checked = check_folder(root, profile=load_profile(config.profile), images=config.images, named=config.annotations)
     faults = errors(checked.findings)

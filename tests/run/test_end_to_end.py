@@ -227,3 +227,18 @@ def test_an_interrupt_keeps_everything_and_exits_with_130(tmp_path):
     assert json.loads((folder / "failure.json").read_text())["reason"] == "interrupted"
     assert (folder / "checkpoint.pt").exists()
     assert not (folder / "running.json").exists()
+
+
+def test_a_run_that_fails_is_reported_in_words_and_the_next_one_goes_on(tmp_path):
+    write_grid(tmp_path)
+    plan = greenpose("run", "--grid", "tiny.yaml", "--dry-run", "--json", cwd=tmp_path).json
+    first, second = (tmp_path / run["folder"] for run in plan["runs"])
+    first.mkdir(parents=True)
+    (first / "checkpoint.pt").write_bytes(b"half a checkpoint")
+    done = greenpose("run", "--grid", "tiny.yaml", cwd=tmp_path)
+    assert done.code == 4
+    assert "checkpoint.pt: cannot be read" in done.err
+    assert "Traceback" not in done.err
+    assert json.loads((first / "failure.json").read_text())["phase"] == "count"
+    assert (second / "record.json").exists()
+    assert first.name in (tmp_path / "reports" / "tiny.html").read_text()

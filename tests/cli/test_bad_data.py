@@ -1,0 +1,97 @@
+"""What is wrong with a data folder ends in one clear message before anything is trained."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import greenpose
+
+EXPERIMENT = """
+name: mine
+data: {source: coco, root: infants, profile: babypose, input_size: [64, 64]}
+carbon: {country: ITA}
+"""
+
+
+@pytest.fixture(scope="module")
+def infants(tmp_path_factory) -> Path:
+    """A small good folder, made by the command line itself."""
+    folder = tmp_path_factory.mktemp("good")
+    done = greenpose(
+        "data", "synth", "infants", "--size", 160, 120, "--patients", 2, 1, 1, "--frames", 2, 1, 1, cwd=folder
+    )
+    assert done.code == 0, done.err
+    return folder / "infants"
+
+
+@pytest.fixture
+def workplace(infants, tmp_path) -> Path:
+    """A folder with an experiment and a copy of the data to break."""
+    shutil.copytree(infants, tmp_path / "infants")
+    (tmp_path / "mine.yaml").write_text(EXPERIMENT)
+    return tmp_path
+
+
+def annotations(workplace: Path, split: str = "train") -> Path:
+    (file,) = (workplace / "infants" / "annotations").glob(f"*{split}*.json")
+    return file
+
+
+def change(file: Path, edit) -> None:
+    document = json.loads(file.read_text())
+    edit(document)
+    file.write_text(json.dumps(document))
+
+
+def refused(workplace: Path, *names: str) -> None:
+    done = greenpose("run", "mine.yaml", "--dry-run", cwd=workplace)
+    assert done.code == 2
+    assert "Traceback" not in done.err
+    assert len(done.err.strip().splitlines()) == 1
+    for name in names:
+        assert name in done.err
+
+
+def test_the_folder_is_fine_as_it_was_made(workplace):
+    assert greenpose("run", "mine.yaml", "--dry-run", cwd=workplace).code == 0
+
+
+def test_annotations_without_keypoints_are_named(workplace):
+    file = annotations(workplace)
+    change(file, lambda document: [annotation.pop("keypoints") for annotation in document["annotations"]])
+    refused(workplace, file.name, "keypoints")
+
+
+def test_an_empty_split_is_named(workplace):
+    file = annotations(workplace, "val")
+    change(file, lambda document: document.update(images=[], annotations=[]))
+    refused(workplace, file.name)
+
+
+def test_a_missing_split_is_named(workplace):
+    annotations(workplace, "test").unlink()
+    refused(workplace, "test split")
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "not an image"])
+def test_an_unreadable_image_is_named(workplace, damage):
+    image = min((workplace / "infants" / "images").rglob("*.png"))
+    if damage == "missing":
+        image.unlink()
+    else:
+        image.write_bytes(image.read_bytes()[:2000] if damage == "truncated" else b"hello")
+    refused(workplace, image.name)
+
+
+def test_a_missing_folder_is_named(workplace):
+    shutil.rmtree(workplace / "infants")
+    refused(workplace, "infants: no such folder")
+
+
+def test_joints_of_another_skeleton_are_named(workplace):
+    (workplace / "mine.yaml").write_text(EXPERIMENT.replace("babypose", "openfield"))
+    done = greenpose("run", "mine.yaml", "--dry-run", cwd=workplace)
+    assert done.code == 2
+    assert "has 12 instead of 4" in done.err
