@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from greenpose.record import Phase, Record
+from greenpose.record import CrossCheck, Kind, Phase, Record
 from greenpose.report.estimates import Estimate, over_runs
 from greenpose.report.figures import TRAIN_CO2, TRAIN_ENERGY, Figure, energy_figure, of_record
-from greenpose.report.formatting import NBSP, percent, plain, plural, span
+from greenpose.report.formatting import NBSP, Text, percent, plain, plural, span
 from greenpose.report.layout import (
     Cell,
     Column,
@@ -85,8 +85,11 @@ def phases_table(study: Study) -> Table:
         Row(
             head=run.name,
             cells=(
-                *(_phase_cell({phase.name: phase for phase in run.phases}.get(name), energy) for name in names),
-                _energy_and_time(run_total(run).energy_kwh, run_total(run).seconds, energy),
+                *(
+                    _phase_cell({phase.name: phase for phase in run.phases}.get(name), energy, _energy_kind(run))
+                    for name in names
+                ),
+                _energy_and_time(run_total(run).energy_kwh, run_total(run).seconds, energy, _energy_kind(run)),
             ),
         )
         for run in study.records
@@ -96,7 +99,7 @@ def phases_table(study: Study) -> Table:
         id="phases",
         caption="All that each run did, phase by phase: energy, and wall time below it.",
         heads=("Run",),
-        columns=tuple(Column(head=name.capitalize(), unit=unit) for name in (*names, "total")),
+        columns=tuple(Column(head=name.capitalize(), unit=unit, notes=_notes(study)) for name in (*names, "total")),
         sections=(Section(rows=tuple(rows)),),
     )
 
@@ -119,8 +122,8 @@ def allocation_table(study: Study) -> Table:
         heads=("Experiment", "Exit"),
         columns=(
             Column(head="Share", unit="% of run"),
-            Column(head="Energy", unit=energy.unit),
-            Column(head="CO2eq", unit="g"),
+            Column(head="Energy", unit=energy.unit, notes=_notes(study)),
+            Column(head="CO2eq", unit="g", notes=_notes(study)),
         ),
         sections=tuple(sections),
     )
@@ -141,13 +144,13 @@ def crosscheck_table(study: Study) -> Table | None:
     energy = energy_figure([check.energy_kwh or 0 for _, check in rows])
     return Table(
         id="crosscheck",
-        caption="Another tool's energy for the same windows of training, beside ours.",
+        caption="Another tool’s energy for the same windows of training, beside ours.",
         heads=("Run",),
         columns=(
             Column(head="Tool", words=True),
             Column(head="Covered", unit="s"),
             Column(head="Its energy", unit=energy.unit),
-            Column(head="Ours", unit=energy.unit),
+            Column(head="Ours", unit=energy.unit, notes=_notes(study)),
             Column(head="Its / ours", unit="ratio"),
         ),
         sections=(
@@ -158,7 +161,7 @@ def crosscheck_table(study: Study) -> Table | None:
                         cells=(
                             Cell(value=check.tool),
                             value_cell(check.covered_seconds),
-                            *_crosscheck_cells(check.energy_kwh, check.ratio, check.note, energy),
+                            *_crosscheck_cells(run, check, energy),
                         ),
                     )
                     for run, check in rows
@@ -174,8 +177,8 @@ def crosscheck_sentences(study: Study) -> list[str]:
     checks = [check for run in study.records for check in run.crosscheck]
     for tool in dict.fromkeys(check.tool for check in checks):
         ratios = [check.ratio for check in checks if check.tool == tool and check.ratio]
-        notes = "; ".join(dict.fromkeys(check.note for check in checks if check.tool == tool and check.note))
-        note = f" Its note: {notes}." if notes else ""
+        notes = list(dict.fromkeys(check.note for check in checks if check.tool == tool and check.note))
+        note = f" Its note: {notes[0]}{'; other runs differ in detail' if notes[1:] else ''}." if notes else ""
         if not ratios:
             sentences.append(f"{tool} gave no figure.{note}")
             continue
@@ -203,12 +206,22 @@ def _component_cell(run: Record, part: str, energy: Figure) -> Cell:
     return value_cell(kwh * energy.scale, kind=kinds[0].kind if kinds else "measured")
 
 
-def _phase_cell(phase: Phase | None, energy: Figure) -> Cell:
-    return _energy_and_time(phase.energy_kwh, phase.seconds, energy) if phase else Cell(value="–")
+def _phase_cell(phase: Phase | None, energy: Figure, kind: Kind) -> Cell:
+    return _energy_and_time(phase.energy_kwh, phase.seconds, energy, kind) if phase else Cell(value="–")
 
 
-def _energy_and_time(kwh: float, seconds: float, energy: Figure) -> Cell:
-    return Cell(value=plain(kwh * energy.scale), interval=f"{plain(seconds)}{NBSP}s")
+def _energy_and_time(kwh: float, seconds: float, energy: Figure, kind: Kind) -> Cell:
+    text = Text(value=plain(kwh * energy.scale), interval=f"{plain(seconds)}{NBSP}s")
+    return number_cell(text, kind=kind)
+
+
+def _energy_kind(run: Record) -> Kind:
+    return of_record(run, TRAIN_ENERGY).kind
+
+
+def _notes(study: Study) -> tuple[str, ...]:
+    """Return how energy was obtained, for the headings of columns that hold nothing else."""
+    return kind_notes([of_record(run, TRAIN_ENERGY) for run in study.records])
 
 
 def _allocation_cells(runs: Sequence[Record], number_: int, energy: Figure) -> tuple[Cell, ...]:
@@ -218,29 +231,31 @@ def _allocation_cells(runs: Sequence[Record], number_: int, energy: Figure) -> t
         each / run.train_energy_kwh * 100 if each is not None and run.train_energy_kwh else None
         for each, run in zip(kwh, runs, strict=True)
     ]
-    kind = of_record(runs[0], TRAIN_ENERGY).kind
-    cells = []
-    for values, factor in ((shares, 1.0), (kwh, energy.scale), (grams, 1.0)):
-        estimates = [
-            Estimate(value=None, missing="the run did not allocate its cost")
-            if value is None
-            else Estimate(value=value * factor, kind=kind)
-            for value in values
-        ]
-        mean = over_runs(estimates)
-        cells.append(missing_cell(mean.missing) if mean.value is None else number_cell(mean.text(), kind=mean.kind))
-    return tuple(cells)
+    kind = _energy_kind(runs[0])
+    return (
+        _mean_cell(shares, 1.0, "computed"),
+        _mean_cell(kwh, energy.scale, kind),
+        _mean_cell(grams, 1.0, kind),
+    )
 
 
-def _crosscheck_cells(kwh: float | None, ratio: float | None, note: str, energy: Figure) -> tuple[Cell, Cell, Cell]:
-    if kwh is None:
-        absent = missing_cell(note)
+def _mean_cell(values: Sequence[float | None], factor: float, kind: Kind) -> Cell:
+    """Return the mean over runs; None stands for a run that did not allocate its cost."""
+    have = [Estimate(value=value * factor, kind=kind) for value in values if value is not None]
+    return number_cell(over_runs(have).text(), kind=kind) if have else missing_cell("the run did not allocate its cost")
+
+
+def _crosscheck_cells(run: Record, check: CrossCheck, energy: Figure) -> tuple[Cell, Cell, Cell]:
+    """Return the tool's energy, ours for the same windows, and their ratio."""
+    if check.energy_kwh is None:
+        absent = missing_cell(check.note)
         return absent, absent, absent
-    its = value_cell(kwh * energy.scale)
-    if not ratio:
+    its = value_cell(check.energy_kwh * energy.scale)
+    if not check.ratio:
         absent = missing_cell("no ratio was recorded")
         return its, absent, absent
-    return its, value_cell(kwh / ratio * energy.scale), Cell(value=plain(ratio), interval=_distance(ratio, ratio))
+    ours = value_cell(check.energy_kwh / check.ratio * energy.scale, kind=_energy_kind(run))
+    return its, ours, Cell(value=plain(check.ratio), interval=_distance(check.ratio, check.ratio))
 
 
 def _distance(low: float, high: float) -> str:

@@ -11,6 +11,11 @@ from greenpose.report.formatting import Text, number
 _WORST_LAST: tuple[Kind, ...] = ("counted", "computed", "measured", "sourced", "estimated", "modelled", "not_covered")
 
 
+ROUNDING = 1e-9
+"""Runs that differ by less than this fraction are equal: sums of floating-point numbers, in another order."""
+NO_SHARE_OF_ZERO = "nothing is a share of zero"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """One number in its display unit: how sure it is and how it was obtained."""
@@ -70,9 +75,11 @@ def over_runs(estimates: Sequence[Estimate]) -> Estimate:
     if len(have) <= 1:
         return have[0] if have else estimates[0]
     values = [each.value for each in have if each.value is not None]
-    low, high = t_interval(values) if len(values) > 2 and len(set(values)) > 1 else (min(values), max(values))
+    if max(values) - min(values) <= ROUNDING * abs(max(values, key=abs)):
+        values = values[:1]
+    low, high = t_interval(values) if len(values) > 2 else (min(values), max(values))
     return Estimate(
-        value=statistics.fmean(values) if len(set(values)) > 1 else values[0],
+        value=statistics.fmean(values),
         low=low if high > low else None,
         high=high if high > low else None,
         systematic=_mean_factors(have),
@@ -84,7 +91,7 @@ def over_runs(estimates: Sequence[Estimate]) -> Estimate:
 def ratio(part: Estimate, whole: Estimate) -> Estimate:
     """Return part / whole; relative intervals add in quadrature, systematic errors cancel (one machine, one method)."""
     if part.value is None or not whole.value:
-        return Estimate(value=None, missing=part.missing or whole.missing or "the whole is zero")
+        return Estimate(value=None, missing=part.missing or whole.missing or NO_SHARE_OF_ZERO)
     value = part.value / whole.value
     spread = math.hypot(_relative_half(part), _relative_half(whole))
     return Estimate(
@@ -97,15 +104,29 @@ def ratio(part: Estimate, whole: Estimate) -> Estimate:
 
 
 def overlap(first: Estimate, second: Estimate) -> bool | None:
-    """Return whether the two 95 % intervals share a value; None where either has no interval."""
-    if first.low is None or first.high is None or second.low is None or second.high is None:
+    """Return whether the two 95 % intervals share a value.
+
+    A number without an interval stands for itself; None where that decides nothing: neither has an interval, or the
+    one that has does not reach the other.
+    """
+    ends = [_interval(each) for each in (first, second)]
+    if not all(ends):
         return None
-    return first.low <= second.high and second.low <= first.high
+    (low, high), (other_low, other_high) = (each for each in ends if each)
+    shared = low <= other_high and other_low <= high
+    known = [each.low is not None for each in (first, second)]
+    return shared if all(known) else (True if shared and any(known) else None)
 
 
 def worst(kinds: Sequence[Kind]) -> Kind:
     """Return the least trustworthy of the given kinds."""
     return max(kinds, key=_WORST_LAST.index)
+
+
+def _interval(each: Estimate) -> tuple[float, float] | None:
+    if each.value is None:
+        return None
+    return (each.value, each.value) if each.low is None or each.high is None else (each.low, each.high)
 
 
 def _mean_factors(estimates: Sequence[Estimate]) -> tuple[float, float] | None:

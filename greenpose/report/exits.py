@@ -1,23 +1,22 @@
 """Tables about the exits: size, accuracy and cost of each, its share of the final exit, its MACs by every counter."""
 
 from greenpose.record import Exit, Record
-from greenpose.report.estimates import Estimate, estimate, over_runs, ratio
+from greenpose.report.estimates import NO_SHARE_OF_ZERO, Estimate, estimate, over_runs, ratio
 from greenpose.report.figures import AP, EXIT_FIGURES, MACS, PARAMS, PERCENT, RELATIVE, Figure, of_exit
 from greenpose.report.formatting import exact, listed, percent
 from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column, missing_cell
 from greenpose.report.study import Point, Study, entries
 
-_COUNTERS = {
-    "torch": "torch (FlopCounterMode) counts two FLOPs for each multiply-accumulate of the convolutions and nothing "
-    "else; half of it is the MACs figure of this page.",
+COUNTERS = {
+    "torch": "torch: the convolutions and nothing else. Its FlopCounterMode counts two FLOPs for each "
+    "multiply-accumulate; here they are halved, and this is the MACs figure of the page.",
     "thop": "thop adds four operations for each batch-normalised value and one for each upsampled value; it leaves out "
     "biases and ReLU.",
     "ptflops": "ptflops adds the biases, two operations for each batch-normalised value, and two for each value of "
     "ReLU and of upsampling: its hook on the module and its hook on the function both count.",
-    "fvcore": "fvcore follows a trace of one call: it adds two operations for each batch-normalised value and one for "
-    "each upsampled value, and what the output does not depend on vanishes.",
+    "ptflops_aten": "ptflops_aten, the same tool on the operators that run, adds only the biases of the convolutions.",
 }
-"""Why each counter differs; the formulas are tested against the counters themselves in the counting room."""
+"""Why each counter differs, by its name in a record; the counting room tests the formulas against the counters."""
 
 
 def means_table(study: Study) -> Table:
@@ -157,13 +156,8 @@ def counters(study: Study) -> list[str]:
 
 def counter_sentences(study: Study) -> list[str]:
     """Return why each counter used differs from the others, one sentence each."""
-    found = {
-        name: next((known for known in _COUNTERS if name.lower().startswith(known)), None) for name in counters(study)
-    }
-    return [
-        _COUNTERS[known] if known else f"{name}: this version of the report does not know its convention."
-        for name, known in found.items()
-    ]
+    unknown = "{}: this version of the report does not know its convention."
+    return [COUNTERS.get(name, unknown.format(name)) for name in counters(study)]
 
 
 _ROLE = Column(head="Role", words=True)
@@ -195,7 +189,10 @@ def _share_cells(point: Point) -> tuple[Cell, ...]:
     if not point.final:
         return tuple(_share_cell(share(point, figure)) for figure in figures)
     finals = [point.figure(figure) for figure in figures]
-    return tuple(missing_cell(each.missing) if not each.value else Cell(value="100", bar=1.0) for each in finals)
+    return tuple(
+        missing_cell(each.missing or NO_SHARE_OF_ZERO) if not each.value else Cell(value="100", bar=1.0)
+        for each in finals
+    )
 
 
 def _share_cell(each: Estimate) -> Cell:

@@ -100,7 +100,7 @@ def listed(parts: list[str]) -> str:
 
 
 def _capped(value: float, digits: int, most_decimals: int | None) -> str:
-    if most_decimals is not None and _decimals_for(value, digits) > most_decimals:
+    if most_decimals is not None and value and _decimals_for(value, digits) > most_decimals:
         return fixed(value, most_decimals)
     return plain(value, digits)
 

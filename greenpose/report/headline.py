@@ -29,8 +29,8 @@ def _answer(study: Study) -> str:
     if not study.scored:
         return _without_accuracy(study)
     best = max(study.scored, key=lambda point: (_value(point, AP), -_value(point, MACS)))
-    if _value(best, AP) == 0:
-        return "AP is 0 at every exit: nothing was learnt, so the exits differ in cost only."
+    if _value(best, AP) == 0 or _reaches_zero(best):
+        return f"{_nothing_learnt(best)}; {_cost_of_cheapest(study)}."
     if len(study.scored) == 1:
         return f"{_name(best)} reaches AP {_ap(best)} with {_costs(best)}; there is no other exit to compare it with."
     cost = cost_figure(study)
@@ -61,12 +61,30 @@ def _comparison(study: Study, best: Point, cheaper: Sequence[Point], cost: Figur
 
 def _without_accuracy(study: Study) -> str:
     reason = study.points[0].figure(AP).missing
+    start = f"AP was not measured ({reason}), so no exit can be preferred"
+    return f"{start}; {_cost_of_cheapest(study)}."
+
+
+def _reaches_zero(point: Point) -> bool:
+    low = point.figure(AP).low
+    return low is not None and low <= 0
+
+
+def _nothing_learnt(best: Point) -> str:
+    if _value(best, AP) == 0:
+        return "AP is 0 at every exit, so the exits differ in cost only"
+    return (
+        f"AP is not distinguishable from 0 at any exit (highest: {_name(best)}, {_ap(best)}), so accuracy tells nothing"
+    )
+
+
+def _cost_of_cheapest(study: Study) -> str:
+    """Return what the exit with the fewest MACs costs, as a share of the one with the most."""
     cheap = min(study.points, key=lambda point: _value(point, MACS))
     dear = max(study.points, key=lambda point: _value(point, MACS))
-    start = f"AP was not measured ({reason}), so no exit can be preferred"
     if cheap == dear:
-        return f"{start}; {_name(cheap)} costs {_costs(cheap)}."
-    return f"{start}; {_name(cheap)} costs {_shares(study, cheap, dear)} of {_name(dear)}."
+        return f"{_name(cheap)} costs {_costs(cheap)}"
+    return f"{_name(cheap)} costs {_shares(study, cheap, dear)} of {_name(dear)}"
 
 
 def _bill(study: Study) -> str:

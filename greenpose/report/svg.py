@@ -29,7 +29,7 @@ def finish(
     body = _own_ids(body, prefix)
     body = re.sub(r' font-family: [^;"]*;', "", body)
     body = re.sub(r' transform="rotate\(-?0 [^"]*"', "", body)
-    body = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), body)
+    body = re.sub(r"<[^>]*>", lambda tag: _rounded(tag[0]), body)  # inside tags only: text is what people read
     body = re.sub(r"> <", "><", re.sub(r"[ \n]+", " ", body)).strip()  # no-break spaces of labels stay
     body = _classes(_without_empty_groups(body), prefix)
     head = (
@@ -45,6 +45,10 @@ def _own_ids(body: str, prefix: str) -> str:
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
     body = re.sub(r' id="([^"]+)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", body)
     return re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", body)
+
+
+def _rounded(tag: str) -> str:
+    return re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), tag)
 
 
 def _without_empty_groups(body: str) -> str:

@@ -66,6 +66,7 @@ def totals_table(study: Study) -> Table:
     if not study.failures:
         del parts["Failed, interrupted or lost"], parts["All"]
     energy = energy_figure([total.energy_kwh for total in parts.values()])
+    time_unit, time_scale = ("h", 3600) if parts["Finished"].seconds >= 3600 else ("s", 1)
     kinds = [of_record(run, TRAIN_ENERGY).kind for run in study.records]
     kind = worst(kinds) if kinds else "measured"
     notes = kind_notes([Estimate(value=0, kind=kind)])
@@ -75,7 +76,7 @@ def totals_table(study: Study) -> Table:
         heads=("Runs",),
         columns=(
             Column(head="Number", unit="count"),
-            Column(head="Time", unit="h"),
+            Column(head="Time", unit=time_unit),
             Column(head="Energy", unit=energy.unit, notes=notes),
             Column(head="CO2eq", unit="g", notes=notes),
         ),
@@ -86,7 +87,7 @@ def totals_table(study: Study) -> Table:
                         head=name,
                         cells=(
                             Cell(value=str(total.runs)),
-                            value_cell(total.seconds / 3600),
+                            value_cell(total.seconds / time_scale),
                             value_cell(total.energy_kwh * energy.scale, kind=kind),
                             _grams_cell(total, kind),
                         ),

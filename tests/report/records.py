@@ -122,9 +122,10 @@ def exit_entry(
         params=PARAMS[number],
         macs=MACS[number],
         macs_by_counter={
-            "torch": 2 * MACS[number],
+            "torch": MACS[number],
             "thop": round(MACS[number] * THOP[number]),
             "ptflops": round(MACS[number] * PTFLOPS[number]),
+            "ptflops_aten": MACS[number] + 36_864,
         },
         activation_bytes=MACS[number] // 16,
         best_epoch=40 + number + seed,

@@ -82,6 +82,17 @@ def test_a_drawing_is_accessible_and_follows_the_pages_colours(drawing):
     assert "http" not in drawing
 
 
+def test_small_numbers_on_axes_stay_what_they_are():
+    runs = [record("HRNet4-COKD")]
+    entries = [
+        entry.model_copy(update={"energy_j_per_image": 1e-4 * entry.exit**2, "basis": {}}) for entry in runs[0].exits
+    ]
+    svg = draw(scatter(study([runs[0].model_copy(update={"exits": entries})]), ENERGY))
+    texts = [each.text for each in read(svg).all("text")]
+    assert {"0.0005", "0.001", "0.0015"} <= set(texts)
+    assert "0.0" not in texts
+
+
 def test_every_point_has_its_tooltip(drawing):
     (svg,) = read(drawing).children
     named = {title.text.split(":")[0] for title in svg.all("title")[1:]}

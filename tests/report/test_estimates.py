@@ -82,7 +82,14 @@ def test_nothing_is_divided_by_zero_or_by_nothing():
 
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
-    [((1, 3), (2, 4), True), ((1, 2), (2, 4), True), ((1, 2), (2.1, 4), False), ((1, 2), (None, None), None)],
+    [
+        ((1, 3), (2, 4), True),
+        ((1, 2), (2, 4), True),
+        ((1, 2), (2.1, 4), False),
+        ((1, 2), (None, None), True),
+        ((3, 4), (None, None), None),
+        ((None, None), (None, None), None),
+    ],
 )
 def test_overlap_is_symmetric_and_unknown_without_intervals(first, second, expected):
     a, b = (Estimate(value=1.5, low=low, high=high) for low, high in (first, second))
