@@ -90,7 +90,7 @@ class Study:
     @property
     def settings(self) -> dict[str, Record]:
         """Return one run for each circumstance of measurement, by its letter; time and energy compare within one."""
-        found = {setting(run): run for run in reversed(self.records)}
+        found = {setting(run): run for run in self.records}
         return {chr(ord("A") + index): found[key] for index, key in enumerate(sorted(found))}
 
     @property

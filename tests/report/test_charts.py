@@ -80,6 +80,7 @@ def test_a_drawing_is_accessible_and_follows_the_pages_colours(drawing):
     assert re.findall(r"#[0-9a-f]{6}\b", drawing) == []
     assert "var(--accent)" in drawing
     assert "http" not in drawing
+    assert not re.search(r"<path[^>]*\d\.\d{3}", drawing)
 
 
 def test_small_numbers_on_axes_stay_what_they_are():

@@ -51,6 +51,12 @@ def test_equal_runs_have_no_interval_and_exactly_their_value():
     assert (mean.value, mean.low, mean.high) == (7.644512256, None, None)
 
 
+def test_sums_in_another_order_are_no_spread():
+    mean = over_runs([Estimate(value=value, kind="measured") for value in (0.1 + 0.2, 0.3, 0.3)])
+    assert (mean.low, mean.high) == (None, None)
+    assert over_runs([Estimate(value=0.0, kind="measured")] * 2).value == 0
+
+
 def test_runs_without_the_number_are_left_out():
     have = Estimate(value=3.0, kind="measured")
     absent = Estimate(value=None, missing="counter broke")
