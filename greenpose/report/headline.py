@@ -33,18 +33,23 @@ def _answer(study: Study) -> str:
         return f"{_nothing_learnt(best)}; {_cost_of_cheapest(study)}."
     if len(study.scored) == 1:
         return f"{_name(best)} reaches AP {_ap(best)} with {_costs(best)}; there is no other exit to compare it with."
-    cost = cost_figure(study)
-    cheaper = [point for point in study.scored if _value(point, cost) < _value(best, cost)]
+    cheaper = [point for point in study.scored if _value(point, MACS) < _value(best, MACS)]
     if not cheaper:
-        also = " and the least energy per image" if cost is ENERGY else " and the fewest MACs"
-        return f"{_name(best)} has the highest AP ({_ap(best)}){also} of all {len(study.scored)} exits: {_costs(best)}."
-    return _comparison(study, best, cheaper, cost)
+        return (
+            f"{_name(best)} has the highest AP ({_ap(best)}), and none of all {len(study.scored)} exits needs fewer "
+            f"MACs: {_costs(best)}."
+        )
+    return _comparison(study, best, cheaper)
 
 
-def _comparison(study: Study, best: Point, cheaper: Sequence[Point], cost: Figure) -> str:
+def _comparison(study: Study, best: Point, cheaper: Sequence[Point]) -> str:
+    """Compare the most accurate exit with a smaller one.
+
+    Smaller by MACs, which are exact: the same network metered in two runs would else seem cheaper than itself.
+    """
     alike = [point for point in cheaper if overlap(point.figure(AP), best.figure(AP))]
     pool = alike or cheaper
-    other = min(pool, key=lambda p: _value(p, cost)) if alike else max(pool, key=lambda p: _value(p, AP))
+    other = min(pool, key=lambda p: _value(p, MACS)) if alike else max(pool, key=lambda p: _value(p, AP))
     price = _shares(study, other, best)
     both = f"{_ap(other)} against {_ap(best)}"
     if alike:

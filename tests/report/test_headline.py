@@ -64,7 +64,7 @@ CASES = {
     ),
     "the cheapest is the best": (
         [record("HRNet4-OKD", ap={3: 0.96, 4: 0.95})],
-        ["HRNet4-OKD exit 3 has the highest AP (", "and the least energy per image of all 2 exits"],
+        ["HRNet4-OKD exit 3 has the highest AP (", "and none of all 2 exits needs fewer MACs"],
         ["keeps"],
     ),
     "two machines": (
