@@ -166,7 +166,7 @@ class Phase(_Numbers):
     """What one phase of the run cost (sum of its metered windows)."""
 
     name: str
-    """`data`, `train`, `validate`, `test` or `inference`."""
+    """`data`, `count`, `train`, `validate`, `checkpoint`, `test`, `inference`; `other`: between them, last attempt."""
     seconds: float
     """Wall time."""
     cpu_seconds: float
@@ -231,7 +231,7 @@ class Record(_Numbers):
     finished_at: str
     """UTC time of the end, ISO 8601."""
     attempts: int = 1
-    """How often the run was started until it finished; all attempts count in the totals."""
+    """How often the run was started until it finished; what all of them metered counts in the totals."""
     stopped: str
     """Why training ended: `epochs` (all done) or `patience` (no exit improved)."""
     epochs: int
@@ -253,7 +253,7 @@ class Record(_Numbers):
     train_co2eq_g: float
     """Operational emissions of training: energy x PUE x grid intensity."""
     phases: list[Phase]
-    """All that the run did, phase by phase; their sum is the run's total."""
+    """All that was metered, phase by phase; of an attempt that was killed, what its open window drew is missing."""
     allocation: Allocation
     """The training footprint split over the exits."""
     exits: list[Exit]
@@ -316,7 +316,7 @@ class Failure(_Numbers):
     energy_kwh: float
     """Energy of those windows."""
     co2eq_g: float | None = None
-    """Their emissions; null where the grid intensity was not known yet."""
+    """Their emissions; null where nobody knows the grid."""
     at: str
     """UTC time of the end, ISO 8601."""
 

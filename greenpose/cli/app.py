@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -51,20 +52,22 @@ def _root(
 def main() -> None:
     """Run the command line and exit with its code; a user's mistake ends in words, never in a traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
     try:
         app()
     except GreenPoseError as error:
-        sys.exit(_complain(error))
+        sys.exit(_complain(error.faults if isinstance(error, FaultsError) else (str(error),)))
+    except OSError as error:  # no space, no permission, no such folder: the machine's or the user's, never our logic
+        sys.exit(_complain((f"{error.filename or 'input/output'}: {error.strerror or error}",)))
 
 
 def _interrupt(number: int, frame: Any) -> None:
-    """Treat a polite request to end like Ctrl-C."""
+    """Treat a polite request to end, or a closed terminal, like Ctrl-C."""
     del number, frame
     raise KeyboardInterrupt
 
 
-def _complain(error: GreenPoseError) -> int:
-    faults = error.faults if isinstance(error, FaultsError) else (str(error),)
+def _complain(faults: Sequence[str]) -> int:
     for fault in faults:
         err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
     if "--json" in sys.argv:

@@ -32,20 +32,20 @@ def synth(
 
     Example: greenpose data synth infants --patients 24 6 6 --frames 30 10 10
     """
-    from greenpose.config import SplitNumbers, SyntheticConfig
+    from greenpose.config import SyntheticConfig
     from greenpose.data import load_profile
     from greenpose.data.check import SPLITS
     from greenpose.data.splits import SYNTHETIC_WINDOW_MM, generate
     from greenpose.data.write import write_coco
+    from greenpose.errors import ConfigError
+    from greenpose.schema import parse
 
     del verbose
-    config = SyntheticConfig(
-        seed=seed,
-        patients=SplitNumbers(train=patients[0], val=patients[1], test=patients[2]),
-        frames=SplitNumbers(train=frames[0], val=frames[1], test=frames[2]),
-        size=size,
-        yaw_spread_deg=yaw_spread,
-    )
+    settings = {"seed": seed, "size": size, "yaw_spread_deg": yaw_spread}
+    numbers = {"patients": dict(zip(SPLITS, patients, strict=True)), "frames": dict(zip(SPLITS, frames, strict=True))}
+    config, faults = parse(SyntheticConfig, settings | numbers, where="data synth")
+    if config is None:
+        raise ConfigError(faults)
     with err(quiet=quiet).status("drawing frames"):
         files = write_coco(
             folder,

@@ -6,6 +6,9 @@ from pathlib import Path
 from greenpose.config import DataConfig, Experiment
 from greenpose.errors import FaultsError, GreenPoseError
 
+CHECKED = ("carbon", "data", "model", "process")
+"""Sections of an experiment that are looked at; experiments that agree in them need one look."""
+
 
 def faults_of(config: Experiment) -> list[str]:
     """Return every fault that would stop the experiment later, each with the setting that it belongs to."""
@@ -35,9 +38,9 @@ def _place(config: Experiment) -> None:
 
 def _data(config: DataConfig) -> None:
     from greenpose.data import load_profile
-    from greenpose.data.splits import inspect_splits
+    from greenpose.data.splits import check_joints, inspect_splits
 
-    load_profile(config.profile)
+    check_joints(config, load_profile(config.profile))
     if config.source == "coco":
         inspect_splits(config)
 

@@ -18,6 +18,7 @@ from greenpose.cli.console import (
     print_json,
 )
 from greenpose.config import Cell, expand, load_experiment, load_grid, packaged_experiment
+from greenpose.config.grid import shuffled
 from greenpose.grid import Outcome, Planned, plan, run_all, set_aside
 from greenpose.store import State
 
@@ -51,15 +52,15 @@ def run(
     name, cells = _cells(file, grid or file is None, changes, seed or [])
     _check_beforehand(cells)
     places = _Places.of(name, where)
-    planned = plan(cells, places.runs, only=only or [])
+    planned = plan(shuffled(cells), places.runs, only=only or [])
     if dry_run:
         _show_plan(planned, as_json=as_json)
         return
     if not resume:
         planned = [set_aside(one) for one in planned]
     outcomes = _run(planned, workers, err(quiet=quiet), quiet=quiet or (as_json and not verbose))
-    if make_report and any(one.folder.state() is not State.TODO for one in planned):
-        _write_report(places, name)
+    if make_report:
+        _write_report(plan(cells, places.runs), places.page, name)
     _conclude(planned, outcomes, places if make_report else None, as_json=as_json)
 
 
@@ -78,8 +79,10 @@ class _Places:
 
 
 def _changes(country: str | None, device: str | None) -> list[str]:
-    pairs = {"carbon.country": country, "process.device": device}
-    return [f"{key}={value}" for key, value in pairs.items() if value is not None]
+    changes = [] if device is None else [f"process.device={device}"]
+    if country is not None:
+        changes += [f"carbon.country={country}", "carbon.intensity_g_per_kwh=null"]
+    return changes
 
 
 def _cells(file: Path | None, is_grid: bool, settings: list[str], seeds: list[int]) -> tuple[str, list[Cell]]:
@@ -91,10 +94,11 @@ def _cells(file: Path | None, is_grid: bool, settings: list[str], seeds: list[in
 
 def _check_beforehand(cells: list[Cell]) -> None:
     """Refuse before anything is trained what would fail later: unknown countries, profiles, data folders."""
-    from greenpose.cli.preflight import faults_of
+    from greenpose.cli.preflight import CHECKED, faults_of
     from greenpose.errors import ConfigError
 
-    faults = list(dict.fromkeys(fault for cell in cells for fault in faults_of(cell.config)))
+    distinct = {cell.config.model_dump_json(include=set(CHECKED)): cell.config for cell in cells}
+    faults = list(dict.fromkeys(fault for config in distinct.values() for fault in faults_of(config)))
     if faults:
         raise ConfigError(faults)
 
@@ -110,13 +114,16 @@ def _show_plan(planned: list[Planned], *, as_json: bool) -> None:
 
 
 def _run(planned: list[Planned], workers: int, console: Console, *, quiet: bool) -> list[Outcome]:
-    todo = [one for one in planned if one.state is not State.DONE]
-    done = len(planned) - len(todo)
+    busy = [one for one in planned if one.state is State.RUNNING]
+    for one in busy:
+        console.print(f"[yellow]note:[/yellow] another process is at work on {one.cell.name}; it is left alone")
+    todo = [one for one in planned if one.state not in {State.DONE, State.RUNNING}]
+    done = len(planned) - len(todo) - len(busy)
     if done:
         console.print(f"{done} of {len(planned)} runs done already; --fresh runs them again")
     if workers > 1 and len(todo) > 1:
         console.print(f"[yellow]note:[/yellow] {workers} runs at a time share this machine: their energy and time blur")
-    counter = iter(range(done + 1, len(planned) + 1))
+    counter = iter(range(len(planned) - len(todo) + 1, len(planned) + 1))
 
     def started(one: Planned) -> None:
         console.print(f"[bold]\\[{next(counter)}/{len(planned)}][/bold] {one.cell.name}")
@@ -141,10 +148,13 @@ def _sentence(outcome: Outcome) -> str:
     return f"      [red]{outcome.state.value}[/red]  " + failure_line(folder, code=outcome.code)
 
 
-def _write_report(places: _Places, name: str) -> None:
+def _write_report(grid: list[Planned], page: Path, name: str) -> None:
+    """Render the page of all runs of this grid that left something, and of nothing else in its folder."""
     from greenpose.cli.report import write_page
 
-    write_page([places.runs], places.page, title=name)
+    files = [file for one in grid for file in (one.folder.record, one.folder.failure) if file.exists()]
+    left = {file.parent: file for file in reversed(files)}
+    write_page(list(left.values()), page, title=name)
 
 
 def _conclude(planned: list[Planned], outcomes: list[Outcome], places: _Places | None, *, as_json: bool) -> None:

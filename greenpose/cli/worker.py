@@ -14,10 +14,11 @@ def worker(
 ) -> None:
     """Do the run whose configuration lies in a folder; why it ended early stands in its failure.json."""
     from greenpose.cli.progress import RunProgress
-    from greenpose.run import execute
     from greenpose.store import RunFolder
 
     try:
+        from greenpose.run import execute
+
         with RunProgress(err(quiet=quiet)) as progress:
             execute(RunFolder(folder), observer=progress)
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from pydantic import Field
 from greenpose.config.experiment import Experiment, Name
 from greenpose.config.overrides import assign, merge
 from greenpose.errors import ConfigError
-from greenpose.schema import Document, parse
+from greenpose.schema import Document, near, parse
 
 PATHS = ("data.root", "data.images", "data.annotations", "data.profile", "model.weights")
 """Settings that say where something lies, not what it is: only their last part counts for a run's identity."""
@@ -74,8 +74,9 @@ def expand(grid: Grid, *, where: str) -> list[Cell]:
     Raises:
         ConfigError: with all faults of all runs, each named once.
     """
-    cells, faults = [], []
-    for experiment, axes, changes in _rows(grid, where):
+    cells: list[Cell] = []
+    faults = _row_faults(grid, where)
+    for experiment, axes, changes in _rows(grid):
         config = merge(merge(grid.base, grid.experiments[experiment]), changes)
         for key, value in grid.overrides.items():
             config = assign(config, key, value)
@@ -83,7 +84,7 @@ def expand(grid: Grid, *, where: str) -> list[Cell]:
         faults += found
         if parsed is not None:
             cells.append(_cell(grid.name, experiment, axes, parsed))
-    faults += _twins(cells, where)
+    faults = faults or _twins(cells, where)
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
     if not cells:
@@ -118,20 +119,34 @@ def _last_part(value: Any) -> Any:
     return value.rstrip("/").rsplit("/", 1)[-1] if isinstance(value, str) else value
 
 
-def _rows(grid: Grid, where: str) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+def _row_faults(grid: Grid, where: str) -> list[str]:
+    """Return a fault for each row that names no experiment or axis of the grid, and each axis that is set over."""
+    faults = []
+    for kind, rows in (("include", grid.include), ("exclude", grid.exclude)):
+        for index, row in enumerate(rows):
+            name = row.get("experiment")
+            if (kind == "include" or name is not None) and name not in grid.experiments:
+                hint = near(str(name), list(grid.experiments))
+                faults.append(f"{where}: {kind}[{index}].experiment is {name!r}; {hint}")
+    known = ["experiment", *grid.axes]
+    for index, row in enumerate(grid.exclude):
+        unknown = [key for key in row if key not in known]
+        faults += [f"{where}: exclude[{index}].{key}: is no axis; {near(key, known)}" for key in unknown]
+    set_over = [key for key in grid.overrides if key in grid.axes]
+    return faults + [f"{where}: {key} is an axis; change it under axes (seeds: --seed)" for key in set_over]
+
+
+def _rows(grid: Grid) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Return (experiment, axis values, changes) of every run, included rows last."""
     rows = []
     values = [[(axis, value) for value in grid.axes[axis]] for axis in grid.axes]
     for combination in itertools.product(*values):
         axes = dict(combination)
         rows += [(name, axes, axes) for name in grid.experiments if not _excluded(grid, name, axes)]
-    for index, row in enumerate(grid.include):
-        name = row.get("experiment")
-        if name not in grid.experiments:
-            known = ", ".join(grid.experiments)
-            raise ConfigError([f"{where}: include[{index}].experiment is {name!r}; this grid has {known}"])
+    for row in grid.include:
         changes = {key: value for key, value in row.items() if key != "experiment"}
-        rows.append((str(name), changes, changes))
+        if row.get("experiment") in grid.experiments:
+            rows.append((row["experiment"], changes, changes))
     return rows
 
 

@@ -18,7 +18,7 @@ from greenpose.data.images import image_reader, window_depth
 from greenpose.data.instance import Instance
 from greenpose.data.profile import Profile, load_profile
 from greenpose.data.samples import Samples
-from greenpose.data.synthetic import Spec, admit
+from greenpose.data.synthetic import JOINTS, Spec, admit
 from greenpose.errors import DataError
 
 SYNTHETIC_WINDOW_MM = (350.0, 900.0)
@@ -35,6 +35,7 @@ def load_splits(config: DataConfig) -> dict[str, Samples]:
         DataError: with all faults of the data.
     """
     profile = load_profile(config.profile)
+    check_joints(config, profile)
     framing = Framing.of(config.input_size, sigma=config.sigma, padding=config.padding)
     if config.source == "synthetic":
         return {split: _synthetic(config, split, profile, framing) for split in SPLITS}
@@ -42,6 +43,16 @@ def load_splits(config: DataConfig) -> dict[str, Samples]:
     window = config.depth_window_mm or next(iter(found.values())).window
     reader = image_reader(window=window)
     return {split: Samples.build(found[split].instances, reader, profile=profile, framing=framing) for split in SPLITS}
+
+
+def check_joints(config: DataConfig, profile: Profile) -> None:
+    """Refuse a profile that names other joints than the generator draws.
+
+    Raises:
+        DataError: if the data are synthetic and the profile is of another skeleton.
+    """
+    if config.source == "synthetic" and profile.keypoints != JOINTS:
+        raise DataError([f"profile {profile.name}: synthetic infants have other keypoints; use babypose"])
 
 
 def inspect_splits(config: DataConfig) -> dict[str, Split]:
@@ -71,7 +82,7 @@ def cache_folder() -> Path:
 
 def _synthetic(config: DataConfig, split: str, profile: Profile, framing: Framing) -> Samples:
     """Return a generated split, from the cache where it is there."""
-    path = cache_folder() / f"synthetic-{split}-{_key(config, split)}.npz"
+    path = cache_folder() / f"synthetic-{split}-{_key(config, split, profile)}.npz"
     if path.exists():
         return Samples.load(path)
     window = config.depth_window_mm or SYNTHETIC_WINDOW_MM
@@ -116,13 +127,13 @@ def generate(config: SyntheticConfig, split: str) -> Iterator[tuple[Instance, np
             yield instance, frame.depth
 
 
-def _key(config: DataConfig, split: str) -> str:
-    """Return the cache key of a generated split: its settings and the generator's own code."""
+def _key(config: DataConfig, split: str, profile: Profile) -> str:
+    """Return the cache key of a generated split: its settings, its profile, and the code that makes it."""
     settings = config.model_dump(mode="json", include={"input_size", "sigma", "padding", "depth_window_mm"})
     synthetic = config.synthetic.model_dump(mode="json", exclude={"patients", "frames"})
     numbers = [getattr(config.synthetic.patients, split), getattr(config.synthetic.frames, split)]
-    text = json.dumps([settings, synthetic, numbers, split], sort_keys=True)
+    text = json.dumps([settings, synthetic, numbers, split, profile.model_dump(mode="json")], sort_keys=True)
     digest = hashlib.sha256(text.encode())
-    for file in sorted((Path(__file__).parent / "synthetic").glob("*.py")):
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -6,15 +6,15 @@ than one worker is possible, and every record says how many there were.
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from greenpose.config import ProcessConfig
 from greenpose.grid.plan import Planned
 from greenpose.metering import pinned_environment
 from greenpose.store import State
@@ -74,6 +74,7 @@ def run_all(
         KeyboardInterrupt: after every running cell has written down what it has.
     """
     waiting, running, outcomes = deque(todo), list[_Job](), list[Outcome]()
+    workers = min(workers, len(todo))
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -96,9 +97,12 @@ def worker_command(planned: Planned, *, quiet: bool) -> list[str]:
     return [sys.executable, "-m", "greenpose", "worker", str(planned.folder.path), *quietly]
 
 
-def worker_environment(threads: int, workers: int) -> Mapping[str, str]:
-    """Return the environment of a measured process: this one's, with allocator and threads pinned."""
-    return {**os.environ, **pinned_environment(threads), "GREENPOSE_WORKERS": str(workers)}
+def worker_environment(config: ProcessConfig, workers: int) -> dict[str, str]:
+    """Return the environment of a measured process: this one's, with allocator, threads and devices pinned."""
+    environment = {**os.environ, **pinned_environment(config.threads), "GREENPOSE_WORKERS": str(workers)}
+    if config.device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    return environment
 
 
 def _start(planned: Planned, command: Command, *, workers: int, quiet: bool) -> _Job:
@@ -118,7 +122,7 @@ def _start(planned: Planned, command: Command, *, workers: int, quiet: bool) -> 
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         process_group=0,  # Ctrl-C on the terminal reaches us alone; we pass it on once
-        env=dict(worker_environment(cell.config.process.threads, workers)),
+        env=worker_environment(cell.config.process, workers),
     )
     return _Job(planned=planned, process=process, started=time.monotonic())
 
@@ -133,7 +137,7 @@ def _finished(running: Sequence[_Job]) -> list[_Job]:
 def _outcome(job: _Job) -> Outcome:
     code = job.process.returncode
     folder = job.planned.folder
-    if code != 0 and folder.state() not in {State.DONE, State.FAILED, State.INTERRUPTED}:
+    if code != 0 and folder.state() not in {State.DONE, State.FAILED, State.INTERRUPTED, State.RUNNING}:
         note_lost(folder, code=code)
     return Outcome(planned=job.planned, state=folder.state(), code=code, seconds=time.monotonic() - job.started)
 
@@ -142,7 +146,7 @@ def _interrupt(running: Sequence[_Job]) -> list[Outcome]:
     """Ask every run to stop, wait for it to write down what it has, kill it on a second Ctrl-C or after the grace."""
     deadline = time.monotonic() + GRACE_SECONDS
     for job in running:
-        job.process.send_signal(signal.SIGINT)
+        job.process.terminate()  # SIGINT is ignored by what was started in a background job
     for job in running:
         try:
             job.process.wait(timeout=max(0.1, deadline - time.monotonic()))

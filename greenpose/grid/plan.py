@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from greenpose.config import Cell
+from greenpose.config import Cell, Experiment
 from greenpose.errors import ConfigError
 from greenpose.schema import near
 from greenpose.store import RunFolder, State
@@ -35,14 +35,35 @@ def plan(cells: Sequence[Cell], root: Path, *, only: Sequence[str] = ()) -> list
         for pattern in only
         if not any(_matches(cell, pattern) for cell in cells)
     ]
+    planned = [Planned(cell=cell, folder=(f := RunFolder(root / cell.name)), state=f.state()) for cell in chosen]
+    faults += [fault for one in planned for fault in _moved(one)]
     if faults:
         raise ConfigError(faults)
-    return [Planned(cell=cell, folder=(f := RunFolder(root / cell.name)), state=f.state()) for cell in chosen]
+    return planned
+
+
+def _moved(planned: Planned) -> list[str]:
+    """Return a fault where the run's folder was begun with files of the same names from another place."""
+    if not planned.folder.config.exists():
+        return []
+    before = Experiment.model_validate(planned.folder.read_cell()["experiment"])
+    now = planned.cell.config
+    return [
+        f"{planned.folder.path}: was begun with {key} {then}, now it is {place}; give another --out"
+        for key, then, place in (
+            ("data.root", before.data.root, now.data.root),
+            ("model.weights", before.model.weights, now.model.weights),
+        )
+        if then and place and Path(then).resolve() != Path(place).resolve()
+    ]
 
 
 def set_aside(planned: Planned) -> Planned:
-    """Return the cell as if it had never run; what it left is moved to `.previous/` beside it, not deleted."""
-    if not planned.folder.path.exists():
+    """Return the cell as if it had never run; what it left is moved to `.previous/` beside it, not deleted.
+
+    One that a living process is at work on is returned as it is.
+    """
+    if planned.state is State.RUNNING or not planned.folder.path.exists():
         return planned
     shelf = planned.folder.path.parent / ".previous"
     shelf.mkdir(exist_ok=True)

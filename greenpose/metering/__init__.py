@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from greenpose.metering.allocation import RULES, allocate
-from greenpose.metering.carbon import Carbon, Grams, Intensity, countries, custom_intensity, intensity
+from greenpose.metering.carbon import Carbon, Grams, Intensity, carbon_of, countries, custom_intensity, intensity
 from greenpose.metering.choice import Choice, Host, Unusable, choose, host_of
 from greenpose.metering.clock import CpuClock
 from greenpose.metering.contamination import Contamination, Witness
@@ -25,12 +25,13 @@ from greenpose.metering.machine import (
     this_machine,
 )
 from greenpose.metering.samples import ExitMeasurement
-from greenpose.metering.source import Joules, Provenance, ScriptedSource, Source
+from greenpose.metering.source import NO_ENERGY, Joules, Provenance, ScriptedSource, Source
 from greenpose.metering.statistics import Bounds, Estimate
 from greenpose.metering.window import Window, read_windows
 
 __all__ = [
     "MEANING",
+    "NO_ENERGY",
     "RULES",
     "Bounds",
     "Carbon",
@@ -63,6 +64,7 @@ __all__ = [
     "Window",
     "Witness",
     "allocate",
+    "carbon_of",
     "choose",
     "countries",
     "custom_intensity",

@@ -79,6 +79,19 @@ class Carbon:
         return Grams(low=low, mid=mid, high=high)
 
 
+def carbon_of(*, country: str | None, intensity_g_per_kwh: float | None = None, pue: float = 1.0) -> Carbon:
+    """Return what turns energy into emissions: a user's own intensity where one is given, else the country's.
+
+    Raises:
+        GreenPoseError: if the country is unknown, or neither is given.
+    """
+    if intensity_g_per_kwh is not None:
+        return Carbon(intensity=custom_intensity(intensity_g_per_kwh), pue=pue)
+    if country is None:
+        raise GreenPoseError("carbon: give a country (e.g. ITA) or your own intensity in g/kWh")
+    return Carbon(intensity=intensity(country), pue=pue)
+
+
 def intensity(country: str) -> Intensity:
     """Return the grid intensity of a country named by its three-letter ISO code.
 

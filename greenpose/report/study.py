@@ -120,10 +120,10 @@ def host_name(record: Record) -> str:
 
 
 def setting(record: Record) -> str:
-    """Return what has to be equal before seconds and joules are compared: machine, device, threads, energy source."""
+    """Return what has to be equal before seconds and joules are compared: machine, process, energy source."""
     fingerprint = record.host.get("fingerprint") or json.dumps(record.host, sort_keys=True, default=str)
     sources = [[part.component, part.kind, part.method] for part in record.components]
-    process = [record.process.get(key) for key in ("device", "torch_threads")]
+    process = [record.process.get(key) for key in ("device", "torch_threads", "concurrent_workers")]
     return json.dumps([fingerprint, process, sources, record.carbon.country], default=str)
 
 

@@ -16,6 +16,7 @@ from greenpose.metering import (
     Meter,
     Window,
     allocate,
+    carbon_of,
     process_settings,
     software_versions,
     this_machine,
@@ -34,7 +35,7 @@ from greenpose.record import (
 )
 from greenpose.run.exits import exit_entry
 from greenpose.run.facts import Facts
-from greenpose.run.setup import carbon_of, num_workers
+from greenpose.run.setup import num_workers
 from greenpose.store.lost import outermost
 from greenpose.units import joules_to_kwh
 
@@ -46,7 +47,7 @@ TRAINING = ("train", "validate", "checkpoint")
 def compose(facts: Facts) -> Record:
     """Return the record of a run."""
     config, meter = facts.config, facts.meter
-    carbon = carbon_of(config.carbon)
+    carbon = carbon_of(**config.carbon.model_dump())
     windows = outermost(list(facts.windows))
     training = [window for window in windows if phase_of(window) in TRAINING]
     energy = _sum(training)
@@ -122,7 +123,7 @@ def now() -> str:
 
 
 def git_state() -> dict[str, Any]:
-    """Return the commit and dirty flag of the code, where it runs from a git checkout; else nothing."""
+    """Return the commit and dirty flag of the code, where it is tracked in a git checkout; else nothing."""
     here = Path(greenpose.__file__).parent
 
     def git(*arguments: str) -> str | None:
@@ -134,9 +135,10 @@ def git_state() -> dict[str, Any]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    commit = git("rev-parse", "HEAD")
-    if not commit:
+    # An installed package may lie inside somebody else's repository: their commit would say nothing of our code.
+    if git("ls-files", "--error-unmatch", "__init__.py") is None:
         return {}
+    commit = git("rev-parse", "HEAD")
     return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
 
 
@@ -218,7 +220,7 @@ def _dataset(facts: Facts) -> dict[str, Any]:
 
 
 def _carbon(config: Experiment) -> Carbon:
-    grid = carbon_of(config.carbon).intensity
+    grid = carbon_of(**config.carbon.model_dump()).intensity
     return Carbon(
         country=grid.country,
         intensity_g_per_kwh=grid.g_per_kwh,

@@ -36,6 +36,8 @@ from greenpose.training.images import to_images
 from greenpose.units import joules_to_kwh
 
 LOGGER = logging.getLogger("greenpose")
+SHOW_SECONDS = 0.5
+"""Training is shown this often at most: looking costs a reading of all meters."""
 
 
 @runtime_checkable
@@ -66,6 +68,7 @@ def execute(folder: RunFolder, *, observer: Observer) -> None:
     if not claim(folder.running):
         raise GreenPoseError(f"{folder.path}: another process is at work here ({folder.running.name})")
     try:
+        folder.sweep()
         cell = folder.read_cell()
         with _logging_to(folder), _FailureNote(folder) as note:
             folder.shelve_failure()
@@ -150,10 +153,14 @@ class _Ledger:
 
     def __init__(self, folder: RunFolder, stage: _Stage, *, num_images: int) -> None:
         self._folder, self._stage, self._num_images = folder, stage, num_images
+        self._shown = 0.0
 
     def trained(self, epoch: int, done: int, loss: float) -> None:
         """Show the rate over the epoch so far, and the energy of the run so far."""
         meter = self._stage.meter
+        if meter.clock() - self._shown < SHOW_SECONDS:
+            return
+        self._shown = meter.clock()
         self._stage.observer.training(
             done=(epoch - 1) * self._num_images + done,
             rate=done / max(meter.clock() - self._stage.began, 1e-9),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from greenpose.config import Experiment
-from greenpose.metering import Carbon, Estimate, ExitMeasurement, Joules
+from greenpose.metering import Bounds, Carbon, Estimate, ExitMeasurement, Joules
 from greenpose.record import Basis, Exit, Interval, Kind
 from greenpose.run.facts import Facts
 from greenpose.training import ExitScores
@@ -132,11 +132,9 @@ def _grams(energy: Estimate | None, carbon: Carbon) -> Estimate | None:
     low, high = energy.type_b or (energy.value, energy.value)
     grams = carbon.grams(Joules(low * 1000, energy.value * 1000, high * 1000))
     factor = grams.mid / energy.value if energy.value else 0.0
-    bounds = energy.type_a
-    type_a = None if bounds is None else type(bounds)(bounds.low * factor, bounds.high * factor)
-    kind = type(bounds) if bounds is not None else None
-    type_b = kind(grams.low, grams.high) if kind else None
-    return Estimate(value=grams.mid, blocks=energy.blocks, type_a=type_a, type_b=type_b)
+    spread = energy.type_a
+    type_a = None if spread is None else Bounds(spread.low * factor, spread.high * factor)
+    return Estimate(value=grams.mid, blocks=energy.blocks, type_a=type_a, type_b=Bounds(grams.low, grams.high))
 
 
 def _ratios(measured: ExitMeasurement) -> dict[str, Estimate]:

@@ -2,15 +2,17 @@
 
 import os
 from dataclasses import asdict
+from functools import partial
 from typing import TypeVar
 
+import cv2
 import torch
 
-from greenpose.config import CarbonConfig, Experiment
+from greenpose.config import Experiment
 from greenpose.counting import architecture_of
 from greenpose.errors import GreenPoseError
 from greenpose.losses import Edge, Objective, Wiring
-from greenpose.metering import Carbon, Meter, custom_intensity, intensity, meter
+from greenpose.metering import Meter, carbon_of, meter, this_machine
 from greenpose.model import HRNet, LoadReport, initialise, load_weights
 from greenpose.store import RunFolder
 
@@ -33,6 +35,7 @@ def require_device(device: str) -> None:
 def seed_everything(config: Experiment) -> None:
     """Make the run repeatable: seeds, threads, deterministic algorithms."""
     torch.set_num_threads(config.process.threads)
+    cv2.setNumThreads(config.process.threads)
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(config.process.device == "cpu")
 
@@ -69,24 +72,16 @@ def build_objective(config: Experiment) -> Objective:
     )
 
 
-def carbon_of(config: CarbonConfig) -> Carbon:
-    """Return what turns this run's energy into emissions."""
-    if config.intensity_g_per_kwh is not None:
-        return Carbon(intensity=custom_intensity(config.intensity_g_per_kwh), pue=config.pue)
-    assert config.country is not None
-    return Carbon(intensity=intensity(config.country), pue=config.pue)
-
-
 def build_meter(config: Experiment, folder: RunFolder) -> Meter:
     """Return the run's meter, which logs every window in the run's folder."""
     workers = num_workers()
-    cuda = config.process.device.startswith("cuda")
+    device = config.process.device
     return meter(
         country=config.carbon.country,
-        carbon=carbon_of(config.carbon),
+        carbon=carbon_of(**config.carbon.model_dump()),
         log=folder.windows,
-        synchronize=torch.cuda.synchronize if cuda else None,
-        share=None if workers == 1 else 1 / workers,
+        synchronize=partial(torch.cuda.synchronize, device) if device.startswith("cuda") else None,
+        share=this_machine().share / workers,
     )
 
 

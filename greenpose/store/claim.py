@@ -9,17 +9,18 @@ import psutil
 
 def claim(path: Path) -> bool:
     """Write a claim for this process; False where a living process of this machine holds it already."""
-    if path.exists():
-        if is_held(path):
-            return False
-        path.unlink(missing_ok=True)
+    if is_held(path):
+        return False
+    path.unlink(missing_ok=True)
+    me = psutil.Process()
+    mine = path.with_name(f".{path.name}.{me.pid}")
+    mine.write_text(json.dumps({"pid": me.pid, "process_started": me.create_time()}), encoding="utf-8")
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        os.link(mine, path)  # whole or not at all, and only one of two rivals gets it
     except FileExistsError:
         return False
-    me = psutil.Process()
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump({"pid": me.pid, "process_started": me.create_time(), "boot": psutil.boot_time()}, file)
+    finally:
+        mine.unlink()
     return True
 
 

@@ -1,7 +1,6 @@
 """One run's folder: its files, its state, and writing that is never seen half done."""
 
 import enum
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from greenpose.record import Failure, Record, dumps
+from greenpose.store.claim import is_held
 
 
 class State(enum.Enum):
@@ -21,6 +21,7 @@ class State(enum.Enum):
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     STARTED = "started"
+    RUNNING = "running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,14 @@ class RunFolder:
         return self.path / f"best-exit{exit_}.safetensors"
 
     def state(self) -> State:
-        """Return what the files say: a record beats a failure beats traces of a start."""
+        """Return what the files say: a record beats a living process beats a failure beats traces of a start."""
         if self.record.exists():
             return State.DONE
+        if is_held(self.running):
+            return State.RUNNING
         if self.failure.exists():
-            reason = json.loads(self.failure.read_text(encoding="utf-8")).get("reason")
-            return State.INTERRUPTED if reason == "interrupted" else State.FAILED
+            text = self.failure.read_text(encoding="utf-8", errors="replace")
+            return State.INTERRUPTED if '"reason": "interrupted"' in text else State.FAILED
         return State.STARTED if self.windows.exists() or self.checkpoint.exists() else State.TODO
 
     def write_cell(self, cell: Mapping[str, Any]) -> None:
@@ -100,6 +103,11 @@ class RunFolder:
     def write_failure(self, failure: Failure) -> None:
         """Write why the attempt ended."""
         write_text(self.failure, dumps(failure))
+
+    def sweep(self) -> None:
+        """Remove what a kill in the middle of a write left behind; only for who holds the claim."""
+        for leftover in self.path.glob(".*.[0-9]*"):
+            leftover.unlink(missing_ok=True)
 
     def shelve_failure(self) -> None:
         """Keep an earlier attempt's failure under a number, so that a new attempt can start."""

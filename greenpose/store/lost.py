@@ -4,10 +4,13 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from greenpose.errors import MeteringError
-from greenpose.metering import Window, read_windows
-from greenpose.record import Failure
+from greenpose.metering import NO_ENERGY, Window, carbon_of, read_windows
+from greenpose.record import Basis, Failure, Interval
 from greenpose.store.folder import RunFolder
 from greenpose.units import joules_to_kwh
+
+INTERRUPTED = 130
+"""Exit code of a process that was asked to stop."""
 
 
 def write_failure(
@@ -16,6 +19,8 @@ def write_failure(
     """Write `failure.json` and return it; seconds and energy are those of all windows closed so far."""
     cell = folder.read_cell()
     windows = outermost(windows_of(folder))
+    energy = sum((window.energy for window in windows), NO_ENERGY)
+    grams = carbon_of(**cell["experiment"]["carbon"]).grams(energy)
     failure = Failure(
         name=cell["name"],
         experiment=cell["experiment"]["name"],
@@ -25,8 +30,23 @@ def write_failure(
         message=message.splitlines()[0] if message else "",
         phase=phase,
         seconds=sum(window.seconds for window in windows),
-        energy_kwh=joules_to_kwh(sum(window.energy.mid for window in windows)),
+        energy_kwh=joules_to_kwh(energy.mid),
+        co2eq_g=grams.mid,
         at=at,
+        basis={
+            "energy_kwh": Basis(
+                unit="kWh",
+                kind="modelled",
+                method="sum of the windows closed before it ended",
+                type_b=Interval(low=joules_to_kwh(energy.low), high=joules_to_kwh(energy.high)),
+            ),
+            "co2eq_g": Basis(
+                unit="gCO2eq",
+                kind="modelled",
+                method="energy x PUE x annual mean grid intensity",
+                type_b=Interval(low=grams.low, high=grams.high),
+            ),
+        },
     )
     folder.write_failure(failure)
     return failure
@@ -35,10 +55,11 @@ def write_failure(
 def note_lost(folder: RunFolder, *, code: int) -> Failure:
     """Write down that a process died without a word, e.g. killed for memory; `code` is its exit code."""
     last = windows_of(folder)[-1:]
+    reason: Literal["interrupted", "lost"] = "interrupted" if code == INTERRUPTED else "lost"
     died = f"its process was ended by signal {-code}" if code < 0 else f"its process ended with code {code}"
     now = datetime.now(UTC).isoformat(timespec="seconds")
     phase = last[0].name.partition("/")[0] if last else ""
-    return write_failure(folder, reason="lost", message=f"{died}; see log.txt", phase=phase, at=now)
+    return write_failure(folder, reason=reason, message=f"{died}; see log.txt", phase=phase, at=now)
 
 
 def windows_of(folder: RunFolder) -> list[Window]:

@@ -11,11 +11,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from greenpose.config import TrainConfig
-from greenpose.data import Samples, encode_heatmaps
+from greenpose.data import Samples, batches
 from greenpose.losses import Objective
 from greenpose.model import HRNet
 from greenpose.training.checkpoint import load_state, save_best, save_state
@@ -130,20 +128,6 @@ def _set_rate(optimizer: torch.optim.Optimizer, recipe: TrainConfig, epoch: int)
     return lr
 
 
-def targets_of(
-    samples: Samples, indices: np.ndarray, device: torch.device
-) -> tuple[Float[Tensor, "batch keypoint height width"], Float[Tensor, "batch keypoint 1"]]:
-    """Return target heatmaps and weights of some samples."""
-    heatmaps, weight = encode_heatmaps(
-        samples.joints[indices],
-        samples.visibility[indices],
-        input_size=samples.input_size,
-        heatmap_size=samples.heatmap_size,
-        sigma=samples.sigma,
-    )
-    return torch.from_numpy(heatmaps).to(device), torch.from_numpy(weight).to(device)[..., None]
-
-
 def _train_epoch(
     net: HRNet,
     objective: Objective,
@@ -157,20 +141,18 @@ def _train_epoch(
     """Return the epoch's mean loss and mean terms."""
     net.train()
     device = next(net.parameters()).device
-    order = np.random.default_rng([seed, epoch]).permutation(len(samples))
     sums: dict[str, float] = {}
     done = 0
-    for start in range(0, len(order), recipe.batch):
-        indices = np.sort(order[start : start + recipe.batch])
-        images = to_images(samples.crops(indices), device)
-        target, weight = targets_of(samples, indices, device)
-        terms = objective(net(images), target, weight)
+    for batch in batches(samples, recipe.batch, np.random.default_rng([seed, epoch])):
+        target = torch.from_numpy(batch.heatmaps).to(device)
+        weight = torch.from_numpy(batch.weights).to(device)[..., None]
+        terms = objective(net(to_images(batch.images, device)), target, weight)
         optimizer.zero_grad(set_to_none=True)
         terms.total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         for name, value in _named(terms).items():
-            sums[name] = sums.get(name, 0.0) + value * len(indices)
-        done += len(indices)
+            sums[name] = sums.get(name, 0.0) + value * len(batch.indices)
+        done += len(batch.indices)
         told.trained(epoch, done, sums["total"] / done)
     means = {name: value / done for name, value in sums.items()}
     return means.pop("total"), means

@@ -64,7 +64,24 @@ def test_overrides_win_over_experiments_and_axes_change_the_identity():
 
 def test_two_cells_that_are_the_same_run_are_refused():
     with pytest.raises(ConfigError, match="same run"):
-        expand(grid(axes={"seed": [1, 2]}).adjusted(overrides={"seed": 3}, seeds=()), where="g")
+        expand(grid(axes={"seed": [1, 1]}), where="g")
+
+
+def test_rows_and_settings_that_miss_the_grid_are_refused_together():
+    wrong = grid(
+        axes={"seed": [1, 2]},
+        exclude=[{"experimnt": "B"}, {"experiment": "C"}],
+        include=[{"experiment": "D"}],
+        overrides={"seed": 3},
+    )
+    with pytest.raises(ConfigError) as caught:
+        expand(wrong, where="g")
+    assert [fault.split(";")[0] for fault in caught.value.faults] == [
+        "g: include[0].experiment is 'D'",
+        "g: exclude[1].experiment is 'C'",
+        "g: exclude[0].experimnt: is no axis",
+        "g: seed is an axis",
+    ]
 
 
 def test_shuffling_stays_within_blocks_of_equal_axes_and_is_repeatable():

@@ -11,11 +11,13 @@ from greenpose.config import Grid, expand
 from greenpose.errors import ConfigError
 from greenpose.grid import plan, run_all, set_aside
 from greenpose.store import State
+from greenpose.store.claim import claim
 
 FINISHES = "import pathlib, sys; (pathlib.Path(sys.argv[1]) / 'record.json').write_text('{}')"
 DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 WAITS = (
-    "import pathlib, sys, time\n"
+    "import pathlib, signal, sys, time\n"
+    "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
     "try:\n"
     "    (pathlib.Path(sys.argv[1]) / 'began').touch(); time.sleep(60)\n"
     "except KeyboardInterrupt:\n"
@@ -56,7 +58,7 @@ def test_runs_follow_one_another_unless_more_workers_are_asked_for(tmp_path):
     assert log == ["+A", "-A", "+B", "-B"]
     log.clear()
     run_all(
-        planned(tmp_path, **scripts),
+        planned(tmp_path / "two", **scripts),
         workers=2,
         command=starting(**scripts),
         started=lambda one: log.append(f"+{one.cell.experiment}"),
@@ -74,7 +76,8 @@ def test_every_measured_process_gets_the_pinned_environment_and_the_number_of_wo
     environment = json.loads(outcome.planned.folder.record.read_text())
     assert environment["MALLOC_MMAP_MAX_"] == "0"
     assert environment["OMP_NUM_THREADS"] == "1"
-    assert environment["GREENPOSE_WORKERS"] == "3"
+    assert environment["GREENPOSE_WORKERS"] == "1"  # more workers than runs share nothing
+    assert environment["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_an_interrupt_is_passed_on_once_and_waits_for_the_run_to_write_what_it_has(tmp_path):
@@ -91,6 +94,29 @@ def test_an_interrupt_is_passed_on_once_and_waits_for_the_run_to_write_what_it_h
         run_all([one], command=starting(A=WAITS))
     thread.join()
     assert (one.folder.path / "said-goodbye").exists()
+
+
+def test_a_run_that_another_process_is_at_work_on_is_left_alone(tmp_path):
+    (one,) = planned(tmp_path, A=FINISHES)
+    one.folder.path.mkdir(parents=True)
+    assert claim(one.folder.running)
+    (busy,) = planned(tmp_path, A=FINISHES)
+    assert busy.state is State.RUNNING
+    assert set_aside(busy) == busy
+    run_all([busy], command=starting(A="import sys; sys.exit(1)"))
+    assert not one.folder.failure.exists()
+
+
+def test_a_run_begun_with_data_from_another_place_is_refused(tmp_path):
+    def cells(root):
+        base = {"carbon": {"country": "ITA"}, "data": {"source": "coco", "root": str(root)}}
+        return expand(Grid(name="g", base=base, experiments={"A": {}}), where="g")
+
+    first = plan(cells(tmp_path / "here" / "set"), tmp_path)
+    run_all(first, command=starting(A=FINISHES))
+    assert plan(cells(tmp_path / "here" / "set"), tmp_path)[0].state is State.DONE
+    with pytest.raises(ConfigError, match=r"was begun with data\.root"):
+        plan(cells(tmp_path / "there" / "set"), tmp_path)
 
 
 def test_only_keeps_what_matches_and_refuses_what_matches_nothing(tmp_path):

@@ -193,6 +193,7 @@ def test_a_killed_run_is_reported_and_then_goes_on_with_nothing_lost(tmp_path):
     (failure,) = collect([tmp_path / "runs"])
     assert failure.reason == "lost"
     assert failure.energy_kwh > 0
+    assert failure.co2eq_g == pytest.approx(failure.energy_kwh * 330.72, rel=0.01)
     (folder,) = (tmp_path / "runs" / "tiny").iterdir()
     _shorten(folder)
     done = greenpose("worker", folder, cwd=tmp_path)
@@ -232,7 +233,7 @@ def test_an_interrupt_keeps_everything_and_exits_with_130(tmp_path):
 def test_a_run_that_fails_is_reported_in_words_and_the_next_one_goes_on(tmp_path):
     write_grid(tmp_path)
     plan = greenpose("run", "--grid", "tiny.yaml", "--dry-run", "--json", cwd=tmp_path).json
-    first, second = (tmp_path / run["folder"] for run in plan["runs"])
+    first, second = sorted(tmp_path / run["folder"] for run in plan["runs"])
     first.mkdir(parents=True)
     (first / "checkpoint.pt").write_bytes(b"half a checkpoint")
     done = greenpose("run", "--grid", "tiny.yaml", cwd=tmp_path)

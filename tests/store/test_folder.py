@@ -42,6 +42,27 @@ def test_the_state_of_a_run_is_what_its_files_say(tmp_path):
     assert (folder.path / "failure-1.json").exists()
 
 
+def test_a_run_that_a_living_process_holds_is_running_whatever_else_it_left(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_failure(failure())
+    assert claim(folder.running)
+    assert folder.state() is State.RUNNING
+
+
+def test_a_damaged_failure_note_is_still_a_failure(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.failure.write_text("{")
+    assert folder.state() is State.FAILED
+
+
+def test_leftovers_of_a_killed_write_are_swept_and_nothing_else(tmp_path):
+    folder = RunFolder(tmp_path)
+    for name in (".checkpoint.pt.123", "checkpoint.pt", ".previous"):
+        (tmp_path / name).touch()
+    folder.sweep()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".previous", "checkpoint.pt"]
+
+
 def test_a_torn_last_line_is_passed_over_and_nothing_else(tmp_path):
     log = tmp_path / "windows.jsonl"
     for index in range(3):
