@@ -9,7 +9,7 @@ from rich.console import Console
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what is done.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, where there is more to say.")]
 
 EXIT_OK = 0
 EXIT_REGRESSED = 1

@@ -11,9 +11,9 @@ from greenpose.units import significant
 class RunProgress:
     """Shows a run's phases and epochs on a console."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
         """Draw on `console`; a quiet one draws nothing."""
-        self._console = console
+        self._verbose = verbose
         self._bar = Progress(
             TextColumn("      {task.description:<10}"),
             BarColumn(bar_width=24),
@@ -52,6 +52,7 @@ class RunProgress:
         """Report a training step: images done in all epochs, images per second, loss, Wh of the run so far."""
         self.step(done, f"{rate:.0f} img/s  loss {significant(loss)}  {significant(energy_wh)} Wh")
 
-    def say(self, line: str) -> None:
-        """Print one line above the bar (on a terminal: kept; elsewhere: the only sign of life)."""
-        self._bar.console.print(f"      {line}")
+    def say(self, line: str, *, detail: bool = False) -> None:
+        """Print one line above the bar; a detail only where everything is to be heard."""
+        if self._verbose or not detail:
+            self._bar.console.print(f"      {line}")

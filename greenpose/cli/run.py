@@ -1,6 +1,7 @@
 """`greenpose run`: an experiment or a grid, from data to report."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from greenpose.cli.console import (
 )
 from greenpose.config import Cell, expand, load_experiment, load_grid, packaged_experiment
 from greenpose.config.grid import shuffled
-from greenpose.grid import Outcome, Planned, plan, run_all, set_aside
+from greenpose.grid import Command, Outcome, Planned, plan, run_all, set_aside, worker_command
 from greenpose.store import State
 
 
@@ -58,7 +59,8 @@ def run(
         return
     if not resume:
         planned = [set_aside(one) for one in planned]
-    outcomes = _run(planned, workers, err(quiet=quiet), quiet=quiet or (as_json and not verbose))
+    command = partial(worker_command, verbose=verbose)
+    outcomes = _run(planned, workers, err(quiet=quiet), command=command, quiet=quiet or (as_json and not verbose))
     if make_report:
         _write_report(plan(cells, places.runs), places.page, name)
     _conclude(planned, outcomes, places if make_report else None, as_json=as_json)
@@ -113,7 +115,7 @@ def _show_plan(planned: list[Planned], *, as_json: bool) -> None:
     out().print(table)
 
 
-def _run(planned: list[Planned], workers: int, console: Console, *, quiet: bool) -> list[Outcome]:
+def _run(planned: list[Planned], workers: int, console: Console, *, command: Command, quiet: bool) -> list[Outcome]:
     busy = [one for one in planned if one.state is State.RUNNING]
     for one in busy:
         console.print(f"[yellow]note:[/yellow] another process is at work on {one.cell.name}; it is left alone")
@@ -132,7 +134,7 @@ def _run(planned: list[Planned], workers: int, console: Console, *, quiet: bool)
         console.print(_sentence(outcome), soft_wrap=True)
 
     try:
-        return run_all(todo, workers=workers, quiet=quiet, started=started, ended=ended)
+        return run_all(todo, workers=workers, quiet=quiet, command=command, started=started, ended=ended)
     except KeyboardInterrupt:
         console.print("interrupted; what was measured is kept, and the same command goes on from there")
         raise

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-from greenpose.cli.console import EXIT_INTERRUPTED, QuietOption, err
+from greenpose.cli.console import EXIT_INTERRUPTED, QuietOption, VerboseOption, err
 from greenpose.errors import GreenPoseError
 
 
 def worker(
-    folder: Annotated[Path, typer.Argument(help="A run folder with its config.yaml.")], quiet: QuietOption = False
+    folder: Annotated[Path, typer.Argument(help="A run folder with its config.yaml.")],
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Do the run whose configuration lies in a folder; why it ended early stands in its failure.json."""
     from greenpose.cli.progress import RunProgress
@@ -19,7 +21,7 @@ def worker(
     try:
         from greenpose.run import execute
 
-        with RunProgress(err(quiet=quiet)) as progress:
+        with RunProgress(err(quiet=quiet), verbose=verbose) as progress:
             execute(RunFolder(folder), observer=progress)
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -49,9 +49,19 @@ def check_folder(
         text = "no annotation file found; their names must hold train, val or test, as person_keypoints_train.json"
         raise DataError([f"{root / 'annotations'}: {text}"])
     splits = {split: inspect_split(file, root / images, profile) for split, file in files.items()}
-    between = shared(str(root), {split: found.instances for split, found in splits.items()})
+    between = _between(root, files, splits)
     findings = [finding for found in splits.values() for finding in found.findings]
     return FolderCheck(splits=splits, findings=(*findings, *between))
+
+
+def _between(root: Path, files: Mapping[str, Path], splits: Mapping[str, Split]) -> list[Finding]:
+    """Return what the splits have in common; validating and testing on one file is allowed, and said."""
+    alone = {split: found.instances for split, found in splits.items()}
+    if "val" not in files or files["val"] != files.get("test"):
+        return shared(str(root), alone)
+    del alone["test"]
+    text = "is both validation and test split: the accuracy is that of images that chose the epoch"
+    return [*shared(str(root), alone), Finding(level="warning", where=str(files["val"]), message=text)]
 
 
 def split_files(

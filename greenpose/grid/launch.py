@@ -91,10 +91,10 @@ def run_all(
     return outcomes
 
 
-def worker_command(planned: Planned, *, quiet: bool) -> list[str]:
+def worker_command(planned: Planned, *, quiet: bool, verbose: bool = False) -> list[str]:
     """Return the command that does one run; a cluster's scheduler would start the same."""
-    quietly = ["--quiet"] if quiet else []
-    return [sys.executable, "-m", "greenpose", "worker", str(planned.folder.path), *quietly]
+    volume = ["--quiet"] if quiet else ["--verbose"] if verbose else []
+    return [sys.executable, "-m", "greenpose", "worker", str(planned.folder.path), *volume]
 
 
 def worker_environment(config: ProcessConfig, workers: int) -> dict[str, str]:

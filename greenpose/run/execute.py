@@ -53,8 +53,8 @@ class Observer(Protocol):
     def training(self, *, done: int, rate: float, loss: float, energy_wh: float) -> None:
         """Hear of training: images done in all epochs, images per second, mean loss, Wh of the run so far."""
 
-    def say(self, line: str) -> None:
-        """Hear something worth a line."""
+    def say(self, line: str, *, detail: bool = False) -> None:
+        """Hear something worth a line; a detail is for those who want to hear everything."""
 
 
 def execute(folder: RunFolder, *, observer: Observer) -> None:
@@ -169,13 +169,12 @@ class _Ledger:
         )
 
     def closed(self, epoch: Epoch) -> None:
-        """Log an epoch; say so where it was validated."""
+        """Log an epoch; it is a detail where it was not validated."""
         append_line(self._folder.epochs, asdict(epoch))
         aps = "  ".join(f"exit {exit_} AP {100 * ap:.1f} %" for exit_, ap in epoch.ap.items())
         line = f"epoch {epoch.epoch}: loss {epoch.loss:.3g}  {aps}".rstrip()
         LOGGER.info("%s", line)
-        if epoch.ap:
-            self._stage.observer.say(line)
+        self._stage.observer.say(line, detail=not epoch.ap)
 
 
 def _best_networks(net: HRNet, folder: RunFolder) -> dict[int, SubNetwork]:

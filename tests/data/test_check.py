@@ -40,6 +40,16 @@ def test_a_sound_folder_has_its_counts_and_no_findings(tmp_path):
     }
 
 
+def test_validating_and_testing_on_one_file_is_said_and_allowed(tmp_path):
+    _folder(tmp_path)
+    (val,) = (path for path in (tmp_path / "annotations").glob("*val*"))
+    check = check_folder(tmp_path, profile=PROFILE, named={"test": f"annotations/{val.name}"})
+    assert check.usable
+    (finding,) = check.findings
+    assert finding.level == "warning"
+    assert "both validation and test" in finding.message
+
+
 def test_a_patient_in_two_splits_is_an_error(tmp_path):
     check = check_folder(_folder(tmp_path, test="pz0"), profile=PROFILE)
     assert _errors(check) == [
