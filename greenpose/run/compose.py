@@ -12,6 +12,7 @@ import torch
 import greenpose
 from greenpose.config import Experiment
 from greenpose.metering import (
+    Grams,
     Joules,
     Meter,
     Window,
@@ -93,23 +94,28 @@ def compose(facts: Facts) -> Record:
         | {"device": config.process.device},
         software=software_versions(),
         git=git_state(),
-        basis={
-            "train_seconds": _clock("s", "monotonic clock; every epoch of every attempt, validation included"),
-            "train_cpu_seconds": _clock("s", "CPU time of the process and its children, by the kernel"),
-            "train_energy_kwh": Basis(
-                unit="kWh",
-                kind=kind,
-                method="; ".join(p.method for p in meter.provenances if p.kind != "not_covered"),
-                type_b=_kwh_interval(energy),
-            ),
-            "train_co2eq_g": Basis(
-                unit="gCO2eq",
-                kind=kind,
-                method="energy x PUE x annual mean grid intensity; intervals of energy and intensity multiplied",
-                type_b=Interval(low=grams.low, high=grams.high),
-            ),
-        },
+        basis=_training_bases(meter, energy, grams, kind),
     )
+
+
+def _training_bases(meter: Meter, energy: Joules, grams: Grams, kind: Kind) -> dict[str, Basis]:
+    """Return how the run's own numbers were obtained."""
+    return {
+        "train_seconds": _clock("s", "monotonic clock; every epoch of every attempt, validation included"),
+        "train_cpu_seconds": _clock("s", "CPU time of the process and its children, by the kernel"),
+        "train_energy_kwh": Basis(
+            unit="kWh",
+            kind=kind,
+            method="; ".join(p.method for p in meter.provenances if p.kind != "not_covered"),
+            type_b=_kwh_interval(energy),
+        ),
+        "train_co2eq_g": Basis(
+            unit="gCO2eq",
+            kind=kind,
+            method="energy x PUE x annual mean grid intensity; intervals of energy and intensity multiplied",
+            type_b=Interval(low=grams.low, high=grams.high),
+        ),
+    }
 
 
 def phase_of(window: Window) -> str:
