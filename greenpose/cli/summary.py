@@ -24,4 +24,5 @@ def failure_line(folder: RunFolder, *, code: int) -> str:
         return f"exit code {code}; see {folder.log}"
     failure = read_document(folder.failure)
     assert isinstance(failure, Failure)
-    return f"in {failure.phase or 'start'}: {failure.message}  (log: {folder.log})"
+    what = f": {failure.message}" if failure.reason != "interrupted" else ""
+    return f"in {failure.phase or 'start'}{what}  (log: {folder.log})"
