@@ -110,7 +110,7 @@ def pinned_environment(threads: int = 1) -> dict[str, str]:
 
 
 def is_pinned(environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether this process was started with the allocator and threads of `pinned_environment`."""
+    """Return whether this process was started with the allocator and waiting policy of `pinned_environment`."""
     environ = os.environ if environ is None else environ
     return all(environ.get(name) == value for name, value in MEASURED_ENVIRONMENT.items())
 
