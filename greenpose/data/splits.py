@@ -133,7 +133,12 @@ def _key(config: DataConfig, split: str, profile: Profile) -> str:
     synthetic = config.synthetic.model_dump(mode="json", exclude={"patients", "frames"})
     numbers = [getattr(config.synthetic.patients, split), getattr(config.synthetic.frames, split)]
     text = json.dumps([settings, synthetic, numbers, split, profile.model_dump(mode="json")], sort_keys=True)
-    digest = hashlib.sha256(text.encode())
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
+    return hashlib.sha256((text + code_digest(Path(__file__).parent)).encode()).hexdigest()[:16]
+
+
+def code_digest(folder: Path) -> str:
+    """Return the SHA-256 of all Python files below a folder: another one means that they may do something else."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
         digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()

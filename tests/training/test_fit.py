@@ -1,5 +1,6 @@
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -69,6 +70,22 @@ def test_another_order_of_batches_gives_other_weights(tmp_path):
     files = Files(checkpoint=tmp_path / "c.pt", best=lambda exit_: tmp_path / f"b{exit_}")
     fit(net, Objective(wiring=WIRING, kd_weight=10.0), SPLITS, recipe=RECIPE, seed=6, files=files)
     assert not same(first.state_dict(), net.state_dict())
+
+
+def test_every_epoch_sees_every_image_once_in_an_order_of_its_own(tmp_path):
+    seen = []
+    cut = SPLITS["train"].cut
+
+    def recording(indices):
+        seen.extend(indices)
+        return cut(indices)
+
+    splits = SPLITS | {"train": replace(SPLITS["train"], cut=recording)}
+    files = Files(checkpoint=tmp_path / "c.pt", best=lambda exit_: tmp_path / f"b{exit_}")
+    fit(network(), Objective(wiring=WIRING), splits, recipe=RECIPE, seed=5, files=files)
+    epochs = [seen[start : start + 8] for start in range(0, 24, 8)]
+    assert all(sorted(epoch) == list(range(8)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
 def test_a_training_that_was_stopped_and_resumed_ends_where_an_undisturbed_one_does(tmp_path):
