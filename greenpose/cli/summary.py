@@ -1,6 +1,6 @@
 """One line about how a run ended."""
 
-from greenpose.record import Failure, Record
+from greenpose.record import Failure, Interval, Quantity, Record
 from greenpose.store import RunFolder, read_document
 from greenpose.units import significant
 
@@ -9,13 +9,24 @@ def record_line(folder: RunFolder) -> str:
     """Return time, energy and the accuracy of every exit of a finished run."""
     record = read_document(folder.record)
     assert isinstance(record, Record)
-    kind = record.basis["train_energy_kwh"].kind
+    energy = record.quantity("train_energy_kwh")
     parts = [
         f"{record.train_seconds:.0f} s training",
-        f"{significant(record.train_energy_kwh * 1e3)} Wh ({kind})",
-        *(f"exit {entry.exit}: AP {100 * entry.ap:.1f} %" for entry in record.exits if entry.ap is not None),
+        f"{_spread(energy, energy.basis.type_b, factor=1e3)} Wh ({energy.basis.kind})",
+        *(
+            f"exit {entry.exit}: AP {_spread(ap, ap.basis.type_a, factor=100)} %"
+            for entry in record.exits
+            if (ap := entry.quantity("ap")).value is not None
+        ),
     ]
     return "  ".join(parts)
+
+
+def _spread(quantity: Quantity, interval: Interval | None, *, factor: float) -> str:
+    """Return a number with its interval, to two digits: `51 [47-55]`."""
+    numbers = [quantity.value or 0.0, *((interval.low, interval.high) if interval else ())]
+    value, *ends = (significant(number * factor, 2) for number in numbers)
+    return f"{value} [{'-'.join(ends)}]" if ends else value
 
 
 def failure_line(folder: RunFolder, *, code: int) -> str:
