@@ -14,7 +14,7 @@ from greenpose.metering.crosscheck import CodeCarbon, Crosscheck, CrossReading
 from greenpose.metering.doctor import Diagnosis, Finding, examine
 from greenpose.metering.grading import MEANING, grade, worst_kind
 from greenpose.metering.inference import Plan, measure_exits
-from greenpose.metering.instrument import Meter, OpenWindow, Surroundings, Total
+from greenpose.metering.instrument import Meter, Surroundings, Total
 from greenpose.metering.machine import (
     Machine,
     is_pinned,
@@ -24,6 +24,7 @@ from greenpose.metering.machine import (
     software_versions,
     this_machine,
 )
+from greenpose.metering.opened import OpenWindow
 from greenpose.metering.samples import ExitMeasurement
 from greenpose.metering.source import NO_ENERGY, Joules, Provenance, ScriptedSource, Source
 from greenpose.metering.statistics import Bounds, Estimate

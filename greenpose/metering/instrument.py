@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, final
@@ -12,26 +12,15 @@ from typing import Any, final
 from greenpose.errors import MeteringError
 from greenpose.metering.carbon import Carbon, Grams
 from greenpose.metering.clock import CpuClock
-from greenpose.metering.contamination import Ticks, Witness
+from greenpose.metering.contamination import Witness
 from greenpose.metering.crosscheck import Crosscheck, CrossReading
 from greenpose.metering.grading import Grade, grade
 from greenpose.metering.log import WindowLog
+from greenpose.metering.opened import OpenWindow, Start
+from greenpose.metering.parts import Part, Parts
+from greenpose.metering.reading import Reading
 from greenpose.metering.source import NO_ENERGY, Joules, Provenance, Source
 from greenpose.metering.window import Window
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """All counters at one moment."""
-
-    seconds: float
-    """The wall clock, from an arbitrary origin."""
-    cpu_seconds: float
-    """CPU time of this process and its children, from an arbitrary origin."""
-    joules: Mapping[str, Joules]
-    """Energy per component that could be read, from an arbitrary origin."""
-    missing: Mapping[str, str] = field(default_factory=dict)
-    """Components that could not be read, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,63 +52,6 @@ class Surroundings:
     """Watches who else used the CPU."""
     not_covered: tuple[Provenance, ...] = ()
     """Components that exist but that nothing here can read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Start:
-    """What is known when a window opens."""
-
-    id: int
-    parent: int | None
-    at: str
-    ticks: Ticks | None
-    reading: Reading
-
-
-@final
-class OpenWindow:
-    """A window while its block runs; `items` may be set before the end, `result` is there after it."""
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        items: int,
-        crosscheck: bool,
-        begin: Callable[["OpenWindow"], _Start],
-        end: Callable[["OpenWindow", _Start, bool], Window],
-    ) -> None:
-        """Keep what is known before the start, and who takes the readings."""
-        self.name = name
-        self.items = items
-        self.crosscheck = crosscheck
-        self._result: Window | None = None
-        self._begin = begin
-        self._end = end
-        self._start: _Start | None = None
-
-    def __enter__(self) -> "OpenWindow":
-        """Take the first reading."""
-        self._start = self._begin(self)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Take the second reading and record; an exception goes on."""
-        if self._start is not None:
-            self._result = self._end(self, self._start, kind is None)
-
-    @property
-    def result(self) -> Window:
-        """Return the recorded window.
-
-        Raises:
-            MeteringError: while the block still runs.
-        """
-        if self._result is None:
-            raise MeteringError(f"window {self.name!r} is still open: its result is there after the `with` block")
-        return self._result
 
 
 @final
@@ -177,7 +109,7 @@ class Meter:
             raise MeteringError("the meter has not started; use it as `with greenpose.meter() as m:`")
         if self._final is None:
             self.synchronize()
-        used = _difference(self._origin, self._final or self._read())
+        used = (self._final or self._read()).since(self._origin)
         joules = used.joules
         energy = sum(joules.values(), NO_ENERGY)
         return Total(
@@ -199,7 +131,9 @@ class Meter:
         """
         if self._origin is None or self._final is not None:
             raise MeteringError(f"window {name!r}: open it inside `with greenpose.meter() as m:`")
-        return OpenWindow(name, items=items, crosscheck=crosscheck, begin=self._start, end=self._finish)
+        return OpenWindow(
+            name, items=items, crosscheck=crosscheck, begin=self._start, divide=self._divide, end=self._finish
+        )
 
     def flush(self) -> None:
         """Put all recorded windows on disk: at the end of a phase."""
@@ -253,7 +187,11 @@ class Meter:
                 missing[source.component] = str(error)
         return Reading(cpu_seconds=self._cpu_clock(), seconds=self.clock(), joules=joules, missing=missing)
 
-    def _start(self, opened: OpenWindow) -> _Start:
+    def _read_synchronized(self) -> Reading:
+        self.synchronize()
+        return self._read()
+
+    def _start(self, opened: OpenWindow) -> Start:
         if opened.crosscheck and self._crosscheck is not None and self._crosschecked is None:
             self._crosscheck.start()
             self._crosschecked = self._opened + 1
@@ -262,9 +200,9 @@ class Meter:
         self._opened += 1
         parent = self._open[-1] if self._open else None
         self._open.append(self._opened)
-        return _Start(id=self._opened, parent=parent, at=_utc(), ticks=ticks, reading=self._read())
+        return Start(id=self._opened, parent=parent, at=_utc(), ticks=ticks, reading=self._read())
 
-    def _finish(self, opened: OpenWindow, start: _Start, ok: bool) -> Window:
+    def _finish(self, opened: OpenWindow, start: Start, ok: bool) -> Window:
         """Read and record even if the device cannot be waited for, as after a fault of its own."""
         synchronized = False
         try:
@@ -274,10 +212,10 @@ class Meter:
             window = self._record(opened, start, ok=ok and synchronized)
         return window
 
-    def _record(self, opened: OpenWindow, start: _Start, *, ok: bool) -> Window:
+    def _record(self, opened: OpenWindow, start: Start, *, ok: bool) -> Window:
         """Read, compare with the start, append to the list and to the log."""
         end = self._read()
-        used = _difference(start.reading, end)
+        used = end.since(start.reading)
         self._open.remove(start.id)
         window = Window(
             id=start.id,
@@ -297,10 +235,38 @@ class Meter:
             crosscheck=self._second_opinion(start.id) if opened.crosscheck else None,
             missing=used.missing,
         )
+        self._keep(window)
+        return window
+
+    def _divide(self, opened: OpenWindow, start: Start) -> Parts:
+        """Return what tells the parts of a window apart."""
+        return Parts(self._read_synchronized, lambda part: self._record_part(opened, start, part))
+
+    def _record_part(self, opened: OpenWindow, start: Start, part: Part) -> None:
+        self._opened += 1
+        began = datetime.now(UTC) - timedelta(seconds=self.clock() - part.since)
+        self._keep(
+            Window(
+                id=self._opened,
+                parent=start.id,
+                name=f"{opened.name}/{part.name}",
+                attempt=self.attempt,
+                started_at=_text(began),
+                started_s=part.since - self._began,
+                seconds=part.used.seconds,
+                cpu_seconds=part.used.cpu_seconds,
+                joules=part.used.joules,
+                items=0,
+                ok=True,
+                stretches=part.stretches,
+                missing=part.used.missing,
+            )
+        )
+
+    def _keep(self, window: Window) -> None:
         self.windows.append(window)
         if self._log is not None:
             self._log.append(window)
-        return window
 
     def _second_opinion(self, window: int) -> CrossReading:
         if self._crosscheck is None:
@@ -311,18 +277,12 @@ class Meter:
         return self._crosscheck.stop()
 
 
-def _difference(start: Reading, end: Reading) -> Reading:
-    both = [component for component in end.joules if component in start.joules]
-    return Reading(
-        seconds=end.seconds - start.seconds,
-        cpu_seconds=end.cpu_seconds - start.cpu_seconds,
-        joules={component: end.joules[component] - start.joules[component] for component in both},
-        missing={**start.missing, **end.missing},
-    )
-
-
 def _utc() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return _text(datetime.now(UTC))
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
 
 
 def _nothing() -> Any:

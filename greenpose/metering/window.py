@@ -46,6 +46,8 @@ class Window:
     """Another tool's figures; None where none were asked for."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Components that could not be read, and why."""
+    stretches: int = 1
+    """How many stretches of time it is the sum of: more than one for the part of a window that comes and goes."""
 
     @property
     def energy(self) -> Joules:
@@ -62,6 +64,8 @@ class Window:
             data["crosscheck"] = self.crosscheck.as_dict()
         if self.missing:
             data["missing"] = dict(self.missing)
+        if self.stretches != 1:
+            data["stretches"] = self.stretches
         return data
 
 
@@ -113,4 +117,5 @@ def _window(data: dict[str, Any]) -> Window:
         contamination=Contamination(**contamination) if contamination else None,
         crosscheck=CrossReading(**crosscheck) if crosscheck else None,
         missing=data.get("missing", {}),
+        stretches=data.get("stretches", 1),
     )

@@ -71,5 +71,9 @@ def windows_of(folder: RunFolder) -> list[Window]:
 
 
 def outermost(windows: list[Window]) -> list[Window]:
-    """Return the windows that lie in no other: their sum counts everything once."""
-    return [window for window in windows if window.parent is None]
+    """Return the windows that lie in no other closed one: their sum counts everything once.
+
+    The parts of a window that a kill left open are among them, so that what an epoch had cost by then is kept.
+    """
+    closed = {(window.attempt, window.id) for window in windows}
+    return [window for window in windows if (window.attempt, window.parent) not in closed]
