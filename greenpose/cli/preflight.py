@@ -13,7 +13,7 @@ CHECKED = ("carbon", "data", "model", "process")
 def faults_of(config: Experiment) -> list[str]:
     """Return every fault that would stop the experiment later, each with the setting that it belongs to."""
     checks: dict[str, Callable[[], object]] = {
-        "carbon.country": lambda: _place(config),
+        f"carbon.{_grid(config)}": lambda: _place(config),
         "data": lambda: _data(config.data),
         "model.weights": lambda: _weights(config.model.weights),
         "process.device": lambda: _device(config.process.device),
@@ -29,11 +29,15 @@ def faults_of(config: Experiment) -> list[str]:
     return faults
 
 
-def _place(config: Experiment) -> None:
-    from greenpose.metering import intensity
+def _grid(config: Experiment) -> str:
+    """Return the setting that says where the electricity comes from."""
+    return "hourly" if config.carbon.hourly is not None else "country"
 
-    if config.carbon.country is not None:
-        intensity(config.carbon.country)
+
+def _place(config: Experiment) -> None:
+    from greenpose.metering import carbon_of
+
+    carbon_of(**config.carbon.model_dump())
 
 
 def _data(config: DataConfig) -> None:

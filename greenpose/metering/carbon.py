@@ -3,8 +3,9 @@
 import difflib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -12,12 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from greenpose.errors import GreenPoseError, MeteringError
+from greenpose.metering.hourly import Hours, Period, read_hours
 from greenpose.metering.source import Joules
+from greenpose.metering.window import Window
 from greenpose.units import co2eq_g, joules_to_kwh
 
 TABLE = "data/private_infra/global_energy_mix.json"
+OWN_FACTOR = "user's own factor"
 ANNUAL_MEAN_ERROR = 0.15
 """Systematic relative error of an annual national mean, k about 2; single hours differ by a factor of two or three."""
+SHOWN = 0.005
+"""Least part of a period outside an hourly file that is mentioned: what rounds to a percent."""
+LIFETIME_YEARS = 4.0
+"""Years that a machine is used before it is replaced.
+
+Source: the example of the SCI specification 1.1 (ISO/IEC 21031:2024), section "Embodied emissions": four years.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +36,11 @@ class Intensity:
     """The carbon intensity of the electricity that a machine drew."""
 
     country: str
-    """ISO 3166 alpha-3 code, or `custom` for a user's own factor."""
+    """ISO 3166 alpha-3 code, `custom` for a user's own factor, `hourly` for a user's own file."""
     country_name: str
-    """The country's name, or what the user called the factor."""
+    """The country's name, or what the user called the factor or the file."""
     g_per_kwh: float
-    """Grams of CO2 equivalent per kWh, annual mean."""
+    """Grams of CO2 equivalent per kWh: the annual mean of a country, the mean over a period for hourly data."""
     low: float
     """Lower end of the systematic interval."""
     high: float
@@ -37,7 +48,7 @@ class Intensity:
     source: str
     """Table that it was taken from."""
     vintage: str
-    """Year that the table's entry is about."""
+    """Year that the table's entry is about, or the span of an hourly file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,45 +62,100 @@ class Grams:
     high: float
     """Most energy on the dirtiest grid."""
 
+    def __add__(self, other: "Grams") -> "Grams":
+        """Return the sum, end by end: the errors of parts that share a grid and a model are the same error."""
+        return Grams(low=self.low + other.low, mid=self.mid + other.mid, high=self.high + other.high)
+
+    def __mul__(self, factor: float) -> "Grams":
+        """Return the emissions scaled by a number without uncertainty."""
+        return Grams(low=self.low * factor, mid=self.mid * factor, high=self.high * factor)
+
+
+NO_GRAMS = Grams(low=0.0, mid=0.0, high=0.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carbon:
-    """What turns energy into emissions; each factor is kept apart."""
+    """What turns energy, and the making of the machine, into emissions; each factor is kept apart."""
 
     intensity: Intensity
-    """The grid."""
+    """The grid; the mean of the whole file where the intensities are hourly."""
     pue: float = 1.0
     """Power usage effectiveness: the building's energy over the machine's."""
+    hours: Hours | None = None
+    """Hourly intensities; None where one figure stands for the year."""
+    embodied_kg: float | None = None
+    """The user's own figure for making the machine, in kgCO2eq; None for the model, 0 to leave it out."""
+    lifetime_years: float = LIFETIME_YEARS
+    """Years over which making the machine is spread."""
 
     def __post_init__(self) -> None:
-        """Refuse a building that uses less than its machines."""
+        """Refuse a building that uses less than its machines, and machines that are made of less than nothing."""
         if not (math.isfinite(self.pue) and self.pue >= 1):
             raise GreenPoseError(f"pue {self.pue}: must be 1 or more (the building's energy over the machine's)")
+        if self.embodied_kg is not None and not (math.isfinite(self.embodied_kg) and self.embodied_kg >= 0):
+            raise GreenPoseError(f"embodied_kg {self.embodied_kg}: must be a finite number of kg, zero or more")
+        if not (math.isfinite(self.lifetime_years) and self.lifetime_years > 0):
+            raise GreenPoseError(f"lifetime_years {self.lifetime_years}: must be a number of years above zero")
 
-    def grams(self, energy: Joules) -> Grams:
-        """Return energy x PUE x grid intensity, interval ends multiplied with interval ends."""
-        pairs = (
-            (energy.low, self.intensity.low),
-            (energy.mid, self.intensity.g_per_kwh),
-            (energy.high, self.intensity.high),
-        )
+    def grid(self, start: datetime | None = None, seconds: float = 0.0) -> Intensity:
+        """Return the grid's intensity over a period; without a start, or without hourly data, its mean."""
+        if self.hours is None or start is None:
+            return self.intensity
+        return _hourly(self.hours, self.hours.over(start, seconds), name=self.intensity.country_name)
+
+    def grams(self, energy: Joules, start: datetime | None = None, seconds: float = 0.0) -> Grams:
+        """Return energy x PUE x grid intensity, interval ends multiplied with interval ends.
+
+        With hourly data `start` (with a time zone) and `seconds` say when the energy was used.
+        """
+        grid = self.grid(start, seconds)
+        pairs = ((energy.low, grid.low), (energy.mid, grid.g_per_kwh), (energy.high, grid.high))
         low, mid, high = (
             co2eq_g(joules_to_kwh(joules), intensity_g_per_kwh=factor, pue=self.pue) for joules, factor in pairs
         )
         return Grams(low=low, mid=mid, high=high)
 
+    def grams_of(self, windows: Iterable[Window]) -> Grams:
+        """Return the emissions of windows, each with the intensity of its own time; give windows that do not overlap.
 
-def carbon_of(*, country: str | None, intensity_g_per_kwh: float | None = None, pue: float = 1.0) -> Carbon:
-    """Return what turns energy into emissions: a user's own intensity where one is given, else the country's.
+        A part of a window, which comes and goes, is counted over its seconds from its start on.
+        """
+        each = (
+            self.grams(window.energy, datetime.fromisoformat(window.started_at), window.seconds) for window in windows
+        )
+        return sum(each, NO_GRAMS)
+
+
+def carbon_of(
+    *,
+    country: str | None = None,
+    intensity_g_per_kwh: float | None = None,
+    hourly: str | None = None,
+    label: str | None = None,
+    pue: float = 1.0,
+    embodied_kg: float | None = None,
+    lifetime_years: float = LIFETIME_YEARS,
+) -> Carbon:
+    """Return what turns energy into emissions; the names are those of a configuration's section `carbon`.
+
+    A user's own intensity goes before an hourly file, and that before the country.
 
     Raises:
-        GreenPoseError: if the country is unknown, or neither is given.
+        GreenPoseError: if the country is unknown, the file unusable, or none of the three is given.
     """
+    hours = None if hourly is None or intensity_g_per_kwh is not None else read_hours(hourly)
     if intensity_g_per_kwh is not None:
-        return Carbon(intensity=custom_intensity(intensity_g_per_kwh), pue=pue)
-    if country is None:
-        raise GreenPoseError("carbon: give a country (e.g. ITA) or your own intensity in g/kWh")
-    return Carbon(intensity=intensity(country), pue=pue)
+        grid = custom_intensity(intensity_g_per_kwh, name=label or OWN_FACTOR)
+    elif hours is not None:
+        grid = hourly_intensity(hours, name=label)
+    elif country is not None:
+        grid = intensity(country)
+    else:
+        raise GreenPoseError(
+            "carbon: give a country (e.g. ITA), your own intensity_g_per_kwh, or an hourly file of intensities"
+        )
+    return Carbon(intensity=grid, pue=pue, hours=hours, embodied_kg=embodied_kg, lifetime_years=lifetime_years)
 
 
 def intensity(country: str) -> Intensity:
@@ -123,7 +189,7 @@ def intensity(country: str) -> Intensity:
     )
 
 
-def custom_intensity(g_per_kwh: float, *, name: str = "user's own factor", vintage: str = "not stated") -> Intensity:
+def custom_intensity(g_per_kwh: float, *, name: str = OWN_FACTOR, vintage: str = "not stated") -> Intensity:
     """Return a user's own grid intensity, with the same relative interval as a national mean.
 
     Raises:
@@ -142,9 +208,32 @@ def custom_intensity(g_per_kwh: float, *, name: str = "user's own factor", vinta
     )
 
 
+def hourly_intensity(hours: Hours, *, name: str | None = None) -> Intensity:
+    """Return the mean over a whole hourly file: for work of which no time is known, with an annual mean's interval."""
+    low, high = hours.mean * (1 - ANNUAL_MEAN_ERROR), hours.mean * (1 + ANNUAL_MEAN_ERROR)
+    return _hourly(hours, Period(low, hours.mean, high, 0.0), name=name or hours.name)
+
+
 def countries() -> dict[str, str]:
     """Return the names of all countries in the table by their ISO codes."""
     return {code: str(entry["country_name"]) for code, entry in _table().items()}
+
+
+def _hourly(hours: Hours, period: Period, *, name: str) -> Intensity:
+    source = f"hourly data given by the user: {hours.name} (SHA-256 {hours.digest})"
+    if hours.scope:
+        source += f", {hours.scope}"
+    if period.guessed >= SHOWN:
+        source += f"; {period.guessed:.0%} of the time is outside the file: its mean for the same hours of the day"
+    return Intensity(
+        country="hourly",
+        country_name=name,
+        g_per_kwh=period.mid,
+        low=period.low,
+        high=period.high,
+        source=source,
+        vintage=hours.vintage,
+    )
 
 
 def _hint(country: str, table: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,10 +1,11 @@
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
 from greenpose.errors import GreenPoseError
-from greenpose.metering import Carbon, Joules, countries, custom_intensity, intensity
+from greenpose.metering import Carbon, Grams, Joules, Window, carbon_of, countries, custom_intensity, intensity
 
 
 def test_a_country_has_its_factor_source_vintage_and_interval():
@@ -83,3 +84,120 @@ def test_looking_a_factor_up_does_not_import_codecarbon():
     program = "import sys, greenpose.metering as m; m.intensity('ITA'); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert not {"codecarbon", "torch", "pandas", "matplotlib"} & set(modules)
+
+
+def hourly_file(folder):
+    lines = ["datetime,g_per_kwh", *(f"2025-01-01T{hour:02}:00,{100 * (1 + hour // 12)}" for hour in range(24))]
+    path = folder / "grid.csv"
+    path.write_text("\n".join(lines))
+    return str(path)
+
+
+KWH = Joules(1.8e6, 3.6e6, 7.2e6)
+MORNING, EVENING = datetime(2025, 1, 1, 6, tzinfo=UTC), datetime(2025, 1, 1, 18, tzinfo=UTC)
+
+
+def test_an_hourly_grid_charges_each_hour_its_own(tmp_path):
+    carbon = carbon_of(hourly=hourly_file(tmp_path), label="my roof", pue=1.5)
+    assert carbon.grams(KWH, MORNING, 3600).mid == pytest.approx(150)
+    assert carbon.grams(KWH, EVENING, 3600).mid == pytest.approx(300)
+    assert carbon.grams(KWH).mid == pytest.approx(225)
+    grid = carbon.grid(EVENING, 3600)
+    assert (grid.country, grid.country_name, grid.g_per_kwh) == ("hourly", "my roof", 200)
+    assert (grid.low, grid.high) == pytest.approx((180, 220))
+    assert "grid.csv" in grid.source
+    assert grid.vintage.startswith("2025-01-01 00:00 to 2025-01-02")
+    assert "outside" not in grid.source
+
+
+def test_the_mean_of_an_hourly_file_is_as_uncertain_as_an_annual_mean(tmp_path):
+    mean = carbon_of(hourly=hourly_file(tmp_path)).intensity
+    assert (mean.low, mean.g_per_kwh, mean.high) == pytest.approx((127.5, 150, 172.5))
+    assert mean.country_name == "grid.csv"
+
+
+def test_work_outside_an_hourly_file_is_said_to_be(tmp_path):
+    carbon = carbon_of(hourly=hourly_file(tmp_path))
+    later = carbon.grid(datetime(2026, 7, 1, 18, tzinfo=UTC), 60)
+    assert later.g_per_kwh == 200
+    assert "100% of the time is outside the file" in later.source
+    assert later.high - later.low > carbon.grid(EVENING, 60).high - carbon.grid(EVENING, 60).low
+
+
+def window(started_at, seconds=600.0, joules=3.6e6):
+    return Window(
+        id=1,
+        parent=None,
+        name="train",
+        attempt=1,
+        started_at=started_at,
+        started_s=0.0,
+        seconds=seconds,
+        cpu_seconds=0.0,
+        joules={"cpu": Joules(joules / 2, joules, joules * 2)},
+        items=0,
+        ok=True,
+    )
+
+
+def test_windows_are_charged_by_their_own_hours(tmp_path):
+    carbon = carbon_of(hourly=hourly_file(tmp_path))
+    both = [window("2025-01-01T06:00:00.000+00:00"), window("2025-01-01T19:00:00.000+01:00")]
+    grams = carbon.grams_of(both)
+    assert grams.mid == pytest.approx(100 + 200)
+    assert (grams.low, grams.high) == pytest.approx((150 * 0.9, 600 * 1.1))
+    across = carbon.grams_of([window("2025-01-01T11:45:00.000+00:00", seconds=3600)])
+    assert across.mid == pytest.approx(0.25 * 100 + 0.75 * 200)
+
+
+def test_without_hourly_data_windows_are_charged_as_their_sum():
+    carbon = carbon_of(country="ITA", pue=1.2)
+    both = [window("2025-01-01T06:00:00.000+00:00"), window("2025-01-01T18:00:00.000+00:00", joules=1.2e6)]
+    whole, parts = carbon.grams(both[0].energy + both[1].energy), carbon.grams_of(both)
+    assert (parts.low, parts.mid, parts.high) == pytest.approx((whole.low, whole.mid, whole.high))
+    assert carbon.grams_of([]) == Grams(low=0, mid=0, high=0)
+
+
+def test_a_users_own_factor_keeps_its_label():
+    assert carbon_of(country=None, intensity_g_per_kwh=30.0, label="roof").intensity.country_name == "roof"
+    assert carbon_of(intensity_g_per_kwh=30.0).intensity.country_name == "user's own factor"
+
+
+def test_no_grid_at_all_is_refused():
+    with pytest.raises(GreenPoseError, match="give a country"):
+        carbon_of()
+
+
+@pytest.mark.parametrize(("kg", "years"), [(-1.0, 4.0), (float("nan"), 4.0), (1.0, 0.0), (1.0, float("inf"))])
+def test_a_machine_made_of_less_than_nothing_or_used_for_no_time_is_refused(kg, years):
+    with pytest.raises(GreenPoseError, match=r"embodied_kg|lifetime_years"):
+        carbon_of(country="ITA", embodied_kg=kg, lifetime_years=years)
+
+
+def test_every_setting_of_a_configuration_is_understood(tmp_path):
+    from greenpose.config.experiment import CarbonConfig
+
+    config = CarbonConfig(hourly=hourly_file(tmp_path), label="roof", pue=1.5, embodied_kg=0, lifetime_years=6)
+    carbon = carbon_of(**config.model_dump())
+    assert (carbon.pue, carbon.embodied_kg, carbon.lifetime_years) == (1.5, 0, 6)
+    assert carbon.intensity.country_name == "roof"
+    assert carbon_of(**CarbonConfig(country="ITA").model_dump()) == Carbon(intensity=intensity("ITA"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, ["give country"]),
+        ({"country": "ITA", "hourly": "x.csv"}, ["country and hourly are given"]),
+        ({"country": "ITA", "intensity_g_per_kwh": 3, "label": "x"}, ["country and intensity", "label 'x'"]),
+        ({"label": "x"}, ["give country"]),
+    ],
+)
+def test_there_is_exactly_one_way_to_know_the_grid(settings, said):
+    from pydantic import ValidationError
+
+    from greenpose.config.experiment import CarbonConfig
+
+    with pytest.raises(ValidationError) as caught:
+        CarbonConfig(**settings)
+    assert [part for part in said if part not in str(caught.value)] == []
