@@ -199,19 +199,39 @@ class MeasureConfig(Document):
 
 
 class CarbonConfig(Document):
-    """What turns joules into grams."""
+    """What turns joules, and the making of the machine, into grams."""
 
     country: str | None = None
     """ISO 3166 alpha-3 code of the grid, e.g. ITA; its annual mean intensity is looked up offline."""
     intensity_g_per_kwh: PositiveFloat | None = None
     """Your own intensity instead, in gCO2eq per kWh."""
+    hourly: str | None = None
+    """Your own file of hourly intensities instead: a CSV with the columns `datetime` (ISO 8601, UTC unless it has an
+    offset) and `g_per_kwh`, or an export of Electricity Maps."""
+    label: str | None = None
+    """What to call the grid of your own intensity or file."""
     pue: Annotated[float, Field(ge=1)] = 1.0
-    """Power usage effectiveness: the building's energy over the machine's."""
+    """Power usage effectiveness: the building's energy over the machine's. It applies to energy only."""
+    embodied_kg: Annotated[float, Field(ge=0)] | None = None
+    """What it took to make the machine that you see (on a virtual machine: your part of its host), in kgCO2eq; null =
+    modelled from its parts, 0 = left out."""
+    lifetime_years: PositiveFloat = 4.0
+    """Years that the machine is used, over which making it is spread (the SCI specification's example)."""
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> "CarbonConfig":
-        if self.country is None and self.intensity_g_per_kwh is None:
-            raise ValueError("give country (e.g. ITA) or intensity_g_per_kwh: emissions depend on where you are")
+    def _one_grid(self) -> "CarbonConfig":
+        grids = [name for name in ("country", "intensity_g_per_kwh", "hourly") if getattr(self, name) is not None]
+        faults = []
+        if not grids:
+            faults.append(
+                "give country (e.g. ITA), intensity_g_per_kwh or hourly (a CSV file): emissions depend on where you are"
+            )
+        if len(grids) > 1:
+            faults.append(f"{' and '.join(grids)} are given; keep one, and set the others to null")
+        if self.label is not None and self.country is not None:
+            faults.append(f"label {self.label!r} belongs to intensity_g_per_kwh or hourly; a country has its own name")
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
 
 
