@@ -24,10 +24,12 @@ from greenpose.metering.machine import (
     software_versions,
     this_machine,
 )
+from greenpose.metering.micro import MicroCosts, MicroPlan, measure_pieces
 from greenpose.metering.opened import OpenWindow
+from greenpose.metering.prediction import Prediction, predict_total
 from greenpose.metering.samples import ExitMeasurement
 from greenpose.metering.source import NO_ENERGY, Joules, Provenance, ScriptedSource, Source
-from greenpose.metering.statistics import Bounds, Estimate
+from greenpose.metering.statistics import Bounds, Estimate, estimate
 from greenpose.metering.window import Window, read_windows
 
 __all__ = [
@@ -53,8 +55,11 @@ __all__ = [
     "Joules",
     "Machine",
     "Meter",
+    "MicroCosts",
+    "MicroPlan",
     "OpenWindow",
     "Plan",
+    "Prediction",
     "Provenance",
     "RamSource",
     "ScriptedSource",
@@ -69,15 +74,18 @@ __all__ = [
     "choose",
     "countries",
     "custom_intensity",
+    "estimate",
     "examine",
     "grade",
     "host_of",
     "intensity",
     "is_pinned",
     "measure_exits",
+    "measure_pieces",
     "meter",
     "pinned_environment",
     "power_of",
+    "predict_total",
     "process_settings",
     "read_machine",
     "read_windows",

@@ -1,0 +1,103 @@
+"""What small pieces of work cost beside one another: short windows, interleaved in blocks.
+
+As with inference, ratios are taken inside a block, where drift, temperature and neighbours are the same for all.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from greenpose.metering.inference import PERIODS_PER_WINDOW
+from greenpose.metering.instrument import Meter
+from greenpose.metering.window import Window
+
+LONGEST_WINDOW_SECONDS = 0.25
+"""A counter so slow that a window would have to be longer than this is not asked; the wall clock is."""
+
+Currency = Literal["joules", "seconds"]
+Costs = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicroPlan:
+    """How long to measure."""
+
+    min_window_seconds: float = 0.05
+    """A piece is repeated until its window is at least this long."""
+    max_blocks: int = 8
+    """Blocks, the dropped warm-up block not counted."""
+    max_seconds: float = 20.0
+    """Seconds after which no further block is begun, once there are `min_blocks`."""
+    min_blocks: int = 3
+    """Blocks that are measured in any case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicroCosts:
+    """What each piece cost, block by block."""
+
+    currency: Currency
+    """Joules, or seconds where no counter is fast enough or none is there."""
+    costs: Costs
+    """Cost of one call of each piece, one value a block."""
+
+    @property
+    def blocks(self) -> int:
+        """Return the number of blocks."""
+        return len(next(iter(self.costs.values())))
+
+    def ratio(self, over: str, under: str) -> list[float]:
+        """Return the cost of one piece over another's, block by block."""
+        return [a / b for a, b in zip(self.costs[over], self.costs[under], strict=True)]
+
+
+def measure_pieces(
+    pieces: Mapping[str, Callable[[], object]],
+    meter: Meter,
+    *,
+    phase: str,
+    plan: MicroPlan | None = None,
+    seed: int = 0,
+) -> MicroCosts:
+    """Return what each piece of work costs; every window also appears in the meter's log, as `PHASE/PIECE`.
+
+    A block runs every piece once, in an order drawn anew; the first block warms up and is dropped.
+    """
+    plan = MicroPlan() if plan is None else plan
+    order, began = random.Random(seed), meter.clock()
+    slowest = max((provenance.update_period_s or 0.0 for provenance in meter.provenances), default=0.0)
+    fast_enough = PERIODS_PER_WINDOW * slowest <= LONGEST_WINDOW_SECONDS
+    seconds = max(plan.min_window_seconds, PERIODS_PER_WINDOW * slowest) if fast_enough else plan.min_window_seconds
+
+    def block() -> Mapping[str, Window]:
+        names = list(pieces)
+        order.shuffle(names)
+        return {name: _window(pieces[name], meter, f"{phase}/{name}", seconds) for name in names}
+
+    block()
+    blocks = [block()]
+    while len(blocks) < plan.max_blocks and (len(blocks) < plan.min_blocks or meter.clock() - began < plan.max_seconds):
+        blocks.append(block())
+    return _costs(blocks, fast_enough=fast_enough)
+
+
+def _window(piece: Callable[[], object], meter: Meter, name: str, seconds: float) -> Window:
+    with meter.window(name) as opened:
+        began = meter.clock()
+        while meter.clock() - began < seconds:
+            piece()
+            meter.synchronize()
+            opened.items += 1
+    return opened.result
+
+
+def _costs(blocks: Sequence[Mapping[str, Window]], *, fast_enough: bool) -> MicroCosts:
+    windows = [window for block in blocks for window in block.values()]
+    metered = fast_enough and all(window.energy.mid > 0 and not window.missing for window in windows)
+    currency: Currency = "joules" if metered else "seconds"
+    costs = {
+        name: [(block[name].energy.mid if metered else block[name].seconds) / block[name].items for block in blocks]
+        for name in blocks[0]
+    }
+    return MicroCosts(currency=currency, costs=costs)
