@@ -123,6 +123,9 @@ class Exit(_Numbers):
     """Net energy of one image: gross minus idle power times wall time."""
     co2eq_g_per_1000_images: float | None = None
     """Operational emissions of 1000 images, gross energy x PUE x grid intensity."""
+    break_even_images: float | None = None
+    """Images after which reading this exit instead of the final one has paid for what distillation and deep supervision
+    added to training; 0 where they added nothing; null for the final exit or where this exit saves nothing."""
     relative_to_final: dict[str, float] = Field(default_factory=dict)
     """Within-block ratios to the final exit: keys `latency_s`, `cpu_s_per_image`, `energy_j_per_image`.
 
@@ -136,13 +139,68 @@ class Allocation(Document):
     """The training footprint split over the exits that share it; an allocation by a rule, not a measurement."""
 
     rule: str
-    """Name of the rule, e.g. `airport` (Shapley value of the airport game, Littlechild & Owen 1973)."""
+    """Name of the rule: `airport` (Shapley value of the airport game, Littlechild & Owen 1973), `macs` (proportional to
+    the MACs of each exit's network), `incremental` (what an exit adds to the next shallower one) or `deepest` (all)."""
     cost: str
-    """What the shares are computed from, e.g. training MACs of each segment."""
+    """What the shares are computed from: measured segments of the training step, or MACs."""
     energy_kwh: dict[int, float]
     """Training energy of each exit; sums to the run's total."""
     co2eq_g: dict[int, float]
     """Training emissions of each exit; sums to the run's total."""
+    shares_by_rule: dict[str, dict[int, float]] = Field(default_factory=dict)
+    """Each exit's part under every rule, as fractions that sum to 1: how much the choice of a rule matters."""
+
+
+class StepExit(Document):
+    """One exit's part in a training step, per image."""
+
+    exit: int
+    """Exit number."""
+    alone: float
+    """The step of its stand-alone training: its minimal network, labels only, weights updated."""
+    trunk: float
+    """The same without its head and loss: the segments that it needs and that deeper exits share."""
+    private: float
+    """Its head and losses, distillation that teaches it included."""
+
+
+class TrainingStep(_Numbers):
+    """What a training step is made of, from interleaved micro-windows on real steps after training.
+
+    Ratios and the step as a whole have bases, with intervals; `exits` are medians over the same blocks.
+    """
+
+    unit: str
+    """Unit of every cost: `J` per image, or `s` where no energy counter is fast enough."""
+    images: int
+    """Images in a measured step."""
+    blocks: int
+    """Interleaved blocks."""
+    cost_per_image: float
+    """The run's own step."""
+    exits: list[StepExit]
+    """Each exit's part, shallow to deep."""
+    explained: float
+    """Deepest trunk and all private parts over the whole step: near 1 if the parts account for it."""
+    overhead: float
+    """The run's step over the plain one (the final exit alone, labels only): what KD and DS cost together."""
+    ds_overhead: float | None = None
+    """What deep supervision adds to the plain step, as a ratio; null without it."""
+    kd_overhead: float | None = None
+    """What distillation adds to the same step without it, as a ratio; null without it."""
+    joint_saving: float
+    """The exits' stand-alone steps together over the run's step: above 1 where joint training saves."""
+
+
+class Forecast(_Numbers):
+    """What the run was expected to cost in all, early in training, by itself; to be held against the truth."""
+
+    epoch: int
+    """Epochs that had been trained."""
+    energy_kwh: float
+    """Expected energy of training, all epochs."""
+    seconds: float
+    """Expected wall time of training, all epochs."""
 
 
 class Carbon(Document):
@@ -166,7 +224,8 @@ class Phase(_Numbers):
     """What one phase of the run cost (sum of its metered windows)."""
 
     name: str
-    """`data`, `count`, `train`, `validate`, `checkpoint`, `test`, `inference`; `other`: between them, last attempt."""
+    """`data`, `count`, `train`, `validate`, `checkpoint`, `test`, `inference`, `segments` (the training step's
+    parts, measured after it); `other`: between them, last attempt."""
     seconds: float
     """Wall time."""
     cpu_seconds: float
@@ -233,7 +292,10 @@ class Record(_Numbers):
     attempts: int = 1
     """How often the run was started until it finished; what all of them metered counts in the totals."""
     stopped: str
-    """Why training ended: `epochs` (all done) or `patience` (no exit improved)."""
+    """Why training ended: `epochs` (all done), `patience` (no exit improved) or `budget` (another epoch would have gone
+    beyond a limit; the checkpoint is kept)."""
+    budget: dict[str, float] = Field(default_factory=dict)
+    """Limits that the run was given: `energy_kwh`, `co2eq_g`, `seconds`, those that were set."""
     epochs: int
     """Epochs trained."""
     images: dict[str, int]
@@ -254,6 +316,12 @@ class Record(_Numbers):
     """Operational emissions of training: energy x PUE x grid intensity."""
     phases: list[Phase]
     """All that was metered, phase by phase; of an attempt that was killed, what its open window drew is missing."""
+    train_parts: list[Phase] = Field(default_factory=list)
+    """What the phase `train` is made of: `data`, `forward`, `backward`, `step` (weights updated), `other`."""
+    training_step: TrainingStep | None = None
+    """What a training step is made of, exit by exit; null for a network with a single exit."""
+    forecast: Forecast | None = None
+    """What was expected after the first epochs; null for a run too short to expect anything."""
     allocation: Allocation
     """The training footprint split over the exits."""
     exits: list[Exit]

@@ -19,9 +19,13 @@ from greenpose.cli.console import (
     print_json,
 )
 from greenpose.config import Cell, expand, load_experiment, load_grid, packaged_experiment
+from greenpose.config.budget import Budget
 from greenpose.config.grid import shuffled
 from greenpose.grid import Command, Outcome, Planned, plan, run_all, set_aside, worker_command
 from greenpose.store import State
+
+FINE = (State.DONE, State.STOPPED)
+"""States of runs that did what was asked of them."""
 
 
 def run(
@@ -34,6 +38,9 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="Experiment or run name, * allowed; repeatable.")] = None,
     resume: Annotated[bool, typer.Option("--resume/--fresh", help="Skip finished runs, or start anew.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
+    budget_kwh: Annotated[float | None, typer.Option(help="End training of each run before this is passed.")] = None,
+    budget_gco2: Annotated[float | None, typer.Option(help="The same for emissions, in gCO2eq.")] = None,
+    budget_seconds: Annotated[float | None, typer.Option(help="The same for wall time.")] = None,
     country: Annotated[str | None, typer.Option(help="ISO alpha-3 code of the electricity grid, e.g. ITA.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
     make_report: Annotated[bool, typer.Option("--report/--no-report", help="Render the page at the end.")] = True,
@@ -43,12 +50,14 @@ def run(
 ) -> None:
     """Train, evaluate, meter and record; then render the report and print its path.
 
-    Finished runs are skipped, killed ones go on where they were, failed ones are tried again.
+    Finished runs are skipped, killed ones go on where they were, failed ones are tried again, and those that stopped
+    at their budget go on when it is raised.
 
     Examples:
       greenpose run --grid experiments/quick.yaml
       greenpose run experiments/openfield.yaml --set data.root=DIR --seed 1 --seed 2
     """
+    budget = Budget(energy_kwh=budget_kwh, co2eq_g=budget_gco2, seconds=budget_seconds)
     changes = [*(settings or []), *_changes(country, device)]
     name, cells = _cells(file, grid or file is None, changes, seed or [])
     _check_beforehand(cells)
@@ -59,8 +68,9 @@ def run(
         return
     if not resume:
         planned = [set_aside(one) for one in planned]
-    command = partial(worker_command, verbose=verbose)
-    outcomes = _run(planned, workers, err(quiet=quiet), command=command, quiet=quiet or (as_json and not verbose))
+    command = partial(worker_command, verbose=verbose, budget=budget)
+    todo = _todo(planned, budget, err(quiet=quiet))
+    outcomes = _run(todo, len(planned), workers, err(quiet=quiet), command, quiet=quiet or (as_json and not verbose))
     if make_report:
         _write_report(plan(cells, places.runs), places.page, name)
     _conclude(planned, outcomes, places if make_report else None, as_json=as_json)
@@ -115,20 +125,31 @@ def _show_plan(planned: list[Planned], *, as_json: bool) -> None:
     out().print(table)
 
 
-def _run(planned: list[Planned], workers: int, console: Console, *, command: Command, quiet: bool) -> list[Outcome]:
-    busy = [one for one in planned if one.state is State.RUNNING]
-    for one in busy:
-        console.print(f"[yellow]note:[/yellow] another process is at work on {one.cell.name}; it is left alone")
-    todo = [one for one in planned if one.state not in {State.DONE, State.RUNNING}]
-    done = len(planned) - len(todo) - len(busy)
+def _todo(planned: list[Planned], budget: Budget, console: Console) -> list[Planned]:
+    """Return the runs that are to be done now; say why the others are not."""
+    todo = []
+    for one in planned:
+        if one.state is State.RUNNING:
+            console.print(f"[yellow]note:[/yellow] another process is at work on {one.cell.name}; it is left alone")
+        elif one.state is State.STOPPED and not budget.allows_more_than(one.folder.stopped_at()):
+            console.print(f"[yellow]note:[/yellow] {one.cell.name} stopped at its budget; a higher one lets it go on")
+        elif one.state is not State.DONE:
+            todo.append(one)
+    done = sum(one.state is State.DONE for one in planned)
     if done:
         console.print(f"{done} of {len(planned)} runs done already; --fresh runs them again")
+    return todo
+
+
+def _run(
+    todo: list[Planned], num_planned: int, workers: int, console: Console, command: Command, *, quiet: bool
+) -> list[Outcome]:
     if workers > 1 and len(todo) > 1:
         console.print(f"[yellow]note:[/yellow] {workers} runs at a time share this machine: their energy and time blur")
-    counter = iter(range(len(planned) - len(todo) + 1, len(planned) + 1))
+    counter = iter(range(num_planned - len(todo) + 1, num_planned + 1))
 
     def started(one: Planned) -> None:
-        console.print(f"[bold]\\[{next(counter)}/{len(planned)}][/bold] {one.cell.name}")
+        console.print(f"[bold]\\[{next(counter)}/{num_planned}][/bold] {one.cell.name}")
 
     def ended(outcome: Outcome) -> None:
         console.print(_sentence(outcome), soft_wrap=True)
@@ -145,8 +166,8 @@ def _sentence(outcome: Outcome) -> str:
     from greenpose.cli.summary import failure_line, record_line
 
     folder = outcome.planned.folder
-    if outcome.state is State.DONE:
-        return "      [green]done[/green]  " + record_line(folder)
+    if outcome.state in FINE:
+        return f"      [green]{outcome.state.value}[/green]  " + record_line(folder)
     return f"      [red]{outcome.state.value}[/red]  " + failure_line(folder, code=outcome.code)
 
 
@@ -165,7 +186,7 @@ def _conclude(planned: list[Planned], outcomes: list[Outcome], places: _Places |
         print_json({"runs": [_line(one) for one in planned], "report": page})
     elif page:
         out().print(page)
-    if any(outcome.state is not State.DONE for outcome in outcomes):
+    if any(outcome.state not in FINE for outcome in outcomes):
         raise typer.Exit(EXIT_RUNS_FAILED)
 
 

@@ -6,11 +6,15 @@ from typing import Annotated
 import typer
 
 from greenpose.cli.console import EXIT_INTERRUPTED, QuietOption, VerboseOption, err
+from greenpose.config.budget import Budget
 from greenpose.errors import GreenPoseError
 
 
 def worker(
     folder: Annotated[Path, typer.Argument(help="A run folder with its config.yaml.")],
+    budget_kwh: Annotated[float | None, typer.Option()] = None,
+    budget_gco2: Annotated[float | None, typer.Option()] = None,
+    budget_seconds: Annotated[float | None, typer.Option()] = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -22,7 +26,8 @@ def worker(
         from greenpose.run import execute
 
         with RunProgress(err(quiet=quiet), verbose=verbose) as progress:
-            execute(RunFolder(folder), observer=progress)
+            budget = Budget(energy_kwh=budget_kwh, co2eq_g=budget_gco2, seconds=budget_seconds)
+            execute(RunFolder(folder), observer=progress, budget=budget)
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except GreenPoseError:

@@ -196,6 +196,12 @@ class MeasureConfig(Document):
     """Stop after this many interleaved blocks in any case."""
     max_seconds: PositiveFloat = 60.0
     """Stop after this many seconds in any case."""
+    step_blocks: PositiveInt = 6
+    """Interleaved blocks in which the parts of a training step are measured, for networks with several exits."""
+    allocation: Literal["airport", "macs", "incremental", "deepest"] = "airport"
+    """Rule by which training is split over the exits that share it: `airport` divides each segment equally among the
+    exits that need it; `macs` is proportional to each exit's MACs; `incremental` charges what an exit adds to the next
+    shallower one; `deepest` charges the deepest exit everything."""
 
 
 class CarbonConfig(Document):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from greenpose.config import ProcessConfig
+from greenpose.config.budget import OPTIONS, Budget
 from greenpose.grid.plan import Planned
 from greenpose.metering import pinned_environment
 from greenpose.store import State
@@ -91,10 +92,11 @@ def run_all(
     return outcomes
 
 
-def worker_command(planned: Planned, *, quiet: bool, verbose: bool = False) -> list[str]:
+def worker_command(planned: Planned, *, quiet: bool, verbose: bool = False, budget: Budget | None = None) -> list[str]:
     """Return the command that does one run; a cluster's scheduler would start the same."""
     volume = ["--quiet"] if quiet else ["--verbose"] if verbose else []
-    return [sys.executable, "-m", "greenpose", "worker", str(planned.folder.path), *volume]
+    limits = [f"--budget-{OPTIONS[name]}={limit!r}" for name, limit in (budget.limits if budget else {}).items()]
+    return [sys.executable, "-m", "greenpose", "worker", str(planned.folder.path), *limits, *volume]
 
 
 def worker_environment(config: ProcessConfig, workers: int) -> dict[str, str]:
@@ -137,7 +139,7 @@ def _finished(running: Sequence[_Job]) -> list[_Job]:
 def _outcome(job: _Job) -> Outcome:
     code = job.process.returncode
     folder = job.planned.folder
-    if code != 0 and folder.state() not in {State.DONE, State.FAILED, State.INTERRUPTED, State.RUNNING}:
+    if code != 0 and folder.state() not in {State.DONE, State.FAILED, State.INTERRUPTED, State.RUNNING, State.STOPPED}:
         note_lost(folder, code=code)
     return Outcome(planned=job.planned, state=folder.state(), code=code, seconds=time.monotonic() - job.started)
 

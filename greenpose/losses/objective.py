@@ -68,7 +68,7 @@ class Objective:
         `weight` is 1 for labelled keypoints and 0 for the others.
         """
         hard = self._hard(outputs, target, weight if self.use_target_weight else None)
-        soft = {edge: self._divergence(edge, outputs, weight) for edge in self.wiring.edges}
+        soft = {edge: self.divergence(edge, outputs, weight) for edge in self.wiring.edges}
         parts = [self._hard_weight(number) * loss for number, loss in hard.items()]
         parts += [self.kd_weight * loss for loss in soft.values()]
         return LossTerms(total=torch.stack(parts).sum(), hard=hard, soft=soft)
@@ -79,7 +79,8 @@ class Objective:
     def _hard_weight(self, number: int) -> float:
         return self.teacher_weight if number == self.wiring.final else self.ds_weight
 
-    def _divergence(self, edge: Edge, outputs: Mapping[int, Tensor], weight: Tensor) -> Tensor:
+    def divergence(self, edge: Edge, outputs: Mapping[int, Tensor], weight: Tensor) -> Scalar:
+        """Return how far an edge's student is from its teacher, not yet weighted."""
         return heatmap_kl(
             outputs[edge.student],
             outputs[edge.teacher],

@@ -16,46 +16,40 @@ from greenpose.metering import (
     Joules,
     Meter,
     Window,
-    allocate,
     carbon_of,
     process_settings,
     software_versions,
     this_machine,
     worst_kind,
 )
-from greenpose.record import (
-    Allocation,
-    Basis,
-    Carbon,
-    Component,
-    CrossCheck,
-    Interval,
-    Kind,
-    Phase,
-    Record,
-)
+from greenpose.record import Basis, Carbon, Component, CrossCheck, Interval, Kind, Record
 from greenpose.run.exits import exit_entry
 from greenpose.run.facts import Facts
+from greenpose.run.phases import (
+    by_component,
+    clock_basis,
+    energy_of,
+    kwh_interval,
+    phases,
+    training_parts,
+    training_windows,
+)
 from greenpose.run.setup import num_workers
-from greenpose.store.lost import outermost
+from greenpose.run.sharing import allocation, training_step
 from greenpose.units import joules_to_kwh
-
-PHASES = ("data", "count", "train", "validate", "checkpoint", "test", "inference")
-TRAINING = ("train", "validate", "checkpoint")
-"""Phases that make up training; what they cost is the training's footprint."""
 
 
 def compose(facts: Facts) -> Record:
     """Return the record of a run."""
     config, meter = facts.config, facts.meter
     carbon = carbon_of(**config.carbon.model_dump())
-    windows = outermost(list(facts.windows))
-    training = [window for window in windows if phase_of(window) in TRAINING]
-    energy = _sum(training)
+    training = training_windows(facts.windows)
+    energy = energy_of(training)
     kind = worst_kind(meter.total.joules, meter.provenances)
     grams = carbon.grams(energy)
-    kwh, by_component = joules_to_kwh(energy.mid), _by_component(training)
-    costs = {exit_: float(count.macs) for exit_, count in facts.counts.items()}
+    kwh = joules_to_kwh(energy.mid)
+    parts = training_parts(facts.windows, kind)
+    macs = {exit_: float(count.macs) for exit_, count in facts.counts.items()}
     return Record(
         name=facts.cell["name"],
         experiment=config.name,
@@ -64,10 +58,11 @@ def compose(facts: Facts) -> Record:
         config=config.model_dump(mode="json"),
         config_hash=facts.cell["config_hash"],
         seed=config.seed,
-        started_at=windows[0].started_at,
+        started_at=facts.windows[0].started_at,
         finished_at=now(),
         attempts=meter.attempt,
         stopped=facts.fitted.stopped,
+        budget=facts.budget.limits,
         epochs=facts.fitted.epochs,
         images={split: len({*samples.image_ids.tolist()}) for split, samples in facts.splits.items()},
         subjects={split: len({*samples.subjects} - {""}) for split, samples in facts.splits.items()},
@@ -75,16 +70,14 @@ def compose(facts: Facts) -> Record:
         train_seconds=sum(window.seconds for window in training),
         train_cpu_seconds=sum(window.cpu_seconds for window in training),
         train_energy_kwh=kwh,
-        train_energy_kwh_by_component=by_component,
+        train_energy_kwh_by_component=by_component(training),
         train_co2eq_g=grams.mid,
-        phases=[_phase(name, windows, kind) for name in PHASES] + [_rest(meter, windows, kind)],
-        allocation=Allocation(
-            rule="airport",
-            cost="multiply-accumulates that each exit needs, from the input on (backward passes are proportional)",
-            energy_kwh=allocate(kwh, costs),
-            co2eq_g=allocate(grams.mid, costs),
-        ),
-        exits=[exit_entry(facts.config, exit_, facts, kind=kind, carbon=carbon) for exit_ in sorted(facts.counts)],
+        phases=phases(facts.windows, meter, kind),
+        train_parts=parts,
+        training_step=training_step(facts.step),
+        forecast=facts.forecast,
+        allocation=allocation(config.measure.allocation, kwh, grams.mid, macs=macs, step=facts.step),
+        exits=[exit_entry(exit_, facts, kind=kind, carbon=carbon, parts=parts) for exit_ in sorted(facts.counts)],
         carbon=_carbon(config),
         components=_components(meter),
         grade=meter.total.grade,
@@ -101,13 +94,13 @@ def compose(facts: Facts) -> Record:
 def _training_bases(meter: Meter, energy: Joules, grams: Grams, kind: Kind) -> dict[str, Basis]:
     """Return how the run's own numbers were obtained."""
     return {
-        "train_seconds": _clock("s", "monotonic clock; every epoch of every attempt, validation included"),
-        "train_cpu_seconds": _clock("s", "CPU time of the process and its children, by the kernel"),
+        "train_seconds": clock_basis("s", "monotonic clock; every epoch of every attempt, validation included"),
+        "train_cpu_seconds": clock_basis("s", "CPU time of the process and its children, by the kernel"),
         "train_energy_kwh": Basis(
             unit="kWh",
             kind=kind,
             method="; ".join(p.method for p in meter.provenances if p.kind != "not_covered"),
-            type_b=_kwh_interval(energy),
+            type_b=kwh_interval(energy),
         ),
         "train_co2eq_g": Basis(
             unit="gCO2eq",
@@ -116,11 +109,6 @@ def _training_bases(meter: Meter, energy: Joules, grams: Grams, kind: Kind) -> d
             type_b=Interval(low=grams.low, high=grams.high),
         ),
     }
-
-
-def phase_of(window: Window) -> str:
-    """Return the phase that a window belongs to: the first word of its name."""
-    return window.name.replace("/", " ").split(" ", 1)[0]
 
 
 def now() -> str:
@@ -146,67 +134,6 @@ def git_state() -> dict[str, Any]:
         return {}
     commit = git("rev-parse", "HEAD")
     return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
-
-
-def _sum(windows: Sequence[Window]) -> Joules:
-    return sum((window.energy for window in windows), Joules(0.0, 0.0, 0.0))
-
-
-def _by_component(windows: Sequence[Window]) -> dict[str, float]:
-    components = {component for window in windows for component in window.joules}
-    return {
-        component: joules_to_kwh(sum(window.joules[component].mid for window in windows if component in window.joules))
-        for component in sorted(components)
-    }
-
-
-def _kwh_interval(energy: Joules) -> Interval:
-    return Interval(low=joules_to_kwh(energy.low), high=joules_to_kwh(energy.high))
-
-
-def _clock(unit: str, method: str) -> Basis:
-    return Basis(unit=unit, kind="measured", method=method)
-
-
-def _phase(name: str, windows: Sequence[Window], kind: Kind) -> Phase:
-    mine = [window for window in windows if phase_of(window) == name]
-    energy = _sum(mine)
-    return Phase(
-        name=name,
-        seconds=sum(window.seconds for window in mine),
-        cpu_seconds=sum(window.cpu_seconds for window in mine),
-        energy_kwh=joules_to_kwh(energy.mid),
-        energy_kwh_by_component=_by_component(mine),
-        windows=len(mine),
-        basis=_phase_basis(energy, kind),
-    )
-
-
-def _rest(meter: Meter, windows: Sequence[Window], kind: Kind) -> Phase:
-    """Return what this attempt spent outside its windows: building the network, cross-checks, waiting."""
-    total = meter.total
-    mine = [window for window in windows if window.attempt == meter.attempt]
-    energy = total.energy - _sum(mine)
-    return Phase(
-        name="other",
-        seconds=total.seconds - sum(window.seconds for window in mine),
-        cpu_seconds=total.cpu_seconds - sum(window.cpu_seconds for window in mine),
-        energy_kwh=joules_to_kwh(energy.mid),
-        energy_kwh_by_component={
-            component: joules_to_kwh(joules.mid) - _by_component(mine).get(component, 0.0)
-            for component, joules in total.joules.items()
-        },
-        windows=0,
-        basis=_phase_basis(energy, kind),
-    )
-
-
-def _phase_basis(energy: Joules, kind: Kind) -> dict[str, Basis]:
-    return {
-        "seconds": _clock("s", "monotonic clock"),
-        "cpu_seconds": _clock("s", "CPU time of the process and its children, by the kernel"),
-        "energy_kwh": Basis(unit="kWh", kind=kind, method="sum of its windows", type_b=_kwh_interval(energy)),
-    }
 
 
 def _dataset(facts: Facts) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from typing import Any
 
 from greenpose.config import Experiment
 from greenpose.metering import Bounds, Carbon, Estimate, ExitMeasurement, Joules
-from greenpose.record import Basis, Exit, Interval, Kind
+from greenpose.record import Basis, Exit, Interval, Kind, Phase
 from greenpose.run.facts import Facts
+from greenpose.run.sharing import break_even
 from greenpose.training import ExitScores
 
 ACCURACIES = {
@@ -20,13 +21,14 @@ ACCURACIES = {
 }
 
 
-def exit_entry(config: Experiment, exit_: int, facts: Facts, *, kind: Kind, carbon: Carbon) -> Exit:
-    """Return the entry of one exit; `kind` is how energy was obtained in this run."""
+def exit_entry(exit_: int, facts: Facts, *, kind: Kind, carbon: Carbon, parts: list[Phase]) -> Exit:
+    """Return the entry of one exit; `kind` is how energy was obtained, `parts` what training consisted of."""
     count, scores, measured = facts.counts[exit_], facts.scores[exit_], facts.measured[exit_]
+    even = break_even(measured, facts.measured[max(facts.measured)], step=facts.step, parts=parts)
     cost = _Costs(measured, kind=kind, carbon=carbon)
     return Exit(
         exit=exit_,
-        role=_role(config, exit_),
+        role=_role(facts.config, exit_),
         params=count.params,
         macs=count.macs,
         macs_by_counter=dict(count.macs_by_counter),
@@ -35,9 +37,14 @@ def exit_entry(config: Experiment, exit_: int, facts: Facts, *, kind: Kind, carb
         best_epoch=facts.fitted.best[exit_].epoch,
         latency_p95_s=measured.latency_p95_s,
         **cost.values,
+        break_even_images=even.images,
         relative_to_final={name: ratio.value for name, ratio in _ratios(measured).items()},
         measurement=_how(measured),
-        basis=_counted() | _accuracy_bases(scores) | cost.bases | _ratio_bases(measured),
+        basis=_counted()
+        | _accuracy_bases(scores)
+        | cost.bases
+        | _ratio_bases(measured)
+        | {"break_even_images": even.basis},
     )
 
 

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenpose.config import Experiment
+from greenpose.config.budget import Budget
 from greenpose.counting import ExitCount
 from greenpose.data import Samples
 from greenpose.metering import ExitMeasurement, Meter, Window
+from greenpose.record import Forecast
+from greenpose.run.segments import StepCosts
 from greenpose.training import ExitScores, Fitted
 
 
@@ -29,6 +32,12 @@ class Facts:
     """Accuracy on the test split."""
     measured: Mapping[int, ExitMeasurement]
     """Inference of each exit."""
+    step: StepCosts | None
+    """Parts of a training step; None for a network with a single exit."""
+    forecast: Forecast | None
+    """What was expected early in training; None for a run too short to expect anything."""
+    budget: Budget
+    """Limits that the run was given."""
     windows: Sequence[Window]
     """All windows of all attempts."""
     meter: Meter

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from greenpose.record import Failure, Record, dumps
+from greenpose.record import Failure, Record, dumps, loads
 from greenpose.store.claim import is_held
 
 
@@ -22,6 +22,7 @@ class State(enum.Enum):
     INTERRUPTED = "interrupted"
     STARTED = "started"
     RUNNING = "running"
+    STOPPED = "stopped at its budget"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +77,28 @@ class RunFolder:
         return self.path / f"best-exit{exit_}.safetensors"
 
     def state(self) -> State:
-        """Return what the files say: a record beats a living process beats a failure beats traces of a start."""
-        if self.record.exists():
+        """Return what the files say: a record beats a living process beats a failure beats traces of a start.
+
+        A run that stopped at its budget has a record, and may go on.
+        """
+        recorded = self.record.exists()
+        if recorded and not self.stopped_at():
             return State.DONE
         if is_held(self.running):
             return State.RUNNING
+        if recorded:
+            return State.STOPPED
         if self.failure.exists():
             text = self.failure.read_text(encoding="utf-8", errors="replace")
             return State.INTERRUPTED if '"reason": "interrupted"' in text else State.FAILED
         return State.STARTED if self.windows.exists() or self.checkpoint.exists() else State.TODO
+
+    def stopped_at(self) -> dict[str, float]:
+        """Return the limits at which the recorded run stopped; none where it went to its end or has no record."""
+        if not (self.record.exists() and self.checkpoint.exists()):
+            return {}
+        record = loads(self.record.read_text(encoding="utf-8"), where=str(self.record))
+        return dict(record.budget) if isinstance(record, Record) and record.stopped == "budget" else {}
 
     def write_cell(self, cell: Mapping[str, Any]) -> None:
         """Write the resolved configuration and what the grid knows of the run."""
@@ -96,9 +110,10 @@ class RunFolder:
         return cell
 
     def write_record(self, record: Record) -> None:
-        """Write the record; from now on the run is done, and what only a resume needs is removed."""
+        """Write the record; the run is done, and what only a resume needs is removed, unless a budget stopped it."""
         write_text(self.record, dumps(record))
-        self.checkpoint.unlink(missing_ok=True)
+        if record.stopped != "budget":
+            self.checkpoint.unlink(missing_ok=True)
 
     def write_failure(self, failure: Failure) -> None:
         """Write why the attempt ended."""
@@ -108,6 +123,12 @@ class RunFolder:
         """Remove what a kill in the middle of a write left behind; only for who holds the claim."""
         for leftover in self.path.glob(".*.[0-9]*"):
             leftover.unlink(missing_ok=True)
+
+    def shelve_record(self) -> None:
+        """Keep the record of a run that stopped at its budget under a number, so that the run can go on."""
+        if self.record.exists():
+            number = 1 + sum(1 for _ in self.path.glob("record-*.json"))
+            self.record.rename(self.path / f"record-{number}.json")
 
     def shelve_failure(self) -> None:
         """Keep an earlier attempt's failure under a number, so that a new attempt can start."""

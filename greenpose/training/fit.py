@@ -4,7 +4,7 @@ The order of batches depends on the seed and the epoch alone, so that a resumed 
 that was interrupted.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -13,14 +13,14 @@ import numpy as np
 import torch
 
 from greenpose.config import TrainConfig
-from greenpose.data import Samples, batches
+from greenpose.data import Batch, Samples, batches
 from greenpose.losses import Objective
 from greenpose.model import HRNet
 from greenpose.training.checkpoint import load_state, save_best, save_state
 from greenpose.training.evaluate import validation_scores
 from greenpose.training.images import to_images
 from greenpose.training.selection import Best, Selection
-from greenpose.training.window import Window, unmetered
+from greenpose.training.window import Parted, Window, unmetered
 
 
 @runtime_checkable
@@ -30,6 +30,9 @@ class Ledger(Protocol):
     def trained(self, epoch: int, done: int, loss: float) -> None:
         """Hear that `done` images of an epoch are through, with the mean loss so far."""
 
+    def enough(self) -> bool:
+        """Say whether training is to end with the epoch whose images are through."""
+
     def closed(self, epoch: "Epoch") -> None:
         """Hear that an epoch is over."""
 
@@ -37,6 +40,9 @@ class Ledger(Protocol):
 class _Nobody:
     def trained(self, epoch: int, done: int, loss: float) -> None:
         pass
+
+    def enough(self) -> bool:
+        return False
 
     def closed(self, epoch: "Epoch") -> None:
         pass
@@ -68,7 +74,7 @@ class Fitted:
     """The epoch that each exit is to be tested with."""
     epochs: int
     """Epochs trained, resumed ones included."""
-    stopped: Literal["epochs", "patience"]
+    stopped: Literal["epochs", "patience", "budget"]
     """Why it ended."""
 
 
@@ -95,20 +101,24 @@ def fit(
 ) -> Fitted:
     """Return each exit's best epoch after training `net` in place on `splits["train"]`, validating on `splits["val"]`.
 
-    The network stays on the device it is on. A checkpoint that is there is gone on from.
+    The network stays on the device it is on. A checkpoint that is there is gone on from. After each epoch the ledger
+    is asked whether that is enough; then training ends with that epoch validated and its checkpoint written.
     """
     told = ledger or _Nobody()
     optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, fused=True)
     selection = Selection(rule=recipe.selection)
     epoch = _resume(net, optimizer, selection, files.checkpoint)
-    while epoch < recipe.epochs and selection.waiting < recipe.patience:
+    spent = False
+    while epoch < recipe.epochs and selection.waiting < recipe.patience and not spent:
         epoch += 1
         lr = _set_rate(optimizer, recipe, epoch)
-        with window(f"train/epoch {epoch}", len(splits["train"])):
-            loss, terms = _train_epoch(net, objective, splits["train"], optimizer, recipe, seed, epoch, told)
+        with window(f"train/epoch {epoch}", len(splits["train"])) as parts:
+            stream = batches(splits["train"], recipe.batch, np.random.default_rng([seed, epoch]))
+            loss, terms = _train_epoch(net, objective, stream, optimizer, epoch, told, parts)
         ap: dict[int, float] = {}
         pck: dict[int, float] = {}
-        if epoch % recipe.validate_every == 0 or epoch == recipe.epochs:
+        spent = epoch < recipe.epochs and told.enough()
+        if epoch % recipe.validate_every == 0 or epoch == recipe.epochs or spent:
             with window(f"validate/epoch {epoch}", len(splits["val"])):
                 ap, pck = validation_scores(net, splits["val"], batch=recipe.batch)
                 for exit_ in selection.update(epoch, ap):
@@ -116,8 +126,13 @@ def fit(
         with window(f"checkpoint/epoch {epoch}", 0):
             save_state(files.checkpoint, _state(net, optimizer, selection, epoch))
         told.closed(Epoch(epoch=epoch, loss=loss, terms=terms, lr=lr, ap=ap, pck=pck))
-    stopped: Literal["epochs", "patience"] = "epochs" if epoch >= recipe.epochs else "patience"
-    return Fitted(best=selection.best, epochs=epoch, stopped=stopped)
+    return Fitted(best=selection.best, epochs=epoch, stopped=_ending(epoch, recipe, selection))
+
+
+def _ending(epoch: int, recipe: TrainConfig, selection: Selection) -> Literal["epochs", "patience", "budget"]:
+    if epoch >= recipe.epochs:
+        return "epochs"
+    return "patience" if selection.waiting >= recipe.patience else "budget"
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, recipe: TrainConfig, epoch: int) -> float:
@@ -131,29 +146,34 @@ def _set_rate(optimizer: torch.optim.Optimizer, recipe: TrainConfig, epoch: int)
 def _train_epoch(
     net: HRNet,
     objective: Objective,
-    samples: Samples,
+    stream: Iterable[Batch],
     optimizer: torch.optim.Optimizer,
-    recipe: TrainConfig,
-    seed: int,
     epoch: int,
     told: Ledger,
+    parts: Parted,
 ) -> tuple[float, dict[str, float]]:
     """Return the epoch's mean loss and mean terms."""
     net.train()
     device = next(net.parameters()).device
     sums: dict[str, float] = {}
     done = 0
-    for batch in batches(samples, recipe.batch, np.random.default_rng([seed, epoch])):
+    parts.part("data")
+    for batch in stream:
         target = torch.from_numpy(batch.heatmaps).to(device)
         weight = torch.from_numpy(batch.weights).to(device)[..., None]
-        terms = objective(net(to_images(batch.images, device)), target, weight)
+        images = to_images(batch.images, device)
+        parts.part("forward")
+        terms = objective(net(images), target, weight)
+        parts.part("backward")
         optimizer.zero_grad(set_to_none=True)
         terms.total.backward()  # type: ignore[no-untyped-call]
+        parts.part("step")
         optimizer.step()
         for name, value in _named(terms).items():
             sums[name] = sums.get(name, 0.0) + value * len(batch.indices)
         done += len(batch.indices)
         told.trained(epoch, done, sums["total"] / done)
+        parts.part("data")
     means = {name: value / done for name, value in sums.items()}
     return means.pop("total"), means
 

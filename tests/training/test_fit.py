@@ -40,13 +40,16 @@ def train(folder, net=None, **changes):
 
 
 class Listener:
-    def __init__(self, *, stop_after=None):
-        self.epochs, self.images, self._stop_after = [], [], stop_after
+    def __init__(self, *, stop_after=None, enough_after=None):
+        self.epochs, self.images, self._stop_after, self._enough_after = [], [], stop_after, enough_after
 
     def trained(self, epoch, done, loss):
         assert epoch == len(self.epochs) + 1
         assert loss > 0
         self.images.append(done)
+
+    def enough(self):
+        return len(self.epochs) + 1 == self._enough_after
 
     def closed(self, epoch):
         self.epochs.append(epoch)
@@ -145,13 +148,78 @@ def test_training_stops_when_no_exit_improved_for_long_enough(tmp_path):
     assert (fitted.stopped, fitted.epochs) == ("patience", 3)
 
 
+class Mute:
+    def part(self, name):
+        pass
+
+
+def test_every_step_goes_through_its_four_parts_in_order(tmp_path):
+    seen = []
+
+    class Heard:
+        def part(self, name):
+            seen.append(name)
+
+    @contextmanager
+    def window(name, items):
+        yield Heard()
+
+    train(tmp_path / "a", epochs=1, window=window)
+    assert seen == ["data", "forward", "backward", "step"] * 2 + ["data"]
+
+
+def test_forward_backward_and_step_do_what_they_are_called(tmp_path):
+    """Outputs come in `forward`, gradients in `backward`, weights move in `step`."""
+    net, seen = network(), []
+
+    def state():
+        weight = net.conv1.weight
+        return (weight.detach().sum().item(), None if weight.grad is None else weight.grad.abs().sum().item())
+
+    class Heard:
+        def part(self, name):
+            seen.append((name, *state()))
+
+    @contextmanager
+    def window(name, items):
+        yield Heard()
+
+    train(tmp_path / "a", net=net, epochs=1, window=window)
+    (_, before, grad0), (_, forward, grad1), (_, backward, grad2), (_, step, grad3), (_, after, _) = seen[:5]
+    assert before == forward == backward == step != after
+    assert (grad0, grad1, grad2) == (None, None, None)
+    assert grad3 > 0
+
+
+def test_enough_ends_training_with_the_epoch_validated_and_the_checkpoint_there(tmp_path):
+    listener = Listener(enough_after=1)
+    _, fitted = train(tmp_path / "a", epochs=4, validate_every=2, ledger=listener)
+    assert (fitted.stopped, fitted.epochs) == ("budget", 1)
+    assert sorted(listener.epochs[0].ap) == [1, 2]
+    assert (tmp_path / "a" / "checkpoint.pt").exists()
+    assert (tmp_path / "a" / "best-exit2.safetensors").exists()
+
+
+def test_a_training_that_had_enough_goes_on_where_it_stopped(tmp_path):
+    undisturbed, whole = train(tmp_path / "a")
+    train(tmp_path / "b", ledger=Listener(enough_after=1))
+    resumed, fitted = train(tmp_path / "b", net=network(seed=99))
+    assert same(undisturbed.state_dict(), resumed.state_dict())
+    assert (fitted.stopped, fitted.epochs) == ("epochs", whole.epochs)
+
+
+def test_the_last_epoch_ends_training_whether_or_not_it_is_enough(tmp_path):
+    _, fitted = train(tmp_path / "a", epochs=1, ledger=Listener(enough_after=1))
+    assert fitted.stopped == "epochs"
+
+
 def test_windows_span_training_validation_and_checkpoint_of_each_epoch(tmp_path):
     seen = []
 
     @contextmanager
     def window(name, items):
         seen.append((name, items))
-        yield
+        yield Mute()
 
     train(tmp_path / "a", epochs=2, validate_every=2, window=window)
     assert seen == [

@@ -1,0 +1,127 @@
+"""What is noted and decided while training goes on: epochs, their cost, what is still to come, when it is enough."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from greenpose.config import TrainConfig
+from greenpose.config.budget import Budget
+from greenpose.metering import Carbon, Prediction, Window, predict_total
+from greenpose.record import Basis, Forecast, Interval
+from greenpose.run.observer import LOGGER, Stage
+from greenpose.run.phases import energy_of, epoch_costs, training_windows
+from greenpose.store import RunFolder, append_line
+from greenpose.store.lost import outermost
+from greenpose.training import Epoch
+from greenpose.units import joules_to_kwh, significant
+
+SHOW_SECONDS = 0.5
+"""Training is shown this often at most: looking costs a reading of all meters."""
+FORECAST_EPOCHS = 2
+"""The forecast that the record keeps is the one made after this many epochs."""
+
+
+class Ledger:
+    """Passes training's progress on, keeps `epochs.jsonl` and the log, forecasts the whole, and watches the budget."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        stage: Stage,
+        *,
+        recipe: TrainConfig,
+        num_images: int,
+        carbon: Carbon,
+        budget: Budget,
+        earlier: Sequence[Window],
+    ) -> None:
+        """Keep where to write and who is told; `earlier` are the windows of earlier attempts."""
+        self._folder, self._stage, self._recipe = folder, stage, recipe
+        self._num_images, self._carbon, self._budget = num_images, carbon, budget
+        self._earlier = list(earlier)
+        self._shown = 0.0
+        self.forecast: Forecast | None = None
+
+    def trained(self, epoch: int, done: int, loss: float) -> None:
+        """Show the rate over the epoch so far, and the energy of the run so far."""
+        meter = self._stage.meter
+        if meter.clock() - self._shown < SHOW_SECONDS:
+            return
+        self._shown = meter.clock()
+        self._stage.observer.training(
+            done=(epoch - 1) * self._num_images + done,
+            rate=done / max(meter.clock() - self._stage.began, 1e-9),
+            loss=loss,
+            energy_wh=joules_to_kwh(meter.total.energy.mid) * 1e3,
+        )
+
+    def enough(self) -> bool:
+        """Say whether the budget does not bear another epoch like the dearest so far."""
+        why = self._budget.exceeded(self._after_another_epoch()) if self._budget.limits else None
+        if why is not None:
+            LOGGER.info("%s", why)
+            self._stage.observer.say(f"training ends here: {why}; its checkpoint is kept")
+        return why is not None
+
+    def closed(self, epoch: Epoch) -> None:
+        """Log an epoch and what is expected of the whole; it is a detail where it was not validated."""
+        energy, seconds = self._predicted(epoch.epoch)
+        if epoch.epoch <= FORECAST_EPOCHS:
+            self.forecast = _forecast(epoch.epoch, energy, seconds)
+        line = asdict(epoch) | {
+            "forecast_energy_kwh": [joules_to_kwh(joules) for joules in (energy.low, energy.value, energy.high)],
+            "forecast_seconds": [seconds.low, seconds.value, seconds.high],
+        }
+        append_line(self._folder.epochs, line)
+        aps = "  ".join(f"exit {exit_} AP {100 * ap:.1f} %" for exit_, ap in epoch.ap.items())
+        text = f"epoch {epoch.epoch}: loss {epoch.loss:.3g}  {aps}".rstrip()
+        if epoch.epoch < self._recipe.epochs:
+            text += f"  training will take {_spread(energy)}"
+        LOGGER.info("%s", text)
+        self._stage.observer.say(text, detail=not epoch.ap)
+
+    def _windows(self) -> list[Window]:
+        return [*self._earlier, *self._stage.meter.windows]
+
+    def _after_another_epoch(self) -> dict[str, float]:
+        """Return what the run will have used after another epoch like the dearest so far."""
+        before, total = outermost(self._earlier), self._stage.meter.total
+        dearest = max(epoch_costs(self._windows()), key=lambda each: each.seconds)
+        energy = energy_of(before) + total.energy + dearest.energy
+        return {
+            "energy_kwh": joules_to_kwh(energy.mid),
+            "co2eq_g": self._carbon.grams(energy).mid,
+            "seconds": sum(window.seconds for window in before) + total.seconds + dearest.seconds,
+        }
+
+    def _predicted(self, epoch: int) -> tuple[Prediction, Prediction]:
+        """Return what all of training is expected to take, in joules and in seconds."""
+        windows = self._windows()
+        done, training = epoch_costs(windows), training_windows(windows)
+        remaining = self._recipe.epochs - epoch
+        energy = predict_total([each.energy.mid for each in done], remaining=remaining, spent=energy_of(training).mid)
+        seconds = predict_total(
+            [each.seconds for each in done], remaining=remaining, spent=sum(window.seconds for window in training)
+        )
+        return energy, seconds
+
+
+def _forecast(epoch: int, energy: Prediction, seconds: Prediction) -> Forecast:
+    method = f"after {epoch} epochs: {energy.basis}; early stopping may end it sooner"
+    kwh = Interval(low=joules_to_kwh(energy.low), high=joules_to_kwh(energy.high))
+    return Forecast(
+        epoch=epoch,
+        energy_kwh=joules_to_kwh(energy.value),
+        seconds=seconds.value,
+        basis={
+            "energy_kwh": Basis(unit="kWh", kind="estimated", method=method, type_a=kwh),
+            "seconds": Basis(
+                unit="s", kind="estimated", method=method, type_a=Interval(low=seconds.low, high=seconds.high)
+            ),
+        },
+    )
+
+
+def _spread(energy: Prediction) -> str:
+    """Return an energy with its prediction interval, for people."""
+    low, value, high = (joules_to_kwh(joules) * 1e3 for joules in (energy.low, energy.value, energy.high))
+    return f"{significant(value, 2)} Wh ({significant(low, 2)} to {significant(high, 2)})"

@@ -1,0 +1,58 @@
+"""Who watches a run, and how the run tells them where it is."""
+
+import logging
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from greenpose.metering import Meter, OpenWindow
+
+LOGGER = logging.getLogger("greenpose")
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Who watches a run."""
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        """Hear that a phase of `total` steps begins (None: unknown)."""
+
+    def step(self, done: int, note: str = "") -> None:
+        """Hear that `done` steps of the phase are complete."""
+
+    def training(self, *, done: int, rate: float, loss: float, energy_wh: float) -> None:
+        """Hear of training: images done in all epochs, images per second, mean loss, Wh of the run so far."""
+
+    def say(self, line: str, *, detail: bool = False) -> None:
+        """Hear something worth a line; a detail is for those who want to hear everything."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """Opens the window of a phase, tells the observer, and remembers the phase for a failure's sake."""
+
+    meter: Meter
+    """Meters the run."""
+    observer: Observer
+    """Watches the run."""
+    phase: str = "start"
+    """What the run is doing."""
+    began: float = field(default=0.0)
+    """The meter's clock when the open window of training began."""
+
+    def __call__(self, name: str, items: int = 0) -> AbstractContextManager[OpenWindow]:
+        """Return the window of a phase."""
+        self.enter(name)
+        return self.meter.window(name, items=items)
+
+    def enter(self, name: str, total: int | None = None) -> None:
+        """Begin a phase that opens its windows itself."""
+        self.phase = name
+        self.observer.phase(name, total)
+        LOGGER.info("%s", name)
+
+    def training(self, name: str, items: int) -> AbstractContextManager[OpenWindow]:
+        """Return the window of an epoch's part; training itself is cross-checked."""
+        self.phase = name.partition("/")[0]
+        self.began = self.meter.clock()
+        return self.meter.window(name, items=items, crosscheck=self.phase == "train")
