@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from greenpose.record import CrossCheck, Kind, Phase, Record
 from greenpose.report.estimates import Estimate, over_runs
-from greenpose.report.figures import TRAIN_CO2, TRAIN_ENERGY, Figure, energy_figure, of_record
+from greenpose.report.figures import PERCENT, TRAIN_CO2, TRAIN_ENERGY, Figure, energy_figure, of_record
 from greenpose.report.formatting import NBSP, Text, percent, plain, plural, span
 from greenpose.report.layout import (
     Cell,
@@ -24,6 +24,8 @@ from greenpose.report.totals import run_total
 
 _TRAIN_SECONDS = Figure(name="train_seconds", label="Time", unit="s", of_run=True)
 _COMPONENTS = {"cpu": "CPU", "gpu": "GPU", "ram": "Memory"}
+_RULES = {"airport": "By airport", "macs": "By MACs", "incremental": "By increments", "deepest": "All to deepest"}
+"""Rules by which training could be split, and how the page heads their columns."""
 FAR_APART = 2.0
 """Two tools further apart than this factor are said to be so in words."""
 
@@ -111,7 +113,14 @@ def allocation_table(study: Study) -> Table:
         Section(
             head=group.label,
             rows=tuple(
-                Row(head=str(number_), cells=_allocation_cells(group.runs, number_, energy)) for number_ in group.exits
+                Row(
+                    head=str(number_),
+                    cells=(
+                        *_allocation_cells(group.runs, number_, energy),
+                        *(_rule_cell(group.runs, rule, number_) for rule in _other_rules(study)),
+                    ),
+                )
+                for number_ in group.exits
             ),
         )
         for group in study.groups
@@ -124,6 +133,7 @@ def allocation_table(study: Study) -> Table:
             Column(head="Share", unit="% of run"),
             Column(head="Energy", unit=energy.unit, notes=_notes(study)),
             Column(head="CO2eq", unit="g", notes=_notes(study)),
+            *(Column(head=_RULES[rule], unit="% of run") for rule in _other_rules(study)),
         ),
         sections=tuple(sections),
     )
@@ -237,6 +247,18 @@ def _allocation_cells(runs: Sequence[Record], number_: int, energy: Figure) -> t
         _mean_cell(kwh, energy.scale, kind),
         _mean_cell(grams, 1.0, kind),
     )
+
+
+def _other_rules(study: Study) -> list[str]:
+    """Return the rules beside the chosen ones that any run has shares by."""
+    known = {rule for run in study.records for rule in run.allocation.shares_by_rule}
+    chosen = {run.allocation.rule for run in study.records}
+    return [rule for rule in _RULES if rule in known and chosen != {rule}]
+
+
+def _rule_cell(runs: Sequence[Record], rule: str, number_: int) -> Cell:
+    shares = [run.allocation.shares_by_rule.get(rule, {}).get(number_) for run in runs]
+    return _mean_cell(shares, PERCENT, "computed")
 
 
 def _mean_cell(values: Sequence[float | None], factor: float, kind: Kind) -> Cell:

@@ -20,6 +20,7 @@ from greenpose.report.formatting import NBSP, listed, plain, plural, span
 from greenpose.report.headline import headline
 from greenpose.report.study import Study, study
 from greenpose.report.sureness import precision, setting_facts, sureness_table, warnings
+from greenpose.report.teaching import break_even_table, forecast_table, parts_table, teaching_table
 from greenpose.report.totals import totals_table
 from greenpose.report.tradeoff import data_table, front_table, scatters
 from greenpose.units import with_prefix
@@ -106,11 +107,15 @@ def _content(compared: Study) -> dict[str, Any]:
         "shares": shares_table(compared),
         "bill": training_table(compared),
         "phases": phases_table(compared),
+        "parts": parts_table(compared),
+        "teaching": teaching_table(compared),
+        "break_even": break_even_table(compared),
         "allocation": allocation_table(compared),
         "crosscheck": crosscheck_table(compared),
         "crosscheck_sentences": crosscheck_sentences(compared),
         "counters": counters_table(compared),
         "counter_sentences": counter_sentences(compared),
+        "forecast": forecast_table(compared),
         "sureness": sureness_table(compared),
         "precision": precision(compared),
         "warnings": warnings(compared),
