@@ -78,8 +78,8 @@ def compose(facts: Facts) -> Record:
         forecast=facts.forecast,
         allocation=allocation(config.measure.allocation, kwh, grams.mid, macs=macs, step=facts.step),
         exits=[exit_entry(exit_, facts, kind=kind, carbon=carbon, parts=parts) for exit_ in sorted(facts.counts)],
-        carbon=_carbon(config),
-        components=_components(meter),
+        carbon=carbon_entry(config),
+        components=component_entries(meter),
         grade=meter.total.grade,
         crosscheck=_crosscheck(facts.windows),
         host=this_machine().as_dict(),
@@ -152,7 +152,8 @@ def _dataset(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _carbon(config: Experiment) -> Carbon:
+def carbon_entry(config: Experiment) -> Carbon:
+    """Return what turns energy into emissions."""
     grid = carbon_of(**config.carbon.model_dump()).intensity
     return Carbon(
         country=grid.country,
@@ -164,7 +165,8 @@ def _carbon(config: Experiment) -> Carbon:
     )
 
 
-def _components(meter: Meter) -> list[Component]:
+def component_entries(meter: Meter) -> list[Component]:
+    """Return where each component's energy comes from."""
     said = {"component", "kind", "method"}
     return [
         Component(

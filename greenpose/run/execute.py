@@ -62,7 +62,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
     require_device(config.process.device)
     seed_everything(config)
     earlier = windows_of(folder)
-    meter = build_meter(config, folder)
+    meter = build_meter(config, folder.windows)
     stage = note.stage = Stage(meter, observer)
     with meter:
         with stage("data"):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from greenpose.config import Experiment
+from greenpose.counting import ExitCount
 from greenpose.metering import Bounds, Carbon, Estimate, ExitMeasurement, Joules
 from greenpose.record import Basis, Exit, Interval, Kind, Phase
 from greenpose.run.facts import Facts
@@ -23,29 +24,36 @@ ACCURACIES = {
 
 def exit_entry(exit_: int, facts: Facts, *, kind: Kind, carbon: Carbon, parts: list[Phase]) -> Exit:
     """Return the entry of one exit; `kind` is how energy was obtained, `parts` what training consisted of."""
-    count, scores, measured = facts.counts[exit_], facts.scores[exit_], facts.measured[exit_]
+    scores, measured = facts.scores[exit_], facts.measured[exit_]
     even = break_even(measured, facts.measured[max(facts.measured)], step=facts.step, parts=parts)
-    cost = _Costs(measured, kind=kind, carbon=carbon)
+    fields = inference_fields(facts.config, facts.counts[exit_], measured, kind=kind, carbon=carbon)
+    fields["basis"] |= _accuracy_bases(scores) | {"break_even_images": even.basis}
     return Exit(
-        exit=exit_,
-        role=_role(facts.config, exit_),
-        params=count.params,
-        macs=count.macs,
-        macs_by_counter=dict(count.macs_by_counter),
-        activation_bytes=count.activation_bytes,
+        **fields,
         **{name: scores.values[name] for name in ACCURACIES},
         best_epoch=facts.fitted.best[exit_].epoch,
-        latency_p95_s=measured.latency_p95_s,
-        **cost.values,
         break_even_images=even.images,
-        relative_to_final={name: ratio.value for name, ratio in _ratios(measured).items()},
-        measurement=_how(measured),
-        basis=_counted()
-        | _accuracy_bases(scores)
-        | cost.bases
-        | _ratio_bases(measured)
-        | {"break_even_images": even.basis},
     )
+
+
+def inference_fields(
+    config: Experiment, count: ExitCount, measured: ExitMeasurement, *, kind: Kind, carbon: Carbon
+) -> dict[str, Any]:
+    """Return what of an entry needs no training: role, size and cost of an image, with their bases."""
+    cost = _Costs(measured, kind=kind, carbon=carbon)
+    return {
+        "exit": count.exit,
+        "role": _role(config, count.exit),
+        "params": count.params,
+        "macs": count.macs,
+        "macs_by_counter": dict(count.macs_by_counter),
+        "activation_bytes": count.activation_bytes,
+        "latency_p95_s": measured.latency_p95_s,
+        **cost.values,
+        "relative_to_final": {name: ratio.value for name, ratio in _ratios(measured).items()},
+        "measurement": _how(measured),
+        "basis": _counted() | cost.bases | _ratio_bases(measured),
+    }
 
 
 def _role(config: Experiment, exit_: int) -> str:

@@ -3,6 +3,7 @@
 import os
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import cv2
@@ -14,7 +15,6 @@ from greenpose.errors import GreenPoseError
 from greenpose.losses import Edge, Objective, Wiring
 from greenpose.metering import Meter, carbon_of, meter, this_machine
 from greenpose.model import HRNet, LoadReport, initialise, load_weights
-from greenpose.store import RunFolder
 
 NetworkT = TypeVar("NetworkT", bound=torch.nn.Module)
 
@@ -72,14 +72,14 @@ def build_objective(config: Experiment) -> Objective:
     )
 
 
-def build_meter(config: Experiment, folder: RunFolder) -> Meter:
-    """Return the run's meter, which logs every window in the run's folder."""
+def build_meter(config: Experiment, log: Path | None = None) -> Meter:
+    """Return the meter of a configuration's device and place, which appends every window to the log if there is one."""
     workers = num_workers()
     device = config.process.device
     return meter(
         country=config.carbon.country,
         carbon=carbon_of(**config.carbon.model_dump()),
-        log=folder.windows,
+        log=log,
         synchronize=partial(torch.cuda.synchronize, device) if device.startswith("cuda") else None,
         share=this_machine().share / workers,
     )
