@@ -4,6 +4,7 @@ A block runs every exit once, in random order, and an idle window among them. Ra
 block, where drift, clock frequency, temperature and neighbours are nearly the same for all, and therefore cancel.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ from itertools import pairwise
 
 from greenpose.errors import MeteringError
 from greenpose.metering.instrument import Meter
-from greenpose.metering.samples import IDLE, ExitMeasurement, Sample, converged, describe
+from greenpose.metering.samples import IDLE, ExitMeasurement, Sample, describe, widest
 from greenpose.metering.window import Window
 
 PERIODS_PER_WINDOW = 20
@@ -47,6 +48,7 @@ def measure_exits(
     plan: Plan | None = None,
     seed: int = 0,
     sleep: Callable[[float], object] = time.sleep,
+    heard: Callable[[int, float], object] | None = None,
 ) -> dict[int, ExitMeasurement]:
     """Return each exit's latency, CPU time and energy per item, and their ratios to the deepest exit.
 
@@ -57,6 +59,7 @@ def measure_exits(
         plan: Window length and stopping rule.
         seed: Of the order inside blocks and of the bootstrap.
         sleep: Waits, for the idle windows.
+        heard: Told after each block how many there are, and the widest relative half-width when last looked at.
 
     Raises:
         MeteringError: if there is no exit, one below 1, or a call has no item.
@@ -69,12 +72,14 @@ def measure_exits(
     bench = _Bench(runners, meter, items_per_call=items_per_call, plan=plan, seed=seed, sleep=sleep)
     bench.block()
     blocks: list[Mapping[int, Sample]] = []
-    done = False
-    while not done and bench.may_continue(len(blocks)):
+    wide = math.inf
+    while wide > plan.rel_ci and bench.may_continue(len(blocks)):
         blocks.append(bench.block())
         if len(blocks) % BLOCKS_PER_PEEK == 0:
-            done = converged(blocks, rel_ci=plan.rel_ci, peeking=True, seed=seed)
-    done = done or converged(blocks, rel_ci=plan.rel_ci, peeking=True, seed=seed)
+            wide = widest(blocks, peeking=True, seed=seed)
+        if heard is not None:
+            heard(len(blocks), wide)
+    done = min(wide, widest(blocks, peeking=True, seed=seed)) <= plan.rel_ci
     return describe(
         blocks, items_per_call=items_per_call, rel_ci=plan.rel_ci, sources=meter.provenances, enough=done, seed=seed
     )

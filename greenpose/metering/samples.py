@@ -106,8 +106,8 @@ def describe(
     }
 
 
-def converged(blocks: Sequence[Block], *, rel_ci: float, peeking: bool, seed: int = 0) -> bool:
-    """Return whether every exit's energy (or else CPU time) and its ratio to the deepest are known to within `rel_ci`.
+def widest(blocks: Sequence[Block], *, peeking: bool, seed: int = 0) -> float:
+    """Return the widest relative half-width of every exit's energy (or else CPU time) and its ratio to the deepest.
 
     Looking every few blocks gives chance several tries, so a peek asks for half the error probability.
     """
@@ -116,8 +116,8 @@ def converged(blocks: Sequence[Block], *, rel_ci: float, peeking: bool, seed: in
     confidence = 1 - (1 - CONFIDENCE) / 2 if peeking else CONFIDENCE
     series = [[value(block[number]) for block in blocks] for number in exits]
     series += [ratio for number in exits[:-1] if (ratio := _ratios(blocks, number, exits[-1], value))]
-    return all(
-        relative_half_width(statistics.median(values), interval(values, confidence=confidence, seed=seed)) <= rel_ci
+    return max(
+        relative_half_width(statistics.median(values), interval(values, confidence=confidence, seed=seed))
         for values in series
     )
 

@@ -1,3 +1,4 @@
+import math
 import random
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class Bench:
 
         return run
 
-    def measure(self, seconds, *, plan=PLAN, items_per_call=4, seed=0):
+    def measure(self, seconds, *, plan=PLAN, items_per_call=4, seed=0, **listening):
         self.meter = Meter(
             self.sources,
             clock=self.clock,
@@ -51,7 +52,13 @@ class Bench:
         runners = {number: self.runner(number, each) for number, each in seconds.items()}
         with self.meter:
             return measure_exits(
-                runners, self.meter, items_per_call=items_per_call, plan=plan, seed=seed, sleep=self.clock.advance
+                runners,
+                self.meter,
+                items_per_call=items_per_call,
+                plan=plan,
+                seed=seed,
+                sleep=self.clock.advance,
+                **listening,
             )
 
 
@@ -185,6 +192,17 @@ def test_a_noisy_machine_stops_at_the_limit_and_says_so():
     assert found[1].blocks == 5
     assert not found[1].converged
     assert "more blocks" in found[1].warnings[0]
+
+
+def test_whoever_listens_hears_of_every_block_and_how_well_things_are_known():
+    heard = []
+    plan = Plan(min_window_seconds=0.1, max_blocks=7, rel_ci=1e-9, max_seconds=1e6)
+    Bench(noise=0.5).measure({1: 0.25, 2: 0.5}, plan=plan, heard=lambda *said: heard.append(said))
+    assert [blocks for blocks, _ in heard] == [1, 2, 3, 4, 5, 6, 7]
+    widths = [width for _, width in heard]
+    assert widths[:2] == [math.inf, math.inf]
+    assert 0 < widths[2] < math.inf
+    assert widths[2] == widths[3] == widths[4] != widths[5] == widths[6]
 
 
 def test_time_limits_the_blocks_but_one_is_always_measured(bench):
