@@ -171,7 +171,8 @@ class TrainingStep(_Numbers):
     """
 
     unit: str
-    """Unit of every cost: `J` per image, or `s` where no energy counter is fast enough."""
+    """Unit of every cost, per image: `J` from a counter; `CPU s` where energy is a model of them; `s` (wall) where a
+    counter is too slow or the device's CPU time says little."""
     images: int
     """Images in a measured step."""
     blocks: int

@@ -196,7 +196,7 @@ class MeasureConfig(Document):
     """Stop after this many interleaved blocks in any case."""
     max_seconds: PositiveFloat = 60.0
     """Stop after this many seconds in any case."""
-    step_blocks: PositiveInt = 6
+    step_blocks: PositiveInt = 12
     """Interleaved blocks in which the parts of a training step are measured, for networks with several exits."""
     allocation: Literal["airport", "macs", "incremental", "deepest"] = "airport"
     """Rule by which training is split over the exits that share it: `airport` divides each segment equally among the

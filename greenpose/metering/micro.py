@@ -10,12 +10,13 @@ from typing import Literal
 
 from greenpose.metering.inference import PERIODS_PER_WINDOW
 from greenpose.metering.instrument import Meter
+from greenpose.metering.source import Provenance
 from greenpose.metering.window import Window
 
 LONGEST_WINDOW_SECONDS = 0.25
 """A counter so slow that a window would have to be longer than this is not asked; the wall clock is."""
 
-Currency = Literal["joules", "seconds"]
+Currency = Literal["joules", "cpu_seconds", "seconds"]
 Costs = Mapping[str, Sequence[float]]
 
 
@@ -25,7 +26,7 @@ class MicroPlan:
 
     min_window_seconds: float = 0.05
     """A piece is repeated until its window is at least this long."""
-    max_blocks: int = 8
+    max_blocks: int = 12
     """Blocks, the dropped warm-up block not counted."""
     max_seconds: float = 20.0
     """Seconds after which no further block is begun, once there are `min_blocks`."""
@@ -35,12 +36,18 @@ class MicroPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicroCosts:
-    """What each piece cost, block by block."""
+    """What each piece cost, block by block, in every currency that could be had."""
 
     currency: Currency
-    """Joules, or seconds where no counter is fast enough or none is there."""
-    costs: Costs
-    """Cost of one call of each piece, one value a block."""
+    """The one to compare pieces in: joules from a counter; CPU-seconds where energy is but a model of them, since
+    neighbours move those least; wall seconds where neither says enough."""
+    series: Mapping[Currency, Costs]
+    """Cost of one call of each piece, one value a block, by currency."""
+
+    @property
+    def costs(self) -> Costs:
+        """Return what each piece cost in the currency to compare them in."""
+        return self.series[self.currency]
 
     @property
     def blocks(self) -> int:
@@ -79,7 +86,7 @@ def measure_pieces(
     blocks = [block()]
     while len(blocks) < plan.max_blocks and (len(blocks) < plan.min_blocks or meter.clock() - began < plan.max_seconds):
         blocks.append(block())
-    return _costs(blocks, fast_enough=fast_enough)
+    return _costs(blocks, meter, fast_enough=fast_enough)
 
 
 def _window(piece: Callable[[], object], meter: Meter, name: str, seconds: float) -> Window:
@@ -92,12 +99,23 @@ def _window(piece: Callable[[], object], meter: Meter, name: str, seconds: float
     return opened.result
 
 
-def _costs(blocks: Sequence[Mapping[str, Window]], *, fast_enough: bool) -> MicroCosts:
+def _costs(blocks: Sequence[Mapping[str, Window]], meter: Meter, *, fast_enough: bool) -> MicroCosts:
     windows = [window for block in blocks for window in block.values()]
-    metered = fast_enough and all(window.energy.mid > 0 and not window.missing for window in windows)
-    currency: Currency = "joules" if metered else "seconds"
-    costs = {
-        name: [(block[name].energy.mid if metered else block[name].seconds) / block[name].items for block in blocks]
-        for name in blocks[0]
-    }
-    return MicroCosts(currency=currency, costs=costs)
+    series: dict[Currency, Costs] = {"seconds": _series(blocks, lambda window: window.seconds)}
+    if all(window.cpu_seconds > 0 for window in windows):
+        series["cpu_seconds"] = _series(blocks, lambda window: window.cpu_seconds)
+    if fast_enough and all(window.energy.mid > 0 and not window.missing for window in windows):
+        series["joules"] = _series(blocks, lambda window: window.energy.mid)
+    return MicroCosts(currency=_currency(series, meter.provenances), series=series)
+
+
+def _currency(series: Mapping[Currency, Costs], provenances: Sequence[Provenance]) -> Currency:
+    kinds = {provenance.kind for provenance in provenances}
+    if "joules" in series and kinds & {"measured", "estimated"}:
+        return "joules"
+    gpu = any(provenance.component == "gpu" for provenance in provenances)
+    return "cpu_seconds" if "cpu_seconds" in series and not gpu else "seconds"
+
+
+def _series(blocks: Sequence[Mapping[str, Window]], cost: Callable[[Window], float]) -> Costs:
+    return {name: [cost(block[name]) / block[name].items for block in blocks] for name in blocks[0]}

@@ -18,6 +18,7 @@ from greenpose.counting import architecture_of
 from greenpose.data import Batch, Samples, batches
 from greenpose.losses import Edge, Objective, Wiring, heatmap_mse
 from greenpose.metering import Estimate, Meter, MicroCosts, MicroPlan, estimate, measure_pieces
+from greenpose.metering.micro import Currency
 from greenpose.model import HRNet
 from greenpose.run.setup import build_objective, channels_last
 from greenpose.training.images import to_images
@@ -34,8 +35,8 @@ JOINT, LABELS = "joint step", "labels only"
 class StepCosts:
     """What a training step and its parts cost for one image."""
 
-    currency: str
-    """`joules` or `seconds`, per image."""
+    currency: Currency
+    """What all costs are in, per image."""
     images: int
     """Images in a measured step."""
     blocks: int

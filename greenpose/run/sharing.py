@@ -4,11 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from greenpose.metering import Bounds, Estimate, ExitMeasurement, allocate
+from greenpose.metering.micro import Currency
 from greenpose.record import Allocation, Basis, Interval, Phase, StepExit, TrainingStep
 from greenpose.run.segments import StepCosts
 from greenpose.units import kwh_to_joules
 
 BY_MACS = "macs"
+UNITS: Mapping[Currency, str] = {"joules": "J", "cpu_seconds": "CPU s", "seconds": "s"}
+WORDS: Mapping[Currency, str] = {"joules": "joules", "cpu_seconds": "CPU-seconds", "seconds": "wall seconds"}
 TAUGHT = ("forward", "backward", "step")
 """Parts of training whose cost depends on who teaches whom."""
 
@@ -43,7 +46,7 @@ RULE_BY_NAME: Mapping[str, str] = {
 def _cost(rule: str, step: StepCosts | None) -> str:
     if rule == BY_MACS or step is None:
         return "multiply-accumulates that each exit needs, from the input on (backward passes are proportional)"
-    return f"{step.currency} of each segment of the training step, measured in {step.blocks} interleaved blocks"
+    return f"{WORDS[step.currency]} of each segment of the training step, measured in {step.blocks} interleaved blocks"
 
 
 def training_step(step: StepCosts | None) -> TrainingStep | None:
@@ -57,7 +60,7 @@ def training_step(step: StepCosts | None) -> TrainingStep | None:
         "kd_overhead": (step.kd_overhead, "with distillation over the same supervision without"),
         "joint_saving": (step.joint_saving, "the exits' stand-alone steps together over the run's step"),
     }
-    unit = "J" if step.currency == "joules" else "s"
+    unit = UNITS[step.currency]
     how = f"median over {step.blocks} interleaved blocks of steps on {step.images} images"
     return TrainingStep(
         unit=unit,

@@ -77,10 +77,24 @@ def test_a_counter_that_is_fast_enough_is_asked(clock, period):
     assert all(window.seconds >= 0.999 * 20 * (period or 0) for window in meter.windows)
 
 
-def test_a_slow_counter_or_a_broken_one_leaves_seconds(clock):
-    slow = TickingSource(clock, watts=10.0, update_period_s=0.1)
-    for sources in ([slow], [TickingSource(clock), BrokenSource(clock, good=3, component="gpu")]):
-        with metering(clock, *sources) as meter:
-            found = measure_pieces(pieces(clock, piece=0.04), meter, phase="s")
-        assert found.currency == "seconds"
-        assert found.costs["piece"] == pytest.approx([0.04] * found.blocks)
+def test_a_counter_that_is_too_slow_leaves_cpu_time(clock):
+    with metering(clock, TickingSource(clock, watts=10.0, update_period_s=0.1)) as meter:
+        found = measure_pieces(pieces(clock, piece=0.04), meter, phase="s")
+    assert found.currency == "cpu_seconds"
+    assert "joules" not in found.series
+    assert found.costs["piece"] == pytest.approx([0.02] * found.blocks)
+
+
+def test_beside_a_gpu_that_cannot_be_read_only_wall_time_says_enough(clock):
+    with metering(clock, TickingSource(clock), BrokenSource(clock, good=3, component="gpu")) as meter:
+        found = measure_pieces(pieces(clock, piece=0.04), meter, phase="s")
+    assert found.currency == "seconds"
+    assert found.costs["piece"] == pytest.approx([0.04] * found.blocks)
+
+
+def test_where_energy_is_a_model_cpu_time_is_compared_and_joules_are_still_there(clock):
+    with metering(clock, TickingSource(clock, watts=10.0, kind="modelled")) as meter:
+        found = measure_pieces(pieces(clock, piece=0.04), meter, phase="s")
+    assert found.currency == "cpu_seconds"
+    assert found.costs["piece"] == pytest.approx([0.02] * found.blocks)
+    assert found.series["joules"]["piece"] == pytest.approx([0.4] * found.blocks)
