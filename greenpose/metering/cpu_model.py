@@ -43,6 +43,8 @@ class Power:
 
     family: str
     """CPU family that the machine was recognised as."""
+    threads: int | None
+    """Hardware threads of the family's largest CPU; None where the family is not known well enough."""
     busy: Coefficient
     """Watts of one vCPU at full load."""
     idle_share: Coefficient
@@ -65,6 +67,7 @@ def power_of(machine: Machine) -> Power:
     family = next(entry for entry in table["families"] if _matches(entry, machine))
     return Power(
         family=family["name"],
+        threads=family.get("anchor", family).get("threads"),
         busy=_coefficient(family, "watts_busy"),
         idle_share=_coefficient(table["idle_share_of_busy"]),
         ram=_coefficient(table["ram_watts_per_gb"]),
