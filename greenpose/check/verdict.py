@@ -1,0 +1,99 @@
+"""What a check found: one finding a quantity, and the verdict that follows from all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+Outcome = Literal["ok", "improved", "regressed", "inconclusive", "incomparable"]
+GRAVITY: tuple[Outcome, ...] = ("ok", "improved", "inconclusive", "incomparable", "regressed")
+"""Least to most grave: a verdict is as grave as its gravest finding."""
+Level = Literal["error", "warn"]
+Way = Literal["exact", "paired", "budget"]
+
+
+class Span(NamedTuple):
+    """An interval, or a value with its interval."""
+
+    low: float
+    """Lower end."""
+    value: float
+    """Best estimate."""
+    high: float
+    """Upper end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What was found of one quantity."""
+
+    where: str
+    """Whose it is: `exit3`, `final`, `train`, `run`, `exit2/final`."""
+    metric: str
+    """Name of the quantity, as in a record: `macs`, `cpu_s_per_image`."""
+    way: Way
+    """Whether it was compared exactly, by paired turns, or with a budget."""
+    outcome: Outcome
+    """What follows for this quantity."""
+    says: str
+    """One sentence: what is so, and where it is not fine, what to do."""
+    unit: str = ""
+    """Unit of base and head; empty for what has none."""
+    base: float | None = None
+    """Baseline's value, or the budget's limit; None where there is none."""
+    head: float | None = None
+    """Candidate's value; None where it was not obtained."""
+    ratio: Span | None = None
+    """Head over base with its 99 % interval; None for exact quantities, where it has no spread."""
+    pairs: int | None = None
+    """Pairs of turns that the ratio is over; None where nothing was paired."""
+    level: Level = "error"
+    """`warn`: a regression is shown and fails nothing."""
+    line: int | None = None
+    """Line of the baseline or budget file that holds the other side; None where there is no such line."""
+
+    @property
+    def name(self) -> str:
+        """Return `exit3.macs`, the name by which options and baselines call the quantity."""
+        return f"{self.where}.{self.metric}"
+
+    @property
+    def fails(self) -> bool:
+        """Return whether it is a regression that counts."""
+        return self.outcome == "regressed" and self.level == "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """All findings of one check."""
+
+    subject: str
+    """What was checked, as the user named it."""
+    against: str
+    """What it was held against: a baseline file, a revision, an environment, budgets."""
+    findings: tuple[Finding, ...]
+    """One for each quantity."""
+    file: str | None = None
+    """The baseline or budget file that findings' lines are in; None where there is none."""
+    notes: tuple[str, ...] = ()
+    """What else to know: environment, control comparison, self-test of this machine."""
+    samples: dict[str, Any] = field(default_factory=dict)
+    """Raw paired measurements and what surrounded them, for the JSON output; empty for an exact check."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return the gravest outcome of any finding; a regression that only warns counts as ok."""
+        outcomes = [_counted(finding) for finding in self.findings]
+        return max(outcomes, key=GRAVITY.index, default="incomparable")
+
+    def of(self, *outcomes: Outcome) -> tuple[Finding, ...]:
+        """Return the findings with any of these outcomes."""
+        return tuple(finding for finding in self.findings if finding.outcome in outcomes)
+
+
+def sorted_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return findings gravest first; equals keep their order."""
+    return tuple(sorted(findings, key=lambda finding: -GRAVITY.index(finding.outcome)))
+
+
+def _counted(finding: Finding) -> Outcome:
+    return "ok" if finding.outcome == "regressed" and not finding.fails else finding.outcome
