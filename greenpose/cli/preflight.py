@@ -10,11 +10,14 @@ CHECKED = ("carbon", "data", "model", "process")
 """Sections of an experiment that are looked at; experiments that agree in them need one look."""
 
 
-def faults_of(config: Experiment) -> list[str]:
-    """Return every fault that would stop the experiment later, each with the setting that it belongs to."""
+def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
+    """Return every fault that would stop the experiment later, each with the setting that it belongs to.
+
+    Without `images`, for work that needs none, only the profile of the data is looked at.
+    """
     checks: dict[str, Callable[[], object]] = {
         f"carbon.{_grid(config)}": lambda: _place(config),
-        "data": lambda: _data(config.data),
+        "data": lambda: _data(config.data) if images else _profile(config.data),
         "model.weights": lambda: _weights(config.model.weights),
         "process.device": lambda: _device(config.process.device),
     }
@@ -47,6 +50,12 @@ def _data(config: DataConfig) -> None:
     check_joints(config, load_profile(config.profile))
     if config.source == "coco":
         inspect_splits(config)
+
+
+def _profile(config: DataConfig) -> None:
+    from greenpose.data import load_profile
+
+    load_profile(config.profile)
 
 
 def _weights(path: str | None) -> None:

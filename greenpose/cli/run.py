@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from greenpose.cli.changes import changes
 from greenpose.cli.console import (
     EXIT_RUNS_FAILED,
     JsonOption,
@@ -58,8 +59,8 @@ def run(
       greenpose run experiments/openfield.yaml --set data.root=DIR --seed 1 --seed 2
     """
     budget = Budget(energy_kwh=budget_kwh, co2eq_g=budget_gco2, seconds=budget_seconds)
-    changes = [*(settings or []), *_changes(country, device)]
-    name, cells = _cells(file, grid or file is None, changes, seed or [])
+    settings = [*(settings or []), *changes(country=country, device=device)]
+    name, cells = _cells(file, grid or file is None, settings, seed or [])
     _check_beforehand(cells)
     places = _Places.of(name, where)
     planned = plan(shuffled(cells), places.runs, only=only or [])
@@ -88,13 +89,6 @@ class _Places:
         if where is None:
             return cls(Path("runs") / name, Path("reports") / f"{name}.html")
         return cls(where, where / f"{name}.html")
-
-
-def _changes(country: str | None, device: str | None) -> list[str]:
-    changes = [] if device is None else [f"process.device={device}"]
-    if country is not None:
-        changes += [f"carbon.country={country}", "carbon.intensity_g_per_kwh=null"]
-    return changes
 
 
 def _cells(file: Path | None, is_grid: bool, settings: list[str], seeds: list[int]) -> tuple[str, list[Cell]]:

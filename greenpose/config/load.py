@@ -78,7 +78,7 @@ def load_grid(path: Path, *, settings: Sequence[str] = (), seeds: Sequence[int] 
     grid, faults = parse(Grid, data, where=str(path))
     if grid is None:
         raise ConfigError(faults)
-    return grid.adjusted(overrides=_parse_settings(settings), seeds=tuple(seeds))
+    return grid.adjusted(overrides=parse_settings(settings), seeds=tuple(seeds))
 
 
 def load_experiment(path: Path, *, settings: Sequence[str] = (), seeds: Sequence[int] = ()) -> Grid:
@@ -90,7 +90,7 @@ def load_experiment(path: Path, *, settings: Sequence[str] = (), seeds: Sequence
     data = read_yaml(path)
     if "base" in data or "experiments" in data:
         raise ConfigError([f"{path}: is a grid (it has `base` or `experiments`); run it with --grid"])
-    overrides = _parse_settings(settings)
+    overrides = parse_settings(settings)
     merged: Mapping[str, Any] = data
     for key, value in overrides.items():
         merged = assign(merged, key, value)
@@ -100,7 +100,7 @@ def load_experiment(path: Path, *, settings: Sequence[str] = (), seeds: Sequence
     return grid_of_one(experiment, seeds=tuple(seeds))
 
 
-def _parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     """Return the dotted keys and values of `--set key=value` options; values are read as YAML."""
     overrides, faults = {}, []
     for setting in settings:

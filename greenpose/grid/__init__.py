@@ -1,6 +1,16 @@
 """Many runs: what is left to do, and one fresh process after the other that does it."""
 
 from greenpose.grid.launch import Command, Outcome, run_all, worker_command, worker_environment
-from greenpose.grid.plan import Planned, plan, set_aside
+from greenpose.grid.plan import Planned, plan, select, set_aside
 
-__all__ = ["Command", "Outcome", "Planned", "plan", "run_all", "set_aside", "worker_command", "worker_environment"]
+__all__ = [
+    "Command",
+    "Outcome",
+    "Planned",
+    "plan",
+    "run_all",
+    "select",
+    "set_aside",
+    "worker_command",
+    "worker_environment",
+]

@@ -29,17 +29,28 @@ def plan(cells: Sequence[Cell], root: Path, *, only: Sequence[str] = ()) -> list
     Raises:
         ConfigError: if a pattern matches nothing.
     """
-    chosen = [cell for cell in cells if not only or any(_matches(cell, pattern) for pattern in only)]
+    chosen = select(cells, only)
+    planned = [Planned(cell=cell, folder=(f := RunFolder(root / cell.name)), state=f.state()) for cell in chosen]
+    faults = [fault for one in planned for fault in _moved(one)]
+    if faults:
+        raise ConfigError(faults)
+    return planned
+
+
+def select(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
+    """Return the cells whose experiment or name matches a pattern; all of them without patterns.
+
+    Raises:
+        ConfigError: if a pattern matches nothing.
+    """
     faults = [
         f"--only {pattern}: matches no run; {near(pattern, list(dict.fromkeys(cell.experiment for cell in cells)))}"
         for pattern in only
         if not any(_matches(cell, pattern) for cell in cells)
     ]
-    planned = [Planned(cell=cell, folder=(f := RunFolder(root / cell.name)), state=f.state()) for cell in chosen]
-    faults += [fault for one in planned for fault in _moved(one)]
     if faults:
         raise ConfigError(faults)
-    return planned
+    return [cell for cell in cells if not only or any(_matches(cell, pattern) for pattern in only)]
 
 
 def _moved(planned: Planned) -> list[str]:
