@@ -40,12 +40,15 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{rounded:.{max(0, digits - 1 - exponent)}f}"
 
 
+def prefix(value: float, digits: int = 3) -> tuple[float, str]:
+    """Return the factor and name of the SI prefix that keeps `value` between 1 and 1000 when printed with `digits`."""
+    if value == 0 or not math.isfinite(value):
+        return 1.0, ""
+    fitting = (pair for pair in _PREFIXES if abs(value) >= pair[0] * (1 - 0.5 * 10**-digits))
+    return next(fitting, _PREFIXES[-1])
+
+
 def with_prefix(value: float, unit: str, digits: int = 3) -> str:
     """Return `value unit` with an SI prefix that keeps the number between 1 and 1000, e.g. `4.69 GMACs`."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:.0f} {unit}"
-    for factor, prefix in _PREFIXES:
-        if abs(value) >= factor * (1 - 0.5 * 10**-digits):
-            return f"{significant(value / factor, digits)} {prefix}{unit}"
-    factor, prefix = _PREFIXES[-1]
-    return f"{significant(value / factor, digits)} {prefix}{unit}"
+    factor, name = prefix(value, digits)
+    return f"{significant(value / factor, digits)} {name}{unit}"

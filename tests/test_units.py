@@ -46,6 +46,13 @@ def test_a_prefix_keeps_the_number_between_one_and_a_thousand(value, text):
     assert units.with_prefix(value, "MACs") == text
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.0, (1.0, "")), (1500.0, (1e3, "k")), (-0.002, (1e-3, "m")), (999.9, (1e3, "k"))]
+)
+def test_a_prefix_can_be_shared_by_several_numbers(value, expected):
+    assert units.prefix(value) == expected
+
+
 def test_energy_converts_both_ways_and_to_grams():
     assert units.joules_to_kwh(3.6e6) == 1
     assert units.kwh_to_joules(units.joules_to_kwh(123.0)) == pytest.approx(123.0)
