@@ -20,6 +20,8 @@ from greenpose.units import co2eq_g, joules_to_kwh
 
 TABLE = "data/private_infra/global_energy_mix.json"
 OWN_FACTOR = "user's own factor"
+CUSTOM = "custom"
+"""Stands where a country's code would, for a user's own factor."""
 ANNUAL_MEAN_ERROR = 0.15
 """Systematic relative error of an annual national mean, k about 2; single hours differ by a factor of two or three."""
 SHOWN = 0.005
@@ -103,6 +105,25 @@ class Carbon:
         if self.hours is None or start is None:
             return self.intensity
         return _hourly(self.hours, self.hours.over(start, seconds), name=self.intensity.country_name)
+
+    def grid_of(self, windows: Iterable[Window]) -> Intensity:
+        """Return the grid's intensity over windows, each counted by its energy; its mean where they used none."""
+        used = [window for window in windows if window.energy.mid > 0]
+        if self.hours is None or not used:
+            return self.intensity
+        whole = sum(window.energy.mid for window in used)
+        periods = [
+            (window.energy.mid / whole, self.hours.over(datetime.fromisoformat(window.started_at), window.seconds))
+            for window in used
+        ]
+        mean = Period(*(sum(part * period[index] for part, period in periods) for index in range(len(Period._fields))))
+        return _hourly(self.hours, mean, name=self.intensity.country_name)
+
+    def describe_grid(self, *, timed: bool) -> str:
+        """Return what energy is multiplied with, in words; `timed` is work that is charged by when it was done."""
+        if self.hours is not None:
+            return "hourly grid intensity at the time of the work" if timed else "mean of the hourly grid intensities"
+        return "the user's own grid intensity" if self.intensity.country == CUSTOM else "annual mean grid intensity"
 
     def grams(self, energy: Joules, start: datetime | None = None, seconds: float = 0.0) -> Grams:
         """Return energy x PUE x grid intensity, interval ends multiplied with interval ends.
@@ -198,7 +219,7 @@ def custom_intensity(g_per_kwh: float, *, name: str = OWN_FACTOR, vintage: str =
     if not (math.isfinite(g_per_kwh) and g_per_kwh >= 0):
         raise GreenPoseError(f"carbon intensity {g_per_kwh} g/kWh: must be a finite number, zero or more")
     return Intensity(
-        country="custom",
+        country=CUSTOM,
         country_name=name,
         g_per_kwh=g_per_kwh,
         low=g_per_kwh * (1 - ANNUAL_MEAN_ERROR),

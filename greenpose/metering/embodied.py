@@ -96,14 +96,24 @@ def embodied_of(
         raise MeteringError(f"share {share}, GPU share {gpu_share}: a part of a machine is between 0 and 1")
     if carbon.embodied_kg == 0:
         return Embodied(kind="excluded", parts=(), lifetime_years=carbon.lifetime_years, note="left out by the user")
+    held = f"; {share:.3g} of it is held" if share < 1 else ""
     if carbon.embodied_kg is not None:
-        given = {"kg": [carbon.embodied_kg] * 3, "basis": "given", "source": "given by the user"}
-        parts, kind, note = (_part("machine", given, share=share),), "given", "the machine as the user gave it"
-    else:
-        parts, kind, note = (*_chassis(machine, share), *_gpus(machine, gpu_share)), "modelled", _described(machine)
-    if share < 1:
-        note += f"; {share:.3g} of it is held"
-    return Embodied(kind=kind, parts=parts, lifetime_years=carbon.lifetime_years, note=note)
+        return Embodied(
+            kind="given",
+            parts=(_given(carbon.embodied_kg, share),),
+            lifetime_years=carbon.lifetime_years,
+            note=f"the machine as the user gave it{held}",
+        )
+    return Embodied(
+        kind="modelled",
+        parts=(*_chassis(machine, share), *_gpus(machine, gpu_share)),
+        lifetime_years=carbon.lifetime_years,
+        note=_described(machine) + held,
+    )
+
+
+def _given(kg: float, share: float) -> Hardware:
+    return _part("machine", {"kg": [kg] * 3, "basis": "given", "source": "given by the user"}, share=share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

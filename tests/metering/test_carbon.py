@@ -150,6 +150,24 @@ def test_windows_are_charged_by_their_own_hours(tmp_path):
     assert across.mid == pytest.approx(0.25 * 100 + 0.75 * 200)
 
 
+def test_the_grid_of_windows_is_the_mean_of_their_hours_counted_by_energy(tmp_path):
+    carbon = carbon_of(hourly=hourly_file(tmp_path))
+    used = [window("2025-01-01T06:00:00+00:00", joules=1e6), window("2025-01-01T18:00:00+00:00", joules=3e6)]
+    grid = carbon.grid_of(used)
+    assert grid.g_per_kwh == pytest.approx((100 + 3 * 200) / 4)
+    assert (grid.low, grid.high) == pytest.approx((0.9 * grid.g_per_kwh, 1.1 * grid.g_per_kwh))
+    energy = sum((each.energy for each in used), Joules(0, 0, 0))
+    assert carbon.grams_of(used).mid == pytest.approx(energy.mid / 3.6e6 * grid.g_per_kwh)
+    half = carbon.grid_of([*used, window("2026-01-01T06:00:00+00:00", joules=4e6)])
+    assert "50% of the time is outside the file" in half.source
+
+
+def test_the_grid_of_nothing_is_its_mean(tmp_path):
+    carbon = carbon_of(hourly=hourly_file(tmp_path))
+    assert carbon.grid_of([]) == carbon.grid_of([window("2025-01-01T06:00:00+00:00", joules=0)]) == carbon.intensity
+    assert carbon_of(country="ITA").grid_of([window("2025-01-01T06:00:00+00:00")]) == intensity("ITA")
+
+
 def test_without_hourly_data_windows_are_charged_as_their_sum():
     carbon = carbon_of(country="ITA", pue=1.2)
     both = [window("2025-01-01T06:00:00.000+00:00"), window("2025-01-01T18:00:00.000+00:00", joules=1.2e6)]
