@@ -1,11 +1,12 @@
 """Writing down that an attempt ended without a record, with what it had cost by then."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from greenpose.errors import MeteringError
+from greenpose.errors import GreenPoseError, MeteringError
 from greenpose.metering import NO_ENERGY, Window, carbon_of, read_windows
-from greenpose.record import Basis, Failure, Interval
+from greenpose.record import Basis, Failure, Interval, Quantity
 from greenpose.store.folder import RunFolder
 from greenpose.units import joules_to_kwh
 
@@ -16,11 +17,11 @@ INTERRUPTED = 130
 def write_failure(
     folder: RunFolder, *, reason: Literal["failed", "interrupted", "lost"], message: str, phase: str, at: str
 ) -> Failure:
-    """Write `failure.json` and return it; seconds and energy are those of all windows closed so far."""
+    """Write `failure.json` and return it; seconds, energy and emissions are those of all windows closed so far."""
     cell = folder.read_cell()
     windows = outermost(windows_of(folder))
     energy = sum((window.energy for window in windows), NO_ENERGY)
-    grams = carbon_of(**cell["experiment"]["carbon"]).grams(energy)
+    emissions = _emissions(cell["experiment"]["carbon"], windows)
     failure = Failure(
         name=cell["name"],
         experiment=cell["experiment"]["name"],
@@ -31,7 +32,7 @@ def write_failure(
         phase=phase,
         seconds=sum(window.seconds for window in windows),
         energy_kwh=joules_to_kwh(energy.mid),
-        co2eq_g=grams.mid,
+        co2eq_g=emissions.value,
         at=at,
         basis={
             "energy_kwh": Basis(
@@ -40,16 +41,33 @@ def write_failure(
                 method="sum of the windows closed before it ended",
                 type_b=Interval(low=joules_to_kwh(energy.low), high=joules_to_kwh(energy.high)),
             ),
-            "co2eq_g": Basis(
-                unit="gCO2eq",
-                kind="modelled",
-                method="energy x PUE x annual mean grid intensity",
-                type_b=Interval(low=grams.low, high=grams.high),
-            ),
+            "co2eq_g": emissions.basis,
         },
     )
     folder.write_failure(failure)
     return failure
+
+
+def _emissions(settings: Mapping[str, Any], windows: Sequence[Window]) -> Quantity:
+    """Return the operational emissions of windows; none where an hourly file is not readable any more."""
+    try:
+        carbon = carbon_of(**settings)
+    except GreenPoseError as error:
+        basis = Basis(
+            unit="gCO2eq",
+            kind="not_covered",
+            method="energy x PUE x grid intensity",
+            missing=str(error).splitlines()[0],
+        )
+        return Quantity(name="co2eq_g", value=None, basis=basis)
+    grams = carbon.grams_of(windows)
+    basis = Basis(
+        unit="gCO2eq",
+        kind="modelled",
+        method=f"energy x PUE x {carbon.describe_grid(timed=True)}",
+        type_b=Interval(low=grams.low, high=grams.high),
+    )
+    return Quantity(name="co2eq_g", value=grams.mid, basis=basis)
 
 
 def note_lost(folder: RunFolder, *, code: int) -> Failure:
