@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from greenpose.formatting import NBSP, Text, percent, plain, plural, span
 from greenpose.record import CrossCheck, Kind, Phase, Record
 from greenpose.report.estimates import Estimate, over_runs
 from greenpose.report.figures import PERCENT, TRAIN_CO2, TRAIN_ENERGY, Figure, energy_figure, of_record
-from greenpose.report.formatting import NBSP, Text, percent, plain, plural, span
 from greenpose.report.layout import (
     Cell,
     Column,

@@ -5,8 +5,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from greenpose.formatting import Text, number
 from greenpose.record import Kind, Quantity
-from greenpose.report.formatting import Text, number
 
 _WORST_LAST: tuple[Kind, ...] = ("counted", "computed", "measured", "sourced", "estimated", "modelled", "not_covered")
 

@@ -1,9 +1,9 @@
 """Tables about the exits: size, accuracy and cost of each, its share of the final exit, its MACs by every counter."""
 
+from greenpose.formatting import exact, listed, percent
 from greenpose.record import Exit, Record
 from greenpose.report.estimates import NO_SHARE_OF_ZERO, Estimate, estimate, over_runs, ratio
 from greenpose.report.figures import AP, EXIT_FIGURES, MACS, PARAMS, PERCENT, RELATIVE, Figure, of_exit
-from greenpose.report.formatting import exact, listed, percent
 from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column, missing_cell
 from greenpose.report.study import Point, Study, entries
 

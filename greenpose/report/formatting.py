@@ -1,121 +1,29 @@
-"""How a number and its interval become text: no more digits than the interval bears, and never a false zero."""
+"""How the page prints a number: as everything else does."""
 
-import math
-from dataclasses import dataclass
+from greenpose.formatting import (
+    NBSP,
+    Text,
+    borne_decimals,
+    exact,
+    fixed,
+    listed,
+    number,
+    percent,
+    plain,
+    plural,
+    span,
+)
 
-from greenpose.units import significant
-
-NBSP = "\u00a0"
-MINUS = "\u2212"
-MOST_DIGITS = 4
-"""Significant digits beyond which no printed value goes, however narrow its interval."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
-    """A number in words: the value, and its interval as `±…` or `[low–high]`; empty where there is none."""
-
-    value: str
-    interval: str = ""
-
-    def __str__(self) -> str:
-        """Return both, the interval behind the value."""
-        return f"{self.value}{NBSP}{self.interval}" if self.interval else self.value
-
-
-def borne_decimals(half_width: float) -> int:
-    """Return how many decimals an interval of this half-width bears; negative means tens, hundreds and so on.
-
-    Leading digits 100-354 keep two digits of the half-width, 355-949 one, 950-999 round up to the next ten.
-
-    Source: Particle Data Group, Review of Particle Physics (2024), introduction, section 5.3.
-    """
-    exponent = math.floor(math.log10(half_width))
-    leading = round(half_width / 10.0 ** (exponent - 2))
-    return 1 - exponent if leading <= 354 else -exponent
-
-
-def fixed(value: float, decimals: int) -> str:
-    """Return `value` at `decimals` decimals; one that would print as zero without being zero keeps one digit.
-
-    Thousands are set apart by a narrow space from 10 000 on; the minus sign is a real one.
-    """
-    rounded = round(value, decimals)
-    text = significant(value, 1) if rounded == 0 and value != 0 else f"{rounded:.{max(0, decimals)}f}"
-    return _typeset(text)
-
-
-def plain(value: float, digits: int = 3) -> str:
-    """Return `value` with `digits` significant digits, typeset like every number of the page."""
-    return _typeset(significant(value, digits))
-
-
-def exact(value: int) -> str:
-    """Return a counted number in full."""
-    return _typeset(str(value))
-
-
-def percent(fraction: float, digits: int = 2) -> str:
-    """Return a fraction as a percentage: `61 %`; three digits from 99.5 on, so that 99.7 does not become 100."""
-    value = 100 * fraction
-    return f"{plain(value, 3 if 99.5 <= abs(value) < 100 or abs(value) >= 1000 else digits)}{NBSP}%"
-
-
-def number(
-    value: float,
-    low: float | None = None,
-    high: float | None = None,
-    *,
-    digits: int = 3,
-    most_decimals: int | None = None,
-) -> Text:
-    """Return a value and its interval, both at the decimals that the interval bears.
-
-    Without an interval the value has `digits` significant digits. `most_decimals` caps the decimals in either case,
-    and no value has more than four significant digits. An interval that is symmetric at that precision reads
-    `±half-width`, any other `[low–high]`.
-    """
-    if low is None or high is None or high <= low:
-        return Text(value=_capped(value, digits, most_decimals))
-    decimals = min(borne_decimals((high - low) / 2), _decimals_for(value, MOST_DIGITS))
-    decimals = decimals if most_decimals is None else min(decimals, most_decimals)
-    below, above = fixed(value - low, decimals), fixed(high - value, decimals)
-    interval = f"±{above}" if below == above else f"[{_range(fixed(low, decimals), fixed(high, decimals))}]"
-    return Text(value=fixed(value, decimals), interval=interval)
-
-
-def span(low: float, high: float, digits: int = 2) -> str:
-    """Return `low–high` with `digits` significant digits each."""
-    return _range(plain(low, digits), plain(high, digits))
-
-
-def plural(count: int, noun: str) -> str:
-    """Return `1 run`, `2 runs`."""
-    return f"{count}{NBSP}{noun}{'' if count == 1 else 's'}"
-
-
-def listed(parts: list[str]) -> str:
-    """Return `a`, `a and b`, `a, b and c`."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
-
-
-def _capped(value: float, digits: int, most_decimals: int | None) -> str:
-    if most_decimals is not None and value and _decimals_for(value, digits) > most_decimals:
-        return fixed(value, most_decimals)
-    return plain(value, digits)
-
-
-def _decimals_for(value: float, digits: int) -> int:
-    return digits - 1 - math.floor(math.log10(abs(value))) if value else digits - 1
-
-
-def _range(low: str, high: str) -> str:
-    return f"{low} to {high}" if MINUS in low + high else f"{low}–{high}"
-
-
-def _typeset(text: str) -> str:
-    sign, digits = (MINUS, text[1:]) if text.startswith("-") else ("", text)
-    whole, dot, rest = digits.partition(".")
-    if len(whole) > 4:
-        whole = f"{int(whole):,}".replace(",", "\u202f")
-    return f"{sign}{whole}{dot}{rest}"
+__all__ = [
+    "NBSP",
+    "Text",
+    "borne_decimals",
+    "exact",
+    "fixed",
+    "listed",
+    "number",
+    "percent",
+    "plain",
+    "plural",
+    "span",
+]

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from greenpose.formatting import NBSP, listed, number, percent, plain, plural
 from greenpose.report.estimates import Estimate, overlap, ratio
 from greenpose.report.exits import share
 from greenpose.report.figures import AP, ENERGY, MACS, TRAIN_ENERGY, Figure, mark, of_record
-from greenpose.report.formatting import NBSP, listed, number, percent, plain, plural
 from greenpose.report.study import Point, Study
 from greenpose.report.sureness import not_converged
 from greenpose.report.totals import grand_total

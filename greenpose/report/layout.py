@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from greenpose.formatting import Text, number
 from greenpose.record import Kind
 from greenpose.report.estimates import Estimate
 from greenpose.report.figures import MARKS, Figure, mark
-from greenpose.report.formatting import Text, number
 
 NOT_MEASURED = "not measured"
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from greenpose.formatting import NBSP, listed, plain, plural, span
 from greenpose.record import Failure, Record
 from greenpose.report.bill import (
     allocation_table,
@@ -16,7 +17,6 @@ from greenpose.report.charts import draw
 from greenpose.report.embedding import pack
 from greenpose.report.exits import counter_sentences, counters_table, means_table, runs_table, shares_table
 from greenpose.report.figures import MARKS
-from greenpose.report.formatting import NBSP, listed, plain, plural, span
 from greenpose.report.headline import headline
 from greenpose.report.study import Study, study
 from greenpose.report.sureness import precision, setting_facts, sureness_table, warnings

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from greenpose.formatting import plain
 from greenpose.record import Exit, Failure, Record
 from greenpose.report.estimates import Estimate, over_runs
 from greenpose.report.figures import AP, Figure, of_exit, of_record
-from greenpose.report.formatting import plain
 
 _HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": "{} GB memory", "os": "{}"}
 """What is told of a machine, and how."""

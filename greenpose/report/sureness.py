@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from greenpose.formatting import NBSP, exact, listed, plain, plural
 from greenpose.record import Record
-from greenpose.report.formatting import NBSP, exact, listed, plain, plural
 from greenpose.report.layout import Cell, Column, Row, Section, Table, missing_cell
 from greenpose.report.study import Point, Study, entries, host_name
 

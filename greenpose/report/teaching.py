@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from greenpose.formatting import NBSP
 from greenpose.record import Record
 from greenpose.report.estimates import Estimate, estimate, over_runs, ratio
 from greenpose.report.figures import PERCENT, TRAIN_ENERGY, Figure, energy_figure, of_record
-from greenpose.report.formatting import NBSP
 from greenpose.report.layout import Cell, Row, Section, Table, estimate_cell, figure_column
 from greenpose.report.study import Group, Study, setting
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from greenpose.formatting import NBSP, plural
 from greenpose.record import Failure, Kind, Record
 from greenpose.report.estimates import Estimate, worst
 from greenpose.report.figures import TRAIN_ENERGY, energy_figure, of_record
-from greenpose.report.formatting import NBSP, plural
 from greenpose.report.layout import Cell, Column, Row, Section, Table, kind_notes, missing_cell, value_cell
 from greenpose.report.study import Study
 from greenpose.units import co2eq_g

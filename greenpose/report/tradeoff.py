@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from greenpose.formatting import NBSP, listed, plural
 from greenpose.report.bill import training_figure
 from greenpose.report.estimates import Estimate
 from greenpose.report.figures import AP, ENERGY, FOOTPRINTS, MACS, TRAIN_ENERGY, Figure
-from greenpose.report.formatting import NBSP, listed, plural
 from greenpose.report.headline import cost_figure
 from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column, kind_notes
 from greenpose.report.pareto import front

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.report.formatting import borne_decimals, exact, fixed, listed, number, percent, plain, span
+from greenpose.formatting import borne_decimals, exact, fixed, listed, number, percent, plain, span
 
 NONZERO = st.floats(min_value=1e-9, max_value=1e9) | st.floats(min_value=-1e9, max_value=-1e-9)
 
