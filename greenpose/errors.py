@@ -38,3 +38,7 @@ class MeteringError(GreenPoseError):
 
 class RecordError(FaultsError):
     """A record file that cannot be read."""
+
+
+class CheckError(FaultsError):
+    """A baseline, budgets or a candidate that cannot be checked."""

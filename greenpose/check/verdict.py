@@ -48,8 +48,10 @@ class Finding:
     """Pairs of turns that the ratio is over; None where nothing was paired."""
     level: Level = "error"
     """`warn`: a regression is shown and fails nothing."""
+    file: str | None = None
+    """The baseline or budget file that holds the other side; None where no file does."""
     line: int | None = None
-    """Line of the baseline or budget file that holds the other side; None where there is no such line."""
+    """Line of that file; None where there is no such line."""
 
     @property
     def name(self) -> str:
@@ -72,8 +74,6 @@ class Verdict:
     """What it was held against: a baseline file, a revision, an environment, budgets."""
     findings: tuple[Finding, ...]
     """One for each quantity."""
-    file: str | None = None
-    """The baseline or budget file that findings' lines are in; None where there is none."""
     notes: tuple[str, ...] = ()
     """What else to know: environment, control comparison, self-test of this machine."""
     samples: dict[str, Any] = field(default_factory=dict)
