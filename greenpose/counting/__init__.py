@@ -1,9 +1,10 @@
-"""Parameters, multiply-accumulates and memory needed to reach each exit, by several counters."""
+"""Parameters, multiply-accumulates, memory and operators needed to reach each exit, by several counters."""
 
 from greenpose.counting.census import Census, census
 from greenpose.counting.counters import FORMULAE, PAPER_FORMULA, CountingError, Formula, run_counters
 from greenpose.counting.counts import INPUT_SIZE, ExitCount, architecture_of, count
 from greenpose.counting.memory import activation_bytes, peak_bytes
+from greenpose.counting.operations import operations
 from greenpose.counting.reference import ReferenceCount, Share, reference_crop, reference_share
 from greenpose.counting.training_step import StepFlops, count_training_step
 
@@ -23,6 +24,7 @@ __all__ = [
     "census",
     "count",
     "count_training_step",
+    "operations",
     "peak_bytes",
     "reference_crop",
     "reference_share",

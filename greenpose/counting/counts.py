@@ -11,6 +11,7 @@ from greenpose.config import Experiment
 from greenpose.counting.census import Census, census
 from greenpose.counting.counters import run_counters
 from greenpose.counting.memory import activation_bytes, peak_bytes
+from greenpose.counting.operations import operations
 from greenpose.data import load_profile
 from greenpose.model import SIZE_MULTIPLE, Architecture, HRNet, PoseNetwork, check_input_size
 
@@ -34,6 +35,8 @@ class ExitCount:
     """What training keeps for the backward pass."""
     peak_bytes: int
     """The most that is alive at once during inference, without weights."""
+    operations: Mapping[str, int]
+    """Calls of each of torch's operators during inference, by name."""
     census: Census
     """What the counters' figures are made of."""
 
@@ -132,5 +135,6 @@ def _count_exit(architecture: Architecture, tiles: int) -> ExitCount:
         macs_by_counter=macs_by_counter,
         activation_bytes=activation_bytes(net, image) * tiles,
         peak_bytes=peak_bytes(net, image) * tiles,
+        operations=operations(net, image),
         census=census(net, image) * tiles,
     )
