@@ -59,7 +59,8 @@ def measure_exits(
         plan: Window length and stopping rule.
         seed: Of the order inside blocks and of the bootstrap.
         sleep: Waits, for the idle windows.
-        heard: Told after each block how many there are, and the widest relative half-width when last looked at.
+        heard: Told before the warm-up and after each block how many blocks there are, and the widest relative
+            half-width when last looked at.
 
     Raises:
         MeteringError: if there is no exit, one below 1, or a call has no item.
@@ -69,16 +70,17 @@ def measure_exits(
             f"inference: exits {sorted(runners)} with {items_per_call} items a call: needs exits from 1 on, and an item"
         )
     plan = Plan() if plan is None else plan
-    bench = _Bench(runners, meter, items_per_call=items_per_call, plan=plan, seed=seed, sleep=sleep)
-    bench.block()
+    heard = heard or _nobody
     blocks: list[Mapping[int, Sample]] = []
     wide = math.inf
+    heard(len(blocks), wide)
+    bench = _Bench(runners, meter, items_per_call=items_per_call, plan=plan, seed=seed, sleep=sleep)
+    bench.block()
     while wide > plan.rel_ci and bench.may_continue(len(blocks)):
         blocks.append(bench.block())
         if len(blocks) % BLOCKS_PER_PEEK == 0:
             wide = widest(blocks, peeking=True, seed=seed)
-        if heard is not None:
-            heard(len(blocks), wide)
+        heard(len(blocks), wide)
     done = min(wide, widest(blocks, peeking=True, seed=seed)) <= plan.rel_ci
     return describe(
         blocks, items_per_call=items_per_call, rel_ci=plan.rel_ci, sources=meter.provenances, enough=done, seed=seed
@@ -140,3 +142,8 @@ class _Bench:
 
 def _sample(window: Window, edges: Sequence[float]) -> Sample:
     return Sample(window=window, calls=tuple(after - before for before, after in pairwise(edges)))
+
+
+def _nobody(blocks: int, wide: float) -> None:
+    """Hear nothing."""
+    del blocks, wide

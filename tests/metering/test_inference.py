@@ -198,11 +198,11 @@ def test_whoever_listens_hears_of_every_block_and_how_well_things_are_known():
     heard = []
     plan = Plan(min_window_seconds=0.1, max_blocks=7, rel_ci=1e-9, max_seconds=1e6)
     Bench(noise=0.5).measure({1: 0.25, 2: 0.5}, plan=plan, heard=lambda *said: heard.append(said))
-    assert [blocks for blocks, _ in heard] == [1, 2, 3, 4, 5, 6, 7]
+    assert [blocks for blocks, _ in heard] == [0, 1, 2, 3, 4, 5, 6, 7]
     widths = [width for _, width in heard]
-    assert widths[:2] == [math.inf, math.inf]
-    assert 0 < widths[2] < math.inf
-    assert widths[2] == widths[3] == widths[4] != widths[5] == widths[6]
+    assert widths[:3] == [math.inf, math.inf, math.inf]
+    assert 0 < widths[3] < math.inf
+    assert widths[3] == widths[4] == widths[5] != widths[6] == widths[7]
 
 
 def test_time_limits_the_blocks_but_one_is_always_measured(bench):
