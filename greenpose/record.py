@@ -97,6 +97,11 @@ class Exit(_Numbers):
     """The same network and input by each counter under its own convention (`docs/method.md` explains them)."""
     activation_bytes: int | None = None
     """Bytes that a training step keeps for the backward pass, per image; null where it was not counted."""
+    peak_bytes: int | None = None
+    """Most bytes alive at once during inference of one image, without weights, by torch's allocations; null in records
+    from before it was counted."""
+    operations: dict[str, int] = Field(default_factory=dict)
+    """Calls of each of torch's operators during inference, by name; empty in records from before they were counted."""
     ap: float | None = None
     """OKS average precision over thresholds .50:.05:.95, as a fraction; null where no test split was evaluated."""
     ap50: float | None = None

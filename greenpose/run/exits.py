@@ -48,6 +48,8 @@ def inference_fields(
         "macs": count.macs,
         "macs_by_counter": dict(count.macs_by_counter),
         "activation_bytes": count.activation_bytes,
+        "peak_bytes": count.peak_bytes,
+        "operations": dict(count.operations),
         "latency_p95_s": measured.latency_p95_s,
         **cost.values,
         "relative_to_final": {name: ratio.value for name, ratio in _ratios(measured).items()},
@@ -72,6 +74,7 @@ def _counted() -> dict[str, Basis]:
         "params": Basis(unit="parameters", kind="counted", method="parameters of the minimal sub-network"),
         "macs": Basis(unit="MACs", kind="counted", method="convolutions, torch FlopCounterMode / 2, one image"),
         "activation_bytes": Basis(unit="bytes", kind="counted", method="tensors saved for backward, one image"),
+        "peak_bytes": Basis(unit="bytes", kind="counted", method="tensors alive at once in inference, one image"),
     }
 
 
