@@ -95,6 +95,17 @@ class Source(Protocol):
         """
 
 
+@runtime_checkable
+class CounterSource(Source, Protocol):
+    """A source that reads hardware."""
+
+    def first(self) -> Source:
+        """Return a source of the first of its counters alone."""
+
+    def close(self) -> None:
+        """Let go of what it holds; called once, when its meter ends."""
+
+
 class ScriptedSource:
     """A source that returns given readings one after another, then repeats the last; for tests and demonstrations."""
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pynvml
+
 from greenpose.errors import MeteringError
 from greenpose.metering.machine import Machine
 from greenpose.metering.source import Component, Joules, Kind, Provenance
@@ -148,3 +150,81 @@ class FakeTracker:
         if self.fails == "first" or (self.fails == "stop" and self.stopped > 1):
             return None
         return SimpleNamespace(cpu_energy=1e-3, gpu_energy=0.0, ram_energy=0.5e-3, emissions=1.5e-3 * 0.4)
+
+
+RANGE_UJ = 262_143_328_850
+"""What Intel's packages say: 2^32 counts of 61 µJ."""
+
+
+def zone(name: str | None, energy_uj: int = 1_000_000, *, range_uj: int = RANGE_UJ, **more: int) -> dict[str, str]:
+    """The files of one power zone; keyword arguments are further files, e.g. constraint_0_max_power_uw."""
+    files = {"energy_uj": str(energy_uj), "max_energy_range_uj": str(range_uj)} | {
+        key: str(value) for key, value in more.items()
+    }
+    return files if name is None else files | {"name": f"{name}\n"}
+
+
+def powercap(root: Path, **zones: dict[str, str]) -> Path:
+    """A power-capping tree below `root`; `rapl_0_1` is the folder intel-rapl:0:1, `mmio_0` is intel-rapl-mmio:0."""
+    for key, files in zones.items():
+        interface, _, numbers = key.partition("_")
+        folder = {"rapl": "intel-rapl", "mmio": "intel-rapl-mmio"}[interface] + ":" + numbers.replace("_", ":")
+        write(root, {f"sys/class/powercap/{folder}/{name}": text for name, text in files.items()})
+    return root
+
+
+class Board:
+    """A GPU that draws constant power by a clock; `fails` names the questions it answers with an error."""
+
+    def __init__(self, clock: Callable[[], float], *, watts: float = 100.0, name: str = "A100", uuid: str = "") -> None:
+        self.clock = clock
+        self.watts = watts
+        self.name = name
+        self.uuid = uuid or f"GPU-{id(self):x}"
+        self.fails: dict[str, int] = {}
+        self.split = False
+        self.began = 0.0
+
+
+class FakeNvml:
+    """The module pynvml as far as we use it, over some boards; errors and their codes are the real module's."""
+
+    def __init__(self, *boards: Board, init_error: int | None = None) -> None:
+        self.boards = boards
+        self.asked: list[str] = []
+        self._init_error = init_error
+        self._answers: dict[str, Callable[..., Any]] = {
+            "nvmlInit": self._init,
+            "nvmlSystemGetDriverVersion": lambda: "550.54",
+            "nvmlDeviceGetCount": lambda: len(boards),
+            "nvmlDeviceGetHandleByIndex": lambda place: boards[place],
+            "nvmlDeviceGetName": lambda board: board.name,
+            "nvmlDeviceGetUUID": lambda board: board.uuid,
+            "nvmlDeviceGetMigMode": self._mig_mode,
+            "nvmlDeviceGetTotalEnergyConsumption": self._energy_mj,
+            "nvmlDeviceGetPowerUsage": self._power_mw,
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        return self._answers[name] if name in self._answers else getattr(pynvml, name)
+
+    def _init(self) -> None:
+        if self._init_error is not None:
+            raise pynvml.NVMLError(self._init_error)
+
+    def _mig_mode(self, board: Board) -> list[int]:
+        self._hear(board, "mig")
+        return [int(board.split), 0]
+
+    def _energy_mj(self, board: Board) -> int:
+        self._hear(board, "energy")
+        return round(1e3 * board.watts * (board.clock() - board.began))
+
+    def _power_mw(self, board: Board) -> int:
+        self._hear(board, "power")
+        return round(1e3 * board.watts)
+
+    def _hear(self, board: Board, question: str) -> None:
+        self.asked.append(question)
+        if question in board.fails:
+            raise pynvml.NVMLError(board.fails[question])

@@ -1,0 +1,36 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenpose.metering.attribution import Attribution
+
+
+@given(st.floats(0, 1e9), st.integers(1, 64))
+def test_the_workers_parts_sum_to_the_whole(whole, workers):
+    part = Attribution(counter_kind="measured", error=0.1, workers=workers).of(whole)
+    assert workers * part.mid == pytest.approx(whole)
+    assert part.low <= part.mid <= part.high
+
+
+@pytest.mark.parametrize(
+    ("counter_kind", "workers", "kind"),
+    [
+        ("measured", 1, "measured"),
+        ("measured", 2, "estimated"),
+        ("estimated", 1, "estimated"),
+        ("estimated", 2, "estimated"),
+    ],
+)
+def test_an_equal_part_is_never_better_than_an_estimate(counter_kind, workers, kind):
+    assert Attribution(counter_kind=counter_kind, error=0.1, workers=workers).kind == kind
+
+
+def test_an_equal_part_is_less_sure_than_the_whole_and_says_so():
+    alone = Attribution(counter_kind="measured", error=0.1, workers=1)
+    shared = Attribution(counter_kind="measured", error=0.1, workers=2)
+    assert (alone.of(10).low, alone.of(10).high) == pytest.approx((9, 11))
+    assert shared.of(20).low < alone.of(10).low
+    assert shared.of(20).high > alone.of(10).high
+    assert alone.explain("counter") == "counter"
+    assert shared.explain("counter") == "counter, divided equally by 2 workers"
+    assert "equal part" in shared.explain_scope("the board")
