@@ -16,29 +16,7 @@ from greenpose.metering import read_windows
 from greenpose.record import Record
 from greenpose.store import collect, read_lines
 from tests.cli.running import greenpose
-
-TINY = """
-name: tiny
-base:
-  data:
-    input_size: [32, 32]
-    synthetic:
-      size: [160, 120]
-      patients: {train: 3, val: 2, test: 2}
-      frames: {train: 4, val: 2, test: 2}
-  model: {width: 4, stem_width: 4, modules: [1, 1, 1], blocks: 1}
-  loss: {kd_weight: 42}
-  train: {epochs: 2, batch: 4, lr: 2.0e-3, milestones: [1], patience: 9}
-  measure: {batch: 2, min_window_seconds: 0.02, max_blocks: 3, max_seconds: 2}
-  carbon: {country: ITA}
-experiments:
-  HRNet2: {model.exits: [2]}
-  HRNet3-OKD-DS: {model.exits: [2, 3], wiring.teach: [3->2], wiring.supervise: [2, 3]}
-"""
-
-
-def write_grid(folder: Path) -> None:
-    (folder / "tiny.yaml").write_text(TINY)
+from tests.run.tiny import write_grid
 
 
 @pytest.fixture(scope="module")
