@@ -1,13 +1,29 @@
 """`greenpose doctor`: what this machine can measure, why not better, and how to mend that."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from greenpose.cli.console import EXIT_REGRESSED, JsonOption, QuietOption, VerboseOption, out, print_json
 
+if TYPE_CHECKING:
+    from greenpose.metering import Choice, Diagnosis
+
 MARKS = {"good": "[green]✓[/green]", "note": "[blue]·[/blue]", "warning": "[yellow]![/yellow]"}
+SECTIONS = {
+    "Energy": {"cpu": "CPU", "gpu": "GPU", "ram": "memory"},
+    "This process": {
+        "allocator": "allocator",
+        "threads": "threads",
+        "load": "load",
+        "steal": "steal",
+        "codecarbon": "codecarbon",
+    },
+    "What that means": {"numbers": ""},
+}
+"""Headings, and under each its topics with their names."""
 
 
 def doctor(
@@ -17,32 +33,84 @@ def doctor(
     verbose: VerboseOption = False,
 ) -> None:
     """Say what this machine can measure, with which source, why not better, and how to mend that."""
-    from dataclasses import asdict
+    from greenpose.metering import CodeCarbon, examine
 
-    from greenpose.metering import CodeCarbon, examine, process_settings
-
-    del quiet, verbose
     # The country matters to codecarbon's grams only, which are not shown here; it will not start without one.
     diagnosis = examine(codecarbon=CodeCarbon("ITA"))
-    machine = diagnosis.machine
     if as_json:
-        print_json(
-            {
-                "machine": machine.as_dict(),
-                "measured": diagnosis.measured,
-                "findings": [asdict(finding) for finding in diagnosis.findings],
-                "process": process_settings(),
-            }
-        )
+        print_json(_document(diagnosis))
     else:
-        console = out()
-        virtual = ", virtual machine" if machine.virtualised else ""
-        console.print(f"[bold]{machine.cpu}[/bold], {machine.usable_cpus:g} CPUs, {machine.ram_gb:.0f} GB{virtual}\n")
-        table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
-        for finding in diagnosis.findings:
-            table.add_row(MARKS[finding.level], f"[bold]{finding.topic}[/bold]", finding.says)
-            if finding.remedy:
-                table.add_row("", "", f"[dim]to mend: {finding.remedy}[/dim]")
-        console.print(table)
+        _print(diagnosis, quiet=quiet, verbose=verbose)
     if strict and not diagnosis.measured:
         raise typer.Exit(EXIT_REGRESSED)
+
+
+def _print(diagnosis: "Diagnosis", *, quiet: bool, verbose: bool) -> None:
+    """Print the verdict, and unless told to be quiet what it rests on."""
+    console = out()
+    console.print(f"[bold]{diagnosis.verdict}[/bold]")
+    if quiet:
+        return
+    machine = diagnosis.machine
+    virtual = ", virtual machine" if machine.virtualised else ""
+    console.print(f"{escape(machine.cpu)}, {machine.usable_cpus:g} CPUs, {machine.ram_gb:.0f} GB{virtual}")
+    for heading, topics in SECTIONS.items():
+        console.print(f"\n[bold]{heading}[/bold]")
+        console.print(_table(diagnosis, topics))
+    if verbose:
+        console.print("\n[bold]Sources[/bold]")
+        for choice in diagnosis.choices:
+            console.print(f"  {_source(choice)}")
+
+
+def _table(diagnosis: "Diagnosis", topics: dict[str, str]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    before = ""
+    for finding in diagnosis.findings:
+        if finding.topic not in topics:
+            continue
+        name = "" if finding.topic == before else topics[finding.topic]
+        before = finding.topic
+        table.add_row(MARKS[finding.level], name, escape(finding.says))
+        if finding.remedy:
+            table.add_row("", "", f"[dim]→ {escape(finding.remedy)}[/dim]")
+    return table
+
+
+def _source(choice: "Choice") -> str:
+    provenance = choice.provenance
+    if provenance is None:
+        return f"{choice.component}: none"
+    return escape(
+        f"{choice.component}: {provenance.method}; covers {provenance.scope}; left out: {provenance.coverage}; "
+        f"source: {provenance.source} ({provenance.version})"
+    )
+
+
+def _document(diagnosis: "Diagnosis") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from greenpose.metering import process_settings
+
+    return {
+        "verdict": diagnosis.verdict,
+        "grade": diagnosis.grade,
+        "measured": diagnosis.measured,
+        "machine": diagnosis.machine.as_dict(),
+        "components": [_component(diagnosis, choice) for choice in diagnosis.choices],
+        "findings": [asdict(finding) for finding in diagnosis.findings],
+        "process": process_settings(),
+    }
+
+
+def _component(diagnosis: "Diagnosis", choice: "Choice") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    look = diagnosis.looks.get(choice.component)
+    return {
+        "component": choice.component,
+        "absent": choice.absent,
+        "source": None if choice.provenance is None else choice.provenance.as_dict(),
+        "now": None if look is None else asdict(look),
+        "rejected": [asdict(unusable) for unusable in choice.rejected],
+    }

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from greenpose.metering.allocation import RULES, allocate
 from greenpose.metering.carbon import Carbon, Grams, Intensity, carbon_of, countries, custom_intensity, intensity
-from greenpose.metering.choice import Choice, Host, Unusable, choose, host_of
+from greenpose.metering.choice import Choice, choose
 from greenpose.metering.clock import CpuClock
 from greenpose.metering.contamination import Contamination, Witness
 from greenpose.metering.cpu_model import CpuTimeSource, RamSource, power_of
 from greenpose.metering.crosscheck import CodeCarbon, Crosscheck, CrossReading
-from greenpose.metering.doctor import Diagnosis, Finding, examine
-from greenpose.metering.grading import MEANING, grade, worst_kind
+from greenpose.metering.doctor import Diagnosis, examine
+from greenpose.metering.finding import Finding
+from greenpose.metering.grading import MEANING, gaps, grade, worst_kind
+from greenpose.metering.host import Host, Unusable, host_of
 from greenpose.metering.inference import Plan, measure_exits
 from greenpose.metering.instrument import Meter, Surroundings, Total
 from greenpose.metering.machine import (
@@ -26,9 +28,10 @@ from greenpose.metering.machine import (
 )
 from greenpose.metering.micro import MicroCosts, MicroPlan, measure_pieces
 from greenpose.metering.opened import OpenWindow
+from greenpose.metering.pace import Pace, probe
 from greenpose.metering.prediction import Prediction, predict_total
 from greenpose.metering.samples import ExitMeasurement
-from greenpose.metering.source import NO_ENERGY, Joules, Provenance, ScriptedSource, Source
+from greenpose.metering.source import NO_ENERGY, CounterSource, Joules, Provenance, ScriptedSource, Source
 from greenpose.metering.statistics import Bounds, Estimate, estimate
 from greenpose.metering.window import Window, read_windows
 
@@ -41,6 +44,7 @@ __all__ = [
     "Choice",
     "CodeCarbon",
     "Contamination",
+    "CounterSource",
     "CpuClock",
     "CpuTimeSource",
     "CrossReading",
@@ -58,6 +62,7 @@ __all__ = [
     "MicroCosts",
     "MicroPlan",
     "OpenWindow",
+    "Pace",
     "Plan",
     "Prediction",
     "Provenance",
@@ -76,6 +81,7 @@ __all__ = [
     "custom_intensity",
     "estimate",
     "examine",
+    "gaps",
     "grade",
     "host_of",
     "intensity",
@@ -86,6 +92,7 @@ __all__ = [
     "pinned_environment",
     "power_of",
     "predict_total",
+    "probe",
     "process_settings",
     "read_machine",
     "read_windows",
@@ -101,6 +108,8 @@ def meter(
     carbon: Carbon | None = None,
     log: Path | str | None = None,
     share: float | None = None,
+    workers: int = 1,
+    gpus: tuple[int, ...] | None = None,
     synchronize: Callable[[], object] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Meter:
@@ -117,8 +126,10 @@ def meter(
         country: Three-letter ISO code of the grid; without one there are joules but no grams and no cross-check.
         carbon: Grid intensity and PUE instead of the country's plain ones.
         log: File that every window is appended to, e.g. `windows.jsonl`.
-        share: Part of the machine that this process answers for; by default the CPUs it may use over those there are.
-            Workers that run beside each other divide it between them.
+        share: Part of the machine that this process answers for, where energy is modelled; by default the CPUs it may
+            use over those there are, divided by `workers`.
+        workers: How many processes like this one share the machine; counters, which see all of it, are divided equally.
+        gpus: GPUs that are used, as CUDA numbers those that the process sees; by default all of them, () for none.
         synchronize: Waits until a device has finished, e.g. `torch.cuda.synchronize`; called before every reading.
         clock: Wall clock in seconds.
 
@@ -127,7 +138,7 @@ def meter(
     """
     if carbon is None and country is not None:
         carbon = Carbon(intensity=intensity(country))
-    choices = choose(host_of(share=share, clock=clock))
+    choices = choose(host_of(share=share, workers=workers, gpus=gpus, clock=clock))
     provenances = [choice.provenance for choice in choices if choice.source is None]
     return Meter(
         [choice.source for choice in choices if choice.source is not None],

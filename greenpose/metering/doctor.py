@@ -2,33 +2,26 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
-from greenpose.metering.choice import Choice, Host, choose, host_of
+from greenpose.metering.choice import Choice, choose
 from greenpose.metering.contamination import Contamination, Witness
 from greenpose.metering.crosscheck import CodeCarbon
+from greenpose.metering.finding import Finding
+from greenpose.metering.grading import Grade, grade
+from greenpose.metering.host import Host, host_of
+from greenpose.metering.instrument import Meter, Surroundings
 from greenpose.metering.machine import Machine, is_pinned, pinned_environment
-
-Level = Literal["good", "note", "warning"]
+from greenpose.metering.pace import Pace, probe
+from greenpose.metering.source import Component, CounterSource, Joules, Source
+from greenpose.metering.verdict import Look, component_findings, meaning, verdict
+from greenpose.metering.window import Window
 
 BUSY_SHARE = 0.10
 STEAL_SHARE = 0.02
 WATCH_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that a user should know."""
-
-    topic: str
-    """`cpu`, `gpu`, `ram`, `allocator`, `threads`, `load`, `steal`, `codecarbon` or `numbers`."""
-    level: Level
-    """good: as it should be; note: worth knowing; warning: it makes numbers worse."""
-    says: str
-    """What is so, in plain words."""
-    remedy: str | None = None
-    """What to do about it; None if nothing can or need be done."""
+PROBE_PERIODS = 20
+"""A counter is watched for this many of its assumed update periods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +32,10 @@ class Diagnosis:
     """The machine."""
     choices: tuple[Choice, ...]
     """What covers each component, and what was rejected."""
+    grade: Grade = "C"
+    """Grade of a total taken here: A measured, B mixed, C modelled."""
+    looks: Mapping[Component, Look] = field(default_factory=dict)
+    """What each component's source showed; none for a component without one."""
     findings: tuple[Finding, ...]
     """What follows from that, components first."""
 
@@ -46,6 +43,11 @@ class Diagnosis:
     def measured(self) -> bool:
         """Return whether any component is read from a hardware counter: what `--strict` asks for."""
         return any(choice.source is not None and choice.source.provenance.kind == "measured" for choice in self.choices)
+
+    @property
+    def verdict(self) -> str:
+        """Return in one sentence what can be trusted here."""
+        return verdict(self.choices, self.grade)
 
 
 def examine(
@@ -65,35 +67,58 @@ def examine(
     """
     host = host_of() if host is None else host
     choices = choose(host)
-    findings = [finding for choice in choices for finding in _component(choice)]
+    window, paces = _watch(host, choices, Witness() if witness is None else witness, sleep)
+    looks = {
+        choice.component: _look(window, choice.component, paces.get(choice.component))
+        for choice in choices
+        if choice.source is not None
+    }
+    letter = _grade(choices, window)
+    findings = [finding for choice in choices for finding in component_findings(choice, looks.get(choice.component))]
     findings += [_allocator(host.environ), _threads(host.environ, host.machine)]
-    findings += _load(_watch(Witness() if witness is None else witness, sleep))
+    findings += _load(window.contamination)
     if codecarbon is not None:
         findings.append(_codecarbon(codecarbon))
-    findings.append(_meaning(choices))
-    return Diagnosis(machine=host.machine, choices=choices, findings=tuple(findings))
+    findings += meaning(choices, letter)
+    return Diagnosis(machine=host.machine, choices=choices, grade=letter, looks=looks, findings=tuple(findings))
 
 
-def _component(choice: Choice) -> list[Finding]:
-    """Return what covers a component, then why each better source does not."""
-    provenance = choice.provenance
-    if provenance is None:
-        return [Finding(topic=choice.component, level="good", says="there is none here for this process to use")]
-    if choice.source is None:
-        first = Finding(
-            topic=choice.component, level="warning", says="present, but nothing reads it: its energy is missing"
-        )
-    else:
-        level: Level = "good" if provenance.kind == "measured" else "note"
-        says = f"{provenance.kind}: {provenance.method} ({provenance.device})"
-        first = Finding(topic=choice.component, level=level, says=says)
-    rejected = [
-        Finding(
-            topic=choice.component, level="note", says=f"{tried.name} is not used: {tried.why}", remedy=tried.remedy
-        )
-        for tried in choice.rejected
-    ]
-    return [first, *rejected]
+def _watch(
+    host: Host, choices: tuple[Choice, ...], witness: Witness, sleep: Callable[[float], object]
+) -> tuple[Window, dict[Component, Pace | None]]:
+    """Return a window over an idle half second, and how each counter moves."""
+    sources = [choice.source for choice in choices if choice.source is not None]
+    meter = Meter(sources, clock=host.clock, cpu_clock=host.cpu_clock, surroundings=Surroundings(witness=witness))
+    with meter:
+        with meter.window("doctor") as opened:
+            sleep(WATCH_SECONDS)
+        read = [source for source in sources if source.component in opened.result.joules]
+        paces = {source.component: _pace(source, host.clock, sleep) for source in read}
+    return opened.result, paces
+
+
+def _pace(source: Source, clock: Callable[[], float], sleep: Callable[[float], object]) -> Pace | None:
+    period_s = source.provenance.update_period_s
+    if period_s is None or source.provenance.resolution_j is None or not isinstance(source, CounterSource):
+        return None
+    return probe(source.first(), max(PROBE_PERIODS * period_s, WATCH_SECONDS), clock=clock, sleep=sleep)
+
+
+def _look(window: Window, component: str, pace: Pace | None) -> Look:
+    joules = window.joules.get(component)
+    moved = joules is not None and joules.mid > 0 and window.seconds > 0
+    return Look(
+        watts=joules * (1 / window.seconds) if joules is not None and moved else None,
+        pace=pace,
+        trouble=window.missing.get(component),
+    )
+
+
+def _grade(choices: tuple[Choice, ...], window: Window) -> Grade:
+    """Return the grade of the window; of its components alike where nothing moved."""
+    provenances = [choice.provenance for choice in choices]
+    joules = window.joules if window.energy.mid > 0 else dict.fromkeys(window.joules, Joules(1.0, 1.0, 1.0))
+    return grade(joules, [provenance for provenance in provenances if provenance is not None])
 
 
 def _allocator(environ: Mapping[str, str]) -> Finding:
@@ -105,9 +130,8 @@ def _allocator(environ: Mapping[str, str]) -> Finding:
     return Finding(
         topic="allocator",
         level="note",
-        says="this process returns freed memory to the kernel; two such processes with the same code can differ by "
-        "tens of percent in CPU time. GreenPose starts its measured processes with the variables below; start yours so "
-        "too",
+        says="not pinned: CPU time of the same code may differ by tens of percent between two processes; "
+        "`greenpose run` pins its own, pin yours by starting them with",
         remedy=f"env {names} python your_script.py",
     )
 
@@ -119,20 +143,10 @@ def _threads(environ: Mapping[str, str], machine: Machine) -> Finding:
     return Finding(
         topic="threads",
         level="note",
-        says=f"OpenMP may start {threads or f'{machine.usable_cpus:g}'} threads that spin while they wait: CPU-seconds "
-        "then count waiting as work",
+        says=f"OpenMP may start {threads or f'{machine.usable_cpus:g}'} threads that spin while they wait, "
+        "and waiting then counts as CPU time",
         remedy="export OMP_NUM_THREADS=1  (or OMP_WAIT_POLICY=PASSIVE)",
     )
-
-
-def _watch(witness: Witness, sleep: Callable[[float], object]) -> Contamination | None:
-    witness.open()
-    start, cpu_start = witness.read(), time.process_time()
-    sleep(WATCH_SECONDS)
-    used = time.process_time() - cpu_start
-    seen = witness.between(start, seconds=WATCH_SECONDS, cpu_seconds=used)
-    witness.close()
-    return seen
 
 
 def _load(seen: Contamination | None) -> list[Finding]:
@@ -155,21 +169,3 @@ def _codecarbon(tool: CodeCarbon) -> Finding:
         return Finding(topic="codecarbon", level="warning", says=f"no cross-check: {view['missing']}")
     watts = f", assuming {view['tdp_w']:g} W for the whole CPU" if view["tdp_w"] is not None else ""
     return Finding(topic="codecarbon", level="good", says=f"cross-check by {view['tool']}, mode {view['mode']}{watts}")
-
-
-def _meaning(choices: tuple[Choice, ...]) -> Finding:
-    """Say what the sources mean for the numbers."""
-    provenances = [choice.provenance for choice in choices]
-    kinds = {provenance.kind for provenance in provenances if provenance is not None}
-    if kinds == {"measured"}:
-        return Finding(topic="numbers", level="good", says="joules are read from counters: grade A")
-    if "measured" in kinds:
-        return Finding(topic="numbers", level="note", says="some joules are read from counters, some modelled: grade B")
-    return Finding(
-        topic="numbers",
-        level="warning",
-        says="every joule is a model's choice (grade C), right to about a factor of two. Ratios between exits and "
-        "between runs on this machine are sound, and so are parameters, MACs, CPU-seconds and accuracy. Do not quote "
-        "absolute joules or grams without their interval, and do not compare them with another machine's",
-        remedy="measure on a machine with a counter, and see above what is missing here",
-    )

@@ -11,35 +11,39 @@ MATERIAL = 0.10
 Grade = Literal["A", "B", "C"]
 
 
-def material_kinds(joules: Mapping[str, Joules], provenances: Sequence[Provenance]) -> set[Kind]:
-    """Return the kinds of all parts above a tenth of the total.
-
-    A component that exists but is not covered counts as material: nobody knows how large it is.
-    """
-    total = sum(energy.mid for energy in joules.values())
-    kinds: set[Kind] = set()
-    for provenance in provenances:
-        energy = joules.get(provenance.component)
-        if provenance.kind == "not_covered" or (energy is not None and energy.mid > MATERIAL * total):
-            kinds.add(provenance.kind)
-    return kinds
-
-
 def worst_kind(joules: Mapping[str, Joules], provenances: Sequence[Provenance]) -> Kind:
-    """Return the worst kind of any material part: that of the total; `not_covered` where there is none."""
-    return max(material_kinds(joules, provenances), key=KINDS.index, default="not_covered")
+    """Return the worst kind of any material part that was read: that of the total; `not_covered` where none was.
+
+    The total is a number, so it has the kind of what is in it. What is not in it is named by `gaps` and lowers `grade`.
+    """
+    return max(_material(joules, provenances), key=KINDS.index, default="not_covered")
+
+
+def gaps(joules: Mapping[str, Joules], provenances: Sequence[Provenance]) -> tuple[Provenance, ...]:
+    """Return the components that exist and are not in the total: nobody knows how large they are."""
+    return tuple(provenance for provenance in provenances if provenance.component not in joules)
 
 
 def grade(joules: Mapping[str, Joules], provenances: Sequence[Provenance]) -> Grade:
-    """Return A if every material part was measured, C if none was measured or sampled, B for a mixture."""
-    kinds = material_kinds(joules, provenances)
-    if kinds == {"measured"}:
+    """Return A if every material part was measured and none is missing, C if all are models, B for anything between."""
+    kinds = _material(joules, provenances)
+    if kinds == {"measured"} and not gaps(joules, provenances):
         return "A"
     return "B" if kinds & {"measured", "estimated"} else "C"
 
 
+def _material(joules: Mapping[str, Joules], provenances: Sequence[Provenance]) -> set[Kind]:
+    """Return the kinds of all parts above a tenth of what was read."""
+    total = sum(energy.mid for energy in joules.values())
+    return {
+        provenance.kind
+        for provenance in provenances
+        if provenance.component in joules and joules[provenance.component].mid > MATERIAL * total
+    }
+
+
 MEANING: Mapping[Grade, str] = {
     "A": "every material component was read from a hardware counter",
-    "B": "part of the energy was read from hardware, part is a model",
+    "B": "part of the energy was read from hardware; the rest is an estimate, a model, or missing",
     "C": "all energy is a model of CPU time and memory: compare runs on one machine, do not quote absolute joules",
 }

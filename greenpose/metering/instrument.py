@@ -19,7 +19,7 @@ from greenpose.metering.log import WindowLog
 from greenpose.metering.opened import OpenWindow, Start
 from greenpose.metering.parts import Part, Parts
 from greenpose.metering.reading import Reading
-from greenpose.metering.source import NO_ENERGY, Joules, Provenance, Source
+from greenpose.metering.source import NO_ENERGY, CounterSource, Joules, Provenance, Source
 from greenpose.metering.window import Window
 
 
@@ -153,6 +153,9 @@ class Meter:
             self._held.callback(self._log.close)
             components = [provenance.as_dict() for provenance in self.provenances]
             self._log.begin({"started_at": _utc(), "components": components})
+        for source in self.sources:
+            if isinstance(source, CounterSource):
+                self._held.callback(source.close)
         self._surroundings.witness.open()
         self._held.callback(self._surroundings.witness.close)
         self.synchronize()

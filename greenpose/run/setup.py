@@ -13,7 +13,7 @@ from greenpose.config import Experiment
 from greenpose.counting import architecture_of
 from greenpose.errors import GreenPoseError
 from greenpose.losses import Edge, Objective, Wiring
-from greenpose.metering import Meter, carbon_of, meter, this_machine
+from greenpose.metering import Meter, carbon_of, meter
 from greenpose.model import HRNet, LoadReport, initialise, load_weights
 
 NetworkT = TypeVar("NetworkT", bound=torch.nn.Module)
@@ -74,15 +74,21 @@ def build_objective(config: Experiment) -> Objective:
 
 def build_meter(config: Experiment, log: Path | None = None) -> Meter:
     """Return the meter of a configuration's device and place, which appends every window to the log if there is one."""
-    workers = num_workers()
     device = config.process.device
     return meter(
         country=config.carbon.country,
         carbon=carbon_of(**config.carbon.model_dump()),
         log=log,
         synchronize=partial(torch.cuda.synchronize, device) if device.startswith("cuda") else None,
-        share=this_machine().share / workers,
+        workers=num_workers(),
+        gpus=gpus_of(device),
     )
+
+
+def gpus_of(device: str) -> tuple[int, ...]:
+    """Return the GPUs that a device is, as CUDA numbers them; none for `cpu`: it does not pay for those beside it."""
+    kind, _, index = device.partition(":")
+    return (int(index or 0),) if kind == "cuda" else ()
 
 
 def num_workers() -> int:
