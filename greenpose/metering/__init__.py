@@ -1,7 +1,7 @@
 """Windows over energy, CPU time and wall time, with provenance and interval on every number."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from greenpose.metering.allocation import RULES, allocate
@@ -12,6 +12,7 @@ from greenpose.metering.contamination import Contamination, Witness
 from greenpose.metering.cpu_model import CpuTimeSource, RamSource, power_of
 from greenpose.metering.crosscheck import CodeCarbon, Crosscheck, CrossReading
 from greenpose.metering.doctor import Diagnosis, examine
+from greenpose.metering.embodied import Embodied, Hardware, embodied_of
 from greenpose.metering.finding import Finding
 from greenpose.metering.grading import MEANING, gaps, grade, worst_kind
 from greenpose.metering.host import Host, Unusable, host_of
@@ -26,7 +27,7 @@ from greenpose.metering.machine import (
     software_versions,
     this_machine,
 )
-from greenpose.metering.micro import MicroCosts, MicroPlan, measure_pieces
+from greenpose.metering.micro import Currency, MicroCosts, MicroPlan, measure_pieces
 from greenpose.metering.opened import OpenWindow
 from greenpose.metering.pace import Pace, probe
 from greenpose.metering.prediction import Prediction, predict_total
@@ -49,11 +50,14 @@ __all__ = [
     "CpuTimeSource",
     "CrossReading",
     "Crosscheck",
+    "Currency",
     "Diagnosis",
+    "Embodied",
     "Estimate",
     "ExitMeasurement",
     "Finding",
     "Grams",
+    "Hardware",
     "Host",
     "Intensity",
     "Joules",
@@ -79,6 +83,7 @@ __all__ = [
     "choose",
     "countries",
     "custom_intensity",
+    "embodied_of",
     "estimate",
     "examine",
     "gaps",
@@ -124,7 +129,7 @@ def meter(
 
     Args:
         country: Three-letter ISO code of the grid; without one there are joules but no grams and no cross-check.
-        carbon: Grid intensity and PUE instead of the country's plain ones.
+        carbon: Grid intensity, PUE and making of the machine instead of the country's plain ones.
         log: File that every window is appended to, e.g. `windows.jsonl`.
         share: Part of the machine that this process answers for, where energy is modelled; by default the CPUs it may
             use over those there are, divided by `workers`.
@@ -138,7 +143,8 @@ def meter(
     """
     if carbon is None and country is not None:
         carbon = Carbon(intensity=intensity(country))
-    choices = choose(host_of(share=share, workers=workers, gpus=gpus, clock=clock))
+    host = host_of(share=share, workers=workers, gpus=gpus, clock=clock)
+    choices = choose(host)
     provenances = [choice.provenance for choice in choices if choice.source is None]
     return Meter(
         [choice.source for choice in choices if choice.source is not None],
@@ -147,5 +153,16 @@ def meter(
         synchronize=synchronize,
         crosscheck=None if country is None else CodeCarbon(country.strip().upper(), clock=clock),
         carbon=carbon,
-        surroundings=Surroundings(not_covered=tuple(provenance for provenance in provenances if provenance)),
+        surroundings=Surroundings(
+            not_covered=tuple(provenance for provenance in provenances if provenance),
+            embodied=None if carbon is None else _embodied(host, carbon, choices),
+        ),
     )
+
+
+def _embodied(host: Host, carbon: Carbon, choices: Sequence[Choice]) -> Embodied:
+    """Return the hardware that a process holds; of the GPUs those that it uses, none where it sees none."""
+    absent = any(choice.component == "gpu" and choice.absent is not None for choice in choices)
+    known = max(1, len(host.machine.gpus))
+    used = 0 if absent else known if host.gpus is None else len(host.gpus)
+    return embodied_of(host.machine, carbon, share=host.share, gpu_share=min(1.0, used / known) / host.workers)

@@ -14,6 +14,7 @@ from greenpose.metering.carbon import Carbon, Grams
 from greenpose.metering.clock import CpuClock
 from greenpose.metering.contamination import Witness
 from greenpose.metering.crosscheck import Crosscheck, CrossReading
+from greenpose.metering.embodied import Embodied
 from greenpose.metering.grading import Grade, grade
 from greenpose.metering.log import WindowLog
 from greenpose.metering.opened import OpenWindow, Start
@@ -34,7 +35,9 @@ class Total:
     joules: Mapping[str, Joules]
     """Energy per component."""
     co2eq_g: Grams | None
-    """Emissions in grams, low, mid and high (energy and grid intervals multiplied); None without a country."""
+    """Operational emissions in grams, low, mid and high (energy and grid intervals multiplied); None without a grid."""
+    embodied_co2eq_g: Grams | None
+    """What making the hardware costs for the wall time; None without a grid, or where it was left out."""
     grade: Grade
     """A measured, B mixed, C modelled."""
 
@@ -42,6 +45,13 @@ class Total:
     def energy(self) -> Joules:
         """Return the energy of all components."""
         return sum(self.joules.values(), NO_ENERGY)
+
+    @property
+    def sci_g(self) -> Grams | None:
+        """Return operational and embodied emissions together: the Software Carbon Intensity per metered block."""
+        if self.co2eq_g is None or self.embodied_co2eq_g is None:
+            return None
+        return self.co2eq_g + self.embodied_co2eq_g
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +62,8 @@ class Surroundings:
     """Watches who else used the CPU."""
     not_covered: tuple[Provenance, ...] = ()
     """Components that exist but that nothing here can read."""
+    embodied: Embodied | None = None
+    """The hardware that the process holds, and what it took to make it; None where nobody asks for emissions."""
 
 
 @final
@@ -89,6 +101,7 @@ class Meter:
         self._opened = 0
         self._origin: Reading | None = None
         self._began = 0.0
+        self._began_at: datetime | None = None
         self._final: Reading | None = None
         self._held = ExitStack()
 
@@ -96,6 +109,16 @@ class Meter:
     def provenances(self) -> tuple[Provenance, ...]:
         """Return where each component's energy comes from, those that nothing covers included."""
         return (*(source.provenance for source in self.sources), *self._surroundings.not_covered)
+
+    @property
+    def embodied(self) -> Embodied | None:
+        """Return the hardware that the process holds, and what it took to make it; None where nobody asks."""
+        return self._surroundings.embodied
+
+    @property
+    def began_at(self) -> datetime | None:
+        """Return the UTC time of the start; None before it."""
+        return self._began_at
 
     @property
     def attempt(self) -> int:
@@ -116,7 +139,8 @@ class Meter:
             seconds=used.seconds,
             cpu_seconds=used.cpu_seconds,
             joules=joules,
-            co2eq_g=None if self.carbon is None else self.carbon.grams(energy),
+            co2eq_g=None if self.carbon is None else self.carbon.grams(energy, self._began_at, used.seconds),
+            embodied_co2eq_g=self._making(used.seconds),
             grade=grade(joules, self.provenances),
         )
 
@@ -161,6 +185,7 @@ class Meter:
         self.synchronize()
         self._origin = self._read()
         self._began = self._origin.seconds
+        self._began_at = datetime.now(UTC)
         return self
 
     def __exit__(
@@ -189,6 +214,10 @@ class Meter:
             except MeteringError as error:
                 missing[source.component] = str(error)
         return Reading(cpu_seconds=self._cpu_clock(), seconds=self.clock(), joules=joules, missing=missing)
+
+    def _making(self, seconds: float) -> Grams | None:
+        embodied = self.embodied
+        return None if embodied is None or embodied.kind == "excluded" else embodied.grams(seconds)
 
     def _read_synchronized(self) -> Reading:
         self.synchronize()

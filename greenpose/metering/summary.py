@@ -1,7 +1,8 @@
 """A meter's result as text that a person reads."""
 
+from greenpose.metering.carbon import Grams
 from greenpose.metering.grading import MEANING
-from greenpose.metering.instrument import Meter
+from greenpose.metering.instrument import Meter, Total
 from greenpose.metering.source import Joules
 from greenpose.metering.window import Window
 from greenpose.units import significant, with_prefix
@@ -16,22 +17,39 @@ def summarise(meter: Meter) -> str:
         share = total.joules.get(provenance.component)
         shown = "not covered" if share is None else f"{energy_text(share)}, {provenance.kind}"
         lines.append(f"  {provenance.component}: {shown}: {provenance.method}")
-    if total.co2eq_g is not None and meter.carbon is not None:
-        grams, grid = total.co2eq_g, meter.carbon.intensity
-        spread = f"{with_prefix(grams.low, 'g', 2)} to {with_prefix(grams.high, 'g', 2)}"
-        lines.append(
-            f"  {with_prefix(grams.mid, 'g', 2)} CO2eq ({spread})"
-            f" at {significant(grid.g_per_kwh)} g/kWh, {grid.country_name} {grid.vintage}"
-        )
+    lines += _emissions(meter, total)
     lines.append(f"grade {total.grade}: {MEANING[total.grade]}")
     return "\n".join(lines)
 
 
 def energy_text(energy: Joules) -> str:
     """Return an energy with its interval, with no more digits than the interval bears."""
-    return (
-        f"{with_prefix(energy.mid, 'J', 2)} ({with_prefix(energy.low, 'J', 2)} to {with_prefix(energy.high, 'J', 2)})"
-    )
+    return _text(energy.mid, energy.low, energy.high, "J")
+
+
+def _emissions(meter: Meter, total: Total) -> list[str]:
+    """Return what was emitted by using electricity and by making the hardware; nothing where no grid is known."""
+    if meter.carbon is None or total.co2eq_g is None:
+        return []
+    grid = meter.carbon.grid(meter.began_at, total.seconds)
+    lines = [
+        f"  emissions: {_grams(total.co2eq_g)} CO2eq"
+        f" at {significant(grid.g_per_kwh)} g/kWh, {grid.country_name} {grid.vintage}"
+    ]
+    if total.embodied_co2eq_g is not None and total.sci_g is not None:
+        lines.append(
+            f"  with {_grams(total.embodied_co2eq_g)} for making the hardware:"
+            f" SCI {_grams(total.sci_g)} per metered block"
+        )
+    return lines
+
+
+def _grams(grams: Grams) -> str:
+    return _text(grams.mid, grams.low, grams.high, "g")
+
+
+def _text(value: float, low: float, high: float, unit: str) -> str:
+    return f"{with_prefix(value, unit, 2)} ({with_prefix(low, unit, 2)} to {with_prefix(high, unit, 2)})"
 
 
 def _window(window: Window) -> str:

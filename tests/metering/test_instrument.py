@@ -6,9 +6,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
-from greenpose.metering import Carbon, CodeCarbon, Joules, Meter, ScriptedSource, Surroundings, custom_intensity
+from greenpose.metering import (
+    Carbon,
+    CodeCarbon,
+    Joules,
+    Meter,
+    ScriptedSource,
+    Surroundings,
+    carbon_of,
+    custom_intensity,
+    embodied_of,
+)
 from greenpose.metering.contamination import Witness
-from tests.metering.fakes import BrokenSource, FakeTracker, TickingClock, TickingSource, kernel, provenance, stat, write
+from tests.metering.fakes import (
+    BrokenSource,
+    FakeTracker,
+    TickingClock,
+    TickingSource,
+    kernel,
+    machine,
+    provenance,
+    stat,
+    write,
+)
+from tests.metering.grids import dirty_now
 
 
 @pytest.fixture
@@ -183,6 +204,36 @@ def test_without_a_grid_there_are_no_grams(clock):
     with metering(clock) as meter:
         pass
     assert meter.total.co2eq_g is None
+
+
+def held(clock, **settings):
+    """A meter of a machine of 400 kg, half of which is held for 36 seconds."""
+    carbon = Carbon(intensity=custom_intensity(300.0), **settings)
+    surroundings = Surroundings(witness=Witness(Path("/nowhere")), embodied=embodied_of(machine(), carbon, share=0.5))
+    with metering(clock, carbon=carbon, surroundings=surroundings) as meter:
+        clock.advance(36)
+    return meter
+
+
+def test_the_making_of_the_machine_is_counted_for_the_time_that_it_is_held(clock):
+    total = held(clock, embodied_kg=400.0).total
+    made = total.embodied_co2eq_g
+    assert made.mid == pytest.approx(400e3 / 2 * 36 / (4 * 365 * 24 * 3600))
+    for end in ("low", "mid", "high"):
+        assert getattr(total.sci_g, end) == pytest.approx(getattr(total.co2eq_g, end) + getattr(made, end))
+
+
+def test_a_making_that_is_left_out_leaves_no_software_carbon_intensity(clock):
+    total = held(clock, embodied_kg=0.0).total
+    assert total.co2eq_g.mid > 0
+    assert (total.embodied_co2eq_g, total.sci_g) == (None, None)
+
+
+def test_a_total_is_charged_by_the_hour_in_which_it_was_used(clock, tmp_path):
+    carbon = carbon_of(hourly=dirty_now(tmp_path, 500))
+    with metering(clock, TickingSource(clock, watts=1000.0), carbon=carbon) as meter:
+        clock.advance(36)
+    assert meter.total.co2eq_g.mid == pytest.approx(0.01 * 500)
 
 
 def test_a_component_that_nothing_reads_spoils_the_grade(clock):

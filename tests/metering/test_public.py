@@ -31,6 +31,33 @@ def test_the_summary_names_windows_intervals_provenance_grid_and_grade():
         assert word in text
 
 
+def test_the_summary_adds_the_making_of_the_hardware_with_its_interval_in_lines_that_fit():
+    with greenpose.meter(country="ITA") as m:
+        sum(range(200_000))
+    operational, made = str(m).splitlines()[-3:-1]
+    assert "Italy 2023" in operational
+    assert "for making the hardware: SCI" in made
+    assert made.count(" to ") == 2
+    assert max(len(operational), len(made)) <= 120
+    assert m.total.sci_g.mid == pytest.approx(m.total.co2eq_g.mid + m.total.embodied_co2eq_g.mid)
+
+
+def test_workers_hold_a_part_of_the_machine_each():
+    with greenpose.meter(country="ITA") as alone, greenpose.meter(country="ITA", workers=4, gpus=()) as shared:
+        pass
+    assert [part.share * 4 for part in shared.embodied.parts] == pytest.approx(
+        [part.share for part in alone.embodied.parts if not part.name.startswith("GPU")]
+        + [0.0 for part in shared.embodied.parts if part.name.startswith("GPU")]
+    )
+
+
+def test_a_making_that_the_user_leaves_out_is_not_shown():
+    with greenpose.meter(carbon=Carbon(intensity=custom_intensity(300.0), embodied_kg=0.0)) as m:
+        pass
+    assert "CO2eq" in str(m)
+    assert "SCI" not in str(m)
+
+
 def test_the_summary_says_that_a_window_failed():
     with greenpose.meter() as m, pytest.raises(KeyError), m.window("epoch 1"):
         raise KeyError
