@@ -128,6 +128,10 @@ class Exit(_Numbers):
     """Net energy of one image: gross minus idle power times wall time."""
     co2eq_g_per_1000_images: float | None = None
     """Operational emissions of 1000 images, gross energy x PUE x grid intensity."""
+    embodied_co2eq_g_per_1000_images: float | None = None
+    """What making the hardware costs for the time of 1000 images: its part that is held, spread over its life."""
+    sci_g_per_1000_images: float | None = None
+    """Software Carbon Intensity (ISO/IEC 21031:2024) per 1000 images: operational and embodied emissions together."""
     break_even_images: float | None = None
     """Images after which reading this exit instead of the final one has paid for what distillation and deep supervision
     added to training; 0 where they added nothing; null for the final exit or where this exit saves nothing."""
@@ -209,21 +213,59 @@ class Forecast(_Numbers):
     """Expected wall time of training, all epochs."""
 
 
+class Hardware(Document):
+    """One part of the machine, what it took to make it, and how much of it the run held."""
+
+    name: str
+    """What it is."""
+    kg: float
+    """What it took to make it (TE), in kgCO2eq."""
+    kg_interval: Interval
+    """Systematic interval of `kg`; for the assumed host of a virtual machine its unknown size is in it too."""
+    share: float
+    """Part of it that the run held (RR / ToR), 0 to 1."""
+    basis: Literal["given", "sourced", "derived", "default"]
+    """given: by the user; sourced: published; derived: a sum or quotient of published figures; default: ours."""
+    source: str
+    """Where the figure comes from."""
+
+
+class Embodied(Document):
+    """Emissions of making the hardware: the M of the Software Carbon Intensity is TE x TiR / EL x RR / ToR."""
+
+    kind: Literal["modelled", "given", "excluded"]
+    """modelled: from the machine's parts; given: the user's own figure; excluded: left out by the user."""
+    parts: list[Hardware]
+    """The hardware; empty where it is left out."""
+    lifetime_years: float
+    """Years that it lasts (EL)."""
+    note: str
+    """How the part that the run held was found."""
+
+
 class Carbon(Document):
-    """What turns energy into emissions."""
+    """What turns energy, and the making of the machine, into emissions."""
 
     country: str
-    """ISO 3166 alpha-3 code, or `custom` for a user's own factor."""
+    """ISO 3166 alpha-3 code, `custom` for a user's own factor, `hourly` for a user's own hourly file."""
     intensity_g_per_kwh: float
-    """Grid carbon intensity, annual mean."""
+    """Grid carbon intensity of training: an annual mean, the user's own, or with an hourly file the mean of the hours
+    of training, each counted by the energy used in it."""
     intensity_interval: Interval
-    """Systematic interval of the annual mean."""
+    """Systematic interval of that intensity."""
     source: str
-    """Table that the intensity was taken from."""
+    """Table or file that the intensity was taken from, and how much of training lies outside the file."""
     vintage: str
-    """Year or version of that table."""
+    """Year or version of the table, or the span of an hourly file."""
     pue: float
     """Power usage effectiveness: the building's energy over the machine's."""
+    mean_g_per_kwh: float | None = None
+    """Mean of the whole hourly file, which images are charged with: nobody knows at what hour they will be computed;
+    null without such a file."""
+    mean_interval: Interval | None = None
+    """Systematic interval of that mean."""
+    embodied: Embodied | None = None
+    """What it took to make the hardware; null in records from before it was counted."""
 
 
 class Phase(_Numbers):
@@ -320,6 +362,10 @@ class Record(_Numbers):
     """The same for `cpu`, `gpu`, `ram` apart."""
     train_co2eq_g: float
     """Operational emissions of training: energy x PUE x grid intensity."""
+    train_embodied_co2eq_g: float | None = None
+    """What making the hardware costs for the time of training: its part that was held, spread over its life."""
+    train_sci_g: float | None = None
+    """Software Carbon Intensity (ISO/IEC 21031:2024) of one training: operational and embodied emissions together."""
     phases: list[Phase]
     """All that was metered, phase by phase; of an attempt that was killed, what its open window drew is missing."""
     train_parts: list[Phase] = Field(default_factory=list)

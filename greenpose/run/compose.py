@@ -12,7 +12,7 @@ import torch
 import greenpose
 from greenpose.config import Experiment
 from greenpose.metering import (
-    Grams,
+    Embodied,
     Joules,
     Meter,
     Window,
@@ -23,6 +23,7 @@ from greenpose.metering import (
     worst_kind,
 )
 from greenpose.record import Basis, Carbon, Component, CrossCheck, Interval, Kind, Record
+from greenpose.run.emissions import embodied_entry, training_emissions
 from greenpose.run.exits import exit_entry
 from greenpose.run.facts import Facts
 from greenpose.run.phases import (
@@ -46,7 +47,8 @@ def compose(facts: Facts) -> Record:
     training = training_windows(facts.windows)
     energy = energy_of(training)
     kind = worst_kind(meter.total.joules, meter.provenances)
-    grams = carbon.grams(energy)
+    grams = carbon.grams_of(training).mid
+    emissions = training_emissions(training, carbon, meter.embodied, kind=kind)
     kwh = joules_to_kwh(energy.mid)
     parts = training_parts(facts.windows, kind)
     macs = {exit_: float(count.macs) for exit_, count in facts.counts.items()}
@@ -71,14 +73,14 @@ def compose(facts: Facts) -> Record:
         train_cpu_seconds=sum(window.cpu_seconds for window in training),
         train_energy_kwh=kwh,
         train_energy_kwh_by_component=by_component(training),
-        train_co2eq_g=grams.mid,
+        **{quantity.name: quantity.value for quantity in emissions},
         phases=phases(facts.windows, meter, kind),
         train_parts=parts,
         training_step=training_step(facts.step),
         forecast=facts.forecast,
-        allocation=allocation(config.measure.allocation, kwh, grams.mid, macs=macs, step=facts.step),
+        allocation=allocation(config.measure.allocation, kwh, grams, macs=macs, step=facts.step),
         exits=[exit_entry(exit_, facts, kind=kind, carbon=carbon, parts=parts) for exit_ in sorted(facts.counts)],
-        carbon=carbon_entry(config),
+        carbon=carbon_entry(config, windows=training, embodied=meter.embodied),
         components=component_entries(meter),
         grade=meter.total.grade,
         crosscheck=_crosscheck(facts.windows),
@@ -87,12 +89,12 @@ def compose(facts: Facts) -> Record:
         | {"device": config.process.device},
         software=software_versions(),
         git=git_state(),
-        basis=_training_bases(meter, energy, grams, kind),
+        basis=_training_bases(meter, energy, kind) | {quantity.name: quantity.basis for quantity in emissions},
     )
 
 
-def _training_bases(meter: Meter, energy: Joules, grams: Grams, kind: Kind) -> dict[str, Basis]:
-    """Return how the run's own numbers were obtained."""
+def _training_bases(meter: Meter, energy: Joules, kind: Kind) -> dict[str, Basis]:
+    """Return how the run's own time and energy were obtained."""
     return {
         "train_seconds": clock_basis("s", "monotonic clock; every epoch of every attempt, validation included"),
         "train_cpu_seconds": clock_basis("s", "CPU time of the process and its children, by the kernel"),
@@ -101,12 +103,6 @@ def _training_bases(meter: Meter, energy: Joules, grams: Grams, kind: Kind) -> d
             kind=kind,
             method="; ".join(p.method for p in meter.provenances if p.kind != "not_covered"),
             type_b=kwh_interval(energy),
-        ),
-        "train_co2eq_g": Basis(
-            unit="gCO2eq",
-            kind=kind,
-            method="energy x PUE x annual mean grid intensity; intervals of energy and intensity multiplied",
-            type_b=Interval(low=grams.low, high=grams.high),
         ),
     }
 
@@ -152,16 +148,20 @@ def _dataset(facts: Facts) -> dict[str, Any]:
     }
 
 
-def carbon_entry(config: Experiment) -> Carbon:
-    """Return what turns energy into emissions."""
-    grid = carbon_of(**config.carbon.model_dump()).intensity
+def carbon_entry(config: Experiment, *, windows: Sequence[Window] = (), embodied: Embodied | None = None) -> Carbon:
+    """Return what turns energy, and the making of the machine, into emissions; hourly data as of the windows."""
+    carbon = carbon_of(**config.carbon.model_dump())
+    grid, mean = carbon.grid_of(windows), carbon.intensity if carbon.hours else None
     return Carbon(
         country=grid.country,
         intensity_g_per_kwh=grid.g_per_kwh,
         intensity_interval=Interval(low=grid.low, high=grid.high),
         source=grid.source,
         vintage=grid.vintage,
-        pue=config.carbon.pue,
+        pue=carbon.pue,
+        mean_g_per_kwh=mean.g_per_kwh if mean else None,
+        mean_interval=Interval(low=mean.low, high=mean.high) if mean else None,
+        embodied=embodied_entry(embodied) if embodied else None,
     )
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from greenpose.config import Experiment
 from greenpose.counting import ExitCount
-from greenpose.metering import Bounds, Carbon, Estimate, ExitMeasurement, Joules
-from greenpose.record import Basis, Exit, Interval, Kind, Phase
+from greenpose.metering import Bounds, Carbon, Embodied, Estimate, ExitMeasurement, Joules
+from greenpose.record import Basis, Exit, Interval, Kind, Phase, Quantity
+from greenpose.run.emissions import carbon_intensity, embodied_emissions
 from greenpose.run.facts import Facts
 from greenpose.run.sharing import break_even
 from greenpose.training import ExitScores
@@ -26,7 +27,9 @@ def exit_entry(exit_: int, facts: Facts, *, kind: Kind, carbon: Carbon, parts: l
     """Return the entry of one exit; `kind` is how energy was obtained, `parts` what training consisted of."""
     scores, measured = facts.scores[exit_], facts.measured[exit_]
     even = break_even(measured, facts.measured[max(facts.measured)], step=facts.step, parts=parts)
-    fields = inference_fields(facts.config, facts.counts[exit_], measured, kind=kind, carbon=carbon)
+    fields = inference_fields(
+        facts.config, facts.counts[exit_], measured, kind=kind, carbon=carbon, embodied=facts.meter.embodied
+    )
     fields["basis"] |= _accuracy_bases(scores) | {"break_even_images": even.basis}
     return Exit(
         **fields,
@@ -37,10 +40,17 @@ def exit_entry(exit_: int, facts: Facts, *, kind: Kind, carbon: Carbon, parts: l
 
 
 def inference_fields(
-    config: Experiment, count: ExitCount, measured: ExitMeasurement, *, kind: Kind, carbon: Carbon
+    config: Experiment,
+    count: ExitCount,
+    measured: ExitMeasurement,
+    *,
+    kind: Kind,
+    carbon: Carbon,
+    embodied: Embodied | None = None,
 ) -> dict[str, Any]:
     """Return what of an entry needs no training: role, size and cost of an image, with their bases."""
     cost = _Costs(measured, kind=kind, carbon=carbon)
+    cost.complete(measured.latency_s, embodied)
     return {
         "exit": count.exit,
         "role": _role(config, count.exit),
@@ -121,12 +131,28 @@ class _Costs:
             _grams(gross, carbon),
             "gCO2eq",
             energy_kind,
-            "gross energy of 1000 images x PUE x annual mean grid intensity",
+            f"gross energy of 1000 images x PUE x {carbon.describe_grid(timed=False)}",
             missing.get("energy_j_per_item"),
         )
         self.bases["latency_p95_s"] = Basis(
             unit="s", kind="measured", method=f"95th percentile over {measured.calls} calls"
         )
+
+    def complete(self, latency: Estimate, embodied: Embodied | None) -> None:
+        """Add what making the hardware costs for the time of 1000 images, and both kinds of emissions together."""
+        repeated = None if latency.type_a is None else Bounds(1000 * latency.type_a.low, 1000 * latency.type_a.high)
+        making = embodied_emissions(
+            "embodied_co2eq_g_per_1000_images",
+            embodied,
+            1000 * latency.value,
+            time="wall time of 1000 images",
+            repeated=repeated,
+        )
+        name = "co2eq_g_per_1000_images"
+        operational = Quantity(name=name, value=self.values[name], basis=self.bases[name])
+        sci = carbon_intensity("sci_g_per_1000_images", operational, making, per="1000 images")
+        for quantity in (making, sci):
+            self.values[quantity.name], self.bases[quantity.name] = quantity.value, quantity.basis
 
     def _add(
         self, name: str, found: Estimate | None, unit: str, kind: Kind, method: str, missing: str | None = None

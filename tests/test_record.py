@@ -1,0 +1,41 @@
+"""Records as documents: what was written before a field was there is read all the same."""
+
+import json
+
+import pytest
+
+from greenpose.record import Record, dumps, loads
+from tests.report.records import record
+
+ADDED = {"train_embodied_co2eq_g", "train_sci_g"}
+ADDED_TO_EXITS = {"embodied_co2eq_g_per_1000_images", "sci_g_per_1000_images"}
+ADDED_TO_CARBON = {"mean_g_per_kwh", "mean_interval", "embodied"}
+
+
+def without(data: dict, names: set[str]) -> dict:
+    assert names <= set(data)
+    return {name: value for name, value in data.items() if name not in names}
+
+
+@pytest.fixture
+def older() -> dict:
+    """A record as it was written before the making of the hardware was counted."""
+    data = without(json.loads(dumps(record())), ADDED)
+    return data | {
+        "exits": [without(entry, ADDED_TO_EXITS) for entry in data["exits"]],
+        "carbon": without(data["carbon"], ADDED_TO_CARBON),
+    }
+
+
+def test_a_record_from_before_the_making_of_the_hardware_was_counted_is_read(older):
+    read = loads(json.dumps(older), where="old.json")
+    assert isinstance(read, Record)
+    assert (read.train_sci_g, read.carbon.embodied) == (None, None)
+    for name in ADDED:
+        assert read.quantity(name).basis.missing == "not recorded"
+    for name in ADDED_TO_EXITS:
+        assert read.exits[0].quantity(name).value is None
+
+
+def test_a_record_to_json_and_back_is_the_same():
+    assert loads(dumps(record()), where="r") == record()
