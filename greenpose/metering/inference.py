@@ -18,7 +18,9 @@ from greenpose.metering.window import Window
 
 PERIODS_PER_WINDOW = 20
 """A window lasts at least this many updates of the slowest counter."""
-BLOCKS_PER_PEEK = 3
+BLOCKS_PER_LOOK = 6
+"""Whether it is enough is asked after this many blocks. Every look is a chance to stop while the interval is narrow by
+luck: looking at the third block and every third from there on, 95 % intervals held the truth in 90 %."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +59,10 @@ def measure_exits(
         meter: An entered meter; every window also appears in its list and log.
         items_per_call: Items that one call processes, e.g. the batch size.
         plan: Window length and stopping rule.
-        seed: Of the order inside blocks and of the bootstrap.
+        seed: Of the order inside blocks.
         sleep: Waits, for the idle windows.
         heard: Told before the warm-up and after each block how many blocks there are, and the widest relative
-            half-width when last looked at.
+            half-width by then.
 
     Raises:
         MeteringError: if there is no exit, one below 1, or a call has no item.
@@ -71,19 +73,22 @@ def measure_exits(
         )
     plan = Plan() if plan is None else plan
     heard = heard or _nobody
-    blocks: list[Mapping[int, Sample]] = []
-    wide = math.inf
-    heard(len(blocks), wide)
+    heard(0, math.inf)
     bench = _Bench(runners, meter, items_per_call=items_per_call, plan=plan, seed=seed, sleep=sleep)
     bench.block()
-    while wide > plan.rel_ci and bench.may_continue(len(blocks)):
+    blocks: list[Mapping[int, Sample]] = []
+    wide, stopped = math.inf, False
+    while not stopped and bench.may_continue(len(blocks)):
         blocks.append(bench.block())
-        if len(blocks) % BLOCKS_PER_PEEK == 0:
-            wide = widest(blocks, peeking=True, seed=seed)
+        wide = widest(blocks)
+        stopped = wide <= plan.rel_ci and len(blocks) % BLOCKS_PER_LOOK == 0
         heard(len(blocks), wide)
-    done = min(wide, widest(blocks, peeking=True, seed=seed)) <= plan.rel_ci
     return describe(
-        blocks, items_per_call=items_per_call, rel_ci=plan.rel_ci, sources=meter.provenances, enough=done, seed=seed
+        blocks,
+        items_per_call=items_per_call,
+        rel_ci=plan.rel_ci,
+        sources=meter.provenances,
+        enough=wide <= plan.rel_ci,
     )
 
 

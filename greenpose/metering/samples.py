@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from greenpose.metering.source import Joules, Provenance
-from greenpose.metering.statistics import CONFIDENCE, Bounds, Estimate, estimate, interval, relative_half_width
+from greenpose.metering.statistics import Bounds, Estimate, estimate, interval, relative_half_width
 from greenpose.metering.window import Window
 
 IDLE = 0
@@ -88,7 +88,6 @@ def describe(
     rel_ci: float,
     sources: Sequence[Provenance],
     enough: bool,
-    seed: int = 0,
 ) -> dict[int, ExitMeasurement]:
     """Return the estimates of every exit, shallow to deep."""
     exits = sorted(place for place in blocks[0] if place != IDLE)
@@ -100,26 +99,18 @@ def describe(
             items=items_per_call,
             sources=sources,
             verdict=(enough, rel_ci),
-            seed=seed,
         )
         for number in exits
     }
 
 
-def widest(blocks: Sequence[Block], *, peeking: bool, seed: int = 0) -> float:
-    """Return the widest relative half-width of every exit's energy (or else CPU time) and its ratio to the deepest.
-
-    Looking every few blocks gives chance several tries, so a peek asks for half the error probability.
-    """
+def widest(blocks: Sequence[Block]) -> float:
+    """Return the widest relative half-width of every exit's energy (or else CPU time) and its ratio to the deepest."""
     exits = sorted(place for place in blocks[0] if place != IDLE)
     value = energy if _has_energy(blocks) else cpu_seconds
-    confidence = 1 - (1 - CONFIDENCE) / 2 if peeking else CONFIDENCE
     series = [[value(block[number]) for block in blocks] for number in exits]
     series += [ratio for number in exits[:-1] if (ratio := _ratios(blocks, number, exits[-1], value))]
-    return max(
-        relative_half_width(statistics.median(values), interval(values, confidence=confidence, seed=seed))
-        for values in series
-    )
+    return max(relative_half_width(statistics.median(values), interval(values)) for values in series)
 
 
 def energy(sample: Sample) -> float:
@@ -155,11 +146,10 @@ def _describe_exit(
     items: int,
     sources: Sequence[Provenance],
     verdict: tuple[bool, float],
-    seed: int,
 ) -> ExitMeasurement:
     samples = [block[number] for block in blocks]
     calls = sorted(call for sample in samples for call in sample.calls)
-    gross, net, missing = _energies(blocks, samples, sources, seed)
+    gross, net, missing = _energies(blocks, samples, sources)
     steps = _resolution_share(samples, sources)
     foreign = _watched(samples, "foreign_cpu_share")
     steal = _watched(samples, "steal_share")
@@ -169,14 +159,14 @@ def _describe_exit(
         blocks=len(blocks),
         calls=len(calls),
         window_seconds=statistics.median(sample.window.seconds for sample in samples),
-        latency_s=_estimate(samples, latency, seed),
+        latency_s=_estimate(samples, latency),
         latency_p95_s=calls[math.ceil(0.95 * len(calls)) - 1] / items,
-        cpu_s_per_item=_estimate(samples, cpu_seconds, seed),
+        cpu_s_per_item=_estimate(samples, cpu_seconds),
         energy_j_per_item=gross,
         net_energy_j_per_item=net,
         idle_watts=idle_power(blocks).mid if gross is not None else None,
         energy_j_by_component=_by_component(samples),
-        ratios=_all_ratios(blocks, number, deepest, seed),
+        ratios=_all_ratios(blocks, number, deepest),
         converged=verdict[0],
         foreign_cpu_share=statistics.median(foreign) if foreign else None,
         steal_share=max(steal, default=None),
@@ -188,39 +178,39 @@ def _describe_exit(
     )
 
 
-def _estimate(samples: Sequence[Sample], value: Value, seed: int) -> Estimate:
-    return estimate([value(sample) for sample in samples], seed=seed)
+def _estimate(samples: Sequence[Sample], value: Value) -> Estimate:
+    return estimate([value(sample) for sample in samples])
 
 
 def _energies(
-    blocks: Sequence[Block], samples: Sequence[Sample], sources: Sequence[Provenance], seed: int
+    blocks: Sequence[Block], samples: Sequence[Sample], sources: Sequence[Provenance]
 ) -> tuple[Estimate | None, Estimate | None, dict[str, str]]:
     """Return gross and net joules per item, and why one is None."""
     if not _has_energy(blocks):
         reasons = [reason for sample in samples for reason in sample.window.missing.values()]
         why = reasons[0] if reasons else "no component of this machine is metered"
         return None, None, {"energy_j_per_item": why, "net_energy_j_per_item": why}
-    gross = _energy_estimate(samples, Joules(0.0, 0.0, 0.0), seed)
+    gross = _energy_estimate(samples, Joules(0.0, 0.0, 0.0))
     crooked = [provenance.component for provenance in sources if not provenance.affine]
     if crooked:
         why = f"the model of {', '.join(crooked)} is not affine: subtracting idle power would mean nothing"
         return gross, None, {"net_energy_j_per_item": why}
-    return gross, _energy_estimate(samples, idle_power(blocks), seed), {}
+    return gross, _energy_estimate(samples, idle_power(blocks)), {}
 
 
-def _energy_estimate(samples: Sequence[Sample], idle: Joules, seed: int) -> Estimate:
+def _energy_estimate(samples: Sequence[Sample], idle: Joules) -> Estimate:
     """Return joules per item above idle watts; Type A from the blocks, Type B from the outer ledgers."""
     used = [(sample.window.energy - idle * sample.window.seconds) * (1 / sample.window.items) for sample in samples]
     low, high = (statistics.median(getattr(joules, end) for joules in used) for end in ("low", "high"))
-    return estimate([joules.mid for joules in used], seed=seed, type_b=Bounds(low, high))
+    return estimate([joules.mid for joules in used], type_b=Bounds(low, high))
 
 
-def _all_ratios(blocks: Sequence[Block], number: int, deepest: int, seed: int) -> dict[str, Estimate]:
+def _all_ratios(blocks: Sequence[Block], number: int, deepest: int) -> dict[str, Estimate]:
     values: dict[str, Value] = {"latency_s": latency, "cpu_s_per_item": cpu_seconds}
     if _has_energy(blocks):
         values["energy_j_per_item"] = energy
     series = {name: _ratios(blocks, number, deepest, value) for name, value in values.items()}
-    return {name: estimate(ratios, seed=seed) for name, ratios in series.items() if ratios}
+    return {name: estimate(ratios) for name, ratios in series.items() if ratios}
 
 
 def _ratios(blocks: Sequence[Block], number: int, deepest: int, value: Value) -> list[float]:
