@@ -1,15 +1,39 @@
-"""What a training will have cost in all, from the epochs that are done."""
+"""What a training will cost in all: before it begins, and from the epochs that are done.
+
+A mean is soon known; what the rest will cost depends on how much costs move from one epoch to the next, and on how long
+they stay up once they are. Two epochs show neither, so that an expectation of both is carried in: how far costs scatter
+on a machine as busy as this one, and any degree of correlation. What has been seen outweighs it as epochs go by.
+"""
 
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from greenpose.metering.statistics import CONFIDENCE, t_quantile
+from greenpose.metering.window import Window
 
-FIRST_GUESS = 1.5
-"""Factor either way of a forecast from a single epoch, which shows no spread: a default, epochs of one run seldom
-differ by more on a machine that others use too."""
+QUIET_SCATTER = 0.04
+"""Relative standard deviation of epochs on a machine that nobody else uses, for as long as few have been seen."""
+NEIGHBOUR_SCATTER = 0.10
+"""What busy neighbours add to it, times their part of the machine: they share caches, memory and clock frequency."""
+WAITING_SCATTER = 0.5
+"""What waiting for a CPU adds to it, times the part of the time spent so: neighbours leave, and others come.
+
+All three: a guess that held in 23 of 24 trainings of 2 to 12 s, a third of them beside two to three busy neighbours, on
+a virtual machine with two CPUs (GreenPose's own runs, 2026); `benchmarks/prediction.py` puts it to the test anywhere.
+"""
+SCATTER_DEGREES = 3
+"""As many epochs' worth of evidence as the expected scatter counts for."""
+CORRELATIONS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98)
+"""Correlations between the costs of neighbouring epochs that are thought of, all as likely before any is seen."""
+RUN_SCATTER = 1.5
+"""A run differs from a calibration on another day by this much more than an epoch from its neighbour: a default."""
+GUESS_FACTOR = 2.0
+"""Factor either way of work that was guessed at, since none of it is done: a default."""
+MOST_DEGREES = 100
+"""Student's t hardly changes beyond."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,29 +50,122 @@ class Prediction:
     """What it was made from, in words."""
 
 
-def predict_total(costs: Sequence[float], *, remaining: int, spent: float) -> Prediction:
-    """Return what all will have cost when `remaining` epochs like those of `costs` have followed what is `spent`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """Work of one kind that a training does over and over, such as its epochs or its validations."""
 
-    The first epoch warms up and is left out once there is another. The interval is that of a sum of `remaining` new
-    values when a mean of n is known: t x s x sqrt(m + m^2 / n), plus nothing for what is spent, which is a fact.
+    costs: Sequence[float]
+    """What each one cost that is done, in order; warm-ups left out."""
+    remaining: int
+    """How many are to come."""
+    guess: float = 0.0
+    """What one may cost, for as long as none is done."""
 
-    Source: Student's prediction interval; Hahn & Meeker (1991), Statistical Intervals, section 4.4.
+
+def predict_total(work: Sequence[Repeated], *, spent: float, scatter: float = QUIET_SCATTER) -> Prediction:
+    """Return what all will have cost when what remains of each kind of work has been added to what is `spent`.
+
+    `scatter` is the relative standard deviation to expect of costs (`expected_scatter`). What is spent is a fact and
+    adds nothing to the interval; half widths of different kinds are added, since the same neighbours move them all.
     """
-    settled = list(costs[1:] or costs)
-    mean, count = statistics.fmean(settled), len(settled)
-    if remaining == 0:
-        return Prediction(low=spent, value=spent, high=spent, basis="all epochs are done")
-    if count < 2:
-        rest = remaining * mean
-        return Prediction(
-            low=spent + rest / FIRST_GUESS,
-            value=spent + rest,
-            high=spent + rest * FIRST_GUESS,
-            basis=f"one epoch, a factor of {FIRST_GUESS:g} either way",
-        )
-    spread = statistics.stdev(settled) * math.sqrt(remaining + remaining**2 / count)
-    half = t_quantile(1 - (1 - CONFIDENCE) / 2, count - 1) * spread
-    value = spent + remaining * mean
+    ahead = [_ahead(kind, scatter) for kind in work if kind.remaining]
+    if not ahead:
+        return Prediction(low=spent, value=spent, high=spent, basis="all of it is done")
+    low, value, high = (spent + sum(ends) for ends in zip(*ahead, strict=True))
+    number = max(len(kind.costs) for kind in work)
     return Prediction(
-        low=max(spent, value - half), value=value, high=value + half, basis=f"{count} epochs, the first left out"
+        low=max(spent, low),
+        value=value,
+        high=high,
+        basis=f"{number} settled epoch{'s' * (number != 1)}, and {scatter:.0%} of scatter to expect of this machine",
+    )
+
+
+def predict_run(totals: Sequence[float], *, scatter: float = QUIET_SCATTER, model_error: float = 0.0) -> Prediction:
+    """Return what a run will cost for which each block of a calibration says one of `totals`.
+
+    The interval holds the blocks' own scatter, that of another run against this calibration, and the relative standard
+    error of a model where the run itself was not calibrated; it is symmetric in logarithms.
+    """
+    if min(totals) <= 0:
+        return Prediction(low=0.0, value=0.0, high=0.0, basis="nothing reads what it costs")
+    logs, run = [math.log(total) for total in totals], scatter * RUN_SCATTER
+    middle, count = statistics.fmean(logs), len(logs)
+    spread = statistics.stdev(logs) if count > 1 else scatter
+    error = math.sqrt(run**2 + spread**2 * (1 + 1 / count) + model_error**2)
+    half = t_quantile(1 - (1 - CONFIDENCE) / 2, SCATTER_DEGREES) * error
+    return Prediction(
+        low=math.exp(middle - half),
+        value=math.exp(middle),
+        high=math.exp(middle + half),
+        basis=f"{count} calibration block{'s' * (count != 1)}, and {run:.0%} of scatter to expect between runs",
+    )
+
+
+def expected_scatter(windows: Sequence[Window], *, cpus: float) -> float:
+    """Return how far costs are expected to scatter on a machine as busy as windows found it.
+
+    `cpus` is the part of the machine that the work itself keeps busy; others beyond the rest of it make it wait.
+    """
+    seen = [(window.seconds, window.contamination) for window in windows if window.contamination is not None]
+    seconds = sum(length for length, _ in seen)
+    if seconds <= 0:
+        return QUIET_SCATTER
+    others = sum(length * (known.foreign_cpu_share + known.steal_share) for length, known in seen) / seconds
+    waiting = min(1.0, max(0.0, others - (1 - cpus)) / cpus)
+    return QUIET_SCATTER + NEIGHBOUR_SCATTER * others + WAITING_SCATTER * waiting
+
+
+def _ahead(work: Repeated, scatter: float) -> tuple[float, float, float]:
+    """Return low end, expectation and high end of what remains of one kind."""
+    if not any(work.costs):  # nothing is done, or nothing reads what it costs
+        rest = work.remaining * work.guess
+        return rest / GUESS_FACTOR, rest, rest * GUESS_FACTOR
+    guesses = [_given(correlation, work.costs, work.remaining, scatter) for correlation in CORRELATIONS]
+    likeliest = max(guess.log_likelihood for guess in guesses)
+    weights = [math.exp(guess.log_likelihood - likeliest) for guess in guesses]
+    mixed = list(zip(weights, guesses, strict=True))
+    value = sum(weight * guess.value for weight, guess in mixed) / sum(weights)
+    variance = sum(weight * (guess.variance + (guess.value - value) ** 2) for weight, guess in mixed) / sum(weights)
+    degrees = min(SCATTER_DEGREES + len(work.costs) - 1, MOST_DEGREES)
+    half = t_quantile(1 - (1 - CONFIDENCE) / 2, degrees) * math.sqrt(variance)
+    return value - half, value, value + half
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Guess:
+    """What the sum of the values to come is under one correlation."""
+
+    log_likelihood: float
+    value: float
+    variance: float
+
+
+def _given(correlation: float, costs: Sequence[float], remaining: int, scatter: float) -> _Guess:
+    """Return the sum of `remaining` values that go on where `costs` end, as a first-order autoregression.
+
+    Mean unknown, variance under a scaled inverse chi-squared prior; with correlation 0 and no prior it is Student's
+    prediction interval t x s x sqrt(m + m^2 / n). The expected scatter is that of the values where they are
+    independent, that of their steps where they hardly move, and in between otherwise: (1 - r^2)^(1/4).
+
+    Source: Zellner (1971), An Introduction to Bayesian Inference in Econometrics, chapter 7.
+    """
+    r, m, innovation = correlation, remaining, 1 - correlation**2
+    expected = scatter * statistics.fmean(costs) / innovation**0.25
+    new = (1 - r) / math.sqrt(innovation)  # what of the mean is news in a value that follows another
+    white = [costs[0], *((cost - r * before) / math.sqrt(innovation) for before, cost in pairwise(costs))]
+    information = 1 + (len(costs) - 1) * new**2
+    mean = (white[0] + new * sum(white[1:])) / information
+    degrees = SCATTER_DEGREES + len(costs) - 1
+    misfit = (white[0] - mean) ** 2 + sum((value - new * mean) ** 2 for value in white[1:])
+    squares = SCATTER_DEGREES * expected**2 + misfit
+    memory = r * (1 - r**m) / (1 - r)  # how much of the last value's deviation is in the sum
+    apart = m - 2 * memory + r**2 * (1 - r ** (2 * m)) / innovation
+    return _Guess(
+        log_likelihood=SCATTER_DEGREES * math.log(expected)
+        - (len(costs) - 1) / 2 * math.log(innovation)
+        - math.log(information) / 2
+        - degrees / 2 * math.log(squares),
+        value=m * mean + memory * (costs[-1] - mean),
+        variance=squares / degrees * ((1 + r) / (1 - r) * apart + (m - memory) ** 2 / information),
     )

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from greenpose.config import TrainConfig
 from greenpose.config.budget import Budget
-from greenpose.metering import Carbon, Prediction, Window, predict_total
-from greenpose.record import Basis, Forecast, Interval
+from greenpose.metering import Carbon, Prediction, Window, this_machine
+from greenpose.record import Forecast
+from greenpose.run.forecast import forecast, joules_of, predict_training, seconds_of
 from greenpose.run.observer import LOGGER, Stage
-from greenpose.run.phases import energy_of, epoch_costs, training_windows
+from greenpose.run.phases import energy_of, epoch_costs
 from greenpose.store import RunFolder, append_line
 from greenpose.store.lost import outermost
 from greenpose.training import Epoch
@@ -64,12 +66,12 @@ class Ledger:
 
     def closed(self, epoch: Epoch) -> None:
         """Log an epoch and what is expected of the whole; it is a detail where it was not validated."""
-        energy, seconds = self._predicted(epoch.epoch)
+        energy, time = self._predicted()
         if epoch.epoch <= FORECAST_EPOCHS:
-            self.forecast = _forecast(epoch.epoch, energy, seconds)
+            self.forecast = forecast(epoch.epoch, energy, time, recipe=self._recipe)
         line = asdict(epoch) | {
             "forecast_energy_kwh": [joules_to_kwh(joules) for joules in (energy.low, energy.value, energy.high)],
-            "forecast_seconds": [seconds.low, seconds.value, seconds.high],
+            "forecast_seconds": [time.low, time.value, time.high],
         }
         append_line(self._folder.epochs, line)
         aps = "  ".join(f"exit {exit_} AP {100 * ap:.1f} %" for exit_, ap in epoch.ap.items())
@@ -87,38 +89,25 @@ class Ledger:
         before, total = outermost(self._earlier), self._stage.meter.total
         dearest = max(epoch_costs(self._windows()), key=lambda each: each.seconds)
         energy = energy_of(before) + total.energy + dearest.energy
+        grams = (
+            self._carbon.grams_of(before)
+            + self._carbon.grams(total.energy, self._stage.meter.began_at, total.seconds)
+            + self._carbon.grams(dearest.energy, datetime.now(UTC), dearest.seconds)
+        )
         return {
             "energy_kwh": joules_to_kwh(energy.mid),
-            "co2eq_g": self._carbon.grams(energy).mid,
+            "co2eq_g": grams.mid,
             "seconds": sum(window.seconds for window in before) + total.seconds + dearest.seconds,
         }
 
-    def _predicted(self, epoch: int) -> tuple[Prediction, Prediction]:
+    def _predicted(self) -> tuple[Prediction, Prediction]:
         """Return what all of training is expected to take, in joules and in seconds."""
         windows = self._windows()
-        done, training = epoch_costs(windows), training_windows(windows)
-        remaining = self._recipe.epochs - epoch
-        energy = predict_total([each.energy.mid for each in done], remaining=remaining, spent=energy_of(training).mid)
-        seconds = predict_total(
-            [each.seconds for each in done], remaining=remaining, spent=sum(window.seconds for window in training)
+        energy, time = (
+            predict_training(windows, cost, recipe=self._recipe, validated_images=0, cpus=1 / this_machine().vcpus)
+            for cost in (joules_of, seconds_of)
         )
-        return energy, seconds
-
-
-def _forecast(epoch: int, energy: Prediction, seconds: Prediction) -> Forecast:
-    method = f"after {epoch} epochs: {energy.basis}; early stopping may end it sooner"
-    kwh = Interval(low=joules_to_kwh(energy.low), high=joules_to_kwh(energy.high))
-    return Forecast(
-        epoch=epoch,
-        energy_kwh=joules_to_kwh(energy.value),
-        seconds=seconds.value,
-        basis={
-            "energy_kwh": Basis(unit="kWh", kind="estimated", method=method, type_a=kwh),
-            "seconds": Basis(
-                unit="s", kind="estimated", method=method, type_a=Interval(low=seconds.low, high=seconds.high)
-            ),
-        },
-    )
+        return energy, time
 
 
 def _spread(energy: Prediction) -> str:

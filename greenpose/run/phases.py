@@ -42,20 +42,24 @@ class EpochCost:
     """Wall time of its windows."""
 
 
-def epoch_costs(windows: Sequence[Window]) -> list[EpochCost]:
-    """Return what each epoch cost that was trained to its end, in order; of one trained twice, the last time."""
+def whole_epochs(windows: Sequence[Window]) -> dict[int, dict[str, Window]]:
+    """Return the windows, by phase, of each epoch that was trained to its end; of one trained twice, the last ones."""
     whole = [window for window in windows if window.parent is None and phase_of(window) in TRAINING and window.ok]
     groups: dict[int, dict[str, Window]] = {}
     for window in whole:
         groups.setdefault(int(window.name.rpartition(" ")[2]), {})[phase_of(window)] = window
+    return {number: parts for number, parts in sorted(groups.items()) if "train" in parts}
+
+
+def epoch_costs(windows: Sequence[Window]) -> list[EpochCost]:
+    """Return what each epoch cost that was trained to its end, in order; of one trained twice, the last time."""
     return [
         EpochCost(
             number=number,
             energy=energy_of([*parts.values()]),
             seconds=sum(window.seconds for window in parts.values()),
         )
-        for number, parts in sorted(groups.items())
-        if "train" in parts
+        for number, parts in whole_epochs(windows).items()
     ]
 
 

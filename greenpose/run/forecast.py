@@ -1,0 +1,95 @@
+"""What a training is expected to cost in all, from its windows so far: epochs and validations apart.
+
+Validations come only every few epochs, and checkpoints with each, so that epochs cost unlike amounts. Of an epoch that
+a kill made necessary twice, only the last time says what one costs; both are spent.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from greenpose.config import TrainConfig
+from greenpose.metering import Window
+from greenpose.metering.prediction import Prediction, Repeated, expected_scatter, predict_total
+from greenpose.record import Basis, Forecast, Interval
+from greenpose.run.phases import training_windows, whole_epochs
+from greenpose.units import joules_to_kwh
+
+VALIDATION_SHARE = 0.5
+"""What validating an image costs of training on one, as long as none was: the forward pass is a third of a training
+step, scoring comes on top. Trainings here had 0.3 to 0.9, from wide networks to tiny ones."""
+
+Cost = Callable[[Window], float]
+
+
+def joules_of(window: Window) -> float:
+    """Return a window's energy in joules."""
+    return window.energy.mid
+
+
+def seconds_of(window: Window) -> float:
+    """Return a window's wall time in seconds."""
+    return window.seconds
+
+
+def predict_training(
+    windows: Sequence[Window], cost: Cost, *, recipe: TrainConfig, validated_images: int, cpus: float
+) -> Prediction:
+    """Return what all of training will have cost, if no early stop ends it.
+
+    `windows` are those of all attempts, with at least one whole epoch; `cpus` is the part of the machine that training
+    keeps busy.
+    """
+    epochs = whole_epochs(windows)
+    done = max(epochs)
+    trained = [epochs[number]["train"] for number in sorted(epochs)]
+    each = [cost(of["train"]) + (cost(of["checkpoint"]) if "checkpoint" in of else 0.0) for of in _settled(epochs)]
+    checks = [cost(of["validate"]) for of in _settled({n: of for n, of in epochs.items() if "validate" in of})]
+    image = sum(map(cost, trained)) / max(1, sum(window.items for window in trained))
+    work = [
+        Repeated(costs=each, remaining=recipe.epochs - done),
+        Repeated(
+            costs=checks,
+            remaining=num_validations(recipe, after=done),
+            guess=VALIDATION_SHARE * image * validated_images,
+        ),
+    ]
+    spent = sum(map(cost, training_windows(windows)))
+    return predict_total(work, spent=spent, scatter=expected_scatter(trained, cpus=cpus))
+
+
+def num_validations(recipe: TrainConfig, *, after: int = 0) -> int:
+    """Return how many validations follow an epoch, if no early stop ends training."""
+    return sum(
+        number % recipe.validate_every == 0 or number == recipe.epochs for number in range(after + 1, recipe.epochs + 1)
+    )
+
+
+def earliest_end(recipe: TrainConfig) -> int | None:
+    """Return the epoch with which early stopping may end training at the earliest; None where it cannot."""
+    epoch = (1 + recipe.patience) * recipe.validate_every
+    return epoch if epoch < recipe.epochs else None
+
+
+def forecast(epoch: int, energy: Prediction, time: Prediction, *, recipe: TrainConfig) -> Forecast:
+    """Return predictions in joules and seconds as the record keeps them."""
+    early = earliest_end(recipe)
+    sooner = f"; early stopping may end it from epoch {early} on" if early else ""
+    method = f"for all {recipe.epochs} epochs, after {epoch}: {energy.basis}{sooner}"
+    kwh = Interval(low=joules_to_kwh(energy.low), high=joules_to_kwh(energy.high))
+    return Forecast(
+        epoch=epoch,
+        energy_kwh=joules_to_kwh(energy.value),
+        seconds=time.value,
+        basis={
+            "energy_kwh": Basis(unit="kWh", kind="estimated", method=method, type_a=kwh),
+            "seconds": Basis(unit="s", kind="estimated", method=method, type_a=Interval(low=time.low, high=time.high)),
+        },
+    )
+
+
+def _settled(epochs: Mapping[int, Mapping[str, Window]]) -> list[Mapping[str, Window]]:
+    """Return the epochs in order, without the first of each attempt, which warms up; all where there are no others."""
+    first: dict[int, int] = {}
+    for number in sorted(epochs):
+        first.setdefault(epochs[number]["train"].attempt, number)
+    settled = [of for number, of in sorted(epochs.items()) if number not in first.values()]
+    return settled or [of for _, of in sorted(epochs.items())]

@@ -1,0 +1,237 @@
+"""What a training will cost: the arithmetic against plain matrices, the intervals against made-up trainings."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from greenpose.metering.contamination import Contamination
+from greenpose.metering.prediction import (
+    CORRELATIONS,
+    QUIET_SCATTER,
+    SCATTER_DEGREES,
+    Repeated,
+    expected_scatter,
+    predict_run,
+    predict_total,
+)
+from greenpose.metering.statistics import t_quantile
+from greenpose.metering.window import Window
+
+TRIALS = 1000
+
+
+def by_matrices(costs, remaining, scatter):
+    """The sum to come by the textbook: every correlation's covariance matrix written out, then all of them mixed."""
+    n, ones, ahead = len(costs), np.ones(len(costs)), np.ones(remaining)
+    y, found = np.asarray(costs), []
+    for r in CORRELATIONS:
+        distance = np.abs(np.subtract.outer(np.arange(n + remaining), np.arange(n + remaining)))
+        whole = np.where(distance == 0, 1.0, float(r) ** np.maximum(distance, 1))
+        seen, cross, after = whole[:n, :n], whole[n:, :n], whole[n:, n:]
+        inverse = np.linalg.inv(seen)
+        information = ones @ inverse @ ones
+        mean = ones @ inverse @ y / information
+        expected = scatter * y.mean() / (1 - r**2) ** 0.25
+        degrees = SCATTER_DEGREES + n - 1
+        squares = SCATTER_DEGREES * expected**2 + (y - mean) @ inverse @ (y - mean)
+        left = remaining - ahead @ cross @ inverse @ ones
+        likelihood = (
+            expected**SCATTER_DEGREES / math.sqrt(np.linalg.det(seen) * information) * squares ** (-degrees / 2)
+        )
+        value = remaining * mean + ahead @ cross @ inverse @ (y - mean)
+        spread = ahead @ (after - cross @ inverse @ cross.T) @ ahead + left**2 / information
+        found.append((likelihood, value, squares / degrees * spread))
+    weight, values, variances = np.array(found).T
+    weight /= weight.sum()
+    value = weight @ values
+    half = t_quantile(0.975, SCATTER_DEGREES + n - 1) * math.sqrt(weight @ (variances + (values - value) ** 2))
+    return value - half, value, value + half
+
+
+@pytest.mark.parametrize("costs", [[2.0], [1.0, 1.1], [3.0, 3.3, 2.9, 3.1, 4.0, 4.1]])
+def test_the_interval_is_that_of_an_autoregression_of_unknown_correlation(costs):
+    found = predict_total([Repeated(costs=costs, remaining=4)], spent=0.0, scatter=0.2)
+    assert (found.low, found.value, found.high) == pytest.approx(by_matrices(costs, 4, 0.2))
+
+
+def test_what_is_spent_is_a_fact_and_what_remains_is_added():
+    one = predict_total([Repeated(costs=[2.0, 2.0], remaining=3)], spent=4.0)
+    assert one.value == pytest.approx(10)
+    more = predict_total([Repeated(costs=[2.0, 2.0], remaining=3)], spent=104.0)
+    assert (more.low - one.low, more.high - one.high) == pytest.approx((100, 100))
+
+
+def test_nothing_remaining_leaves_no_doubt():
+    done = predict_total([Repeated(costs=[2.0, 3.0], remaining=0)], spent=5.0)
+    assert (done.low, done.value, done.high) == (5, 5, 5)
+
+
+def test_an_interval_never_begins_below_what_is_spent():
+    wild = predict_total([Repeated(costs=[1.0, 30.0, 1.0], remaining=9)], spent=32.0)
+    assert wild.low == 32
+
+
+def test_kinds_of_work_are_predicted_apart_and_their_ends_added():
+    epochs, checks = Repeated(costs=[5.0, 5.2], remaining=4), Repeated(costs=[1.0, 1.1, 0.9], remaining=2)
+    both = predict_total([epochs, checks], spent=0.0)
+    each = [predict_total([kind], spent=0.0) for kind in (epochs, checks)]
+    for end in ("low", "value", "high"):
+        assert getattr(both, end) == pytest.approx(sum(getattr(one, end) for one in each))
+
+
+def test_work_of_which_none_is_done_is_guessed_within_a_factor():
+    guess = predict_total([Repeated(costs=[], remaining=3, guess=2.0)], spent=1.0)
+    assert (guess.low, guess.value, guess.high) == (1 + 3, 1 + 6, 1 + 12)
+
+
+def test_a_busier_machine_and_fewer_epochs_make_it_less_sure():
+    def width(costs, scatter):
+        found = predict_total([Repeated(costs=costs, remaining=8)], spent=0.0, scatter=scatter)
+        return (found.high - found.low) / found.value
+
+    assert width([1.0], 0.04) < width([1.0], 0.1) < width([1.0], 0.4)
+    steady = [width([1.0] * count, 0.04) for count in (1, 2, 4, 8, 16, 32)]
+    assert steady == sorted(steady, reverse=True)
+
+
+def normal(rng, size):
+    return rng.normal(size=size)
+
+
+def correlated(rng, size, *, r):
+    steps = rng.normal(size=size)
+    values = [steps[0]]
+    for step in steps[1:]:
+        values.append(r * values[-1] + math.sqrt(1 - r * r) * step)
+    return np.array(values)
+
+
+def drifting(rng, size):
+    """A neighbour that comes and goes slowly, and some noise."""
+    return correlated(rng, size, r=0.95) + 0.3 * rng.normal(size=size)
+
+
+def wandering(rng, size):
+    """A walk that has gone one standard deviation by the end."""
+    return np.cumsum(rng.normal(size=size)) / math.sqrt(size)
+
+
+def spiky(rng, size):
+    return 0.3 * rng.normal(size=size) + 3 * (rng.random(size) < 0.1)
+
+
+def trials(noise, *, epochs, stages, every=1, scatter=0.05, seed=0):
+    """Yield truth and prediction of made-up trainings, each predicted after one of several numbers of epochs.
+
+    They validate every n-th epoch; drift moves both.
+    """
+    rng = np.random.default_rng(seed)
+    for _, done in zip(range(TRIALS), itertools.cycle(stages), strict=False):
+        level = np.maximum(1 + scatter * noise(rng, epochs), 0.1)
+        validated = [number for number in range(epochs) if (number + 1) % every == 0 or number == epochs - 1]
+        train, check = (10.0 * level).tolist(), (4.0 * level[validated]).tolist()
+        checked = sum(number < done for number in validated)
+        prediction = predict_total(
+            [
+                Repeated(costs=train[1:done], remaining=epochs - done),
+                Repeated(costs=check[:checked], remaining=len(check) - checked, guess=5.0),
+            ],
+            spent=sum(train[:done] + check[:checked]),
+        )
+        yield sum(train + check), prediction
+
+
+def coverage(*arguments, **options):
+    return np.mean([found.low <= truth <= found.high for truth, found in trials(*arguments, **options)])
+
+
+@pytest.mark.parametrize("noise", [normal, drifting, wandering, spiky])
+def test_the_interval_holds_the_truth_in_nine_of_ten_trainings(noise):
+    assert coverage(noise, epochs=16, stages=(2, 4, 8)) >= 0.9
+
+
+def test_it_does_so_where_every_other_epoch_is_validated():
+    assert coverage(drifting, epochs=20, stages=(2, 3, 6, 11), every=2) >= 0.9
+
+
+def test_scatter_beyond_what_was_expected_is_learnt_from_the_epochs():
+    assert coverage(normal, epochs=30, stages=(10,), scatter=4 * QUIET_SCATTER) >= 0.9
+
+
+def test_it_is_no_wider_than_it_must_be():
+    """An interval that holds everything says nothing: at half time, of quiet epochs, it is a few percent wide."""
+    halves = [(found.high - found.low) / 2 / truth for truth, found in trials(normal, epochs=20, stages=(10,))]
+    assert np.median(halves) < 0.06
+
+
+def test_validations_that_are_still_to_come_are_part_of_what_is_expected():
+    ratios = [found.value / truth for truth, found in trials(normal, epochs=8, stages=(2, 5), every=4, scatter=0.01)]
+    assert np.median(ratios) == pytest.approx(1.0, abs=0.03)
+
+
+def window(seconds=10.0, foreign=None, steal=0.0):
+    shares = {"foreign_cpu_share": foreign, "steal_share": steal, "involuntary_switches": 0, "minor_faults": 0}
+    return Window(
+        id=1,
+        parent=None,
+        name="train/epoch 1",
+        attempt=1,
+        started_at="2026-01-01T00:00:00+00:00",
+        started_s=0.0,
+        seconds=seconds,
+        cpu_seconds=seconds,
+        joules={},
+        items=1,
+        ok=True,
+        contamination=None if foreign is None else Contamination(**shares),
+    )
+
+
+def test_a_machine_that_says_nothing_of_neighbours_is_taken_for_a_quiet_one():
+    assert expected_scatter([window()], cpus=0.5) == QUIET_SCATTER
+    assert expected_scatter([], cpus=0.5) == QUIET_SCATTER
+
+
+def test_neighbours_beside_the_work_matter_little_and_those_that_make_it_wait_much():
+    quiet, beside, above = (expected_scatter([window(foreign=share)], cpus=0.5) for share in (0.0, 0.5, 0.7))
+    assert quiet == QUIET_SCATTER
+    assert beside - quiet == pytest.approx(0.05)
+    assert above - beside == pytest.approx(0.02 + 0.5 * 0.4)  # two fifths of what one of two CPUs could have done
+    assert expected_scatter([window(foreign=0.5, steal=0.2)], cpus=0.5) == pytest.approx(above)
+
+
+def test_longer_windows_count_for_more():
+    windows = [window(seconds=9.0, foreign=0.0), window(seconds=1.0, foreign=0.4)]
+    assert expected_scatter(windows, cpus=0.5) == pytest.approx(QUIET_SCATTER + 0.004)
+
+
+def test_before_a_run_the_interval_holds_the_calibrations_scatter_and_the_runs():
+    sure = predict_run([100.0] * 8)
+    assert sure.value == pytest.approx(100)
+    assert math.log(sure.high / 100) == pytest.approx(t_quantile(0.975, SCATTER_DEGREES) * 0.06)
+    assert sure.high * sure.low == pytest.approx(100**2)
+    scattered = predict_run([80.0, 125.0] * 4)
+    scaled = predict_run([100.0] * 8, model_error=0.2)
+    busy = predict_run([100.0] * 8, scatter=0.3)
+    assert sure.high < min(scattered.high, scaled.high, busy.high)
+
+
+def test_before_a_run_the_truth_lies_inside_in_nine_of_ten_runs():
+    rng = np.random.default_rng(5)
+    inside = 0
+    for _ in range(TRIALS):
+        run, blocks = rng.normal(scale=0.08), rng.normal(scale=0.05, size=6)
+        found = predict_run((100 * np.exp(blocks)).tolist())
+        inside += found.low <= 100 * math.exp(run) <= found.high
+    assert inside / TRIALS >= 0.9
+
+
+def test_a_single_block_of_calibration_is_less_sure_than_several():
+    assert predict_run([100.0]).high > predict_run([100.0, 104.0, 96.0]).high
+
+
+def test_energy_that_nothing_reads_is_predicted_to_be_none():
+    assert predict_total([Repeated(costs=[0.0, 0.0], remaining=3)], spent=0.0).high == 0
+    assert predict_run([0.0, 0.0]).high == 0

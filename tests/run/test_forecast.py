@@ -1,0 +1,149 @@
+"""What a training is expected to cost: from windows in which epochs, validations and checkpoints cost what we say."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from greenpose.config import TrainConfig
+from greenpose.metering import Meter, Surroundings, Witness
+from greenpose.metering.prediction import predict_total
+from greenpose.run.forecast import (
+    VALIDATION_SHARE,
+    earliest_end,
+    forecast,
+    joules_of,
+    num_validations,
+    predict_training,
+    seconds_of,
+)
+from tests.metering.fakes import TickingClock, TickingSource
+
+TRAIN, VALIDATE, CHECKPOINT, WARM_UP = 10.0, 4.0, 1.0, 7.0
+
+
+def metering(clock, log=None):
+    return Meter(
+        [TickingSource(clock, watts=2.0)],
+        clock=clock,
+        cpu_clock=lambda: clock.now,
+        log=log,
+        surroundings=Surroundings(witness=Witness(Path("/nowhere"))),
+    )
+
+
+def train(meter, clock, numbers, recipe):
+    """Go through epochs of 100 images, the first of them 7 s slower than the others."""
+    for number in numbers:
+        with meter.window(f"train/epoch {number}", items=100):
+            clock.advance(TRAIN + (WARM_UP if number == numbers[0] else 0.0))
+        if number % recipe.validate_every == 0 or number == recipe.epochs:
+            with meter.window(f"validate/epoch {number}", items=20):
+                clock.advance(VALIDATE)
+        with meter.window(f"checkpoint/epoch {number}"):
+            clock.advance(CHECKPOINT)
+
+
+def trained(done, recipe):
+    clock = TickingClock()
+    with metering(clock) as meter:
+        train(meter, clock, range(1, done + 1), recipe)
+    return meter.windows
+
+
+def predicted(windows, recipe, cost=seconds_of):
+    return predict_training(windows, cost, recipe=recipe, validated_images=20, cpus=0.5)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 4])
+@pytest.mark.parametrize("done", [4, 5, 6, 7])
+def test_regular_epochs_are_foretold_to_the_second_wherever_validations_fall(every, done):
+    recipe = TrainConfig(epochs=10, validate_every=every)
+    truth = sum(window.seconds for window in trained(10, recipe))
+    assert predicted(trained(done, recipe), recipe).value == pytest.approx(truth)
+
+
+def test_energy_is_foretold_like_time():
+    recipe = TrainConfig(epochs=10, validate_every=2)
+    windows = trained(5, recipe)
+    assert predicted(windows, recipe, joules_of).value == pytest.approx(2 * predicted(windows, recipe).value)
+
+
+def test_before_the_first_validation_its_cost_is_guessed_from_training_on_as_many_images():
+    recipe = TrainConfig(epochs=6, validate_every=6)
+    found = predicted(trained(2, recipe), recipe)
+    image = (2 * TRAIN + WARM_UP) / 200
+    guess = VALIDATION_SHARE * image * 20
+    assert found.value == pytest.approx(6 * (TRAIN + CHECKPOINT) + WARM_UP + guess)
+
+
+def test_the_end_is_certain():
+    recipe = TrainConfig(epochs=4)
+    found = predicted(trained(4, recipe), recipe)
+    assert found.low == found.value == found.high
+
+
+def test_an_epoch_that_a_kill_made_necessary_twice_is_spent_twice_and_expected_once(tmp_path):
+    """Epochs 1 to 3 are done, 4 is killed in its checkpoint; the next attempt does 4 again, and 5."""
+    recipe, log = TrainConfig(epochs=8), tmp_path / "windows.jsonl"
+    clock = TickingClock()
+    with metering(clock, log) as first:
+        train(first, clock, range(1, 4), recipe)
+        with first.window("train/epoch 4", items=100):
+            clock.advance(TRAIN)
+    with metering(clock, log) as second:
+        train(second, clock, range(4, 6), recipe)
+    found = predicted([*first.windows, *second.windows], recipe)
+    epoch = TRAIN + VALIDATE + CHECKPOINT
+    assert found.value == pytest.approx(8 * epoch + TRAIN + 2 * WARM_UP)
+
+
+def test_an_epoch_that_was_interrupted_is_spent_and_still_to_come():
+    recipe, clock = TrainConfig(epochs=6), TickingClock()
+    with metering(clock) as meter:
+        train(meter, clock, range(1, 4), recipe)
+        with contextlib.suppress(KeyboardInterrupt), meter.window("train/epoch 4", items=100):
+            clock.advance(TRAIN / 2)
+            raise KeyboardInterrupt
+    epoch = TRAIN + VALIDATE + CHECKPOINT
+    assert predicted(meter.windows, recipe).value == pytest.approx(6 * epoch + WARM_UP + TRAIN / 2)
+
+
+def test_attempts_that_all_died_after_one_epoch_still_say_what_one_costs(tmp_path):
+    recipe, log = TrainConfig(epochs=4), tmp_path / "windows.jsonl"
+    windows, clock = [], TickingClock()
+    for number in (1, 2):
+        with metering(clock, log) as meter:
+            train(meter, clock, [number], recipe)
+        windows += meter.windows
+    epoch = TRAIN + WARM_UP + VALIDATE + CHECKPOINT
+    assert predicted(windows, recipe).value == pytest.approx(4 * epoch)
+
+
+def test_validations_are_counted_to_the_last_epoch():
+    recipe = TrainConfig(epochs=10, validate_every=4)
+    assert [num_validations(recipe, after=done) for done in (0, 3, 4, 8, 9, 10)] == [3, 3, 2, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "epoch"),
+    [
+        ({"epochs": 60, "patience": 13}, 14),
+        ({"epochs": 60, "patience": 13, "validate_every": 4}, 56),
+        ({"epochs": 14, "patience": 13}, None),
+        ({"epochs": 8, "patience": 8, "validate_every": 2}, None),
+    ],
+)
+def test_early_stopping_waits_for_its_patience_after_a_first_validation(recipe, epoch):
+    assert earliest_end(TrainConfig(**recipe)) == epoch
+
+
+def test_the_record_says_what_a_forecast_is_for_and_that_early_stopping_may_come_before():
+    sure = predict_total([], spent=7.2e6)
+    kept = forecast(2, sure, sure, recipe=TrainConfig(epochs=60, patience=13))
+    assert kept.energy_kwh == pytest.approx(2)
+    assert kept.basis["seconds"].type_a.low == 7.2e6
+    assert "for all 60 epochs, after 2" in kept.basis["energy_kwh"].method
+    assert "from epoch 14 on" in kept.basis["energy_kwh"].method
+    until_the_end = forecast(2, sure, sure, recipe=TrainConfig(epochs=9, patience=13))
+    assert "early stopping" not in until_the_end.basis["energy_kwh"].method
