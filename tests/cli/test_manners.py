@@ -6,7 +6,7 @@ import pytest
 from tests.cli.running import greenpose
 
 HEAVY = ("torch", "pandas", "matplotlib", "codecarbon", "thop", "ptflops")
-COMMANDS = (["run"], ["report"], ["profile"], ["doctor"], ["data"], ["data", "synth"], ["data", "check"])
+COMMANDS = (["run"], ["report"], ["profile"], ["measure"], ["doctor"], ["data"], ["data", "synth"], ["data", "check"])
 
 
 def test_help_of_every_command_imports_nothing_heavy():
@@ -26,7 +26,7 @@ def test_help_of_every_command_imports_nothing_heavy():
 def test_help_lists_what_works_and_nothing_else(tmp_path):
     lines = greenpose("--help", cwd=tmp_path).out.splitlines()
     listed = [words[1] for line in lines if len(words := line.split()) > 2 and words[0] == "│" and line[2] != " "]
-    assert [name for name in listed if not name.startswith("-")] == ["run", "report", "profile", "doctor", "data"]
+    assert [[name] for name in listed if not name.startswith("-")] == [words for words in COMMANDS if len(words) == 1]
     assert "Exit codes" in " ".join(lines)
 
 
@@ -42,6 +42,7 @@ def test_help_lists_what_works_and_nothing_else(tmp_path):
         (["run", "--set", "data.profile=babypos", "--dry-run"], "babypose"),
         (["run", "--only", "HRNet5", "--dry-run"], "matches no run"),
         (["run", "--set", "model.weights=none.pth", "--dry-run"], "none.pth: no such file"),
+        (["measure", "nowhere"], "nowhere: no such folder"),
         (["data", "check", "nowhere"], "nowhere"),
         (["data", "synth", "x", "--patients", "0", "1", "1"], "patients.train"),
         (["run", "--set", "data.profile=coco", "--dry-run"], "use babypose"),
@@ -54,6 +55,19 @@ def test_a_mistake_ends_in_words_and_code_two(tmp_path, arguments, message):
     assert message in done.err
     assert "Traceback" not in done.err
     assert done.out == ""
+
+
+def test_an_unknown_country_is_refused_before_anything_runs(tmp_path):
+    done = greenpose("run", "--country", "Itly", cwd=tmp_path)
+    assert done.code == 2
+    assert "did you mean ITA (Italy)" in done.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_country_takes_the_place_of_a_files_own_hourly_grid(tmp_path):
+    (tmp_path / "own.yaml").write_text("carbon: {hourly: grid.csv, label: roof}\n")
+    assert greenpose("run", "own.yaml", "--dry-run", cwd=tmp_path).code == 2
+    assert greenpose("run", "own.yaml", "--country", "ITA", "--dry-run", cwd=tmp_path).code == 0
 
 
 def test_with_json_a_mistake_is_a_document_too(tmp_path):

@@ -79,6 +79,20 @@ def test_the_training_is_the_sum_of_its_windows_and_its_allocation(finished, rec
         assert record.train_co2eq_g == pytest.approx(record.train_energy_kwh * intensity)
 
 
+def test_making_the_hardware_is_counted_for_the_time_that_its_recorded_parts_were_held(records):
+    for record in records:
+        embodied = record.carbon.embodied
+        held_g = sum(1000 * part.kg * part.share for part in embodied.parts)
+        per_second = held_g / (embodied.lifetime_years * 365 * 24 * 3600)
+        assert record.train_embodied_co2eq_g == pytest.approx(per_second * record.train_seconds)
+        assert record.train_sci_g == pytest.approx(record.train_co2eq_g + record.train_embodied_co2eq_g)
+        for entry in record.exits:
+            made = entry.embodied_co2eq_g_per_1000_images
+            assert made == pytest.approx(per_second * 1000 * entry.latency_s)
+            assert entry.sci_g_per_1000_images == pytest.approx(entry.co2eq_g_per_1000_images + made)
+            assert entry.quantity("sci_g_per_1000_images").basis.type_a is not None
+
+
 def test_what_costs_more_is_said_to_cost_more(records):
     both = {entry.exit: entry for entry in records[1].exits}
     assert both[2].params < both[3].params
