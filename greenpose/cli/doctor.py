@@ -82,7 +82,7 @@ def _source(choice: "Choice") -> str:
     if provenance is None:
         return f"{choice.component}: none"
     return escape(
-        f"{choice.component}: {provenance.method}; covers {provenance.scope}; left out: {provenance.coverage}; "
+        f"{choice.component}: {provenance.method}; covers {provenance.scope}; limits: {provenance.coverage}; "
         f"source: {provenance.source} ({provenance.version})"
     )
 

@@ -91,7 +91,7 @@ def _finding(choice: Choice, level: Level, says: str, remedy: str | None = None)
 def _how(provenance: Provenance) -> str:
     if provenance.kind == "modelled":
         return f"{MODELS[provenance.component]}, not measured"
-    return f"{'measured by' if provenance.kind == 'measured' else 'estimated from'} {provenance.method}"
+    return f"{'measured by' if provenance.kind == 'measured' else 'estimated from'} the {provenance.method}"
 
 
 def _power(watts: Joules | None) -> str:
@@ -107,12 +107,13 @@ def _pace(choice: Choice, provenance: Provenance, look: Look) -> list[Finding]:
     if assumed is None or step is None:
         return []
     if look.pace is None:
-        return [_finding(choice, "warning", "its counter hardly moved while it was watched: do not trust it")]
+        return [_finding(choice, "warning", "it hardly moved while it was watched: do not trust it")]
     slow = look.pace.update_period_s > SLOWER * assumed
+    found_s, found_j = with_prefix(look.pace.update_period_s, "s", 2), with_prefix(look.pace.resolution_j, "J", 2)
     says = (
-        f"its counter moves every {with_prefix(look.pace.update_period_s, 's', 2)} (assumed: "
-        f"{with_prefix(assumed, 's', 2)}), now by {with_prefix(look.pace.resolution_j, 'J', 2)} or more (assumed step: "
-        f"{with_prefix(step, 'J', 2)}); let a window last {with_prefix(look.pace.shortest_window_s, 's', 2)} or longer"
+        f"it moves every {found_s} (assumed: {with_prefix(assumed, 's', 2)}), the smallest step seen is {found_j} "
+        f"(assumed: {with_prefix(step, 'J', 2)}): let a window last {with_prefix(look.pace.shortest_window_s, 's', 2)} "
+        "or longer"
     )
     return [_finding(choice, "note" if slow else "good", says)]
 

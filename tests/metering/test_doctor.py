@@ -109,7 +109,10 @@ def test_a_machine_full_of_counters_has_grade_a_and_shows_how_they_move(root, cl
         assert used.says.startswith("measured by")
         assert diagnosis.looks[component].watts.mid == pytest.approx(watts, rel=0.02)
         assert "let a window last" in pace.says
-    assert "every 2.0 ms (assumed: 1.0 ms), now by 100 mJ" in about(diagnosis, "cpu")[1].says
+    assert (
+        "every 2.0 ms (assumed: 1.0 ms), the smallest step seen is 100 mJ (assumed: 61 µJ)"
+        in about(diagnosis, "cpu")[1].says
+    )
     assert "let a window last 40 ms or longer" in about(diagnosis, "cpu")[1].says
 
 
