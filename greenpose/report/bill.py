@@ -1,11 +1,22 @@
 """Tables about what training cost: per run, per phase, per exit, and by another tool's account."""
 
+import statistics
 from collections.abc import Sequence
 
 from greenpose.formatting import NBSP, Text, percent, plain, plural, span
-from greenpose.record import CrossCheck, Kind, Phase, Record
+from greenpose.record import CrossCheck, Kind, Record
 from greenpose.report.estimates import Estimate, over_runs
-from greenpose.report.figures import PERCENT, TRAIN_CO2, TRAIN_ENERGY, Figure, energy_figure, of_record
+from greenpose.report.figures import (
+    PERCENT,
+    TRAIN_CO2,
+    TRAIN_EMBODIED,
+    TRAIN_ENERGY,
+    TRAIN_SCI,
+    Figure,
+    energy_figure,
+    of_record,
+    training_figure,
+)
 from greenpose.report.layout import (
     Cell,
     Column,
@@ -19,29 +30,25 @@ from greenpose.report.layout import (
     number_cell,
     value_cell,
 )
+from greenpose.report.limits import allocation
+from greenpose.report.purposes import COMPONENTS, energy_kind, gross_kwh
 from greenpose.report.study import Study
-from greenpose.report.totals import run_total
 
 _TRAIN_SECONDS = Figure(name="train_seconds", label="Time", unit="s", of_run=True)
-_COMPONENTS = {"cpu": "CPU", "gpu": "GPU", "ram": "Memory"}
 _RULES = {"airport": "By airport", "macs": "By MACs", "incremental": "By increments", "deepest": "All to deepest"}
 """Rules by which training could be split, and how the page heads their columns."""
 FAR_APART = 2.0
 """Two tools further apart than this factor are said to be so in words."""
 
 
-def training_figure(study: Study) -> Figure:
-    """Return training energy in the unit that suits all runs of the page."""
-    return energy_figure([run.train_energy_kwh for run in study.records])
-
-
 def training_table(study: Study) -> Table:
     """Return what training each run cost: time, energy and its components, emissions."""
-    energy = training_figure(study)
-    figures = (_TRAIN_SECONDS, energy, TRAIN_CO2)
+    energy = training_figure(study.records)
+    making = (TRAIN_EMBODIED, TRAIN_SCI) if any(run.train_sci_g is not None for run in study.records) else ()
+    figures = (_TRAIN_SECONDS, energy, TRAIN_CO2, *making)
     columns = {figure: [of_record(run, figure) for run in study.records] for figure in figures}
     components = [
-        part for part in _COMPONENTS if any(part in run.train_energy_kwh_by_component for run in study.records)
+        part for part in COMPONENTS if any(part in run.train_energy_kwh_by_component for run in study.records)
     ]
     kinds = {part.component: part for run in study.records for part in run.components}
     rows = [
@@ -52,7 +59,7 @@ def training_table(study: Study) -> Table:
                 estimate_cell(columns[_TRAIN_SECONDS][index], _TRAIN_SECONDS),
                 estimate_cell(columns[energy][index], energy),
                 *(_component_cell(run, part, energy) for part in components),
-                estimate_cell(columns[TRAIN_CO2][index], TRAIN_CO2),
+                *(estimate_cell(columns[figure][index], figure) for figure in (TRAIN_CO2, *making)),
             ),
         )
         for index, run in enumerate(study.records)
@@ -67,40 +74,31 @@ def training_table(study: Study) -> Table:
             figure_column(energy, columns[energy]),
             *(
                 Column(
-                    head=_COMPONENTS[part],
+                    head=COMPONENTS[part],
                     unit=energy.unit,
                     notes=kind_notes([Estimate(value=1, kind=kinds[part].kind)]) if part in kinds else (),
                 )
                 for part in components
             ),
-            figure_column(TRAIN_CO2, columns[TRAIN_CO2]),
+            *(figure_column(figure, columns[figure]) for figure in (TRAIN_CO2, *making)),
         ),
         sections=(Section(rows=tuple(rows)),),
     )
 
 
 def phases_table(study: Study) -> Table:
-    """Return energy and time of every phase of each run; their sum is the run's total."""
+    """Return energy and time of every phase, mean over the runs of an experiment; their sum is a run's total."""
     names = list(dict.fromkeys(phase.name for run in study.records for phase in run.phases))
-    energy = energy_figure([run_total(run).energy_kwh for run in study.records])
+    energy = energy_figure([gross_kwh(run) for run in study.records])
     rows = [
-        Row(
-            head=run.name,
-            cells=(
-                *(
-                    _phase_cell({phase.name: phase for phase in run.phases}.get(name), energy, _energy_kind(run))
-                    for name in names
-                ),
-                _energy_and_time(run_total(run).energy_kwh, run_total(run).seconds, energy, _energy_kind(run)),
-            ),
-        )
-        for run in study.records
+        Row(head=group.label, cells=tuple(_phase_cell(group.runs, name, energy) for name in (*names, "")))
+        for group in study.groups
     ]
     unit = f"{energy.unit}; s below"
     return Table(
         id="phases",
-        caption="All that each run did, phase by phase: energy, and wall time below it.",
-        heads=("Run",),
+        caption="All that a run did, phase by phase: energy, and wall time below it, mean over the runs.",
+        heads=("Experiment",),
         columns=tuple(Column(head=name.capitalize(), unit=unit, notes=_notes(study)) for name in (*names, "total")),
         sections=(Section(rows=tuple(rows)),),
     )
@@ -108,7 +106,7 @@ def phases_table(study: Study) -> Table:
 
 def allocation_table(study: Study) -> Table:
     """Return the training energy and emissions allocated to each exit, mean over the runs of an experiment."""
-    energy = training_figure(study)
+    energy = training_figure(study.records)
     sections = [
         Section(
             head=group.label,
@@ -127,7 +125,7 @@ def allocation_table(study: Study) -> Table:
     ]
     return Table(
         id="allocation",
-        caption=f"Training cost split over the exits that share it. {allocation_rules(study)}",
+        caption=f"Training cost split over the exits that share it. {allocation(study.records)}",
         heads=("Experiment", "Exit"),
         columns=(
             Column(head="Share", unit="% of run"),
@@ -137,13 +135,6 @@ def allocation_table(study: Study) -> Table:
         ),
         sections=tuple(sections),
     )
-
-
-def allocation_rules(study: Study) -> str:
-    """Return the rule of the split, in words; it is an allocation, not a measurement."""
-    rules = {(run.allocation.rule, run.allocation.cost) for run in study.records}
-    named = "; ".join(f"{rule} rule, computed from {cost}" for rule, cost in sorted(rules))
-    return f"An allocation ({named}), not a measurement: only the run’s total is a physical fact."
 
 
 def crosscheck_table(study: Study) -> Table | None:
@@ -216,17 +207,17 @@ def _component_cell(run: Record, part: str, energy: Figure) -> Cell:
     return value_cell(kwh * energy.scale, kind=kinds[0].kind if kinds else "measured")
 
 
-def _phase_cell(phase: Phase | None, energy: Figure, kind: Kind) -> Cell:
-    return _energy_and_time(phase.energy_kwh, phase.seconds, energy, kind) if phase else Cell(value="–")
-
-
-def _energy_and_time(kwh: float, seconds: float, energy: Figure, kind: Kind) -> Cell:
-    text = Text(value=plain(kwh * energy.scale), interval=f"{plain(seconds)}{NBSP}s")
-    return number_cell(text, kind=kind)
-
-
-def _energy_kind(run: Record) -> Kind:
-    return of_record(run, TRAIN_ENERGY).kind
+def _phase_cell(runs: Sequence[Record], name: str, energy: Figure) -> Cell:
+    """Return the mean energy and time of a phase, of all phases where it has no name."""
+    found = [[phase for phase in run.phases if name in ("", phase.name)] for run in runs]
+    if not any(found):
+        return Cell(value="–")
+    kwh = [sum(phase.energy_kwh for phase in phases) for phases in found]
+    seconds = [sum(phase.seconds for phase in phases) for phases in found]
+    text = Text(
+        value=plain(statistics.fmean(kwh) * energy.scale), interval=f"{plain(statistics.fmean(seconds))}{NBSP}s"
+    )
+    return number_cell(text, kind=energy_kind(runs))
 
 
 def _notes(study: Study) -> tuple[str, ...]:
@@ -241,7 +232,7 @@ def _allocation_cells(runs: Sequence[Record], number_: int, energy: Figure) -> t
         each / run.train_energy_kwh * 100 if each is not None and run.train_energy_kwh else None
         for each, run in zip(kwh, runs, strict=True)
     ]
-    kind = _energy_kind(runs[0])
+    kind = energy_kind(runs)
     return (
         _mean_cell(shares, 1.0, "computed"),
         _mean_cell(kwh, energy.scale, kind),
@@ -276,7 +267,7 @@ def _crosscheck_cells(run: Record, check: CrossCheck, energy: Figure) -> tuple[C
     if not check.ratio:
         absent = missing_cell("no ratio was recorded")
         return its, absent, absent
-    ours = value_cell(check.energy_kwh / check.ratio * energy.scale, kind=_energy_kind(run))
+    ours = value_cell(check.energy_kwh / check.ratio * energy.scale, kind=energy_kind([run]))
     return its, ours, Cell(value=plain(check.ratio), interval=_distance(check.ratio, check.ratio))
 
 

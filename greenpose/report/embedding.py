@@ -1,6 +1,6 @@
 """The records inside the page, as JSON that is small enough to travel and complete enough to be read back.
 
-Numbers are rounded to six significant digits. What recurs is written once:
+Numbers are rounded to six significant digits, ends of intervals to four. What recurs is written once:
 
 - `{"$": 3}` stands for `shared[3]`;
 - `{"$2": [...]}` is a mapping whose keys are `shapes[2]` and whose values are listed;
@@ -15,6 +15,7 @@ from typing import Any
 from greenpose.record import FAILURE_SCHEMA, SCHEMA, Failure, Record
 
 LAYOUT = "greenpose.report-data/1"
+_INTERVALS = ("type_a", "type_b")
 _WORTH_SHARING = 24
 """Characters of JSON below which a reference is no shorter."""
 
@@ -28,7 +29,7 @@ def pack(entries: Sequence[Record | Failure]) -> str:
     packed = [packer.pack(entry) for entry in plain]
     document = {
         "schema": LAYOUT,
-        "note": "numbers rounded to 6 significant digits; the run folders hold them in full",
+        "note": "numbers rounded to 6 significant digits, intervals to 4; the run folders hold them in full",
         "bases": [json.loads(text) for text in bases],
         "shared": [json.loads(text) for text in packer.shared],
         "shapes": [json.loads(text) for text in packer.shapes],
@@ -95,8 +96,8 @@ def _pack_bases(value: Any, bases: dict[str, int]) -> Any:
 
 
 def _short(basis: dict[str, Any], bases: dict[str, int]) -> list[Any]:
-    same = {key: each for key, each in basis.items() if key not in {"type_a", "type_b"}}
-    ends = [basis.get(key) and [basis[key]["low"], basis[key]["high"]] for key in ("type_a", "type_b")]
+    same = {key: each for key, each in basis.items() if key not in _INTERVALS}
+    ends = [basis.get(key) and [float(f"{basis[key][end]:.4g}") for end in ("low", "high")] for key in _INTERVALS]
     short = [bases.setdefault(_compact(same), len(bases)), *ends]
     while short[-1] is None:
         short.pop()
@@ -104,7 +105,7 @@ def _short(basis: dict[str, Any], bases: dict[str, int]) -> list[Any]:
 
 
 def _long(short: list[Any], bases: list[dict[str, Any]]) -> dict[str, Any]:
-    ends = zip(("type_a", "type_b"), short[1:], strict=False)
+    ends = zip(_INTERVALS, short[1:], strict=False)
     return {**bases[short[0]], **{key: {"low": each[0], "high": each[1]} for key, each in ends if each}}
 
 

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from greenpose.formatting import Text, number
 from greenpose.record import Kind, Quantity
@@ -40,10 +40,10 @@ class Estimate:
         assert self.value is not None
         return number(self.value, self.low, self.high, digits=digits, most_decimals=most_decimals)
 
-    @property
-    def certain(self) -> bool:
-        """Return whether the number is exact by construction."""
-        return self.kind == "counted"
+    def times(self, factor: float) -> "Estimate":
+        """Return the same number in a unit that is so many times smaller; a missing one stays missing."""
+        value, low, high = (None if each is None else factor * each for each in (self.value, self.low, self.high))
+        return replace(self, value=value, low=low, high=high)
 
 
 def estimate(quantity: Quantity, scale: float = 1.0) -> Estimate:

@@ -1,9 +1,23 @@
 """Tables about the exits: size, accuracy and cost of each, its share of the final exit, its MACs by every counter."""
 
+from dataclasses import replace
+
 from greenpose.formatting import exact, listed, percent
 from greenpose.record import Exit, Record
-from greenpose.report.estimates import NO_SHARE_OF_ZERO, Estimate, estimate, over_runs, ratio
-from greenpose.report.figures import AP, EXIT_FIGURES, MACS, PARAMS, PERCENT, RELATIVE, Figure, of_exit
+from greenpose.report.estimates import NO_SHARE_OF_ZERO, Estimate, estimate, over_runs, ratio, worst
+from greenpose.report.figures import (
+    AP,
+    CO2,
+    EMBODIED,
+    EXIT_FIGURES,
+    MACS,
+    PARAMS,
+    PERCENT,
+    RELATIVE,
+    SCI,
+    Figure,
+    of_exit,
+)
 from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column, missing_cell
 from greenpose.report.study import Point, Study, entries
 
@@ -44,6 +58,35 @@ def means_table(study: Study) -> Table:
         heads=("Experiment", "Exit"),
         columns=(_ROLE, *runs, *(figure_column(figure, values) for figure, values in columns.items())),
         sections=tuple(sections),
+    )
+
+
+def emissions_table(study: Study) -> Table | None:
+    """Return what 1000 images emit, the making of the machine included; None where no record knows that."""
+    figures = (replace(CO2, label="Operation", unit=EMBODIED.unit), EMBODIED, SCI)
+    columns = {figure: [point.figure(figure) for point in study.points] for figure in figures}
+    if all(each.value is None for each in columns[EMBODIED]):
+        return None
+    cells = [
+        tuple(estimate_cell(each, figure) for figure, each in zip(figures, line, strict=True))
+        for line in zip(*columns.values(), strict=True)
+    ]
+    named = {point.label: line for point, line in zip(study.points, cells, strict=True)}
+    return Table(
+        id="emissions",
+        caption="Emissions of 1000 images: operation, the images’ share of making the machine, and both together, "
+        "which is the Software Carbon Intensity (ISO/IEC 21031).",
+        heads=("Experiment", "Exit"),
+        columns=tuple(figure_column(figure, values) for figure, values in columns.items()),
+        sections=tuple(
+            Section(
+                head=group.label,
+                rows=tuple(
+                    Row(head=str(each), cells=named[Point(group=group, exit=each).label]) for each in group.exits
+                ),
+            )
+            for group in study.groups
+        ),
     )
 
 
@@ -196,7 +239,7 @@ def _share_cells(point: Point) -> tuple[Cell, ...]:
 
 
 def _share_cell(each: Estimate) -> Cell:
-    cell = estimate_cell(_scaled(each, PERCENT), AP)
+    cell = estimate_cell(each.times(PERCENT), AP)
     if each.value is None:
         return cell
     return Cell(value=cell.value, interval=cell.interval, bar=min(1.0, max(0.0, each.value)))
@@ -212,18 +255,8 @@ def _run_share(run: Record, number_: int, figure: Figure) -> Estimate:
         reason = entry.basis.get(f"relative_to_final.{figure.name}")
         missing = reason.missing if reason and reason.missing else of_exit(entry, figure).missing
         return Estimate(value=None, missing=missing or "no within-block ratio was recorded")
-    return estimate(entry.quantity(f"relative_to_final.{figure.name}"))
-
-
-def _scaled(each: Estimate, scale: float) -> Estimate:
-    if each.value is None:
-        return each
-    return Estimate(
-        value=each.value * scale,
-        low=None if each.low is None else each.low * scale,
-        high=None if each.high is None else each.high * scale,
-        kind=each.kind,
-    )
+    found = estimate(entry.quantity(f"relative_to_final.{figure.name}"))
+    return replace(found, kind=worst([found.kind, of_exit(entry, figure).kind]))  # of modelled joules: modelled
 
 
 def _counter_cell(entry: Exit, name: str) -> Cell:

@@ -46,11 +46,22 @@ CPU = Figure(name="cpu_s_per_image", label="CPU time", unit="ms", scale=1e3, wor
 ENERGY = Figure(name="energy_j_per_image", label="Gross energy", unit="J/image", words="energy per image")
 NET_ENERGY = Figure(name="net_energy_j_per_image", label="Net energy", unit="J/image", words="net energy per image")
 CO2 = Figure(name="co2eq_g_per_1000_images", label="CO2eq", unit="g/1000 images", words="emissions per 1000 images")
+EMBODIED = Figure(
+    name="embodied_co2eq_g_per_1000_images",
+    label="Making the machine",
+    unit="gCO2eq/1000 images",
+    words="embodied emissions per 1000 images",
+)
+SCI = Figure(
+    name="sci_g_per_1000_images", label="SCI", unit="gCO2eq/1000 images", words="carbon intensity per 1000 images"
+)
 EXIT_FIGURES = (PARAMS, MACS, *ACCURACIES, LATENCY, CPU, ENERGY, NET_ENERGY, CO2)
 TRAIN_ENERGY = Figure(
     name="train_energy_kwh", label="Training energy", unit="Wh", scale=1e3, words="training energy", of_run=True
 )
 TRAIN_CO2 = Figure(name="train_co2eq_g", label="Training CO2eq", unit="g", words="training emissions", of_run=True)
+TRAIN_EMBODIED = Figure(name="train_embodied_co2eq_g", label="Making the machine", unit="g", of_run=True)
+TRAIN_SCI = Figure(name="train_sci_g", label="SCI", unit="g/training", of_run=True)
 FOOTPRINTS = (ENERGY, MACS, PARAMS, LATENCY, CO2, TRAIN_ENERGY, TRAIN_CO2)
 """What accuracy is charted against, the chart that leads the page first."""
 RELATIVE = {"latency_s": LATENCY, "cpu_s_per_image": CPU, "energy_j_per_image": ENERGY}
@@ -66,6 +77,11 @@ MARKS: dict[Kind, tuple[str, str]] = {
 def energy_figure(kwh: Iterable[float]) -> Figure:
     """Return training energy in Wh, or in kWh where any run took a kilowatt-hour or more."""
     return replace(TRAIN_ENERGY, unit="kWh", scale=1.0) if max(kwh, default=0) >= 1 else TRAIN_ENERGY
+
+
+def training_figure(records: Iterable[Record]) -> Figure:
+    """Return training energy in the unit that suits all runs of the page."""
+    return energy_figure([run.train_energy_kwh for run in records])
 
 
 def of_exit(entry: Exit, figure: Figure) -> Estimate:

@@ -87,3 +87,29 @@ def _cost(spot: Box, labels: Sequence[Box], obstacles: Sequence[Box], frame: Box
     outside = max(0.0, area - overlap_area(spot, frame) - 1e-6)
     hidden = sum(overlap_area(spot, box) for box in obstacles)
     return 4 * outside + 8 * sum(overlap_area(spot, box) for box in labels) + hidden
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """Return the places moved apart, as little as possible, so that neighbours are at least `gap` from each other.
+
+    Places that would touch share one block around their mean, in their order.
+    """
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    blocks: list[list[int]] = []
+    for index in order:
+        blocks.append([index])
+        while len(blocks) > 1 and _start(blocks[-1], places, gap) - _end(blocks[-2], places, gap) < gap:
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    moved = list(places)
+    for block in (block for block in blocks if len(block) > 1):
+        for step, index in enumerate(block):
+            moved[index] = _start(block, places, gap) + gap * step
+    return moved
+
+
+def _start(block: Sequence[int], places: Sequence[float], gap: float) -> float:
+    return sum(places[index] for index in block) / len(block) - gap * (len(block) - 1) / 2
+
+
+def _end(block: Sequence[int], places: Sequence[float], gap: float) -> float:
+    return _start(block, places, gap) + gap * (len(block) - 1)

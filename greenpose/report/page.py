@@ -13,16 +13,25 @@ from greenpose.report.bill import (
     phases_table,
     training_table,
 )
-from greenpose.report.charts import draw
 from greenpose.report.embedding import pack
-from greenpose.report.exits import counter_sentences, counters_table, means_table, runs_table, shares_table
-from greenpose.report.figures import MARKS
+from greenpose.report.exits import counter_sentences, counters_table, emissions_table, means_table, runs_table
+from greenpose.report.figures import MARKS, mark
+from greenpose.report.gallery import (
+    bill_picture,
+    energy_picture,
+    exits_picture,
+    pairs_pictures,
+    tradeoff_pictures,
+    winning_picture,
+)
 from greenpose.report.headline import headline
+from greenpose.report.limits import limits
+from greenpose.report.purposes import energy_kind
 from greenpose.report.study import Study, study
 from greenpose.report.sureness import precision, setting_facts, sureness_table, warnings
-from greenpose.report.teaching import break_even_table, forecast_table, parts_table, teaching_table
+from greenpose.report.teaching import forecast_table, parts_table, teaching_table
 from greenpose.report.totals import totals_table
-from greenpose.report.tradeoff import data_table, front_table, scatters
+from greenpose.report.tradeoff import front_table
 from greenpose.units import with_prefix
 
 GRADES: Mapping[str, tuple[str, str]] = {
@@ -43,7 +52,7 @@ GRADES: Mapping[str, tuple[str, str]] = {
     ),
 }
 """Grade of a record, and what it means for the reader."""
-LONG_TABLE = 24
+LONG_TABLE = 12
 """Tables with more lines are folded."""
 
 
@@ -60,9 +69,7 @@ def render(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {
-        "seconds": lambda value: with_prefix(value, "s") if value < 1 else f"{plain(value)}{NBSP}s",
-        "energy": lambda kwh: with_prefix(1000 * kwh, "Wh"),
-        "grams": lambda value: f"{plain(value)}{NBSP}gCO2eq",
+        "drawing": _safe,
     }
     template = environment.from_string(_resource("page.html.j2"))
     compared = study(entries)
@@ -87,29 +94,25 @@ def _content(compared: Study) -> dict[str, Any]:
         "grade": _grade(compared),
         "grades": GRADES,
         "totals": totals_table(compared),
-        "failures": compared.failures,
+        "spent": bill_picture(compared),
+        "failures": [(each, _spent_by(each, compared)) for each in compared.failures],
     }
     if not compared.records:
         return content
-    charts = [
-        {
-            "chart": chart,
-            "svg": None if chart.absent else _safe(draw(chart, large=index == 0)),
-            "data": None if chart.absent else data_table(chart),
-        }
-        for index, chart in enumerate(scatters(compared))
-    ]
     return content | {
         "front": front_table(compared),
-        "charts": charts,
+        "tradeoff": tradeoff_pictures(compared),
+        "slopes": exits_picture(compared),
+        "energy": energy_picture(compared),
+        "winning": winning_picture(compared),
+        "pairs": pairs_pictures(compared),
         "exits": means_table(compared),
+        "emissions": emissions_table(compared),
         "runs": runs_table(compared) if compared.repeated else None,
-        "shares": shares_table(compared),
         "bill": training_table(compared),
         "phases": phases_table(compared),
         "parts": parts_table(compared),
         "teaching": teaching_table(compared),
-        "break_even": break_even_table(compared),
         "allocation": allocation_table(compared),
         "crosscheck": crosscheck_table(compared),
         "crosscheck_sentences": crosscheck_sentences(compared),
@@ -121,6 +124,7 @@ def _content(compared: Study) -> dict[str, Any]:
         "warnings": warnings(compared),
         "settings": {letter: setting_facts(run) for letter, run in compared.settings.items()},
         "marks": MARKS,
+        "limits": limits(compared),
     }
 
 
@@ -166,6 +170,17 @@ def _code(run: Record) -> str:
     state = " with uncommitted changes" if run.git.get("dirty") else ""
     recorded = f"GreenPose {run.software.get('greenpose', 'of unknown version')}"
     return f"{recorded}, commit {commit[:12]}{state}" if commit else recorded
+
+
+def _spent_by(failure: Failure, compared: Study) -> str:
+    """Return what a run drew before it ended; metered as the page's other runs were, for all that is known."""
+    symbol = mark(energy_kind(compared.records))
+    seconds = failure.seconds
+    time = with_prefix(seconds, "s") if seconds < 1 else f"{plain(seconds)}{NBSP}s"
+    grams = "emissions not measured: it ended before the grid intensity was known"
+    if failure.co2eq_g is not None:
+        grams = f"{symbol}{plain(failure.co2eq_g)}{NBSP}gCO2eq"
+    return f"{time}, {symbol}{with_prefix(1000 * failure.energy_kwh, 'Wh')}, {grams}, until {failure.at}"
 
 
 def _grade(compared: Study) -> str:

@@ -4,9 +4,9 @@ import html
 import re
 from collections.abc import Sequence
 
-INK, MUTED, ACCENT, DIM, GRID = "#101112", "#606162", "#0a7a5b", "#909192", "#e0e1e2"
+INK, MUTED, ACCENT, DIM, GRID, PAPER = "#101112", "#606162", "#0a7a5b", "#909192", "#e0e1e2", "#fafbfc"
 """Stand-ins that are drawn with and then replaced by the style sheet's variables."""
-VARIABLES = {INK: "ink", MUTED: "muted", ACCENT: "accent", DIM: "dim", GRID: "grid"}
+VARIABLES = {INK: "ink", MUTED: "muted", ACCENT: "accent", DIM: "dim", GRID: "grid", PAPER: "paper"}
 
 
 def finish(
@@ -15,7 +15,7 @@ def finish(
     """Return the drawing as one `<svg>` element for a page.
 
     Only ids that something refers to are kept, each behind `prefix`. A group named `point-k` gets `tooltips[k]` as its
-    title. Coordinates are rounded to a hundredth of a pixel.
+    title. Coordinates are rounded to a tenth of a pixel.
     """
     body = drawing[drawing.index(">", drawing.index("<svg")) + 1 : drawing.rindex("</svg>")]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
@@ -26,10 +26,11 @@ def finish(
         r'<g id="point-(\d+)">', lambda found: f"<g><title>{html.escape(tooltips[int(found[1])])}</title>", body
     )
     body = re.sub(r'<g id="label">', '<g class="label">', body)
+    body = re.sub(r' fill="(#\w{6})"', r' style="fill: \1"', body)  # the ground of a hatching
     body = _own_ids(body, prefix)
-    body = re.sub(r' font-family: [^;"]*;', "", body)
+    body = re.sub(r" (font-family|stroke-line(cap|join)): [^;\"]*;?", "", body)  # the style sheet says these
     body = re.sub(r' transform="rotate\(-?0 [^"]*"', "", body)
-    body = re.sub(r"<[^>]*>", lambda tag: _rounded(tag[0]), body)  # inside tags only: text is what people read
+    body = re.sub(r"<[^>]*>", lambda tag: _short(tag[0]), body)  # inside tags only: text is what people read
     body = re.sub(r"> <", "><", re.sub(r"[ \n]+", " ", body)).strip()  # no-break spaces of labels stay
     body = _classes(_without_empty_groups(body), prefix)
     head = (
@@ -42,13 +43,22 @@ def finish(
 
 
 def _own_ids(body: str, prefix: str) -> str:
-    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
-    body = re.sub(r' id="([^"]+)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", body)
-    return re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", body)
+    """Return the drawing with short ids of its own for what something refers to, and no others."""
+    used = list(dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', body)))
+    names = {each: f"{prefix}-{index}" for index, each in enumerate(used)}
+    body = re.sub(r' id="([^"]+)"', lambda found: f' id="{names[found[1]]}"' if found[1] in names else "", body)
+    return re.sub(r'(href="#|url\(#)([^")]+)', lambda found: found[1] + names[found[2]], body)
 
 
-def _rounded(tag: str) -> str:
-    return re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), tag)
+def _short(tag: str) -> str:
+    """Return a tag whose numbers have one decimal and whose path has no blanks around its letters."""
+    tag = re.sub(r"-?\d+\.\d{2,}", lambda found: _tenth(found[0]), tag)
+    return re.sub(r'(?<= d=")[^"]*', lambda path: re.sub(r"\s*([A-Za-z])\s*", r"\1", path[0]), tag)
+
+
+def _tenth(number: str) -> str:
+    text = f"{float(number):.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
 
 
 def _without_empty_groups(body: str) -> str:
@@ -61,9 +71,10 @@ def _without_empty_groups(body: str) -> str:
 
 def _classes(body: str, prefix: str) -> str:
     """Return the drawing with each distinct style written once, as a class that holds inside this chart only."""
+    body = re.sub(r' style="([^"]*)"', lambda found: f' style="{_colours(found[1])}"', body)
     styles = list(dict.fromkeys(re.findall(r' style="([^"]*)"', body)))
     body = re.sub(r' style="([^"]*)"', lambda found: f' class="s{styles.index(found[1])}"', body)
-    rules = "".join(f"#{prefix}-svg .s{index}{{{_colours(style)}}}" for index, style in enumerate(styles))
+    rules = "".join(f"#{prefix}-svg .s{index}{{{style}}}" for index, style in enumerate(styles))
     return f"<style>{rules}</style>{body}"
 
 
@@ -71,4 +82,4 @@ def _colours(text: str) -> str:
     """Return a style without blanks, drawn colours replaced by the page's variables."""
     for colour, name in VARIABLES.items():
         text = text.replace(colour, f"var(--{name})")
-    return text.replace(": ", ":").replace("; ", ";")
+    return text.strip().replace(": ", ":").replace("; ", ";").removesuffix(";")

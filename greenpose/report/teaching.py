@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from greenpose.formatting import NBSP
 from greenpose.record import Record
-from greenpose.report.estimates import Estimate, estimate, over_runs, ratio
-from greenpose.report.figures import PERCENT, TRAIN_ENERGY, Figure, energy_figure, of_record
+from greenpose.report.estimates import Estimate, estimate, over_runs, ratio, worst
+from greenpose.report.figures import PERCENT, TRAIN_ENERGY, Figure, of_record, training_figure
 from greenpose.report.layout import Cell, Row, Section, Table, estimate_cell, figure_column
+from greenpose.report.purposes import energy_kind
 from greenpose.report.study import Group, Study, setting
+from greenpose.report.winning import BREAK_EVEN, added_kwh, images_needed
 
 _ADDED = {
     "ds_overhead": Figure(name="ds_overhead", label="Deep supervision adds", unit="% of a plain step"),
@@ -18,7 +20,6 @@ _ADDED = {
 }
 _SAVING = Figure(name="joint_saving", label="Stand-alone steps / joint step", unit="ratio")
 _GRID_SAVING = Figure(name="", label="Stand-alone trainings / joint training", unit="ratio")
-_BREAK_EVEN = Figure(name="break_even_images", label="Won back after", unit="images")
 _PART_WORDS = {"data": "Data", "forward": "Forward", "backward": "Backward", "step": "Update", "other": "Between"}
 ALONE = ("model", "wiring", "loss", "name", "seed", "measure")
 """Sections of a configuration in which a stand-alone training may differ from the joint one that it stands beside."""
@@ -47,7 +48,11 @@ def break_even_table(study: Study) -> Table | None:
     points = [point for point in study.points if not point.final]
     if not points:
         return None
-    columns = {_BREAK_EVEN: [point.figure(_BREAK_EVEN) for point in points]}
+    energy = replace(training_figure(study.records), label="Teaching added")
+    columns = {
+        energy: [_added_energy(point.group, energy.scale) for point in points],
+        BREAK_EVEN: [images_needed(point) for point in points],
+    }
     return Table(
         id="break-even",
         caption="Images after which reading an exit instead of the final one has saved the energy that teaching it "
@@ -63,7 +68,7 @@ def parts_table(study: Study) -> Table | None:
     groups = [group for group in study.groups if any(run.train_parts for run in group.runs)]
     if not groups:
         return None
-    energy = energy_figure([run.train_energy_kwh for run in study.records])
+    energy = training_figure(study.records)
     names = list(_PART_WORDS)
     parts = {group.label: [_part(group, name, energy) for name in names] for group in groups}
     return Table(
@@ -93,7 +98,7 @@ def forecast_table(study: Study) -> Table | None:
     runs = [run for run in study.records if run.forecast is not None]
     if not runs:
         return None
-    energy = energy_figure([run.train_energy_kwh for run in study.records])
+    energy = training_figure(study.records)
     columns = {
         Figure(name="expected", label="Expected", unit=energy.unit): [_expected(run, energy) for run in runs],
         replace(energy, label="Came to"): [of_record(run, energy) for run in runs],
@@ -117,7 +122,7 @@ def grid_saving(study: Study, joint: Group) -> Estimate:
     """
     ratios = []
     for run in joint.runs:
-        alone = [_alone(study, run, entry.exit) for entry in run.exits]
+        alone = [stand_alone(study, run, entry.exit) for entry in run.exits]
         if all(alone):
             total = sum(each.train_energy_kwh for each in alone if each)
             ratios.append(ratio(Estimate(value=total, kind="computed"), _energy(run)))
@@ -135,16 +140,16 @@ def _section(labels: Sequence[str], columns: Mapping[Figure, Sequence[Estimate]]
     return (Section(rows=tuple(rows)),)
 
 
-def _alone(study: Study, joint: Record, exit_: int) -> Record | None:
+def stand_alone(study: Study, joint: Record, exit_: int) -> Record | None:
     """Return the run that trained one exit of `joint` by itself, with the same seed; None where there is none."""
     for run in study.records:
         single = [entry.exit for entry in run.exits] == [exit_]
-        if single and run.seed == joint.seed and _comparable(run) == _comparable(joint):
+        if single and run.seed == joint.seed and comparable(run) == comparable(joint):
             return run
     return None
 
 
-def _comparable(run: Record) -> str:
+def comparable(run: Record) -> str:
     """Return what a stand-alone training shares with a joint one."""
     trunk = {key: value for key, value in run.config.get("model", {}).items() if key != "exits"}
     rest = {key: value for key, value in run.config.items() if key not in ALONE}
@@ -181,6 +186,14 @@ def _less_one(each: Estimate) -> Estimate:
         return each
     low, high = (None if end is None else PERCENT * (end - 1) for end in (each.low, each.high))
     return Estimate(value=PERCENT * (each.value - 1), low=low, high=high, kind=each.kind, method=each.method)
+
+
+def _added_energy(group: Group, scale: float) -> Estimate:
+    kwh = [each for run in group.runs if (each := added_kwh(run)) is not None]
+    if not kwh:
+        return Estimate(value=None, missing="the run did not measure what a training step consists of")
+    kind = worst([energy_kind(group.runs), "estimated"])  # a ratio of steps times the energy of training
+    return over_runs([Estimate(value=each * scale, kind=kind) for each in kwh])
 
 
 def _part(group: Group, name: str, energy: Figure) -> tuple[Estimate, Estimate]:

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from greenpose.formatting import NBSP, listed, plural
-from greenpose.report.bill import training_figure
 from greenpose.report.estimates import Estimate
-from greenpose.report.figures import AP, ENERGY, FOOTPRINTS, MACS, TRAIN_ENERGY, Figure
+from greenpose.report.figures import AP, ENERGY, FOOTPRINTS, MACS, TRAIN_ENERGY, Figure, training_figure
 from greenpose.report.headline import cost_figure
 from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column, kind_notes
 from greenpose.report.pareto import front
@@ -72,7 +71,7 @@ class Scatter:
 
 def scatters(study: Study) -> list[Scatter]:
     """Return one chart for each footprint quantity; the quantity that exits are ranked by comes first."""
-    training = training_figure(study)
+    training = training_figure(study.records)
     figures = [training if figure is TRAIN_ENERGY else figure for figure in FOOTPRINTS]
     lead = cost_figure(study)
     return [scatter(study, figure) for figure in sorted(figures, key=lambda figure: figure is not lead)]

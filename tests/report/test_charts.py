@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.report.charts import draw, ticks
+from greenpose.report.charts.scatter import draw
+from greenpose.report.charts.ticks import ticks
 from greenpose.report.figures import ENERGY, MACS, TRAIN_ENERGY
 from greenpose.report.labels import overlap_area, place
 from greenpose.report.study import study
@@ -80,7 +81,7 @@ def test_a_drawing_is_accessible_and_follows_the_pages_colours(drawing):
     assert re.findall(r"#[0-9a-f]{6}\b", drawing) == []
     assert "var(--accent)" in drawing
     assert "http" not in drawing
-    assert not re.search(r"<path[^>]*\d\.\d{3}", drawing)
+    assert not re.search(r"<path[^>]*\d\.\d{2}", drawing)
 
 
 def test_small_numbers_on_axes_stay_what_they_are():

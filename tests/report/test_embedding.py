@@ -9,12 +9,12 @@ from greenpose.report.embedding import pack, unpack
 from tests.report.records import failure, paper_grid, record
 
 
-def rounded(value):
+def rounded(value, digits=6):
     if isinstance(value, dict):
-        return {key: rounded(each) for key, each in value.items()}
+        return {key: rounded(each, 4 if key in {"type_a", "type_b"} else digits) for key, each in value.items()}
     if isinstance(value, list):
-        return [rounded(each) for each in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+        return [rounded(each, digits) for each in value]
+    return float(f"{float(f'{value:.6g}'):.{digits}g}") if isinstance(value, float) else value
 
 
 ENTRIES = [
@@ -26,7 +26,7 @@ ENTRIES = [
 
 
 @pytest.mark.parametrize("entries", [ENTRIES, [], ENTRIES[-1:]])
-def test_what_is_read_back_is_what_was_packed_to_six_digits(entries):
+def test_what_is_read_back_is_what_was_packed_to_six_digits_and_intervals_to_four(entries):
     found = unpack(pack(entries))
     assert [json.loads(dumps(each)) for each in found] == [rounded(json.loads(dumps(each))) for each in entries]
 

@@ -1,68 +1,42 @@
-"""Scatter charts as SVG text, byte for byte the same for the same points; matplotlib is imported on first use."""
+"""Scatter charts: what accuracy costs, with intervals both ways, the front, and labels at its points."""
 
-import io
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any
 
+from greenpose.report.charts.canvas import FONT, SHAPES, baseline, grid, panel, pixels, sketch, strokes
+from greenpose.report.charts.ticks import ticks
 from greenpose.report.estimates import Estimate
 from greenpose.report.labels import Box, Label, place
 from greenpose.report.pareto import staircase
-from greenpose.report.svg import ACCENT, DIM, GRID, INK, MUTED, finish
+from greenpose.report.svg import ACCENT, DIM, INK, MUTED
 from greenpose.report.tradeoff import Mark, Scatter
 
-SHAPES = {1: "v", 2: "s", 3: "^", 4: "o"}
-"""matplotlib's marker of each exit; the page's key shows the same shapes."""
 LARGE, SMALL = (1120, 480), (440, 330)
 """Width and height in CSS pixels."""
-_FONT = 13.0
 _LOG_FROM = 3.0
 """A horizontal axis that spans more than this factor is logarithmic."""
 
 
 def draw(chart: Scatter, *, large: bool = False) -> str:
     """Return the chart as an SVG element whose ids begin with `chart.id`."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
 
-    width, height = LARGE if large else SMALL
-    with mpl.rc_context():
-        mpl.rcdefaults()  # the user's own matplotlibrc must not show
-        mpl.rcParams |= {"svg.hashsalt": "greenpose", "svg.fonttype": "none", "text.parse_math": False}
-        figure = Figure(figsize=(width / 72, height / 72), dpi=72)
-        left, right, top, bottom = 56, 24, 34, 52
-        axes = figure.add_axes(
-            (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
-        )
+    def paint(figure: Any) -> None:
+        axes = panel(figure, left=56, right=24, top=34, bottom=52)
         log = _frame(axes, chart)
         _points(axes, chart)
         _labels(axes, chart, all_points=large)
-        axes.set_xlabel(chart.axis + (", log scale" if log else ""), color=MUTED, fontsize=_FONT, labelpad=8)
-        axes.text(
-            0, 1, "AP (%)", transform=axes.transAxes, color=MUTED, fontsize=_FONT, ha="right", va="bottom", gid="y"
-        )
-        canvas: Any = FigureCanvasSVG(figure)
-        canvas.print_svg(buffer := io.StringIO(), metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return finish(
-        buffer.getvalue(),
-        prefix=chart.id,
-        size=(width, height),
+        axes.set_xlabel(chart.axis + (", log scale" if log else ""), color=MUTED, fontsize=FONT, labelpad=8)
+        axes.text(0, 1, "AP (%)", transform=axes.transAxes, color=MUTED, fontsize=FONT, ha="right", va="bottom")
+
+    return sketch(
+        paint,
+        id=chart.id,
+        size=LARGE if large else SMALL,
         title=chart.title,
         description=chart.description,
         tooltips=[_tooltip(chart, mark) for mark in chart.marks],
     )
-
-
-def ticks(low: float, high: float) -> list[float]:
-    """Return round values between the ends of a logarithmic axis: the finest usual steps that give at most eight."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
-        found = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
-        if len(found) <= 8:
-            break
-    return found
 
 
 def _frame(axes: Any, chart: Scatter) -> bool:
@@ -84,59 +58,62 @@ def _frame(axes: Any, chart: Scatter) -> bool:
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.12g}"))
-    axes.grid(visible=True, color=GRID, linewidth=1, clip_on=False)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, pad=7, labelsize=_FONT - 1, labelcolor=MUTED)
-    axes.patch.set_visible(False)
-    axes.figure.patch.set_visible(False)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(MUTED)
+    grid(axes)
+    baseline(axes)
     return log
 
 
 def _points(axes: Any, chart: Scatter) -> None:
     """Draw the front as a staircase, then every point with its intervals, those of the front on top."""
     if any(mark.front for mark in chart.marks):
-        points = [(mark.x.value or 0.0, mark.y.value or 0.0) for mark in chart.marks]
+        points = [_place(mark) for mark in chart.marks]
         xs, ys = staircase(points, right=axes.get_xlim()[1])
         axes.plot(xs, ys, color=ACCENT, alpha=0.4, linewidth=3, zorder=1.5, clip_on=False, gid="front")
-    for index, mark in sorted(enumerate(chart.marks), key=lambda each: each[1].front):
-        colour = ACCENT if mark.front else DIM
-        order = 5 if mark.front else 3
-        x, y = mark.x.value or 0.0, mark.y.value or 0.0
-        if mark.x.low is not None and mark.x.high is not None:
-            axes.plot([mark.x.low, mark.x.high], [y, y], color=colour, linewidth=1.2, zorder=order - 1, clip_on=False)
-        if mark.y.low is not None and mark.y.high is not None:
-            axes.plot([x, x], [mark.y.low, mark.y.high], color=colour, linewidth=1.2, zorder=order - 1, clip_on=False)
-        axes.plot(
-            [x],
-            [y],
-            marker=SHAPES.get(mark.exit, "D"),
-            markersize=9 if mark.front else 7,
-            markerfacecolor=colour,
-            markeredgecolor=colour,
-            linestyle="none",
-            clip_on=False,
-            zorder=order,
-            gid=f"point-{index}",
-        )
+    for front, colour, order in ((False, DIM, 2), (True, ACCENT, 4)):
+        marks = [(index, mark) for index, mark in enumerate(chart.marks) if mark.front is front]
+        strokes(axes, [line for _, mark in marks for line in _cross(mark)], color=colour, linewidth=1.2, zorder=order)
+        for index, mark in marks:
+            axes.plot(
+                *([value] for value in _place(mark)),
+                marker=SHAPES.get(mark.exit, "D"),
+                markersize=9 if front else 7,
+                color=colour,
+                linestyle="none",
+                clip_on=False,
+                zorder=order + 1,
+                gid=f"point-{index}",
+            )
+
+
+def _place(mark: Mark) -> tuple[float, float]:
+    return mark.x.value or 0.0, mark.y.value or 0.0
+
+
+def _cross(mark: Mark) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """Return the intervals of a point as lines through it."""
+    x, y = _place(mark)
+    lines = []
+    if mark.x.low is not None and mark.x.high is not None:
+        lines.append(((mark.x.low, y), (mark.x.high, y)))
+    if mark.y.low is not None and mark.y.high is not None:
+        lines.append(((x, mark.y.low), (x, mark.y.high)))
+    return lines
 
 
 def _labels(axes: Any, chart: Scatter, *, all_points: bool) -> None:
     """Label every point of the front, and where there is room the others too, if asked or if there is no front."""
     marks = chart.marks
     wanted = [mark for mark in marks if mark.front or all_points or not chart.ranked]
-    centres = _pixels(axes, [(mark.x.value or 0.0, mark.y.value or 0.0) for mark in marks])
+    centres = pixels(axes, [_place(mark) for mark in marks])
     frame = axes.get_window_extent()
-    places = _pixels(axes, [(mark.x.value or 0.0, mark.y.value or 0.0) for mark in wanted])
+    places = pixels(axes, [_place(mark) for mark in wanted])
     found = place(
         [mark.label for mark in wanted],
         places,
         needed=[mark.front for mark in wanted],
         frame=(frame.x0, frame.y0, frame.x1, frame.y1 + 20),
         obstacles=[*_dots(centres), *_bars(axes, marks), *_steps(axes)],
-        size=_FONT,
+        size=FONT,
     )
     for mark, centre, label in zip(wanted, places, found, strict=True):
         if label:
@@ -153,7 +130,7 @@ def _write(axes: Any, label: Label, centre: tuple[float, float], colour: str) ->
         ends = inverse.transform([centre, near])
         axes.plot(ends[:, 0], ends[:, 1], color=MUTED, linewidth=0.8, zorder=2, clip_on=False)
     place_ = inverse.transform((x, (bottom + top) / 2))
-    axes.text(*place_, label.text, ha=flush, va="center_baseline", fontsize=_FONT, color=colour, zorder=6, gid="label")
+    axes.text(*place_, label.text, ha=flush, va="center_baseline", fontsize=FONT, color=colour, zorder=6, gid="label")
 
 
 def _dots(centres: Sequence[tuple[float, float]]) -> list[Box]:
@@ -164,18 +141,9 @@ def _bars(axes: Any, marks: Sequence[Mark]) -> list[Box]:
     """Return the error bars as thin boxes, so that labels keep off them."""
     boxes = []
     for mark in marks:
-        x, y = mark.x.value or 0.0, mark.y.value or 0.0
-        ends = _pixels(
-            axes,
-            [
-                (_or(mark.x.low, x), y),
-                (_or(mark.x.high, x), y),
-                (x, _or(mark.y.low, y)),
-                (x, _or(mark.y.high, y)),
-            ],
-        )
-        (left, level), (right, _), (middle, bottom), (_, top) = ends
-        boxes += [(left, level - 1, right, level + 1), (middle - 1, bottom, middle + 1, top)]
+        for line in _cross(mark):
+            (left, bottom), (right, top) = pixels(axes, line)
+            boxes.append((left - 1, bottom - 1, right + 1, top + 1))
     return boxes
 
 
@@ -184,18 +152,10 @@ def _steps(axes: Any) -> list[Box]:
     boxes = []
     for line in axes.lines:
         if line.get_gid() == "front":
-            corners = _pixels(axes, list(zip(*line.get_data(), strict=True)))
+            corners = pixels(axes, list(zip(*line.get_data(), strict=True)))
             for (x0, y0), (x1, y1) in itertools.pairwise(corners):
                 boxes.append((min(x0, x1) - 2, min(y0, y1) - 2, max(x0, x1) + 2, max(y0, y1) + 2))
     return boxes
-
-
-def _pixels(axes: Any, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    return [(float(x), float(y)) for x, y in axes.transData.transform(points)]
-
-
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
 
 
 def _ends(estimates: Sequence[Estimate]) -> tuple[float, float]:

@@ -1,0 +1,1 @@
+"""Charts of the page as SVG text, byte for byte the same for the same data."""

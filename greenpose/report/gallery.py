@@ -1,0 +1,113 @@
+"""Every figure of the page, drawn: what it shows, its drawings, its data, and what to mind when reading it."""
+
+from greenpose.formatting import listed, plural
+from greenpose.report.charts import bars, crossing, dots, scatter
+from greenpose.report.charts import slopes as slope_charts
+from greenpose.report.exits import shares_table
+from greenpose.report.pairs import comparisons, pairs_table
+from greenpose.report.picture import MOST_PANELS, Panel, Picture, shown
+from greenpose.report.purposes import MOST_BARS, bill, bill_table, flows, flows_table
+from greenpose.report.slopes import slopes
+from greenpose.report.study import Study
+from greenpose.report.teaching import break_even_table
+from greenpose.report.tradeoff import Scatter, data_table, scatters
+from greenpose.report.winning import crossings
+
+
+def tradeoff_pictures(study: Study) -> list[Picture]:
+    """Return accuracy against each footprint quantity, the one that exits are ranked by first and large."""
+    return [_scatter(chart, large=index == 0) for index, chart in enumerate(scatters(study))]
+
+
+def exits_picture(study: Study) -> Picture | None:
+    """Return each exit as a share of the final one; None where no run has two exits."""
+    charts, table = slopes(study), shares_table(study)
+    if table is None:
+        return None
+    left_out = list(dict.fromkeys(name for chart in charts for name in chart.left_out))
+    missing = (f"Not known at every exit, so not drawn everywhere: {listed(left_out)}.",) if left_out else ()
+    return Picture(
+        id="slopes",
+        title="What each exit keeps of the final one, and what it costs",
+        panels=tuple(Panel(svg=slope_charts.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
+        data=table,
+        absent="" if charts else "no quantity is known at all exits",
+        notes=(*missing, *shown(len(charts))),
+    )
+
+
+def energy_picture(study: Study) -> Picture:
+    """Return where the energy of one run of each experiment went."""
+    chart = flows(study)
+    more = len(chart.bars) - MOST_BARS
+    return Picture(
+        id="energy",
+        title=chart.title,
+        panels=(Panel(svg=bars.draw(chart)),),
+        data=flows_table(chart),
+        notes=(f"{plural(more, 'experiment')} more in the table.",) if more > 0 else (),
+        large=True,
+    )
+
+
+def winning_picture(study: Study) -> Picture | None:
+    """Return when teaching an exit is won back by reading it; None where no run has several exits."""
+    table = break_even_table(study)
+    if table is None:
+        return None
+    charts = crossings(study)
+    return Picture(
+        id="winning",
+        title="Energy beyond a plain training of the final exit, against images",
+        panels=tuple(Panel(svg=crossing.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
+        data=table,
+        absent="" if charts else "the records do not tell what teaching added, or what an image costs",
+        notes=shown(len(charts)),
+    )
+
+
+def pairs_pictures(study: Study) -> list[Picture]:
+    """Return what teaching changes in accuracy, seed by seed; none where the page has nothing to hold it against."""
+    return [
+        Picture(
+            id=chart.id,
+            title=chart.title,
+            panels=(Panel(svg=dots.draw(chart)),),
+            data=pairs_table(chart),
+            notes=(f"The first {dots.MOST_LINES} are drawn; the table has all.",)
+            if len(chart.pairs) > dots.MOST_LINES
+            else (),
+            large=True,
+        )
+        for chart in comparisons(study)
+    ]
+
+
+def bill_picture(study: Study) -> Picture | None:
+    """Return what all the energy of the page was spent for; None where none was metered."""
+    chart = bill(study)
+    if not chart.parts:
+        return None
+    return Picture(
+        id="spent",
+        title=chart.title,
+        panels=(Panel(svg=bars.draw_bill(chart)),),
+        data=bill_table(chart),
+        large=True,
+    )
+
+
+def _scatter(chart: Scatter, *, large: bool) -> Picture:
+    if chart.absent:
+        return Picture(id=chart.id, title=chart.title, absent=chart.absent, large=large)
+    whole = chart.left_out + len(chart.marks)
+    partly = (f"{chart.left_out} of {whole} exits have no such number and are not drawn.",) if chart.left_out else ()
+    mixed = () if chart.ranked else ("The runs come from different settings: no front is drawn across them.",)
+    return Picture(
+        id=chart.id,
+        title=chart.title,
+        panels=(Panel(svg=scatter.draw(chart, large=large)),),
+        data=data_table(chart),
+        notes=(*partly, *mixed),
+        large=large,
+    )

@@ -1,0 +1,65 @@
+"""What the numbers mean and where they stop: boundary, functional unit, conventions, as the records have them."""
+
+from greenpose.formatting import NBSP, listed, plain, plural
+from greenpose.record import Record
+from greenpose.report.study import Study
+
+
+def limits(study: Study) -> list[tuple[str, str]]:
+    """Return what has to be known before a number of the page is used elsewhere: a word for each, and a sentence."""
+    runs = study.records
+    return [
+        ("Boundary", f"{_operation(runs)} {_making(runs)} What no counter or model covers is not included."),
+        (
+            "Functional unit",
+            "1000 images for use, one training for training. Per image means one image at the measured batch size, on "
+            "the exit’s own truncated network, in evaluation mode.",
+        ),
+        ("Allocation", allocation(runs)),
+        (
+            "MACs",
+            "The multiply-accumulates of the convolutions; 1 MAC is 2 FLOPs. MACs are not energy: the shares of the "
+            "final exit show both.",
+        ),
+        (
+            "Accuracy",
+            "AP and AR are OKS averages over thresholds .50 to .95 on the test split, each exit with its best epoch on "
+            "the validation split. Their interval comes from resampling test subjects.",
+        ),
+        (
+            "Intervals",
+            f"Behind ± or in brackets: 95{NBSP}% from repetition. Overlapping intervals are read as “not "
+            "distinguishable”; separate ones are no proof either when few seeds were run. Numbers carry no more digits "
+            "than their interval bears.",
+        ),
+    ]
+
+
+def allocation(runs: tuple[Record, ...]) -> str:
+    """Return the rule by which training is split over exits; it is an allocation, not a measurement."""
+    rules = {(run.allocation.rule, run.allocation.cost) for run in runs}
+    named = "; ".join(f"{rule} rule, computed from {cost}" for rule, cost in sorted(rules))
+    return f"An allocation ({named}), not a measurement: only the run’s total is a physical fact."
+
+
+def _operation(runs: tuple[Record, ...]) -> str:
+    grids = {"hourly": "the intensity of the hours in which it ran", "custom": "an intensity that the user gave"}
+    used = list(dict.fromkeys(grids.get(run.carbon.country, "the grid’s annual mean intensity") for run in runs))
+    return (
+        "Operational energy of the metered components while the run’s windows were open, times PUE, times "
+        f"{listed(used)}."
+    )
+
+
+def _making(runs: tuple[Record, ...]) -> str:
+    """Return whether making the machine is counted, and how; taking it apart never is."""
+    known = [run.carbon.embodied for run in runs if run.carbon.embodied and run.carbon.embodied.kind != "excluded"]
+    if not known:
+        return "Making and disposing of the machine is not included."
+    years = listed(list(dict.fromkeys(_years(each.lifetime_years) for each in known)))
+    some = "" if len(known) == len(runs) else f" in {plural(len(known), 'run')} of {len(runs)}"
+    return f"Making the machine is counted where the page says so{some}, spread over {years}; disposing of it is not."
+
+
+def _years(years: float) -> str:
+    return f"{plain(years, 2).removesuffix('.0')}{NBSP}years"
