@@ -12,7 +12,7 @@ from greenpose.metering.contamination import Contamination, Witness
 from greenpose.metering.cpu_model import CpuTimeSource, RamSource, power_of
 from greenpose.metering.crosscheck import CodeCarbon, Crosscheck, CrossReading
 from greenpose.metering.doctor import Diagnosis, examine
-from greenpose.metering.embodied import Embodied, Hardware, embodied_of
+from greenpose.metering.embodied import Embodied, Hardware, embodied_of, held_by
 from greenpose.metering.finding import Finding
 from greenpose.metering.grading import MEANING, gaps, grade, worst_kind
 from greenpose.metering.host import Host, Unusable, host_of
@@ -155,14 +155,14 @@ def meter(
         carbon=carbon,
         surroundings=Surroundings(
             not_covered=tuple(provenance for provenance in provenances if provenance),
-            embodied=None if carbon is None else _embodied(host, carbon, choices),
+            embodied=None if carbon is None else held_by(host, carbon, gpus=_gpus(choices)),
         ),
     )
 
 
-def _embodied(host: Host, carbon: Carbon, choices: Sequence[Choice]) -> Embodied:
-    """Return the hardware that a process holds; of the GPUs those that it uses, none where it sees none."""
-    absent = any(choice.component == "gpu" and choice.absent is not None for choice in choices)
-    known = max(1, len(host.machine.gpus))
-    used = 0 if absent else known if host.gpus is None else len(host.gpus)
-    return embodied_of(host.machine, carbon, share=host.share, gpu_share=min(1.0, used / known) / host.workers)
+def _gpus(choices: Sequence[Choice]) -> tuple[str, ...] | None:
+    """Return the models of the GPUs that a process uses, none where it sees none; None where the driver is mute."""
+    choice = next(choice for choice in choices if choice.component == "gpu")
+    if choice.absent is not None:
+        return ()
+    return None if choice.source is None else tuple(choice.source.provenance.device.split(", "))

@@ -13,7 +13,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -21,12 +21,14 @@ from typing import Any, Literal
 from greenpose.errors import MeteringError
 from greenpose.metering.carbon import NO_GRAMS, Carbon, Grams
 from greenpose.metering.cpu_model import power_of
+from greenpose.metering.host import Host
 from greenpose.metering.machine import Machine
 
 SECONDS_PER_YEAR = 365 * 24 * 3600
 """As in the specification's example: 4 x 365 x 24 hours."""
 AT_HOME = ("desktop or laptop x86", "Apple silicon")
 """Families of data/power.json that sit in a desktop or laptop instead of a rack."""
+UNKNOWN_GPU = "GPU of unknown model"
 EXACT = (1.0, 1.0)
 """Factors of an interval's ends for a part whose number is known."""
 
@@ -110,6 +112,19 @@ def embodied_of(
         lifetime_years=carbon.lifetime_years,
         note=_described(machine) + held,
     )
+
+
+def held_by(host: Host, carbon: Carbon, *, gpus: tuple[str, ...] | None = None) -> Embodied:
+    """Return what it takes to make the hardware that a process on a host holds: its part of the machine, and its GPUs.
+
+    `gpus` are the models of those that it uses; None where nobody could say: then those that the kernel lists.
+    """
+    if gpus is None:
+        known = host.machine.gpus
+        used = len(known) if host.gpus is None else len(host.gpus)
+        gpus = known[:used] + (UNKNOWN_GPU,) * max(0, used - len(known))
+    machine = replace(host.machine, gpus=gpus)
+    return embodied_of(machine, carbon, share=host.share, gpu_share=1 / host.workers)
 
 
 def _given(kg: float, share: float) -> Hardware:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
-from greenpose.metering import Carbon, Grams, custom_intensity
-from greenpose.metering.embodied import Embodied, embodied_of
+from greenpose.metering import Carbon, Grams, custom_intensity, host_of
+from greenpose.metering.embodied import Embodied, embodied_of, held_by
 from tests.metering.fakes import machine
 
 TABLE = json.loads(files("greenpose.metering").joinpath("data/embodied.json").read_text())
@@ -152,6 +152,27 @@ def test_a_gpu_is_known_by_its_name(name, kg):
     assert gpu.kg == kg
     assert name in gpu.name
     assert (gpu.basis == "default") == (kg == 100)
+
+
+H100, A100 = "NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-40GB"
+
+
+@pytest.mark.parametrize(
+    ("used", "models", "names"),
+    [
+        ((1,), (A100,), [f"GPUs: 1 x {A100}"]),
+        ((0,), None, [f"GPUs: 1 x {H100}"]),
+        (None, None, [f"GPUs: 1 x {H100}", f"GPUs: 1 x {A100}"]),
+        ((0, 1, 2), None, [f"GPUs: 1 x {H100}", f"GPUs: 1 x {A100}", "GPUs: 1 x GPU of unknown model"]),
+        ((), (), []),
+        ((), None, []),
+    ],
+)
+def test_a_process_holds_the_gpus_that_it_uses_with_its_workers(used, models, names):
+    host = host_of(machine(gpus=(H100, A100)), workers=2, gpus=used)
+    found = [part for part in held_by(host, grid(), gpus=models).parts if part.name.startswith("GPU")]
+    assert [part.name for part in found] == names
+    assert all(part.share == 0.5 for part in found)
 
 
 def test_the_figures_are_what_their_sources_add_up_to():
