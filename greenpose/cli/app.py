@@ -12,6 +12,7 @@ from greenpose import __version__
 from greenpose.cli.console import EPILOG, EXIT_USAGE, err, print_json
 from greenpose.cli.data import app as data_app
 from greenpose.cli.doctor import doctor
+from greenpose.cli.measure import measure
 from greenpose.cli.profile import profile
 from greenpose.cli.report import report
 from greenpose.cli.run import run
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command(epilog=EPILOG)(run)
 app.command(epilog=EPILOG)(report)
 app.command(epilog=EPILOG)(profile)
+app.command(epilog=EPILOG)(measure)
 app.command(epilog=EPILOG)(doctor)
 app.add_typer(data_app, name="data")
 app.command(hidden=True)(worker)

@@ -1,7 +1,5 @@
 """The run itself: data, training, test, inference, record; whatever ends it early is written down."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
@@ -11,27 +9,27 @@ from greenpose.config.budget import Budget
 from greenpose.data import Samples
 from greenpose.data.splits import load_splits
 from greenpose.errors import GreenPoseError
-from greenpose.metering import ExitMeasurement, MicroPlan, Plan, carbon_of, measure_exits, read_windows
+from greenpose.metering import ExitMeasurement, MicroPlan, carbon_of, read_windows
 from greenpose.model import HRNet, SubNetwork
 from greenpose.record import Record
 from greenpose.run.compose import compose
 from greenpose.run.facts import Facts
 from greenpose.run.failure import FailureNote, logging_to
 from greenpose.run.ledger import Ledger
+from greenpose.run.measure import measure_networks, trained_networks
 from greenpose.run.observer import Observer, Stage
 from greenpose.run.segments import measure_step
 from greenpose.run.setup import (
     build_meter,
     build_network,
     build_objective,
-    channels_last,
     require_device,
     seed_everything,
 )
 from greenpose.store import RunFolder
 from greenpose.store.claim import claim
 from greenpose.store.lost import windows_of
-from greenpose.training import ExitScores, Files, Fitted, fit, load_best, predict, score
+from greenpose.training import ExitScores, Files, Fitted, fit, predict, score
 from greenpose.training.images import to_images
 
 
@@ -82,7 +80,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
             earlier=earlier,
         )
         fitted = _train(config, folder, net, splits, stage, ledger)
-        subs = _best_networks(net, folder)
+        subs = trained_networks(net, folder, net.exits)
         with stage("test", items=len(splits["test"])):
             scores = _test(subs, splits["test"], config)
         measured = _measure(subs, splits["test"], config, stage)
@@ -121,16 +119,6 @@ def _train(
     )
 
 
-def _best_networks(net: HRNet, folder: RunFolder) -> dict[int, SubNetwork]:
-    """Return each exit's stand-alone network with its best weights, ready for inference."""
-    subs = {}
-    for exit_ in net.exits:
-        sub = net.truncate(exit_)
-        sub.load_state_dict(load_best(folder.best(exit_)))
-        subs[exit_] = channels_last(sub.eval())
-    return subs
-
-
 def _test(subs: dict[int, SubNetwork], samples: Samples, config: Experiment) -> dict[int, ExitScores]:
     return {
         exit_: score(samples, predict(sub, samples, batch=config.train.batch)[exit_]) for exit_, sub in subs.items()
@@ -140,28 +128,8 @@ def _test(subs: dict[int, SubNetwork], samples: Samples, config: Experiment) -> 
 def _measure(
     subs: dict[int, SubNetwork], samples: Samples, config: Experiment, stage: Stage
 ) -> dict[int, ExitMeasurement]:
-    """Return what inference costs at each exit, on the same fixed images."""
-    measure = config.measure
+    """Return what inference costs at each exit, on images of the test split."""
     stage.enter("inference")
-    device = torch.device(config.process.device)
-    images = to_images(samples.crops(np.arange(measure.batch) % len(samples)), device)
-    plan = Plan(
-        min_window_seconds=measure.min_window_seconds,
-        rel_ci=measure.rel_ci,
-        max_blocks=measure.max_blocks,
-        max_seconds=measure.max_seconds,
-    )
-    runners = {exit_: _Runner(sub, images) for exit_, sub in subs.items()}
-    with torch.inference_mode():
-        return measure_exits(runners, stage.meter, items_per_call=measure.batch, plan=plan, seed=config.seed)
-
-
-@dataclass(frozen=True, slots=True)
-class _Runner:
-    """One call of one exit's network on fixed images."""
-
-    sub: SubNetwork
-    images: torch.Tensor
-
-    def __call__(self) -> object:
-        return self.sub(self.images)
+    crops = samples.crops(np.arange(config.measure.batch) % len(samples))
+    images = to_images(crops, torch.device(config.process.device))
+    return measure_networks(subs, images, stage.meter, config=config)

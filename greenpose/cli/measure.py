@@ -1,0 +1,154 @@
+"""`greenpose measure`: latency, energy and CO2 per image of every exit of a trained run or an untrained experiment."""
+
+import math
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from greenpose.cli.changes import changes
+from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
+from greenpose.cli.pinned import start_again_pinned
+from greenpose.cli.subject import Subject, find_subject
+from greenpose.config import MeasureConfig
+from greenpose.errors import ConfigError
+
+if TYPE_CHECKING:
+    from greenpose.run.measurement import Measurement
+
+PATIENT = ("measure.max_blocks=200", "measure.max_seconds=120")
+"""A run spares little time for its inference; a measurement on its own takes what its intervals need."""
+PRECISE = ("measure.rel_ci=0.02", "measure.max_blocks=2000", "measure.max_seconds=900")
+
+
+def measure(
+    source: Annotated[
+        Path | None, typer.Argument(help="Run folder, experiment, or grid with --only. Default: the paper's HRNet-W32.")
+    ] = None,
+    precise: Annotated[
+        bool, typer.Option("--precise", help="To within 2 % instead of 5 %; 15 minutes at most.")
+    ] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the network [the source's, 1].")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Images per call [the source's, 8].")] = None,
+    exits: Annotated[list[int] | None, typer.Option("--exit", help="Exit to measure; repeatable [all].")] = None,
+    only: Annotated[str | None, typer.Option(help="Experiment of a grid file, * allowed.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. model.width=48.")] = None,
+    country: Annotated[str | None, typer.Option(help="ISO alpha-3 code of the electricity grid, e.g. ITA.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(help="Begin no block after this time [120, precise: 900].")
+    ] = None,
+    log: Annotated[Path | None, typer.Option(help="Append every metered window to this file (JSON lines).")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Measure what an image costs at every exit: latency, energy, CO2. No data set is needed.
+
+    Every exit runs as its own truncated network, all of them in turn, in random order, with idle windows between, until
+    the intervals are narrow enough.
+
+    Examples:
+      greenpose measure runs/quick/HRNet4-OKD-DS-d23a76c6
+      greenpose measure experiments/quick.yaml --only HRNet4-OKD-DS --precise
+    """
+    options = {"process.threads": threads, "measure.batch": batch, "measure.max_seconds": max_seconds}
+    chosen = [*PATIENT, *(PRECISE if precise else ()), *changes(country=country, device=device)]
+    chosen += [f"{key}={value}" for key, value in options.items() if value is not None]
+    subject = _subject(source, [*chosen, *(settings or [])], [only] if only else [], exits or [], log)
+    start_again_pinned(subject.config.process)
+    found = _measure(subject, log, err(quiet=quiet), verbose=verbose)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        _show(found, out(), verbose=verbose)
+
+
+def _subject(source: Path | None, settings: list[str], only: list[str], exits: list[int], log: Path | None) -> Subject:
+    """Return what is to be measured, after everything that is wrong was found.
+
+    Raises:
+        ConfigError: with all of it.
+    """
+    faults = [] if log is None or log.parent.is_dir() else [f"--log {log}: there is no folder {log.parent}"]
+    try:
+        subject = find_subject(source, settings=settings, only=only, exits=exits)
+    except ConfigError as error:
+        raise ConfigError([*error.faults, *faults]) from None
+    if faults:
+        raise ConfigError(faults)
+    return subject
+
+
+def _measure(subject: Subject, log: Path | None, console: Console, *, verbose: bool) -> "Measurement":
+    with _Blocks(console, subject.config.measure, verbose=verbose) as blocks:
+        from greenpose.run.measure import measure as measure_exits
+        from greenpose.run.measurement import compose_measurement
+
+        measured = measure_exits(
+            subject.config, exits=subject.exits, trained=subject.trained, log=log, heard=blocks.heard
+        )
+        return compose_measurement(
+            measured,
+            subject.config,
+            source=subject.source,
+            name=subject.name,
+            config_hash=subject.config_hash,
+            trained=subject.trained is not None,
+        )
+
+
+def _show(found: "Measurement", console: Console, *, verbose: bool) -> None:
+    from greenpose.cli.cost_notes import print_notes, title
+    from greenpose.cli.cost_table import print_costs
+
+    console.print(title(found))
+    console.print()
+    print_costs(found, console, verbose=verbose)
+    print_notes(found, console, verbose=verbose)
+
+
+class _Blocks:
+    """Shows how many blocks are done, and how well things are known by then.
+
+    It is drawn between blocks only: a thread that draws all the time would be metered with the network.
+    """
+
+    def __init__(self, console: Console, plan: MeasureConfig, *, verbose: bool) -> None:
+        self._plan, self._verbose = plan, verbose
+        self._bar = Progress(
+            TextColumn("measuring"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.description}"),
+            console=console,
+            transient=True,
+            auto_refresh=False,
+            disable=console.quiet or not console.is_terminal,
+        )
+        self._task = self._bar.add_task("warming up", total=1.0)
+
+    def __enter__(self) -> "_Blocks":
+        self._bar.start()
+        self._bar.refresh()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def heard(self, blocks: int, wide: float) -> None:
+        """Hear of a block; of none before the first, when time begins to count."""
+        if not blocks:
+            self._bar.reset(self._task)
+            return
+        plan, seconds = self._plan, self._bar.tasks[self._task].elapsed or 0.0
+        known = f", known to within {wide:.1%} ({plan.rel_ci:.0%} is enough)" if math.isfinite(wide) else ""
+        line = f"block {blocks}, {seconds:.0f} of {plan.max_seconds:g} s{known}"
+        done = max(seconds / plan.max_seconds, blocks / plan.max_blocks)
+        self._bar.update(self._task, description=line, completed=done, refresh=True)
+        if self._verbose:
+            self._bar.console.print(line)
