@@ -57,6 +57,19 @@ def test_a_mistake_ends_in_words_and_code_two(tmp_path, arguments, message):
     assert done.out == ""
 
 
+def test_an_unknown_country_is_refused_before_anything_runs(tmp_path):
+    done = greenpose("run", "--country", "Itly", cwd=tmp_path)
+    assert done.code == 2
+    assert "did you mean ITA (Italy)" in done.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_country_takes_the_place_of_a_files_own_hourly_grid(tmp_path):
+    (tmp_path / "own.yaml").write_text("carbon: {hourly: grid.csv, label: roof}\n")
+    assert greenpose("run", "own.yaml", "--dry-run", cwd=tmp_path).code == 2
+    assert greenpose("run", "own.yaml", "--country", "ITA", "--dry-run", cwd=tmp_path).code == 0
+
+
 def test_with_json_a_mistake_is_a_document_too(tmp_path):
     done = greenpose("run", "missing.yaml", "--json", cwd=tmp_path)
     assert done.code == 2
