@@ -42,6 +42,8 @@ class Finding:
     """Baseline's value, or the budget's limit; None where there is none."""
     head: float | None = None
     """Candidate's value; None where it was not obtained."""
+    floor: bool = False
+    """True for a budget that the value must not be below; every other budget must not be exceeded."""
     ratio: Span | None = None
     """Head over base with its 99 % interval; None for exact quantities, where it has no spread."""
     pairs: int | None = None
@@ -88,6 +90,17 @@ class Verdict:
     def of(self, *outcomes: Outcome) -> tuple[Finding, ...]:
         """Return the findings with any of these outcomes."""
         return tuple(finding for finding in self.findings if finding.outcome in outcomes)
+
+
+def joined(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return several verdicts on one subject as one."""
+    return Verdict(
+        subject=verdicts[0].subject,
+        against=" and ".join(dict.fromkeys(verdict.against for verdict in verdicts)),
+        findings=tuple(finding for verdict in verdicts for finding in verdict.findings),
+        notes=tuple(note for verdict in verdicts for note in verdict.notes),
+        samples={key: value for verdict in verdicts for key, value in verdict.samples.items()},
+    )
 
 
 def sorted_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from greenpose import __version__
+from greenpose.cli.check import check
 from greenpose.cli.console import EPILOG, EXIT_USAGE, err, print_json
 from greenpose.cli.data import app as data_app
 from greenpose.cli.doctor import doctor
@@ -31,6 +32,7 @@ app.command(epilog=EPILOG)(run)
 app.command(epilog=EPILOG)(report)
 app.command(epilog=EPILOG)(profile)
 app.command(epilog=EPILOG)(measure)
+app.command(epilog=EPILOG)(check)
 app.command(epilog=EPILOG)(doctor)
 app.add_typer(data_app, name="data")
 app.command(hidden=True)(worker)

@@ -14,6 +14,7 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, 
 EXIT_OK = 0
 EXIT_REGRESSED = 1
 EXIT_USAGE = 2
+EXIT_UNSURE = 3
 EXIT_RUNS_FAILED = 4
 EXIT_INTERRUPTED = 130
 

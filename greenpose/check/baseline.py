@@ -1,0 +1,193 @@
+"""The baseline file: what each exit is allowed to cost, one value a line, to be reviewed like any other change."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, StrictFloat, StrictInt
+
+from greenpose.check.footprint import EXACT
+from greenpose.errors import CheckError
+from greenpose.schema import Document, near, parse
+
+SCHEMA: Literal["greenpose.baseline/1"] = "greenpose.baseline/1"
+FILE = Path("greenpose-baseline.json")
+"""Where a baseline lies unless told otherwise."""
+KEY = re.compile(r"(?:(?P<experiment>[^/]+)/)?(?P<where>exit\d+)\.(?P<metric>\w+)(?:\.(?P<operator>.+))?")
+ENTRY = re.compile(r'\s*("(?:[^"\\]|\\.)*")\s*:')
+"""A line of the file that begins with a key."""
+
+
+class Context(Document):
+    """What must agree before an experiment's values are compared with it."""
+
+    data: str | None = None
+    """What accuracy was evaluated on; null for what was only profiled."""
+    input: str
+    """Width and height of an image, e.g. `64x64`."""
+    network: str
+    """Shape of the network."""
+    torch: str
+    """Minor version of torch; `peak_bytes` and `operations` belong to it."""
+
+
+class Margins(Document):
+    """How much worse something may be than the baseline before it counts."""
+
+    ap: float = Field(default=0.02, ge=0, lt=1)
+    """Of AP, as a fraction: the floor is the baseline's AP minus this."""
+
+
+class Baseline(Document):
+    """What was accepted, when, why, and by which versions."""
+
+    schema_: Literal["greenpose.baseline/1"] = Field(default=SCHEMA, alias="schema")
+    """Version of this layout."""
+    reason: str = Field(min_length=1)
+    """Why these values are fine, in the words of whoever accepted them last."""
+    accepted_at: str
+    """UTC time of that, ISO 8601."""
+    commit: str | None = None
+    """What was checked out then; null outside a repository. The change that it belongs to usually comes right after."""
+    greenpose: str
+    """Version of GreenPose that wrote the file."""
+    conventions: dict[str, str]
+    """What each quantity counts; values under another convention are not compared."""
+    margins: Margins = Margins()
+    """Tolerances; yours to edit."""
+    experiments: dict[str, Context] = Field(min_length=1)
+    """By name, what makes their values comparable."""
+    values: dict[str, StrictInt | StrictFloat]
+    """`exit3.macs`, or with several experiments `HRNet4/exit3.macs`; `exit3.operations.add` is the calls of one
+    operator. Parameters, MACs, bytes per image, calls per inference, AP as a fraction."""
+
+    def key(self, experiment: str, name: str) -> str:
+        """Return the key of an experiment's quantity."""
+        return key_of(self.experiments, experiment, name)
+
+    def values_of(self, experiment: str) -> dict[str, float]:
+        """Return an experiment's values by name without the experiment."""
+        start = self.key(experiment, "")
+        return {key.removeprefix(start): value for key, value in self.values.items() if key.startswith(start)}
+
+    @property
+    def places(self) -> dict[tuple[str, str], float]:
+        """Return all values by experiment and name."""
+        return {(one, name): value for one in self.experiments for name, value in self.values_of(one).items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filed:
+    """A baseline and where each of its values stands."""
+
+    name: str
+    """The file, as the user named it."""
+    baseline: Baseline
+    """What it holds."""
+    lines: Mapping[str, int]
+    """Line of each key of `values`, from 1."""
+
+
+def key_of(experiments: Mapping[str, Any], experiment: str, name: str) -> str:
+    """Return the key of a quantity: with the experiment's name only where the file holds several."""
+    return f"{experiment}/{name}" if len(experiments) > 1 else name
+
+
+def read_baseline(path: Path) -> Filed:
+    """Return the baseline in a file.
+
+    Raises:
+        CheckError: if there is no such file or it is damaged; all faults are named.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        remedy = f"make one: greenpose check CANDIDATE --baseline {path} --update --reason TEXT"
+        raise CheckError([f"{path}: no such file; {remedy}"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckError([f"{path}: cannot be read: {error}"]) from None
+    return _parse(text, str(path))
+
+
+def dumps(baseline: Baseline) -> str:
+    """Return the file's text: sorted, one value a line."""
+    document = baseline.model_dump(mode="json", by_alias=True)
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _parse(text: str, where: str) -> Filed:
+    data = _object(text, where)
+    baseline, faults = parse(Baseline, data, where=where)
+    lines = _lines(text)
+    if baseline is not None:
+        faults = [f"{where}:{lines.get(key, 1)}: {fault}" for key, fault in _key_faults(baseline)]
+    if baseline is None or faults:
+        raise CheckError(faults)
+    return Filed(name=where, baseline=baseline, lines=lines)
+
+
+def _object(text: str, where: str) -> dict[str, Any]:
+    """Return the JSON object in a text, a key given twice refused."""
+    if any(line.startswith(("<<<<<<< ", ">>>>>>> ")) for line in text.splitlines()):
+        raise CheckError([f"{where}: has the marks of a merge conflict; settle it, or take one side and --update"])
+    try:
+        data = json.loads(text, object_pairs_hook=_unique)
+    except (json.JSONDecodeError, _TwiceError) as error:
+        raise CheckError([f"{where}: not a baseline: {error}"]) from None
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or schema != SCHEMA:
+        raise CheckError([f"{where}: schema is {schema!r}; this version reads {SCHEMA}"])
+    return data
+
+
+class _TwiceError(ValueError):
+    """A key that an object has twice."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _TwiceError(f"{key!r} is given twice; keep one")
+        found[key] = value
+    return found
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Return the line on which each key stands last: values come at the file's end."""
+    matches = ((number, ENTRY.match(line)) for number, line in enumerate(text.splitlines(), start=1))
+    return {json.loads(match[1]): number for number, match in matches if match}
+
+
+def _key_faults(baseline: Baseline) -> Iterator[tuple[str, str]]:
+    """Yield each key of `values` that means nothing, and why."""
+    several = len(baseline.experiments) > 1
+    for key, value in baseline.values.items():
+        match = KEY.fullmatch(key)
+        fault = _name_fault(match) if match else f"write exit3.macs{' after EXPERIMENT/' if several else ''}"
+        if match and not fault:
+            fault = _experiment_fault(match["experiment"], list(baseline.experiments), several=several)
+        if not fault and (value < 0 or (match and match["metric"] == "ap" and value > 1)):
+            fault = f"{value} is out of range"
+        if fault:
+            yield key, f"values.{key}: {fault}"
+
+
+def _name_fault(match: re.Match[str]) -> str:
+    metric = match["metric"]
+    if metric not in EXACT:
+        return f"{metric} is not compared exactly; {near(metric, sorted(EXACT))}"
+    if (metric == "operations") != (match["operator"] is not None):
+        return "write exit3.operations.OPERATOR for the calls of an operator, and no further part for anything else"
+    return ""
+
+
+def _experiment_fault(experiment: str | None, known: list[str], *, several: bool) -> str:
+    if several and experiment is None:
+        return f"begin with the experiment, e.g. {known[0]}/"
+    if experiment is not None and experiment not in known:
+        return f"no experiment {experiment} above; {near(experiment, known)}"
+    return "" if several or experiment is None else "leave the experiment out: there is only one"

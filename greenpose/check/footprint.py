@@ -1,0 +1,160 @@
+"""What is known of one experiment, and what must agree before two of its numbers may be compared."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from greenpose.config import Experiment
+from greenpose.config.grid import PATHS
+from greenpose.record import Basis, Exit, Quantity, Record
+
+EXACT = MappingProxyType(
+    {
+        "ap": "COCO OKS AP .50:.05:.95, one detection per annotated box",
+        "activation_bytes": "storages saved for backward, per image",
+        "macs": "convolutions of the minimal sub-network by torch's counter, 1 MAC = 2 FLOPs, one image",
+        "operations": "calls that reach torch's dispatcher in inference",
+        "params": "parameters of the minimal sub-network",
+        "peak_bytes": "storages alive at once in inference of one image, without weights",
+    }
+)
+"""What the exact gate compares, with the convention of this version; another one makes values incomparable."""
+COUNTED = ("params", "macs", "activation_bytes", "peak_bytes")
+UNITS = MappingProxyType({"params": "parameters", "macs": "MACs", "activation_bytes": "B", "peak_bytes": "B"})
+PER_TORCH = frozenset({"peak_bytes", "operations"})
+"""What belongs to a minor version of torch."""
+FREE = frozenset({"exits", "init", "weights"})
+"""Settings of the model that no exit's cost depends on: it costs its minimal sub-network, whatever that starts from."""
+PLACES = frozenset(key.removeprefix("data.") for key in PATHS if key.startswith("data."))
+TRAIN = "train_"
+OF_NO_SIZE = frozenset({"exit", "best_epoch"})
+"""Numbers of an exit that nobody limits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """The numbers of one experiment, measured in a run or profiled without one."""
+
+    experiment: str
+    """Name of the experiment."""
+    labels: tuple[str, ...]
+    """Names under which a baseline may know it, the most specific first."""
+    network: str
+    """Shape of the network in words; only values of one shape are compared."""
+    input: str
+    """Width and height of an image, e.g. `64x64`; likewise."""
+    torch: str
+    """Minor version of torch, e.g. `2.13`."""
+    data: str | None
+    """What accuracy was evaluated on, with a digest of its settings; None for what was only profiled."""
+    exits: tuple[int, ...]
+    """Exits, shallow to deep."""
+    quantities: Mapping[str, Quantity]
+    """By name: `exit3.macs`, `train.energy_kwh`, `exit2/final.energy_j_per_image`."""
+    operations: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    """Calls of torch's operators by exit; empty where they were not counted."""
+
+    @property
+    def trained(self) -> bool:
+        """Return whether this comes from a run."""
+        return self.data is not None
+
+
+def of_record(record: Record) -> Footprint:
+    """Return the footprint of a run."""
+    name, _, _ = record.name.rpartition("-")
+    return Footprint(
+        experiment=record.experiment,
+        labels=tuple(dict.fromkeys((name, record.experiment))),
+        network=network_of(record.config["model"], num_joints=len(record.dataset["keypoints"])),
+        input="x".join(map(str, record.config["data"]["input_size"])),
+        torch=minor(record.software.get("torch", "")),
+        data=_data_of(record.config["data"]),
+        exits=tuple(entry.exit for entry in record.exits),
+        quantities=dict(_of_run(record)),
+        operations={entry.exit: entry.operations for entry in record.exits if entry.operations},
+    )
+
+
+def of_counts(
+    config: Experiment, counts: Mapping[int, Mapping[str, Any]], *, labels: tuple[str, ...], num_joints: int, torch: str
+) -> Footprint:
+    """Return the footprint of what was only profiled: by exit its parameters, MACs, bytes and operators."""
+    quantities = {
+        f"exit{number}.{name}": Quantity(
+            name=name, value=count[name], basis=Basis(unit=UNITS[name], kind="counted", method=EXACT[name])
+        )
+        for number, count in counts.items()
+        for name in COUNTED
+    }
+    return Footprint(
+        experiment=config.name,
+        labels=labels,
+        network=network_of(config.model.model_dump(mode="json"), num_joints=num_joints),
+        input="x".join(map(str, config.data.input_size)),
+        torch=minor(torch),
+        data=None,
+        exits=tuple(sorted(counts)),
+        quantities=quantities | dict(_exact_ratios(quantities, tuple(sorted(counts)))),
+        operations={number: dict(count["operations"]) for number, count in counts.items()},
+    )
+
+
+def network_of(model: Mapping[str, Any], *, num_joints: int) -> str:
+    """Return the shape of a network in words: every setting that moves its cost."""
+    shape = {key: value for key, value in model.items() if key not in FREE}
+    parts = [f"{key} {'/'.join(map(str, value)) if isinstance(value, list) else value}" for key, value in shape.items()]
+    return ", ".join(sorted([*parts, f"joints {num_joints}"]))
+
+
+def minor(version: str) -> str:
+    """Return `2.13` of `2.13.0+cpu`."""
+    return ".".join(version.partition("+")[0].split(".")[:2])
+
+
+def exit_metrics() -> frozenset[str]:
+    """Return the names of the numbers that an exit can have."""
+    return _numeric(Exit) - OF_NO_SIZE
+
+
+def train_metrics() -> tuple[str, ...]:
+    """Return the names of the numbers that a training can have, without their prefix."""
+    return tuple(name.removeprefix(TRAIN) for name in sorted(_numeric(Record)) if name.startswith(TRAIN))
+
+
+def _numeric(kind: type[Exit] | type[Record]) -> frozenset[str]:
+    numbers: tuple[Any, ...] = (int, float, int | None, float | None)
+    return frozenset(name for name, field in kind.model_fields.items() if field.annotation in numbers)
+
+
+def _of_run(record: Record) -> Iterator[tuple[str, Quantity]]:
+    """Yield every number of a run by name."""
+    for entry in record.exits:
+        for name in sorted(exit_metrics()):
+            yield f"exit{entry.exit}.{name}", entry.quantity(name)
+        for name in entry.relative_to_final:
+            yield f"exit{entry.exit}/final.{name}", entry.quantity(f"relative_to_final.{name}")
+    for name in train_metrics():
+        yield f"train.{name}", record.quantity(TRAIN + name)
+    counted = {f"exit{entry.exit}.{name}": entry.quantity(name) for entry in record.exits for name in COUNTED}
+    yield from _exact_ratios(counted, tuple(entry.exit for entry in record.exits))
+
+
+def _exact_ratios(quantities: Mapping[str, Quantity], exits: tuple[int, ...]) -> Iterator[tuple[str, Quantity]]:
+    """Yield each exit's counted figures over the final exit's."""
+    basis = Basis(unit="fraction", kind="counted", method="ratio of two counts")
+    for number in exits:
+        for name in COUNTED:
+            part, whole = (quantities[f"exit{k}.{name}"].value for k in (number, max(exits)))
+            if part is not None and whole:
+                yield f"exit{number}/final.{name}", Quantity(name=name, value=part / whole, basis=basis)
+
+
+def _data_of(data: Mapping[str, Any]) -> str:
+    """Return what accuracy was evaluated on: source and profile, and a digest of all settings but folders."""
+    settings = {key: value for key, value in data.items() if key not in PLACES}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    return f"{data['source']} {str(data['profile']).rsplit('/', 1)[-1]} {digest}"

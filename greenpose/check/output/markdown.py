@@ -1,0 +1,83 @@
+"""A verdict for a pull request: at most sixty lines, regressions first, the rest folded."""
+
+from collections.abc import Iterator, Sequence
+
+from greenpose.check.output.rows import Row, explanations, notable, summary, unchanged, unchanged_line
+from greenpose.check.verdict import Verdict
+
+MARKS = {
+    "ok": "✅",
+    "improved": "🟢",
+    "regressed": "❌",
+    "warning": "⚠️",
+    "inconclusive": "❔",
+    "incomparable": "➖",
+}
+MOST_LINES = 60
+MOST_ROWS = 18
+MOST_SENTENCES = 8
+MOST_FOLDED = 14
+MOST_NOTES = 5
+
+
+def to_markdown(verdict: Verdict, name: str) -> str:
+    """Return the verdict as Markdown; the first line is a hidden marker by which a comment can be found again."""
+    lines = list(_lines(verdict, name))
+    assert len(lines) <= MOST_LINES
+    return "\n".join(lines) + "\n"
+
+
+def marker(name: str) -> str:
+    """Return the hidden line that marks a check's comment."""
+    return f"<!-- greenpose:{name} -->"
+
+
+def _lines(verdict: Verdict, name: str) -> Iterator[str]:
+    yield marker(name)
+    yield f"### {MARKS[verdict.outcome]} GreenPose: {_text(name)}"
+    yield ""
+    yield f"**{verdict.outcome}**{_text(summary(verdict).removeprefix(verdict.outcome))}  "
+    yield f"{_text(verdict.subject)} against {_text(verdict.against)}"
+    rows = notable(verdict)
+    if rows:
+        yield ""
+        yield from _table(rows, MOST_ROWS)
+    sentences = explanations([row for row in rows if row.word != "ok"])
+    if sentences:
+        yield ""
+    yield from _capped([f"- **{_text(names)}**: {_text(says)}" for names, says in sentences], MOST_SENTENCES)
+    if verdict.notes:
+        yield ""
+    yield from _capped([f"> {_text(note)}  " for note in verdict.notes], MOST_NOTES)
+    folded = unchanged(verdict)
+    if folded:
+        yield from ("", f"<details><summary>{_text(unchanged_line(verdict))}</summary>", "")
+        yield from _table(folded, MOST_FOLDED)
+        yield from ("", "</details>")
+
+
+def _table(rows: Sequence[Row], most: int) -> Iterator[str]:
+    yield "| quantity | base | head | change | verdict |"
+    yield "|---|--:|--:|--:|---|"
+    yield from _capped([_row(row) for row in rows], most, rest="| … and {} more | | | | |")
+
+
+def _row(row: Row) -> str:
+    cells = [f"`{row.name}`", *map(_text, (row.base, row.head, row.change)), f"{MARKS[row.word]} {row.word}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _capped(lines: Sequence[str], most: int, *, rest: str = "- … and {} more") -> Iterator[str]:
+    """Yield the first lines, and how many more there are; never more than `most`."""
+    if len(lines) <= most:
+        yield from lines
+    else:
+        yield from lines[: most - 1]
+        yield rest.format(len(lines) - most + 1)
+
+
+def _text(text: str) -> str:
+    """Return text without anything that Markdown or HTML would read as its own."""
+    for character in "\\`*_[]|":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")

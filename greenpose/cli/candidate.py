@@ -1,0 +1,100 @@
+"""What `check` checks: finished runs, or the networks of an experiment or grid, profiled on the spot."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from greenpose.check import Footprint, of_counts, of_record
+from greenpose.config import Cell, expand, load_experiment, load_grid, read_yaml
+from greenpose.errors import CheckError
+from greenpose.record import Failure, Record
+from greenpose.schema import near
+from greenpose.store import collect
+
+if TYPE_CHECKING:
+    from greenpose.counting import ExitCount
+
+YAML = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What is checked."""
+
+    name: str
+    """What to call the check unless told otherwise."""
+    source: str
+    """As the user named it."""
+    footprints: tuple[Footprint, ...]
+    """One for each experiment."""
+
+
+def find_candidate(path: Path) -> Candidate:
+    """Return what lies at a path: a run's folder, a record, a folder of runs, an experiment or a grid.
+
+    Raises:
+        CheckError: if there is nothing to check, or a run failed.
+        ConfigError: if it is an experiment or grid with faults.
+        RecordError: if it is a record that cannot be read.
+    """
+    if not path.exists():
+        siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise CheckError(
+            [f"{path}: no such file or folder; {near(path.name, siblings) if siblings else ''}".rstrip("; ")]
+        )
+    name, footprints = _profiled(path) if path.suffix in YAML else _recorded(path)
+    return Candidate(name=plain_name(name), source=str(path), footprints=footprints)
+
+
+def plain_name(name: str) -> str:
+    """Return a name that can be a file's and stand in a comment: letters, digits, `.`, `_`, `+`, `-`."""
+    return re.sub(r"[^A-Za-z0-9._+-]+|-{2,}", "-", name).strip("-.") or "check"
+
+
+def _recorded(path: Path) -> tuple[str, tuple[Footprint, ...]]:
+    """Return the footprints of the runs at a path; one run of each experiment."""
+    documents = collect([path])
+    failures = [document for document in documents if isinstance(document, Failure)]
+    if failures:
+        raise CheckError([f"{path}: {one.name} {one.reason}: {one.message}; finish it first" for one in failures])
+    records = [document for document in documents if isinstance(document, Record)]
+    twice = sorted({one.experiment for one in records if sum(one.experiment == two.experiment for two in records) > 1})
+    if twice:
+        raise CheckError([f"{path}: holds several runs of {name}; give the folder of one of them" for name in twice])
+    return records[0].experiment if len(records) == 1 else path.name, tuple(map(of_record, records))
+
+
+def _profiled(path: Path) -> tuple[str, tuple[Footprint, ...]]:
+    """Return the footprints of the networks that a file describes; those that differ in nothing else only once."""
+    data = read_yaml(path)
+    is_grid = "base" in data or "experiments" in data
+    grid = (load_grid if is_grid else load_experiment)(path)
+    cells = expand(grid, where=str(path))
+    return grid.name, tuple(_count_all(cells))
+
+
+def _count_all(cells: Sequence[Cell]) -> list[Footprint]:
+    """Return the footprint of every distinct network, each counted once."""
+    from importlib.metadata import version
+
+    from greenpose.counting import architecture_of, count
+
+    shapes = {cell.name: (architecture_of(cell.config), cell.config.data.input_size) for cell in cells}
+    counts = {shape: {number: _plain(one) for number, one in count(*shape).items()} for shape in {*shapes.values()}}
+    footprints = {}
+    for cell in cells:
+        same = {shapes[other.name] for other in cells if other.experiment == cell.experiment}
+        label = cell.experiment if len(same) == 1 else cell.name.rpartition("-")[0]
+        shape = shapes[cell.name]
+        footprints[label] = of_counts(
+            cell.config, counts[shape], labels=(label,), num_joints=shape[0].num_joints, torch=version("torch")
+        )
+    return list(footprints.values())
+
+
+def _plain(count: "ExitCount") -> dict[str, object]:
+    """Return what the gate compares of an exit's counts."""
+    names = ("params", "macs", "activation_bytes", "peak_bytes", "operations")
+    return {name: getattr(count, name) for name in names}
