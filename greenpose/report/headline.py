@@ -3,18 +3,24 @@
 from collections.abc import Sequence
 
 from greenpose.formatting import NBSP, listed, number, percent, plain, plural
+from greenpose.report.caveats import caveats
 from greenpose.report.estimates import Estimate, overlap, ratio
 from greenpose.report.exits import share
-from greenpose.report.figures import AP, ENERGY, MACS, TRAIN_ENERGY, Figure, mark, of_record
+from greenpose.report.figures import AP, ENERGY, MACS, PERCENT, Figure, mark
+from greenpose.report.purposes import energy_kind
 from greenpose.report.study import Point, Study
-from greenpose.report.sureness import not_converged
-from greenpose.report.totals import grand_total
+from greenpose.report.totals import finished_total, grand_total
 from greenpose.units import with_prefix
+
+_RANGE_ONLY = 2
+"""Runs of which the interval is the range, which is no 95 % interval."""
 
 
 def headline(study: Study) -> list[str]:
     """Return the answer, the bill, and what to mind, in this order; the last is left out where nothing is."""
-    return [sentence for sentence in (_answer(study), _bill(study), _caveats(study)) if sentence]
+    minded = caveats(study)
+    bill = [_bill(study)] if study.records or study.failures else []
+    return [_answer(study), *bill, *([f"Mind that {'; '.join(minded)}."] if minded else [])]
 
 
 def cost_figure(study: Study) -> Figure:
@@ -27,19 +33,20 @@ def _answer(study: Study) -> str:
     if not study.records:
         return "No run finished, so there is nothing to compare."
     if not study.scored:
-        return _without_accuracy(study)
+        reason = study.points[0].figure(AP).missing
+        return f"AP was not measured ({reason}), so no exit can be preferred; {_cost_of_cheapest(study)}."
     best = max(study.scored, key=lambda point: (_value(point, AP), -_value(point, MACS)))
-    if _value(best, AP) == 0 or _reaches_zero(best):
+    if all(_reaches_zero(point) for point in study.scored):
         return f"{_nothing_learnt(best)}; {_cost_of_cheapest(study)}."
     if len(study.scored) == 1:
-        return f"{_name(best)} reaches AP {_ap(best)} with {_costs(best)}; there is no other exit to compare it with."
-    cheaper = [point for point in study.scored if _value(point, MACS) < _value(best, MACS)]
-    if not cheaper:
-        return (
-            f"{_name(best)} has the highest AP ({_ap(best)}), and none of all {len(study.scored)} exits needs fewer "
-            f"MACs: {_costs(best)}."
-        )
-    return _comparison(study, best, cheaper)
+        alone = "there is no other exit" if len(study.points) == 1 else "no other exit has an AP"
+        return f"{_name(best)} reaches AP {_ap(best)} with {_costs(best)}; {alone} to compare it with."
+    learnt = [point for point in study.scored if not _reaches_zero(point)]
+    if learnt == [best]:
+        return f"{_name(best)} is the only exit whose AP is distinguishable from 0 ({_ap(best)}): {_costs(best)}."
+    smaller = [point for point in study.scored if _value(point, MACS) < _value(best, MACS)]
+    cheaper = [point for point in smaller if point in learnt or overlap(point.figure(AP), best.figure(AP))]
+    return _comparison(study, best, cheaper) if cheaper else _undercut(study, best)
 
 
 def _comparison(study: Study, best: Point, cheaper: Sequence[Point]) -> str:
@@ -55,24 +62,52 @@ def _comparison(study: Study, best: Point, cheaper: Sequence[Point]) -> str:
     if alike:
         return (
             f"{_name(other)} costs {price} of {_name(best)}, the most accurate exit, and is not distinguishable from "
-            f"it in AP: {both}, and the 95{NBSP}% intervals overlap."
+            f"it in AP: {both}, and the {_intervals([other, best])} overlap."
         )
-    doubt = "" if overlap(other.figure(AP), best.figure(AP)) is not None else "; without intervals this may be chance"
-    kept = percent(_value(other, AP) / _value(best, AP), 3)
+    kept = percent(_value(other, AP) / _value(best, AP))
     return (
-        f"{_name(other)} keeps {kept} of the AP of {_name(best)}, the most accurate exit ({both}{doubt}), at {price}."
+        f"{_name(other)} keeps {kept} of the AP of {_name(best)}, the most accurate exit "
+        f"({both}{_doubt([other, best])}), at {price}."
     )
 
 
-def _without_accuracy(study: Study) -> str:
-    reason = study.points[0].figure(AP).missing
-    start = f"AP was not measured ({reason}), so no exit can be preferred"
-    return f"{start}; {_cost_of_cheapest(study)}."
+def _undercut(study: Study, best: Point) -> str:
+    """Return the sentence about an exit that is most accurate and that no other undercuts."""
+    others = [point for point in study.scored if point != best]
+    smallest = all(_value(point, MACS) > _value(best, MACS) for point in others)
+    claim = "needs the fewest" if smallest else "no other needs fewer"
+    start = (
+        f"Of {len(study.scored)} exits, {_name(best)} has the highest AP ({_ap(best)}) and {claim} MACs: {_costs(best)}"
+    )
+    equal = [_name(point) for point in others if _value(point, AP) == _value(best, AP)]
+    alike = [
+        _name(point) for point in others if _name(point) not in equal and overlap(point.figure(AP), best.figure(AP))
+    ]
+    ties = f"; {listed(equal)} {'has' if len(equal) == 1 else 'have'} the same AP" if equal else ""
+    if alike:
+        ties += f"; {listed(alike)} {'is' if len(alike) == 1 else 'are'} not distinguishable from it in AP"
+    return f"{start}{ties or _doubt([best, *others])}."
+
+
+def _doubt(points: Sequence[Point]) -> str:
+    """Return why a difference in AP between these exits may be chance; empty where intervals speak against that."""
+    first, *others = points
+    if any(overlap(first.figure(AP), other.figure(AP)) is None for other in others):
+        return "; without intervals this may be chance"
+    return "; two seeds do not rule out chance" if _ranges(points) else ""
+
+
+def _intervals(points: Sequence[Point]) -> str:
+    return "intervals" if _ranges(points) else f"95{NBSP}% intervals"
+
+
+def _ranges(points: Sequence[Point]) -> bool:
+    return any(len(point.group.runs) == _RANGE_ONLY for point in points)
 
 
 def _reaches_zero(point: Point) -> bool:
-    low = point.figure(AP).low
-    return low is not None and low <= 0
+    each = point.figure(AP)
+    return each.value == 0 or (each.low is not None and each.low <= 0)
 
 
 def _nothing_learnt(best: Point) -> str:
@@ -93,8 +128,7 @@ def _cost_of_cheapest(study: Study) -> str:
 
 
 def _bill(study: Study) -> str:
-    total = grand_total(study)
-    symbol = mark(of_record(study.records[0], TRAIN_ENERGY).kind) if study.records else ""
+    total, symbol = grand_total(study), mark(energy_kind(study.records))
     parts = [plural(len(study.records), "finished run")] if study.records else []
     if study.failures:
         parts.append(plural(len(study.failures), "run") + " that did not finish")
@@ -102,24 +136,17 @@ def _bill(study: Study) -> str:
     if total.unknown:
         grams = f"at least {grams}" if total.co2eq_g else "emissions that are not known"
     hours = f"{plain(total.seconds / 3600)}{NBSP}h" if total.seconds >= 3600 else f"{plain(total.seconds)}{NBSP}s"
-    return f"In all, {listed(parts)} took {hours}, {symbol}{with_prefix(total.energy_kwh * 1e3, 'Wh')} and {grams}."
+    energy = f"{symbol}{with_prefix(total.energy_kwh * 1e3, 'Wh').replace(' ', NBSP)}"
+    return f"In all, {listed(parts)} took {hours}, {energy} and {grams}{_making(study)}."
 
 
-def _caveats(study: Study) -> str:
-    if not study.records:
+def _making(study: Study) -> str:
+    """Return the finished runs' share of making the machine, where all of them know it."""
+    grams = finished_total(study.records).embodied_g
+    if grams is None:
         return ""
-    caveats = []
-    if any(run.grade == "C" for run in study.records):
-        caveats.append("energy is modelled, not measured, so trust its ratios more than its joules and grams")
-    if not study.comparable:
-        count = len(study.settings)
-        caveats.append(f"the runs come from {count} different settings, so time, energy and emissions do not compare")
-    if study.scored and all(len(group.runs) == 1 for group in study.groups):
-        caveats.append("every experiment ran with one seed, so chance between trainings is in no interval")
-    unsettled = not_converged(study)
-    if unsettled:
-        caveats.append(f"metering stopped before it was as precise as asked for {plural(len(unsettled), 'exit')}")
-    return f"Mind that {'; '.join(caveats)}." if caveats else ""
+    least = "at least " if study.failures else ""
+    return f", not counting {least}{mark('modelled')}{plain(grams)}{NBSP}gCO2eq for making the machine"
 
 
 def _name(point: Point) -> str:
@@ -145,12 +172,15 @@ def _costs(point: Point) -> str:
 
 
 def _shares(study: Study, part: Point, whole: Point) -> str:
-    """Return `61 % of the MACs and 68.2 ±1.0 % of the energy per image`."""
+    """Return `61 % of the MACs and ≈68.2 ±1.0 % of the energy per image`."""
     parts = [f"{percent(_value(part, MACS) / _value(whole, MACS))} of the MACs"]
-    energy = _energy_share(study, part, whole)
+    energy = _energy_share(study, part, whole).times(PERCENT)
     if energy.value is not None:
-        low, high = ((100 * each if each is not None else None) for each in (energy.low, energy.high))
-        parts.append(f"{number(100 * energy.value, low, high, digits=2)}{NBSP}% of the energy per image")
+        text = number(energy.value, energy.low, energy.high, digits=2)
+        saves = (energy.value if energy.high is None else energy.high) < PERCENT
+        parts.append(
+            f"{mark(energy.kind)}{text}{NBSP}% of the energy per image{'' if saves else ' (no saving is shown)'}"
+        )
     return listed(parts)
 
 

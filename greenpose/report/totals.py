@@ -26,13 +26,19 @@ class Total:
     """Emissions, of those runs whose emissions are known."""
     unknown: int = 0
     """Runs whose emissions are not known."""
+    embodied_g: float | None = None
+    """What making the hardware costs for the same time; None where one of the runs does not know it."""
 
 
 def run_total(run: Record) -> Total:
     """Return what all phases of one run cost; emissions by the run's own intensity and PUE."""
     energy = sum(phase.energy_kwh for phase in run.phases)
     grams = co2eq_g(energy, intensity_g_per_kwh=run.carbon.intensity_g_per_kwh, pue=run.carbon.pue)
-    return Total(runs=1, seconds=sum(phase.seconds for phase in run.phases), energy_kwh=energy, co2eq_g=grams)
+    seconds = sum(phase.seconds for phase in run.phases)
+    making = run.train_embodied_co2eq_g
+    if making is not None and run.train_seconds:
+        making *= seconds / run.train_seconds  # charged by time, in training as in the rest
+    return Total(runs=1, seconds=seconds, energy_kwh=energy, co2eq_g=grams, embodied_g=making)
 
 
 def finished_total(records: Sequence[Record]) -> Total:
@@ -100,12 +106,14 @@ def totals_table(study: Study) -> Table:
 
 
 def _sum(totals: Sequence[Total]) -> Total:
+    known = [each.embodied_g for each in totals if each.embodied_g is not None]
     return Total(
         runs=sum(each.runs for each in totals),
         seconds=sum(each.seconds for each in totals),
         energy_kwh=sum(each.energy_kwh for each in totals),
         co2eq_g=sum(each.co2eq_g for each in totals),
         unknown=sum(each.unknown for each in totals),
+        embodied_g=sum(known) if totals and len(known) == len(totals) else None,
     )
 
 

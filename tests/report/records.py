@@ -14,6 +14,7 @@ from greenpose.record import (
     Carbon,
     Component,
     CrossCheck,
+    Embodied,
     Exit,
     Failure,
     Forecast,
@@ -198,6 +199,44 @@ def record(
     fields = _run_fields(experiment, seed, numbers, teach, chance, kind)
     fields |= {"exits": entries, "grade": grade, "host": host or HOST}
     return Record(**(fields | changes))
+
+
+def with_making(run: Record, grams_per_second: float = 1e-4) -> Record:
+    """Return a fake run that also knows what making its machine costs, charged by time."""
+    exits = []
+    for entry in run.exits:
+        making = 1000 * (entry.latency_s or 0.0) * grams_per_second
+        exits.append(
+            entry.model_copy(
+                update={
+                    "embodied_co2eq_g_per_1000_images": making,
+                    "sci_g_per_1000_images": making + (entry.co2eq_g_per_1000_images or 0.0),
+                    "basis": entry.basis | _making_bases("{}_per_1000_images", making, entry.co2eq_g_per_1000_images),
+                }
+            )
+        )
+    making = run.train_seconds * grams_per_second
+    hardware = Embodied(kind="modelled", parts=[], lifetime_years=4.0, note="the share of the machine's CPUs")
+    return run.model_copy(
+        update={
+            "exits": exits,
+            "train_embodied_co2eq_g": making,
+            "train_sci_g": making + run.train_co2eq_g,
+            "basis": run.basis | _making_bases("train_{}", making, run.train_co2eq_g),
+            "carbon": run.carbon.model_copy(update={"embodied": hardware}),
+        }
+    )
+
+
+def _making_bases(name: str, making: float, operation: float | None) -> dict[str, Basis]:
+    fields = {
+        name.format("embodied_co2eq_g"): making,
+        name.format("sci_g").replace("co2eq_", ""): making + (operation or 0.0),
+    }
+    return {
+        field: basis("gCO2eq", "modelled", "kg x share x time / life", b=(0.5 * value, 2 * value))
+        for field, value in fields.items()
+    }
 
 
 def failure(experiment: str = "HRNet4-COKD", *, seed: int = 1, reason: str = "failed", **changes: Any) -> Failure:

@@ -1,0 +1,80 @@
+"""What to mind before using the answer: energy that is a model's, settings that differ, seeds, stops, gaps."""
+
+from greenpose.formatting import plural
+from greenpose.report.figures import ENERGY
+from greenpose.report.study import Study
+from greenpose.report.sureness import not_converged
+
+
+def caveats(study: Study) -> list[str]:
+    """Return each reason to be careful as a clause; none where there is no run, or no reason."""
+    if not study.records:
+        return []
+    found = (
+        _modelled(study),
+        _settings(study),
+        _gaps(study),
+        _seeds(study),
+        _stopped(study),
+        _shared(study),
+        _unsettled(study),
+    )
+    return [clause for clause in found if clause]
+
+
+def _modelled(study: Study) -> str:
+    grades = {run.grade for run in study.records}
+    if grades == {"C"}:
+        return "energy is modelled, not measured, so trust its ratios more than its joules and grams"
+    if "C" in grades:
+        return "the energy of some runs is modelled, not measured"
+    if "B" in grades:
+        return "energy is in part modelled or estimated, and its joules and grams are no better than that part"
+    return ""
+
+
+def _settings(study: Study) -> str:
+    if study.comparable:
+        return ""
+    return f"the runs come from {len(study.settings)} different settings, so time, energy and emissions do not compare"
+
+
+def _gaps(study: Study) -> str:
+    """Return how many exits lack accuracy, where others have it, and how many lack energy."""
+    points = study.points
+    unscored = len(points) - len(study.scored)
+    unmetered = sum(point.figure(ENERGY).value is None for point in points)
+    clauses = []
+    if unscored and study.scored:
+        clauses.append(f"AP was not measured for {plural(unscored, 'exit')}, left out of the comparison")
+    if unmetered == len(points):
+        clauses.append("energy per image was not measured, so exits are compared by MACs")
+    elif unmetered:
+        clauses.append(f"energy per image was not measured for {plural(unmetered, 'exit')} of {len(points)}")
+    return "; ".join(clauses)
+
+
+def _seeds(study: Study) -> str:
+    single = sum(len(group.runs) == 1 for group in study.groups)
+    if not study.scored or not single:
+        return ""
+    if single == len(study.groups):
+        return "every experiment ran with one seed, so chance between trainings is in no interval"
+    return f"{plural(single, 'experiment')} ran with one seed: no interval there holds chance between trainings"
+
+
+def _stopped(study: Study) -> str:
+    count = sum(run.stopped == "budget" for run in study.records)
+    return f"{plural(count, 'run')} stopped at a budget, before the training was done" if count else ""
+
+
+def _shared(study: Study) -> str:
+    count = sum((run.process.get("concurrent_workers") or 1) > 1 for run in study.records)
+    return f"{plural(count, 'run')} shared the machine with others, whose load is in time and energy" if count else ""
+
+
+def _unsettled(study: Study) -> str:
+    unsettled = not_converged(study)
+    if not unsettled:
+        return ""
+    return f"metering stopped before it was as precise as asked for {plural(len(unsettled), 'exit')}"
