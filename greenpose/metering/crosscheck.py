@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from greenpose.errors import MeteringError
+from greenpose.metering.cpu_name import kept_at, teach_codecarbon
 from greenpose.units import kwh_to_joules
 
 PREFIX = "codecarbon_"
@@ -69,7 +70,7 @@ class Crosscheck(Protocol):
 
 
 class CodeCarbon:
-    """codecarbon as a second opinion, made on first use (2 s of hardware probing, outside any window)."""
+    """codecarbon as a second opinion, made on first use, outside any window (2 s once a host, then half a second)."""
 
     def __init__(
         self,
@@ -208,6 +209,7 @@ def _offline_tracker(**settings: Any) -> Any:
     import codecarbon
 
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+    teach_codecarbon(kept_at())
     return codecarbon.OfflineEmissionsTracker(**settings)
 
 
