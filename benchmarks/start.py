@@ -1,0 +1,107 @@
+"""What metering costs before it measures: `python -m benchmarks.start`, about a minute.
+
+Promised: importing `greenpose.metering` loads neither torch nor pandas; the first reading is taken within 50 ms of
+`greenpose.meter()`; codecarbon's search for the CPU's name, the slow part of its start, runs once a host and outside
+windows. Each line is the median of fresh processes.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import textwrap
+from typing import Any
+
+from benchmarks.verdict import conclude
+from greenpose.units import with_prefix
+
+REPEATS = 9
+FIRST_READING_SECONDS = 0.05
+NOT_WANTED = ("torch", "pandas", "codecarbon", "matplotlib")
+
+METER = """
+    import json, sys, time
+    began = time.perf_counter()
+    import greenpose
+    greenpose.metering.Meter
+    imported = time.perf_counter()
+    loaded = sorted(sys.modules)
+    meter = greenpose.meter(country="ITA")
+    with meter:
+        read = time.perf_counter()
+    print(json.dumps({"import": imported - began, "first reading": read - imported, "loaded": loaded}))
+"""
+CODECARBON = """
+    import json, time
+    import cpuinfo
+    import greenpose
+    searches, search = [], cpuinfo.get_cpu_info
+    cpuinfo.get_cpu_info = lambda: (searches.append(1), search())[1]
+    with greenpose.meter(country="ITA") as meter:
+        began = time.perf_counter()
+        with meter.window("checked", crosscheck=True) as opened:
+            pass
+        took = time.perf_counter() - began
+    seen = opened.result.crosscheck
+    print(json.dumps({
+        "searches": len(searches), "start": took, "window": opened.result.seconds, "missing": seen.missing,
+        "seen": [seen.mode, seen.tdp_w],
+    }))
+"""
+
+
+def fresh(program: str, cache: str) -> Any:
+    """Return what a program prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        check=True,
+        env=os.environ | {"GREENPOSE_CACHE": cache},
+    )
+    return json.loads(done.stdout)
+
+
+def main() -> int:
+    """Measure, print, and return 0 if the promise is kept."""
+    with tempfile.TemporaryDirectory() as cache:
+        return conclude([*_meter(cache), *_codecarbon(cache)])
+
+
+def _meter(cache: str) -> list[str]:
+    found = [fresh(METER, cache) for _ in range(REPEATS)]
+    for what in ("import", "first reading"):
+        times = sorted(each[what] for each in found)
+        print(f"{what}: {_text(statistics.median(times))} (best {_text(times[0])}, worst {_text(times[-1])})")
+    faults = [f"importing greenpose.metering loads {name}" for name in NOT_WANTED if name in found[0]["loaded"]]
+    print(f"modules loaded by the import: {len(found[0]['loaded'])}, of them not wanted: {len(faults)}")
+    first = statistics.median(each["first reading"] for each in found)
+    if first > FIRST_READING_SECONDS:
+        faults.append(f"first reading after {_text(first)}, promised {_text(FIRST_READING_SECONDS)}")
+    return faults
+
+
+def _codecarbon(cache: str) -> list[str]:
+    """Compare a host's first process with the later ones, which find the CPU's name in the cache."""
+    first, *later = [fresh(CODECARBON, cache) for _ in range(4)]
+    for name, runs in (("first process of a host", [first]), ("later processes", later)):
+        start, window = (statistics.median(run[what] for run in runs) for what in ("start", "window"))
+        searches = max(run["searches"] for run in runs)
+        print(f"codecarbon, {name}: {searches} searches, {_text(start)} around a window of {_text(window)}")
+    faults = [f"codecarbon: {run['missing']}" for run in (first, *later) if run["missing"]]
+    if first["searches"] != 1 or any(run["searches"] for run in later):
+        faults.append("codecarbon searched for the CPU's name not once a host")
+    if any(run["seen"] != first["seen"] for run in later):
+        faults.append("codecarbon sees another machine with the cache than without")
+    if any(run["window"] > FIRST_READING_SECONDS for run in (first, *later)):
+        faults.append("codecarbon's start lies inside a window")
+    return faults
+
+
+def _text(seconds: float) -> str:
+    return with_prefix(seconds, "s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
