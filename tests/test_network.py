@@ -1,4 +1,7 @@
-"""GreenPose never calls the network: everything that it does is run where the network is refused."""
+"""GreenPose never calls the network: everything that it does is run where the network is refused.
+
+So is every other command of these tests, since all go through `tests.cli.running`.
+"""
 
 import subprocess
 import sys
