@@ -16,8 +16,8 @@ UNITS = {"energy_kwh": "kWh", "co2eq_g": "gCO2eq", "seconds": "s"}
 class Budget:
     """What a run may use in all its attempts, data preparation included; None is no limit.
 
-    Training ends with the epoch after which another one would not fit any more. The test and the metering of
-    inference come on top: they are short, and without them the run would have been for nothing.
+    Training ends with the epoch after which another one would not fit any more; one is trained in any case. The test
+    and the metering of inference come on top: they are short, and without them the run would have been for nothing.
     """
 
     energy_kwh: float | None = None
@@ -42,12 +42,14 @@ class Budget:
         """Return the limits that are set, by name."""
         return {name: limit for name, limit in asdict(self).items() if limit is not None}
 
-    def exceeded(self, used: Mapping[str, float]) -> str | None:
-        """Return which limit does not bear what is used, in words; None where all do."""
+    def exceeded(self, used: Mapping[str, float], *, by_another: Mapping[str, float]) -> str | None:
+        """Return which limit does not bear another epoch on top of what is used, in words; None where all do."""
         for name, limit in self.limits.items():
+            unit, then = UNITS[name], used[name] + by_another[name]
             if used[name] > limit:
-                unit = UNITS[name]
-                return f"budget of {significant(limit)} {unit}: another epoch would come to {significant(used[name])}"
+                return f"budget of {significant(limit)} {unit}: {significant(used[name])} {unit} are used already"
+            if then > limit:
+                return f"budget of {significant(limit)} {unit}: another epoch would come to {significant(then)} {unit}"
         return None
 
     def allows_more_than(self, limits: Mapping[str, float]) -> bool:

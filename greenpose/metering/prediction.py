@@ -32,6 +32,8 @@ RUN_SCATTER = 1.5
 """A run differs from a calibration on another day by this much more than an epoch from its neighbour: a default."""
 GUESS_FACTOR = 2.0
 """Factor either way of work that was guessed at, since none of it is done: a default."""
+MOST_WAITING = 0.9
+"""Work that waits longer than this is taken to wait this long: it hardly moves."""
 MOST_DEGREES = 100
 """Student's t hardly changes beyond."""
 
@@ -65,7 +67,7 @@ class Repeated:
 def predict_total(work: Sequence[Repeated], *, spent: float, scatter: float = QUIET_SCATTER) -> Prediction:
     """Return what all will have cost when what remains of each kind of work has been added to what is `spent`.
 
-    `scatter` is the relative standard deviation to expect of costs (`expected_scatter`). What is spent is a fact and
+    `scatter` is the relative standard deviation to expect of costs (`Neighbours.scatter`). What is spent is a fact and
     adds nothing to the interval; half widths of different kinds are added, since the same neighbours move them all.
     """
     ahead = [_ahead(kind, scatter) for kind in work if kind.remaining]
@@ -81,39 +83,73 @@ def predict_total(work: Sequence[Repeated], *, spent: float, scatter: float = QU
     )
 
 
-def predict_run(totals: Sequence[float], *, scatter: float = QUIET_SCATTER, model_error: float = 0.0) -> Prediction:
+def predict_run(
+    totals: Sequence[float], *, neighbours: "Neighbours | None" = None, model_error: float = 0.0
+) -> Prediction:
     """Return what a run will cost for which each block of a calibration says one of `totals`.
 
     The interval holds the blocks' own scatter, that of another run against this calibration, and the relative standard
-    error of a model where the run itself was not calibrated; it is symmetric in logarithms.
+    error of a model where the run itself was not calibrated. It reaches down to where all neighbours have left, and up
+    to where they are twice as many.
     """
     if min(totals) <= 0:
         return Prediction(low=0.0, value=0.0, high=0.0, basis="nothing reads what it costs")
-    logs, run = [math.log(total) for total in totals], scatter * RUN_SCATTER
-    middle, count = statistics.fmean(logs), len(logs)
-    spread = statistics.stdev(logs) if count > 1 else scatter
-    error = math.sqrt(run**2 + spread**2 * (1 + 1 / count) + model_error**2)
-    half = t_quantile(1 - (1 - CONFIDENCE) / 2, SCATTER_DEGREES) * error
+    beside = neighbours or Neighbours()
+    logs, count = [math.log(total) for total in totals], len(totals)
+    middle = statistics.fmean(logs)
+    run = _half(math.hypot(RUN_SCATTER * beside.shared_scatter, model_error), SCATTER_DEGREES)
+    own = _half(statistics.stdev(logs) * math.sqrt(1 + 1 / count), count - 1) if count > 1 else run
     return Prediction(
-        low=math.exp(middle - half),
+        low=math.exp(middle - math.hypot(run, own, math.log(beside.slowdown))),
         value=math.exp(middle),
-        high=math.exp(middle + half),
-        basis=f"{count} calibration block{'s' * (count != 1)}, and {run:.0%} of scatter to expect between runs",
+        high=math.exp(middle + math.hypot(run, own, math.log(beside.doubled))),
+        basis=f"{count} calibration block{'s' * (count != 1)} and what runs differ by",
     )
 
 
-def expected_scatter(windows: Sequence[Window], *, cpus: float) -> float:
-    """Return how far costs are expected to scatter on a machine as busy as windows found it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """Who else was at work on a machine, seen from work that keeps a part of its CPUs busy."""
 
-    `cpus` is the part of the machine that the work itself keeps busy; others beyond the rest of it make it wait.
-    """
-    seen = [(window.seconds, window.contamination) for window in windows if window.contamination is not None]
-    seconds = sum(length for length, _ in seen)
-    if seconds <= 0:
-        return QUIET_SCATTER
-    others = sum(length * (known.foreign_cpu_share + known.steal_share) for length, known in seen) / seconds
-    waiting = min(1.0, max(0.0, others - (1 - cpus)) / cpus)
-    return QUIET_SCATTER + NEIGHBOUR_SCATTER * others + WAITING_SCATTER * waiting
+    busy: float = 0.0
+    """Part of all CPUs that others kept busy, 0 to 1."""
+    cpus: float = 1.0
+    """Part of all CPUs that the work itself would keep busy, were it alone."""
+
+    @classmethod
+    def during(cls, windows: Sequence[Window], *, cpus: float) -> "Neighbours":
+        """Return who was there during windows of the work; nobody where nobody looked."""
+        seen = [(window.seconds, window.contamination) for window in windows if window.contamination is not None]
+        seconds = sum(length for length, _ in seen)
+        busy = sum(length * (known.foreign_cpu_share + known.steal_share) for length, known in seen)
+        return cls(busy=min(1.0, busy / seconds) if seconds > 0 else 0.0, cpus=cpus)
+
+    @property
+    def waiting(self) -> float:
+        """Return the part of its time that the work waited for a CPU."""
+        return min(MOST_WAITING, max(0.0, self.busy - (1 - self.cpus)) / self.cpus)
+
+    @property
+    def scatter(self) -> float:
+        """Return the relative standard deviation to expect from one epoch to another."""
+        return self.shared_scatter + WAITING_SCATTER * self.waiting
+
+    @property
+    def shared_scatter(self) -> float:
+        """Return the part of it that is not waiting: caches, memory and clock frequency are shared."""
+        return QUIET_SCATTER + NEIGHBOUR_SCATTER * self.busy
+
+    @property
+    def slowdown(self) -> float:
+        """Return how many times as long the work takes as without anybody else."""
+        return 1 / (1 - self.waiting)
+
+    @property
+    def doubled(self) -> float:
+        """Return how many times as long it would take beside twice as many others, all of them sharing fairly."""
+        places = 1 / self.cpus
+        others = places * self.slowdown - 1 if self.waiting else places * self.busy
+        return max(1.0, (2 * others + 1) / places) / self.slowdown
 
 
 def _ahead(work: Repeated, scatter: float) -> tuple[float, float, float]:
@@ -128,8 +164,13 @@ def _ahead(work: Repeated, scatter: float) -> tuple[float, float, float]:
     value = sum(weight * guess.value for weight, guess in mixed) / sum(weights)
     variance = sum(weight * (guess.variance + (guess.value - value) ** 2) for weight, guess in mixed) / sum(weights)
     degrees = min(SCATTER_DEGREES + len(work.costs) - 1, MOST_DEGREES)
-    half = t_quantile(1 - (1 - CONFIDENCE) / 2, degrees) * math.sqrt(variance)
+    half = _half(math.sqrt(variance), degrees)
     return value - half, value, value + half
+
+
+def _half(deviation: float, degrees: int) -> float:
+    """Return half the interval of a value whose standard deviation is known as well as so many degrees of freedom."""
+    return t_quantile(1 - (1 - CONFIDENCE) / 2, degrees) * deviation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

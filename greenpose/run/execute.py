@@ -73,8 +73,8 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         ledger = Ledger(
             folder,
             stage,
-            recipe=config.train,
-            num_images=len(splits["train"]),
+            config=config,
+            images={split: len(samples) for split, samples in splits.items()},
             carbon=carbon_of(**config.carbon.model_dump()),
             budget=budget,
             earlier=earlier,

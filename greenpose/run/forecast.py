@@ -6,9 +6,9 @@ a kill made necessary twice, only the last time says what one costs; both are sp
 
 from collections.abc import Callable, Mapping, Sequence
 
-from greenpose.config import TrainConfig
-from greenpose.metering import Window
-from greenpose.metering.prediction import Prediction, Repeated, expected_scatter, predict_total
+from greenpose.config import ProcessConfig, TrainConfig
+from greenpose.metering import Window, this_machine
+from greenpose.metering.prediction import Neighbours, Prediction, Repeated, predict_total
 from greenpose.record import Basis, Forecast, Interval
 from greenpose.run.phases import training_windows, whole_epochs
 from greenpose.units import joules_to_kwh
@@ -53,7 +53,13 @@ def predict_training(
         ),
     ]
     spent = sum(map(cost, training_windows(windows)))
-    return predict_total(work, spent=spent, scatter=expected_scatter(trained, cpus=cpus))
+    return predict_total(work, spent=spent, scatter=Neighbours.during(trained, cpus=cpus).scatter)
+
+
+def busy_share(process: ProcessConfig) -> float:
+    """Return the part of this machine's CPUs that a training keeps busy: on a GPU, one of them to drive it."""
+    threads = process.threads if process.device == "cpu" else 1
+    return min(1.0, threads / this_machine().vcpus)
 
 
 def num_validations(recipe: TrainConfig, *, after: int = 0) -> int:

@@ -1,14 +1,14 @@
 """What is noted and decided while training goes on: epochs, their cost, what is still to come, when it is enough."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from greenpose.config import TrainConfig
+from greenpose.config import Experiment
 from greenpose.config.budget import Budget
-from greenpose.metering import Carbon, Prediction, Window, this_machine
+from greenpose.metering import Carbon, Prediction, Window
 from greenpose.record import Forecast
-from greenpose.run.forecast import forecast, joules_of, predict_training, seconds_of
+from greenpose.run.forecast import busy_share, forecast, joules_of, predict_training, seconds_of
 from greenpose.run.observer import LOGGER, Stage
 from greenpose.run.phases import energy_of, epoch_costs
 from greenpose.store import RunFolder, append_line
@@ -30,15 +30,16 @@ class Ledger:
         folder: RunFolder,
         stage: Stage,
         *,
-        recipe: TrainConfig,
-        num_images: int,
+        config: Experiment,
+        images: Mapping[str, int],
         carbon: Carbon,
         budget: Budget,
         earlier: Sequence[Window],
     ) -> None:
-        """Keep where to write and who is told; `earlier` are the windows of earlier attempts."""
-        self._folder, self._stage, self._recipe = folder, stage, recipe
-        self._num_images, self._carbon, self._budget = num_images, carbon, budget
+        """Keep where to write and who is told; `images` in each split, `earlier`: windows of earlier attempts."""
+        self._folder, self._stage, self._recipe = folder, stage, config.train
+        self._images, self._carbon, self._budget = images, carbon, budget
+        self._cpus = busy_share(config.process)
         self._earlier = list(earlier)
         self._shown = 0.0
         self.forecast: Forecast | None = None
@@ -50,7 +51,7 @@ class Ledger:
             return
         self._shown = meter.clock()
         self._stage.observer.training(
-            done=(epoch - 1) * self._num_images + done,
+            done=(epoch - 1) * self._images["train"] + done,
             rate=done / max(meter.clock() - self._stage.began, 1e-9),
             loss=loss,
             energy_wh=joules_to_kwh(meter.total.energy.mid) * 1e3,
@@ -58,7 +59,7 @@ class Ledger:
 
     def enough(self) -> bool:
         """Say whether the budget does not bear another epoch like the dearest so far."""
-        why = self._budget.exceeded(self._after_another_epoch()) if self._budget.limits else None
+        why = self._budget.exceeded(self._used(), by_another=self._another_epoch()) if self._budget.limits else None
         if why is not None:
             LOGGER.info("%s", why)
             self._stage.observer.say(f"training ends here: {why}; its checkpoint is kept")
@@ -84,27 +85,31 @@ class Ledger:
     def _windows(self) -> list[Window]:
         return [*self._earlier, *self._stage.meter.windows]
 
-    def _after_another_epoch(self) -> dict[str, float]:
-        """Return what the run will have used after another epoch like the dearest so far."""
+    def _used(self) -> dict[str, float]:
+        """Return what the run has used in all attempts, by the names of a budget's limits."""
         before, total = outermost(self._earlier), self._stage.meter.total
-        dearest = max(epoch_costs(self._windows()), key=lambda each: each.seconds)
-        energy = energy_of(before) + total.energy + dearest.energy
-        grams = (
-            self._carbon.grams_of(before)
-            + self._carbon.grams(total.energy, self._stage.meter.began_at, total.seconds)
-            + self._carbon.grams(dearest.energy, datetime.now(UTC), dearest.seconds)
-        )
+        grams = self._carbon.grams_of(before)
+        grams += self._carbon.grams(total.energy, self._stage.meter.began_at, total.seconds)
         return {
-            "energy_kwh": joules_to_kwh(energy.mid),
+            "energy_kwh": joules_to_kwh((energy_of(before) + total.energy).mid),
             "co2eq_g": grams.mid,
-            "seconds": sum(window.seconds for window in before) + total.seconds + dearest.seconds,
+            "seconds": sum(window.seconds for window in before) + total.seconds,
+        }
+
+    def _another_epoch(self) -> dict[str, float]:
+        """Return what an epoch like the dearest so far would add."""
+        dearest = max(epoch_costs(self._windows()), key=lambda each: each.seconds)
+        return {
+            "energy_kwh": joules_to_kwh(dearest.energy.mid),
+            "co2eq_g": self._carbon.grams(dearest.energy, datetime.now(UTC), dearest.seconds).mid,
+            "seconds": dearest.seconds,
         }
 
     def _predicted(self) -> tuple[Prediction, Prediction]:
         """Return what all of training is expected to take, in joules and in seconds."""
         windows = self._windows()
         energy, time = (
-            predict_training(windows, cost, recipe=self._recipe, validated_images=0, cpus=1 / this_machine().vcpus)
+            predict_training(windows, cost, recipe=self._recipe, validated_images=self._images["val"], cpus=self._cpus)
             for cost in (joules_of, seconds_of)
         )
         return energy, time

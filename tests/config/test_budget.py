@@ -10,20 +10,30 @@ from greenpose.errors import GreenPoseError
 USED = {"energy_kwh": 1.0, "co2eq_g": 300.0, "seconds": 3600.0}
 
 
+EPOCH = {"energy_kwh": 0.1, "co2eq_g": 30.0, "seconds": 360.0}
+
+
 def test_no_limit_bears_everything():
+    huge = dict.fromkeys(USED, 1e9)
     assert Budget().limits == {}
-    assert Budget().exceeded({"energy_kwh": 1e9, "co2eq_g": 1e9, "seconds": 1e9}) is None
+    assert Budget().exceeded(huge, by_another=huge) is None
 
 
 @pytest.mark.parametrize("name", sorted(USED))
-def test_each_limit_is_exceeded_above_it_and_not_at_it(name):
-    assert Budget(**{name: USED[name]}).exceeded(USED) is None
-    assert Budget(**{name: USED[name] * 0.999}).exceeded(USED) is not None
+def test_a_limit_bears_another_epoch_up_to_it_and_not_beyond(name):
+    then = USED[name] + EPOCH[name]
+    assert Budget(**{name: then}).exceeded(USED, by_another=EPOCH) is None
+    assert Budget(**{name: then * 0.999}).exceeded(USED, by_another=EPOCH) is not None
 
 
 def test_the_reason_names_limit_value_and_unit():
-    said = Budget(energy_kwh=0.5, seconds=1e9).exceeded(USED)
-    assert said == "budget of 0.500 kWh: another epoch would come to 1.00"
+    said = Budget(energy_kwh=1.05, seconds=1e9).exceeded(USED, by_another=EPOCH)
+    assert said == "budget of 1.05 kWh: another epoch would come to 1.10 kWh"
+
+
+def test_a_limit_that_is_passed_already_is_said_to_be():
+    said = Budget(seconds=60).exceeded(USED, by_another=EPOCH)
+    assert said == "budget of 60.0 s: 3600 s are used already"
 
 
 @pytest.mark.parametrize("limit", [0, -1, math.inf, math.nan])

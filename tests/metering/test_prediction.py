@@ -11,8 +11,8 @@ from greenpose.metering.prediction import (
     CORRELATIONS,
     QUIET_SCATTER,
     SCATTER_DEGREES,
+    Neighbours,
     Repeated,
-    expected_scatter,
     predict_run,
     predict_total,
 )
@@ -189,22 +189,44 @@ def window(seconds=10.0, foreign=None, steal=0.0):
     )
 
 
+def beside(*windows, cpus=0.5):
+    return Neighbours.during(windows, cpus=cpus)
+
+
 def test_a_machine_that_says_nothing_of_neighbours_is_taken_for_a_quiet_one():
-    assert expected_scatter([window()], cpus=0.5) == QUIET_SCATTER
-    assert expected_scatter([], cpus=0.5) == QUIET_SCATTER
+    assert beside(window()).scatter == beside().scatter == QUIET_SCATTER
+    assert (beside().slowdown, beside().doubled) == (1, 1)
 
 
 def test_neighbours_beside_the_work_matter_little_and_those_that_make_it_wait_much():
-    quiet, beside, above = (expected_scatter([window(foreign=share)], cpus=0.5) for share in (0.0, 0.5, 0.7))
+    quiet, near, above = (beside(window(foreign=share)).scatter for share in (0.0, 0.5, 0.7))
     assert quiet == QUIET_SCATTER
-    assert beside - quiet == pytest.approx(0.05)
-    assert above - beside == pytest.approx(0.02 + 0.5 * 0.4)  # two fifths of what one of two CPUs could have done
-    assert expected_scatter([window(foreign=0.5, steal=0.2)], cpus=0.5) == pytest.approx(above)
+    assert near - quiet == pytest.approx(0.05)
+    assert above - near == pytest.approx(0.02 + 0.5 * 0.4)  # two fifths of what one of two CPUs could have done
+    assert beside(window(foreign=0.5, steal=0.2)).scatter == pytest.approx(above)
 
 
 def test_longer_windows_count_for_more():
-    windows = [window(seconds=9.0, foreign=0.0), window(seconds=1.0, foreign=0.4)]
-    assert expected_scatter(windows, cpus=0.5) == pytest.approx(QUIET_SCATTER + 0.004)
+    assert beside(window(seconds=9.0, foreign=0.0), window(seconds=1.0, foreign=0.4)).busy == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize(
+    ("busy", "slowdown", "doubled"),
+    [
+        (0.25, 1.0, 1.0),  # half a neighbour on two CPUs: one would still find the other CPU free
+        (0.5, 1.0, 1.5),  # one neighbour: with another, three would share two CPUs
+        (2 / 3, 1.5, 5 / 3),  # two neighbours, two thirds of a CPU each: with four, five would share two
+    ],
+)
+def test_neighbours_may_leave_or_be_twice_as_many(busy, slowdown, doubled):
+    found = beside(window(foreign=busy))
+    assert found.slowdown == pytest.approx(slowdown)
+    assert found.doubled == pytest.approx(doubled)
+
+
+def test_work_that_hardly_moves_still_has_finite_ends():
+    found = predict_run([10.0, 11.0, 12.0], neighbours=beside(window(foreign=1.0)))
+    assert 0 < found.low < found.high < math.inf
 
 
 def test_before_a_run_the_interval_holds_the_calibrations_scatter_and_the_runs():
@@ -212,10 +234,16 @@ def test_before_a_run_the_interval_holds_the_calibrations_scatter_and_the_runs()
     assert sure.value == pytest.approx(100)
     assert math.log(sure.high / 100) == pytest.approx(t_quantile(0.975, SCATTER_DEGREES) * 0.06)
     assert sure.high * sure.low == pytest.approx(100**2)
-    scattered = predict_run([80.0, 125.0] * 4)
-    scaled = predict_run([100.0] * 8, model_error=0.2)
-    busy = predict_run([100.0] * 8, scatter=0.3)
-    assert sure.high < min(scattered.high, scaled.high, busy.high)
+    scattered, scaled = predict_run([80.0, 125.0] * 4), predict_run([100.0] * 8, model_error=0.2)
+    assert sure.high < min(scattered.high, scaled.high)
+
+
+def test_before_a_run_the_interval_reaches_to_where_neighbours_have_left_or_doubled():
+    crowd = beside(window(foreign=2 / 3))
+    busy = predict_run([100.0] * 8, neighbours=crowd)
+    assert busy.low < 100 / crowd.slowdown < 100 * crowd.doubled < busy.high
+    early = predict_run([100.0] * 8, neighbours=beside(window(foreign=0.5)))
+    assert math.log(early.high / 100) > -math.log(early.low / 100)
 
 
 def test_before_a_run_the_truth_lies_inside_in_nine_of_ten_runs():
@@ -229,7 +257,7 @@ def test_before_a_run_the_truth_lies_inside_in_nine_of_ten_runs():
 
 
 def test_a_single_block_of_calibration_is_less_sure_than_several():
-    assert predict_run([100.0]).high > predict_run([100.0, 104.0, 96.0]).high
+    assert predict_run([100.0]).high > predict_run([100.0, 101.0, 99.0]).high
 
 
 def test_energy_that_nothing_reads_is_predicted_to_be_none():

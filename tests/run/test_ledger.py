@@ -2,7 +2,7 @@
 
 import pytest
 
-from greenpose.config import TrainConfig
+from greenpose.config import CarbonConfig, Experiment, TrainConfig
 from greenpose.config.budget import Budget
 from greenpose.metering import Meter, carbon_of
 from greenpose.run.ledger import Ledger
@@ -35,8 +35,8 @@ def test_a_budget_of_emissions_counts_the_hours_in_which_training_runs(tmp_path,
         ledger = Ledger(
             RunFolder(tmp_path),
             Stage(meter, Silent()),
-            recipe=TrainConfig(epochs=9),
-            num_images=8,
+            config=Experiment(name="tiny", train=TrainConfig(epochs=9), carbon=CarbonConfig(country="ITA")),
+            images={"train": 8, "val": 2},
             carbon=carbon,
             budget=Budget(co2eq_g=limit_g),
             earlier=[],
