@@ -210,7 +210,7 @@ def _component_cell(run: Record, part: str, energy: Figure) -> Cell:
 def _phase_cell(runs: Sequence[Record], name: str, energy: Figure) -> Cell:
     """Return the mean energy and time of a phase, of all phases where it has no name."""
     found = [[phase for phase in run.phases if name in ("", phase.name)] for run in runs]
-    if not any(found):
+    if not any(phase.seconds or phase.energy_kwh for phases in found for phase in phases):
         return Cell(value="–")
     kwh = [sum(phase.energy_kwh for phase in phases) for phases in found]
     seconds = [sum(phase.seconds for phase in phases) for phases in found]

@@ -75,8 +75,11 @@ MARKS: dict[Kind, tuple[str, str]] = {
 
 
 def energy_figure(kwh: Iterable[float]) -> Figure:
-    """Return training energy in Wh, or in kWh where any run took a kilowatt-hour or more."""
-    return replace(TRAIN_ENERGY, unit="kWh", scale=1.0) if max(kwh, default=0) >= 1 else TRAIN_ENERGY
+    """Return training energy in the unit of the largest: kWh from one on, mWh below a tenth of a Wh, else Wh."""
+    most = max(kwh, default=0.0)
+    if most >= 1:
+        return replace(TRAIN_ENERGY, unit="kWh", scale=1.0)
+    return replace(TRAIN_ENERGY, unit="mWh", scale=1e6) if 0 < most < 1e-4 else TRAIN_ENERGY
 
 
 def training_figure(records: Iterable[Record]) -> Figure:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from greenpose.formatting import NBSP, exact, listed, plain, plural
+from greenpose.formatting import NBSP, Text, exact, listed, plain, plural
 from greenpose.record import Record
-from greenpose.report.layout import Cell, Column, Row, Section, Table, missing_cell
+from greenpose.report.layout import Cell, Column, Row, Section, Table, missing_cell, number_cell
+from greenpose.report.purposes import energy_kind
 from greenpose.report.study import Point, Study, entries, host_name
 
 _MEASURES: Mapping[str, tuple[str, str, float]] = {
@@ -116,8 +117,16 @@ def _cells(point: Point, keys: Sequence[str]) -> tuple[Cell, ...]:
         Cell(value=", ".join(dict.fromkeys(str(run.seed) for run in runs))),
         _summary([run.images.get("test", 0) for run in runs]),
         _summary([run.subjects.get("test") or "not known" for run in runs]),
-        *(_summary([_scaled(each[key], key) for each in measured if each.get(key) is not None]) for key in keys),
+        *(_measured(point, measured, key) for key in keys),
     )
+
+
+def _measured(point: Point, said: Sequence[Mapping[str, Any]], key: str) -> Cell:
+    """Return what the runs say under a name; watts are marked as the joules are that they come from."""
+    cell = _summary([_scaled(each[key], key) for each in said if each.get(key) is not None])
+    if _measure(key)[1] != "W" or cell.missing:
+        return cell
+    return number_cell(Text(value=cell.value), kind=energy_kind(point.group.runs))
 
 
 def _summary(values: Sequence[Any]) -> Cell:

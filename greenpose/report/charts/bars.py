@@ -25,7 +25,7 @@ WASTE: dict[str, Fill] = {
 }
 """Fills of what did not finish."""
 WIDTH = 1120
-_LEFT, _RIGHT, _GAP = 176, 150, 28
+_LEFT, _RIGHT, _GAP = 176, 172, 28
 _TOP, _STEP, _BAR = 72, 28, 16
 
 

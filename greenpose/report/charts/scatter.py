@@ -1,12 +1,14 @@
 """Scatter charts: what accuracy costs, with intervals both ways, the front, and labels at its points."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from greenpose.report.charts.canvas import FONT, SHAPES, baseline, grid, panel, pixels, sketch, strokes
 from greenpose.report.charts.ticks import ticks
 from greenpose.report.estimates import Estimate
+from greenpose.report.figures import PERCENT
 from greenpose.report.labels import Box, Label, place
 from greenpose.report.pareto import staircase
 from greenpose.report.svg import ACCENT, DIM, INK, MUTED
@@ -43,7 +45,8 @@ def _frame(axes: Any, chart: Scatter) -> bool:
     """Set up scales, grid and ticks; return whether the horizontal axis is logarithmic."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-    xs, ys = _ends([mark.x for mark in chart.marks]), _ends([mark.y for mark in chart.marks])
+    xs = _ends([_reach(mark.x) for mark in chart.marks])
+    ys = _ends([_reach(mark.y, PERCENT) for mark in chart.marks])
     log = xs[0] > 0 and xs[1] / xs[0] > _LOG_FROM
     if log:
         axes.set_xscale("log")
@@ -91,13 +94,16 @@ def _place(mark: Mark) -> tuple[float, float]:
 
 def _cross(mark: Mark) -> list[tuple[tuple[float, float], tuple[float, float]]]:
     """Return the intervals of a point as lines through it."""
-    x, y = _place(mark)
-    lines = []
-    if mark.x.low is not None and mark.x.high is not None:
-        lines.append(((mark.x.low, y), (mark.x.high, y)))
-    if mark.y.low is not None and mark.y.high is not None:
-        lines.append(((x, mark.y.low), (x, mark.y.high)))
-    return lines
+    (x, y), (left, right), (bottom, top) = _place(mark), _reach(mark.x), _reach(mark.y, PERCENT)
+    lines = [((left, y), (right, y)), ((x, bottom), (x, top))]
+    return [(first, second) for first, second in lines if first != second]
+
+
+def _reach(each: Estimate, most: float = math.inf) -> tuple[float, float]:
+    """Return the ends of an interval as far as they can be: costs are not negative, shares not above the whole."""
+    value = each.value or 0.0
+    low, high = (value if end is None else end for end in (each.low, each.high))
+    return max(0.0, low), min(most, high)
 
 
 def _labels(axes: Any, chart: Scatter, *, all_points: bool) -> None:
@@ -158,15 +164,15 @@ def _steps(axes: Any) -> list[Box]:
     return boxes
 
 
-def _ends(estimates: Sequence[Estimate]) -> tuple[float, float]:
+def _ends(reaches: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Return the lowest and highest value that intervals reach."""
-    values = [value for each in estimates for value in (each.low, each.value, each.high) if value is not None]
-    return min(values), max(values)
+    return min(low for low, _ in reaches), max(high for _, high in reaches)
 
 
 def _padded(ends: tuple[float, float], share: float) -> tuple[float, float]:
+    """Return the ends of an axis with some room, but none below zero, where nothing can be."""
     room = (ends[1] - ends[0]) * share or abs(ends[1]) * 0.1 or 1.0
-    return ends[0] - room, ends[1] + room
+    return max(0.0, ends[0] - room), ends[1] + room
 
 
 def _tooltip(chart: Scatter, mark: Mark) -> str:

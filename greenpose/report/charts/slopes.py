@@ -27,8 +27,8 @@ def draw(chart: Slopes) -> str:
     def paint(figure: Any) -> None:
         axes = panel(figure, left=118, right=50, top=14, bottom=34)
         _frame(axes, chart)
-        for line in chart.lines:
-            _line(axes, line)
+        for index, line in enumerate(chart.lines):
+            _line(axes, line, aside=0.012 * index * (len(chart.exits) - 1))
         _labels(axes, chart.lines)
 
     return sketch(paint, id=chart.id, size=SIZE, title=chart.title, description=chart.description)
@@ -38,18 +38,22 @@ def _frame(axes: Any, chart: Slopes) -> None:
     """Set up a place for each exit and the scale, which begins at zero and holds every interval."""
     last = len(chart.exits) - 1
     top = max(_ends(each)[1] for line in chart.lines for each in line.shares)
-    bottom = min(0.0, *(_ends(each)[0] for line in chart.lines for each in line.shares))
-    axes.set(xlim=(0, last), ylim=(bottom, 1.03 * top), yticks=[])
+    axes.set(xlim=(0, last), ylim=(0, 1.03 * top), yticks=[])
     axes.set_xticks(range(last + 1), [f"exit {exit_}{', final' * (exit_ == chart.exits[-1])}" for exit_ in chart.exits])
-    strokes(axes, [((place, bottom), (place, 1.03 * top)) for place in range(last + 1)], color=GRID, linewidth=1)
+    strokes(axes, [((place, 0), (place, 1.03 * top)) for place in range(last + 1)], color=GRID, linewidth=1)
     baseline(axes)
     write(axes, (last * 1.025, 100), "100 %", fontsize=FONT - 1)
 
 
-def _line(axes: Any, line: Line) -> None:
+def _line(axes: Any, line: Line, *, aside: float) -> None:
+    """Draw a quantity and its intervals, the latter so far beside their exit that they do not cover one another."""
     style = _STYLES[line.name]
     axes.plot(range(len(line.shares)), [each.value for each in line.shares], clip_on=False, **style)
-    ends = [((place, low), (place, high)) for place, (low, high) in enumerate(map(_ends, line.shares)) if high > low]
+    ends = [
+        ((place + aside, low), (place + aside, high))
+        for place, (low, high) in enumerate(map(_ends, line.shares))
+        if high > low
+    ]
     strokes(axes, ends, color=style["color"], linewidth=1.2)
 
 
@@ -66,4 +70,5 @@ def _labels(axes: Any, lines: Sequence[Line]) -> None:
 
 def _ends(each: Estimate) -> tuple[float, float]:
     value = each.value or 0.0
-    return (value if each.low is None else each.low), (value if each.high is None else each.high)
+    low, high = (value if end is None else end for end in (each.low, each.high))
+    return max(0.0, low), high
