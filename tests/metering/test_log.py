@@ -76,6 +76,24 @@ def test_the_disk_is_waited_for_at_most_once_a_second_and_at_the_end(tmp_path):
     assert len(synced) == 3
 
 
+def test_a_slow_disk_is_waited_for_less_often(tmp_path):
+    """An fsync of 20 ms may happen every ten seconds: 0.2 % of the time."""
+    clock, synced = TickingClock(), []
+
+    def fsync(_):
+        clock.advance(0.02)
+        synced.append(clock.now)
+
+    log = WindowLog(tmp_path / "windows.jsonl", clock=clock, fsync=fsync)
+    began = clock.now
+    for _ in range(400):
+        clock.advance(0.1)
+        log.append(window())
+    assert 0.02 * len(synced) <= 0.002 * (clock.now - began) + 0.02
+    assert len(synced) == 4
+    log.close()
+
+
 def test_nothing_new_means_nothing_to_sync(tmp_path):
     synced = []
     log = WindowLog(tmp_path / "windows.jsonl", fsync=synced.append)
