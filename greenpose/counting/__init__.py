@@ -1,7 +1,7 @@
 """Parameters, multiply-accumulates, memory and operators needed to reach each exit, by several counters."""
 
 from greenpose.counting.census import Census, census
-from greenpose.counting.counters import FORMULAE, PAPER_FORMULA, CountingError, Formula, run_counters
+from greenpose.counting.counters import FORMULAE, PAPER_FORMULA, CountingError, Formula, flops, run_counters
 from greenpose.counting.counts import INPUT_SIZE, ExitCount, architecture_of, count
 from greenpose.counting.memory import activation_bytes, peak_bytes
 from greenpose.counting.operations import operations
@@ -24,6 +24,7 @@ __all__ = [
     "census",
     "count",
     "count_training_step",
+    "flops",
     "operations",
     "peak_bytes",
     "reference_crop",

@@ -1,0 +1,127 @@
+"""A pytest plugin: tests fail when a network costs more than what was accepted.
+
+    def test_footprint(footprint):
+        footprint.check(net, torch.zeros(1, 3, 256, 192), name="exit3")
+
+Counted, not measured: parameters, MACs, bytes of activations, most bytes alive at once, and calls of torch's operators,
+of the network as it is given (one in training mode calls other operators). `pytest --footprint-update` accepts; the
+file, `footprint.json` beside pytest's configuration unless `footprint_file` says otherwise, is meant to be reviewed.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SCHEMA = "greenpose.footprint/1"
+UNITS = {"params": "parameters", "macs": "MACs", "activation_bytes": "B", "peak_bytes": "B"}
+PER_TORCH = ("peak_bytes", "operations")
+"""What belongs to a minor version of torch."""
+
+Counts = dict[str, Any]
+"""By name: a number, or the calls of each operator."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--footprint-update` and the setting `footprint_file`."""
+    group = parser.getgroup("footprint", "footprint of networks")
+    group.addoption("--footprint-update", action="store_true", help="Accept what networks cost now.")
+    parser.addini("footprint_file", "File of accepted footprints, relative to the root.", default="footprint.json")
+
+
+@pytest.fixture
+def footprint(request: pytest.FixtureRequest) -> "Checker":
+    """Return what compares a network's cost with what was accepted for it."""
+    config = request.config
+    path = config.rootpath / config.getini("footprint_file")
+    return Checker(path=path, update=config.getoption("--footprint-update"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checker:
+    """Compares networks with a file of accepted footprints."""
+
+    path: Path
+    """The file."""
+    update: bool
+    """Whether to accept instead of comparing."""
+    seen: set[str] = field(default_factory=set)
+    """Names used in this test."""
+
+    def check(self, net: "nn.Module", image: "Tensor", *, name: str) -> None:
+        """Fail the test where `net` costs more, or otherwise, than accepted under `name`; `image` is a batch of one."""
+        __tracebackhide__ = True
+        if name in self.seen:
+            pytest.fail(f"footprint {name!r} is checked twice in this test; give each network its own name")
+        self.seen.add(name)
+        here = _counted(net, image)
+        accepted = _read(self.path)
+        if self.update:
+            _write(self.path, accepted | {name: here})
+            return
+        if name not in accepted:
+            pytest.fail(f"{self.path.name} has no {name!r} yet; run pytest --footprint-update and review the file")
+        worse = _worse(accepted[name], here)
+        if worse:
+            hint = "if that is wanted, pytest --footprint-update and review the file"
+            pytest.fail("\n".join([f"{name} costs more than {self.path.name} allows:", *worse, hint]))
+
+
+def _counted(net: "nn.Module", image: "Tensor") -> Counts:
+    import torch
+
+    from greenpose.check.footprint import minor
+    from greenpose.counting import activation_bytes, flops, operations, peak_bytes
+
+    return {
+        "activation_bytes": activation_bytes(net, image),
+        "input": "x".join(map(str, image.shape)),
+        "macs": flops(net, image) // 2,
+        "operations": operations(net, image),
+        "params": sum(parameter.numel() for parameter in net.parameters()),
+        "peak_bytes": peak_bytes(net, image),
+        "torch": minor(torch.__version__),
+    }
+
+
+def _worse(accepted: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Return a line for each quantity that rose, or that can no longer be compared."""
+    from greenpose.check.differences import of_calls, of_counts
+
+    if accepted.get("input") != here["input"]:
+        return [f"  not comparable: the input was {accepted.get('input')} and is {here['input']}"]
+    lines = []
+    for metric in (*UNITS, "operations"):
+        if metric in PER_TORCH and accepted.get("torch") != here["torch"]:
+            continue
+        judge = of_calls(accepted[metric], here[metric]) if metric == "operations" else None
+        outcome, says = judge or of_counts(accepted[metric], here[metric], UNITS[metric])
+        lines += [f"  {metric}: {says}"] if outcome == "regressed" else []
+    return lines
+
+
+def _read(path: Path) -> dict[str, Counts]:
+    """Return the accepted footprints by name; none where there is no file yet."""
+    if not path.exists():
+        return {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema"] != SCHEMA:
+            pytest.fail(f"{path}: schema is {document['schema']!r}; this version reads {SCHEMA}")
+        footprints: dict[str, Counts] = document["footprints"]
+    except (ValueError, KeyError, TypeError) as error:
+        pytest.fail(f"{path}: not a file of footprints ({type(error).__name__} {error}); remove it and accept anew")
+    return footprints
+
+
+def _write(path: Path, footprints: Mapping[str, Counts]) -> None:
+    from greenpose.store.folder import write_text
+
+    document = {"footprints": dict(footprints), "schema": SCHEMA}
+    write_text(path, json.dumps(document, indent=1, sort_keys=True) + "\n")

@@ -1,0 +1,127 @@
+"""The plugin as a user's project has it: tests of their own, run by a pytest of their own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+PROJECT = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, width=4, again=False):
+        super().__init__()
+        self.conv, self.again = nn.Conv2d(3, width, 3, padding=1), again
+    def forward(self, x):
+        return self.conv(x).relu() if not self.again else self.conv(x).relu() + self.conv(x)
+
+def image(size=8):
+    return torch.zeros(1, 3, size, size)
+
+def test_accept(footprint):
+    footprint.check(Net(), image(), name="exit3")
+    footprint.check(nn.Sequential(Net(), nn.Dropout(0.5)).eval(), image(), name="with dropout")
+
+def test_same(footprint):
+    footprint.check(Net(), image(), name="exit3")
+
+def test_never_accepted(footprint):
+    footprint.check(Net(), image(), name="exit4")
+
+def test_wider(footprint):
+    footprint.check(Net(width=5), image(), name="exit3")
+
+def test_twice(footprint):
+    footprint.check(Net(again=True), image(), name="exit3")
+
+def test_forgotten_eval(footprint):
+    footprint.check(nn.Sequential(Net(), nn.Dropout(0.5)), image(), name="with dropout")
+
+def test_cheaper(footprint):
+    footprint.check(Net(width=3), image(), name="exit3")
+
+def test_larger_image(footprint):
+    footprint.check(Net(), image(16), name="exit3")
+
+def test_one_name_for_two(footprint):
+    footprint.check(Net(), image(), name="exit3")
+    footprint.check(Net(), image(), name="exit3")
+"""
+
+
+def run(folder: Path, *arguments: str) -> dict[str, str]:
+    """Run the project's tests; return each one's complaint, empty where it passed."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junitxml", "out.xml", *arguments]
+    subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=300)
+    cases = ET.parse(folder / "out.xml").iter("testcase")  # noqa: S314  # written by our own pytest
+    return {case.attrib["name"].removeprefix("test_"): _complaint(case) for case in cases}
+
+
+def _complaint(case: ET.Element) -> str:
+    failure = case.find("failure")
+    return "" if failure is None else failure.attrib["message"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A project whose footprints were accepted."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "test_net.py").write_text(PROJECT)
+    assert run(folder, "test_net.py::test_accept", "--footprint-update") == {"accept": ""}
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outcomes(project) -> dict[str, str]:
+    return run(project)
+
+
+def accepted(project):
+    return json.loads((project / "footprint.json").read_text())
+
+
+def test_what_is_accepted_is_counted_right(project):
+    counts = accepted(project)["footprints"]["exit3"]
+    assert counts["macs"] == 8 * 8 * 4 * 3 * 3 * 3
+    assert counts["params"] == 4 * 3 * 3 * 3 + 4
+    assert counts["operations"] == {"convolution": 1, "relu": 1}
+    assert counts["input"] == "1x3x8x8"
+
+
+def test_what_costs_as_accepted_or_less_passes(outcomes):
+    assert {name for name, complaint in outcomes.items() if not complaint} == {"accept", "same", "cheaper"}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("never_accepted", ["has no 'exit4' yet", "pytest --footprint-update"]),
+        ("wider", ["params: rose from 112 parameters to 140 parameters (+25.0", "macs: rose", "footprint-update"]),
+        ("twice", ["operations", "convolution 1 → 2"]),
+        ("forgotten_eval", ["operations", "0 → 1"]),
+        ("larger_image", ["not comparable: the input was 1x3x8x8 and is 1x3x16x16"]),
+        ("one_name_for_two", ["checked twice in this test"]),
+    ],
+)
+def test_what_costs_more_or_otherwise_fails_in_words(outcomes, name, words):
+    complaint = outcomes[name].replace("\u00a0", " ")
+    assert all(word in complaint for word in words), complaint
+
+
+def test_another_torch_leaves_out_what_belongs_to_its_version(project):
+    document = accepted(project)
+    document["footprints"]["exit3"] |= {"torch": "1.0", "operations": {}, "peak_bytes": 1}
+    changed = project / "other_torch.json"
+    changed.write_text(json.dumps(document))
+    assert run(project, "test_net.py::test_same", "-o", f"footprint_file={changed.name}") == {"same": ""}
+
+
+@pytest.mark.parametrize(("text", "words"), [("{", "not a file of footprints"), ('{"schema": "x"}', "schema is 'x'")])
+def test_a_damaged_file_fails_in_words(project, text, words):
+    (project / "damaged.json").write_text(text)
+    assert words in run(project, "test_net.py::test_same", "-o", "footprint_file=damaged.json")["same"]
