@@ -88,7 +88,7 @@ def _experiments(file: Path | None, settings: list[str]) -> list[Experiment]:
     return [cell.config for cell in expand(load(file, settings=settings), where=str(file))]
 
 
-def _count(subject: _Subject) -> tuple[dict[int, "ExitCount"], dict[str, float]]:
+def _count(subject: _Subject) -> tuple[dict[int, "ExitCount"], dict[str, float | None]]:
     """Return the counts of every exit, and the paper's way of counting exit 3 against exit 4."""
     from greenpose.counting import count, reference_crop, reference_share
 
@@ -110,7 +110,7 @@ def _count(subject: _Subject) -> tuple[dict[int, "ExitCount"], dict[str, float]]
     return counts, paper
 
 
-def _document(subject: _Subject, counts: dict[int, "ExitCount"], paper: dict[str, float]) -> dict[str, Any]:
+def _document(subject: _Subject, counts: dict[int, "ExitCount"], paper: dict[str, float | None]) -> dict[str, Any]:
     from greenpose.counting import FORMULAE
 
     final = counts[max(counts)]
@@ -136,7 +136,7 @@ def _document(subject: _Subject, counts: dict[int, "ExitCount"], paper: dict[str
     }
 
 
-def _show(subject: _Subject, counts: dict[int, "ExitCount"], paper: dict[str, float], console: Console) -> None:
+def _show(subject: _Subject, counts: dict[int, "ExitCount"], paper: dict[str, float | None], console: Console) -> None:
     console.print(f"[bold]{subject.title}[/bold]", soft_wrap=True)
     console.print(f"[dim]used by {', '.join(subject.used_by)}[/dim]\n", soft_wrap=True)
     console.print(_exit_table(counts))
@@ -180,14 +180,17 @@ def _explain(counts: dict[int, "ExitCount"], console: Console) -> None:
         console.print(f"  {name}: {formula.sentence}; {verdict}; exit 3 is {share:.2f} % of exit 4", style="dim")
 
 
-def _headline(paper: dict[str, float], console: Console) -> None:
+def _headline(paper: dict[str, float | None], console: Console) -> None:
     """Print the paper's way of comparing exit 3 with exit 4, and what lies behind its figures."""
     console.print("\n[bold]Exit 3 against exit 4, as the paper counts[/bold]")
     table = _table("", "parameters", "compute")
     table.add_row("the paper's crop / its whole network", f"{paper['params_percent']:.3f} %", "")
     table.add_row("  by conv MACs", "", f"{paper['macs_percent']:.2f} %")
     table.add_row("  by the paper's counter, exact", "", f"{paper['macs_percent_by_paper_counter']:.2f} %")
-    table.add_row("  the same, as printed at 128x96 (two decimals)", "", f"{paper['macs_percent_as_printed']:.2f} %")
+    if paper["macs_percent_as_printed"] is not None:
+        table.add_row(
+            "  the same, as printed at 128x96 (two decimals)", "", f"{paper['macs_percent_as_printed']:.2f} %"
+        )
     minimal = (f"{paper['minimal_params_percent']:.2f} %", f"{paper['minimal_macs_percent']:.2f} %")
     table.add_row("minimal sub-networks (what GreenPose reports)", *minimal)
     console.print(table)

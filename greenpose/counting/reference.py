@@ -45,8 +45,9 @@ class Share:
     """Of the convolutions' multiply-accumulates."""
     macs_by_paper: float
     """Of the multiply-accumulates as the paper's counter has them."""
-    macs_printed: float
-    """The same, of figures rounded to two decimals of 10^9, as that counter prints them at 128 x 96."""
+    macs_printed: float | None
+    """The same, of figures rounded to two decimals of 10^9, as that counter prints them at 128 x 96;
+    None for a network so small that it prints 0."""
 
 
 def reference_crop(
@@ -85,7 +86,7 @@ def reference_share(net: PoseNetwork | Architecture, exit_number: int = 3) -> Sh
         params=100 * crop.params / whole.params,
         macs=100 * crop.macs / whole.macs,
         macs_by_paper=100 * crop.by(PAPER_FORMULA) / whole.by(PAPER_FORMULA),
-        macs_printed=100 * printed[0] / printed[1],
+        macs_printed=100 * printed[0] / printed[1] if printed[1] else None,
     )
 
 

@@ -39,3 +39,9 @@ def test_the_headline_percentages_and_where_they_come_from():
     assert share.macs == pytest.approx(61.861, abs=5e-4)
     assert share.macs_by_paper == pytest.approx(61.943, abs=5e-4)
     assert share.macs_printed == pytest.approx(100 * 1.19 / 1.93, abs=1e-9)
+
+
+def test_a_network_whose_printed_macs_round_to_zero_has_no_printed_share():
+    share = reference_share(Architecture(width=4, num_joints=12, stem_width=4, modules=(1, 1, 1), blocks=1))
+    assert share.macs_printed is None
+    assert 0 < share.macs < 100
