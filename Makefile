@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu check format clean
+.PHONY: help setup demo test test-slow test-gpu check gate format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,11 @@ check: setup  ## formatting, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+gate: setup  ## hold GreenPose to its own footprint: networks, start-up, what metering costs a run
+	$(BIN)/greenpose check experiments/quick.yaml --baseline .ci/baseline.json
+	$(BIN)/python -m benchmarks.start
+	$(BIN)/python -m benchmarks.overhead --quick
 
 format: setup  ## put the code in shape
 	$(BIN)/ruff format .

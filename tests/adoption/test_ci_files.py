@@ -1,0 +1,122 @@
+"""The files that other projects' pipelines use, run as they would, with a `greenpose` that answers as it is told."""
+
+import json
+import os
+import re
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ACTION = yaml.safe_load((ROOT / ".ci/action/action.yml").read_text())
+GITLAB = yaml.safe_load((ROOT / ".ci/gitlab.yml").read_text())[".greenpose"]
+FAKE = """#!/usr/bin/env bash
+printf '%s\\n' "$@" >"$SEEN"
+mkdir -p results
+[ "$CODE" = 2 ] || echo '{"outcome": "'"$OUTCOME"'"}' >results/quick.json
+echo '{"schemaVersion": 1}' >results/quick.shields.json
+exit "$CODE"
+"""
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    """Return a function that runs a script with a fake greenpose; it returns code, arguments and GitHub's outputs."""
+    program = tmp_path / "bin" / "greenpose"
+    program.parent.mkdir()
+    program.write_text(FAKE)
+    program.chmod(0o755)
+
+    def run(script, *, code=0, outcome="ok", **settings):
+        seen, outputs = tmp_path / "seen", tmp_path / "outputs"
+        environment = {
+            "PATH": f"{program.parent}:{os.environ['PATH']}",
+            "SEEN": str(seen),
+            "CODE": str(code),
+            "OUTCOME": outcome,
+            "GITHUB_OUTPUT": str(outputs),
+            "CANDIDATE": "quick.yaml",
+            "RESULTS": "results",
+        }
+        command = ["bash", "-c", script] if "\n" in script else ["bash", script]
+        done = subprocess.run(command, cwd=tmp_path, env=environment | settings, check=False, capture_output=True)
+        said = outputs.read_text() if outputs.exists() else ""
+        return done.returncode, seen.read_text().splitlines(), said.strip()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "strict", "exit_code", "verdict"),
+    [
+        (0, "ok", "false", 0, "ok"),
+        (0, "improved", "false", 0, "improved"),
+        (1, "regressed", "false", 1, "regressed"),
+        (2, "", "false", 2, "error"),
+        (3, "inconclusive", "false", 0, "inconclusive"),
+        (3, "incomparable", "false", 0, "incomparable"),
+        (3, "inconclusive", "true", 1, "inconclusive"),
+        (130, "ok", "false", 130, "ok"),
+    ],
+)
+def test_the_action_fails_where_the_footprint_regressed_and_warns_where_nobody_knows(
+    pipeline, code, outcome, strict, exit_code, verdict
+):
+    script = str(ROOT / ".ci/check.sh")
+    found, _, said = pipeline(script, code=code, outcome=outcome, STRICT=strict)
+    assert (found, said) == (exit_code, f"verdict={verdict}")
+
+
+def test_the_script_passes_on_what_was_given_and_nothing_else(pipeline):
+    script = str(ROOT / ".ci/check.sh")
+    _, bare, _ = pipeline(script)
+    assert bare[:2] == ["check", "quick.yaml"]
+    assert not {"--baseline", "--budgets", "--against", "--name"} & set(bare)
+    _, full, _ = pipeline(script, BASELINE="b c.json", BUDGETS="l.yaml", AGAINST="origin/main", NAME="pose")
+    pairs = dict(pairwise(full))
+    assert (pairs["--baseline"], pairs["--budgets"]) == ("b c.json", "l.yaml")
+    assert (pairs["--against"], pairs["--name"]) == ("origin/main", "pose")
+
+
+def test_words_of_a_pull_request_never_become_part_of_a_script():
+    scripts = [step["run"] for step in ACTION["runs"]["steps"] if "run" in step]
+    assert scripts
+    assert not [script for script in scripts if "${{" in script]
+
+
+def test_every_input_of_the_action_is_used_and_every_variable_of_the_script_is_set():
+    step = next(step for step in ACTION["runs"]["steps"] if step.get("id") == "check")
+    text = yaml.safe_dump(ACTION["runs"])
+    assert not [name for name in ACTION["inputs"] if f"inputs.{name} " not in text and f"inputs.{name}\n" not in text]
+    script = (ROOT / ".ci/check.sh").read_text()
+    assert {"CANDIDATE", "BASELINE", "BUDGETS", "AGAINST", "STRICT", "NAME", "RESULTS"} <= set(step["env"])
+    assert all(f"{name}" in script for name in step["env"] if name != "SCRIPT")
+
+
+def test_the_gitlab_job_lets_an_inconclusive_check_warn_and_shows_junit(pipeline):
+    (script,) = GITLAB["script"]
+    defaults = {name: str(value) for name, value in GITLAB["variables"].items()} | {"RESULTS": "results"}
+    defaults["CANDIDATE"] = "quick.yaml"
+    code, seen, _ = pipeline(script, code=3, outcome="inconclusive", **defaults)
+    assert code in GITLAB["allow_failure"]["exit_codes"]
+    assert seen[:2] == ["check", "quick.yaml"]
+    assert "--strict" not in seen
+    assert GITLAB["artifacts"]["reports"]["junit"] == "$RESULTS/*.xml"
+    _, strict, _ = pipeline(script, **(defaults | {"STRICT": "true", "AGAINST": "origin/main"}))
+    assert strict[-3:] == ["--against", "origin/main", "--strict"]
+
+
+def test_the_commit_hook_runs_the_exact_gate_where_a_network_may_have_changed():
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert hook["entry"] == "greenpose check"
+    assert re.search(hook["files"], "greenpose/model/hrnet.py")
+    assert re.search(hook["files"], "experiments/quick.yaml")
+    assert not re.search(hook["files"], "README.md")
+
+
+def test_our_own_job_holds_the_default_grid_to_its_baseline():
+    assert "--baseline .ci/baseline.json" in (ROOT / "Makefile").read_text()
+    assert json.loads((ROOT / ".ci/baseline.json").read_text())["schema"] == "greenpose.baseline/1"
