@@ -17,6 +17,7 @@ from greenpose.metering import (
     Meter,
     Window,
     carbon_of,
+    gaps,
     process_settings,
     software_versions,
     this_machine,
@@ -101,10 +102,17 @@ def _training_bases(meter: Meter, energy: Joules, kind: Kind) -> dict[str, Basis
         "train_energy_kwh": Basis(
             unit="kWh",
             kind=kind,
-            method="; ".join(p.method for p in meter.provenances if p.kind != "not_covered"),
+            method=_method(meter),
             type_b=kwh_interval(energy),
         ),
     }
+
+
+def _method(meter: Meter) -> str:
+    """Return how the energy of each component was obtained, and which component is not in it."""
+    said = "; ".join(p.method for p in meter.provenances if p.kind != "not_covered")
+    absent = [provenance.component for provenance in gaps(meter.total.joules, meter.provenances)]
+    return f"{said}; without {' and '.join(absent)}" if absent else said
 
 
 def now() -> str:
