@@ -81,6 +81,13 @@ def test_every_exit_has_every_number_with_its_unit_in_the_header(found):
     assert row(text, "compute, % of exit 3") == [f"{compute:.1f}", "100"]
 
 
+def test_numbers_of_one_unit_share_a_prefix_so_that_they_compare(found):
+    exits = [entry.model_copy(update={"latency_p95_s": 1.5}) for entry in found.exits]
+    text = printed(found.model_copy(update={"exits": exits}))
+    assert row(text, "latency p50, s") == ["0.0625", "0.125"]
+    assert row(text, "latency p95, s") == ["1.50", "1.50"]
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_nothing_is_wider_than_the_terminal_and_no_exit_is_left_out(width):
     found = fake_measurement(Bench(noise=0.3), {1: 0.1, 2: 0.25, 3: 0.5, 4: 0.7})
@@ -132,6 +139,12 @@ def test_the_notes_say_whether_it_converged_and_what_to_do_if_not(found):
     limits = {"measure": EXPERIMENT["measure"] | {"max_blocks": 1000}}
     text = " ".join(printed(fake_measurement(Bench(noise=0.9), {2: 0.25, 3: 0.5}, **limits)).split())
     assert "for more time: --max-seconds 8" in text
+
+
+def test_what_disturbed_the_measurement_stands_below_with_what_to_try_next():
+    text = " ".join(printed(fake_measurement(Bench(resolution_j=1.0), {2: 0.25, 3: 0.5})).split())
+    assert "warning exit 2: the counter's step is" in text
+    assert "lengthen the windows" in text
 
 
 def test_the_notes_name_source_grid_grade_process_and_weights(found):
