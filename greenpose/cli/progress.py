@@ -22,6 +22,7 @@ class RunProgress:
             TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
+            refresh_per_second=2,  # drawing is metered with the run: at rich's ten a second it took 1 % of a core
             disable=console.quiet or not console.is_terminal,
         )
         self._task: TaskID | None = None
