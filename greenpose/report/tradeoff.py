@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from greenpose.formatting import NBSP, listed, plural
 from greenpose.report.estimates import Estimate
-from greenpose.report.figures import AP, ENERGY, FOOTPRINTS, MACS, TRAIN_ENERGY, Figure, training_figure
+from greenpose.report.figures import AP, ENERGY, FOOTPRINTS, MACS, TRAIN_ENERGY, Figure, mark, training_figure
 from greenpose.report.headline import cost_figure
 from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column, kind_notes
 from greenpose.report.pareto import front
@@ -52,7 +52,7 @@ class Scatter:
     @property
     def axis(self) -> str:
         """Return the title of the horizontal axis, unit and kind included."""
-        notes = "".join(f", {note}" for note in kind_notes([mark.x for mark in self.marks]))
+        notes = "".join(f", {note}" for note in kind_notes([each.x for each in self.marks]))
         words = self.figure.words[:1].upper() + self.figure.words[1:]
         return f"{words} ({self.figure.unit.removesuffix('/image').removesuffix('/1000 images')}){notes}"
 
@@ -62,11 +62,13 @@ class Scatter:
         text = f"Scatter chart of {plural(len(self.marks), 'exit')} with 95 % intervals in both directions."
         if not self.ranked:
             return f"{text} The runs come from different settings, so no front is drawn."
-        best = [f"{mark.label} ({self._words(mark)})" for mark in self.marks if mark.front]
+        best = [f"{each.label} ({self.words(each)})" for each in self.marks if each.front]
         return f"{text} Exits that no other beats, cheapest first: {listed(best)}."
 
-    def _words(self, mark: Mark) -> str:
-        return f"{mark.x.text()} {self.figure.unit}, AP {mark.y.text(most_decimals=1)} %"
+    def words(self, mark_: Mark) -> str:
+        """Return the numbers of a point in words."""
+        cost = f"{mark(mark_.x.kind)}{mark_.x.text()}{NBSP}{self.figure.unit}"
+        return f"{cost}, AP {mark_.y.text(most_decimals=1)}{NBSP}%"
 
 
 def scatters(study: Study) -> list[Scatter]:

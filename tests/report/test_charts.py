@@ -32,7 +32,7 @@ def test_the_front_holds_what_no_other_exit_beats():
     assert {mark.label: mark.front for mark in chart.marks} == {
         "HRNet3": True, "HRNet4-OKD\u00a0·\u00a03": False, "HRNet4-OKD\u00a0·\u00a04": True,
     }  # fmt: skip
-    assert "HRNet3 (4.69 GMACs, AP 91.0" in chart.description
+    assert "HRNet3 (4.69\u00a0GMACs, AP 91.0" in chart.description
     assert [row.cells[-1].value for row in data_table(chart).sections[0].rows] == ["yes", "no", "yes"]
 
 

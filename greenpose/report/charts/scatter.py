@@ -37,7 +37,7 @@ def draw(chart: Scatter, *, large: bool = False) -> str:
         size=LARGE if large else SMALL,
         title=chart.title,
         description=chart.description,
-        tooltips=[_tooltip(chart, mark) for mark in chart.marks],
+        tooltips=[f"{mark.label}: {chart.words(mark)}" for mark in chart.marks],
     )
 
 
@@ -173,7 +173,3 @@ def _padded(ends: tuple[float, float], share: float) -> tuple[float, float]:
     """Return the ends of an axis with some room, but none below zero, where nothing can be."""
     room = (ends[1] - ends[0]) * share or abs(ends[1]) * 0.1 or 1.0
     return max(0.0, ends[0] - room), ends[1] + room
-
-
-def _tooltip(chart: Scatter, mark: Mark) -> str:
-    return f"{mark.label}: {mark.x.text()} {chart.figure.unit}, AP {mark.y.text(most_decimals=1)} %"

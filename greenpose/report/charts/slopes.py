@@ -11,7 +11,7 @@ from greenpose.report.svg import ACCENT, DIM, GRID, INK, MUTED
 
 SIZE = (440, 300)
 """Width and height in CSS pixels."""
-_STYLES: dict[str, dict[str, Any]] = {
+STYLES: dict[str, dict[str, Any]] = {
     "AP": {"color": ACCENT, "linewidth": 3},
     "Energy": {"color": INK, "linewidth": 1.8},
     "Latency": {"color": INK, "linewidth": 1.8, "linestyle": (0, (4, 2.5))},
@@ -47,7 +47,7 @@ def _frame(axes: Any, chart: Slopes) -> None:
 
 def _line(axes: Any, line: Line, *, aside: float) -> None:
     """Draw a quantity and its intervals, the latter so far beside their exit that they do not cover one another."""
-    style = _STYLES[line.name]
+    style = STYLES[line.name]
     axes.plot(range(len(line.shares)), [each.value for each in line.shares], clip_on=False, **style)
     ends = [
         ((place + aside, low), (place + aside, high))

@@ -1,0 +1,83 @@
+"""Every kind of drawing: the same bytes each time, colours of the page, words for who does not see it."""
+
+import itertools
+import re
+
+import pytest
+
+from greenpose.report.charts import bars, crossing, dots, scatter
+from greenpose.report.charts import slopes as slope_charts
+from greenpose.report.figures import ENERGY
+from greenpose.report.pairs import comparisons
+from greenpose.report.purposes import bill, flows
+from greenpose.report.slopes import slopes
+from greenpose.report.study import study
+from greenpose.report.svg import VARIABLES
+from greenpose.report.tradeoff import scatter as points
+from greenpose.report.winning import crossings
+from tests.report.html_tree import read
+from tests.report.records import failure, paper_grid
+
+STUDY = study([*paper_grid((1, 2, 3), ("HRNet3", "HRNet4", "HRNet4-OKD-DS")), failure()])
+DRAWINGS = {
+    "scatter": lambda: scatter.draw(points(STUDY, ENERGY)),
+    "slopes": lambda: slope_charts.draw(slopes(STUDY)[0]),
+    "flows": lambda: bars.draw(flows(STUDY)),
+    "bill": lambda: bars.draw_bill(bill(STUDY)),
+    "crossing": lambda: crossing.draw(crossings(STUDY)[0]),
+    "pairs": lambda: dots.draw(comparisons(STUDY)[0]),
+}
+
+
+@pytest.fixture(scope="module", params=DRAWINGS)
+def drawing(request):
+    return DRAWINGS[request.param]()
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_drawing_is_the_same_every_time_whatever_the_users_settings(name):
+    import matplotlib as mpl
+
+    first = DRAWINGS[name]()
+    with mpl.rc_context({"svg.hashsalt": None, "axes.linewidth": 7, "svg.fonttype": "path", "hatch.linewidth": 9}):
+        assert DRAWINGS[name]() == first
+
+
+def test_a_drawing_has_a_name_a_description_and_ids_of_its_own(drawing):
+    (svg,) = read(drawing).children
+    prefix = svg.attributes["id"].removesuffix("-svg")
+    ids = [element.attributes["id"] for element in svg if "id" in element.attributes]
+    assert svg.attributes["role"] == "img"
+    assert [child.tag for child in svg.children[:2]] == ["title", "desc"]
+    assert all(child.text.strip() for child in svg.children[:2])
+    assert len(ids) == len(set(ids))
+    assert all(each.startswith(f"{prefix}-") for each in ids)
+    targets = re.findall(r'(?:href="#|url\(#)([^")]+)', drawing)
+    assert set(targets) <= set(ids)
+
+
+def test_a_drawing_has_no_colour_but_the_pages(drawing):
+    assert re.findall(r"#[0-9a-fA-F]{3,8}\b(?=[;\"}])", drawing) == []
+    assert re.findall(r"(?:fill|stroke):(?!none|var|url)\w+", drawing) == []
+    assert set(re.findall(r"var\(--(\w+)\)", drawing)) <= set(VARIABLES.values())
+
+
+def test_a_drawing_is_small_and_has_no_more_than_a_decimal(drawing):
+    assert len(drawing) < 9000
+    assert not re.search(r"<(?:path|text|use|rect)[^>]*\d\.\d{2}", drawing)
+
+
+def test_neighbouring_parts_of_a_bar_differ_in_more_than_their_colour():
+    looks = [(fill.get("hatch", ""), fill["facecolor"] == fill["edgecolor"]) for fill in bars.FILLS]
+    looks += [(fill["hatch"], False) for fill in bars.WASTE.values()]
+    solid = [index for index, (hatch, filled) in enumerate(looks) if filled]
+    assert all(later - earlier > 1 for earlier, later in itertools.pairwise(solid))
+    others = [look for index, look in enumerate(looks) if index not in solid]
+    assert len(others) == len(set(others))
+
+
+def test_every_line_of_a_slope_chart_has_its_own_stroke():
+    styles = [
+        (style["color"], style["linewidth"], str(style.get("linestyle"))) for style in slope_charts.STYLES.values()
+    ]
+    assert len(styles) == len(set(styles))

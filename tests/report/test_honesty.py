@@ -1,0 +1,100 @@
+"""What the page promises of every number, walked over all of it: its mark, its digits, why it is missing."""
+
+import re
+
+import pytest
+
+from greenpose.report import render
+from tests.report.html_tree import read
+from tests.report.records import failure, paper_grid, record, with_making
+
+CONSTANT = {"title": "Honesty", "generated_at": "2025-06-01T12:00:00+00:00", "version": "0.1.0"}
+GRID = ("HRNet2", "HRNet3", "HRNet4", "HRNet4-OKD-DS", "HRNet4-COKD-DS")
+SEEDS = {"one seed": (1,), "two seeds": (1, 2), "three seeds": (1, 2, 3)}
+ENERGY_UNIT = re.compile(r"(?<![\w%])(k|m)?(Wh|J|W|g|gCO2eq)(?!\w)")
+MARKED = re.compile("[≈∼≥–]|not measured")
+ANOTHER_TOOLS = "Its energy"
+"""The one column whose kind nobody recorded: what another tool says of itself stands in its note."""
+
+
+@pytest.fixture(scope="module", params=SEEDS)
+def page(request):
+    runs = [with_making(run) for run in paper_grid(SEEDS[request.param], GRID)]
+    return read(render([*runs, failure(), failure(seed=2, reason="interrupted")], **CONSTANT))
+
+
+def cells(page):
+    """Yield the table's id, the column's heading and unit, and the cell, for every cell below a column."""
+    for table in page.all("table"):
+        heads = table.all("thead")[0].all("th")
+        for row in table.all("tr")[1:]:
+            found = row.all("td")
+            for head, cell in zip(heads[len(heads) - len(found) :], found, strict=True):
+                unit = " ".join(each.text for each in head.all("span") if each.attributes["class"] == "unit")
+                yield table.attributes["id"], head.text, unit, cell
+
+
+def decimals(text):
+    return len(text.partition(".")[2])
+
+
+def test_modelled_joules_watts_and_grams_are_marked_in_every_table(page):
+    bare = [
+        (table, head, cell.text)
+        for table, head, unit, cell in cells(page)
+        if ENERGY_UNIT.search(unit) and not head.startswith(ANOTHER_TOOLS) and not MARKED.match(cell.text.strip())
+    ]
+    assert bare == []
+    assert sum(bool(ENERGY_UNIT.search(unit)) for _, _, unit, _ in cells(page)) > 100
+
+
+def test_modelled_joules_and_grams_are_marked_in_every_chart_and_its_words(page):
+    said = [each.text for svg in page.all("svg") for each in svg.all("text", "title", "desc")]
+    said += [each.text for each in page.all("figcaption", "p") if each.attributes.get("class") != "absent"]
+    amounts = [
+        found
+        for text in said
+        for found in re.findall(r"(\S+)(?:[ \u00a0]±\S+|[ \u00a0]\[\S+\])?[ \u00a0](?:[km]?Wh|J|g|gCO2eq)(?!\w)", text)
+    ]
+    assert len(amounts) > 10
+    assert [each for each in amounts if not each.lstrip("(").startswith(("≈", "∼"))] == []
+
+
+def test_no_number_has_more_digits_than_its_interval(page):
+    checked = 0
+    for table, head, _, cell in cells(page):
+        for small in cell.all("small"):
+            if small.text.startswith("±"):
+                value, half = cell.text.removesuffix(small.text).strip("≈∼ \u202f"), small.text[1:]
+                one_digit = len(value.replace("−", "").replace(".", "").lstrip("0")) == 1
+                assert decimals(value) <= decimals(half) or one_digit, f"{table}, {head}: {cell.text}"
+                checked += 1
+    assert checked > 20 or not page.all("table")
+
+
+def test_every_number_that_is_missing_leads_to_its_reason():
+    page = read(render([record("HRNet4-OKD", evaluated=False, metered=False)], **CONSTANT))
+    reasons = 0
+    for table in page.all("table"):
+        beyond = table.parent.parent.children
+        after = beyond[beyond.index(table.parent) :]
+        notes = next((each for each in after if getattr(each, "tag", "") == "ol"), None)
+        for cell in table.all("td"):
+            if cell.attributes.get("class") == "m":
+                assert notes is not None
+                note = notes.all("li")[int(cell.all("sup")[0].text) - 1]
+                assert len(note.text) > len("not measured: ")
+                reasons += 1
+            assert cell.text.strip(), "a cell is blank"
+    assert reasons > 20
+    absent = [each.text for each in page.all("p") if each.attributes.get("class") == "absent"]
+    assert absent
+    assert all(len(each) > len("Not measured: .") for each in absent)
+
+
+def test_measured_energy_is_nowhere_marked_as_modelled():
+    runs = [record(name, seed=seed, grade="A") for name in ("HRNet3", "HRNet4") for seed in (1, 2, 3)]
+    page = read(render(runs, **CONSTANT))
+    texts = [cell.text for table in page.all("table") for cell in table.all("td")]
+    texts += [each.text for svg in page.all("svg") for each in svg.all("text")]
+    assert [text for text in texts if "≈" in text] == []
