@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from greenpose import record
 from greenpose.config import Experiment, Grid
 from greenpose.record import Failure, Record
+from greenpose.run.measurement import Measurement
 
 HEAD = """# The record, field by field
 
@@ -30,7 +31,13 @@ def record_page() -> str:
 
 def schemas() -> dict[str, str]:
     """Return the JSON Schemas by file name."""
-    kinds: dict[str, type[BaseModel]] = {"experiment": Experiment, "grid": Grid, "record": Record, "failure": Failure}
+    kinds: dict[str, type[BaseModel]] = {
+        "experiment": Experiment,
+        "grid": Grid,
+        "record": Record,
+        "failure": Failure,
+        "measurement": Measurement,
+    }
     return {
         f"{name}.schema.json": json.dumps(kind.model_json_schema(by_alias=True), indent=1, ensure_ascii=False) + "\n"
         for name, kind in kinds.items()

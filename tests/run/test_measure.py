@@ -1,5 +1,9 @@
 """Inference measured on its own: real tiny networks on this machine, and fake machines for the numbers."""
 
+import json
+from pathlib import Path
+
+import jsonschema
 import pytest
 import torch
 
@@ -11,6 +15,8 @@ from greenpose.run.measurement import OF_TRAINING, Measurement, compose_measurem
 from tests.metering.fakes import BrokenSource
 from tests.metering.test_inference import Bench
 from tests.run.measuring import experiment, fake_measurement, finished_run, network
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +100,7 @@ def test_the_document_reads_back_as_it_was_written(measured):
     assert Measurement.model_validate(data) == found
     assert data["schema"] == "greenpose.measurement/1"
     assert not OF_TRAINING & data["exits"][0].keys()
+    jsonschema.validate(data, json.loads((DOCS / "schema" / "measurement.schema.json").read_text()))
 
 
 def test_every_number_of_the_document_has_a_unit_a_kind_and_its_intervals(measured):
