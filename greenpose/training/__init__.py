@@ -1,6 +1,6 @@
 """Training a network with exits, and evaluating every exit."""
 
-from greenpose.training.checkpoint import load_best, save_best
+from greenpose.training.checkpoint import save_best
 from greenpose.training.evaluate import ExitPredictions, ExitScores, predict, score, validation_scores
 from greenpose.training.fit import Epoch, Files, Fitted, Ledger, fit
 from greenpose.training.selection import Best, Selection
@@ -17,7 +17,6 @@ __all__ = [
     "Selection",
     "Window",
     "fit",
-    "load_best",
     "predict",
     "save_best",
     "score",

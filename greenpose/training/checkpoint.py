@@ -41,9 +41,3 @@ def save_best(path: Path, weights: dict[str, Tensor]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     safetensors.torch.save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, temporary)
     temporary.replace(path)
-
-
-def load_best(path: Path) -> dict[str, Tensor]:
-    """Return an exit's weights."""
-    weights: dict[str, Tensor] = safetensors.torch.load_file(path)
-    return weights
