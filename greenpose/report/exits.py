@@ -18,7 +18,17 @@ from greenpose.report.figures import (
     Figure,
     of_exit,
 )
-from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column, missing_cell
+from greenpose.report.layout import (
+    Cell,
+    Column,
+    Row,
+    Section,
+    Table,
+    estimate_cell,
+    figure_column,
+    missing_cell,
+    value_cell,
+)
 from greenpose.report.study import Point, Study, entries
 
 COUNTERS = {
@@ -167,6 +177,7 @@ def counters_table(study: Study) -> Table:
         entry = entries(point)[0]
         networks.setdefault((entry.exit, entry.macs, entry.params), []).append((point.group.label, entry))
     names = counters(study)
+    peaks = any(entry.peak_bytes is not None for run in study.records for entry in run.exits)
     rows = [
         Row(
             head=f"exit {number_}",
@@ -174,6 +185,7 @@ def counters_table(study: Study) -> Table:
                 Cell(value=listed([label for label, _ in members])),
                 Cell(value=exact(macs)),
                 *(_counter_cell(members[0][1], name) for name in names),
+                *((_peak_cell(members[0][1]),) if peaks else ()),
             ),
         )
         for (number_, macs, _), members in sorted(networks.items())
@@ -187,6 +199,7 @@ def counters_table(study: Study) -> Table:
             Column(head="In", words=True),
             Column(head="MACs", unit="MACs"),
             *(Column(head=name, unit="operations") for name in names),
+            *((Column(head="Memory at its peak", unit="MB"),) if peaks else ()),
         ),
         sections=(Section(rows=tuple(rows)),),
     )
@@ -257,6 +270,12 @@ def _run_share(run: Record, number_: int, figure: Figure) -> Estimate:
         return Estimate(value=None, missing=missing or "no within-block ratio was recorded")
     found = estimate(entry.quantity(f"relative_to_final.{figure.name}"))
     return replace(found, kind=worst([found.kind, of_exit(entry, figure).kind]))  # of modelled joules: modelled
+
+
+def _peak_cell(entry: Exit) -> Cell:
+    if entry.peak_bytes is None:
+        return missing_cell("the run did not follow its memory")
+    return value_cell(1e-6 * entry.peak_bytes, kind="counted")
 
 
 def _counter_cell(entry: Exit, name: str) -> Cell:

@@ -4,13 +4,21 @@ import pytest
 
 from greenpose.record import Interval
 from greenpose.report.bill import allocation_table, crosscheck_sentences, crosscheck_table, phases_table, training_table
-from greenpose.report.exits import COUNTERS, counter_sentences, counters_table, means_table, runs_table, shares_table
+from greenpose.report.exits import (
+    COUNTERS,
+    counter_sentences,
+    counters_table,
+    emissions_table,
+    means_table,
+    runs_table,
+    shares_table,
+)
 from greenpose.report.figures import ENERGY
 from greenpose.report.layout import NOT_MEASURED, figure_column
 from greenpose.report.study import study
 from greenpose.report.sureness import precision, setting_facts, sureness_table, warnings
 from greenpose.report.totals import grand_total, totals_table
-from tests.report.records import MISSING_AP, MISSING_ENERGY, failure, paper_grid, record
+from tests.report.records import MISSING_AP, MISSING_ENERGY, failure, paper_grid, record, with_making
 
 
 def cell(table, row, head, section=0):
@@ -149,6 +157,26 @@ def test_each_counter_shows_its_figure_and_its_distance_from_the_macs():
     assert cell(table, 0, "torch").interval == "equal"
     assert cell(table, 0, "thop").interval == "+1.21\u00a0%"
     assert len(counter_sentences(found)) == 4
+
+
+def test_memory_at_its_peak_is_shown_where_any_run_followed_it():
+    run, older = record("HRNet3"), record("HRNet4")
+    entry = run.exits[0].model_copy(update={"peak_bytes": 12_345_678})
+    table = counters_table(study([run.model_copy(update={"exits": [entry]}), older]))
+    assert cell(table, 0, "Memory at its peak").value == "12.3"
+    assert cell(table, 1, "Memory at its peak").value == NOT_MEASURED
+    assert "Memory at its peak" not in [column.head for column in counters_table(study([older])).columns]
+
+
+def test_making_the_machine_is_shown_where_it_is_known_and_adds_up():
+    run = record("HRNet3")
+    assert emissions_table(study([run])) is None
+    known = with_making(run)
+    table = emissions_table(study([known]))
+    parts = [float(cell(table, 0, head).value.strip("≈\u202f")) for head in ("Operation", "Making the machine", "SCI")]
+    assert parts[0] + parts[1] == pytest.approx(parts[2], abs=2e-4)
+    heads = [column.head for column in training_table(study([known])).columns]
+    assert heads[-3:] == ["Training CO2eq", "Making the machine", "SCI"]
 
 
 def test_a_counter_that_counts_two_per_mac_is_said_to_do_so():
