@@ -31,15 +31,17 @@ def measure(
     precise: Annotated[
         bool, typer.Option("--precise", help="To within 2 % instead of 5 %; 15 minutes at most.")
     ] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the network [the source's, 1].")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Images per call [the source's, 8].")] = None,
-    exits: Annotated[list[int] | None, typer.Option("--exit", help="Exit to measure; repeatable [all].")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the source's, or 1.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Images per call. Default: the source's, or 8.")] = None,
+    exits: Annotated[
+        list[int] | None, typer.Option("--exit", help="Exit to measure; repeatable. Default: all.")
+    ] = None,
     only: Annotated[str | None, typer.Option(help="Experiment of a grid file, * allowed.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. model.width=48.")] = None,
     country: Annotated[str | None, typer.Option(help="ISO alpha-3 code of the electricity grid, e.g. ITA.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
     max_seconds: Annotated[
-        float | None, typer.Option(help="Begin no block after this time [120, precise: 900].")
+        float | None, typer.Option(help="Begin no block after this time. Default: 120; precise: 900.")
     ] = None,
     log: Annotated[Path | None, typer.Option(help="Append every metered window to this file (JSON lines).")] = None,
     as_json: JsonOption = False,
@@ -48,8 +50,7 @@ def measure(
 ) -> None:
     """Measure what an image costs at every exit: latency, energy, CO2. No data set is needed.
 
-    Every exit runs as its own truncated network, all of them in turn, in random order, with idle windows between, until
-    the intervals are narrow enough.
+    Every exit runs as its own truncated network, in turn and in random order, until the intervals are narrow enough.
 
     Examples:
       greenpose measure runs/quick/HRNet4-OKD-DS-d23a76c6
