@@ -138,15 +138,19 @@ def allocation_table(study: Study) -> Table:
 
 
 def crosscheck_table(study: Study) -> Table | None:
-    """Return other tools' figures for the same training beside ours; None where no run has any."""
-    rows = [(run, check) for run in study.records for check in run.crosscheck]
+    """Return other tools' figures for the same training beside ours, mean over runs; None where no run has any."""
+    rows = [
+        (group.label, tool, [(run, check) for run in group.runs for check in run.crosscheck if check.tool == tool])
+        for group in study.groups
+        for tool in dict.fromkeys(check.tool for run in group.runs for check in run.crosscheck)
+    ]
     if not rows:
         return None
-    energy = energy_figure([check.energy_kwh or 0 for _, check in rows])
+    energy = energy_figure([check.energy_kwh or 0 for _, _, found in rows for _, check in found])
     return Table(
         id="crosscheck",
-        caption="Another tool’s energy for the same windows of training, beside ours.",
-        heads=("Run",),
+        caption="Another tool’s energy for the same windows of training, beside ours, mean over runs.",
+        heads=("Experiment",),
         columns=(
             Column(head="Tool", words=True),
             Column(head="Covered", unit="s"),
@@ -157,15 +161,8 @@ def crosscheck_table(study: Study) -> Table | None:
         sections=(
             Section(
                 rows=tuple(
-                    Row(
-                        head=run.name,
-                        cells=(
-                            Cell(value=check.tool),
-                            value_cell(check.covered_seconds),
-                            *_crosscheck_cells(run, check, energy),
-                        ),
-                    )
-                    for run, check in rows
+                    Row(head=label, cells=(Cell(value=tool), *_crosscheck_cells(found, energy)))
+                    for label, tool, found in rows
                 )
             ),
         ),
@@ -258,17 +255,22 @@ def _mean_cell(values: Sequence[float | None], factor: float, kind: Kind) -> Cel
     return number_cell(over_runs(have).text(), kind=kind) if have else missing_cell("the run did not allocate its cost")
 
 
-def _crosscheck_cells(run: Record, check: CrossCheck, energy: Figure) -> tuple[Cell, Cell, Cell]:
-    """Return the tool's energy, ours for the same windows, and their ratio."""
-    if check.energy_kwh is None:
-        absent = missing_cell(check.note)
-        return absent, absent, absent
-    its = value_cell(check.energy_kwh * energy.scale)
-    if not check.ratio:
-        absent = missing_cell("no ratio was recorded")
-        return its, absent, absent
-    ours = value_cell(check.energy_kwh / check.ratio * energy.scale, kind=energy_kind([run]))
-    return its, ours, Cell(value=plain(check.ratio), interval=_distance(check.ratio, check.ratio))
+def _crosscheck_cells(found: Sequence[tuple[Record, CrossCheck]], energy: Figure) -> tuple[Cell, ...]:
+    """Return the seconds that a tool covered, its energy, ours for the same windows, and their ratio."""
+    covered = value_cell(statistics.fmean(check.covered_seconds for _, check in found))
+    told = [(run, check.energy_kwh, check.ratio) for run, check in found if check.energy_kwh is not None]
+    if not told:
+        return (covered, *[missing_cell(found[0][1].note)] * 3)
+    its = number_cell(_mean([kwh * energy.scale for _, kwh, _ in told]))
+    both = [(run, kwh / ratio, ratio) for run, kwh, ratio in told if ratio]
+    if not both:
+        return (covered, its, *[missing_cell("no ratio was recorded")] * 2)
+    ours = number_cell(_mean([kwh * energy.scale for _, kwh, _ in both]), kind=energy_kind([run for run, _, _ in both]))
+    return covered, its, ours, number_cell(_mean([ratio for _, _, ratio in both]))
+
+
+def _mean(values: Sequence[float]) -> Text:
+    return over_runs([Estimate(value=value, kind="computed") for value in values]).text()
 
 
 def _distance(low: float, high: float) -> str:

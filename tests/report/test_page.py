@@ -12,7 +12,7 @@ import pytest
 from greenpose.report import render
 from greenpose.report.embedding import unpack
 from tests.report.html_tree import read
-from tests.report.records import MISSING_AP, OTHER_HOST, PAPER, failure, paper_grid, record
+from tests.report.records import MISSING_AP, OTHER_HOST, PAPER, failure, paper_grid, record, with_making
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report.html"
 CONSTANT = {"title": "Two experiments", "generated_at": "2025-06-01T12:00:00+00:00", "version": "0.1.0"}
@@ -201,7 +201,8 @@ def test_nothing_is_compared_with_everyday_things(small):
 
 
 def test_sixty_runs_fit_in_half_a_mebibyte():
-    entries = [*paper_grid(range(1, 7), list(PAPER)), *(failure(seed=seed) for seed in range(6))]
+    runs = [with_making(run) for run in paper_grid(range(1, 7), list(PAPER))]
+    entries = [*runs, *(failure(seed=seed) for seed in range(6))]
     assert len(entries) == 60
     assert len(render(entries, **CONSTANT).encode()) < 500 * 1024
 
