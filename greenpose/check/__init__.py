@@ -1,6 +1,6 @@
 """Footprint regression checks: a candidate against a baseline, a budget, or another version of the code; no torch."""
 
-from greenpose.check.accept import Acceptance, accept, changes, refuse_unsure
+from greenpose.check.accept import Acceptance, accept, changes, differs, refuse_unsure
 from greenpose.check.baseline import Baseline, Filed, dumps, read_baseline
 from greenpose.check.budgets import Budget, read_budgets
 from greenpose.check.exact import compare
@@ -23,6 +23,7 @@ __all__ = [
     "accept",
     "changes",
     "compare",
+    "differs",
     "dumps",
     "joined",
     "judge",

@@ -81,8 +81,14 @@ def changes(before: Baseline | None, after: Baseline) -> dict[str, tuple[float |
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
+def differs(before: Baseline, after: Baseline) -> bool:
+    """Return whether two baselines accept different things; who accepted them when does not count."""
+    unsigned = {"reason", "accepted_at", "commit", "greenpose"}
+    return before.model_dump(exclude=unsigned) != after.model_dump(exclude=unsigned)
+
+
 def _name_in(filed: Filed | None, footprint: Footprint) -> str:
-    return (experiment_in(filed, footprint) if filed else None) or footprint.experiment
+    return (experiment_in(filed, footprint) if filed else None) or footprint.name
 
 
 def _values_of(footprint: Footprint) -> Iterator[tuple[str, float]]:

@@ -3,7 +3,7 @@
 import math
 
 from greenpose.check.verdict import Span
-from greenpose.formatting import MINUS, NBSP, percent, plain
+from greenpose.formatting import MINUS, NBSP, number, percent, plain
 from greenpose.units import prefix, significant
 
 MOST_DIGITS = 12
@@ -13,8 +13,8 @@ SHARE = "of final"
 """Unit of an exit's number over the final exit's."""
 TIMES = "of base"
 """Unit of a candidate's number over the base's, measured in pairs."""
-SPELLED = {"bytes": "B"}
-"""Units that records spell out."""
+SPELLED = {"bytes": ("B", 1.0), "kWh": ("Wh", 1000.0)}
+"""Units of records that take no SI prefix as they are: the unit that does, and how many of it they are."""
 
 
 def amount(value: float | None, unit: str, digits: int = 3) -> str:
@@ -25,7 +25,8 @@ def amount(value: float | None, unit: str, digits: int = 3) -> str:
         return percent(value, digits)
     if unit in ("", SHARE, TIMES):
         return f"{plain(value, digits)}{NBSP if unit else ''}{unit}"
-    unit = SPELLED.get(unit, unit)
+    unit, scale = SPELLED.get(unit, (unit, 1.0))
+    value *= scale
     if unit in WORDS and abs(value) < 10_000:
         return f"{value:.0f}{NBSP}{unit}"
     factor, name = prefix(value, digits)
@@ -45,8 +46,7 @@ def both(base: float | None, head: float | None, unit: str) -> tuple[str, str]:
 def change(base: float | None, head: float | None, *, unit: str = "", ratio: Span | None = None) -> str:
     """Return by how much the second differs from the first: `+10.2 %`, with its interval where it has one."""
     if ratio is not None:
-        low, value, high = (signed_percent(end - 1) for end in ratio)
-        return f"{value} ({low.removesuffix(f'{NBSP}%')} to {high.removesuffix(f'{NBSP}%')})"
+        return _percent_within(*(100 * (end - 1) for end in ratio))
     if base is None or head is None or base == head:
         return ""
     if unit == "fraction":
@@ -58,7 +58,7 @@ def change(base: float | None, head: float | None, *, unit: str = "", ratio: Spa
 
 def signed_percent(fraction: float) -> str:
     """Return `+10.2 %`."""
-    return f"{_signed(100 * fraction, 3 if abs(fraction) >= 0.1 else 2)}{NBSP}%"
+    return f"{_signed(100 * fraction, 3 if abs(fraction) > 0.0995 else 2)}{NBSP}%"
 
 
 def amount_signed(value: float, unit: str) -> str:
@@ -66,7 +66,13 @@ def amount_signed(value: float, unit: str) -> str:
     return f"{'+' if value > 0 else ''}{amount(value, unit)}"
 
 
+def _percent_within(low: float, value: float, high: float) -> str:
+    """Return `+1.2 ±1.1 %`, or `+1.2 [0.4–3.1] %` where the interval is lopsided."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{_signed(value, 2)}{NBSP}% (unbounded)"
+    text = str(number(value, low, high, most_decimals=2))
+    return f"{'+' if value > 0 else ''}{text}{NBSP}%"
+
+
 def _signed(value: float, digits: int) -> str:
-    if math.isinf(value):
-        return "unbounded"
     return f"{'+' if value > 0 else ''}{plain(value, digits)}"

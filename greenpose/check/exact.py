@@ -91,7 +91,7 @@ class _Pair:
         """Yield what was left out."""
         skipped = [self._key(name) for name in self._values if self._only_profiled(name)]
         if skipped:
-            yield f"{few(skipped)}: not checked, for that takes a run; {self._here.experiment} was only profiled"
+            yield f"{few(skipped)}: not checked, for that takes a run; {self._here.name} was only profiled"
         known = {without_operator(name) for name in self._filed.baseline.values_of(self._experiment)}
         new = [self._key(name) for name in own_names(self._here) if name not in known]
         new = [name for name in new if name in self._only]
@@ -175,7 +175,7 @@ class _Pair:
         if reason or f"{where}.{metric}" in own_names(self._here):
             return reason
         if number not in self._here.exits:
-            return f"{self._here.experiment} has only exits {listed([str(one) for one in self._here.exits])}"
+            return f"{self._here.name} has only exits {listed([str(one) for one in self._here.exits])}"
         quantity = self._here.quantities.get(f"{where}.{metric}")
         missing = quantity.basis.missing if quantity else None
         return f"the candidate has no such number ({missing or 'its record is from before it was counted'})"
@@ -185,11 +185,11 @@ def _unknown(footprint: Footprint, filed: Filed) -> Finding:
     """Return the finding of an experiment that the baseline does not know."""
     known = listed(sorted(filed.baseline.experiments))
     return Finding(
-        where=footprint.experiment,
+        where=footprint.name,
         metric="experiment",
         way="exact",
         outcome="incomparable",
-        says=f"not compared: {filed.name} knows {known}, but no {footprint.experiment}",
+        says=f"not compared: {filed.name} knows {known}, but no {footprint.name}",
         file=filed.name,
         line=1,
     )

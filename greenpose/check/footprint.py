@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from greenpose.config import Experiment
-from greenpose.config.grid import PATHS
+from greenpose.config.grid import PATHS, axis_text
 from greenpose.record import Basis, Exit, Quantity, Record
 
 EXACT = MappingProxyType(
@@ -38,10 +38,8 @@ OF_NO_SIZE = frozenset({"exit", "best_epoch"})
 class Footprint:
     """The numbers of one experiment, measured in a run or profiled without one."""
 
-    experiment: str
-    """Name of the experiment."""
     labels: tuple[str, ...]
-    """Names under which a baseline may know it, the most specific first."""
+    """Names under which a baseline may know it, the most specific first; under the last one it is accepted."""
     network: str
     """Shape of the network in words; only values of one shape are compared."""
     input: str
@@ -58,6 +56,11 @@ class Footprint:
     """Calls of torch's operators by exit; empty where they were not counted."""
 
     @property
+    def name(self) -> str:
+        """Return what it is called: its experiment, with what tells it apart where that is several networks."""
+        return self.labels[-1]
+
+    @property
     def trained(self) -> bool:
         """Return whether this comes from a run."""
         return self.data is not None
@@ -65,10 +68,8 @@ class Footprint:
 
 def of_record(record: Record) -> Footprint:
     """Return the footprint of a run."""
-    name, _, _ = record.name.rpartition("-")
     return Footprint(
-        experiment=record.experiment,
-        labels=tuple(dict.fromkeys((name, record.experiment))),
+        labels=tuple(dict.fromkeys((label(record.experiment, record.axes), record.experiment))),
         network=network_of(record.config["model"], num_joints=len(record.dataset["keypoints"])),
         input="x".join(map(str, record.config["data"]["input_size"])),
         torch=minor(record.software.get("torch", "")),
@@ -91,7 +92,6 @@ def of_counts(
         for name in COUNTED
     }
     return Footprint(
-        experiment=config.name,
         labels=labels,
         network=network_of(config.model.model_dump(mode="json"), num_joints=num_joints),
         input="x".join(map(str, config.data.input_size)),
@@ -101,6 +101,12 @@ def of_counts(
         quantities=quantities | dict(_exact_ratios(quantities, tuple(sorted(counts)))),
         operations={number: dict(count["operations"]) for number, count in counts.items()},
     )
+
+
+def label(experiment: str, axes: Mapping[str, Any]) -> str:
+    """Return an experiment's name with those values of a grid's axes that can make it another network."""
+    parts = [f"{axis}={axis_text(value)}" for axis, value in axes.items() if axis.startswith(("model.", "data."))]
+    return "-".join([experiment, *parts])
 
 
 def network_of(model: Mapping[str, Any], *, num_joints: int) -> str:

@@ -12,7 +12,6 @@ from greenpose.check.differences import few
 from greenpose.check.footprint import Footprint
 from greenpose.check.selection import Selection
 from greenpose.check.verdict import Finding, Level, Outcome
-from greenpose.errors import CheckError
 from greenpose.formatting import listed
 from greenpose.record import Quantity
 from greenpose.schema import near
@@ -34,28 +33,24 @@ class Judged:
 def judge(
     budgets: Sequence[Budget], footprints: Sequence[Footprint], *, file: str, today: date, only: Selection
 ) -> Judged:
-    """Return whether each budget is kept by every candidate that it is for.
-
-    Raises:
-        CheckError: if a budget is for an experiment or an exit that no candidate has.
-    """
+    """Return whether each budget is kept by every candidate that it is for."""
     findings: list[Finding] = []
-    unmeasured: list[str] = []
-    faults: list[str] = []
+    unmeasured: dict[str, None] = {}
+    notes: list[str] = []
     for budget in budgets:
         theirs = _subjects(budget, footprints)
         if not theirs:
-            faults.append(f"{file}:{budget.line}: {_nobody(budget, footprints)}")
+            notes.append(f"{file}:{budget.line}: {budget.entry.budget}: not checked, {_nobody(budget, footprints)}")
+        if _is_over(budget, today):
+            notes.append(f"{file}:{budget.line}: {budget.entry.budget}: {_ended(budget)}")
         for footprint in theirs:
             finding = _Held(budget, footprint, file=file, today=today, several=len(footprints) > 1).finding()
             if finding.name in only and finding.head is None and not footprint.trained:
-                unmeasured.append(finding.name)
+                unmeasured[f"{budget.where}.{budget.metric}"] = None
             elif finding.name in only:
                 findings.append(finding)
-    if faults:
-        raise CheckError(faults)
-    notes = [f"{few(unmeasured)}: not checked, for that takes a run"] if unmeasured else []
-    notes += [f"{file}:{budget.line}: {_ended(budget)}" for budget in budgets if _is_over(budget, today)]
+    if unmeasured:
+        notes.append(f"{few(list(unmeasured))}: not checked, for that takes a run")
     return Judged(findings=tuple(findings), notes=tuple(notes))
 
 
@@ -92,21 +87,20 @@ def _limit(value: float, budget: Budget) -> str:
 
 
 def _subjects(budget: Budget, footprints: Sequence[Footprint]) -> list[Footprint]:
-    """Return the candidates that a budget is for: of its experiment, with its exit."""
-    number = int(budget.where[4]) if budget.where.startswith("exit") else None
-    return [
-        footprint
-        for footprint in footprints
-        if budget.experiment in (None, *footprint.labels) and (number is None or number in footprint.exits)
-    ]
+    """Return the candidates that a budget is for: of its experiment, with its exit, for a share not its last."""
+    theirs = [footprint for footprint in footprints if budget.experiment in (None, *footprint.labels)]
+    if not budget.where.startswith("exit"):
+        return theirs
+    number, share = int(budget.where[4]), "/" in budget.where
+    return [one for one in theirs if number in one.exits and not (share and number == max(one.exits))]
 
 
 def _nobody(budget: Budget, footprints: Sequence[Footprint]) -> str:
     labels = sorted({label for footprint in footprints for label in footprint.labels})
     if budget.experiment not in (None, *labels):
-        return f"{budget.entry.budget}: no experiment {budget.experiment} here; {near(str(budget.experiment), labels)}"
-    exits = sorted({str(number) for footprint in footprints for number in footprint.exits})
-    return f"{budget.entry.budget}: no exit {budget.where[4]} here, only {listed(exits)}"
+        return f"no experiment {budget.experiment} here; {near(str(budget.experiment), labels)}"
+    exits = sorted({number for footprint in footprints for number in footprint.exits})
+    return f"the candidate has exits {listed([str(number) for number in exits])}"
 
 
 def _is_over(budget: Budget, today: date) -> bool:
@@ -114,7 +108,7 @@ def _is_over(budget: Budget, today: date) -> bool:
 
 
 def _ended(budget: Budget) -> str:
-    return f"this budget ended on {budget.entry.until} and only warns now; renew `until` or drop it"
+    return f"ended on {budget.entry.until} and only warns now; renew `until` or drop it"
 
 
 class _Held:
@@ -122,7 +116,7 @@ class _Held:
 
     def __init__(self, budget: Budget, footprint: Footprint, *, file: str, today: date, several: bool) -> None:
         self._budget, self._file, self._today = budget, file, today
-        self._prefix = f"{footprint.labels[0]}/" if several else ""
+        self._prefix = f"{footprint.name}/" if several else ""
         self._quantity = footprint.quantities.get(budget.name(max(footprint.exits)))
 
     def finding(self) -> Finding:

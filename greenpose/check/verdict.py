@@ -104,8 +104,8 @@ def joined(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def sorted_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Return findings gravest first; equals keep their order."""
-    return tuple(sorted(findings, key=lambda finding: -GRAVITY.index(finding.outcome)))
+    """Return findings gravest first, those that fail before those that only warn; equals keep their order."""
+    return tuple(sorted(findings, key=lambda finding: (-GRAVITY.index(finding.outcome), not finding.fails)))
 
 
 def _counted(finding: Finding) -> Outcome:

@@ -10,6 +10,7 @@ from greenpose.check import (
     Acceptance,
     accept,
     changes,
+    differs,
     dumps,
     read_baseline,
     read_budgets,
@@ -57,7 +58,8 @@ def accept_candidate(question: Question, reason: str) -> Accepted:
             ),
         )
         changed = changes(None if before is None else before.baseline, after)
-        write_text(question.baseline, dumps(after))
+        if before is None or differs(before.baseline, after):
+            write_text(question.baseline, dumps(after))
         question = replace(question, filed=read_baseline(question.baseline))
     question, tightened = _tighten(question)
     return Accepted(question=question, changed=changed, tightened=tightened)

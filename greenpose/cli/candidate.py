@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greenpose.check import Footprint, of_counts, of_record
+from greenpose.check.footprint import label
 from greenpose.config import Cell, expand, load_experiment, load_grid, read_yaml
 from greenpose.errors import CheckError
 from greenpose.record import Failure, Record
@@ -86,10 +87,10 @@ def _count_all(cells: Sequence[Cell]) -> list[Footprint]:
     footprints = {}
     for cell in cells:
         same = {shapes[other.name] for other in cells if other.experiment == cell.experiment}
-        label = cell.experiment if len(same) == 1 else cell.name.rpartition("-")[0]
+        name = cell.experiment if len(same) == 1 else label(cell.experiment, cell.axes)
         shape = shapes[cell.name]
-        footprints[label] = of_counts(
-            cell.config, counts[shape], labels=(label,), num_joints=shape[0].num_joints, torch=version("torch")
+        footprints[name] = of_counts(
+            cell.config, counts[shape], labels=(name,), num_joints=shape[0].num_joints, torch=version("torch")
         )
     return list(footprints.values())
 

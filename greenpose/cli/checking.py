@@ -37,7 +37,7 @@ def read_question(
     Raises:
         GreenPoseError: with what is missing or damaged.
     """
-    if baseline is None and (FILE.exists() or (creating and budgets is None)):
+    if baseline is None and budgets is None and (FILE.exists() or creating):
         baseline = FILE
     if baseline is None and budgets is None:
         raise CheckError([f"give --baseline FILE or --budgets FILE: there is no {FILE} here"])

@@ -157,11 +157,11 @@ def _excluded(grid: Grid, experiment: str, axes: Mapping[str, Any]) -> bool:
 
 def _cell(grid: str, experiment: str, axes: dict[str, Any], config: Experiment) -> Cell:
     digest = identity(config)
-    parts = [experiment, *(f"{axis}={_text(value)}" for axis, value in axes.items()), digest[:8]]
+    parts = [experiment, *(f"{axis}={axis_text(value)}" for axis, value in axes.items()), digest[:8]]
     return Cell(name="-".join(parts), experiment=experiment, grid=grid, axes=axes, config=config, config_hash=digest)
 
 
-def _text(value: Any) -> str:
+def axis_text(value: Any) -> str:
     """Return an axis value as part of a folder's name."""
     text = "x".join(map(str, value)) if isinstance(value, list) else str(value)
     return "".join(character if character.isalnum() or character in "._+" else "_" for character in text)

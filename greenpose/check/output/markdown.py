@@ -15,9 +15,9 @@ MARKS = {
 }
 MOST_LINES = 60
 MOST_ROWS = 18
-MOST_SENTENCES = 8
-MOST_FOLDED = 14
-MOST_NOTES = 5
+MOST_SENTENCES = 6
+MOST_FOLDED = 12
+MOST_NOTES = 4
 
 
 def to_markdown(verdict: Verdict, name: str) -> str:

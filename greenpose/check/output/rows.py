@@ -27,7 +27,7 @@ class Row:
     head: str
     """The candidate's value."""
     change: str
-    """By how much it differs, with its interval where it has one."""
+    """By how much they differ, with its interval where it has one."""
     word: str
     """The outcome; `warning` for a regression that fails nothing."""
     finding: Finding
@@ -36,13 +36,10 @@ class Row:
 
 def row_of(finding: Finding) -> Row:
     """Return the row of a finding."""
-    unit = finding.unit
+    base, head = both(finding.base, finding.head, finding.unit)
+    difference = change(finding.base, finding.head, unit=finding.unit, ratio=finding.ratio)
     if finding.way == "budget":
-        base, head = both(finding.base, finding.head, unit)
-        base, difference = f"{'≥' if finding.floor else '≤'}{NBSP}{base}", ""
-    else:
-        base, head = both(finding.base, finding.head, unit)
-        difference = change(finding.base, finding.head, unit=unit, ratio=finding.ratio)
+        base = f"{'≥' if finding.floor else '≤'}{NBSP}{base}"
     if finding.pairs is not None:
         difference = f"{difference}, {plural(finding.pairs, 'pair')}".removeprefix(", ")
     return Row(name=finding.name, base=base, head=head, change=difference, word=word_of(finding), finding=finding)
@@ -105,8 +102,8 @@ def summary(verdict: Verdict) -> str:
         "not comparable": len(verdict.of("incomparable")),
     }
     said = listed([f"{count} {words}" for words, count in counts.items() if count]) or "nothing worse"
-    gravest = next((one for one in verdict.findings if one.outcome == verdict.outcome), None)
-    return f"{verdict.outcome}: of {total} checked, {said}; {advice(gravest) if gravest else ''}".removesuffix("; ")
+    remedy = next((advice(one) for one in sorted_findings(verdict.findings) if one.outcome == verdict.outcome), "")
+    return f"{verdict.outcome}: of {total} checked, {said}; {remedy}".removesuffix("; ")
 
 
 def _plain_count(finding: Finding) -> bool:

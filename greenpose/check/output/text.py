@@ -53,8 +53,10 @@ def print_verdict(verdict: Verdict, name: str, console: Console, *, verbose: boo
 
 def _table(rows: Sequence[Row]) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for number, column in enumerate(("", "base", "head", "change", "verdict")):
-        table.add_column(column, justify="right" if 0 < number < 4 else "left", overflow="fold")
+    for column in ("", "base", "head", "change", "verdict"):
+        table.add_column(
+            column, justify="right" if column in ("base", "head", "change") else "left", no_wrap=column != "change"
+        )
     for row in rows:
         table.add_row(row.name, row.base, row.head, row.change, Text(row.word, COLOURS[row.word]))
     return table

@@ -1,0 +1,61 @@
+import re
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+from greenpose.check import Verdict
+from greenpose.check.output import to_markdown
+from tests.check.candidates import finding, mixed
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "verdict.md"
+
+
+def rendered(text: str) -> str:
+    """Return the HTML that a parser of GitHub's kind makes of it."""
+    return MarkdownIt("gfm-like", {"linkify": False}).render(text)
+
+
+def test_the_comment_is_the_golden_one(request):
+    text = to_markdown(mixed(), "quick")
+    if request.config.getoption("--update-golden"):
+        GOLDEN.write_text(text, encoding="utf-8")
+    assert text == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_the_first_line_is_a_hidden_marker():
+    assert to_markdown(mixed(), "quick").splitlines()[0] == "<!-- greenpose:quick -->"
+
+
+def test_a_parser_sees_one_row_for_each_finding_regressions_first_and_the_unchanged_folded():
+    html = rendered(to_markdown(mixed(), "quick"))
+    shown, folded = html.split("<details>")
+    rows = re.findall(r"<tr>\n<td>(?:<code>)?(.*?)(?:</code>)?</td>(.*?)</tr>", shown, re.DOTALL)
+    assert [name for name, _ in rows][:2] == ["exit3.macs", "exit3.operations"]
+    assert len(rows) == len(mixed().findings) - 1
+    assert all(rest.count("<td") == 4 for _, rest in rows)
+    assert "exit2.params" in folded
+    assert "</details>" in folded
+
+
+def test_text_of_ours_is_never_read_as_markup():
+    wild = finding("exit3", "operations", says="<img src=x> a|b *c* `d` [e](f)", unit="calls", base=1.0, head=2.0)
+    html = rendered(to_markdown(Verdict(subject="a<b>|c", against="d_e_f", findings=(wild,)), "quick"))
+    assert "<img" not in html
+    assert "&lt;img src=x&gt; a|b *c* `d` [e](f)" in html
+    assert "a&lt;b&gt;|c against d_e_f" in html
+
+
+@pytest.mark.parametrize("outcome", ["ok", "regressed", "incomparable", "mixed"])
+def test_sixty_lines_are_never_exceeded_and_what_is_left_out_is_counted(outcome):
+    outcomes = ["ok", "regressed", "incomparable", "improved"] if outcome == "mixed" else [outcome]
+    many = tuple(
+        finding("exit3", f"m{k}", outcomes[k % len(outcomes)], says=f"says {k}", unit="calls", base=1.0)
+        for k in range(400)
+    )
+    notes = tuple(f"note {k}" for k in range(40))
+    text = to_markdown(Verdict(subject="a", against="b", findings=many, notes=notes), "quick")
+    assert len(text.splitlines()) <= 60
+    shown = len(re.findall(r"^\| `exit3", text, re.MULTILINE))
+    left_out = sum(map(int, re.findall(r"^\| … and (\d+) more", text, re.MULTILINE)))
+    assert shown + left_out == 400

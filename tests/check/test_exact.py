@@ -1,0 +1,217 @@
+import pytest
+
+from greenpose.check import Acceptance, Filed, Selection, accept, compare, dumps, read_baseline
+from tests.check.candidates import profiled, ran
+
+EVERYTHING = Selection()
+ACCEPTANCE = Acceptance(reason="first", at="2026-11-25T08:00:00+00:00", commit=None, version="0.1.0")
+
+
+@pytest.fixture
+def filed(tmp_path):
+    """Return a function that makes a baseline of footprints and reads it back from its file."""
+
+    def made(*footprints) -> Filed:
+        path = tmp_path / "greenpose-baseline.json"
+        path.write_text(dumps(accept(None, footprints, only=EVERYTHING, acceptance=ACCEPTANCE)))
+        return read_baseline(path)
+
+    return made
+
+
+def found(footprint, filed, only=EVERYTHING):
+    return {finding.name: finding for finding in compare([footprint], filed, only=only).findings}
+
+
+def outcomes(*arguments, **options):
+    return {name: finding.outcome for name, finding in found(*arguments, **options).items()}
+
+
+def test_what_was_accepted_is_ok(filed):
+    assert set(outcomes(profiled(), filed(profiled())).values()) == {"ok"}
+    assert set(outcomes(ran(), filed(ran())).values()) == {"ok"}
+
+
+def test_every_count_of_every_exit_is_compared(filed):
+    names = {f"exit{k}.{m}" for k in (3, 4) for m in ("params", "macs", "activation_bytes", "peak_bytes", "operations")}
+    assert outcomes(profiled(), filed(profiled())).keys() == names
+    assert outcomes(ran(), filed(ran())).keys() == names | {"exit3.ap", "exit4.ap"}
+
+
+@pytest.mark.parametrize("metric", ["params", "macs", "activation_bytes", "peak_bytes"])
+@pytest.mark.parametrize(("more", "outcome"), [(1, "regressed"), (-1, "improved")])
+def test_a_single_one_more_or_less_is_found_and_nothing_else(filed, metric, more, outcome):
+    base = profiled()
+    value = int(base.quantities[f"exit4.{metric}"].value)
+    seen = outcomes(profiled(exit4={metric: value + more}), filed(base))
+    assert seen.pop(f"exit4.{metric}") == outcome
+    assert set(seen.values()) == {"ok"}
+
+
+def test_a_finding_shows_both_sides_and_stands_at_its_line(filed, tmp_path):
+    base = filed(profiled())
+    seen = found(profiled(exit3={"macs": 6_600_000_000}), base)["exit3.macs"]
+    assert (seen.base, seen.head, seen.unit) == (6e9, 6.6e9, "MACs")
+    assert "+10.0\u00a0%" in seen.says
+    line = (tmp_path / "greenpose-baseline.json").read_text().splitlines()[seen.line - 1]
+    assert '"exit3.macs": 6000000000' in line
+
+
+def test_one_more_in_ten_thousand_million_is_still_seen_in_words(filed):
+    seen = found(profiled(exit4={"macs": 8_000_000_001}), filed(profiled()))["exit4.macs"]
+    assert "8.000000000\u00a0GMACs to 8.000000001\u00a0GMACs" in seen.says
+
+
+@pytest.mark.parametrize(
+    ("calls", "outcome", "says"),
+    [
+        ({"add": 9, "convolution": 31, "relu_": 21}, "regressed", "convolution 30 → 31"),
+        ({"add": 9, "convolution": 30, "relu_": 21, "_to_copy": 2}, "regressed", "_to_copy 0 → 2"),
+        ({"add": 9, "convolution": 30, "relu": 21}, "regressed", "relu 0 → 21 and relu_ 21 → 0"),
+        ({"add": 9, "convolution": 30}, "improved", "relu_ 21 → 0"),
+    ],
+)
+def test_operators_are_compared_one_by_one_and_their_difference_shown(filed, calls, outcome, says):
+    seen = found(profiled(exit3={"operations": calls}), filed(profiled()))["exit3.operations"]
+    assert seen.outcome == outcome
+    assert says in seen.says
+    assert (seen.base, seen.head) == (60, sum(calls.values()))
+
+
+def test_the_line_of_operators_is_that_of_the_first_that_differs(filed, tmp_path):
+    calls = {"add": 9, "convolution": 31, "relu_": 21}
+    seen = found(profiled(exit3={"operations": calls}), filed(profiled()))["exit3.operations"]
+    line = (tmp_path / "greenpose-baseline.json").read_text().splitlines()[seen.line - 1]
+    assert "exit3.operations.convolution" in line
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"model": {"width": 18}}, "the network is another one"),
+        ({"model": {"modules": [1, 2, 2]}}, "the network is another one"),
+        ({"data": {"input_size": [96, 64]}}, "images are 64x64 in the baseline and 96x64 here"),
+    ],
+)
+def test_another_network_or_input_is_incomparable_and_never_a_number(filed, other, reason):
+    for seen in found(profiled(**other), filed(profiled())).values():
+        assert seen.outcome == "incomparable"
+        assert reason in seen.says
+        assert seen.head is None
+
+
+def test_what_no_exit_costs_may_differ(filed):
+    base = profiled(model={"init": "default"})
+    assert set(outcomes(profiled(model={"init": "torch", "weights": "w.pth"}), filed(base)).values()) == {"ok"}
+
+
+def test_another_minor_version_of_torch_spares_what_does_not_depend_on_it(filed):
+    seen = outcomes(profiled(torch="2.14.0"), filed(profiled()))
+    other = {name for name, outcome in seen.items() if outcome == "incomparable"}
+    assert other == {f"exit{k}.{metric}" for k in (3, 4) for metric in ("peak_bytes", "operations")}
+    assert set(outcomes(profiled(torch="2.13.9"), filed(profiled())).values()) == {"ok"}
+
+
+def test_another_convention_is_incomparable(filed):
+    base = filed(profiled())
+    baseline = base.baseline.model_copy(update={"conventions": base.baseline.conventions | {"macs": "by hand"}})
+    changed = Filed(name=base.name, baseline=baseline, lines=base.lines)
+    seen = outcomes(profiled(), changed)
+    assert {name for name, outcome in seen.items() if outcome == "incomparable"} == {"exit3.macs", "exit4.macs"}
+
+
+def test_an_exit_that_is_gone_is_incomparable_and_a_new_one_is_noted(filed):
+    seen = found(profiled(4), filed(profiled(3, 4)))
+    assert seen["exit3.macs"].outcome == "incomparable"
+    assert "only exits 4" in seen["exit3.macs"].says
+    assert seen["exit4.macs"].outcome == "ok"
+    compared = compare([profiled(3, 4)], filed(profiled(4)), only=EVERYTHING)
+    assert {finding.where for finding in compared.findings} == {"exit4"}
+    assert "exit3.activation_bytes" in compared.notes[0]
+
+
+def test_a_record_from_before_something_was_counted_says_so(filed):
+    old = ran(counted={3: {"peak_bytes": None, "operations": {}}})
+    seen = found(old, filed(ran()))
+    assert {name for name, one in seen.items() if one.outcome == "incomparable"} == {
+        "exit3.peak_bytes",
+        "exit3.operations",
+    }
+
+
+@pytest.mark.parametrize(
+    ("ap", "half", "outcome"),
+    [
+        (0.90, 0.012, "ok"),
+        (0.885, 0.012, "ok"),  # below the baseline, above the floor of 0.88
+        (0.875, 0.012, "inconclusive"),  # its interval reaches the floor
+        (0.85, 0.012, "regressed"),  # all of its interval lies below the floor
+        (0.95, 0.012, "improved"),
+        (0.91, 0.012, "ok"),  # better, but perhaps by chance
+        (0.70, None, "inconclusive"),  # nobody knows how sure it is
+    ],
+)
+def test_accuracy_regresses_only_where_all_of_its_interval_is_below_the_floor(filed, ap, half, outcome):
+    seen = outcomes(ran(ap={3: ap}, half=half), filed(ran(ap={3: 0.9})))
+    assert seen["exit3.ap"] == outcome
+
+
+def test_accuracy_on_other_data_is_incomparable(filed):
+    base = filed(ran())
+    contexts = {"HRNet4-OKD": base.baseline.experiments["HRNet4-OKD"].model_copy(update={"data": "coco babypose 0"})}
+    other = Filed(name="b", baseline=base.baseline.model_copy(update={"experiments": contexts}), lines=base.lines)
+    seen = outcomes(ran(), other)
+    assert {name for name, outcome in seen.items() if outcome != "ok"} == {"exit3.ap", "exit4.ap"}
+
+
+def test_the_accuracy_floor_is_left_out_of_what_was_only_profiled_and_noted(filed):
+    run = ran("HRNet4")
+    same = profiled(4, model={"width": 32, "stem_width": 64}, data={"input_size": [192, 256]})
+    compared = compare([same], filed(run), only=EVERYTHING)
+    assert "exit4.ap" not in {finding.name for finding in compared.findings}
+    assert any("exit4.ap" in note and "takes a run" in note for note in compared.notes)
+
+
+def test_a_grid_has_the_experiment_before_each_name_and_each_is_compared_with_its_own(filed):
+    base = filed(profiled(4), profiled(3, experiment="HRNet3"))
+    assert {finding.name for finding in compare([profiled(4)], base, only=EVERYTHING).findings} == {
+        f"HRNet4/exit4.{metric}" for metric in ("params", "macs", "activation_bytes", "peak_bytes", "operations")
+    }
+    seen = outcomes(profiled(3, experiment="HRNet3", exit3={"macs": 1}), base)
+    assert seen["HRNet3/exit3.macs"] == "improved"
+
+
+def test_an_experiment_that_the_baseline_does_not_know_is_incomparable(filed):
+    (seen,) = found(profiled(experiment="HRNet5"), filed(profiled())).values()
+    assert seen.outcome == "incomparable"
+    assert "HRNet4" in seen.says
+
+
+def test_a_run_is_found_under_its_grids_label_or_its_experiment(filed):
+    run = ran(axes={"seed": 1, "model.modules": [1, 4, 3]})
+    for label in ("HRNet4-OKD-model.modules=1x4x3", "HRNet4-OKD"):
+        base = filed(profiled(labels=(label,)), profiled(experiment="other"))
+        assert {one.where for one in compare([run], base, only=EVERYTHING).findings} == {
+            f"{label}/exit3",
+            f"{label}/exit4",
+        }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("exit3.macs", {"exit3.macs"}),
+        ("*.macs", {"exit3.macs", "exit4.macs"}),
+        ("exit4", {f"exit4.{m}" for m in ("params", "macs", "activation_bytes", "peak_bytes", "operations")}),
+        ("exit3.operations", {"exit3.operations"}),
+        ("exit3.operations.add", {"exit3.operations"}),
+    ],
+)
+def test_only_what_is_selected_is_compared(filed, pattern, names):
+    assert outcomes(profiled(), filed(profiled()), only=Selection((pattern,))).keys() == names
+
+
+def test_a_single_operator_can_be_selected_without_the_others_counting(filed):
+    calls = {"add": 9, "convolution": 31, "relu_": 21}
+    only = Selection(("exit3.operations.add",))
+    assert outcomes(profiled(exit3={"operations": calls}), filed(profiled()), only=only) == {"exit3.operations": "ok"}

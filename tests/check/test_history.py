@@ -1,0 +1,106 @@
+import json
+
+import pytest
+from rich.console import Console
+
+from greenpose.check import Selection, Span, Verdict
+from greenpose.check.history import read_courses, remember
+from greenpose.check.output.trend import print_trend, sparkline, trend_page
+from greenpose.errors import CheckError
+from tests.check.candidates import finding, mixed
+from tests.report.html_tree import read
+
+
+def append(folder, values, *, name="quick", start=0, **changes):
+    for day, value in enumerate(values, start=start + 1):
+        verdict = Verdict(subject="a", against="b", findings=(finding(head=value, **changes),))
+        remember(folder, verdict, name=name, at=f"2026-11-{day:02d}T08:00:00+00:00", commit=f"{day:040x}")
+
+
+def courses(folder, *only):
+    return read_courses(folder, only=Selection(only))
+
+
+def test_what_was_appended_is_read_back_oldest_first(tmp_path):
+    append(tmp_path, [3.0], start=2)
+    append(tmp_path, [1.0, 2.0])
+    (course,) = courses(tmp_path)
+    assert (course.check, course.quantity, course.unit) == ("quick", "exit3.macs", "MACs")
+    assert [point.value for point in course.points] == [1.0, 2.0, 3.0]
+    assert course.points[0].commit == f"{1:040x}"
+
+
+def test_every_finding_with_a_value_is_a_row_and_pairs_keep_their_ratio(tmp_path):
+    remember(tmp_path, mixed(), name="quick", at="2026-11-25T08:00:00+00:00", commit=None)
+    rows = [json.loads(line) for line in (tmp_path / "quick.jsonl").read_text().splitlines()]
+    assert {row["quantity"] for row in rows} == {one.name for one in mixed().findings if one.head is not None}
+    (paired,) = (row for row in rows if row["way"] == "paired")
+    assert (paired["value"], paired["unit"]) == (1.012, "of base")
+
+
+def test_a_ratio_without_a_value_is_left_out(tmp_path):
+    append(tmp_path, [1.0], way="paired", ratio=Span(0.5, float("inf"), float("inf")))
+    with pytest.raises(CheckError, match="holds no history"):
+        courses(tmp_path)
+
+
+def test_checks_are_kept_apart_and_torn_lines_passed_over(tmp_path):
+    append(tmp_path, [1.0])
+    append(tmp_path, [5.0], name="slow")
+    with (tmp_path / "slow.jsonl").open("a") as file:
+        file.write('{"schema": "greenpose.history/1", "at": "2026\n[]\n{"schema": "other"}\n')
+    assert [(course.check, len(course.points)) for course in courses(tmp_path)] == [("quick", 1), ("slow", 1)]
+
+
+def test_a_change_of_level_is_found_where_it_happened(tmp_path):
+    append(tmp_path, [1e9] * 8 + [1.1e9] * 6)
+    (course,) = courses(tmp_path)
+    (step,) = course.steps
+    assert course.points[step.index].at.startswith("2026-11-09")
+
+
+def test_what_is_not_there_is_refused_in_words(tmp_path):
+    with pytest.raises(CheckError, match="holds no history; greenpose check CANDIDATE --history"):
+        courses(tmp_path / "nowhere")
+    append(tmp_path, [1.0])
+    with pytest.raises(CheckError, match=r"exit3.mac: matches no quantity here; did you mean exit3.macs"):
+        courses(tmp_path, "exit3.mac")
+
+
+def printed(found) -> str:
+    console = Console(width=100)
+    with console.capture() as text:
+        print_trend(found, console)
+    return text.get()
+
+
+def test_the_trend_says_where_a_level_changed_and_by_how_much(tmp_path):
+    append(tmp_path, [1e9] * 8 + [1.1e9] * 6)
+    text = printed(courses(tmp_path))
+    assert "▁▁▁▁▁▁▁▁██████" in text
+    said = " ".join(text.split())
+    assert "1.00 GMACs → 1.10 GMACs (+10.0 %) since 2026-11-09T08:00:00+00:00, commit 0000000000" in said
+
+
+def test_a_flat_course_is_a_flat_line(tmp_path):
+    append(tmp_path, [2.0] * 3)
+    assert sparkline(courses(tmp_path)[0]) == "▁▁▁"
+
+
+@pytest.fixture
+def page(tmp_path):
+    append(tmp_path, [1e9] * 8 + [1.1e9] * 6)
+    append(tmp_path, [0.3], name="a-b", where="exit2")
+    return trend_page(courses(tmp_path), title="Trend <of> quick", version="0.1.0")
+
+
+def test_the_page_draws_every_check_and_loads_nothing(page):
+    root = read(page)
+    assert [len(root.all(tag)) for tag in ("circle", "polyline", "line")] == [15, 2, 1]
+    assert "http" not in page.replace("http-equiv", "")
+    assert "<script" not in page
+
+
+def test_text_on_the_page_is_escaped_and_charts_are_described(page):
+    assert "<h1>Trend &lt;of&gt; quick</h1>" in page
+    assert 'aria-label="quick exit3.macs: 14\u00a0checks, 1.00\u00a0GMACs at first, 1.10\u00a0GMACs at last"' in page

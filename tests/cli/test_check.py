@@ -1,0 +1,323 @@
+"""`greenpose check` as a CI job calls it."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+from torch import nn, zeros
+from typer.testing import CliRunner
+
+from greenpose.cli.check import check as command
+from greenpose.counting import FORMULAE, census
+from greenpose.errors import GreenPoseError
+from greenpose.model import HRNet
+from greenpose.record import dumps
+from tests.check.candidates import counts
+from tests.cli.running import greenpose
+from tests.report.records import failure, record
+
+APP = typer.Typer(pretty_exceptions_enable=False)
+APP.command()(command)
+EXPERIMENT = """
+name: tiny
+data: {input_size: [64, 32]}
+model: {exits: [1, 2], width: 8, stem_width: 8, modules: [1, 1, 1], blocks: 1}
+wiring: {supervise: [1, 2]}
+carbon: {country: ITA}
+"""
+
+
+class Left(NamedTuple):
+    """What a check left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON document on stdout."""
+        return json.loads(self.out)
+
+
+def write_run(folder: Path, *, macs: int = 0, **settings) -> Path:
+    """Write a fake run, `macs` more at exit 3 than usual, and return its record."""
+    run = record("HRNet4-OKD", **settings)
+    exits = [
+        entry.model_copy(
+            update={
+                "peak_bytes": 5,
+                "operations": counts(entry.exit)["operations"],
+                "macs": entry.macs + macs * (entry.exit == 3),
+            }
+        )
+        for entry in run.exits
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "record.json").write_text(dumps(run.model_copy(update={"exits": exits})))
+    return folder / "record.json"
+
+
+@pytest.fixture
+def place(tmp_path) -> Path:
+    """A folder with a run, accepted as the baseline."""
+    write_run(tmp_path / "run")
+    done = check(tmp_path, "run", "--update", "--reason", "first")
+    assert done.code == 0, done.err
+    return tmp_path
+
+
+def check(place: Path, *arguments: object, **environment: str) -> Left:
+    """Run the command in this process, which saves a second each time, and return what it left."""
+    with contextlib.chdir(place):
+        result = CliRunner().invoke(APP, [*map(str, arguments)], env=environment)
+    if isinstance(result.exception, GreenPoseError):
+        return Left(2, result.stdout, result.stderr + str(result.exception))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Left(result.exit_code, result.stdout, result.stderr)
+
+
+def test_a_record_is_checked_without_torch(place):
+    code = (
+        "import sys\n"
+        "from greenpose.cli.app import app\n"
+        "try:\n"
+        "    app(['check', 'run/record.json', '--format', 'markdown'])\n"
+        "except SystemExit as end:\n"
+        "    assert end.code == 0, end.code\n"
+        "print([name for name in ('torch', 'pandas', 'matplotlib', 'codecarbon', 'cv2') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_what_was_accepted_is_ok_by_folder_and_by_file(place):
+    for candidate in ("run", "run/record.json"):
+        done = check(place, candidate)
+        assert done.code == 0, done.err
+        assert "12\u00a0quantities unchanged" in done.out
+
+
+@pytest.mark.parametrize(("more", "code", "outcome"), [(0, 0, "ok"), (1, 1, "regressed"), (-1, 0, "improved")])
+def test_the_exit_code_is_the_verdict(place, more, code, outcome):
+    write_run(place / "run", macs=more)
+    done = check(place, "run", "--json")
+    assert (done.code, done.json["outcome"]) == (code, outcome)
+    changed = [one["name"] for one in done.json["findings"] if one["outcome"] != "ok"]
+    assert changed == (["exit3.macs"] if more else [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "outcome"), [({"ap": {3: 0.9}, "half": 0.05}, "inconclusive"), ({}, "incomparable")]
+)
+def test_what_is_not_known_well_enough_is_three_and_one_when_strict(place, settings, outcome):
+    if outcome == "incomparable":
+        text = (place / "greenpose-baseline.json").read_text()
+        (place / "greenpose-baseline.json").write_text(text.replace('"torch": "2.13"', '"torch": "2.12"'))
+    write_run(place / "run", **settings)
+    done = check(place, "run", "--json")
+    assert (done.code, done.json["outcome"]) == (3, outcome)
+    assert check(place, "run", "--strict").code == 1
+
+
+def test_an_update_needs_a_reason_and_is_ok_afterwards(place):
+    write_run(place / "run", macs=5)
+    refused = check(place, "run", "--update")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--reason" in refused.err
+    assert check(place, "run").code == 1
+    done = check(place, "run", "--update", "--reason", "a wider fuse, see #12")
+    assert done.code == 0
+    assert "exit3.macs: 4,685,955,072 → 4,685,955,077" in done.out
+    assert json.loads((place / "greenpose-baseline.json").read_text())["reason"] == "a wider fuse, see #12"
+    assert check(place, "run").code == 0
+
+
+def test_an_update_that_changes_nothing_leaves_the_file_alone(place):
+    before = (place / "greenpose-baseline.json").read_bytes()
+    assert check(place, "run", "--update", "--reason", "again").code == 0
+    assert (place / "greenpose-baseline.json").read_bytes() == before
+
+
+def test_nothing_inconclusive_is_accepted_but_the_rest_can_be(place):
+    write_run(place / "run", macs=5, ap={3: 0.9}, half=0.05)
+    refused = check(place, "run", "--update", "--reason", "why not")
+    assert refused.code == 2
+    assert "exit3.ap: cannot be accepted" in refused.err
+    assert check(place, "run", "--update", "--reason", "why not", "--only", "exit3.macs").code == 0
+
+
+def test_a_run_that_failed_is_neither_checked_nor_accepted(place):
+    folder = place / "bad"
+    folder.mkdir()
+    (folder / "failure.json").write_text(dumps(failure()))
+    for options in ([], ["--update", "--reason", "no"]):
+        done = check(place, "bad", *options)
+        assert done.code == 2
+        assert "failed: loss is not finite" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "CANDIDATE"),
+        (["nowhere"], "nowhere: no such file or folder"),
+        (["run", "--baseline", "none.json"], "none.json: no such file; make one"),
+        (["run", "--budgets", "none.yaml"], "none.yaml: no such file"),
+        (["run", "--only", "exit3.mac"], "did you mean exit3.macs"),
+        (["run", "--format", "jnuit"], "did you mean junit"),
+        (["run", "--format", "json,junit"], "cannot share stdout"),
+        (["run", "--format", "json,junit", "-o", "x.json"], "do not go into one file"),
+        (["run", "--name", "a b"], "--name a b: use letters"),
+        (["--history", "nowhere"], "holds no history"),
+    ],
+)
+def test_a_mistake_ends_in_words_and_code_two(place, arguments, says):
+    done = check(place, *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert says in " ".join(done.err.split())
+
+
+def test_as_a_process_too_a_mistake_is_told_in_words_on_stderr(place):
+    file = place / "greenpose-baseline.json"
+    file.write_text(file.read_text().replace('"exit3.macs"', '"exit3.mac"').replace('"exit4.params"', '"exit4.parms"'))
+    done = greenpose("check", "run", cwd=place)
+    assert (done.code, done.out) == (2, "")
+    lines = done.err.splitlines()
+    assert [line.startswith("error: greenpose-baseline.json:") for line in lines] == [True, True]
+    assert "did you mean macs" in done.err
+    assert "did you mean params" in done.err
+
+
+def test_without_anything_to_hold_it_against_a_candidate_is_not_checked(tmp_path):
+    write_run(tmp_path / "run")
+    done = check(tmp_path, "run")
+    assert done.code == 2
+    assert "--baseline FILE or --budgets FILE" in done.err
+
+
+def test_several_runs_of_one_experiment_are_refused(tmp_path):
+    for seed in (1, 2):
+        write_run(tmp_path / "runs" / str(seed), seed=seed)
+    done = check(tmp_path, "runs", "--update", "--reason", "all")
+    assert done.code == 2
+    assert "several runs of HRNet4-OKD" in done.err
+
+
+def test_every_format_goes_to_its_file_and_a_jobs_summary_is_appended_to(place):
+    write_run(place / "run", macs=5)
+    (place / "summary.md").write_text("before\n")
+    formats = "text,json,junit,sarif,github,markdown,badge"
+    done = check(place, "run", "--format", formats, "-o", "out", "--name", "mine", GITHUB_STEP_SUMMARY="summary.md")
+    assert done.code == 1
+    names = {"mine.json", "mine.xml", "mine.sarif", "mine.md", "mine.svg", "mine.shields.json"}
+    assert {file.name for file in (place / "out").iterdir()} == names
+    assert "::error file=greenpose-baseline.json,line=" in done.out
+    assert "exit3.macs" in done.out
+    summary = (place / "summary.md").read_text()
+    assert summary == "before\n" + (place / "out" / "mine.md").read_text()
+    assert summary.splitlines()[1] == "<!-- greenpose:mine -->"
+
+
+def test_a_jobs_summary_is_left_alone_by_other_formats(place):
+    check(place, "run", GITHUB_STEP_SUMMARY="summary.md")
+    assert not (place / "summary.md").exists()
+
+
+def test_one_format_goes_into_one_file(place):
+    done = check(place, "run", "--format", "junit", "-o", "results.xml")
+    assert (done.code, done.out) == (0, "")
+    assert (place / "results.xml").read_text().startswith("<?xml")
+
+
+def test_json_on_stdout_goes_with_files_of_other_formats(place):
+    done = check(place, "run", "--json", "--format", "junit", "-o", "out")
+    assert done.json["outcome"] == "ok"
+    assert (place / "out" / "HRNet4-OKD.xml").exists()
+
+
+def test_quiet_says_one_sentence(place):
+    assert check(place, "run", "-q").out == "ok: of 12 checked, nothing worse\n"
+
+
+def test_budgets_alone_are_enough_and_a_ratchet_tightens_them(place):
+    (place / "budgets.yaml").write_text("budgets:\n  - {budget: exit3.macs <= 5e9, ratchet: true}  # ours\n")
+    done = check(place, "run", "--budgets", "budgets.yaml", "--json")
+    assert (done.code, [one["name"] for one in done.json["findings"]]) == (0, ["exit3.macs"])
+    done = check(place, "run", "--budgets", "budgets.yaml", "--update", "--reason", "got there")
+    assert done.code == 0
+    assert (place / "budgets.yaml").read_text() == (
+        "budgets:\n  - {budget: exit3.macs <= 4685955072, ratchet: true}  # ours\n"
+    )
+    write_run(place / "run", macs=1)
+    assert check(place, "run", "--budgets", "budgets.yaml").code == 1
+
+
+def test_each_check_is_appended_to_its_history_and_the_trend_shown(place):
+    for more in [0] * 7 + [10**8] * 5:
+        write_run(place / "run", macs=more)
+        check(place, "run", "--history", "past", "--only", "*.macs")
+    done = check(place, "--history", "past", "--json")
+    (exit3, exit4) = done.json["courses"]
+    assert (exit3["quantity"], len(exit3["points"])) == ("exit3.macs", 12)
+    assert ([step["index"] for step in exit3["steps"]], exit4["steps"]) == ([7], [])
+    done = check(place, "--history", "past", "-o", "trend.html")
+    assert "4.69 GMACs → 4.79 GMACs" in " ".join(done.out.split())
+    assert (place / "trend.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory) -> Path:
+    """A folder with an experiment, accepted as it was profiled."""
+    folder = tmp_path_factory.mktemp("profiled")
+    (folder / "tiny.yaml").write_text(EXPERIMENT)
+    done = check(folder, "tiny.yaml", "--update", "--reason", "first")
+    assert done.code == 0, done.err
+    return folder
+
+
+def test_the_baseline_of_an_experiment_holds_the_closed_numbers_of_each_exit(profiled):
+    values = json.loads((profiled / "greenpose-baseline.json").read_text())["values"]
+    net = HRNet(width=8, num_joints=12, exits=(1, 2), stem_width=8, modules=(1, 1, 1), blocks=1).eval()
+    for number in (1, 2):
+        sub = net.truncate(number).eval()
+        convolutions = [module for module in sub.modules() if isinstance(module, nn.Conv2d)]
+        assert values[f"exit{number}.params"] == sum(parameter.numel() for parameter in sub.parameters())
+        assert values[f"exit{number}.macs"] == FORMULAE["torch"].macs(census(sub, zeros(1, 3, 32, 64)))
+        assert values[f"exit{number}.operations.convolution"] == len(convolutions)
+
+
+def test_an_experiment_is_profiled_on_the_spot_and_another_network_is_incomparable(profiled, tmp_path):
+    assert check(profiled, "tiny.yaml").code == 0
+    (tmp_path / "tiny.yaml").write_text(EXPERIMENT.replace("width: 8", "width: 16"))
+    baseline = profiled / "greenpose-baseline.json"
+    done = check(tmp_path, "tiny.yaml", "--baseline", baseline, "--json")
+    assert done.code == 3
+    assert {one["outcome"] for one in done.json["findings"]} == {"incomparable"}
+    assert all(one["head"] is None for one in done.json["findings"])
+
+
+def test_a_grid_is_checked_network_by_network(tmp_path):
+    (tmp_path / "grid.yaml").write_text(
+        "name: few\n"
+        "base:\n"
+        "  data: {input_size: [32, 32]}\n"
+        "  model: {stem_width: 8, modules: [1, 1, 1], blocks: 1}\n"
+        "  carbon: {country: ITA}\n"
+        "experiments:\n"
+        "  one: {model.exits: [1]}\n"
+        "  two: {model.exits: [2]}\n"
+        "axes: {model.width: [8, 12], seed: [1, 2]}\n"
+    )
+    done = check(tmp_path, "grid.yaml", "--update", "--reason", "first", "--json")
+    assert done.code == 0, done.err
+    assert done.json["name"] == "few"
+    experiments = json.loads((tmp_path / "greenpose-baseline.json").read_text())["experiments"]
+    assert experiments.keys() == {f"{name}-model.width={width}" for name in ("one", "two") for width in (8, 12)}
+    assert check(tmp_path, "grid.yaml", "--only", "two-model.width=8/*").code == 0
