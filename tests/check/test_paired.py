@@ -1,0 +1,179 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenpose.check.paired import Rule, against_itself, critical_rank, differs, ratio_of, weigh
+from greenpose.errors import GreenPoseError
+
+RULE = Rule()
+
+# Wilcoxon's signed-rank sum: the largest value that is significant, two-sided at 5 % and 1 %.
+# Source: McCornack (1965), Extended tables of the Wilcoxon matched pair signed rank statistic, JASA 60, 864-871.
+TABLE = {
+    8: (3, 0),
+    9: (5, 1),
+    10: (8, 3),
+    12: (13, 7),
+    15: (25, 15),
+    20: (52, 37),
+    25: (89, 68),
+    30: (137, 109),
+    40: (264, 220),
+    50: (434, 373),
+}
+
+
+def signed_rank_sums(pairs):
+    """Every value of the signed-rank sum, one for each of the equally likely signs."""
+    return [
+        sum(rank for rank, plus in enumerate(signs, 1) if plus) for signs in itertools.product((0, 1), repeat=pairs)
+    ]
+
+
+def wandering(random, *, pairs, change=0.0, spread=0.02, likeness=0.98, wander=0.2):
+    """Logarithms of head over base on a machine whose speed wanders: much between pairs, little inside one."""
+    level = np.zeros(2 * pairs)
+    for turn in range(1, 2 * pairs):
+        level[turn] = likeness * level[turn - 1] + wander * math.sqrt(1 - likeness**2) * random.standard_normal()
+    turns = level + spread * random.standard_t(4, 2 * pairs)
+    first, second = turns[::2], turns[1::2]
+    turned = np.arange(pairs) % 2 == 1
+    return list(np.where(turned, first - second, second - first) + change)
+
+
+@pytest.mark.parametrize("pairs", range(1, 11))
+@pytest.mark.parametrize("error", [0.2, 0.05, 0.01, 0.0033, 0.0005])
+def test_the_critical_rank_is_that_of_all_signs_written_out(pairs, error):
+    sums = signed_rank_sums(pairs)
+    significant = [t for t in range(pairs * (pairs + 1) // 2 + 1) if sum(s <= t for s in sums) / len(sums) <= error]
+    assert critical_rank(pairs, error) == len(significant)
+
+
+@pytest.mark.parametrize("pairs", TABLE)
+def test_the_critical_rank_is_that_of_the_published_tables(pairs):
+    at_5, at_1 = TABLE[pairs]
+    assert critical_rank(pairs, 0.025) == at_5 + 1
+    assert critical_rank(pairs, 0.005) == at_1 + 1
+
+
+def test_a_bound_is_where_the_signed_rank_test_stops_rejecting():
+    sample = np.random.default_rng(3).standard_normal(9)
+    error = 0.02
+    sums = np.asarray(signed_rank_sums(9))
+
+    def rejected_as_too_low(shift):
+        moved = sample - shift
+        ranks = np.argsort(np.argsort(np.abs(moved))) + 1
+        return np.mean(sums >= ranks[moved > 0].sum()) <= error
+
+    low = math.log(ratio_of(list(sample), error).low)
+    assert rejected_as_too_low(low - 1e-9)
+    assert not rejected_as_too_low(low + 1e-9)
+
+
+@given(st.lists(st.floats(-0.5, 0.5), min_size=1, max_size=25))
+def test_the_estimate_is_the_median_of_all_means_of_two_and_lies_in_its_interval(differences):
+    walsh = [(a + b) / 2 for a, b in itertools.combinations_with_replacement(differences, 2)]
+    ratio = ratio_of(differences, 0.01)
+    assert math.log(ratio.value) == pytest.approx(float(np.median(walsh)), abs=1e-12)
+    assert ratio.low <= ratio.value <= ratio.high
+
+
+@given(st.lists(st.floats(-0.5, 0.5), min_size=10, max_size=20))
+def test_changing_sides_inverts_the_ratio_and_its_ends(differences):
+    there, back = ratio_of(differences, 0.01), ratio_of([-one for one in differences], 0.01)
+    assert (1 / back.high, 1 / back.value, 1 / back.low) == pytest.approx(tuple(there))
+
+
+def test_bounds_hold_the_truth_as_often_as_they_promise():
+    random = np.random.default_rng(0)
+    spans = [ratio_of(list(0.05 * random.standard_t(3, 15)), 0.05) for _ in range(2000)]
+    for missed in (sum(span.low > 1 for span in spans), sum(span.high < 1 for span in spans)):
+        assert 0.03 < missed / 2000 < 0.065  # an exact test of whole ranks stays below its level, not far below
+
+
+def test_too_few_pairs_for_the_level_leave_the_bounds_open():
+    assert ratio_of([0.2] * 6, 0.01).low == 0
+    assert ratio_of([0.2] * 7, 0.01).low == pytest.approx(math.exp(0.2))
+    assert weigh([0.2] * 10, RULE, quantities=50).decision is None
+
+
+@pytest.mark.parametrize(
+    ("change", "decision"), [(0.2, "regressed"), (0.04, "regressed"), (0.02, "ok"), (0.0, "ok"), (-0.1, "improved")]
+)
+def test_without_noise_ten_pairs_decide_by_the_limits(change, decision):
+    judgement = weigh([math.log1p(change)] * 60, RULE)
+    assert (judgement.decision, judgement.pairs) == (decision, 10)
+    assert judgement.ratio.value == pytest.approx(1 + change)
+
+
+def test_what_could_be_either_side_of_the_limits_stays_open_until_the_cap():
+    noisy = list(math.log1p(0.06) + 0.2 * np.random.default_rng(0).standard_normal(60))
+    judgement = weigh(noisy, RULE)
+    assert (judgement.decision, judgement.pairs) == (None, 60)
+    assert judgement.more is not None
+    assert judgement.more % RULE.batch == 0
+
+
+def test_more_pairs_never_change_a_decision():
+    random = np.random.default_rng(5)
+    for _ in range(50):
+        differences = wandering(random, pairs=60, change=0.05)
+        whole = weigh(differences, RULE)
+        if whole.decision:
+            assert weigh(differences[: whole.pairs], RULE) == whole
+            assert weigh(differences[: whole.pairs - 1], RULE).decision is None
+
+
+def test_equal_sides_on_a_wandering_machine_are_told_apart_in_fewer_than_one_of_300_comparisons():
+    random = np.random.default_rng(1)
+    decisions = [weigh(wandering(random, pairs=60), RULE, quantities=3).decision for _ in range(1000)]
+    assert decisions.count("regressed") + decisions.count("improved") <= 3  # and fresh processes have to agree
+    assert decisions.count("ok") > 950
+
+
+def test_a_tenth_more_is_found_and_never_called_better():
+    random = np.random.default_rng(2)
+    differences = [wandering(random, pairs=60, change=math.log1p(0.1)) for _ in range(300)]
+    decisions = [weigh(one, RULE, quantities=3).decision for one in differences]
+    assert decisions.count("regressed") >= 0.95 * 300
+    assert decisions.count("improved") == 0
+
+
+def test_the_pairs_that_it_says_are_missing_mostly_suffice():
+    random = np.random.default_rng(4)
+    long = Rule(max_pairs=100_000)
+    needed, promised = [], []
+    for _ in range(60):
+        noise = list(math.log1p(0.1) + 0.2 * random.standard_normal(3000))
+        judgement = weigh(noise, RULE)
+        if judgement.decision is None:
+            assert judgement.more is not None
+            promised.append(judgement.pairs + judgement.more)
+            needed.append(weigh(noise, long).pairs)
+    assert len(needed) > 20
+    assert 0.5 < np.median(np.asarray(needed) / np.asarray(promised)) < 1.5
+
+
+def test_a_side_beside_itself_shows_no_steady_drift_but_shows_a_jump_between_turns():
+    drifting = [math.exp(0.05 * turn) for turn in range(40)]
+    assert not differs(against_itself(drifting), RULE)
+    jumping = [1.0, 1.2, 1.2, 1.0] * 10
+    assert differs(against_itself(jumping), RULE)
+    assert differs(against_itself([1 / cost for cost in jumping]), RULE)
+
+
+def test_a_side_with_an_odd_number_of_turns_leaves_the_last_one_out():
+    assert against_itself([1.0, math.e, 1.0, math.e, 7.0]) == pytest.approx([1.0, -1.0])
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"fail_above": 0.1}, {"fail_above": 0.0}, {"error": 0.5}, {"max_pairs": 5}, {"batch": 0}]
+)
+def test_a_rule_that_decides_nothing_is_refused(numbers):
+    with pytest.raises(GreenPoseError, match="needs"):
+        Rule(**numbers)
