@@ -1,0 +1,150 @@
+"""The two sides of a paired check: which code, in which environment, with which experiment file."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from greenpose.check.duel import Worker
+from greenpose.check.revision import Revision, changed_dependencies, checked_out, find_revision, head_of, uncommitted
+from greenpose.errors import CheckError
+from greenpose.metering import pinned_environment
+
+PACKAGE = Path("greenpose/__init__.py")
+INTERPRETERS = ("bin/python", "Scripts/python.exe")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """Code and environment of one side."""
+
+    name: str
+    """What to call it: `base` or `head`, and what it is."""
+    python: str
+    """Its interpreter."""
+    root: Path | None
+    """Folder of the package `greenpose` to import; None for the one that is installed there."""
+    tree: Path | None
+    """Checkout that experiment files are read from; None for the working tree."""
+
+    def file(self, file: Path, repository: Path | None) -> Path:
+        """Return this side's version of an experiment file: its own where it has one, else the working tree's."""
+        if self.tree is None or repository is None or not file.resolve().is_relative_to(repository.resolve()):
+            return file
+        own = self.tree / file.resolve().relative_to(repository.resolve())
+        return own if own.is_file() else file
+
+    def worker(self, request: Mapping[str, Any]) -> Worker:
+        """Return its process, not yet started, for a request as `run/side.py` takes it."""
+        script = str(files("greenpose") / "run" / "side.py")
+        # -P: the script's own folder must not be on the import path, where GreenPose's modules would pass for others.
+        return Worker(self.name, [self.python, "-P", script, json.dumps(dict(request))], self.environment())
+
+    def refuse_other_code(self, hello: Mapping[str, Any]) -> None:
+        """Refuse a process that imported another package than it was to.
+
+        Raises:
+            CheckError: saying what was imported instead.
+        """
+        wanted = None if self.root is None else (self.root / PACKAGE.parent).resolve()
+        if wanted is not None and Path(hello["package"]).resolve() != wanted:
+            raise CheckError([f"{self.name}: imports {hello['package']} instead of {wanted}; look at the environment"])
+
+    def environment(self) -> dict[str, str]:
+        """Return this process's environment with allocator and threads pinned, and this side's code first."""
+        mine = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+        code = {} if self.root is None else {"PYTHONPATH": str(self.root)}
+        return {**mine, **pinned_environment(), **code}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """Both sides, and what is to be known of them."""
+
+    base: Side
+    """What the candidate is held against."""
+    head: Side
+    """The candidate."""
+    against: str
+    """The base in words."""
+    repository: Path | None
+    """Top folder of the working tree; None where no revision is involved."""
+    notes: tuple[str, ...] = ()
+    """What else to know."""
+    obstacle: str = ""
+    """Why the two must not be compared; empty where they may."""
+
+
+@contextmanager
+def two_sides(folder: Path, *, against: str | None, environment: Path | None) -> Iterator[Sides]:
+    """Build both sides: a revision, another environment, or a revision in another environment, and what is here.
+
+    Raises:
+        CheckError: if there is no such revision or environment.
+    """
+    python = sys.executable if environment is None else interpreter(environment)
+    if against is None:
+        yield _environments(python, environment)
+        return
+    revision = find_revision(folder, against)
+    with checked_out(revision) as tree:
+        sides = _revisions(revision, tree, python)
+        changed = changed_dependencies(tree, revision.repository)
+        if changed and environment is None:
+            shown = "; ".join([*changed[:3], *([f"and {len(changed) - 3} more"] if len(changed) > 3 else [])])
+            remedy = f"install {revision} into an environment of its own and give that too, by --against-env"
+            sides = replace(sides, obstacle=f"the two want different packages ({shown}); {remedy}")
+        yield sides
+
+
+def interpreter(environment: Path) -> str:
+    """Return the interpreter of an environment: of a virtual environment's folder, or the file itself.
+
+    Raises:
+        CheckError: if there is none.
+    """
+    places = [environment, *(environment / place for place in INTERPRETERS)]
+    for place in places:
+        if place.is_file() and os.access(place, os.X_OK):
+            return str(place.absolute())
+    raise CheckError([f"--against-env {environment}: no Python there; give a virtual environment or its bin/python"])
+
+
+def _environments(python: str, environment: Path | None) -> Sides:
+    """Return what another environment has installed, and what runs here."""
+    here = Path(str(files("greenpose"))).parent
+    return Sides(
+        base=Side(name=f"base ({environment})", python=python, root=None, tree=None),
+        head=Side(name="head (this environment)", python=sys.executable, root=here, tree=None),
+        against=str(environment),
+        repository=None,
+    )
+
+
+def _revisions(revision: Revision, tree: Path, python: str) -> Sides:
+    """Return a revision and the working tree; where the repository is not GreenPose's, both run the installed one."""
+    repository = revision.repository
+    roots = [top if (top / PACKAGE).is_file() else None for top in (tree, repository)]
+    notes = []
+    if roots == [None, None]:
+        notes.append("this repository holds no package greenpose: both sides run the installed one, only files differ")
+    elif None in roots:
+        holder = "base" if roots[0] is None else "head"
+        notes.append(f"the {holder} holds no package greenpose and runs the installed one")
+    files_changed = uncommitted(repository)
+    if files_changed:
+        notes.append(f"the head is the working tree, in which {files_changed} files are not as committed")
+    elif head_of(repository) == revision.commit:
+        notes.append("both sides are the same commit")
+    return Sides(
+        base=Side(name=f"base ({revision})", python=python, root=roots[0], tree=tree),
+        head=Side(name="head (working tree)", python=sys.executable, root=roots[1], tree=None),
+        against=str(revision),
+        repository=repository,
+        notes=tuple(notes),
+    )
