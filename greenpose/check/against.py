@@ -1,0 +1,221 @@
+"""A candidate against another revision or environment, exit by exit, in paired turns."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from greenpose.check.contest import RESTARTS, Attempt, contest
+from greenpose.check.counters import counters
+from greenpose.check.duel import Clock, Duel, RefusalError, Worker, a_core
+from greenpose.check.findings import finding_of, incomparable
+from greenpose.check.networks import Network, find_networks
+from greenpose.check.paired import Rule
+from greenpose.check.sides import Side, Sides, two_sides
+from greenpose.check.verdict import Finding, Verdict
+from greenpose.metering import Source
+
+MUST_AGREE = {"input_size": "images", "batch": "batches", "device": "devices"}
+"""What the two sides say of themselves that makes a comparison meaningless where it differs."""
+MAY_DIFFER = ("greenpose", "torch", "python", "built_by")
+"""What belongs to what is compared, and is worth a note where it differs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How two sides are compared."""
+
+    rule: Rule = field(default_factory=Rule)
+    """When a ratio has regressed, and how long to go on."""
+    exits: tuple[int, ...] = ()
+    """Exits to compare; all by default."""
+    wall: bool = False
+    """True: judge wall time too. That takes many more pairs, but sees waiting, which CPU time does not."""
+    heard: Callable[[str], object] = lambda _: None
+    """Told how far it is."""
+
+
+def check_against(
+    candidate: Path, *, against: str | None = None, environment: Path | None = None, options: Options | None = None
+) -> Verdict:
+    """Return the verdict on what every exit costs here and there: in revision `against`, or another environment.
+
+    Raises:
+        CheckError: if there is no such revision, environment or exit.
+        GreenPoseError: if a side cannot be run.
+    """
+    with two_sides(Path.cwd(), against=against, environment=environment) as sides:
+        return compare_sides(candidate, sides, Options() if options is None else options)
+
+
+def compare_sides(candidate: Path, sides: Sides, options: Options) -> Verdict:
+    """Return the verdict on what every exit of every network costs on both sides.
+
+    Raises:
+        CheckError: if there is no such exit.
+        GreenPoseError: if a side cannot be run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        networks = find_networks(candidate, Path(folder), options.exits)
+        labels = [f"{network.label}/" if len(networks) > 1 else "" for network in networks]
+        found = [_Comparison(*one, sides, options).run() for one in zip(networks, labels, strict=True)]
+    return Verdict(
+        subject=str(candidate),
+        against=sides.against,
+        findings=tuple(finding for one in found for finding in one.findings),
+        notes=tuple(dict.fromkeys([*sides.notes, *(note for one in found for note in one.notes)])),
+        samples={"paired": {network.label: one.samples for network, one in zip(networks, found, strict=True)}},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    findings: Sequence[Finding]
+    notes: Sequence[str] = ()
+    samples: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Comparison:
+    """One network on both sides."""
+
+    def __init__(self, network: Network, label: str, sides: Sides, options: Options) -> None:
+        self._network = network
+        self._sides = sides
+        self._options = options
+        self._label = label
+
+    def run(self) -> _Found:
+        """Return what was found."""
+        if self._sides.obstacle:
+            return self._blocked(self._sides.obstacle)
+        with self._workers() as (base, head):
+            here = head.hello
+            try:
+                obstacle = _obstacle(base.hello, here)
+            except RefusalError as refusal:
+                return self._blocked(str(refusal))
+            for side, worker in ((self._sides.base, base), (self._sides.head, head)):
+                side.refuse_other_code(worker.hello)
+            return self._blocked(obstacle) if obstacle else self._compared(base, head)
+
+    def _compared(self, base: Worker, head: Worker) -> _Found:
+        device = head.hello["device"]
+        with counters(device) as sources:
+
+            @contextmanager
+            def again() -> Iterator[Duel]:
+                with self._workers() as fresh:
+                    yield _duel(*fresh, sources)
+
+            clocks = _clocks(device, energy=bool(sources), wall=self._options.wall)
+            first = _duel(base, head, sources)
+            attempts = contest(first, again, clocks, rule=self._options.rule, heard=self._heard)
+        return _Found(
+            findings=[*self._findings(attempts, head.hello["batch"]), *self._lonely(first.exits, base, head)],
+            notes=[
+                *self._file_notes(),
+                *_differences(base.hello, head.hello),
+                f"beside it: {attempts[0].surroundings}",
+            ],
+            samples=_samples(base.hello, head.hello, attempts, self._options.rule),
+        )
+
+    @contextmanager
+    def _workers(self) -> Iterator[tuple[Worker, Worker]]:
+        """Start both sides' processes; they get ready beside each other."""
+        core, sides = a_core(), (self._sides.base, self._sides.head)
+        with ExitStack() as stack:
+            base, head = (stack.enter_context(side.worker(self._request(side, core))) for side in sides)
+            yield base, head
+
+    def _request(self, side: Side, core: int | None) -> dict[str, Any]:
+        network = self._network
+        file = side.file(network.file, self._sides.repository)
+        return {"file": str(file.absolute()), "only": network.only, "exits": network.exits, "core": core}
+
+    def _findings(self, attempts: Sequence[Attempt], batch: int) -> list[Finding]:
+        rule = self._options.rule
+        return [
+            finding_of(one, attempts, rule=rule, batch=batch, restarts=RESTARTS, label=self._label)
+            for one in attempts[0].judgements
+        ]
+
+    def _lonely(self, shared: Sequence[int], base: Worker, head: Worker) -> list[Finding]:
+        """Return a finding for each exit that only one side has."""
+        have = {worker.name: worker.hello["exits"] for worker in (base, head)}
+        lonely = sorted({exit_ for exits in have.values() for exit_ in exits} - set(shared))
+        return [
+            incomparable(exit_, f"{name} has no exit {exit_}", device=head.hello["device"], label=self._label)
+            for exit_ in lonely
+            for name, exits in have.items()
+            if exit_ not in exits
+        ]
+
+    def _blocked(self, why: str) -> _Found:
+        return _Found(findings=[incomparable(exit_, why, label=self._label) for exit_ in self._network.exits])
+
+    def _heard(self, said: str) -> None:
+        self._options.heard(f"{self._label}{said}")
+
+    def _file_notes(self) -> list[str]:
+        """Return whether the two sides read different experiments."""
+        file, repository = self._network.file, self._sides.repository
+        base, head = (side.file(file, repository) for side in (self._sides.base, self._sides.head))
+        if base.read_bytes() == head.read_bytes():
+            return []
+        return [f"{file.name} is not the same there: what that costs is part of the comparison"]
+
+
+def _duel(base: Worker, head: Worker, sources: Sequence[Source]) -> Duel:
+    """Return a duel over the exits that both sides have, warmed up."""
+    exits = [exit_ for exit_ in head.hello["exits"] if exit_ in base.hello["exits"]]
+    duel = Duel(base, head, exits=exits, counters=sources)
+    duel.prepare()
+    return duel
+
+
+def _clocks(device: str, *, energy: bool, wall: bool) -> list[Clock]:
+    """Return what is judged: the time of what computes, energy where a counter is read, wall time where asked."""
+    asked: dict[Clock, bool] = {"cpu_s": device == "cpu", "gpu_s": device != "cpu", "joules": energy, "seconds": wall}
+    return [clock for clock, wanted in asked.items() if wanted]
+
+
+def _obstacle(base: Mapping[str, Any], head: Mapping[str, Any]) -> str:
+    """Return why the two must not be compared; empty where they may."""
+    differ = [
+        f"{what} are {_plain(base[key])} there and {_plain(head[key])} here"
+        for key, what in MUST_AGREE.items()
+        if base[key] != head[key]
+    ]
+    if not set(base["exits"]) & set(head["exits"]):
+        differ.append(f"exits are {_plain(base['exits'])} there and {_plain(head['exits'])} here")
+    return "; ".join(differ)
+
+
+def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[str]:
+    return [f"{key} {base[key]} there, {head[key]} here" for key in MAY_DIFFER if base[key] != head[key]]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _samples(
+    base: Mapping[str, Any], head: Mapping[str, Any], attempts: Sequence[Attempt], rule: Rule
+) -> dict[str, Any]:
+    """Return every pair of every attempt, and what surrounded it, as plain JSON data."""
+    return {
+        "base": dict(base),
+        "head": dict(head),
+        "rule": asdict(rule),
+        "attempts": [
+            {
+                "surroundings": asdict(attempt.surroundings),
+                "restless": [f"exit{one.exit}.{one.clock}" for one in sorted(attempt.restless)],
+                "turns": dict(attempt.samples),
+            }
+            for attempt in attempts
+        ],
+    }
