@@ -13,6 +13,7 @@ from greenpose.cli.check import check
 from greenpose.cli.console import EPILOG, EXIT_USAGE, err, print_json
 from greenpose.cli.data import app as data_app
 from greenpose.cli.doctor import doctor
+from greenpose.cli.estimate import estimate
 from greenpose.cli.measure import measure
 from greenpose.cli.profile import profile
 from greenpose.cli.report import report
@@ -29,6 +30,7 @@ app = typer.Typer(
     epilog=EPILOG,
 )
 app.command(epilog=EPILOG)(run)
+app.command(epilog=EPILOG)(estimate)
 app.command(epilog=EPILOG)(report)
 app.command(epilog=EPILOG)(profile)
 app.command(epilog=EPILOG)(measure)

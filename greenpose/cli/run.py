@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from greenpose.cli.cells import find_cells
 from greenpose.cli.changes import changes
 from greenpose.cli.console import (
     EXIT_RUNS_FAILED,
@@ -19,7 +20,6 @@ from greenpose.cli.console import (
     out,
     print_json,
 )
-from greenpose.config import Cell, expand, load_experiment, load_grid, packaged_experiment
 from greenpose.config.budget import Budget
 from greenpose.config.grid import shuffled
 from greenpose.grid import Command, Outcome, Planned, plan, run_all, set_aside, worker_command
@@ -60,8 +60,7 @@ def run(
     """
     budget = Budget(energy_kwh=budget_kwh, co2eq_g=budget_gco2, seconds=budget_seconds)
     settings = [*(settings or []), *changes(country=country, device=device)]
-    name, cells = _cells(file, grid or file is None, settings, seed or [])
-    _check_beforehand(cells)
+    name, cells = find_cells(file, is_grid=grid, settings=settings, seeds=seed or [])
     places = _Places.of(name, where)
     planned = plan(shuffled(cells), places.runs, only=only or [])
     if dry_run:
@@ -89,24 +88,6 @@ class _Places:
         if where is None:
             return cls(Path("runs") / name, Path("reports") / f"{name}.html")
         return cls(where, where / f"{name}.html")
-
-
-def _cells(file: Path | None, is_grid: bool, settings: list[str], seeds: list[int]) -> tuple[str, list[Cell]]:
-    path = file or packaged_experiment("quick")
-    load = load_grid if is_grid else load_experiment
-    grid = load(path, settings=settings, seeds=seeds)
-    return grid.name, expand(grid, where=str(path))
-
-
-def _check_beforehand(cells: list[Cell]) -> None:
-    """Refuse before anything is trained what would fail later: unknown countries, profiles, data folders."""
-    from greenpose.cli.preflight import CHECKED, faults_of
-    from greenpose.errors import ConfigError
-
-    distinct = {cell.config.model_dump_json(include=set(CHECKED)): cell.config for cell in cells}
-    faults = list(dict.fromkeys(fault for config in distinct.values() for fault in faults_of(config)))
-    if faults:
-        raise ConfigError(faults)
 
 
 def _show_plan(planned: list[Planned], *, as_json: bool) -> None:

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from greenpose.cache import cache_folder
 from greenpose.config import DataConfig, SyntheticConfig
 from greenpose.data.check import SPLITS, check_folder, split_files
 from greenpose.data.coco import Split
@@ -72,17 +72,9 @@ def inspect_splits(config: DataConfig) -> dict[str, Split]:
     return checked.splits
 
 
-def cache_folder() -> Path:
-    """Return where generated data are kept: $GREENPOSE_CACHE, else greenpose/ in the user's cache folder."""
-    own = os.environ.get("GREENPOSE_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "greenpose"
-
-
 def _synthetic(config: DataConfig, split: str, profile: Profile, framing: Framing) -> Samples:
     """Return a generated split, from the cache where it is there."""
-    path = cache_folder() / f"synthetic-{split}-{_key(config, split, profile)}.npz"
+    path = _cached(config, split, profile)
     if path.exists():
         return Samples.load(path)
     window = config.depth_window_mm or SYNTHETIC_WINDOW_MM
@@ -91,13 +83,23 @@ def _synthetic(config: DataConfig, split: str, profile: Profile, framing: Framin
     for instance, depth in generate(config.synthetic, split):
         instances.append(instance)
         images[instance.image] = window_depth(depth, window)
-    samples = Samples.build(instances, partial(_image_of, images), profile=profile, framing=framing)
+    samples = Samples.build(instances, partial(image_of, images), profile=profile, framing=framing)
     path.parent.mkdir(parents=True, exist_ok=True)
     samples.save(path)
     return samples
 
 
-def _image_of(images: Mapping[str, np.ndarray], instance: Instance) -> np.ndarray:
+def is_generated(config: DataConfig, split: str, profile: Profile) -> bool:
+    """Return whether a synthetic split lies in the cache already."""
+    return _cached(config, split, profile).exists()
+
+
+def _cached(config: DataConfig, split: str, profile: Profile) -> Path:
+    return cache_folder() / f"synthetic-{split}-{_key(config, split, profile)}.npz"
+
+
+def image_of(images: Mapping[str, np.ndarray], instance: Instance) -> np.ndarray:
+    """Return the image of an instance, where all of them are at hand."""
     return images[instance.image]
 
 

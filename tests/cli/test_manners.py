@@ -6,7 +6,7 @@ import pytest
 from tests.cli.running import greenpose
 
 HEAVY = ("torch", "pandas", "matplotlib", "codecarbon", "thop", "ptflops")
-ALONE = (["run"], ["report"], ["profile"], ["measure"], ["check"], ["doctor"], ["data"])
+ALONE = (["run"], ["estimate"], ["report"], ["profile"], ["measure"], ["check"], ["doctor"], ["data"])
 COMMANDS = (*ALONE, ["data", "synth"], ["data", "check"])
 
 

@@ -1,0 +1,104 @@
+"""`greenpose estimate`: what an experiment or a grid will cost, before it is run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from greenpose.cli.cells import find_cells
+from greenpose.cli.changes import changes
+from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
+from greenpose.cli.pinned import start_again_pinned
+from greenpose.grid import select
+
+if TYPE_CHECKING:
+    from greenpose.run.estimate import GridEstimate, RunEstimate
+    from greenpose.run.footprint import Amount, Footprint
+
+SCHEMA = "greenpose.estimate/1"
+
+
+def estimate(
+    file: Annotated[Path | None, typer.Argument(help="Experiment, or with --grid a grid. Default: quick grid.")] = None,
+    grid: Annotated[bool, typer.Option("--grid", help="FILE is a grid of experiments.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, help="Time for trial steps on this machine.")] = 20.0,
+    seed: Annotated[list[int] | None, typer.Option(help="Seed; repeat for several.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. train.epochs=5.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Experiment or run name, * allowed; repeatable.")] = None,
+    country: Annotated[str | None, typer.Option(help="ISO alpha-3 code of the electricity grid, e.g. ITA.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Say what runs will cost in time, energy and CO2, each with its interval, without running them.
+
+    Short real epochs of a few images are trained on this machine, validated and written down; what they cost is
+    multiplied by the epochs and images of each run.
+
+    Examples:
+      greenpose estimate experiments/table1_small.yaml --grid --seed 1 --seed 2 --seed 3
+      greenpose estimate experiments/openfield.yaml --set data.root=DIR
+    """
+    chosen = [*(settings or []), *changes(country=country, device=device)]
+    name, cells = find_cells(file, is_grid=grid, settings=chosen, seeds=seed or [])
+    cells = select(cells, only or [])
+    start_again_pinned(cells[0].config.process)
+    with err(quiet=quiet).status("starting") as status:
+        from greenpose.run.estimate import estimate as estimate_runs
+
+        found = estimate_runs(cells, seconds=seconds, heard=lambda line: status.update(f"trial steps: {line}"))
+    if as_json:
+        print_json(_document(name, found))
+        return
+    from greenpose.cli.outlook import show
+
+    show(found, out(), command=_command(file, is_grid=grid), verbose=verbose)
+
+
+def _command(file: Path | None, *, is_grid: bool) -> str:
+    """Return the command that runs what was estimated, further options left out."""
+    return " ".join(["greenpose run", *(["--grid"] if is_grid else []), *([str(file)] if file else [])])
+
+
+def _document(name: str, found: "GridEstimate") -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "grid": name,
+        "runs": [_run(run) for run in found.runs],
+        "total": {"training": _footprint(found.training), "whole": _footprint(found.whole)},
+        "energy_kind": found.kind,
+        "calibration": {
+            "seconds": found.seconds,
+            "blocks": found.blocks,
+            "setups": found.setups,
+            "setups_measured": found.measured,
+            "foreign_cpu_share": found.neighbours.busy,
+        },
+    }
+
+
+def _run(run: "RunEstimate") -> dict[str, Any]:
+    return {
+        "name": run.cell.name,
+        "experiment": run.cell.experiment,
+        "axes": run.cell.axes,
+        "params": run.params,
+        "macs": run.macs,
+        "is_measured": run.is_measured,
+        "earliest_end_epoch": run.earliest_end,
+        "training": _footprint(run.training),
+        "whole": _footprint(run.whole),
+    }
+
+
+def _footprint(footprint: "Footprint") -> dict[str, Any]:
+    return {
+        "seconds": _amount(footprint.seconds),
+        "energy_kwh": _amount(footprint.energy_kwh),
+        "co2eq_g": _amount(footprint.co2eq_g),
+    }
+
+
+def _amount(amount: "Amount") -> dict[str, Any]:
+    return {"value": amount.value, "type_a": list(amount.type_a), "type_b": list(amount.type_b)}

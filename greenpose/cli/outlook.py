@@ -1,0 +1,152 @@
+"""What `estimate` prints: a table of runs, each number with its interval, how it was obtained, and what to do next."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from greenpose.formatting import percent, plain, plural, span
+from greenpose.run.estimate import GridEstimate, RunEstimate
+from greenpose.run.footprint import Amount, Footprint
+from greenpose.units import prefix, with_prefix
+
+DURATIONS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+LONGEST = 1.5
+"""A duration is shown in a unit from this many of them on."""
+SCALED = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Units:
+    """One unit for each column, so that its numbers compare: factor and name."""
+
+    time: tuple[float, str]
+    """Seconds to what is shown."""
+    energy: tuple[float, str]
+    """Kilowatt-hours to what is shown."""
+    carbon: tuple[float, str]
+    """Grams to what is shown."""
+
+    @classmethod
+    def of(cls, largest: Footprint) -> "Units":
+        """Return the units in which the largest amounts read best."""
+        seconds = largest.seconds.value
+        length, name = next((unit for unit in DURATIONS if seconds >= LONGEST * unit[0]), DURATIONS[-1])
+        wh, wh_name = prefix(largest.energy_kwh.value * 1e3)
+        g, g_name = prefix(largest.co2eq_g.value)
+        return cls(time=(1 / length, name), energy=(1e3 / wh, f"{wh_name}Wh"), carbon=(1 / g, f"{g_name}g"))
+
+
+def show(found: GridEstimate, console: Console, *, command: str, verbose: bool = False) -> None:
+    """Print an estimate; `command` runs what was estimated. All runs are listed apart where it is `verbose`."""
+    console.print(_table(found, verbose=verbose))
+    console.print()
+    notes = Table.grid(padding=(0, 2, 0, 0))
+    notes.add_column(style="dim", no_wrap=True)
+    notes.add_column()
+    for topic, says in _notes(found, command):
+        notes.add_row(Text(topic), Text(says))
+    console.print(notes)
+
+
+def _table(found: GridEstimate, *, verbose: bool) -> Table:
+    units = Units.of(found.whole)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("run", "parameters", "MACs/image", ""):
+        table.add_column(title, no_wrap=True, justify="right" if title[:1] in {"p", "M"} else "left")
+    for title in (f"time, {units.time[1]}", f"energy, {units.energy[1]}", f"CO2eq, {units.carbon[1]}"):
+        table.add_column(title, no_wrap=True)
+    for run, count in _groups(found.runs, apart=verbose):
+        label = run.cell.name if verbose else run.cell.experiment
+        title = label + ("" if run.is_measured else SCALED) + (f"  ({count} runs, each)" if count > 1 else "")
+        sizes = with_prefix(run.params, "", 3).strip(), with_prefix(run.macs, "", 3).strip()
+        table.add_row(title, *sizes, "training", *_cells(run.training, units))
+        table.add_row("", "", "", "whole run", *_cells(run.whole, units))
+    if len(found.runs) > 1:
+        table.add_section()
+        everything = Text(f"all {len(found.runs)} runs", style="bold")
+        table.add_row(everything, "", "", "training", *_cells(found.training, units))
+        table.add_row("", "", "", "whole runs", *_cells(found.whole, units))
+    return table
+
+
+def _groups(runs: Sequence[RunEstimate], *, apart: bool) -> Iterator[tuple[RunEstimate, int]]:
+    """Yield runs that cost the same, such as those of several seeds, as one with their number."""
+    groups: dict[tuple[object, ...], list[RunEstimate]] = {}
+    for run in runs:
+        key = (run.cell.name,) if apart else (run.cell.experiment, run.training.seconds.value)
+        groups.setdefault(key, []).append(run)
+    for alike in groups.values():
+        yield alike[0], len(alike)
+
+
+def _cells(footprint: Footprint, units: Units) -> list[str]:
+    return [
+        _interval(footprint.seconds, units.time[0]),
+        _interval(footprint.energy_kwh, units.energy[0]),
+        _interval(footprint.co2eq_g, units.carbon[0]),
+    ]
+
+
+def _interval(amount: Amount, factor: float) -> str:
+    """Return `value [low–high]` in a column's unit."""
+    if not amount.value:
+        return "not read"
+    value, low, high = (end * factor for end in (amount.value, *amount.type_a))
+    return f"{plain(value, 2)} [{span(low, high)}]"
+
+
+def _notes(found: GridEstimate, command: str) -> Iterator[tuple[str, str]]:
+    yield "[low–high]", "where a run on this machine will lie in 95 of 100 cases, for all of its epochs"
+    yield from _early(found.runs)
+    yield "whole run", "training, data, test, metering of inference; starting Python, seconds a run, is not metered"
+    yield from _energy(found)
+    yield "obtained", _provenance(found)
+    if found.measured < found.setups:
+        yield (
+            SCALED,
+            "not tried itself: scaled by multiply-accumulates from setups that were; --seconds gives more time",
+        )
+    if found.neighbours.waiting:
+        yield "mind", "neighbours made the trial steps wait; on a quiet machine the intervals are much narrower"
+    yield "next", f"{command}, with the same options"
+    yield "", f"{_budget(found)} ends a training that would go beyond all upper ends, its checkpoint kept"
+
+
+def _early(runs: Sequence[RunEstimate]) -> Iterator[tuple[str, str]]:
+    """Say which runs may be over sooner."""
+    ends = dict.fromkeys((run.earliest_end, run.cell.config.train.epochs) for run in runs if run.earliest_end)
+    for earliest, epochs in ends:
+        yield "sooner", f"early stopping may end a training from epoch {earliest} of {epochs} on"
+
+
+def _energy(found: GridEstimate) -> Iterator[tuple[str, str]]:
+    """Say how energy is obtained, and how far it can be off as an absolute figure."""
+    whole = found.whole.energy_kwh
+    if not whole.value:
+        yield "energy", "nothing here reads energy; see greenpose doctor"
+        return
+    off = span(whole.type_b.low / whole.value, whole.type_b.high / whole.value)
+    yield "energy", f"{found.kind}, as in the runs: absolute figures may be off, {off} times what is shown, all alike"
+
+
+def _provenance(found: GridEstimate) -> str:
+    tried = f"{found.measured} of {plural(found.setups, 'setup')}" if found.setups > 1 else "its setup"
+    others = f"; others kept {percent(found.neighbours.busy)} of the CPUs busy" if found.neighbours.busy else ""
+    return (
+        f"{plain(found.seconds, 2)} s on this machine: {tried} trained for {found.blocks} short epochs of real steps, "
+        f"times epochs and images{others}"
+    )
+
+
+def _budget(found: GridEstimate) -> str:
+    """Return a budget that each run should keep: the dearest one's upper end, rounded up to two digits."""
+    highest = max(run.whole.energy_kwh.type_a.high for run in found.runs)
+    if not highest:
+        seconds = max(run.whole.seconds.type_a.high for run in found.runs)
+        return f"--budget-seconds {math.ceil(seconds)}"
+    step = 10.0 ** (math.floor(math.log10(highest)) - 1)
+    return f"--budget-kwh {plain(math.ceil(highest / step) * step, 2)}"
