@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from greenpose import record
+from greenpose.check.baseline import Baseline
+from greenpose.check.budgets import BudgetFile
 from greenpose.config import Experiment, Grid
 from greenpose.record import Failure, Record
 from greenpose.run.measurement import Measurement
@@ -37,6 +39,8 @@ def schemas() -> dict[str, str]:
         "record": Record,
         "failure": Failure,
         "measurement": Measurement,
+        "baseline": Baseline,
+        "budgets": BudgetFile,
     }
     return {
         f"{name}.schema.json": json.dumps(kind.model_json_schema(by_alias=True), indent=1, ensure_ascii=False) + "\n"

@@ -1,6 +1,6 @@
 """The exact gate: counts are compared to the last digit, accuracy with its interval, unlike things not at all."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from greenpose.check.baseline import KEY, Context, Filed
@@ -21,14 +21,14 @@ class Comparison:
     """What was not compared, and why."""
 
 
-def compare(footprints: Iterable[Footprint], filed: Filed, *, only: Selection) -> Comparison:
+def compare(footprints: Sequence[Footprint], filed: Filed, *, only: Selection) -> Comparison:
     """Return what differs from the baseline.
 
     A quantity that the baseline lacks is noted, one that the candidate lacks is incomparable; accuracy of what was only
     profiled is noted.
     """
     findings: list[Finding] = []
-    notes: list[str] = []
+    notes = _left_out(footprints, filed)
     for footprint in footprints:
         experiment = experiment_in(filed, footprint)
         if experiment is None:
@@ -179,6 +179,15 @@ class _Pair:
         quantity = self._here.quantities.get(f"{where}.{metric}")
         missing = quantity.basis.missing if quantity else None
         return f"the candidate has no such number ({missing or 'its record is from before it was counted'})"
+
+
+def _left_out(footprints: Sequence[Footprint], filed: Filed) -> list[str]:
+    """Return a note on experiments that a grid has lost; a single run says nothing of those it does not repeat."""
+    found = {experiment_in(filed, footprint) for footprint in footprints}
+    lost = sorted(filed.baseline.experiments.keys() - found)
+    if len(footprints) == 1 or not lost:
+        return []
+    return [f"{few(lost)}: in {filed.name}, but not in the candidate; not checked"]
 
 
 def _unknown(footprint: Footprint, filed: Filed) -> Finding:

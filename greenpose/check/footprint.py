@@ -68,12 +68,13 @@ class Footprint:
 
 def of_record(record: Record) -> Footprint:
     """Return the footprint of a run."""
+    data = record.config.get("data", {})
     return Footprint(
         labels=tuple(dict.fromkeys((label(record.experiment, record.axes), record.experiment))),
-        network=network_of(record.config["model"], num_joints=len(record.dataset["keypoints"])),
-        input="x".join(map(str, record.config["data"]["input_size"])),
+        network=network_of(record.config.get("model", {}), num_joints=len(record.dataset.get("keypoints", ()))),
+        input="x".join(map(str, data.get("input_size", ()))),
         torch=minor(record.software.get("torch", "")),
-        data=_data_of(record.config["data"]),
+        data=_data_of(data),
         exits=tuple(entry.exit for entry in record.exits),
         quantities=dict(_of_run(record)),
         operations={entry.exit: entry.operations for entry in record.exits if entry.operations},
@@ -163,4 +164,4 @@ def _data_of(data: Mapping[str, Any]) -> str:
     """Return what accuracy was evaluated on: source and profile, and a digest of all settings but folders."""
     settings = {key: value for key, value in data.items() if key not in PLACES}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-    return f"{data['source']} {str(data['profile']).rsplit('/', 1)[-1]} {digest}"
+    return f"{data.get('source')} {str(data.get('profile')).rsplit('/', 1)[-1]} {digest}"

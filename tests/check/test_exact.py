@@ -1,6 +1,7 @@
 import pytest
 
 from greenpose.check import Acceptance, Filed, Selection, accept, compare, dumps, read_baseline
+from greenpose.check.footprint import EXACT
 from tests.check.candidates import profiled, ran
 
 EVERYTHING = Selection()
@@ -181,6 +182,18 @@ def test_a_grid_has_the_experiment_before_each_name_and_each_is_compared_with_it
     assert seen["HRNet3/exit3.macs"] == "improved"
 
 
+def test_an_experiment_that_a_grid_has_lost_is_noted_and_what_a_single_run_does_not_repeat_is_not(filed):
+    base = filed(profiled(4), profiled(3, experiment="b"), profiled(3, experiment="c"))
+    assert compare([profiled(4)], base, only=EVERYTHING).notes == ()
+    (note,) = compare([profiled(4), profiled(3, experiment="b")], base, only=EVERYTHING).notes
+    assert note.startswith("c: in ")
+
+
+def test_a_record_without_its_settings_is_incomparable_and_no_crash(filed):
+    bare = ran(config={}, dataset={})
+    assert set(outcomes(bare, filed(ran())).values()) == {"incomparable"}
+
+
 def test_an_experiment_that_the_baseline_does_not_know_is_incomparable(filed):
     (seen,) = found(profiled(experiment="HRNet5"), filed(profiled())).values()
     assert seen.outcome == "incomparable"
@@ -215,3 +228,15 @@ def test_a_single_operator_can_be_selected_without_the_others_counting(filed):
     calls = {"add": 9, "convolution": 31, "relu_": 21}
     only = Selection(("exit3.operations.add",))
     assert outcomes(profiled(exit3={"operations": calls}), filed(profiled()), only=only) == {"exit3.operations": "ok"}
+
+
+def test_conventions_are_what_baselines_in_use_have_been_written_with():
+    """A changed text makes every baseline incomparable: change it together with what is counted, never alone."""
+    assert dict(EXACT) == {
+        "activation_bytes": "storages saved for backward, per image",
+        "ap": "COCO OKS AP .50:.05:.95, one detection per annotated box",
+        "macs": "convolutions of the minimal sub-network by torch's counter, 1 MAC = 2 FLOPs, one image",
+        "operations": "calls that reach torch's dispatcher in inference",
+        "params": "parameters of the minimal sub-network",
+        "peak_bytes": "storages alive at once in inference of one image, without weights",
+    }

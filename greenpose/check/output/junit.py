@@ -25,7 +25,8 @@ def _add(suite: ET.Element, finding: Finding, name: str) -> None:
     row = row_of(finding)
     says = _clean(advised(finding))
     place = {} if finding.file is None or finding.line is None else {"file": finding.file, "line": str(finding.line)}
-    names = {"classname": _clean(f"{name}.{finding.where}"), "name": _clean(finding.metric), "time": "0"}
+    metric = f"{finding.metric} budget" if finding.way == "budget" else finding.metric
+    names = {"classname": _clean(f"{name}.{finding.where}"), "name": _clean(metric), "time": "0"}
     case = ET.SubElement(suite, "testcase", names | place)
     if finding.fails:
         failure = ET.SubElement(case, "failure", message=says, type="regressed")

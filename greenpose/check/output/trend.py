@@ -13,7 +13,7 @@ from greenpose.check.steps import FEWEST, Step
 from greenpose.formatting import plural
 
 BARS = "▁▂▃▄▅▆▇█"
-LONGEST = 24
+LONGEST = 20
 """Newest checks that a sparkline shows."""
 WIDTH, HEIGHT, EDGE = 560.0, 72.0, 8.0
 """Size of a chart and room around its line, in pixels."""
@@ -31,7 +31,7 @@ def print_trend(courses: Sequence[Course], console: Console) -> None:
     """Print a line for each quantity, then its changes of level."""
     table = Table(box=None, header_style="dim", pad_edge=False)
     for column in ("", "checks", "", "first", "last"):
-        table.add_column(column, justify="right" if column else "left", overflow="fold")
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for course in courses:
         first, last = _ends(course)
         table.add_row(name_of(course, courses), str(len(course.points)), sparkline(course), first, last)
