@@ -98,7 +98,10 @@ class CpuTimeSource:
 
     def read(self) -> Joules:
         """Return the modelled joules since the source was made."""
-        seconds, cpu_seconds = self._clock() - self._origin[0], self._cpu_clock() - self._origin[1]
+        return self.over(seconds=self._clock() - self._origin[0], cpu_seconds=self._cpu_clock() - self._origin[1])
+
+    def over(self, *, seconds: float, cpu_seconds: float) -> Joules:
+        """Return the modelled joules of a stretch of time."""
         return self._dynamic * cpu_seconds + self._idle * seconds
 
 
@@ -127,7 +130,12 @@ class RamSource:
 
     def read(self) -> Joules:
         """Return the modelled joules since the source was made."""
-        return self._watts * (self._clock() - self._origin)
+        return self.over(seconds=self._clock() - self._origin, cpu_seconds=0.0)
+
+    def over(self, *, seconds: float, cpu_seconds: float) -> Joules:
+        """Return the modelled joules of a stretch of time; CPU time does not matter."""
+        del cpu_seconds
+        return self._watts * seconds
 
 
 def _cpu_provenance(machine: Machine, power: Power, share: float) -> Provenance:

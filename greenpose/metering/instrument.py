@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from greenpose.metering.log import WindowLog
 from greenpose.metering.opened import OpenWindow, Start
 from greenpose.metering.parts import Part, Parts
 from greenpose.metering.reading import Reading
-from greenpose.metering.source import NO_ENERGY, CounterSource, Joules, Provenance, Source
+from greenpose.metering.source import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
 from greenpose.metering.window import Window
 
 
@@ -87,12 +87,15 @@ class Meter:
         `synchronize` waits until a device has finished; it is called before every reading.
         """
         self.sources = tuple(sources)
+        self._models = {source.component: source for source in sources if isinstance(source, ClockModel)}
+        self._counters = tuple(source for source in sources if not isinstance(source, ClockModel))
         self.clock = clock
         self.synchronize: Callable[[], object] = _nothing if synchronize is None else synchronize
         self.carbon = carbon
         self.windows: list[Window] = []
         self._surroundings = Surroundings() if surroundings is None else surroundings
         self._cpu_clock = CpuClock() if cpu_clock is None else cpu_clock
+        self._quick_cpu_clock = self._cpu_clock.quick if isinstance(self._cpu_clock, CpuClock) else self._cpu_clock
         self._log_path = log
         self._log: WindowLog | None = None
         self._crosscheck = crosscheck
@@ -132,7 +135,7 @@ class Meter:
             raise MeteringError("the meter has not started; use it as `with greenpose.meter() as m:`")
         if self._final is None:
             self.synchronize()
-        used = (self._final or self._read()).since(self._origin)
+        used = self._modelled((self._final or self._read()).since(self._origin))
         joules = used.joules
         energy = sum(joules.values(), NO_ENERGY)
         return Total(
@@ -205,23 +208,40 @@ class Meter:
         return summarise(self)
 
     def _read(self) -> Reading:
-        """Read energy first and the clocks last, always in this order, so that its own cost cancels."""
+        return self._read_with(self._cpu_clock)
+
+    def _read_with(self, cpu_clock: Callable[[], float]) -> Reading:
+        """Read counters first and the clocks last, always in this order, so that its own cost cancels."""
         joules: dict[str, Joules] = {}
         missing: dict[str, str] = {}
-        for source in self.sources:
+        for source in self._counters:
             try:
                 joules[source.component] = source.read()
             except MeteringError as error:
                 missing[source.component] = str(error)
-        return Reading(cpu_seconds=self._cpu_clock(), seconds=self.clock(), joules=joules, missing=missing)
+        return Reading(cpu_seconds=cpu_clock(), seconds=self.clock(), joules=joules, missing=missing)
+
+    def _modelled(self, used: Reading) -> Reading:
+        """Return what a stretch used with what models make of its clocks, all components in the sources' order.
+
+        Models are worked out for whole stretches only: after a convolution, nothing of them is left in the CPU's
+        caches, and a boundary between parts would take several times as long.
+        """
+        if not self._models:
+            return used
+        joules = dict(used.joules)
+        for component, model in self._models.items():
+            joules[component] = model.over(seconds=used.seconds, cpu_seconds=used.cpu_seconds)
+        order = [source.component for source in self.sources]
+        return replace(used, joules={component: joules[component] for component in order if component in joules})
 
     def _making(self, seconds: float) -> Grams | None:
         embodied = self.embodied
         return None if embodied is None or embodied.kind == "excluded" else embodied.grams(seconds)
 
-    def _read_synchronized(self) -> Reading:
+    def _read_quickly(self) -> Reading:
         self.synchronize()
-        return self._read()
+        return self._read_with(self._quick_cpu_clock)
 
     def _start(self, opened: OpenWindow) -> Start:
         if opened.crosscheck and self._crosscheck is not None and self._crosschecked is None:
@@ -247,7 +267,7 @@ class Meter:
     def _record(self, opened: OpenWindow, start: Start, *, ok: bool) -> Window:
         """Read, compare with the start, append to the list and to the log."""
         end = self._read()
-        used = end.since(start.reading)
+        used = self._modelled(end.since(start.reading))
         self._open.remove(start.id)
         window = Window(
             id=start.id,
@@ -272,11 +292,12 @@ class Meter:
 
     def _divide(self, opened: OpenWindow, start: Start) -> Parts:
         """Return what tells the parts of a window apart."""
-        return Parts(self._read_synchronized, lambda part: self._record_part(opened, start, part))
+        return Parts(self._read_quickly, lambda part: self._record_part(opened, start, part))
 
     def _record_part(self, opened: OpenWindow, start: Start, part: Part) -> None:
         self._opened += 1
         began = datetime.now(UTC) - timedelta(seconds=self.clock() - part.since)
+        used = self._modelled(part.used)
         self._keep(
             Window(
                 id=self._opened,
@@ -285,13 +306,13 @@ class Meter:
                 attempt=self.attempt,
                 started_at=_text(began),
                 started_s=part.since - self._began,
-                seconds=part.used.seconds,
-                cpu_seconds=part.used.cpu_seconds,
-                joules=part.used.joules,
+                seconds=used.seconds,
+                cpu_seconds=used.cpu_seconds,
+                joules=used.joules,
                 items=0,
                 ok=True,
                 stretches=part.stretches,
-                missing=part.used.missing,
+                missing=used.missing,
             )
         )
 

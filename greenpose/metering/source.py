@@ -106,6 +106,14 @@ class CounterSource(Source, Protocol):
         """Let go of what it holds; called once, when its meter ends."""
 
 
+@runtime_checkable
+class ClockModel(Source, Protocol):
+    """A source whose energy follows from wall time and CPU time alone, in proportion: it need not be read."""
+
+    def over(self, *, seconds: float, cpu_seconds: float) -> Joules:
+        """Return the energy of a stretch of time in which the process used so much of the CPU."""
+
+
 class ScriptedSource:
     """A source that returns given readings one after another, then repeats the last; for tests and demonstrations."""
 

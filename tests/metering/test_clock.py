@@ -4,6 +4,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from greenpose.metering.clock import CpuClock
 from tests.metering.fakes import write
 
@@ -38,6 +40,37 @@ def test_children_count_while_they_run_and_after_they_ended():
     ended = clock()
     assert ended >= running
     assert ended - before - (time.process_time() - own) >= 0.2
+
+
+def test_a_quick_reading_finds_a_child_that_has_been_there_for_half_a_second():
+    clock = CpuClock()
+    before = clock()
+    child = subprocess.Popen([sys.executable, "-c", BURN + "input()"], stdin=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while clock.quick() - before < 0.2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert clock.quick() - before >= 0.2
+    child.communicate(b"\n")
+
+
+def test_quick_and_thorough_readings_are_of_one_clock():
+    clock = CpuClock()
+    readings = []
+    for _ in range(50):
+        readings += [clock(), clock.quick()]
+        sum(range(10_000))
+    assert readings == sorted(readings)
+    assert readings[-1] - readings[0] == pytest.approx(clock() - readings[0], abs=0.02)
+    assert readings[1] > readings[0] or readings[3] > readings[1]
+
+
+def test_a_quick_reading_does_not_look_for_children_soon_after_none_was_found(monkeypatch):
+    looks = []
+    monkeypatch.setattr("greenpose.metering.clock._has_children", lambda: bool(looks.append(1)))
+    clock = CpuClock()
+    for _ in range(20):
+        clock.quick()
+    assert len(looks) == 1
 
 
 def test_the_clock_never_goes_back_while_workers_come_and_go():

@@ -68,6 +68,34 @@ def test_windows_in_a_window_add_up_to_it(parts, origin):
     assert {window.parent for window in inner} == {outer.result.id}
 
 
+class Model:
+    """Draws 3 J a second and 5 J a CPU-second, half and twice of them at the ends; nobody has to read it."""
+
+    component = "cpu"
+    provenance = provenance("cpu", "modelled")
+
+    def read(self):
+        raise AssertionError("a model of the clocks was read")
+
+    def over(self, *, seconds, cpu_seconds):
+        joules = 3 * seconds + 5 * cpu_seconds
+        return Joules(joules / 2, joules, joules * 2)
+
+
+def test_a_model_of_the_clocks_is_worked_out_from_a_windows_own(clock):
+    """Of its 4 seconds half are CPU time: 12 + 10 J. A counter beside it is read, and named in the sources' order."""
+    counter = TickingSource(clock, watts=1.0, component="ram")
+    with metering(clock, Model(), counter) as meter, meter.window("work") as opened:
+        opened.part("a")
+        clock.advance(1)
+        opened.part("b")
+        clock.advance(3)
+    assert opened.result.joules == {"cpu": Joules(11.0, 22.0, 44.0), "ram": Joules(2.0, 4.0, 8.0)}
+    assert list(opened.result.joules) == ["cpu", "ram"]
+    assert [window.joules["cpu"].mid for window in meter.windows[:2]] == [5.5, 16.5]
+    assert meter.total.joules == opened.result.joules
+
+
 def test_windows_may_overlap(clock):
     with metering(clock) as meter, contextlib.ExitStack() as first, contextlib.ExitStack() as second:
         first.enter_context(meter.window("first"))
