@@ -29,7 +29,7 @@ def exits_picture(study: Study) -> Picture | None:
     return Picture(
         id="slopes",
         title="What each exit keeps of the final one, and what it costs",
-        panels=tuple(Panel(svg=slope_charts.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
+        panels=tuple(Panel(drawing=slope_charts.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
         data=table,
         absent="" if charts else "no quantity is known at all exits",
         notes=(*missing, *shown(len(charts))),
@@ -43,7 +43,7 @@ def energy_picture(study: Study) -> Picture:
     return Picture(
         id="energy",
         title=chart.title,
-        panels=(Panel(svg=bars.draw(chart)),),
+        panels=(Panel(drawing=bars.draw(chart)),),
         data=flows_table(chart),
         notes=(f"{plural(more, 'experiment')} more in the table.",) if more > 0 else (),
         large=True,
@@ -59,7 +59,7 @@ def winning_picture(study: Study) -> Picture | None:
     return Picture(
         id="winning",
         title="Energy beyond a plain training of the final exit, against images",
-        panels=tuple(Panel(svg=crossing.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
+        panels=tuple(Panel(drawing=crossing.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
         data=table,
         absent="" if charts else "the records do not tell what teaching added, or what an image costs",
         notes=shown(len(charts)),
@@ -72,7 +72,7 @@ def pairs_pictures(study: Study) -> list[Picture]:
         Picture(
             id=chart.id,
             title=chart.title,
-            panels=(Panel(svg=dots.draw(chart)),),
+            panels=(Panel(drawing=dots.draw(chart)),),
             data=pairs_table(chart),
             notes=(f"The first {dots.MOST_LINES} are drawn; the table has all.",)
             if len(chart.pairs) > dots.MOST_LINES
@@ -91,7 +91,7 @@ def bill_picture(study: Study) -> Picture | None:
     return Picture(
         id="spent",
         title=chart.title,
-        panels=(Panel(svg=bars.draw_bill(chart)),),
+        panels=(Panel(drawing=bars.draw_bill(chart)),),
         data=bill_table(chart),
         large=True,
     )
@@ -106,7 +106,7 @@ def _scatter(chart: Scatter, *, large: bool) -> Picture:
     return Picture(
         id=chart.id,
         title=chart.title,
-        panels=(Panel(svg=scatter.draw(chart, large=large)),),
+        panels=(Panel(drawing=scatter.draw(chart, large=large)),),
         data=data_table(chart),
         notes=(*partly, *mixed),
         large=large,

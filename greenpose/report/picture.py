@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from greenpose.report.charts.canvas import Drawing
 from greenpose.report.layout import Table
 
 MOST_PANELS = 6
@@ -12,8 +13,8 @@ MOST_PANELS = 6
 class Panel:
     """One drawing inside a figure."""
 
-    svg: str
-    """The drawing as an SVG element."""
+    drawing: Drawing
+    """What is drawn."""
     caption: str = ""
     """What tells it from its neighbours; empty for a drawing that stands alone."""
 

@@ -59,14 +59,14 @@ def test_exits_without_a_number_are_left_out_and_counted():
 
 @pytest.fixture(scope="module")
 def drawing():
-    return draw(scatter(study(paper_grid((1, 2), ("HRNet3", "HRNet4-OKD"))), ENERGY))
+    return draw(scatter(study(paper_grid((1, 2), ("HRNet3", "HRNet4-OKD"))), ENERGY)).svg
 
 
 def test_a_drawing_is_the_same_every_time_whatever_the_users_settings(drawing):
     import matplotlib as mpl
 
     with mpl.rc_context({"svg.hashsalt": None, "axes.linewidth": 7, "svg.fonttype": "path"}):
-        again = draw(scatter(study(paper_grid((1, 2), ("HRNet3", "HRNet4-OKD"))), ENERGY))
+        again = draw(scatter(study(paper_grid((1, 2), ("HRNet3", "HRNet4-OKD"))), ENERGY)).svg
     assert again == drawing
 
 
@@ -89,7 +89,7 @@ def test_small_numbers_on_axes_stay_what_they_are():
     entries = [
         entry.model_copy(update={"energy_j_per_image": 1e-4 * entry.exit**2, "basis": {}}) for entry in runs[0].exits
     ]
-    svg = draw(scatter(study([runs[0].model_copy(update={"exits": entries})]), ENERGY))
+    svg = draw(scatter(study([runs[0].model_copy(update={"exits": entries})]), ENERGY)).svg
     texts = [each.text for each in read(svg).all("text")]
     assert {"0.0005", "0.001", "0.0015"} <= set(texts)
     assert "0.0" not in texts
@@ -103,7 +103,7 @@ def test_every_point_has_its_tooltip(drawing):
 
 def test_a_name_is_drawn_as_it_is():
     hostile = "<b>$\\frac{1}{$&"
-    svg = draw(scatter(study([record(hostile, exits=(3,))]), MACS))
+    svg = draw(scatter(study([record(hostile, exits=(3,))]), MACS)).svg
     assert "<b>" not in svg
     assert hostile in read(svg).text
 

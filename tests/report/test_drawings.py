@@ -31,16 +31,16 @@ DRAWINGS = {
 
 @pytest.fixture(scope="module", params=DRAWINGS)
 def drawing(request):
-    return DRAWINGS[request.param]()
+    return DRAWINGS[request.param]().svg
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_a_drawing_is_the_same_every_time_whatever_the_users_settings(name):
     import matplotlib as mpl
 
-    first = DRAWINGS[name]()
+    first = DRAWINGS[name]().svg
     with mpl.rc_context({"svg.hashsalt": None, "axes.linewidth": 7, "svg.fonttype": "path", "hatch.linewidth": 9}):
-        assert DRAWINGS[name]() == first
+        assert DRAWINGS[name]().svg == first
 
 
 def test_a_drawing_has_a_name_a_description_and_ids_of_its_own(drawing):
@@ -81,3 +81,17 @@ def test_every_line_of_a_slope_chart_has_its_own_stroke():
         (style["color"], style["linewidth"], str(style.get("linestyle"))) for style in slope_charts.STYLES.values()
     ]
     assert len(styles) == len(set(styles))
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_the_same_drawing_can_be_had_as_an_image_twice_as_large(name):
+    import io
+
+    from matplotlib.image import imread
+
+    drawing = DRAWINGS[name]()
+    image = drawing.png()
+    assert image == DRAWINGS[name]().png()
+    height, width, _ = imread(io.BytesIO(image)).shape
+    assert (width, height) == (2 * drawing.size[0], 2 * drawing.size[1])
+    assert imread(io.BytesIO(image))[..., :3].std() > 0.02, "nothing is painted"

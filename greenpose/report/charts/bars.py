@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from greenpose.report.charts.canvas import FONT, bare, sketch, write
+from greenpose.report.charts.canvas import FONT, Drawing, bare, write
 from greenpose.report.figures import mark
 from greenpose.report.labels import CHARACTER
 from greenpose.report.purposes import LOST, MOST_BARS, Bill, Flows
@@ -29,7 +29,7 @@ _LEFT, _RIGHT, _GAP = 176, 172, 28
 _TOP, _STEP, _BAR = 72, 28, 16
 
 
-def draw(chart: Flows) -> str:
+def draw(chart: Flows) -> Drawing:
     """Return one line of bars for each experiment, one bar for each cut, all of one scale."""
     bars = chart.bars[:MOST_BARS]
     longest = max((bar.total.value or 0.0 for bar in bars), default=0.0) or 1.0
@@ -54,10 +54,10 @@ def draw(chart: Flows) -> str:
             write(axes, (WIDTH - _RIGHT + 14, level), total, color=INK)
 
     size = (WIDTH, _TOP + _STEP * len(bars))
-    return sketch(paint, id=chart.id, size=size, title=chart.title, description=chart.description)
+    return Drawing(paint=paint, id=chart.id, size=size, title=chart.title, description=chart.description)
 
 
-def draw_bill(chart: Bill) -> str:
+def draw_bill(chart: Bill) -> Drawing:
     """Return one bar of everything, with a line of words for each part below it."""
     fills = [(WASTE[name] if name in WASTE else FILLS[index]) for index, name in enumerate(chart.parts)]
 
@@ -70,7 +70,7 @@ def draw_bill(chart: Bill) -> str:
             write(axes, (left + 20, level), chart.words(name), color=INK)
 
     size = (WIDTH, 56 + 24 * math.ceil(len(chart.parts) / 3))
-    return sketch(paint, id=chart.id, size=size, title=chart.title, description=chart.description)
+    return Drawing(paint=paint, id=chart.id, size=size, title=chart.title, description=chart.description)
 
 
 def stack(axes: Any, at: tuple[float, float], widths: Sequence[float], *, height: float, fills: Sequence[Fill]) -> None:

@@ -1,7 +1,9 @@
-"""What all charts share: an empty drawing with the page's colours, its SVG, plain axes; matplotlib on first use."""
+"""What all charts share: a drawing with the page's colours, its SVG and PNG, plain axes; matplotlib on first use."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from greenpose.report.svg import GRID, MUTED, finish
@@ -12,22 +14,70 @@ SHAPES = {1: "v", 2: "s", 3: "^", 4: "o"}
 """matplotlib's marker of each exit; the page's key shows the same shapes."""
 
 
-def sketch(
-    paint: Callable[[Any], None],
-    *,
-    id: str,  # noqa: A002  it is the element's id
-    size: tuple[int, int],
-    title: str,
-    description: str,
-    tooltips: Sequence[str] = (),
-) -> str:
-    """Return the SVG of what `paint` puts on an empty figure, one pixel of `size` to the point.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """What a chart puts on an empty figure, and the words about it; the same drawing gives the same bytes.
 
-    The same paint gives the same bytes, whatever the user's own settings of matplotlib.
+    The user's own settings of matplotlib do not show.
     """
+
+    paint: Callable[[Any], None]
+    """Draws on a figure; one pixel of `size` is a point."""
+    id: str
+    """Prefix of all ids in the SVG."""
+    size: tuple[int, int]
+    """Width and height in CSS pixels."""
+    title: str
+    """What it shows, in a line."""
+    description: str
+    """What it shows, in words."""
+    tooltips: tuple[str, ...] = ()
+    """Words for each point."""
+
+    @property
+    def svg(self) -> str:
+        """Return it as an SVG element for the page, which gives it its colours and its font."""
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+        buffer = io.StringIO()
+        with _defaults():
+            canvas: Any = FigureCanvasSVG(self._figure(dpi=72))
+            canvas.print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        return finish(
+            buffer.getvalue(),
+            prefix=self.id,
+            size=self.size,
+            title=self.title,
+            description=self.description,
+            tooltips=list(self.tooltips),
+        )
+
+    def png(self, *, scale: float = 2.0) -> bytes:
+        """Return it as a PNG image on white, `scale` pixels to the point."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        buffer = io.BytesIO()
+        with _defaults():
+            figure = self._figure(dpi=72 * scale)
+            figure.patch.set(visible=True, facecolor="white")
+            FigureCanvasAgg(figure).print_png(
+                buffer, metadata={"Title": self.title, "Description": self.description, "Software": None}
+            )
+        return buffer.getvalue()
+
+    def _figure(self, *, dpi: float) -> Any:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(self.size[0] / 72, self.size[1] / 72), dpi=dpi)
+        figure.patch.set_visible(False)
+        self.paint(figure)
+        return figure
+
+
+@contextmanager
+def _defaults() -> Iterator[None]:
+    """Set matplotlib's own defaults, and ours, for as long as something is drawn."""
     import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
 
     with mpl.rc_context():
         mpl.rcdefaults()  # the user's own matplotlibrc must not show
@@ -37,14 +87,7 @@ def sketch(
             "text.parse_math": False,
             "hatch.linewidth": 1.6,
         }
-        figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72)
-        figure.patch.set_visible(False)
-        paint(figure)
-        canvas: Any = FigureCanvasSVG(figure)
-        canvas.print_svg(buffer := io.StringIO(), metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return finish(
-        buffer.getvalue(), prefix=id, size=size, title=title, description=description, tooltips=list(tooltips)
-    )
+        yield
 
 
 def panel(figure: Any, *, left: float, right: float, top: float, bottom: float) -> Any:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from greenpose.formatting import plain
-from greenpose.report.charts.canvas import FONT, baseline, beside, grid, panel, sketch, write
+from greenpose.report.charts.canvas import FONT, Drawing, baseline, beside, grid, panel, write
 from greenpose.report.charts.ticks import ticks
 from greenpose.report.svg import ACCENT, INK, MUTED
 from greenpose.report.winning import Crossing
@@ -15,8 +15,8 @@ _REACH = 60.0
 _STEPS = 24
 
 
-def draw(chart: Crossing) -> str:
-    """Return the two lines as an SVG element whose ids begin with `chart.id`."""
+def draw(chart: Crossing) -> Drawing:
+    """Return the two lines; ids in its SVG begin with `chart.id`."""
 
     def paint(figure: Any) -> None:
         axes = panel(figure, left=62, right=34, top=30, bottom=50)
@@ -25,7 +25,7 @@ def draw(chart: Crossing) -> str:
         _lines(axes, chart, left, right)
         _crossing(axes, chart, left)
 
-    return sketch(paint, id=chart.id, size=SIZE, title=chart.title, description=chart.description)
+    return Drawing(paint=paint, id=chart.id, size=SIZE, title=chart.title, description=chart.description)
 
 
 def _range(chart: Crossing) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from greenpose.report.charts.canvas import FONT, SHAPES, beside, panel, sketch, strokes, write
+from greenpose.report.charts.canvas import FONT, SHAPES, Drawing, beside, panel, strokes, write
 from greenpose.report.figures import AP
 from greenpose.report.pairs import Pair, Pairs
 from greenpose.report.svg import ACCENT, DIM, GRID, INK, MUTED
@@ -13,8 +13,8 @@ MOST_LINES = 14
 _STEP = 30
 
 
-def draw(chart: Pairs) -> str:
-    """Return the pairs below each other as an SVG element whose ids begin with `chart.id`."""
+def draw(chart: Pairs) -> Drawing:
+    """Return the pairs below each other; ids in its SVG begin with `chart.id`."""
     pairs = chart.pairs[:MOST_LINES]
 
     def paint(figure: Any) -> None:
@@ -26,7 +26,7 @@ def draw(chart: Pairs) -> str:
             _line(axes, line, pair)
 
     size = (WIDTH, 70 + _STEP * len(pairs))
-    return sketch(paint, id=chart.id, size=size, title=chart.title, description=chart.description)
+    return Drawing(paint=paint, id=chart.id, size=size, title=chart.title, description=chart.description)
 
 
 def _frame(axes: Any, pairs: tuple[Pair, ...], sides: tuple[str, str]) -> None:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from greenpose.report.charts.canvas import FONT, SHAPES, baseline, grid, panel, pixels, sketch, strokes
+from greenpose.report.charts.canvas import FONT, SHAPES, Drawing, baseline, grid, panel, pixels, strokes
 from greenpose.report.charts.ticks import ticks
 from greenpose.report.estimates import Estimate
 from greenpose.report.figures import PERCENT
@@ -20,8 +20,8 @@ _LOG_FROM = 3.0
 """A horizontal axis that spans more than this factor is logarithmic."""
 
 
-def draw(chart: Scatter, *, large: bool = False) -> str:
-    """Return the chart as an SVG element whose ids begin with `chart.id`."""
+def draw(chart: Scatter, *, large: bool = False) -> Drawing:
+    """Return the chart; ids in its SVG begin with `chart.id`."""
 
     def paint(figure: Any) -> None:
         axes = panel(figure, left=56, right=24, top=34, bottom=52)
@@ -31,13 +31,13 @@ def draw(chart: Scatter, *, large: bool = False) -> str:
         axes.set_xlabel(chart.axis + (", log scale" if log else ""), color=MUTED, fontsize=FONT, labelpad=8)
         axes.text(0, 1, "AP (%)", transform=axes.transAxes, color=MUTED, fontsize=FONT, ha="right", va="bottom")
 
-    return sketch(
-        paint,
+    return Drawing(
+        paint=paint,
         id=chart.id,
         size=LARGE if large else SMALL,
         title=chart.title,
         description=chart.description,
-        tooltips=[f"{mark.label}: {chart.words(mark)}" for mark in chart.marks],
+        tooltips=tuple(f"{mark.label}: {chart.words(mark)}" for mark in chart.marks),
     )
 
 

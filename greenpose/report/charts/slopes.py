@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from greenpose.report.charts.canvas import FONT, baseline, panel, pixels, sketch, strokes, write
+from greenpose.report.charts.canvas import FONT, Drawing, baseline, panel, pixels, strokes, write
 from greenpose.report.estimates import Estimate
 from greenpose.report.labels import spread
 from greenpose.report.slopes import Line, Slopes
@@ -21,8 +21,8 @@ STYLES: dict[str, dict[str, Any]] = {
 """Each quantity's stroke: width, colour and dashes differ, and every line is named where it begins."""
 
 
-def draw(chart: Slopes) -> str:
-    """Return the exits of one experiment as an SVG element whose ids begin with `chart.id`."""
+def draw(chart: Slopes) -> Drawing:
+    """Return the exits of one experiment; ids in its SVG begin with `chart.id`."""
 
     def paint(figure: Any) -> None:
         axes = panel(figure, left=118, right=50, top=14, bottom=34)
@@ -31,7 +31,7 @@ def draw(chart: Slopes) -> str:
             _line(axes, line, aside=0.012 * index * (len(chart.exits) - 1))
         _labels(axes, chart.lines)
 
-    return sketch(paint, id=chart.id, size=SIZE, title=chart.title, description=chart.description)
+    return Drawing(paint=paint, id=chart.id, size=SIZE, title=chart.title, description=chart.description)
 
 
 def _frame(axes: Any, chart: Slopes) -> None:
