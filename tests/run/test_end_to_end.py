@@ -53,6 +53,14 @@ def test_a_run_folder_holds_what_users_rely_on(finished, records):
     assert [line["epoch"] for line in read_lines(folder / "epochs.jsonl")] == [1, 2]
 
 
+def test_what_a_run_records_passes_the_gate_of_its_grid_as_it_was_profiled(finished):
+    done = greenpose("check", "tiny.yaml", "--baseline", "b.json", "--update", "--reason", "profiled", cwd=finished)
+    assert done.code == 0, done.err
+    done = greenpose("check", "runs/tiny", "--baseline", "b.json", "--json", cwd=finished)
+    assert (done.code, done.json["outcome"]) == (0, "ok")
+    assert {one["metric"] for one in done.json["findings"]} >= {"params", "macs", "peak_bytes", "operations"}
+
+
 def test_every_number_of_an_exit_has_a_unit_and_a_provenance(records):
     for record in records:
         for entry in record.exits:

@@ -34,11 +34,8 @@ def test_every_finding_that_is_not_ok_is_one_annotation_at_its_line():
 
 
 def test_what_would_end_a_command_or_a_property_comes_through():
-    (command,) = read(
-        annotations(
-            Verdict(subject="a", against="b", findings=(finding(says="5 %0A more, a::b\r\nc", file="a,b:c%2C.json"),)), "x"
-        )
-    )
+    wild = finding(says="5 %0A more, a::b\r\nc", file="a,b:c%2C.json")
+    (command,) = read(annotations(Verdict(subject="a", against="b", findings=(wild,)), "x"))
     assert command["message"].startswith("exit3.macs: 5 %0A more, a::b\r\nc")
     assert command["file"] == "a,b:c%2C.json"
     assert command["title"] == "GreenPose x: exit3.macs regressed"
