@@ -4,7 +4,7 @@ Numbers are rounded to six significant digits, ends of intervals to four. What r
 
 - `{"$": 3}` stands for `shared[3]`;
 - `{"$2": [...]}` is a mapping whose keys are `shapes[2]` and whose values are listed;
-- a basis is `[k, type A, type B]`: `bases[k]` holds its unit, kind, method and missing reason.
+- a basis is `[k, type A, type B]`: `bases[k]` holds its unit, kind, method and missing reason; 0 is no interval.
 """
 
 import json
@@ -97,11 +97,17 @@ def _pack_bases(value: Any, bases: dict[str, int]) -> Any:
 
 def _short(basis: dict[str, Any], bases: dict[str, int]) -> list[Any]:
     same = {key: each for key, each in basis.items() if key not in _INTERVALS}
-    ends = [basis.get(key) and [float(f"{basis[key][end]:.4g}") for end in ("low", "high")] for key in _INTERVALS]
-    short = [bases.setdefault(_compact(same), len(bases)), *ends]
-    while short[-1] is None:
+    ends = [basis.get(key) and [_end(basis[key][end]) for end in ("low", "high")] for key in _INTERVALS]
+    short = [bases.setdefault(_compact(same), len(bases)), *(each or 0 for each in ends)]
+    while short[-1] == 0 and len(short) > 1:
         short.pop()
     return short
+
+
+def _end(value: float) -> float:
+    """Return an end of an interval at four digits, as an integer where it is one: it takes two bytes less."""
+    rounded = float(f"{value:.4g}")
+    return int(rounded) if rounded.is_integer() else rounded
 
 
 def _long(short: list[Any], bases: list[dict[str, Any]]) -> dict[str, Any]:

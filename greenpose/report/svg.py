@@ -42,6 +42,21 @@ def finish(
     return f"{head}{body}</svg>"
 
 
+def on_one_page(drawing: str, names: dict[str, str]) -> str:
+    """Return a finished drawing whose classes it shares with the drawings before it, and only the rules that are new.
+
+    `names` holds the class of each style that the page has a rule for so far; new ones are added.
+    """
+    found = re.search(r"<style>(.*?)</style>", drawing)
+    assert found, "a finished drawing has its own rules"
+    own = dict(re.findall(r"\.(s\d+)\{([^}]*)\}", found[1]))
+    new = [style for style in own.values() if style not in names]
+    names |= {style: f"c{len(names) + index}" for index, style in enumerate(new)}
+    rules = "".join(f".{names[style]}{{{style}}}" for style in new)
+    body = drawing[: found.start()] + (f"<style>{rules}</style>" if rules else "") + drawing[found.end() :]
+    return re.sub(r'(?<= class=")(s\d+)(?=")', lambda name: names[own[name[1]]], body)
+
+
 def _own_ids(body: str, prefix: str) -> str:
     """Return the drawing with short ids of its own for what something refers to, and no others."""
     used = list(dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', body)))

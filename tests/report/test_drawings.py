@@ -12,7 +12,7 @@ from greenpose.report.pairs import comparisons
 from greenpose.report.purposes import bill, flows
 from greenpose.report.slopes import slopes
 from greenpose.report.study import study
-from greenpose.report.svg import VARIABLES
+from greenpose.report.svg import VARIABLES, on_one_page
 from greenpose.report.tradeoff import scatter as points
 from greenpose.report.winning import crossings
 from tests.report.html_tree import read
@@ -95,3 +95,17 @@ def test_the_same_drawing_can_be_had_as_an_image_twice_as_large(name):
     height, width, _ = imread(io.BytesIO(image)).shape
     assert (width, height) == (2 * drawing.size[0], 2 * drawing.size[1])
     assert imread(io.BytesIO(image))[..., :3].std() > 0.02, "nothing is painted"
+
+
+def test_drawings_on_one_page_look_as_they_do_alone_with_every_rule_written_once():
+    names = {}
+    alone = [draw() for draw in DRAWINGS.values()]
+    together = [on_one_page(each, names) for each in alone]
+    sheet = dict(re.findall(r"\.(c\d+)\{([^}]*)\}", "".join(together)))
+    assert len(sheet) == len(set(sheet.values())) == "".join(together).count("{")
+    for before, after in zip(alone, together, strict=True):
+        own = dict(re.findall(r"\.(s\d+)\{([^}]*)\}", before))
+        looks = [[rules.get(element.attributes.get("class")) for element in read(drawing)]
+                 for rules, drawing in ((own, before), (sheet, after))]  # fmt: skip
+        kept = [[look for look in each if look] for each in looks]
+        assert kept[0] == kept[1] != []
