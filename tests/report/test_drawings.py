@@ -99,7 +99,7 @@ def test_the_same_drawing_can_be_had_as_an_image_twice_as_large(name):
 
 def test_drawings_on_one_page_look_as_they_do_alone_with_every_rule_written_once():
     names = {}
-    alone = [draw() for draw in DRAWINGS.values()]
+    alone = [draw().svg for draw in DRAWINGS.values()]
     together = [on_one_page(each, names) for each in alone]
     sheet = dict(re.findall(r"\.(c\d+)\{([^}]*)\}", "".join(together)))
     assert len(sheet) == len(set(sheet.values())) == "".join(together).count("{")
