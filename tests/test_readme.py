@@ -35,7 +35,8 @@ def test_every_command_line_is_understood(command, tmp_path):
 
 
 def test_the_example_grid_is_valid_once_a_folder_is_named():
-    (text,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    blocks = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    (text,) = [block for block in blocks if "experiments:" in block]
     cells = expand(Grid.model_validate(yaml.safe_load(text)), where="README")
     assert len(cells) == 6
 
