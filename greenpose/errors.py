@@ -42,3 +42,7 @@ class RecordError(FaultsError):
 
 class CheckError(FaultsError):
     """A baseline, budgets or a candidate that cannot be checked."""
+
+
+class ReportError(GreenPoseError):
+    """A report that cannot be made in the form asked for."""

@@ -14,6 +14,21 @@ from greenpose.report.tradeoff import Scatter, data_table, scatters
 from greenpose.report.winning import crossings
 
 
+def pictures_of(study: Study) -> list[Picture]:
+    """Return all figures that the page of these runs has, in its order."""
+    if not study.records:
+        return [picture for picture in (bill_picture(study),) if picture]
+    found = (
+        *tradeoff_pictures(study),
+        exits_picture(study),
+        energy_picture(study),
+        winning_picture(study),
+        *pairs_pictures(study),
+        bill_picture(study),
+    )
+    return [picture for picture in found if picture]
+
+
 def tradeoff_pictures(study: Study) -> list[Picture]:
     """Return accuracy against each footprint quantity, the one that exits are ranked by first and large."""
     return [_scatter(chart, large=index == 0) for index, chart in enumerate(scatters(study))]

@@ -53,16 +53,16 @@ class Drawing:
         )
 
     def png(self, *, scale: float = 2.0) -> bytes:
-        """Return it as a PNG image on white, `scale` pixels to the point."""
+        """Return it as a PNG image on white, `scale` pixels to the point, cut or widened to what is drawn."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         buffer = io.BytesIO()
         with _defaults():
             figure = self._figure(dpi=72 * scale)
             figure.patch.set(visible=True, facecolor="white")
-            FigureCanvasAgg(figure).print_png(
-                buffer, metadata={"Title": self.title, "Description": self.description, "Software": None}
-            )
+            FigureCanvasAgg(figure)
+            # matplotlib's own font is wider than the page's: labels at the rim would else be cut off
+            figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Title": self.title, "Software": None})
         return buffer.getvalue()
 
     def _figure(self, *, dpi: float) -> Any:

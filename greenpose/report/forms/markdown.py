@@ -1,0 +1,71 @@
+"""The report in Markdown, for pull requests, issues and READMEs: the answer, the front, every exit, the bill."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from greenpose.record import Failure, Record
+from greenpose.report.exits import means_table
+from greenpose.report.figures import MARKS
+from greenpose.report.headline import headline
+from greenpose.report.layout import Cell, Column, Table
+from greenpose.report.study import Study, study
+from greenpose.report.totals import totals_table
+from greenpose.report.tradeoff import front_table
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&])")
+
+
+def to_markdown(entries: Sequence[Record | Failure], *, title: str, generated_at: str, version: str) -> str:
+    """Return the summary; why a number is missing stands in a footnote."""
+    compared = study(entries)
+    parts = [f"# {plain_text(title)}", *(plain_text(sentence) for sentence in headline(compared))]
+    for heading, table in _tables(compared):
+        parts += [f"## {heading}", markdown_table(table)]
+    kinds = [f"{symbol} {words}" for symbol, words in MARKS.values()]
+    parts.append(plain_text(f"{'; '.join(kinds)}. Intervals are 95 % from repetition; “syst.” is systematic error."))
+    parts.append(plain_text(f"GreenPose {version}, {generated_at}"))
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(table: Table) -> str:
+    """Return a caption, a table whose headings hold the units, and its footnotes."""
+    heads = [plain_text(head) for head in table.heads] + [_head(column) for column in table.columns]
+    rules = [":--"] * len(table.heads) + [":--" if column.words else "--:" for column in table.columns]
+    lines = [_line(heads), _line(rules), *(_line(cells) for cells in _rows(table))]
+    notes = [f"[^{table.id}-{index}]: not measured: {plain_text(note)}" for index, note in enumerate(table.notes, 1)]
+    return "\n".join([plain_text(table.caption), "", *lines, *([""] if notes else []), *notes])
+
+
+def plain_text(text: str) -> str:
+    """Return text that Markdown shows as it is, on one line."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split("\n")))
+
+
+def _tables(compared: Study) -> Iterator[tuple[str, Table]]:
+    front = front_table(compared) if compared.records else None
+    if front is not None:
+        yield "On the front", front
+    if compared.records:
+        yield "Every exit", means_table(compared)
+    yield "Total bill", totals_table(compared)
+
+
+def _rows(table: Table) -> Iterator[list[str]]:
+    for section in table.sections:
+        for row in section.rows:
+            named = [section.head] if len(table.heads) > 1 else []
+            yield [plain_text(each) for each in (*named, row.head)] + [_cell(cell, table) for cell in row.cells]
+
+
+def _head(column: Column) -> str:
+    return plain_text(", ".join(filter(None, (column.head, column.unit, *column.notes))))
+
+
+def _cell(cell: Cell, table: Table) -> str:
+    if cell.missing:
+        return f"{plain_text(cell.value)}[^{table.id}-{table.notes.index(cell.missing) + 1}]"
+    return plain_text(f"{cell.value} {cell.interval}".strip())
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,62 @@
+"""The summary in Markdown."""
+
+import re
+
+from greenpose.report.forms import to_markdown
+from greenpose.report.headline import headline
+from greenpose.report.study import study
+from tests.report.records import MISSING_AP, failure, paper_grid, record
+
+CONSTANT = {"title": "Two experiments", "generated_at": "2025-06-01T12:00:00+00:00", "version": "0.1.0"}
+SMALL = [*paper_grid((1, 2), ("HRNet3", "HRNet4-OKD")), failure()]
+
+
+def rows(text):
+    """Return the cells of every table line; an escaped bar is no border."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
+
+
+def tables(text):
+    return [block for block in re.split(r"\n\n", text) if block.startswith("|")]
+
+
+def test_the_answer_comes_first_word_for_word():
+    text = to_markdown(SMALL, **CONSTANT)
+    blocks = text.split("\n\n")
+    assert blocks[0] == "# Two experiments"
+    unescaped = [re.sub(r"\\(.)", r"\1", block) for block in blocks]
+    assert unescaped[1 : 1 + len(headline(study(SMALL)))] == headline(study(SMALL))
+
+
+def test_every_line_of_a_table_has_as_many_cells_as_its_heading():
+    for table in tables(to_markdown(SMALL, **CONSTANT)):
+        assert len({len(cells) for cells in rows(table)}) == 1
+        assert re.fullmatch(r"(\| -?:?--:? )+\|", table.splitlines()[1])
+
+
+def test_the_bill_counts_what_did_not_finish():
+    bill = tables(to_markdown(SMALL, **CONSTANT))[-1]
+    assert [cells[0].strip() for cells in rows(bill)[2:]] == ["Finished", "Failed, interrupted or lost", "All"]
+    assert [cells[1].strip() for cells in rows(bill)[2:]] == ["4", "1", "5"]
+
+
+def test_every_missing_number_has_a_footnote_with_its_reason():
+    text = to_markdown([record("HRNet4-OKD", evaluated=False, metered=False)], **CONSTANT)
+    used = set(re.findall(r"not measured(\[\^[\w-]+\])", text))
+    told = dict(re.findall(r"^(\[\^[\w-]+\]): not measured: (.+)$", text, flags=re.MULTILINE))
+    assert used
+    assert used == set(told)
+    assert MISSING_AP in told.values()
+
+
+def test_names_cannot_turn_into_markup():
+    evil = "<b>*x*</b> | [y](z) `q`"
+    text = to_markdown([record(evil, exits=(3,))], **(CONSTANT | {"title": evil}))
+    assert not re.search(r"(?<!\\)[<*`\[]b?x?", text.replace("[^", ""))
+    for table in tables(text):
+        assert len({len(cells) for cells in rows(table)}) == 1
+
+
+def test_nothing_finished_is_said_in_words():
+    assert "No run finished, so there is nothing to compare." in to_markdown([failure()], **CONSTANT)
