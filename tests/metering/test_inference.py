@@ -186,6 +186,28 @@ def test_a_steady_machine_needs_six_blocks(bench):
     assert found[1].warnings == ()
 
 
+@pytest.mark.parametrize(("against", "known"), [(1, True), (-1, False)])
+def test_the_ratio_of_exits_has_to_be_known_as_well(bench, against, known):
+    """Each exit's cost is known to 4 %; where they move against one another, their ratio only to 8 %."""
+    signs = [0, 1, -1, -1, 1, 1, -1]
+    blocks = {1: iter(signs), 2: iter(signs)}
+
+    def runner(number, seconds):
+        def run():
+            took = seconds * (1 + 0.04 * next(blocks[number]) * (against if number == 2 else 1))
+            bench.clock.advance(took)
+            bench.dynamic.advance(took)
+
+        return run
+
+    bench.runner = runner
+    plan = Plan(min_window_seconds=0.5, max_blocks=6, max_seconds=1e6)
+    found = bench.measure({1: 1.0, 2: 2.0}, plan=plan)
+    assert found[1].energy_j_per_item.relative_half_width < 0.05
+    assert found[2].energy_j_per_item.relative_half_width < 0.05
+    assert found[1].converged is known
+
+
 def test_a_noisy_machine_stops_at_the_limit_and_says_so():
     plan = Plan(min_window_seconds=0.1, max_blocks=5, rel_ci=0.001, max_seconds=1e6)
     found = Bench(noise=0.5).measure({1: 0.25, 2: 0.5}, plan=plan)
