@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -89,6 +89,7 @@ class Meter:
         self.sources = tuple(sources)
         self._models = {source.component: source for source in sources if isinstance(source, ClockModel)}
         self._counters = tuple(source for source in sources if not isinstance(source, ClockModel))
+        self._order = tuple(source.component for source in sources)
         self.clock = clock
         self.synchronize: Callable[[], object] = _nothing if synchronize is None else synchronize
         self.carbon = carbon
@@ -232,8 +233,12 @@ class Meter:
         joules = dict(used.joules)
         for component, model in self._models.items():
             joules[component] = model.over(seconds=used.seconds, cpu_seconds=used.cpu_seconds)
-        order = [source.component for source in self.sources]
-        return replace(used, joules={component: joules[component] for component in order if component in joules})
+        return Reading(
+            seconds=used.seconds,
+            cpu_seconds=used.cpu_seconds,
+            joules={component: joules[component] for component in self._order if component in joules},
+            missing=used.missing,
+        )
 
     def _making(self, seconds: float) -> Grams | None:
         embodied = self.embodied
@@ -248,11 +253,12 @@ class Meter:
             self._crosscheck.start()
             self._crosschecked = self._opened + 1
         ticks = self._surroundings.witness.read()
-        self.synchronize()
         self._opened += 1
-        parent = self._open[-1] if self._open else None
-        self._open.append(self._opened)
-        return Start(id=self._opened, parent=parent, at=_utc(), ticks=ticks, reading=self._read())
+        number, parent, at = self._opened, self._open[-1] if self._open else None, _utc()
+        self.synchronize()
+        start = Start(id=number, parent=parent, at=at, ticks=ticks, reading=self._read())
+        self._open.append(number)
+        return start
 
     def _finish(self, opened: OpenWindow, start: Start, ok: bool) -> Window:
         """Read and record even if the device cannot be waited for, as after a fault of its own."""
