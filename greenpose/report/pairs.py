@@ -8,13 +8,13 @@ from greenpose.record import Record
 from greenpose.report.estimates import Estimate, over_runs
 from greenpose.report.figures import AP, Figure, of_exit
 from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column
-from greenpose.report.study import Group, Point, Study
-from greenpose.report.teaching import comparable, stand_alone
+from greenpose.report.partners import Partners
+from greenpose.report.study import Point, Study
 
 DIFFERENCE = Figure(name="ap", label="AP difference", unit="percentage points", most_decimals=1)
 _FEWEST = 3
 """Seeds from which on the interval of a difference is Student's t and may decide."""
-Partner = Callable[[Study, Record, int], Record | None]
+Partner = Callable[[Record, int], Record | None]
 """Finds the run that an exit of a run is held against; None where the page holds none."""
 
 
@@ -75,17 +75,18 @@ class Pairs:
 
 def comparisons(study: Study) -> list[Pairs]:
     """Return what distillation changes, and what training exits together changes, where both sides are on the page."""
+    partners = Partners(study)
     taught = Pairs(
         id="pairs-taught",
         title="Taught exits against the same exits, supervised only",
         sides=("better without a teacher", "better taught"),
-        pairs=tuple(_pairs(study, _untaught)),
+        pairs=tuple(_pairs(study, partners, partners.untaught)),
     )
     together = Pairs(
         id="pairs-together",
         title="Exits trained together against the same exits trained alone",
         sides=("better alone", "better together"),
-        pairs=tuple(_pairs(study, stand_alone)),
+        pairs=tuple(_pairs(study, partners, partners.alone)),
     )
     return [each for each in (taught, together) if each.pairs]
 
@@ -118,21 +119,21 @@ def pairs_table(chart: Pairs) -> Table:
     )
 
 
-def _pairs(study: Study, partner: Partner) -> list[Pair]:
+def _pairs(study: Study, partners: Partners, partner: Partner) -> list[Pair]:
     points = [point for point in study.points if len(point.group.exits) > 1]
-    return [pair for point in points if (pair := _pair(study, point, partner)) is not None]
+    return [pair for point in points if (pair := _pair(partners, point, partner)) is not None]
 
 
-def _pair(study: Study, point: Point, partner: Partner) -> Pair | None:
+def _pair(partners: Partners, point: Point, partner: Partner) -> Pair | None:
     seeds, differences, names = [], [], []
     for run in point.group.runs:
-        other = partner(study, run, point.exit)
+        other = partner(run, point.exit)
         values = [of_exit(each.exit(point.exit), AP).value for each in (run, other) if each is not None]
         if other is not None and None not in values:
             taught, plain = (value or 0.0 for value in values)
             seeds.append(run.seed)
             differences.append(taught - plain)
-            names.append(_group(study, other).label)
+            names.append(partners.group(other).label)
     if not seeds:
         return None
     return Pair(
@@ -142,30 +143,6 @@ def _pair(study: Study, point: Point, partner: Partner) -> Pair | None:
         seeds=tuple(seeds),
         differences=tuple(differences),
     )
-
-
-def _untaught(study: Study, run: Record, _: int) -> Record | None:
-    """Return the run that differs in having no teacher: same exits, same supervision, same seed."""
-    if not _wiring(run).get("teach"):
-        return None
-    wanted = (_shape(run), run.seed, comparable(run))
-    for other in study.records:
-        if not _wiring(other).get("teach") and (_shape(other), other.seed, comparable(other)) == wanted:
-            return other
-    return None
-
-
-def _shape(run: Record) -> tuple[list[int], object]:
-    """Return a run's exits, and those that see the labels."""
-    return [entry.exit for entry in run.exits], _wiring(run).get("supervise")
-
-
-def _wiring(run: Record) -> dict[str, object]:
-    return dict(run.config.get("wiring") or {})
-
-
-def _group(study: Study, run: Record) -> Group:
-    return next(group for group in study.groups if run in group.runs)
 
 
 def _each(pair: Pair) -> list[str]:

@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import plain
@@ -13,6 +14,8 @@ from greenpose.report.figures import AP, Figure, of_exit, of_record
 
 _HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": "{} GB memory", "os": "{}"}
 """What is told of a machine, and how."""
+FIRST, SECOND = "first", "second"
+"""The two sides of a comparison."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,10 @@ class Group:
     """Experiment, and whatever else tells it from the other groups."""
     runs: tuple[Record, ...]
     """At least one run, by seed."""
+    name: str = ""
+    """Experiment with its axes, alike on both sides of a comparison."""
+    side: str = ""
+    """`first` or `second` where two sides are compared; else empty."""
 
     @property
     def exits(self) -> tuple[int, ...]:
@@ -62,6 +69,16 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of two sets of runs that are compared: a grid, or a grid at one date."""
+
+    name: str
+    """What the user calls it."""
+    entries: tuple[Record | Failure, ...]
+    """Its runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
     """Everything that one page is about."""
 
@@ -71,6 +88,8 @@ class Study:
     """Runs that did not finish, by name."""
     groups: tuple[Group, ...]
     """Finished runs, repetitions together."""
+    sides: tuple[Side, ...] = ()
+    """The two sides that are compared; none where the runs are one set."""
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -101,10 +120,28 @@ class Study:
 
 def study(entries_: Sequence[Record | Failure]) -> Study:
     """Return records and failures in an order that does not depend on the order given."""
-    records = sorted((each for each in entries_ if isinstance(each, Record)), key=_run_order)
-    failures = sorted((each for each in entries_ if isinstance(each, Failure)), key=lambda each: (each.name, each.at))
-    groups = _groups(records)
-    return Study(records=tuple(run for group in groups for run in group.runs), failures=tuple(failures), groups=groups)
+    return _study(entries_, _groups(_records(entries_)))
+
+
+def side_by_side(first: Side, second: Side) -> Study:
+    """Return two sets of runs that stay apart: no group holds runs of both."""
+    together = _records([*first.entries, *second.entries])
+    groups = [
+        group
+        for name, side in zip((FIRST, SECOND), (first, second), strict=True)
+        for group in _groups(_records(side.entries), among=together, side=name)
+    ]
+    found = _study([*first.entries, *second.entries], sorted(groups, key=lambda group: natural(group.label)))
+    return replace(found, sides=(first, second))
+
+
+def alike(first: Sequence[Record | Failure], second: Sequence[Record | Failure]) -> bool:
+    """Return whether two sets of runs hold the same experiment with the same seed, so that one can be held against it.
+
+    Other seeds or other experiments belong together: they are one set.
+    """
+    done = [{(_label(run), run.seed) for run in _records(side)} for side in (first, second)]
+    return bool(done[0] & done[1])
 
 
 def entries(point: Point) -> list[Exit]:
@@ -132,24 +169,43 @@ def natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
 
 
-def _groups(records: Sequence[Record]) -> tuple[Group, ...]:
+def _records(entries_: Sequence[Record | Failure]) -> list[Record]:
+    return sorted((each for each in entries_ if isinstance(each, Record)), key=_run_order)
+
+
+def _study(entries_: Sequence[Record | Failure], groups: Sequence[Group]) -> Study:
+    failures = sorted((each for each in entries_ if isinstance(each, Failure)), key=lambda each: (each.name, each.at))
+    return Study(
+        records=tuple(run for group in groups for run in group.runs), failures=tuple(failures), groups=tuple(groups)
+    )
+
+
+def _groups(records: Sequence[Record], *, among: Sequence[Record] = (), side: str = "") -> tuple[Group, ...]:
+    """Return the runs in groups; `among` are all runs of the page, whose settings are told apart by a letter."""
     found: dict[str, list[Record]] = {}
     for record in records:
         found.setdefault(_identity(record), []).append(record)
-    settings = sorted({setting(record) for record in records})
-    labels = {key: _label(runs[0]) for key, runs in found.items()}
-    if len(settings) > 1:
-        letters = {key: chr(ord("A") + settings.index(setting(runs[0]))) for key, runs in found.items()}
-        labels = {key: f"{label} (setting {letters[key]})" for key, label in labels.items()}
-    names = list(labels.values())
+    settings = sorted({setting(record) for record in among or records})
+    names = {key: _label(runs[0]) for key, runs in found.items()}
+    labels = {key: _with(name, found[key][0], settings, side) for key, name in names.items()}
+    counts = Counter(labels.values())
     groups = [
         Group(
-            label=labels[key] if names.count(labels[key]) == 1 else f"{labels[key]} ({runs[0].config_hash[:8]})",
+            label=labels[key] if counts[labels[key]] == 1 else f"{labels[key]} ({runs[0].config_hash[:8]})",
             runs=tuple(runs),
+            name=names[key],
+            side=side,
         )
         for key, runs in found.items()
     ]
     return tuple(sorted(groups, key=lambda group: natural(group.label)))
+
+
+def _with(name: str, run: Record, settings: Sequence[str], side: str) -> str:
+    """Return a name with its side and setting, those that there are several of."""
+    parts = [side] if side else []
+    parts += [f"setting {chr(ord('A') + settings.index(setting(run)))}"] if len(settings) > 1 else []
+    return f"{name} ({', '.join(parts)})" if parts else name
 
 
 def _label(record: Record) -> str:

@@ -1,6 +1,5 @@
 """Tables about what several exits in one training cost: teaching them, what it saves, when it is won back."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -9,8 +8,9 @@ from greenpose.record import Record
 from greenpose.report.estimates import Estimate, estimate, over_runs, ratio, worst
 from greenpose.report.figures import PERCENT, TRAIN_ENERGY, Figure, of_record, training_figure
 from greenpose.report.layout import Cell, Row, Section, Table, estimate_cell, figure_column
+from greenpose.report.partners import Partners
 from greenpose.report.purposes import energy_kind
-from greenpose.report.study import Group, Study, setting
+from greenpose.report.study import Group, Study
 from greenpose.report.winning import BREAK_EVEN, added_kwh, images_needed
 
 _ADDED = {
@@ -21,8 +21,6 @@ _ADDED = {
 _SAVING = Figure(name="joint_saving", label="Stand-alone steps / joint step", unit="ratio")
 _GRID_SAVING = Figure(name="", label="Stand-alone trainings / joint training", unit="ratio")
 _PART_WORDS = {"data": "Data", "forward": "Forward", "backward": "Backward", "step": "Update", "other": "Between"}
-ALONE = ("model", "wiring", "loss", "name", "seed", "measure")
-"""Sections of a configuration in which a stand-alone training may differ from the joint one that it stands beside."""
 
 
 def teaching_table(study: Study) -> Table | None:
@@ -32,7 +30,8 @@ def teaching_table(study: Study) -> Table | None:
         return None
     columns = {figure: [_added(group, name) for group in groups] for name, figure in _ADDED.items()}
     columns[_SAVING] = [_of_step(group, "joint_saving") for group in groups]
-    columns[_GRID_SAVING] = [grid_saving(study, group) for group in groups]
+    partners = Partners(study)
+    columns[_GRID_SAVING] = [grid_saving(partners, group) for group in groups]
     return Table(
         id="teaching",
         caption="What more exits add to a training step, measured in interleaved micro-windows on real steps, and what "
@@ -114,7 +113,7 @@ def forecast_table(study: Study) -> Table | None:
     )
 
 
-def grid_saving(study: Study, joint: Group) -> Estimate:
+def grid_saving(partners: Partners, joint: Group) -> Estimate:
     """Return the energy of the exits' stand-alone trainings over that of the joint one, seed by seed.
 
     Stand-alone trainings are other experiments on the page with a single exit, in the same setting, of the same trunk,
@@ -122,7 +121,7 @@ def grid_saving(study: Study, joint: Group) -> Estimate:
     """
     ratios = []
     for run in joint.runs:
-        alone = [stand_alone(study, run, entry.exit) for entry in run.exits]
+        alone = [partners.alone(run, entry.exit) for entry in run.exits]
         if all(alone):
             total = sum(each.train_energy_kwh for each in alone if each)
             ratios.append(ratio(Estimate(value=total, kind="computed"), _energy(run)))
@@ -138,22 +137,6 @@ def _section(labels: Sequence[str], columns: Mapping[Figure, Sequence[Estimate]]
         for index, label in enumerate(labels)
     ]
     return (Section(rows=tuple(rows)),)
-
-
-def stand_alone(study: Study, joint: Record, exit_: int) -> Record | None:
-    """Return the run that trained one exit of `joint` by itself, with the same seed; None where there is none."""
-    for run in study.records:
-        single = [entry.exit for entry in run.exits] == [exit_]
-        if single and run.seed == joint.seed and comparable(run) == comparable(joint):
-            return run
-    return None
-
-
-def comparable(run: Record) -> str:
-    """Return what a stand-alone training shares with a joint one."""
-    trunk = {key: value for key, value in run.config.get("model", {}).items() if key != "exits"}
-    rest = {key: value for key, value in run.config.items() if key not in ALONE}
-    return json.dumps([setting(run), trunk, rest], sort_keys=True, default=str)
 
 
 def _energy(run: Record) -> Estimate:

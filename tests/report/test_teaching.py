@@ -5,6 +5,7 @@ import pytest
 from greenpose.record import Interval
 from greenpose.report.bill import allocation_table
 from greenpose.report.layout import NOT_MEASURED
+from greenpose.report.partners import Partners
 from greenpose.report.study import study
 from greenpose.report.teaching import break_even_table, forecast_table, grid_saving, parts_table, teaching_table
 from tests.report.records import OTHER_HOST, config, record
@@ -27,7 +28,7 @@ def joint(seed=1, kwh=1.0, **changes):
 
 def saving(*runs):
     found = study(runs)
-    return grid_saving(found, next(group for group in found.groups if len(group.exits) > 1))
+    return grid_saving(Partners(found), next(group for group in found.groups if len(group.exits) > 1))
 
 
 def test_what_a_step_adds_is_its_ratio_less_one_in_percent():
