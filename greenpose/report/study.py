@@ -3,8 +3,8 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from greenpose.formatting import plain
@@ -88,8 +88,8 @@ class Study:
     """Runs that did not finish, by name."""
     groups: tuple[Group, ...]
     """Finished runs, repetitions together."""
-    sides: tuple[Side, ...] = ()
-    """The two sides that are compared; none where the runs are one set."""
+    sides: Mapping[str, Side] = field(default_factory=dict)
+    """The two sides that are compared, by `first` and `second`; none where the runs are one set."""
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -132,7 +132,7 @@ def side_by_side(first: Side, second: Side) -> Study:
         for group in _groups(_records(side.entries), among=together, side=name)
     ]
     found = _study([*first.entries, *second.entries], sorted(groups, key=lambda group: natural(group.label)))
-    return replace(found, sides=(first, second))
+    return replace(found, sides={FIRST: first, SECOND: second})
 
 
 def alike(first: Sequence[Record | Failure], second: Sequence[Record | Failure]) -> bool:

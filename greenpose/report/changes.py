@@ -1,0 +1,315 @@
+"""Two sides of a comparison: what differs around the runs, and by how much their numbers differ, where that is fair."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from greenpose.formatting import listed, plural
+from greenpose.record import Record
+from greenpose.report.differences import Difference, difference
+from greenpose.report.facts import code, data, place
+from greenpose.report.figures import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, Figure, training_figure
+from greenpose.report.layout import Cell, Column, Row, Section, Table, kind_notes
+from greenpose.report.study import FIRST, SECOND, Group, Point, Study
+from greenpose.report.sureness import setting_facts
+
+TRAIN_SECONDS = Figure(name="train_seconds", label="Training time", unit="s", words="training time", of_run=True)
+_EXIT_FIGURES = (PARAMS, MACS, AP, CPU, LATENCY, ENERGY, CO2)
+_SAME_MACHINE = (CPU.name, LATENCY.name, ENERGY.name, CO2.name, TRAIN_SECONDS.name, "train_energy_kwh", TRAIN_CO2.name)
+_SAME_SOURCE = (ENERGY.name, CO2.name, "train_energy_kwh", TRAIN_CO2.name)
+_SAME_GRID = (CO2.name, TRAIN_CO2.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """A circumstance that has to be the same before some numbers may be subtracted."""
+
+    words: str
+    """What differs."""
+    of: Callable[[Record], Any]
+    """Return what has to be the same."""
+    figures: tuple[str, ...]
+    """Names of the numbers that do not compare across it."""
+
+
+REASONS = (
+    Reason(words="another machine", of=lambda run: run.host.get("fingerprint") or run.host, figures=_SAME_MACHINE),
+    Reason(words="another device", of=lambda run: run.process.get("device"), figures=_SAME_MACHINE),
+    Reason(words="another number of threads", of=lambda run: run.process.get("torch_threads"), figures=_SAME_MACHINE),
+    Reason(
+        words="other runs at the same time", of=lambda run: run.process.get("concurrent_workers"), figures=_SAME_MACHINE
+    ),
+    Reason(
+        words="another energy source",
+        of=lambda run: [[part.component, part.kind, part.method] for part in run.components],
+        figures=_SAME_SOURCE,
+    ),
+    Reason(
+        words="another grid intensity",
+        of=lambda run: [run.carbon.country, run.carbon.intensity_g_per_kwh, run.carbon.vintage, run.carbon.pue],
+        figures=_SAME_GRID,
+    ),
+    Reason(
+        words="other test data",
+        of=lambda run: [run.config.get("data"), run.images.get("test"), run.dataset.get("area")],
+        figures=(AP.name,),
+    ),
+)
+"""What forbids which differences, most telling first; sizes are exact, and compare across all of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One experiment on both sides."""
+
+    name: str
+    """The experiment."""
+    first: Group
+    """Its runs on the first side."""
+    second: Group
+    """Its runs on the second side."""
+
+    def refusal(self, figure: Figure) -> str:
+        """Return why a number of the two is not subtracted; empty where it may be."""
+        return next((each.words for each in REASONS if figure.name in each.figures and self._differs(each.of)), "")
+
+    def of(self, exit_: int, figure: Figure) -> Difference:
+        """Return by how much an exit's number differs; the exit must be on both sides."""
+        first, second = (Point(group=group, exit=exit_).figure(figure) for group in (self.first, self.second))
+        return difference(first, second, points=figure.name == AP.name)
+
+    @property
+    def exits(self) -> tuple[int, ...]:
+        """Return the exits that both sides have."""
+        return tuple(each for each in self.first.exits if each in self.second.exits)
+
+    def _differs(self, of: Callable[[Record], Any]) -> bool:
+        runs = (*self.first.runs, *self.second.runs)
+        return len({json.dumps(of(run), sort_keys=True, default=str) for run in runs}) > 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What changed from the first side to the second."""
+
+    sentences: tuple[str, ...]
+    """How many numbers differ, what was refused and why, what stands on one side only."""
+    circumstances: Table | None
+    """What differs around the runs; None where nothing does."""
+    exits: Table
+    """Differences of every exit."""
+    training: Table
+    """Differences of every experiment's training."""
+
+
+def changes(study: Study) -> Changes | None:
+    """Return what changed; None where the page does not compare two sides."""
+    if not study.sides:
+        return None
+    pairs = matched(study)
+    trained = (TRAIN_SECONDS, training_figure(study.records), TRAIN_CO2)
+    found = [pair.of(exit_, figure) for pair, exit_, figure in _fair(pairs, (*_EXIT_FIGURES, *trained))]
+    return Changes(
+        sentences=(_summary(found), *_refusals(pairs, (*_EXIT_FIGURES, *trained)), *_unmatched(study, pairs)),
+        circumstances=_circumstances(study, pairs),
+        exits=_exits_table(pairs),
+        training=_training_table(pairs, trained),
+    )
+
+
+def matched(study: Study) -> list[Pair]:
+    """Return the experiments that stand once on each side."""
+    first, second = (_by_name(study, side) for side in (FIRST, SECOND))
+    return [
+        Pair(name=name, first=first[name][0], second=second[name][0])
+        for name in first
+        if len(first[name]) == len(second.get(name, ())) == 1
+    ]
+
+
+def _by_name(study: Study, side: str) -> dict[str, list[Group]]:
+    found: dict[str, list[Group]] = {}
+    for group in study.groups:
+        if group.side == side:
+            found.setdefault(group.name, []).append(group)
+    return found
+
+
+def _fair(pairs: Sequence[Pair], figures: Sequence[Figure]) -> Iterator[tuple[Pair, int, Figure]]:
+    """Yield every number that is subtracted; those of a whole run once, at its deepest exit."""
+    for pair in pairs:
+        for figure in figures:
+            if not pair.refusal(figure):
+                for exit_ in pair.exits[-1:] if figure.of_run else pair.exits:
+                    yield pair, exit_, figure
+
+
+def _summary(found: Sequence[Difference]) -> str:
+    known = [each for each in found if each.value is not None]
+    if not known:
+        return "No number stands on both sides."
+    words = {
+        "differs": "differ beyond their intervals",
+        "alike": "are not distinguishable: their intervals overlap",
+        "same": "are exactly the same",
+        "bare": "differ and have no interval that could tell whether by chance",
+    }
+    counts = {name: sum(each.verdict == name for each in known) for name in words}
+    said = listed([f"{count} {words[name]}" for name, count in counts.items() if count])
+    return f"Of {plural(len(known), 'number')} on both sides, {said}."
+
+
+def _refusals(pairs: Sequence[Pair], figures: Sequence[Figure]) -> list[str]:
+    """Return which numbers are not subtracted and why, one sentence for each reason."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for pair in pairs:
+        for figure in figures:
+            if reason := pair.refusal(figure):
+                found.setdefault(reason, {}).setdefault(figure.words, []).append(pair.name)
+    sentences = []
+    for reason, refused in found.items():
+        names = list(dict.fromkeys(name for each in refused.values() for name in each))
+        where = "" if len(names) == len(pairs) else f" of {listed(names)}"
+        sentences.append(f"Not subtracted, {listed(list(refused))}{where}: {reason} on the second side.")
+    return sentences
+
+
+def _unmatched(study: Study, pairs: Sequence[Pair]) -> list[str]:
+    """Return the experiments that are not held against each other, and why not."""
+    known = {pair.name for pair in pairs}
+    sides = {side: _by_name(study, side) for side in (FIRST, SECOND)}
+    sentences = []
+    for side, other in ((FIRST, SECOND), (SECOND, FIRST)):
+        alone = [name for name in sides[side] if name not in sides[other]]
+        if alone:
+            sentences.append(f"On the {side} side only: {listed(alone)}.")
+    several = [name for name in sides[FIRST] if name in sides[SECOND] and name not in known]
+    if several:
+        sentences.append(
+            f"Not compared, since a side holds it in several settings or configurations: {listed(several)}."
+        )
+    return sentences
+
+
+def _circumstances(study: Study, pairs: Sequence[Pair]) -> Table | None:
+    rows = [
+        Row(head=name, cells=tuple(Cell(value=each) for each in values))
+        for name, values in _facts(study, pairs)
+        if values[0] != values[1]
+    ]
+    if not rows:
+        return None
+    return Table(
+        id="circumstances",
+        caption="What differs around the runs. All that is recorded and not listed here is the same on both sides.",
+        heads=("Circumstance",),
+        columns=tuple(
+            Column(head=f"{name.capitalize()}: {side.name}", words=True) for name, side in study.sides.items()
+        ),
+        sections=(Section(rows=tuple(rows)),),
+    )
+
+
+def _facts(study: Study, pairs: Sequence[Pair]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield what is known of both sides, alike or not."""
+    told: Mapping[str, Callable[[Record], str]] = {
+        "Date": lambda run: run.finished_at[:10],
+        "Code": code,
+        "Host": lambda run: str(run.host.get("fingerprint") or ""),
+        "Device": lambda run: str(run.process.get("device") or "not recorded"),
+        "Place and grid": place,
+        "Grade": lambda run: run.grade,
+        "Data": data,
+    }
+    sides = [[run for group in study.groups if group.side == side for run in group.runs] for side in (FIRST, SECOND)]
+    for name, words in told.items():
+        yield name, _both(sides, words)
+    for index, (name, _) in enumerate(setting_facts(sides[0][0]) if all(sides) else ()):
+        yield name, _both(sides, lambda run, at=index: setting_facts(run)[at][1])  # type: ignore[misc]
+    yield "Seeds", _both(sides, lambda run: str(run.seed))
+    for names, first, second in _configurations(pairs):
+        yield f"Configuration of {listed(names)}", (first, second)
+
+
+def _both(sides: Sequence[Sequence[Record]], words: Callable[[Record], str]) -> tuple[str, str]:
+    first, second = ("; ".join(sorted({words(run) for run in runs})) or "no run finished" for runs in sides)
+    return first, second
+
+
+def _configurations(pairs: Sequence[Pair]) -> list[tuple[list[str], str, str]]:
+    """Return what differs in the configuration of experiments: their names, and the settings on both sides."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for pair in pairs:
+        first, second = (_flat(group.runs[0].config) for group in (pair.first, pair.second))
+        keys = [key for key in dict.fromkeys((*first, *second)) if first.get(key) != second.get(key) and key != "seed"]
+        if keys:
+            said = [", ".join(f"{key}: {each.get(key, 'not set')}" for key in keys) for each in (first, second)]
+            found.setdefault((said[0], said[1]), []).append(pair.name)
+    return [(names, *said) for said, names in found.items()]
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return a configuration with dotted keys."""
+    flat: dict[str, str] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
+    return flat
+
+
+def _exits_table(pairs: Sequence[Pair]) -> Table:
+    figures = [figure for figure in _EXIT_FIGURES if not all(pair.refusal(figure) for pair in pairs)]
+    return Table(
+        id="changes",
+        caption="Second side less first, with its 95 % interval from repetition: both intervals in quadrature. Where "
+        "the two overlap, the numbers are not distinguishable.",
+        heads=("Experiment", "Exit"),
+        columns=tuple(_column(figure, pairs) for figure in figures),
+        sections=tuple(
+            Section(
+                head=pair.name,
+                rows=tuple(
+                    Row(head=str(exit_), cells=tuple(_cell(pair, exit_, figure) for figure in figures))
+                    for exit_ in pair.exits
+                ),
+            )
+            for pair in pairs
+            if pair.exits
+        ),
+    )
+
+
+def _training_table(pairs: Sequence[Pair], figures: Sequence[Figure]) -> Table:
+    fair = [figure for figure in figures if not all(pair.refusal(figure) for pair in pairs)]
+    return Table(
+        id="changes-training",
+        caption="The same for training as a whole, mean over the runs of a side.",
+        heads=("Experiment",),
+        columns=tuple(_column(figure, pairs) for figure in fair),
+        sections=(
+            Section(
+                rows=tuple(
+                    Row(head=pair.name, cells=tuple(_cell(pair, pair.exits[-1], figure) for figure in fair))
+                    for pair in pairs
+                    if pair.exits
+                )
+            ),
+        ),
+    )
+
+
+def _column(figure: Figure, pairs: Sequence[Pair]) -> Column:
+    kinds = [
+        Point(group=group, exit=pair.exits[-1]).figure(figure)
+        for pair in pairs
+        if pair.exits and not pair.refusal(figure)
+        for group in (pair.first, pair.second)
+    ]
+    unit = "percentage points" if figure.name == AP.name else "% of first"
+    return Column(head=figure.label, unit=unit, notes=kind_notes([each for each in kinds if each.value is not None]))
+
+
+def _cell(pair: Pair, exit_: int, figure: Figure) -> Cell:
+    if reason := pair.refusal(figure):
+        return Cell(value="not subtracted", interval=reason)
+    return pair.of(exit_, figure).cell

@@ -1,0 +1,58 @@
+"""What a run was made of and where, in words: machine, place and grid, data, code."""
+
+from greenpose.formatting import NBSP, listed, plain, plural, span
+from greenpose.record import Record
+from greenpose.report.study import Study
+from greenpose.report.sureness import setting_facts
+
+
+def facts(compared: Study) -> list[tuple[str, str]]:
+    """Return the lines of the header: what was compared, where, under which grid intensity, by which code."""
+    done, failed = len(compared.records), len(compared.failures)
+    found = [("Runs", f"{done}{NBSP}finished, {failed}{NBSP}not finished")]
+    found += [(name.capitalize(), side.name) for name, side in compared.sides.items()]
+    if not compared.records:
+        return found
+    runs = compared.records
+    found.insert(
+        0,
+        (
+            "Compared",
+            listed(list(dict.fromkeys(group.name if group.side else group.label for group in compared.groups))),
+        ),
+    )
+    found.append(("Seeds", ", ".join(str(seed) for seed in sorted({run.seed for run in runs}))))
+    found += [
+        ("Machine" if compared.comparable else f"Setting {letter}", dict(setting_facts(run))["Machine"])
+        for letter, run in compared.settings.items()
+    ]
+    found.append(("Place and grid", "; ".join(dict.fromkeys(place(run) for run in runs))))
+    found.append(("Data", "; ".join(dict.fromkeys(data(run) for run in runs))))
+    found.append(("Code", "; ".join(dict.fromkeys(code(run) for run in runs))))
+    return found
+
+
+def place(run: Record) -> str:
+    """Return where the run's energy comes from, and what a kWh of it emits."""
+    carbon = run.carbon
+    low, high = carbon.intensity_interval.low, carbon.intensity_interval.high
+    return (
+        f"{carbon.country}, {plain(carbon.intensity_g_per_kwh)} [{span(low, high, 3)}] gCO2eq/kWh, annual mean "
+        f"({carbon.source}, {carbon.vintage}); PUE {plain(carbon.pue)}"
+    )
+
+
+def data(run: Record) -> str:
+    """Return the data set, and how much of it the run was tested on."""
+    names = [str(run.dataset[key]) for key in ("source", "profile") if run.dataset.get(key)]
+    test, subjects = run.images.get("test", 0), run.subjects.get("test", 0)
+    known = f" of {plural(subjects, 'subject')}" if subjects else ""
+    return f"{', '.join(names) or 'unnamed'}: {plural(test, 'test image')}{known}"
+
+
+def code(run: Record) -> str:
+    """Return the version of GreenPose, and the commit where it ran from a repository."""
+    commit = str(run.git.get("commit") or "")
+    state = " with uncommitted changes" if run.git.get("dirty") else ""
+    recorded = f"GreenPose {run.software.get('greenpose', 'of unknown version')}"
+    return f"{recorded}, commit {commit[:12]}{state}" if commit else recorded
