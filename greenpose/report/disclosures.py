@@ -1,0 +1,256 @@
+"""What others ask for about a footprint, filled in from the records, to be copied into a model card, paper or form."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from greenpose.formatting import NBSP, listed, plain, plural, span
+from greenpose.record import Record
+from greenpose.report.estimates import Estimate, over_runs
+from greenpose.report.figures import (
+    EMBODIED,
+    ENERGY,
+    MACS,
+    SCI,
+    TRAIN_CO2,
+    TRAIN_EMBODIED,
+    TRAIN_ENERGY,
+    TRAIN_SCI,
+    Figure,
+    mark,
+    of_record,
+)
+from greenpose.report.limits import limits
+from greenpose.report.purposes import energy_kind
+from greenpose.report.study import Group, Point, Study, host_name
+from greenpose.report.totals import Total, failed_total, finished_total, grand_total
+from greenpose.units import FLOPS_PER_MAC, joules_to_kwh, with_prefix
+
+PASSES = 3
+"""A training step computes forward once and backward twice as much; counted with torch's counter on HRNet."""
+_PLACELESS = ("custom", "hourly")
+"""What a record says in the place of a country where the user gave the intensity."""
+_CARD, _FORMULA = 3, 4
+"""Significant digits of grams in a model card, and of the terms of a formula, so that it holds as printed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disclosure:
+    """A text to be copied."""
+
+    id: str
+    """Anchor, unique on the page."""
+    title: str
+    """Whose form it is."""
+    note: str
+    """What it is good for, and what is not in it."""
+    text: str
+    """The text."""
+
+
+def disclosures(study: Study) -> list[Disclosure]:
+    """Return every text that the records have the data for; none where no run finished."""
+    if not study.records:
+        return []
+    return [_model_card(study), _checklist(study), _sci(study), _annex(study)]
+
+
+def model_card(group: Group) -> dict[str, Any]:
+    """Return the metadata that Hugging Face reads: one training of an experiment, mean over its runs, in grams."""
+    run = group.runs[0]
+    grams = _of_run(group, TRAIN_CO2)
+    assert grams.value is not None
+    said: dict[str, Any] = {"emissions": float(f"{grams.value:.{_CARD}g}"), "source": _source(run, grams)}
+    said["training_type"] = "fine-tuning" if (run.config.get("model") or {}).get("weights") else "pre-training"
+    if run.carbon.country not in _PLACELESS:
+        said["geographical_location"] = run.carbon.country
+    return {"co2_eq_emissions": said | {"hardware_used": host_name(run)}}
+
+
+def _model_card(study: Study) -> Disclosure:
+    import yaml
+
+    texts = [
+        f"# {' '.join(group.label.split())}: one training, in grams of CO2eq; {plural(len(group.runs), 'run')}\n"
+        + yaml.safe_dump(model_card(group), sort_keys=False, allow_unicode=True, width=10_000)
+        for group in study.groups
+    ]
+    placeless = any(run.carbon.country in _PLACELESS for run in study.records)
+    return Disclosure(
+        id="model-card",
+        title="Hugging Face model card",
+        note="Metadata for the top of a README.md, one block for each experiment. The Hub reads grams, not kilograms. "
+        "Emissions are operational: making the machine is not in them, nor are runs that did not finish."
+        + (" The place was not recorded where the intensity is the user’s own." if placeless else ""),
+        text="---\n".join(texts),
+    )
+
+
+def _checklist(study: Study) -> Disclosure:
+    return Disclosure(
+        id="checklist",
+        title="NeurIPS checklist, compute resources",
+        note="A paragraph on workers, memory, time of each run and the total, runs that did not finish included. Peak "
+        "memory of the runs was not recorded.",
+        text=" ".join([*_workers(study), _each_training(study), _altogether(study)]),
+    )
+
+
+def _workers(study: Study) -> list[str]:
+    """Return one sentence for each setting on the machine, its memory, and how runs shared it."""
+    sentences = []
+    for run in study.settings.values():
+        process = run.process
+        beside = process.get("concurrent_workers") or 1
+        shared = "one run at a time" if beside == 1 else f"{beside} runs at a time"
+        threads = process.get("torch_threads")
+        parts = [host_name(run), f"device {process.get('device') or 'not recorded'}"]
+        parts += [plural(threads, "thread")] if threads else []
+        sentences.append(f"Runs were executed on {', '.join([*parts, shared])}.")
+    return sentences
+
+
+def _each_training(study: Study) -> str:
+    times = [
+        f"{group.label} {plain(_mean([run.train_seconds for run in group.runs]))}{NBSP}s ({_epochs(group)})"
+        for group in study.groups
+    ]
+    return f"One training took, validation included: {listed(times)}."
+
+
+def _epochs(group: Group) -> str:
+    epochs = sorted({run.epochs for run in group.runs})
+    return plural(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]}–{epochs[-1]}{NBSP}epochs"
+
+
+def _altogether(study: Study) -> str:
+    symbol = mark(energy_kind(study.records))
+    parts = [_spent(finished_total(study.records), "finished run", symbol)]
+    if study.failures:
+        parts.append(_spent(failed_total(study.failures), "run", symbol, after=" that did not finish"))
+        parts.append(f"in all {_amounts(grand_total(study), symbol)}")
+    kind = f" (energy {energy_kind(study.records)})" if symbol else ""
+    return f"Compute in total, testing and metering included: {'; '.join(parts)}{kind}."
+
+
+def _spent(total: Total, noun: str, symbol: str, *, after: str = "") -> str:
+    return f"{plural(total.runs, noun)}{after}, {_amounts(total, symbol)}"
+
+
+def _amounts(total: Total, symbol: str) -> str:
+    hours = f"{plain(total.seconds / 3600)}{NBSP}h"
+    energy = f"{symbol}{with_prefix(1e3 * total.energy_kwh, 'Wh').replace(' ', NBSP)}"
+    least = "at least " if total.unknown else ""
+    return f"{hours}, {energy}, {least}{symbol}{plain(total.co2eq_g)}{NBSP}gCO2eq"
+
+
+def _sci(study: Study) -> Disclosure:
+    lines = [f"Boundary: {dict(limits(study))['Boundary']}", "SCI = (E × PUE × I + M) per R"]
+    for group in study.groups:
+        lines.append(f"{group.label}, R = 1 training: {_training_line(group)}")
+        lines += [
+            f"{group.label} exit {exit_}, R = 1000 images: {_images_line(Point(group=group, exit=exit_))}"
+            for exit_ in group.exits
+        ]
+    return Disclosure(
+        id="sci",
+        title="Software Carbon Intensity (ISO/IEC 21031)",
+        note="E: energy; I: grid intensity, by location; M: share of the emissions of making the machine; R: "
+        "functional unit. Without M there is no SCI: the operational part is given, and called so. Offsets and "
+        "market-based intensities are not in it.",
+        text="\n".join(lines),
+    )
+
+
+def _training_line(group: Group) -> str:
+    run = group.runs[0]
+    energy, making, whole = (_of_run(group, each) for each in (TRAIN_ENERGY, TRAIN_EMBODIED, TRAIN_SCI))
+    kwh = energy.times(1 / TRAIN_ENERGY.scale)
+    return _formula(
+        kwh, making, whole, intensity=_mean([run.carbon.intensity_g_per_kwh for run in group.runs]), run=run
+    )
+
+
+def _images_line(point: Point) -> str:
+    carbon = point.group.runs[0].carbon
+    energy = point.figure(ENERGY).times(joules_to_kwh(1000))
+    intensity = carbon.mean_g_per_kwh or carbon.intensity_g_per_kwh
+    return _formula(energy, point.figure(EMBODIED), point.figure(SCI), intensity=intensity, run=point.group.runs[0])
+
+
+def _formula(energy: Estimate, making: Estimate, whole: Estimate, *, intensity: float, run: Record) -> str:
+    """Return the formula with its numbers, all in one unit: kWh, g/kWh, g."""
+    if energy.value is None:
+        return f"E not measured ({energy.missing}), so no SCI"
+    symbol, pue = mark(energy.kind), run.carbon.pue
+    operation = f"{symbol}{_digits(energy.value)} kWh × {plain(pue)} × {plain(intensity, _FORMULA)} g/kWh"
+    if making.value is None or whole.value is None:
+        grams = energy.value * pue * intensity
+        return (
+            f"operational part {operation} = {symbol}{_digits(grams)} gCO2eq; M not measured "
+            f"({making.missing or whole.missing}), so no SCI"
+        )
+    both = f"{operation} + {mark(making.kind)}{_digits(making.value)} g"
+    return f"({both}) = {mark(whole.kind)}{_digits(whole.value)} gCO2eq"
+
+
+def _annex(study: Study) -> Disclosure:
+    lines = []
+    for group in study.groups:
+        run = group.runs[0]
+        lines += [
+            group.label,
+            f"  1(2)(d) computational resources: {_flops(group)}; training time "
+            f"{plain(_mean([each.train_seconds for each in group.runs]))} s; {host_name(run)}",
+            f"  1(2)(e) energy consumption: {_energy(group)}",
+        ]
+    return Disclosure(
+        id="annex",
+        title="EU AI Act, layout of Annex XI section 1(2)(d) and (e)",
+        note="Voluntary: the annex binds providers of general-purpose models, which a pose network is not. The number "
+        f"of operations is an estimate: {FLOPS_PER_MAC} FLOPs for each MAC of the final exit, {PASSES} passes, every "
+        "training image of every epoch; validation, heads of other exits and losses are not in it.",
+        text="\n".join(lines),
+    )
+
+
+def _flops(group: Group) -> str:
+    run = group.runs[0]
+    images, macs = run.images.get("train"), Point(group=group, exit=max(group.exits)).figure(MACS).value
+    if not images or macs is None:
+        return "number of operations not measured (the record does not tell the training images)"
+    epochs = _mean([each.epochs for each in group.runs])
+    flops = FLOPS_PER_MAC * PASSES * macs / MACS.scale * images * epochs
+    return f"{mark('estimated')}{flops:.3g} FLOPs (estimated)"
+
+
+def _energy(group: Group) -> str:
+    energy = _of_run(group, TRAIN_ENERGY).times(1 / TRAIN_ENERGY.scale)
+    assert energy.value is not None
+    return f"{mark(energy.kind)}{_digits(energy.value)} kWh ({_how(energy)})"
+
+
+def _source(run: Record, grams: Estimate) -> str:
+    """Return in a line where the grams come from: tool, energy, grid."""
+    carbon = run.carbon
+    return (
+        f"GreenPose {run.software.get('greenpose', 'of unknown version')}; energy {_how(grams)}; "
+        f"{plain(carbon.intensity_g_per_kwh)} gCO2eq/kWh ({carbon.source}, {carbon.vintage}), PUE {plain(carbon.pue)}"
+    )
+
+
+def _how(each: Estimate) -> str:
+    factors = f", systematic error ×{span(*each.systematic)}" if each.systematic else ""
+    return f"{each.kind}{factors}"
+
+
+def _of_run(group: Group, figure: Figure) -> Estimate:
+    return over_runs([of_record(run, figure) for run in group.runs])
+
+
+def _digits(value: float) -> str:
+    return plain(value, _FORMULA)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

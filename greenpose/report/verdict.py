@@ -1,0 +1,117 @@
+"""The verdict of a check, attached to the page: what `greenpose check --format json` wrote."""
+
+import json
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from greenpose.errors import RecordError
+from greenpose.formatting import exact, number, plain
+from greenpose.report.layout import Cell, Column, Row, Section, Table
+from greenpose.schema import dotted
+
+SCHEMA = "greenpose.verdict/1"
+
+
+class Span(BaseModel):
+    """An interval with its best estimate; an end that is unbounded is null."""
+
+    low: float | None
+    value: float
+    high: float | None
+
+
+class Finding(BaseModel):
+    """What the check found of one quantity; what the page does not show is skipped."""
+
+    name: str
+    verdict: str
+    says: str
+    unit: str = ""
+    base: float | None = None
+    head: float | None = None
+    ratio: Span | None = None
+    pairs: int | None = None
+
+
+class Verdict(BaseModel):
+    """A verdict as the page reads it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subject: str
+    against: str
+    summary: str
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_verdict(text: str, *, where: str) -> Verdict:
+    """Return the verdict in a JSON document.
+
+    Raises:
+        RecordError: if the text is no JSON, or no verdict of a schema that this version reads.
+    """
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecordError([f"{where}: not JSON: {error}"]) from None
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        raise RecordError(
+            [f"{where}: schema is {schema!r}, not {SCHEMA}; write it with greenpose check CANDIDATE --format json"]
+        )
+    try:
+        return Verdict.model_validate(data)
+    except ValidationError as error:
+        raise RecordError(
+            [f"{where}: {dotted(each['loc'])}: {each['msg'].lower()}" for each in error.errors()]
+        ) from None
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """Return the findings in the order of the document, which is that of the check."""
+    rows = tuple(
+        Row(
+            head=each.name,
+            cells=(
+                Cell(value=_amount(each.base, each.unit)),
+                Cell(value=_amount(each.head, each.unit)),
+                _ratio(each),
+                Cell(value=each.verdict),
+                Cell(value=each.says),
+            ),
+        )
+        for each in verdict.findings
+    )
+    return Table(
+        id="findings",
+        caption=f"{verdict.subject} against {verdict.against}. Ratios have 99 % intervals, over pairs of turns.",
+        heads=("Quantity",),
+        columns=(
+            Column(head="Against", words=True),
+            Column(head="Candidate", words=True),
+            Column(head="Candidate / against", unit="ratio"),
+            Column(head="Verdict", words=True),
+            Column(head="In words", words=True),
+        ),
+        sections=(Section(rows=rows),),
+    )
+
+
+def _amount(value: float | None, unit: str) -> str:
+    """Return a number with its unit, whole ones in full."""
+    if value is None:
+        return "not measured"
+    said = exact(int(value)) if value.is_integer() else plain(value, 4)
+    return f"{said} {unit}".strip()
+
+
+def _ratio(finding: Finding) -> Cell:
+    ratio = finding.ratio
+    if ratio is None:
+        if not finding.base or finding.head is None:
+            return Cell(value="–")
+        return Cell(value=plain(finding.head / finding.base, 4))
+    text = number(ratio.value, ratio.low, ratio.high)
+    pairs = f"{finding.pairs} pairs" if finding.pairs else ""
+    return Cell(value=text.value, interval=", ".join(filter(None, (text.interval, pairs))))
