@@ -27,12 +27,14 @@ from greenpose.report.gallery import (
 from greenpose.report.headline import headline
 from greenpose.report.limits import limits
 from greenpose.report.purposes import energy_kind
+from greenpose.report.scenario import SUPPOSITIONS, scenario_table, scenario_words
 from greenpose.report.study import Study, study
 from greenpose.report.sureness import precision, setting_facts, sureness_table, warnings
 from greenpose.report.svg import on_one_page
 from greenpose.report.teaching import forecast_table, parts_table, teaching_table
 from greenpose.report.totals import totals_table
 from greenpose.report.tradeoff import front_table
+from greenpose.report.view import compact, digest, view_data
 from greenpose.units import with_prefix
 
 GRADES: Mapping[str, tuple[str, str]] = {
@@ -75,12 +77,15 @@ def render(
     }
     template = environment.from_string(_resource("page.html.j2"))
     compared = study(entries)
+    script = compact(_resource("page.js"))
     return template.render(
         title=title,
         generated_at=generated_at,
         version=version,
         command=command,
         style=_safe(_resource("style.css")),
+        script=_safe(script),
+        script_hash=digest(script),
         data=_safe(pack([*compared.records, *compared.failures])),
         long_table=LONG_TABLE,
         **_content(compared),
@@ -121,6 +126,10 @@ def _content(compared: Study) -> dict[str, Any]:
         "counters": counters_table(compared),
         "counter_sentences": counter_sentences(compared),
         "forecast": forecast_table(compared),
+        "scenario": scenario_table(compared),
+        "supposed": scenario_words(compared),
+        "suppositions": SUPPOSITIONS,
+        "view": _safe(view_data(compared)),
         "sureness": sureness_table(compared),
         "precision": precision(compared),
         "warnings": warnings(compared),

@@ -51,10 +51,11 @@ def test_modelled_joules_watts_and_grams_are_marked_in_every_table(page):
 def test_modelled_joules_and_grams_are_marked_in_every_chart_and_its_words(page):
     said = [each.text for svg in page.all("svg") for each in svg.all("text", "title", "desc")]
     said += [each.text for each in page.all("figcaption", "p") if each.attributes.get("class") != "absent"]
+    unit = r"[km]?Wh|J|g|gCO2eq)(?!\w|/kWh"
     amounts = [
         found
         for text in said
-        for found in re.findall(r"(\S+)(?:[ \u00a0]±\S+|[ \u00a0]\[\S+\])?[ \u00a0](?:[km]?Wh|J|g|gCO2eq)(?!\w)", text)
+        for found in re.findall(rf"(\S+)(?:[ \u00a0]±\S+|[ \u00a0]\[\S+\])?[ \u00a0](?:{unit})", text)
     ]
     assert len(amounts) > 10
     assert [each for each in amounts if not each.lstrip("(").startswith(("≈", "∼"))] == []

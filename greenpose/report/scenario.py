@@ -1,0 +1,219 @@
+"""What if: what each exit would emit under another grid, building and use; the page computes it again as one asks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from greenpose.formatting import NBSP, exact, plain, plural
+from greenpose.report.estimates import Estimate, worst
+from greenpose.report.figures import AP, EMBODIED, ENERGY, TRAIN_CO2, Figure
+from greenpose.report.layout import Row, Section, Table, estimate_cell, figure_column
+from greenpose.report.pareto import front
+from greenpose.report.study import Point, Study
+from greenpose.report.tradeoff import short_name
+from greenpose.report.winning import images_needed
+from greenpose.units import JOULES_PER_KWH
+
+DAYS_PER_YEAR = 365.25
+"""Of the Julian calendar."""
+MOST_LINES = 24
+"""Exits that are told of; where there are more, those only that no other beats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """How exits would be used. Suppositions of the page, no results."""
+
+    images_per_day: float = 1000.0
+    """Images that each device reads in a day."""
+    devices: float = 1.0
+    """Devices that one training serves."""
+    years: float = 4.0
+    """How long they are used."""
+    intensity_g_per_kwh: float | None = None
+    """Grid intensity where they are used; None for that of each record."""
+    pue: float | None = None
+    """Power usage effectiveness there; None for that of each record."""
+
+    @property
+    def per_day(self) -> float:
+        """Return the images of all devices in a day."""
+        return self.images_per_day * self.devices
+
+    @property
+    def per_year(self) -> float:
+        """Return the images of all devices in a year."""
+        return self.per_day * DAYS_PER_YEAR
+
+
+DEFAULT = Scenario()
+SUPPOSITIONS = (
+    ("g", "Grid intensity", "gCO2eq/kWh"),
+    ("pue", "Power usage effectiveness", "PUE"),
+    ("n", "Images per day", "images/day and device"),
+    ("d", "Devices", "count"),
+    ("y", "Years of use", "years"),
+)
+"""What a reader may suppose otherwise: its name on the page, heading and unit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """One exit and what its use is computed from, rounded as the page embeds it."""
+
+    name: str
+    """The exit with its experiment."""
+    joules: Estimate
+    """Energy of an image."""
+    making_g: Estimate
+    """Emissions of making the machine, for 1000 images."""
+    training_g: Estimate
+    """Emissions of the whole training that the exit came from, where and as it was run."""
+    images: Estimate
+    """Images after which reading it instead of the final exit has won back what teaching it cost."""
+    intensity_g_per_kwh: float
+    """Grid intensity of its record."""
+    pue: float
+    """Power usage effectiveness of its record."""
+
+
+_OUTCOMES = (
+    Figure(name="use", label="Use", unit="gCO2eq/1000 images"),
+    Figure(name="sci", label="SCI", unit="gCO2eq/1000 images"),
+    Figure(name="training", label="Training, shared out", unit="gCO2eq/1000 images"),
+    Figure(name="energy", label="Energy of a year", unit="kWh"),
+    Figure(name="year", label="Emissions of a year", unit="kgCO2eq"),
+    Figure(name="days", label="Won back after", unit="days"),
+)
+
+
+def uses(study: Study) -> list[Use]:
+    """Return every exit of the page; the ones that no other beats where there are more than a table bears."""
+    points = list(study.points)
+    if len(points) > MOST_LINES:
+        costs = [(point.figure(ENERGY).value or 0.0, point.figure(AP).value or 0.0) for point in points]
+        points = [points[index] for index in front(costs)][:MOST_LINES]
+    return [_use(point) for point in points]
+
+
+def outcomes(use: Use, scenario: Scenario = DEFAULT) -> list[Estimate]:
+    """Return what one exit would come to, in the order and units of the table's columns.
+
+    Intervals are those of the exit's energy and time, scaled; the suppositions are taken as exact.
+    """
+    intensity = use.intensity_g_per_kwh if scenario.intensity_g_per_kwh is None else scenario.intensity_g_per_kwh
+    pue = use.pue if scenario.pue is None else scenario.pue
+    kwh = use.joules.times(pue / JOULES_PER_KWH)
+    return [
+        kwh.times(1000 * intensity),
+        _plus(kwh.times(1000 * intensity), use.making_g),
+        use.training_g.times(1000 / (scenario.per_year * scenario.years)),
+        kwh.times(scenario.per_year),
+        kwh.times(scenario.per_year * intensity / 1000),
+        use.images.times(1 / scenario.per_day),
+    ]
+
+
+def scenario_table(study: Study) -> Table:
+    """Return the outcomes of every exit under the default scenario."""
+    found = uses(study)
+    lines = [outcomes(use) for use in found]
+    columns = list(zip(*lines, strict=True))
+    return Table(
+        id="scenario",
+        caption="What each exit would come to when it is used so. Operation only, but for the SCI (ISO/IEC 21031), "
+        "which counts the making of the machine too. Training stays as it was run; all of it is shared out over all "
+        "images of all years. An exit has won back its teaching when it has saved as much against the final exit.",
+        heads=("Exit",),
+        columns=tuple(figure_column(figure, values) for figure, values in zip(_OUTCOMES, columns, strict=True)),
+        sections=(
+            Section(
+                rows=tuple(
+                    Row(
+                        head=use.name,
+                        cells=tuple(estimate_cell(each, figure) for each, figure in zip(line, _OUTCOMES, strict=True)),
+                    )
+                    for use, line in zip(found, lines, strict=True)
+                )
+            ),
+        ),
+    )
+
+
+def scenario_words(study: Study) -> str:
+    """Return the default scenario in words: a place with its grid, and a use."""
+    grids = dict.fromkeys(
+        f"{plain(run.carbon.intensity_g_per_kwh)}{NBSP}gCO2eq/kWh, PUE{NBSP}{plain(run.carbon.pue)}"
+        for run in study.records
+    )
+    place = next(iter(grids)) if len(grids) == 1 else "grid and PUE as recorded"
+    images, devices = exact(round(DEFAULT.images_per_day)), plural(round(DEFAULT.devices), "device")
+    return f"{place}, {images}{NBSP}images a day on each of {devices}, for {plural(round(DEFAULT.years), 'year')}"
+
+
+def scenario_data(study: Study) -> dict[str, Any]:
+    """Return what the page's script computes from: per exit its numbers, and the defaults.
+
+    A number is `[value, low, high]`, or nothing where it is missing.
+    """
+    return {
+        "default": {"n": DEFAULT.images_per_day, "d": DEFAULT.devices, "y": DEFAULT.years, **_place(study)},
+        "days": DAYS_PER_YEAR,
+        "uses": [
+            [*(_ends(each) for each in (use.joules, use.making_g, use.training_g, use.images)),
+             use.intensity_g_per_kwh, use.pue]
+            for use in uses(study)
+        ],
+    }  # fmt: skip
+
+
+def _use(point: Point) -> Use:
+    run = point.group.runs[0]
+    return Use(
+        name=short_name(point),
+        joules=_rounded(point.figure(ENERGY)),
+        making_g=_rounded(point.figure(EMBODIED)),
+        training_g=_rounded(point.figure(TRAIN_CO2)),
+        images=_rounded(images_needed(point)),
+        intensity_g_per_kwh=run.carbon.intensity_g_per_kwh,
+        pue=run.carbon.pue,
+    )
+
+
+def _place(study: Study) -> dict[str, float | None]:
+    """Return intensity and PUE that all runs share; None for one that they do not."""
+    shared = {
+        "g": {run.carbon.intensity_g_per_kwh for run in study.records},
+        "pue": {run.carbon.pue for run in study.records},
+    }
+    return {name: next(iter(values)) if len(values) == 1 else None for name, values in shared.items()}
+
+
+def _plus(first: Estimate, second: Estimate) -> Estimate:
+    """Return the sum of two costs of the same time: they grow together, so the ends of their intervals add."""
+    if first.value is None or second.value is None:
+        return Estimate(value=None, missing=first.missing or second.missing)
+    ends = [
+        (first.value if one is None else one) + (second.value if other is None else other)
+        for one, other in ((first.low, second.low), (first.high, second.high))
+    ]
+    known = first.low is not None or second.low is not None
+    return replace(
+        first,
+        value=first.value + second.value,
+        low=ends[0] if known else None,
+        high=ends[1] if known else None,
+        systematic=None,
+        kind=worst([first.kind, second.kind]),
+    )
+
+
+def _ends(each: Estimate) -> list[float]:
+    known: Sequence[float | None] = (each.value, each.low, each.high)
+    return [end for end in known if end is not None]
+
+
+def _rounded(each: Estimate) -> Estimate:
+    """Return the estimate at six digits, so that what is printed and what the page computes start from one number."""
+    value, low, high = (None if end is None else float(f"{end:.6g}") for end in (each.value, each.low, each.high))
+    return replace(each, value=value, low=low, high=high)

@@ -1,0 +1,79 @@
+"""What exits would come to under other suppositions."""
+
+import dataclasses
+import json
+
+import pytest
+
+from greenpose.report.figures import CO2, SCI
+from greenpose.report.scenario import DEFAULT, MOST_LINES, Scenario, outcomes, scenario_table, scenario_words, uses
+from greenpose.report.study import study
+from greenpose.report.view import compact, view_data
+from tests.report.records import OTHER_HOST, paper_grid, record, with_making
+
+STUDY = study([with_making(run) for run in paper_grid((1, 2, 3), ("HRNet3", "HRNet4-OKD"))])
+DISTILLED = 1
+"""Place of HRNet4-OKD's exit 3, which is a student."""
+
+
+def values(use, **changes):
+    return [each.value for each in outcomes(use, dataclasses.replace(DEFAULT, **changes))]
+
+
+def test_the_default_scenario_emits_what_the_records_say_of_1000_images():
+    for use, point in zip(uses(STUDY), STUDY.points, strict=True):
+        assert values(use)[0] == pytest.approx(point.figure(CO2).value, rel=1e-5)
+        assert values(use)[1] == pytest.approx(point.figure(SCI).value, rel=1e-5)
+
+
+def test_an_exit_s_year_and_its_share_of_training_follow_the_closed_formulas():
+    use = uses(STUDY)[DISTILLED]
+    joules, images = use.joules.value, 500 * 3 * 365.25
+    found = values(use, images_per_day=500, devices=3, years=2, intensity_g_per_kwh=50, pue=1.4)
+    assert found == pytest.approx(
+        [
+            joules / 3600 * 1.4 * 50,
+            joules / 3600 * 1.4 * 50 + use.making_g.value,
+            use.training_g.value / (images * 2) * 1000,
+            joules * 1.4 * images / 3.6e6,
+            joules * 1.4 * images / 3.6e6 * 50 / 1000,
+            use.images.value / 1500,
+        ]
+    )
+
+
+@pytest.mark.parametrize("column", range(6))
+def test_intervals_are_as_wide_relative_to_their_value_under_every_scenario(column):
+    use = uses(STUDY)[DISTILLED]
+    before, after = (outcomes(use, Scenario(images_per_day=n, devices=2.0))[column] for n in (100.0, 1e6))
+    assert (before.low is None) == (after.low is None)
+    if before.low is not None:
+        assert before.low / before.value == pytest.approx(after.low / after.value)
+        assert before.low < before.value < before.high
+
+
+def test_what_is_not_known_of_an_exit_is_missing_with_its_reason():
+    (use,) = uses(study([record("HRNet3", metered=False)]))
+    found = outcomes(use)
+    assert [each.value is None for each in found] == [True, True, False, True, True, True]
+    assert all(each.missing for each in found if each.value is None)
+
+
+def test_pages_with_many_exits_tell_of_those_that_no_other_beats():
+    many = study([record(f"E{index}", exits=(3, 4)) for index in range(MOST_LINES)])
+    names = [use.name for use in uses(many)]
+    assert 0 < len(names) < MOST_LINES
+    assert len(scenario_table(many).sections[0].rows) == len(names)
+
+
+def test_the_words_name_the_grid_where_all_runs_share_it():
+    other = record("HRNet4", host=OTHER_HOST)
+    carbon = other.carbon.model_copy(update={"intensity_g_per_kwh": 56.0})
+    assert scenario_words(STUDY).startswith("331\u00a0gCO2eq/kWh, PUE\u00a01.00, 1000\u00a0images a day")
+    mixed = study([record("HRNet3"), other.model_copy(update={"carbon": carbon})])
+    assert scenario_words(mixed).startswith("grid and PUE as recorded")
+    assert json.loads(view_data(mixed))["scenario"]["default"]["g"] is None
+
+
+def test_a_script_loses_comments_indentation_and_air_at_arrows_only():
+    assert compact("// why\nlet a;\n\n  a = b => '//';\n") == "let a;\na = b=>'//';"
