@@ -26,15 +26,14 @@ class Group:
     """Experiment, and whatever else tells it from the other groups."""
     runs: tuple[Record, ...]
     """At least one run, by seed."""
-    name: str = ""
+    name: str
     """Experiment with its axes, alike on both sides of a comparison."""
+    exits: tuple[int, ...]
+    """The exit numbers, shallow to deep."""
     side: str = ""
     """`first` or `second` where two sides are compared; else empty."""
-
-    @property
-    def exits(self) -> tuple[int, ...]:
-        """Return the exit numbers, shallow to deep."""
-        return tuple(sorted({entry.exit for run in self.runs for entry in run.exits}))
+    known: dict[tuple[int, Figure], Estimate] = field(default_factory=dict, compare=False, repr=False)
+    """Means over the runs that were asked for before: many tables and charts ask for the same ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +62,15 @@ class Point:
 
     def figure(self, figure: Figure) -> Estimate:
         """Return the mean of one number over the runs, in display units."""
-        if figure.of_run:
-            return over_runs([of_record(run, figure) for run in self.group.runs])
-        return over_runs([of_exit(entry, figure) for entry in entries(self)])
+        known, asked = self.group.known, (self.exit, figure)
+        if asked not in known:
+            found = (
+                [of_record(run, figure) for run in self.group.runs]
+                if figure.of_run
+                else [of_exit(entry, figure) for entry in entries(self)]
+            )
+            known[asked] = over_runs(found)
+        return known[asked]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +93,8 @@ class Study:
     """Runs that did not finish, by name."""
     groups: tuple[Group, ...]
     """Finished runs, repetitions together."""
+    settings: Mapping[str, Record]
+    """One run for each circumstance of measurement, by its letter; time and energy compare within one."""
     sides: Mapping[str, Side] = field(default_factory=dict)
     """The two sides that are compared, by `first` and `second`; none where the runs are one set."""
 
@@ -105,12 +112,6 @@ class Study:
     def repeated(self) -> bool:
         """Return whether any experiment was run more than once."""
         return any(len(group.runs) > 1 for group in self.groups)
-
-    @property
-    def settings(self) -> dict[str, Record]:
-        """Return one run for each circumstance of measurement, by its letter; time and energy compare within one."""
-        found = {setting(run): run for run in self.records}
-        return {chr(ord("A") + index): found[key] for index, key in enumerate(sorted(found))}
 
     @property
     def comparable(self) -> bool:
@@ -175,8 +176,13 @@ def _records(entries_: Sequence[Record | Failure]) -> list[Record]:
 
 def _study(entries_: Sequence[Record | Failure], groups: Sequence[Group]) -> Study:
     failures = sorted((each for each in entries_ if isinstance(each, Failure)), key=lambda each: (each.name, each.at))
+    records = tuple(run for group in groups for run in group.runs)
+    settings = {setting(run): run for run in records}
     return Study(
-        records=tuple(run for group in groups for run in group.runs), failures=tuple(failures), groups=tuple(groups)
+        records=records,
+        failures=tuple(failures),
+        groups=tuple(groups),
+        settings={chr(ord("A") + index): settings[key] for index, key in enumerate(sorted(settings))},
     )
 
 
@@ -193,6 +199,7 @@ def _groups(records: Sequence[Record], *, among: Sequence[Record] = (), side: st
         Group(
             label=labels[key] if counts[labels[key]] == 1 else f"{labels[key]} ({runs[0].config_hash[:8]})",
             runs=tuple(runs),
+            exits=tuple(sorted({entry.exit for entry in runs[0].exits})),
             name=names[key],
             side=side,
         )
