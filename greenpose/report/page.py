@@ -30,7 +30,7 @@ from greenpose.report.purposes import energy_kind
 from greenpose.report.scenario import SUPPOSITIONS, scenario_table, scenario_words
 from greenpose.report.study import Study, study
 from greenpose.report.sureness import precision, setting_facts, sureness_table, warnings
-from greenpose.report.svg import on_one_page
+from greenpose.report.svg import Sheet
 from greenpose.report.teaching import forecast_table, parts_table, teaching_table
 from greenpose.report.totals import totals_table
 from greenpose.report.tradeoff import front_table
@@ -71,9 +71,9 @@ def render(
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    classes: dict[str, str] = {}
+    sheet = Sheet()
     environment.filters |= {
-        "drawing": lambda drawing: _safe(on_one_page(drawing, classes)),
+        "drawing": lambda drawing: _safe(sheet.share(drawing)),
     }
     template = environment.from_string(_resource("page.html.j2"))
     compared = study(entries)

@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 INK, MUTED, ACCENT, DIM, GRID, PAPER = "#101112", "#606162", "#0a7a5b", "#909192", "#e0e1e2", "#fafbfc"
 """Stand-ins that are drawn with and then replaced by the style sheet's variables."""
@@ -42,19 +43,34 @@ def finish(
     return f"{head}{body}</svg>"
 
 
-def on_one_page(drawing: str, names: dict[str, str]) -> str:
-    """Return a finished drawing whose classes it shares with the drawings before it, and only the rules that are new.
+@dataclass(slots=True, kw_only=True)
+class Sheet:
+    """What the drawings of one page share: each look and each marker is written once, where it comes first."""
 
-    `names` holds the class of each style that the page has a rule for so far; new ones are added.
-    """
-    found = re.search(r"<style>(.*?)</style>", drawing)
-    assert found, "a finished drawing has its own rules"
-    own = dict(re.findall(r"\.(s\d+)\{([^}]*)\}", found[1]))
-    new = [style for style in own.values() if style not in names]
-    names |= {style: f"c{len(names) + index}" for index, style in enumerate(new)}
-    rules = "".join(f".{names[style]}{{{style}}}" for style in new)
-    body = drawing[: found.start()] + (f"<style>{rules}</style>" if rules else "") + drawing[found.end() :]
-    return re.sub(r'(?<= class=")(s\d+)(?=")', lambda name: names[own[name[1]]], body)
+    looks: dict[str, str] = field(default_factory=dict)
+    """Class of each style that the page has a rule for so far."""
+    markers: dict[str, str] = field(default_factory=dict)
+    """Id of each marker so far, by its path and look."""
+
+    def share(self, drawing: str) -> str:
+        """Return a finished drawing that leaves out what an earlier one has written."""
+        found = re.search(r"<style>(.*?)</style>", drawing)
+        assert found, "a finished drawing has its own rules"
+        own = dict(re.findall(r"\.(s\d+)\{([^}]*)\}", found[1]))
+        new = [style for style in own.values() if style not in self.looks]
+        self.looks |= {style: f"c{len(self.looks) + index}" for index, style in enumerate(new)}
+        rules = "".join(f".{self.looks[style]}{{{style}}}" for style in new)
+        body = drawing[: found.start()] + (f"<style>{rules}</style>" if rules else "") + drawing[found.end() :]
+        body = re.sub(r'(?<= class=")(s\d+)(?=")', lambda name: self.looks[own[name[1]]], body)
+        return self._share_markers(body)
+
+    def _share_markers(self, body: str) -> str:
+        for whole, name, look in re.findall(r'(<defs><path id="([^"]+)"([^>]*)/></defs>)', body):
+            known = look in self.markers
+            id_ = self.markers.setdefault(look, f"m{len(self.markers)}")
+            body = body.replace(whole, "" if known else f'<defs><path id="{id_}"{look}/></defs>')
+            body = body.replace(f'href="#{name}"', f'href="#{id_}"')
+        return body
 
 
 def _own_ids(body: str, prefix: str) -> str:

@@ -7,12 +7,12 @@ import pytest
 
 from greenpose.report.charts import bars, crossing, dots, scatter
 from greenpose.report.charts import slopes as slope_charts
-from greenpose.report.figures import ENERGY
+from greenpose.report.figures import ENERGY, MACS
 from greenpose.report.pairs import comparisons
 from greenpose.report.purposes import bill, flows
 from greenpose.report.slopes import slopes
 from greenpose.report.study import study
-from greenpose.report.svg import VARIABLES, on_one_page
+from greenpose.report.svg import VARIABLES, Sheet
 from greenpose.report.tradeoff import scatter as points
 from greenpose.report.winning import crossings
 from tests.report.html_tree import read
@@ -98,15 +98,28 @@ def test_the_same_drawing_can_be_had_as_an_image_of_twice_as_many_pixels(name):
     assert imread(io.BytesIO(image))[..., :3].std() > 0.02, "nothing is painted"
 
 
-def test_drawings_on_one_page_look_as_they_do_alone_with_every_rule_written_once():
-    names = {}
-    alone = [draw().svg for draw in DRAWINGS.values()]
-    together = [on_one_page(each, names) for each in alone]
-    sheet = dict(re.findall(r"\.(c\d+)\{([^}]*)\}", "".join(together)))
-    assert len(sheet) == len(set(sheet.values())) == "".join(together).count("{")
+def test_drawings_on_one_page_look_as_they_do_alone_with_every_look_and_marker_written_once():
+    alone = [draw().svg for draw in (*DRAWINGS.values(), lambda: scatter.draw(points(STUDY, MACS)))]
+    sheet = Sheet()
+    together = [sheet.share(each) for each in alone]
+    page = "".join(together)
+    rules = dict(re.findall(r"\.(c\d+)\{([^}]*)\}", page))
+    assert len(rules) == len(set(rules.values())) == page.count("{")
+    paths = {each.attributes["id"]: each for each in read(page).all("path") if "id" in each.attributes}
+    assert len({each.attributes["d"] + each.attributes.get("class", "") for each in paths.values()}) == len(paths)
     for before, after in zip(alone, together, strict=True):
         own = dict(re.findall(r"\.(s\d+)\{([^}]*)\}", before))
-        looks = [[rules.get(element.attributes.get("class")) for element in read(drawing)]
-                 for rules, drawing in ((own, before), (sheet, after))]  # fmt: skip
-        kept = [[look for look in each if look] for each in looks]
-        assert kept[0] == kept[1] != []
+        theirs = {each.attributes["id"]: each for each in read(before).all("path") if "id" in each.attributes}
+        assert looks(before, own, theirs) == looks(after, rules, paths) != []
+
+
+def looks(drawing, rules, paths):
+    """Return what is painted, in order: the style of each element, and the path and style of each marker used."""
+    found = []
+    for each in read(drawing):
+        if each.tag in {"defs", "style"} or each.inside("defs"):
+            continue
+        marker = paths.get(each.attributes.get("href", "").removeprefix("#"))
+        path = (marker.attributes["d"], rules[marker.attributes["class"]]) if marker else None
+        found.append((each.tag, rules.get(each.attributes.get("class")), path))
+    return found
