@@ -13,6 +13,7 @@ from greenpose.check.duel import Clock, Duel, RefusalError, Worker, a_core
 from greenpose.check.findings import finding_of, incomparable
 from greenpose.check.networks import Network, find_networks
 from greenpose.check.paired import Rule
+from greenpose.check.selftest import recall
 from greenpose.check.sides import Side, Sides, two_sides
 from greenpose.check.verdict import Finding, Verdict
 from greenpose.metering import Source
@@ -65,7 +66,7 @@ def compare_sides(candidate: Path, sides: Sides, options: Options) -> Verdict:
         subject=str(candidate),
         against=sides.against,
         findings=tuple(finding for one in found for finding in one.findings),
-        notes=tuple(dict.fromkeys([*sides.notes, *(note for one in found for note in one.notes)])),
+        notes=tuple(dict.fromkeys([*sides.notes, *(note for one in found for note in one.notes), *_self_tested()])),
         samples={"paired": {network.label: one.samples for network, one in zip(networks, found, strict=True)}},
     )
 
@@ -131,9 +132,8 @@ class _Comparison:
             yield base, head
 
     def _request(self, side: Side, core: int | None) -> dict[str, Any]:
-        network = self._network
-        file = side.file(network.file, self._sides.repository)
-        return {"file": str(file.absolute()), "only": network.only, "exits": network.exits, "core": core}
+        file = side.file(self._network.file, self._sides.repository)
+        return {**self._network.request(file), "core": core}
 
     def _findings(self, attempts: Sequence[Attempt], batch: int) -> list[Finding]:
         rule = self._options.rule
@@ -196,6 +196,12 @@ def _obstacle(base: Mapping[str, Any], head: Mapping[str, Any]) -> str:
 
 def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[str]:
     return [f"{key} {base[key]} there, {head[key]} here" for key in MAY_DIFFER if base[key] != head[key]]
+
+
+def _self_tested() -> list[str]:
+    """Return what this machine's last self-test found."""
+    result = recall()
+    return [] if result is None else [str(result)]
 
 
 def _plain(value: Any) -> str:

@@ -104,7 +104,7 @@ def contest(
         exits = ", ".join(f"exit {exit_}" for exit_ in dict.fromkeys(quantity.exit for quantity in claims))
         heard(f"{exits}: a difference; fresh processes have to show it again ({len(attempts)} of {restarts})")
         with again() as duel:
-            attempts.append(attempt(duel, quantities, rule=rule, wanted=tuple(claims), heard=heard))
+            attempts.append(attempt(duel, quantities, rule=rule, claims=claims, heard=heard))
         claims = {one: claim for one, claim in claims.items() if attempts[-1].claim(one) == claim}
     return attempts
 
@@ -114,21 +114,25 @@ def attempt(
     quantities: Sequence[Quantity],
     *,
     rule: Rule,
-    wanted: Sequence[Quantity] | None = None,
+    claims: Mapping[Quantity, Decision] | None = None,
     heard: Callable[[str], object] = lambda _: None,
 ) -> Attempt:
-    """Return what this pair of processes has to say of all that is wanted, by default of everything.
+    """Return what this pair of processes has to say: of everything, or of claims only whether they are so.
 
     It goes on until that is decided, or as long as the rule lets it. Earlier pairs of the duel are forgotten.
     """
+    asked = dict.fromkeys(quantities) if claims is None else claims
     duel.forget()
     judgements: dict[Quantity, Judgement] = {}
     with _Beside(duel) as beside:
         while len(duel.pairs) < rule.max_pairs:
             duel.fight(min(rule.batch, rule.max_pairs - len(duel.pairs)))
-            judgements = {one: weigh(duel.differences(*one), rule, quantities=len(quantities)) for one in quantities}
-            undecided = sum(judgements[one].decision is None for one in wanted or quantities)
-            heard(f"{len(duel.pairs)} pairs, {undecided} of {len(quantities)} open")
+            judgements = {
+                one: weigh(duel.differences(*one), rule, quantities=len(quantities), claim=asked.get(one))
+                for one in quantities
+            }
+            undecided = sum(judgements[one].decision is None for one in asked)
+            heard(f"{len(duel.pairs)} pairs, {undecided} of {len(asked)} open")
             if not undecided:
                 break
     costs = {one: duel.costs(*one) for one in quantities}

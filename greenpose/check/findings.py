@@ -72,8 +72,8 @@ def _conclusion(
         assert len(attempts) == restarts + 1
         mildest = min(attempts, key=lambda one: abs(math.log(one.judgements[quantity].ratio.value)))
         return claim, _confirmed(claim, mildest.judgements[quantity], len(attempts)), mildest
-    outcome, says = _alone(quantity, other, rule) if other.claim(quantity) is None else ("inconclusive", "the opposite")
     seen = signed_percent(first.judgements[quantity].ratio.value - 1)
+    outcome, says = _alone(quantity, other, rule)
     return outcome, f"{seen} in one pair of processes, but not in a fresh one: {says}", other
 
 
@@ -86,14 +86,17 @@ def _alone(quantity: Quantity, attempt: Attempt, rule: Rule) -> tuple[Outcome, s
             f"a side differs from itself by more than {limit}: this machine is too restless now "
             f"({attempt.surroundings}); run it again, or where it is quieter"
         )
-    if judgement.decision is None:
+    decision = rule.decide(judgement.ratio)
+    if decision == "ok":
+        return "ok", f"{signed_percent(judgement.ratio.high - 1)} at most"
+    if decision is None:
         return "inconclusive", _open(judgement, rule)
-    if judgement.decision != "ok":
+    if attempt.unpinned:
         return "inconclusive", (
             f"the two differ, but the base fetches {attempt.surroundings.faults_per_call:.0f} pages from the kernel in "
             "every call, so that its times are chance: this C library's allocator cannot be pinned"
         )
-    return "ok", f"{signed_percent(judgement.ratio.high - 1)} at most"
+    return "inconclusive", "the opposite"
 
 
 def _confirmed(claim: Outcome, judgement: Judgement, attempts: int) -> str:

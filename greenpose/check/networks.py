@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -28,16 +28,26 @@ class Network:
     """The runs there that have it, by their names without the hash."""
     exits: tuple[int, ...]
     """Exits, shallow to deep."""
+    input_size: tuple[int, int]
+    """Width and height of an image, in pixels."""
+
+    def request(self, file: Path | None = None) -> dict[str, Any]:
+        """Return what to ask of a side's process (`run/side.py`), which may read another version of the file."""
+        return {"file": str((file or self.file).absolute()), "only": self.only, "exits": self.exits}
 
 
-def find_networks(candidate: Path, folder: Path, exits: Sequence[int] = ()) -> list[Network]:
+def find_networks(
+    candidate: Path, folder: Path, exits: Sequence[int] = (), *, settings: Sequence[str] = ()
+) -> list[Network]:
     """Return the networks of an experiment, a grid, a run or a folder of runs; `folder` takes files made for runs.
+
+    `settings` change what is read from an experiment or grid, like `--set`.
 
     Raises:
         CheckError: if no network has an exit that is asked for.
         GreenPoseError: if the candidate cannot be read.
     """
-    members = _described(candidate) if candidate.suffix in YAML else _recorded(candidate, folder)
+    members = _described(candidate, settings) if candidate.suffix in YAML else _recorded(candidate, folder)
     groups: dict[tuple[str, Path], list[_Member]] = {}
     for member in members:
         groups.setdefault((shape_of(member.config), member.file), []).append(member)
@@ -69,13 +79,14 @@ def _network(group: Sequence[_Member], exits: Sequence[int]) -> Network:
         file=group[0].file,
         only=tuple(member.name for member in group),
         exits=tuple(exit_ for exit_ in have if not exits or exit_ in exits),
+        input_size=group[0].config.data.input_size,
     )
 
 
-def _described(file: Path) -> list[_Member]:
+def _described(file: Path, settings: Sequence[str]) -> list[_Member]:
     data = read_yaml(file)
     load = load_grid if "base" in data or "experiments" in data else load_experiment
-    cells = expand(load(file), where=str(file))
+    cells = expand(load(file, settings=settings), where=str(file))
     return [_Member(cell.name.rpartition("-")[0], cell.config, file) for cell in cells]
 
 

@@ -102,6 +102,11 @@ def two_sides(folder: Path, *, against: str | None, environment: Path | None) ->
         yield sides
 
 
+def this_side(name: str) -> Side:
+    """Return the code that runs here, in this environment."""
+    return Side(name=name, python=sys.executable, root=Path(str(files("greenpose"))).parent, tree=None)
+
+
 def interpreter(environment: Path) -> str:
     """Return the interpreter of an environment: of a virtual environment's folder, or the file itself.
 
@@ -117,10 +122,9 @@ def interpreter(environment: Path) -> str:
 
 def _environments(python: str, environment: Path | None) -> Sides:
     """Return what another environment has installed, and what runs here."""
-    here = Path(str(files("greenpose"))).parent
     return Sides(
         base=Side(name=f"base ({environment})", python=python, root=None, tree=None),
-        head=Side(name="head (this environment)", python=sys.executable, root=here, tree=None),
+        head=this_side("head (this environment)"),
         against=str(environment),
         repository=None,
     )

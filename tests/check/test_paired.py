@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.check.paired import Rule, against_itself, critical_rank, differs, ratio_of, weigh
+from greenpose.check.verdict import Span
 from greenpose.errors import GreenPoseError
 
 RULE = Rule()
@@ -111,8 +112,29 @@ def test_without_noise_ten_pairs_decide_by_the_limits(change, decision):
     assert judgement.ratio.value == pytest.approx(1 + change)
 
 
+@pytest.mark.parametrize(
+    ("change", "claim", "decision"),
+    [
+        (0.045, None, "regressed"),
+        (0.045, "regressed", "regressed"),
+        (0.02, "regressed", "ok"),
+        (-0.02, "improved", "ok"),
+        (-0.045, "improved", "improved"),
+        (0.3, "improved", "regressed"),
+    ],
+)
+def test_a_claim_is_confirmed_or_refuted_by_the_failing_limit_alone(change, claim, decision):
+    assert weigh([math.log1p(change)] * 10, RULE, claim=claim).decision == decision
+
+
+def test_what_is_surely_below_the_passing_but_not_below_the_failing_limit_refutes_no_regression():
+    between = Span(1.02, 1.035, 1.05)
+    assert RULE.decide(between) == "ok"
+    assert RULE.decide(between, "regressed") is None
+
+
 def test_what_could_be_either_side_of_the_limits_stays_open_until_the_cap():
-    noisy = list(math.log1p(0.06) + 0.2 * np.random.default_rng(0).standard_normal(60))
+    noisy = list(math.log1p(0.045) + 0.2 * np.random.default_rng(0).standard_normal(60))
     judgement = weigh(noisy, RULE)
     assert (judgement.decision, judgement.pairs) == (None, 60)
     assert judgement.more is not None
@@ -172,7 +194,7 @@ def test_a_side_with_an_odd_number_of_turns_leaves_the_last_one_out():
 
 
 @pytest.mark.parametrize(
-    "numbers", [{"fail_above": 0.1}, {"fail_above": 0.0}, {"error": 0.5}, {"max_pairs": 5}, {"batch": 0}]
+    "numbers", [{"fail_above": 0.06}, {"fail_above": 0.0}, {"error": 0.5}, {"max_pairs": 5}, {"batch": 0}]
 )
 def test_a_rule_that_decides_nothing_is_refused(numbers):
     with pytest.raises(GreenPoseError, match="needs"):
