@@ -20,6 +20,8 @@ from greenpose.errors import CheckError
 
 if TYPE_CHECKING:
     from greenpose.cli.acceptance import Accepted
+    from greenpose.cli.checking import Question
+    from greenpose.cli.paired import Pairing
 
 EXIT_CODES = {
     "ok": EXIT_OK,
@@ -54,6 +56,20 @@ def check(
         Path | None, typer.Option(help="Folder to append the verdict to; without a CANDIDATE, to show the trend of.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 instead of 3.")] = False,
+    against: Annotated[
+        str | None, typer.Option(help="Git revision to compare CPU time and energy with, in paired turns.")
+    ] = None,
+    against_env: Annotated[
+        Path | None, typer.Option(help="Python environment to compare with; with --against, to run the revision in.")
+    ] = None,
+    exits: Annotated[list[int] | None, typer.Option("--exit", help="Pair only this exit. Repeatable.")] = None,
+    max_pairs: Annotated[
+        int | None, typer.Option(min=1, help="Most pairs of turns before a question stays open. Default: 60.")
+    ] = None,
+    wall: Annotated[bool, typer.Option("--wall", help="Judge wall time too; give it more pairs.")] = False,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Find out what paired turns can tell on this machine (a minute).")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -64,7 +80,12 @@ def check(
       greenpose check experiments/quick.yaml --update --reason "first baseline"
       greenpose check experiments/quick.yaml
       greenpose check runs/quick/HRNet3-5c1f0a2e --budgets budgets.yaml --format text,junit -o results/
+      greenpose check experiments/quick.yaml --against origin/main
     """
+    if self_test:
+        from greenpose.cli.paired import show_self_test
+
+        raise typer.Exit(EXIT_OK if show_self_test(candidate, as_json=as_json, quiet=quiet) else EXIT_UNSURE)
     if candidate is None and history is not None:
         from greenpose.cli.trend import show_trend
 
@@ -77,19 +98,19 @@ def check(
     from greenpose.cli.writing import chosen_formats, write_outputs
 
     chosen = chosen_formats(formats, output, as_json=as_json)
+    pairing = _pairing(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall)
     with err(quiet=quiet).status(f"reading {candidate}"):
-        question = read_question(candidate, baseline, budgets, only=only or [], creating=update)
+        question = read_question(
+            candidate, baseline, budgets, only=only or [], creating=update, paired=pairing is not None
+        )
     title = _title(name) or question.candidate.name
     extra: dict[str, Any] = {}
     if update:
-        from greenpose.cli.acceptance import accept_candidate
-
-        accepted = accept_candidate(question, reason)
-        question = accepted.question
-        extra = {"accepted": accepted.changed, "tightened": accepted.tightened}
-        if "text" in chosen and not quiet:
-            _say_accepted(accepted)
-    verdict = joined(answer(question))
+        question, extra = _accepted(question, reason, quiet=quiet or "text" not in chosen)
+    verdicts = answer(question)
+    if pairing is not None:
+        verdicts.append(pairing.verdict(candidate, quiet=quiet))
+    verdict = joined(verdicts)
     if history is not None:
         from greenpose.cli.trend import remember
 
@@ -101,6 +122,37 @@ def check(
     write_outputs(verdict, title, chosen, output, verbose=verbose, quiet=quiet)
     code = EXIT_CODES[verdict.outcome]
     raise typer.Exit(EXIT_REGRESSED if strict and code == EXIT_UNSURE else code)
+
+
+def _pairing(
+    against: str | None, environment: Path | None, *, exits: list[int] | None, max_pairs: int | None, wall: bool
+) -> "Pairing | None":
+    """Return what is to be compared in turns, None where nothing is.
+
+    Raises:
+        CheckError: if an option is given that only matters then.
+    """
+    if against is not None or environment is not None:
+        from greenpose.cli.paired import Pairing
+
+        return Pairing(
+            against=against, environment=environment, exits=tuple(exits or ()), max_pairs=max_pairs, wall=wall
+        )
+    given = {"--exit": exits, "--max-pairs": max_pairs, "--wall": wall}
+    faults = [f"{option}: belongs to --against REF or --against-env PATH" for option, value in given.items() if value]
+    if faults:
+        raise CheckError(faults)
+    return None
+
+
+def _accepted(question: "Question", reason: str, *, quiet: bool) -> tuple["Question", dict[str, Any]]:
+    """Accept what the candidate costs, and return the question with the new baseline, and what changed."""
+    from greenpose.cli.acceptance import accept_candidate
+
+    accepted = accept_candidate(question, reason)
+    if not quiet:
+        _say_accepted(accepted)
+    return accepted.question, {"accepted": accepted.changed, "tightened": accepted.tightened}
 
 
 def _title(name: str) -> str:

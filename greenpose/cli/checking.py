@@ -7,7 +7,7 @@ from pathlib import Path
 
 from greenpose.check import Budget, Filed, Selection, Verdict, compare, judge, read_baseline, read_budgets
 from greenpose.check.baseline import FILE
-from greenpose.cli.candidate import Candidate, find_candidate
+from greenpose.cli.candidate import Candidate, find_candidate, plain_name
 from greenpose.errors import CheckError
 
 
@@ -30,9 +30,17 @@ class Question:
 
 
 def read_question(
-    candidate: Path, baseline: Path | None, budgets: Path | None, *, only: Sequence[str], creating: bool
+    candidate: Path,
+    baseline: Path | None,
+    budgets: Path | None,
+    *,
+    only: Sequence[str],
+    creating: bool,
+    paired: bool = False,
 ) -> Question:
     """Return what is asked, everything read; where a baseline is to be made, there need not be one yet.
+
+    With `paired`, which is another question, there need be neither baseline nor budgets; nothing is counted then.
 
     Raises:
         GreenPoseError: with what is missing or damaged.
@@ -40,7 +48,10 @@ def read_question(
     if baseline is None and budgets is None and (FILE.exists() or creating):
         baseline = FILE
     if baseline is None and budgets is None:
-        raise CheckError([f"give --baseline FILE or --budgets FILE: there is no {FILE} here"])
+        if paired:
+            unread = Candidate(name=plain_name(candidate.stem), source=str(candidate), footprints=())
+            return Question(candidate=unread, baseline=None, filed=None, budgets=None, limits=(), only=Selection(()))
+        raise CheckError([f"give --baseline FILE, --budgets FILE or --against REF: there is no {FILE} here"])
     filed = None if baseline is None or (creating and not baseline.exists()) else read_baseline(baseline)
     limits = () if budgets is None else read_budgets(budgets)
     selection = Selection(tuple(only))

@@ -199,7 +199,7 @@ def test_without_anything_to_hold_it_against_a_candidate_is_not_checked(tmp_path
     write_run(tmp_path / "run")
     done = check(tmp_path, "run")
     assert done.code == 2
-    assert "--baseline FILE or --budgets FILE" in done.err
+    assert "--baseline FILE, --budgets FILE or --against REF" in done.err
 
 
 def test_several_runs_of_one_experiment_are_refused(tmp_path):
