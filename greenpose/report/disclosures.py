@@ -195,15 +195,11 @@ def _formula(energy: Estimate, making: Estimate, whole: Estimate, *, intensity: 
 
 
 def _annex(study: Study) -> Disclosure:
-    lines = []
+    hosts = dict.fromkeys(host_name(run) for run in study.settings.values())
+    lines = [f"1(2)(d) computational resources: {'; '.join(hosts)}"]
     for group in study.groups:
-        run = group.runs[0]
-        lines += [
-            group.label,
-            f"  1(2)(d) computational resources: {_flops(group)}; training time "
-            f"{plain(_mean([each.train_seconds for each in group.runs]))} s; {host_name(run)}",
-            f"  1(2)(e) energy consumption: {_energy(group)}",
-        ]
+        seconds = plain(_mean([run.train_seconds for run in group.runs]))
+        lines.append(f"{group.label}: (d) {_flops(group)}, {seconds} s of training; (e) energy {_energy(group)}")
     return Disclosure(
         id="annex",
         title="EU AI Act, layout of Annex XI section 1(2)(d) and (e)",

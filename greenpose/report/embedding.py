@@ -1,6 +1,7 @@
 """The records inside the page, as JSON that is small enough to travel and complete enough to be read back.
 
-Numbers are rounded to six significant digits, ends of intervals to four. What recurs is written once:
+Numbers are rounded to six significant digits, ends of intervals from repetition to four, of systematic ones to three.
+What recurs is written once:
 
 - `{"$": 3}` stands for `shared[3]`;
 - `{"$2": [...]}` is a mapping whose keys are `shapes[2]` and whose values are listed;
@@ -15,7 +16,8 @@ from typing import Any
 from greenpose.record import FAILURE_SCHEMA, SCHEMA, Failure, Record
 
 LAYOUT = "greenpose.report-data/1"
-_INTERVALS = ("type_a", "type_b")
+_INTERVALS = {"type_a": 4, "type_b": 3}
+"""Intervals, and the significant digits of their ends: systematic error is known to a factor."""
 _WORTH_SHARING = 24
 """Characters of JSON below which a reference is no shorter."""
 
@@ -29,7 +31,7 @@ def pack(entries: Sequence[Record | Failure]) -> str:
     packed = [packer.pack(entry) for entry in plain]
     document = {
         "schema": LAYOUT,
-        "note": "numbers rounded to 6 significant digits, intervals to 4; the run folders hold them in full",
+        "note": "numbers rounded to 6 significant digits, intervals to 4, systematic ones to 3; run folders hold them all",
         "bases": [json.loads(text) for text in bases],
         "shared": [json.loads(text) for text in packer.shared],
         "shapes": [json.loads(text) for text in packer.shapes],
@@ -97,16 +99,19 @@ def _pack_bases(value: Any, bases: dict[str, int]) -> Any:
 
 def _short(basis: dict[str, Any], bases: dict[str, int]) -> list[Any]:
     same = {key: each for key, each in basis.items() if key not in _INTERVALS}
-    ends = [basis.get(key) and [_end(basis[key][end]) for end in ("low", "high")] for key in _INTERVALS]
+    ends = [
+        basis.get(key) and [_end(basis[key][end], digits) for end in ("low", "high")]
+        for key, digits in _INTERVALS.items()
+    ]
     short = [bases.setdefault(_compact(same), len(bases)), *(each or 0 for each in ends)]
     while short[-1] == 0 and len(short) > 1:
         short.pop()
     return short
 
 
-def _end(value: float) -> float:
-    """Return an end of an interval at four digits, as an integer where it is one: it takes two bytes less."""
-    rounded = float(f"{value:.4g}")
+def _end(value: float, digits: int) -> float:
+    """Return an end of an interval at so many digits, as an integer where it is one: it takes two bytes less."""
+    rounded = float(f"{value:.{digits}g}")
     return int(rounded) if rounded.is_integer() else rounded
 
 

@@ -5,14 +5,19 @@ import hashlib
 import json
 from typing import Any
 
+from greenpose.report.scale import is_large
 from greenpose.report.scenario import scenario_data
 from greenpose.report.study import Study
 
 
 def view_data(study: Study) -> str:
     """Return experiments with their exits and runs, and the scenario, as JSON safe inside a script element."""
+    runs_are_told = not is_large(study)
     data: dict[str, Any] = {
-        "experiments": [[group.label, list(group.exits), [run.name for run in group.runs]] for group in study.groups],
+        "experiments": [
+            [group.label, list(group.exits), [run.name for run in group.runs if runs_are_told]]
+            for group in study.groups
+        ],
         "scenario": scenario_data(study),
     }
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")

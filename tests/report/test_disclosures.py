@@ -123,7 +123,7 @@ def test_the_annex_is_called_voluntary_and_its_operations_are_those_of_the_formu
     flops = [float(each) for each in re.findall(r"∼([\d.e+]+) FLOPs \(estimated\)", annex.text)]
     wanted = [6 * MACS[final] * run.images["train"] * run.epochs for final, run in ((3, runs[0]), (4, runs[2]))]
     assert flops == pytest.approx(wanted, rel=5e-3)
-    kwh = [number(each) for each in re.findall(r"energy consumption: (\S+) kWh \(modelled", annex.text)]
+    kwh = [number(each) for each in re.findall(r"\(e\) energy (\S+) kWh \(modelled", annex.text)]
     assert kwh[0] == pytest.approx(sum(run.train_energy_kwh for run in runs[:2]) / 2, rel=1e-3)
 
 

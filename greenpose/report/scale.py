@@ -1,0 +1,132 @@
+"""What a page of very many runs tells of: experiments over all their runs, and the most telling experiments of many."""
+
+import itertools
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from greenpose.formatting import exact
+from greenpose.record import Basis, Exit, Failure, Phase, Record
+from greenpose.report.figures import AP, Figure
+from greenpose.report.headline import cost_figure
+from greenpose.report.pareto import front
+from greenpose.report.study import Group, Point, Study
+from greenpose.schema import Document
+
+MANY_RUNS = 500
+"""Runs beyond which the page has neither lines nor records of single runs: both take some 5 KiB each."""
+MANY_EXPERIMENTS = 60
+"""Experiments beyond which only the most telling ones have lines in tables."""
+_NOTHING: set[str] = set()
+_SHARED = ("unit", "kind", "method", "missing")
+"""Words of a basis, of which thousands are equal."""
+
+
+def gathered(entries: Iterable[Record | Failure]) -> list[Record | Failure]:
+    """Return the entries; where there are very many, each without what a page of very many runs does not tell.
+
+    10 000 records in full take 2 GB of memory, so they are made lean one by one as they are read.
+    """
+    entries = iter(entries)
+    kept = list(itertools.islice(entries, MANY_RUNS + 1))
+    if len(kept) <= MANY_RUNS:
+        return kept
+    return [lean(entry) for entry in itertools.chain(kept, entries)]
+
+
+def lean(entry: Record | Failure) -> Record | Failure:
+    """Return a run without bases of phases, forecasts and operators, sharing what is equal in all runs."""
+    if isinstance(entry, Record):
+        entry = entry.model_copy(
+            update={
+                "phases": [phase.model_copy(update={"basis": {}}) for phase in entry.phases],
+                "train_parts": [_energy_only(part) for part in entry.train_parts],
+                "exits": [_without_operators(each) for each in entry.exits],
+                "forecast": None,
+            }
+        )
+    for document in _documents(entry):
+        _share(document)
+    return entry
+
+
+def is_large(study: Study) -> bool:
+    """Return whether the page tells of experiments only, not of single runs."""
+    return len(study.records) > MANY_RUNS
+
+
+def detailed(study: Study) -> Study:
+    """Return what tables tell of: all of it, or where there are very many experiments those on a front, then others."""
+    if len(study.groups) <= MANY_EXPERIMENTS:
+        return study
+    best = {id(point.group): None for figure in (cost_figure(study), AP) for point in _front(study, figure)}
+    chosen = [group for group in study.groups if id(group) in best]
+    chosen += [group for group in study.groups if id(group) not in best]
+    kept = {id(group) for group in chosen[:MANY_EXPERIMENTS]}
+    return restricted(study, tuple(group for group in study.groups if id(group) in kept))
+
+
+def restricted(study: Study, groups: tuple[Group, ...]) -> Study:
+    """Return the study as if it held these groups only."""
+    return replace(study, groups=groups, records=tuple(run for group in groups for run in group.runs))
+
+
+def notices(study: Study) -> list[str]:
+    """Return in a sentence each what the page leaves out, and where it is; none for a page that leaves out nothing."""
+    said = []
+    if is_large(study):
+        said.append(
+            f"This page tells of {exact(len(study.records))} runs by experiment and exit, over all runs of each; lines "
+            "and records of single runs are left out."
+        )
+    if len(study.groups) > MANY_EXPERIMENTS:
+        said.append(
+            f"Tables below the answer tell of {MANY_EXPERIMENTS} experiments of {exact(len(study.groups))}: those that "
+            "no other beats, then the first by name. The answer, the total bill and charts of accuracy hold all."
+        )
+    return [*said, "Every number of every run: greenpose report RUNS -o FILE.csv."] if said else []
+
+
+def _front(study: Study, figure: Figure) -> list[Point]:
+    """Return the exits that no other beats; for AP itself the most accurate ones."""
+    points = [point for point in study.scored if point.figure(figure).value is not None]
+    if figure is AP:
+        return sorted(points, key=_ap, reverse=True)[:MANY_EXPERIMENTS]
+    return [points[index] for index in front([(point.figure(figure).value or 0.0, _ap(point)) for point in points])]
+
+
+def _ap(point: Point) -> float:
+    return point.figure(AP).value or 0.0
+
+
+def _energy_only(part: Phase) -> Phase:
+    return part.model_copy(update={"basis": {key: each for key, each in part.basis.items() if key == "energy_kwh"}})
+
+
+def _without_operators(entry: Exit) -> Exit:
+    return entry.model_copy(update={"operations": {}})
+
+
+def _documents(value: Any) -> Iterator[Document]:
+    """Yield every object inside a record."""
+    if isinstance(value, Document):
+        yield value
+        for inner in vars(value).values():
+            yield from _documents(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _documents(inner)
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _documents(inner)
+
+
+def _share(document: Document) -> None:
+    """Let an object share its words with others, and the set of fields that were given, which nobody asks for here."""
+    object.__setattr__(document, "__pydantic_fields_set__", _NOTHING)
+    if isinstance(document, Basis):
+        said = vars(document)
+        for name in _SHARED:
+            if said[name] is not None:
+                said[name] = sys.intern(said[name])
