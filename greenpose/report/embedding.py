@@ -4,7 +4,8 @@ Numbers are rounded to six significant digits, ends of intervals from repetition
 What recurs is written once:
 
 - `{"$": 3}` stands for `shared[3]`;
-- `{"$2": [...]}` is a mapping whose keys are `shapes[2]` and whose values are listed;
+- `["$2", ...]` is a mapping whose keys are `shapes[2]` and whose values follow; `["$", ...]` is the list that follows,
+  written so where it begins with a string like these;
 - a basis is `[k, type A, type B]`: `bases[k]` holds its unit, kind, method and missing reason; 0 is no interval.
 """
 
@@ -31,7 +32,7 @@ def pack(entries: Sequence[Record | Failure]) -> str:
     packed = [packer.pack(entry) for entry in plain]
     document = {
         "schema": LAYOUT,
-        "note": "numbers rounded to 6 significant digits, intervals to 4, systematic ones to 3; run folders hold them all",
+        "note": "numbers are rounded to 6 significant digits, intervals to 4, systematic ones to 3",
         "bases": [json.loads(text) for text in bases],
         "shared": [json.loads(text) for text in packer.shared],
         "shapes": [json.loads(text) for text in packer.shapes],
@@ -65,8 +66,11 @@ class _Packer:
             return {"$": self.shared.setdefault(text, len(self.shared))}
         if isinstance(value, dict):
             shape = self.shapes.setdefault(_compact(list(value)), len(self.shapes))
-            return {f"${shape}": [self.pack(each) for each in value.values()]}
-        return [self.pack(each) for each in value] if isinstance(value, list) else value
+            return [f"${shape}", *(self.pack(each) for each in value.values())]
+        if not isinstance(value, list):
+            return value
+        escape = ["$"] if value and isinstance(value[0], str) and value[0].startswith("$") else []
+        return escape + [self.pack(each) for each in value]
 
 
 def _dump(entry: Record | Failure) -> dict[str, Any]:
@@ -132,17 +136,17 @@ def _subtrees(value: Any) -> Iterator[str]:
 
 
 def _expand(value: Any, document: dict[str, Any]) -> Any:
-    if isinstance(value, list):
-        return [_expand(each, document) for each in value]
-    if not isinstance(value, dict):
-        return value
-    reference = next(iter(value), "")
-    if reference == "$":
+    if isinstance(value, dict):
         return _expand_bases(document["shared"][value["$"]], document["bases"])
-    if not reference.startswith("$"):
+    if not isinstance(value, list):
         return value
-    keys = document["shapes"][int(reference[1:])]
-    whole = {key: _expand(each, document) for key, each in zip(keys, value[reference], strict=True)}
+    sign = value[0] if value and isinstance(value[0], str) else ""
+    if not sign.startswith("$"):
+        return [_expand(each, document) for each in value]
+    rest = [_expand(each, document) for each in value[1:]]
+    if sign == "$":
+        return rest
+    whole = dict(zip(document["shapes"][int(sign[1:])], rest, strict=True))
     return _expand_bases(whole, document["bases"])
 
 

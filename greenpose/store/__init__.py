@@ -2,6 +2,6 @@
 
 from greenpose.store.folder import RunFolder, State
 from greenpose.store.jsonl import append_line, read_lines
-from greenpose.store.records import collect, read_document
+from greenpose.store.records import collect, read_document, stream
 
-__all__ = ["RunFolder", "State", "append_line", "collect", "read_document", "read_lines"]
+__all__ = ["RunFolder", "State", "append_line", "collect", "read_document", "read_lines", "stream"]

@@ -1,6 +1,6 @@
 """Finding and reading the records of many runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from greenpose.errors import RecordError
@@ -28,7 +28,15 @@ def collect(paths: Iterable[Path]) -> list[Record | Failure]:
     Raises:
         RecordError: with every path that holds no record, and every fault of those that do.
     """
-    documents: list[Record | Failure] = []
+    return list(stream(paths))
+
+
+def stream(paths: Iterable[Path]) -> Iterator[Record | Failure]:
+    """Yield what `collect` returns, one at a time, so that very many need not be in memory together.
+
+    Raises:
+        RecordError: as `collect`, after the last record that can be read.
+    """
     faults: list[str] = []
     for path in paths:
         files = _files(path)
@@ -36,12 +44,11 @@ def collect(paths: Iterable[Path]) -> list[Record | Failure]:
             faults.append(f"{path}: no record.json or failure.json in or below it")
         for file in files:
             try:
-                documents.append(read_document(file))
+                yield read_document(file)
             except RecordError as error:
                 faults += error.faults
     if faults:
         raise RecordError(faults)
-    return documents
 
 
 def _files(path: Path) -> list[Path]:
