@@ -2,11 +2,13 @@
 
 from greenpose.formatting import listed, plural
 from greenpose.report.charts import bars, crossing, dots, scatter
+from greenpose.report.charts import repeats as repeat_charts
 from greenpose.report.charts import slopes as slope_charts
 from greenpose.report.exits import shares_table
 from greenpose.report.pairs import comparisons, pairs_table
 from greenpose.report.picture import MOST_PANELS, Panel, Picture, shown
 from greenpose.report.purposes import MOST_BARS, bill, bill_table, flows, flows_table
+from greenpose.report.repeats import repeats, repeats_table
 from greenpose.report.slopes import slopes
 from greenpose.report.study import Study
 from greenpose.report.teaching import break_even_table
@@ -25,6 +27,7 @@ def pictures_of(study: Study) -> list[Picture]:
         winning_picture(study),
         *pairs_pictures(study),
         bill_picture(study),
+        repeats_picture(study),
     )
     return [picture for picture in found if picture]
 
@@ -96,6 +99,22 @@ def pairs_pictures(study: Study) -> list[Picture]:
         )
         for chart in comparisons(study)
     ]
+
+
+def repeats_picture(study: Study) -> Picture | None:
+    """Return how far repeated runs lie apart; None where nothing was repeated."""
+    chart = repeats(study)
+    if not chart.lines:
+        return None
+    more = len(chart.lines) > repeat_charts.MOST_LINES
+    return Picture(
+        id=chart.id,
+        title=chart.title,
+        panels=(Panel(drawing=repeat_charts.draw(chart)),),
+        data=repeats_table(chart),
+        notes=(f"The first {repeat_charts.MOST_LINES} exits are drawn; the table has all.",) if more else (),
+        large=True,
+    )
 
 
 def bill_picture(study: Study) -> Picture | None:

@@ -29,7 +29,8 @@ def finish(
     body = re.sub(r'<g id="label">', '<g class="label">', body)
     body = re.sub(r' fill="(#\w{6})"', r' style="fill: \1"', body)  # the ground of a hatching
     body = _own_ids(body, prefix)
-    body = re.sub(r" (font-family|stroke-line(cap|join)): [^;\"]*;?", "", body)  # the style sheet says these
+    # the style sheet says these; round ends of lines draw dots
+    body = re.sub(r" (font-family: [^;\"]*|stroke-linejoin: \w+|stroke-linecap: (butt|square));?", "", body)
     body = re.sub(r' transform="rotate\(-?0 [^"]*"', "", body)
     body = re.sub(r"<[^>]*>", lambda tag: _short(tag[0]), body)  # inside tags only: text is what people read
     body = re.sub(r"> <", "><", re.sub(r"[ \n]+", " ", body)).strip()  # no-break spaces of labels stay

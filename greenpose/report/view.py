@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from typing import Any
 
 from greenpose.report.scale import is_large
@@ -27,6 +28,11 @@ def compact(script: str) -> str:
     """Return a script without what is for readers only: comments on lines of their own, indentation, air at arrows."""
     lines = (line.strip().replace(" => ", "=>") for line in script.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+def compact_style(style: str) -> str:
+    """Return a style sheet without the blanks that mean nothing; strings stay as they are."""
+    return re.sub(r'("[^"]*")|\s*([{};,])\s*|(:)\s+', lambda found: "".join(filter(None, found.groups())), style)
 
 
 def digest(script: str) -> str:

@@ -6,10 +6,12 @@ import re
 import pytest
 
 from greenpose.report.charts import bars, crossing, dots, scatter
+from greenpose.report.charts import repeats as repeat_charts
 from greenpose.report.charts import slopes as slope_charts
 from greenpose.report.figures import ENERGY, MACS
 from greenpose.report.pairs import comparisons
 from greenpose.report.purposes import bill, flows
+from greenpose.report.repeats import repeats
 from greenpose.report.slopes import slopes
 from greenpose.report.study import study
 from greenpose.report.svg import VARIABLES, Sheet
@@ -26,6 +28,7 @@ DRAWINGS = {
     "bill": lambda: bars.draw_bill(bill(STUDY)),
     "crossing": lambda: crossing.draw(crossings(STUDY)[0]),
     "pairs": lambda: dots.draw(comparisons(STUDY)[0]),
+    "repeats": lambda: repeat_charts.draw(repeats(STUDY)),
 }
 
 

@@ -21,7 +21,7 @@ ENTRIES = [
     *paper_grid((1, 2)),
     failure(co2eq_g=None),
     record("HRNet3", evaluated=False, metered=False),
-    record("HRNet3", config={"$": "a key of ours", "$1": [1, 2]}),
+    record("HRNet3", config={"$": "a key of ours", "$1": ["$0", 2, ["$"], []]}),
 ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from greenpose.report.figures import CO2, SCI
 from greenpose.report.scenario import DEFAULT, MOST_LINES, Scenario, outcomes, scenario_table, scenario_words, uses
 from greenpose.report.study import study
-from greenpose.report.view import compact, view_data
+from greenpose.report.view import compact, compact_style, view_data
 from tests.report.records import OTHER_HOST, paper_grid, record, with_making
 
 STUDY = study([with_making(run) for run in paper_grid((1, 2, 3), ("HRNet3", "HRNet4-OKD"))])
@@ -77,3 +77,8 @@ def test_the_words_name_the_grid_where_all_runs_share_it():
 
 def test_a_script_loses_comments_indentation_and_air_at_arrows_only():
     assert compact("// why\nlet a;\n\n  a = b => '//';\n") == "let a;\na = b=>'//';"
+
+
+def test_a_style_sheet_loses_blanks_but_those_that_mean_something():
+    sheet = 'a b :is(i, u) {\n  width: calc(1px + 2px);\n  content: ": x, y;";\n}\nb { c: d }\n'
+    assert compact_style(sheet) == 'a b :is(i,u){width:calc(1px + 2px);content:": x, y;";}b{c:d}'

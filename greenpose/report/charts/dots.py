@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from greenpose.report.charts.canvas import FONT, SHAPES, Drawing, beside, panel, strokes, write
+from greenpose.report.charts.canvas import FONT, SHAPES, Drawing, beside, dots, panel, strokes, write
 from greenpose.report.figures import AP
 from greenpose.report.pairs import Pair, Pairs
 from greenpose.report.svg import ACCENT, DIM, GRID, INK, MUTED
@@ -20,8 +20,8 @@ def draw(chart: Pairs) -> Drawing:
     def paint(figure: Any) -> None:
         axes = panel(figure, left=340, right=330, top=26, bottom=44)
         _frame(axes, pairs, chart.sides)
-        dots = [(each, line - 0.3) for line, pair in enumerate(pairs) for each in pair.differences]
-        axes.plot(*zip(*dots, strict=True), marker="o", markersize=4, color=DIM, linestyle="none", clip_on=False)
+        seeds = [(each, line - 0.3) for line, pair in enumerate(pairs) for each in pair.differences]
+        dots(axes, seeds, color=DIM, size=5)
         for line, pair in enumerate(pairs):
             _line(axes, line, pair)
 

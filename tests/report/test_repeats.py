@@ -1,0 +1,62 @@
+"""How far repeated runs lie from their mean, before it is drawn and as it is drawn."""
+
+import re
+
+import pytest
+
+from greenpose.report.charts import repeats as drawing
+from greenpose.report.repeats import MOST_DOTS, repeats, repeats_table
+from greenpose.report.study import study
+from tests.report.records import paper_grid, record
+
+
+def of_ap(*shares):
+    return repeats(study([record("HRNet3", seed=seed, ap={3: share}) for seed, share in enumerate(shares)]))
+
+
+def test_deviations_are_each_run_less_the_mean_and_sum_to_zero():
+    (line,) = of_ap(0.90, 0.92, 0.97).lines
+    assert line.runs == 3
+    assert line.spreads[0].deviations == pytest.approx([-3.0, -1.0, 4.0])
+    for spread in line.spreads:
+        assert sum(spread.deviations) == pytest.approx(0, abs=1e-9)
+        assert spread.interval[0] < 0 < spread.interval[1]
+
+
+def test_energy_and_latency_are_off_by_percentages_of_their_mean():
+    runs = [record("HRNet3", seed=seed) for seed in (1, 2)]
+    (line,) = repeats(study(runs)).lines
+    joules = sorted(run.exits[0].energy_j_per_image for run in runs)
+    half = 100 * (joules[1] - joules[0]) / (joules[1] + joules[0])
+    assert line.spreads[1].deviations == pytest.approx([-half, half])
+    assert [each.unit for each in line.spreads] == ["percentage points", "% of the mean", "% of the mean"]
+
+
+def test_of_many_runs_some_are_drawn_and_the_lowest_and_highest_are_among_them():
+    (line,) = of_ap(*(0.5 + 0.001 * index for index in range(300))).lines
+    assert len(line.spreads[0].deviations) == MOST_DOTS
+    assert (line.spreads[0].deviations[0], line.spreads[0].deviations[-1]) == pytest.approx((-14.95, 14.95))
+
+
+def test_what_was_run_once_or_never_measured_has_no_line_or_says_so():
+    assert repeats(study([record("HRNet3")])).lines == ()
+    known = [record("HRNet3", seed=seed) for seed in (1, 2)]
+    chart = repeats(study([*known, *(record("HRNet4", seed=seed, metered=False) for seed in (1, 2)), record("HRNet2")]))
+    assert [line.name for line in chart.lines] == ["HRNet3", "HRNet4"]
+    cells = [row.cells for row in repeats_table(chart).sections[0].rows]
+    assert cells[1][4].missing == "no component's energy could be read"
+    assert "not measured" in drawing.draw(chart).svg
+
+
+def test_every_run_has_its_dot_on_the_side_of_the_mean_where_it_lies():
+    chart = repeats(study(paper_grid((1, 2, 3), ("HRNet3", "HRNet4-OKD"))))
+    svg = drawing.draw(chart).svg
+    paths = re.findall(r' d="((?:M[\d.]+ [\d.]+L[\d.]+ [\d.]+)+)', svg)
+    lines = [re.findall(r"M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)", path) for path in paths]
+    dots = [[each for each in found if each[:2] == each[2:]] for found in lines]
+    assert [len(each) for each in dots if each] == [9, 9, 9]
+
+
+def test_the_table_gives_the_lowest_middle_and_highest_run():
+    table = repeats_table(of_ap(0.90, 0.92, 0.97))
+    assert [cell.value for cell in table.sections[0].rows[0].cells[:4]] == ["3", "90.0", "92.0", "97.0"]
