@@ -18,11 +18,12 @@ QUIET_SCATTER = 0.04
 """Relative standard deviation of epochs on a machine that nobody else uses, for as long as few have been seen."""
 NEIGHBOUR_SCATTER = 0.10
 """What busy neighbours add to it, times their part of the machine: they share caches, memory and clock frequency."""
-WAITING_SCATTER = 0.5
+WAITING_SCATTER = 0.3
 """What waiting for a CPU adds to it, times the part of the time spent so: neighbours leave, and others come.
 
-All three: a guess that held in 23 of 24 trainings of 2 to 12 s, a third of them beside two to three busy neighbours, on
-a virtual machine with two CPUs (GreenPose's own runs, 2026); `benchmarks/prediction.py` puts it to the test anywhere.
+All three: chosen so that 95 % intervals held in 53 of 56 trainings of 2 to 80 s after two epochs, and in 55 at half
+time, two thirds of them beside two to ten busy neighbours, on a virtual machine with two CPUs (GreenPose's own runs,
+2026). `benchmarks/prediction.py` puts them to the test on any machine.
 """
 SCATTER_DEGREES = 3
 """As many epochs' worth of evidence as the expected scatter counts for."""
@@ -88,21 +89,21 @@ def predict_run(
 ) -> Prediction:
     """Return what a run will cost for which each block of a calibration says one of `totals`.
 
-    The interval holds the blocks' own scatter, that of another run against this calibration, and the relative standard
-    error of a model where the run itself was not calibrated. It reaches down to where all neighbours have left, and up
-    to where they are twice as many.
+    The interval, in logarithms, holds what as many blocks again would differ by, what another run differs from this
+    calibration by, and the relative standard error of a model where the run itself was not calibrated. It reaches down
+    to where all neighbours have left, and up to where they are twice as many.
     """
     if min(totals) <= 0:
         return Prediction(low=0.0, value=0.0, high=0.0, basis="nothing reads what it costs")
     beside = neighbours or Neighbours()
-    logs, count = [math.log(total) for total in totals], len(totals)
-    middle = statistics.fmean(logs)
+    low, value, high = _ahead(Repeated(costs=totals, remaining=len(totals)), beside.shared_scatter)
+    own = (high - low) / 2 / value
     run = _half(math.hypot(RUN_SCATTER * beside.shared_scatter, model_error), SCATTER_DEGREES)
-    own = _half(statistics.stdev(logs) * math.sqrt(1 + 1 / count), count - 1) if count > 1 else run
+    expected, count = value / len(totals), len(totals)
     return Prediction(
-        low=math.exp(middle - math.hypot(run, own, math.log(beside.slowdown))),
-        value=math.exp(middle),
-        high=math.exp(middle + math.hypot(run, own, math.log(beside.doubled))),
+        low=expected * math.exp(-math.hypot(run, own, math.log(beside.slowdown))),
+        value=expected,
+        high=expected * math.exp(math.hypot(run, own, math.log(beside.doubled))),
         basis=f"{count} calibration block{'s' * (count != 1)} and what runs differ by",
     )
 

@@ -63,7 +63,7 @@ def test_validations_left_out_are_not_charged(found):
     }
     one = costs[2, 1] - costs[2, 4]
     assert one > 0
-    assert costs[8, 1] - costs[8, 4] == pytest.approx(6 * one, rel=0.2)  # means of logarithms, so not to the last digit
+    assert costs[8, 1] - costs[8, 4] == pytest.approx(6 * one, rel=0.2)  # blocks are weighted, so not to the last digit
 
 
 def test_a_whole_run_is_training_and_more_and_the_deeper_network_is_dearer(found):
