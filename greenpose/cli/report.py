@@ -3,10 +3,11 @@
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +16,10 @@ from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, out, p
 from greenpose.errors import ReportError
 from greenpose.schema import near
 from greenpose.store.folder import write_parts, write_text
+
+if TYPE_CHECKING:
+    from greenpose.record import Failure, Record
+    from greenpose.report import Study
 
 
 def report(
@@ -26,12 +31,17 @@ def report(
         ),
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="Folder for every chart as SVG and PNG.")] = None,
+    verdict: Annotated[
+        Path | None, typer.Option(help="Verdict to show on the page, from greenpose check --format json.")
+    ] = None,
     title: Annotated[str, typer.Option(help="Title of the report [the file's name].")] = "",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Render one self-contained HTML page from any number of runs, or the report in another form.
+
+    Two folders that hold the same experiments, at two dates or of two versions, are set side by side.
 
     Example: greenpose report runs/quick -o quick.html -o quick.tex
     """
@@ -41,47 +51,58 @@ def report(
         raise ReportError("nothing to write; name a file, e.g. -o report.html, or a folder with --figures")
     writers = [_writer(path) for path in outputs]
     for path, write in zip(outputs, writers, strict=True):
-        write(runs, path, title or path.stem)
+        write(Asked(runs=tuple(runs), output=path, title=title or path.stem, verdict=verdict))
     drawn = write_figures(runs, figures) if figures else []
     _say([*outputs, *drawn], as_json=as_json)
 
 
-def write_page(runs: Sequence[Path], output: Path, title: str) -> None:
-    """Write the page of the runs below some paths.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One file that is to be written."""
+
+    runs: tuple[Path, ...]
+    """Where its runs are."""
+    output: Path
+    """The file."""
+    title: str
+    """Title of the report."""
+    verdict: Path | None = None
+    """Verdict to attach; None for none."""
+
+
+def write_page(asked: Asked) -> None:
+    """Write the page.
 
     Raises:
-        RecordError: if a path holds no readable record.
+        RecordError: if a path holds no readable record, or no verdict.
     """
-    write_text(output, _page(runs, title))
+    write_text(asked.output, _page(asked))
 
 
-def write_markdown(runs: Sequence[Path], output: Path, title: str) -> None:
-    """Write the summary of the runs below some paths in Markdown."""
+def write_markdown(asked: Asked) -> None:
+    """Write the summary in Markdown."""
     from greenpose.report.forms import to_markdown
-    from greenpose.store import collect
 
-    write_text(output, to_markdown(collect(runs), title=title, generated_at=_now(), version=__version__))
+    write_text(asked.output, to_markdown(_entries(asked), title=asked.title, generated_at=_now(), version=__version__))
 
 
-def write_csv(runs: Sequence[Path], output: Path, title: str) -> None:
-    """Write every number of the runs below some paths as one tidy table."""
+def write_csv(asked: Asked) -> None:
+    """Write every number as one tidy table; records are read one at a time."""
     from greenpose.report.forms import tidy_lines
-    from greenpose.store import collect
+    from greenpose.store import stream
 
-    del title
-    write_parts(output, (line.encode() for line in tidy_lines(collect(runs))))
+    write_parts(asked.output, (line.encode() for line in tidy_lines(stream(asked.runs))))
 
 
-def write_latex(runs: Sequence[Path], output: Path, title: str) -> None:
-    """Write the table of the runs below some paths in LaTeX."""
+def write_latex(asked: Asked) -> None:
+    """Write the table in LaTeX."""
     from greenpose.report.forms import to_latex
-    from greenpose.store import collect
 
-    write_text(output, to_latex(collect(runs), title=title, version=__version__))
+    write_text(asked.output, to_latex(_entries(asked), title=asked.title, version=__version__))
 
 
-def write_pdf(runs: Sequence[Path], output: Path, title: str) -> None:
-    """Write the page of the runs below some paths, printed by a browser.
+def write_pdf(asked: Asked) -> None:
+    """Write the page as a browser prints it.
 
     Raises:
         ReportError: if no browser is there, or it prints nothing.
@@ -89,22 +110,23 @@ def write_pdf(runs: Sequence[Path], output: Path, title: str) -> None:
     from greenpose.report.forms import find_browser, to_pdf
 
     browser = find_browser()
-    write_parts(output, [to_pdf(_page(runs, title), browser=browser)])
+    write_parts(asked.output, [to_pdf(_page(asked), browser=browser)])
 
 
 def write_figures(runs: Sequence[Path], folder: Path) -> list[Path]:
     """Write every chart of the page of some runs into a folder, and return the files."""
+    from greenpose.report import gathered
     from greenpose.report.forms import pictures
-    from greenpose.store import collect
+    from greenpose.store import stream
 
     written = []
-    for name, content in pictures(collect(runs)):
+    for name, content in pictures(gathered(stream(runs))):
         write_parts(folder / name, [content])
         written.append(folder / name)
     return written
 
 
-FORMS: Mapping[str, Callable[[Sequence[Path], Path, str], None]] = MappingProxyType(
+FORMS: Mapping[str, Callable[[Asked], None]] = MappingProxyType(
     {
         ".html": write_page,
         ".htm": write_page,
@@ -117,24 +139,47 @@ FORMS: Mapping[str, Callable[[Sequence[Path], Path, str], None]] = MappingProxyT
 """By the ending of a file, what is written into it."""
 
 
-def _writer(path: Path) -> Callable[[Sequence[Path], Path, str], None]:
+def _writer(path: Path) -> Callable[[Asked], None]:
     ending = path.suffix.lower()
     if ending not in FORMS:
         raise ReportError(f"-o {path}: no form of the report ends in {ending!r}; {near(ending, list(FORMS))}")
     return FORMS[ending]
 
 
-def _page(runs: Sequence[Path], title: str) -> str:
-    from greenpose.report import render
-    from greenpose.store import collect
+def _page(asked: Asked) -> str:
+    from greenpose.report import read_verdict, render_study
 
-    return render(
-        collect(runs),
-        title=title,
+    attached = None
+    if asked.verdict is not None:
+        attached = read_verdict(asked.verdict.read_text(encoding="utf-8"), where=str(asked.verdict))
+    return render_study(
+        _study(asked.runs),
+        title=asked.title,
         generated_at=_now(),
         version=__version__,
         command=shlex.join(["greenpose", *sys.argv[1:]]),
+        verdict=attached,
     )
+
+
+def _study(runs: Sequence[Path]) -> "Study":
+    """Return the runs; those of two paths side by side where both hold the same experiments."""
+    from greenpose.report import Side, alike, gathered, side_by_side, study
+    from greenpose.store import stream
+
+    if len(runs) != 2 or runs[0].resolve() == runs[1].resolve():
+        return study(gathered(stream(runs)))
+    first, second = (tuple(gathered(stream([path]))) for path in runs)
+    if not alike(first, second):
+        return study([*first, *second])
+    return side_by_side(Side(name=str(runs[0]), entries=first), Side(name=str(runs[1]), entries=second))
+
+
+def _entries(asked: Asked) -> "list[Record | Failure]":
+    from greenpose.report import gathered
+    from greenpose.store import stream
+
+    return gathered(stream(asked.runs))
 
 
 def _now() -> str:

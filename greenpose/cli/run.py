@@ -148,11 +148,11 @@ def _sentence(outcome: Outcome) -> str:
 
 def _write_report(grid: list[Planned], page: Path, name: str) -> None:
     """Render the page of all runs of this grid that left something, and of nothing else in its folder."""
-    from greenpose.cli.report import write_page
+    from greenpose.cli.report import Asked, write_page
 
     files = [file for one in grid for file in (one.folder.record, one.folder.failure) if file.exists()]
     left = {file.parent: file for file in reversed(files)}
-    write_page(list(left.values()), page, title=name)
+    write_page(Asked(runs=tuple(left.values()), output=page, title=name))
 
 
 def _conclude(planned: list[Planned], outcomes: list[Outcome], places: _Places | None, *, as_json: bool) -> None:

@@ -1,5 +1,8 @@
 """Records to tables to charts to one self-contained HTML page; nothing is written, torch is never imported."""
 
-from greenpose.report.page import render
+from greenpose.report.page import render, render_study
+from greenpose.report.scale import gathered
+from greenpose.report.study import Side, Study, alike, side_by_side, study
+from greenpose.report.verdict import read_verdict
 
-__all__ = ["render"]
+__all__ = ["Side", "Study", "alike", "gathered", "read_verdict", "render", "render_study", "side_by_side", "study"]

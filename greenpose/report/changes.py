@@ -151,7 +151,7 @@ def _summary(found: Sequence[Difference]) -> str:
         return "No number stands on both sides."
     words = {
         "differs": "differ beyond their intervals",
-        "alike": "are not distinguishable: their intervals overlap",
+        "alike": "are not distinguishable (their intervals overlap)",
         "same": "are exactly the same",
         "bare": "differ and have no interval that could tell whether by chance",
     }
@@ -171,7 +171,7 @@ def _refusals(pairs: Sequence[Pair], figures: Sequence[Figure]) -> list[str]:
     for reason, refused in found.items():
         names = list(dict.fromkeys(name for each in refused.values() for name in each))
         where = "" if len(names) == len(pairs) else f" of {listed(names)}"
-        sentences.append(f"Not subtracted, {listed(list(refused))}{where}: {reason} on the second side.")
+        sentences.append(f"Not subtracted: {listed(list(refused))}{where}, since the second side has {reason}.")
     return sentences
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from greenpose.formatting import NBSP, listed, plain, plural, span
+from greenpose.formatting import NBSP, plain
 from greenpose.record import Failure, Record
 from greenpose.report.bill import (
     allocation_table,
@@ -13,20 +13,26 @@ from greenpose.report.bill import (
     phases_table,
     training_table,
 )
+from greenpose.report.changes import changes
+from greenpose.report.disclosures import disclosures
 from greenpose.report.embedding import pack
 from greenpose.report.exits import counter_sentences, counters_table, emissions_table, means_table, runs_table
+from greenpose.report.facts import facts
 from greenpose.report.figures import MARKS, mark
 from greenpose.report.gallery import (
     bill_picture,
     energy_picture,
     exits_picture,
     pairs_pictures,
+    repeats_picture,
     tradeoff_pictures,
     winning_picture,
 )
 from greenpose.report.headline import headline
 from greenpose.report.limits import limits
 from greenpose.report.purposes import energy_kind
+from greenpose.report.reproduce import configurations
+from greenpose.report.scale import detailed, is_large, notices
 from greenpose.report.scenario import SUPPOSITIONS, scenario_table, scenario_words
 from greenpose.report.study import Study, study
 from greenpose.report.sureness import precision, setting_facts, sureness_table, warnings
@@ -34,7 +40,8 @@ from greenpose.report.svg import Sheet
 from greenpose.report.teaching import forecast_table, parts_table, teaching_table
 from greenpose.report.totals import totals_table
 from greenpose.report.tradeoff import front_table
-from greenpose.report.view import compact, digest, view_data
+from greenpose.report.verdict import Verdict, verdict_table
+from greenpose.report.view import compact, compact_style, digest, view_data
 from greenpose.units import with_prefix
 
 GRADES: Mapping[str, tuple[str, str]] = {
@@ -57,15 +64,32 @@ GRADES: Mapping[str, tuple[str, str]] = {
 """Grade of a record, and what it means for the reader."""
 LONG_TABLE = 12
 """Tables with more lines are folded."""
+MOST_FAILURES = 60
+"""Runs that did not finish of which each is told; the bill holds all."""
 
 
 def render(
-    entries: Sequence[Record | Failure], *, title: str, generated_at: str, version: str, command: str = ""
+    entries: Sequence[Record | Failure],
+    *,
+    title: str,
+    generated_at: str,
+    version: str,
+    command: str = "",
+    verdict: Verdict | None = None,
 ) -> str:
     """Return one self-contained HTML page about the runs; the same input gives the same bytes, in any order of runs.
 
     `generated_at` and `version` are printed as they are. Nothing is read but the package's own template.
     """
+    return render_study(
+        study(entries), title=title, generated_at=generated_at, version=version, command=command, verdict=verdict
+    )
+
+
+def render_study(
+    compared: Study, *, title: str, generated_at: str, version: str, command: str = "", verdict: Verdict | None = None
+) -> str:
+    """Return the page about runs that are grouped already, or that two sides set beside each other."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -76,18 +100,18 @@ def render(
         "drawing": lambda drawing: _safe(sheet.share(drawing)),
     }
     template = environment.from_string(_resource("page.html.j2"))
-    compared = study(entries)
     script = compact(_resource("page.js"))
     return template.render(
         title=title,
         generated_at=generated_at,
         version=version,
         command=command,
-        style=_safe(_resource("style.css")),
+        style=_safe(compact_style(_resource("style.css"))),
         script=_safe(script),
         script_hash=digest(script),
-        data=_safe(pack([*compared.records, *compared.failures])),
         long_table=LONG_TABLE,
+        verdict=verdict,
+        findings=verdict_table(verdict) if verdict else None,
         **_content(compared),
     )
 
@@ -97,90 +121,63 @@ def _content(compared: Study) -> dict[str, Any]:
     content: dict[str, Any] = {
         "study": compared,
         "headline": headline(compared),
-        "facts": _facts(compared),
+        "facts": facts(compared),
+        "notices": notices(compared),
         "grade": _grade(compared),
         "grades": GRADES,
         "totals": totals_table(compared),
         "spent": bill_picture(compared),
-        "failures": [(each, _spent_by(each, compared)) for each in compared.failures],
+        "failures": [(each, _spent_by(each, compared)) for each in compared.failures[:MOST_FAILURES]],
+        "data": "" if is_large(compared) else _safe(pack([*compared.records, *compared.failures])),
     }
-    if not compared.records:
-        return content
-    return content | {
+    return content | (_of_finished(compared, detailed(compared)) if compared.records else {})
+
+
+def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
+    """Return what finished runs have to tell; tables tell of `shown`, which is part of what was compared."""
+    return {
         "front": front_table(compared),
+        "changes": changes(compared),
         "tradeoff": tradeoff_pictures(compared),
-        "slopes": exits_picture(compared),
-        "energy": energy_picture(compared),
-        "winning": winning_picture(compared),
-        "pairs": pairs_pictures(compared),
-        "exits": means_table(compared),
-        "emissions": emissions_table(compared),
-        "runs": runs_table(compared) if compared.repeated else None,
-        "bill": training_table(compared),
-        "phases": phases_table(compared),
-        "parts": parts_table(compared),
-        "teaching": teaching_table(compared),
-        "allocation": allocation_table(compared),
-        "crosscheck": crosscheck_table(compared),
+        "slopes": exits_picture(shown),
+        "energy": energy_picture(shown),
+        "winning": winning_picture(shown),
+        "pairs": pairs_pictures(shown),
+        "exits": means_table(shown),
+        "emissions": emissions_table(shown),
+        "phases": phases_table(shown),
+        "parts": parts_table(shown),
+        "teaching": teaching_table(shown),
+        "allocation": allocation_table(shown),
+        "crosscheck": crosscheck_table(shown),
         "crosscheck_sentences": crosscheck_sentences(compared),
-        "counters": counters_table(compared),
+        "counters": counters_table(shown),
         "counter_sentences": counter_sentences(compared),
-        "forecast": forecast_table(compared),
-        "scenario": scenario_table(compared),
+        "scenario": scenario_table(shown),
         "supposed": scenario_words(compared),
         "suppositions": SUPPOSITIONS,
-        "view": _safe(view_data(compared)),
-        "sureness": sureness_table(compared),
-        "precision": precision(compared),
-        "warnings": warnings(compared),
+        "view": _safe(view_data(shown)),
+        "repeats": repeats_picture(shown),
+        "sureness": sureness_table(shown),
+        "precision": precision(shown),
+        "warnings": warnings(shown),
         "settings": {letter: setting_facts(run) for letter, run in compared.settings.items()},
         "marks": MARKS,
         "limits": limits(compared),
+        "disclosures": disclosures(shown),
+        "configurations": configurations(shown),
+    } | _of_single_runs(compared)
+
+
+def _of_single_runs(compared: Study) -> dict[str, Any]:
+    """Return the tables with a line for each run; none where there are very many."""
+    if is_large(compared):
+        return {"runs": None, "bill": None, "forecast": None}
+    return {
+        "runs": runs_table(compared) if compared.repeated else None,
+        "bill": training_table(compared),
+        "forecast": forecast_table(compared),
     }
-
-
-def _facts(compared: Study) -> list[tuple[str, str]]:
-    """Return the lines of the header: what was compared, where, under which grid intensity, by which code."""
-    done, failed = len(compared.records), len(compared.failures)
-    facts = [("Runs", f"{done}{NBSP}finished, {failed}{NBSP}not finished")]
-    if not compared.records:
-        return facts
-    runs = compared.records
-    facts.insert(0, ("Compared", listed([group.label for group in compared.groups])))
-    seeds = sorted({run.seed for run in runs})
-    facts.append(("Seeds", ", ".join(map(str, seeds))))
-    facts += [
-        ("Machine" if compared.comparable else f"Setting {letter}", dict(setting_facts(run))["Machine"])
-        for letter, run in compared.settings.items()
-    ]
-    facts.append(("Place and grid", "; ".join(dict.fromkeys(_place(run) for run in runs))))
-    facts.append(("Data", "; ".join(dict.fromkeys(_data(run) for run in runs))))
-    facts.append(("Code", "; ".join(dict.fromkeys(_code(run) for run in runs))))
-    return facts
-
-
-def _place(run: Record) -> str:
-    carbon = run.carbon
-    low, high = carbon.intensity_interval.low, carbon.intensity_interval.high
-    pue = f"PUE {plain(carbon.pue)}"
-    return (
-        f"{carbon.country}, {plain(carbon.intensity_g_per_kwh)} [{span(low, high, 3)}] gCO2eq/kWh, annual mean "
-        f"({carbon.source}, {carbon.vintage}); {pue}"
-    )
-
-
-def _data(run: Record) -> str:
-    names = [str(run.dataset[key]) for key in ("source", "profile") if run.dataset.get(key)]
-    test, subjects = run.images.get("test", 0), run.subjects.get("test", 0)
-    known = f" of {plural(subjects, 'subject')}" if subjects else ""
-    return f"{', '.join(names) or 'unnamed'}: {plural(test, 'test image')}{known}"
-
-
-def _code(run: Record) -> str:
-    commit = str(run.git.get("commit") or "")
-    state = " with uncommitted changes" if run.git.get("dirty") else ""
-    recorded = f"GreenPose {run.software.get('greenpose', 'of unknown version')}"
-    return f"{recorded}, commit {commit[:12]}{state}" if commit else recorded
 
 
 def _spent_by(failure: Failure, compared: Study) -> str:

@@ -74,8 +74,8 @@ def verdict_table(verdict: Verdict) -> Table:
         Row(
             head=each.name,
             cells=(
-                Cell(value=_amount(each.base, each.unit)),
-                Cell(value=_amount(each.head, each.unit)),
+                Cell(value=_amount(each.base, each)),
+                Cell(value=_amount(each.head, each)),
                 _ratio(each),
                 Cell(value=each.verdict),
                 Cell(value=each.says),
@@ -98,12 +98,12 @@ def verdict_table(verdict: Verdict) -> Table:
     )
 
 
-def _amount(value: float | None, unit: str) -> str:
-    """Return a number with its unit, whole ones in full."""
+def _amount(value: float | None, finding: Finding) -> str:
+    """Return a number with its unit, whole ones in full; of paired turns there is only the ratio."""
     if value is None:
-        return "not measured"
+        return "not measured" if finding.ratio is None else "–"
     said = exact(int(value)) if value.is_integer() else plain(value, 4)
-    return f"{said} {unit}".strip()
+    return f"{said} {finding.unit}".strip()
 
 
 def _ratio(finding: Finding) -> Cell:

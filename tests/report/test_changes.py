@@ -105,7 +105,7 @@ def test_one_experiment_that_moved_to_another_machine_is_refused_alone():
     cell = by_place["HRNet3", "3", "Gross energy"]
     assert (cell.value, cell.interval) == ("not subtracted", "another machine")
     assert by_place["HRNet4-OKD", "4", "Gross energy"].value == "same"
-    assert any("of HRNet3: another machine" in sentence for sentence in found.sentences)
+    assert any("of HRNet3, since the second side has another machine" in sentence for sentence in found.sentences)
 
 
 def test_what_differs_around_the_runs_is_listed_and_the_rest_is_not():

@@ -50,6 +50,7 @@ def test_what_the_check_writes_can_be_read():
 def test_both_sides_stand_with_their_unit_and_the_ratio_with_its_interval():
     found = rows()
     assert found["exit3.macs"][:4] == [("1000 MACs", ""), ("1030 MACs", ""), ("1.030", ""), ("regressed", "")]
+    assert found["exit3.cpu_s_per_image"][:2] == [("–", ""), ("–", "")]
     assert found["exit3.cpu_s_per_image"][2] == ("1.010", "±0.030, 20 pairs")
     assert found["exit3.ap"][1] == ("not measured", "")
     assert found["exit3.ap"][4] == ("no test split", "")
