@@ -19,7 +19,7 @@ from greenpose.metering.grading import Grade, grade
 from greenpose.metering.log import WindowLog
 from greenpose.metering.opened import OpenWindow, Start
 from greenpose.metering.parts import Part, Parts
-from greenpose.metering.reading import Reading
+from greenpose.metering.reading import NO_COUNTERS, NOTHING_MISSING, Reading
 from greenpose.metering.source import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
 from greenpose.metering.window import Window
 
@@ -246,7 +246,9 @@ class Meter:
 
     def _read_quickly(self) -> Reading:
         self.synchronize()
-        return self._read_with(self._quick_cpu_clock)
+        if self._counters:
+            return self._read_with(self._quick_cpu_clock)
+        return Reading(self.clock(), self._quick_cpu_clock(), NO_COUNTERS, NOTHING_MISSING)
 
     def _start(self, opened: OpenWindow) -> Start:
         if opened.crosscheck and self._crosscheck is not None and self._crosschecked is None:

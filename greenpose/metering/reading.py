@@ -1,14 +1,17 @@
 """All counters at one moment, and what lies between two moments."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from greenpose.metering.source import Joules
 
+NO_COUNTERS: Mapping[str, Joules] = MappingProxyType({})
+NOTHING_MISSING: Mapping[str, str] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """All counters at one moment, or what they rose by between two."""
+
+class Reading(NamedTuple):
+    """All counters at one moment, or what they rose by between two; a tuple, since it is made at every boundary."""
 
     seconds: float
     """The wall clock, from an arbitrary origin."""
@@ -16,7 +19,7 @@ class Reading:
     """CPU time of this process and its children, from an arbitrary origin."""
     joules: Mapping[str, Joules]
     """Energy per component that could be read, from an arbitrary origin."""
-    missing: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str]
     """Components that could not be read, and why."""
 
     def since(self, start: "Reading") -> "Reading":
