@@ -31,12 +31,13 @@ class Units:
     """Grams to what is shown."""
 
     @classmethod
-    def of(cls, largest: Footprint) -> "Units":
-        """Return the units in which the largest amounts read best."""
-        seconds = largest.seconds.value
+    def of(cls, runs: Sequence[RunEstimate]) -> "Units":
+        """Return the units in which the dearest run reads best."""
+        dearest = max((run.whole for run in runs), key=lambda whole: whole.seconds.value)
+        seconds = dearest.seconds.value
         length, name = next((unit for unit in DURATIONS if seconds >= LONGEST * unit[0]), DURATIONS[-1])
-        wh, wh_name = prefix(largest.energy_kwh.value * 1e3)
-        g, g_name = prefix(largest.co2eq_g.value)
+        wh, wh_name = prefix(dearest.energy_kwh.value * 1e3)
+        g, g_name = prefix(dearest.co2eq_g.value)
         return cls(time=(1 / length, name), energy=(1e3 / wh, f"{wh_name}Wh"), carbon=(1 / g, f"{g_name}g"))
 
 
@@ -53,23 +54,24 @@ def show(found: GridEstimate, console: Console, *, command: str, verbose: bool =
 
 
 def _table(found: GridEstimate, *, verbose: bool) -> Table:
-    units = Units.of(found.whole)
+    units = Units.of(found.runs)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("run", "parameters", "MACs/image", ""):
-        table.add_column(title, no_wrap=True, justify="right" if title[:1] in {"p", "M"} else "left")
+    table.add_column("run", overflow="fold")
+    for title in ("params", "MACs/image"):
+        table.add_column(title, justify="right")
+    table.add_column("")
     for title in (f"time, {units.time[1]}", f"energy, {units.energy[1]}", f"CO2eq, {units.carbon[1]}"):
-        table.add_column(title, no_wrap=True)
+        table.add_column(title)
     for run, count in _groups(found.runs, apart=verbose):
-        label = run.cell.name if verbose else run.cell.experiment
-        title = label + ("" if run.is_measured else SCALED) + (f"  ({count} runs, each)" if count > 1 else "")
-        sizes = with_prefix(run.params, "", 3).strip(), with_prefix(run.macs, "", 3).strip()
+        label = (run.cell.name if verbose else run.cell.experiment) + ("" if run.is_measured else SCALED)
+        sizes = with_prefix(run.params, "").strip(), with_prefix(run.macs, "").strip()
+        title = f"{label} x{count}" if count > 1 else label
         table.add_row(title, *sizes, "training", *_cells(run.training, units))
-        table.add_row("", "", "", "whole run", *_cells(run.whole, units))
+        table.add_row("", "", "", "whole", *_cells(run.whole, units))
     if len(found.runs) > 1:
-        table.add_section()
         everything = Text(f"all {len(found.runs)} runs", style="bold")
         table.add_row(everything, "", "", "training", *_cells(found.training, units))
-        table.add_row("", "", "", "whole runs", *_cells(found.whole, units))
+        table.add_row("", "", "", "whole", *_cells(found.whole, units))
     return table
 
 
@@ -102,14 +104,14 @@ def _interval(amount: Amount, factor: float) -> str:
 def _notes(found: GridEstimate, command: str) -> Iterator[tuple[str, str]]:
     yield "[low–high]", "where a run on this machine will lie in 95 of 100 cases, for all of its epochs"
     yield from _early(found.runs)
-    yield "whole run", "training, data, test, metering of inference; starting Python, seconds a run, is not metered"
+    yield "whole", "training, data, test, metering of inference; starting Python, seconds a run, is not metered"
+    experiments = {run.cell.experiment for run in found.runs}
+    if len(experiments) < len(found.runs):
+        yield "x", "so many runs that cost the same, such as several seeds; the line is for one of them"
     yield from _energy(found)
     yield "obtained", _provenance(found)
     if found.measured < found.setups:
-        yield (
-            SCALED,
-            "not tried itself: scaled by multiply-accumulates from setups that were; --seconds gives more time",
-        )
+        yield SCALED, "not tried itself: scaled by multiply-accumulates from setups that were; more time: --seconds"
     if found.neighbours.waiting:
         yield "mind", "neighbours made the trial steps wait; on a quiet machine the intervals are much narrower"
     yield "next", f"{command}, with the same options"

@@ -17,7 +17,7 @@ from greenpose.metering import Meter, Window
 from greenpose.run.cost import Cost, cost_of
 from greenpose.run.phases import phase_of
 from greenpose.run.setup import build_network, build_objective, channels_last, seed_everything
-from greenpose.run.setups import Setup
+from greenpose.run.setups import Setup, compute_ratio
 from greenpose.training import Files, fit, predict, score
 
 EPOCH_SECONDS = 0.3
@@ -173,13 +173,8 @@ def spread(setups: Mapping[str, Setup]) -> list[str]:
     chosen = list(dict.fromkeys([names[0], names[-1]]))
     while len(chosen) < len(names):
         rest = [name for name in names if name not in chosen]
-        chosen.append(max(rest, key=lambda name: min(_ratio(setups[name], setups[other]) for other in chosen)))
+        chosen.append(max(rest, key=lambda name: min(compute_ratio(setups[name], setups[other]) for other in chosen)))
     return chosen
-
-
-def _ratio(one: Setup, other: Setup) -> float:
-    """Return how many times the dearer of two setups costs the cheaper one's compute."""
-    return max(one.step_macs, other.step_macs) / min(one.step_macs, other.step_macs)
 
 
 def _pace(setup: Setup, meter: Meter, folder: Path) -> float:

@@ -191,7 +191,8 @@ class _Here:
         if name in known:
             return known[name], 0.0 if known[name].whole_batches else FEWER_IMAGES_ERROR
         of = scaled(self.setups[name], self.setups, known)
-        return of, scaling_error(self.setups, known) + (0.0 if of.whole_batches else FEWER_IMAGES_ERROR)
+        error = scaling_error(self.setups[name], self.setups, known)
+        return of, error + (0.0 if of.whole_batches else FEWER_IMAGES_ERROR)
 
     def _beside(self, setup: Setup, of: Measured) -> tuple[Cost, Cost]:
         """Return the least and the most of what metering inference and the parts of a step costs."""

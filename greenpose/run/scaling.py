@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 
 from greenpose.run.calibrate import Measured
 from greenpose.run.cost import Cost
-from greenpose.run.setups import Setup
+from greenpose.run.setups import Setup, compute_ratio
 
 SCALED_ERROR = 0.2
 """Relative standard error of a cost that was scaled by multiply-accumulates, unless those measured show a larger one: a
 default; on CPUs the cost of a multiply-accumulate changes by about so much from a layer of one shape to another."""
+LIKE, LIKE_ERROR = 1.02, 0.05
+"""Setups whose compute differs by less than this factor are the same network under other losses, which cost little
+beside it: relative standard error, a default."""
 FEWER_IMAGES_ERROR = 0.1
 """Relative standard error of a step that was measured on fewer images than the recipe's batch: a default."""
 
@@ -29,8 +32,10 @@ def scaled(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[str, Mea
     return _between(measured[below[-1]], measured[above[0]], math.log(setup.step_macs / low) / math.log(high / low))
 
 
-def scaling_error(setups: Mapping[str, Setup], measured: Mapping[str, Measured]) -> float:
+def scaling_error(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[str, Measured]) -> float:
     """Return the relative error of `scaled`: the worst with which those measured foretell one another, or a default."""
+    if any(compute_ratio(setup, setups[name]) < LIKE for name in measured):
+        return LIKE_ERROR
     names = sorted(measured, key=lambda name: setups[name].step_macs)
     errors = []
     for name in names[1:-1]:

@@ -49,6 +49,11 @@ class Setup:
     """What counting the network takes."""
 
 
+def compute_ratio(one: Setup, other: Setup) -> float:
+    """Return how many times the dearer of two setups costs the cheaper one's compute."""
+    return max(one.step_macs, other.step_macs) / min(one.step_macs, other.step_macs)
+
+
 def work_of(config: Experiment) -> str:
     """Return, as text, all settings that the cost of an epoch depends on."""
     sections = {"data", "model", "wiring", "loss", "process"}

@@ -37,7 +37,7 @@ def test_the_table_says_what_how_sure_by_what_means_and_what_next(workplace):
     assert done.code == 0
     assert done.err == ""
     head, *lines = done.out.splitlines()
-    for word in ("run", "parameters", "MACs/image", "time, ", "Wh", "CO2eq, "):
+    for word in ("run", "params", "MACs/image", "time, ", "Wh", "CO2eq, "):
         assert word in head
     for row in ("HRNet2", "HRNet3-OKD-DS", "all 2 runs"):
         (line,) = [line for line in lines if line.startswith(row)]
@@ -52,7 +52,7 @@ def test_the_table_says_what_how_sure_by_what_means_and_what_next(workplace):
 def test_runs_of_several_seeds_share_a_line_unless_all_is_asked_for(workplace):
     seeds = ("--only", "HRNet2", "--seed", 1, "--seed", 2, "--seconds", 1)
     together = greenpose("estimate", "tiny.yaml", "--grid", *seeds, cwd=workplace).out
-    assert "HRNet2  (2 runs, each)" in together
+    assert "HRNet2 x2" in together
     apart = greenpose("estimate", "tiny.yaml", "--grid", "--verbose", *seeds, cwd=workplace).out
     assert "HRNet2-seed=1" in apart
     assert "HRNet2-seed=2" in apart

@@ -9,7 +9,7 @@ from greenpose.config import CarbonConfig, DataConfig, Experiment
 from greenpose.data.preview import Preview
 from greenpose.run.calibrate import Measured, spread
 from greenpose.run.cost import Cost
-from greenpose.run.scaling import SCALED_ERROR, scaled, scaling_error
+from greenpose.run.scaling import LIKE_ERROR, SCALED_ERROR, scaled, scaling_error
 from greenpose.run.setups import Look, Setup
 from tests.training.samples import dots
 
@@ -49,11 +49,17 @@ def test_beyond_what_was_measured_costs_grow_with_compute():
 
 
 def test_the_error_is_a_default_unless_what_was_measured_contradicts_it():
+    other = setup(2e6)
     known = {name: measured(macs) for name, macs in MACS.items()}
-    assert scaling_error(SETUPS, known) == SCALED_ERROR
-    assert scaling_error(SETUPS, {"a": known["a"]}) == SCALED_ERROR
+    assert scaling_error(other, SETUPS, known) == SCALED_ERROR
+    assert scaling_error(other, SETUPS, {"a": known["a"]}) == SCALED_ERROR
     odd = known | {"b": measured(MACS["b"], off=2.0)}
-    assert scaling_error(SETUPS, odd) >= math.log(2) - 0.1
+    assert scaling_error(other, SETUPS, odd) >= math.log(2) - 0.1
+
+
+def test_the_same_network_under_other_losses_is_nearly_known():
+    known = {name: measured(macs) for name, macs in MACS.items()}
+    assert scaling_error(setup(MACS["b"] * 1.001), SETUPS, known) == LIKE_ERROR
 
 
 def test_steps_on_fewer_images_stay_known_as_such():
