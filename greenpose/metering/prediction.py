@@ -97,7 +97,7 @@ def predict_run(
         return Prediction(low=0.0, value=0.0, high=0.0, basis="nothing reads what it costs")
     beside = neighbours or Neighbours()
     low, value, high = _ahead(Repeated(costs=totals, remaining=len(totals)), beside.shared_scatter)
-    own = (high - low) / 2 / value
+    own = math.log1p((high - low) / 2 / value)
     run = _half(math.hypot(RUN_SCATTER * beside.shared_scatter, model_error), SCATTER_DEGREES)
     expected, count = value / len(totals), len(totals)
     return Prediction(

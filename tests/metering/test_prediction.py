@@ -233,7 +233,7 @@ def test_before_a_run_the_interval_holds_the_calibrations_scatter_and_the_runs()
     sure = predict_run([100.0] * 8)
     assert sure.value == pytest.approx(100)
     again = predict_total([Repeated(costs=[100.0] * 8, remaining=8)], spent=0.0)
-    run, own = t_quantile(0.975, SCATTER_DEGREES) * 0.06, (again.high - again.low) / 2 / 800
+    run, own = t_quantile(0.975, SCATTER_DEGREES) * 0.06, math.log1p((again.high - again.low) / 2 / 800)
     assert math.log(sure.high / 100) == pytest.approx(math.hypot(run, own))
     assert sure.high * sure.low == pytest.approx(100**2)
     scattered, scaled = predict_run([80.0, 125.0] * 4), predict_run([100.0] * 8, model_error=0.2)
