@@ -1,0 +1,185 @@
+"""Careless changes, each as a replacement of text in the package."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ARCHITECTURE, BLOCKS, FUSION, HRNET = (f"model/{name}.py" for name in ("architecture", "blocks", "fusion", "hrnet"))
+SETUP = "run/setup.py"
+
+Change = tuple[str, str, str]
+"""A file of the package, what stands there, and what is put in its place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """A planted footprint regression."""
+
+    name: str
+    """What was done."""
+    changes: tuple[Change, ...]
+    """How."""
+    why_missed: str = ""
+    """Why no gate can find it; empty for what must be found."""
+
+    def plant(self, package: Path) -> None:
+        """Change a copy of the package; what is to be replaced must stand there exactly once."""
+        for name, before, after in self.changes:
+            text = (package / name).read_text(encoding="utf-8")
+            assert text.count(before) == 1, f"{self.name}: {before!r} stands {text.count(before)} times in {name}"
+            (package / name).write_text(text.replace(before, after), encoding="utf-8")
+
+
+def _mutant(name: str, *changes: Change, why_missed: str = "") -> Mutant:
+    return Mutant(name=name, changes=changes, why_missed=why_missed)
+
+
+def _in_line(file: str, line: str, before: str, after: str) -> Change:
+    """Return a change of a part of a line."""
+    assert before in line
+    return file, line, line.replace(before, after)
+
+
+FIRST_CONV = (
+    "        self.conv1, self.bn1 = conv_bn(channels, channels, 3)\n        self.relu = nn.ReLU(inplace=True)\n"
+)
+SECOND_CONV = "        self.conv2, self.bn2 = conv_bn(channels, channels, 3)\n\n"
+BLOCK_END = '        out = self.bn2(self.conv2(out))\n        out += x\n        return cast("Tensor", self.relu(out))\n'
+ENLARGE = (
+    '        enlarge = nn.Upsample(scale_factor=2 ** (branch - row), mode="nearest")\n'
+    "        return nn.Sequential(*conv_bn(widths[branch], widths[row], 1), enlarge)\n"
+)
+FUSE_START = "        super().__init__()\n        self.branches"
+FUSE_TOTAL = "            total = term if total is None else total + term\n"
+FUSE_END = '        return cast("Tensor", self.relu(total))\n'
+READ = "        return {stage: self.heads[str(stage)](finest)} if stage in self.exits else {}\n"
+CALL = "        check_input_size(images.shape[-1], images.shape[-2])\n"
+INIT_END = "        initialise_heads(self.heads)\n"
+ALONE = "        return self.heatmaps(images)[self.depth]\n"
+TORCH = "import torch\n"
+
+
+def _each_call(line: str) -> Change:
+    """Return what does something at the start of every call."""
+    return HRNET, CALL, f"{CALL}        {line}\n"
+
+
+def _hook(body: str) -> Change:
+    """Return what leaves a hook on every module."""
+    lines = (
+        "        self.seen = []\n"
+        "        for module in self.modules():\n"
+        f"            module.register_forward_hook(lambda module, given, out: {body})\n"
+    )
+    return HRNET, INIT_END, INIT_END + lines
+
+
+def _head(expression: str) -> Change:
+    """Return what reads an exit in another way."""
+    return _in_line(HRNET, READ, "self.heads[str(stage)](finest)", expression)
+
+
+HEAD = "self.heads[str(stage)](finest)"
+
+MUTANTS = (
+    _mutant(
+        "an extra 1x1 convolution in every block",
+        (BLOCKS, SECOND_CONV, SECOND_CONV[:-1] + "        self.extra = nn.Conv2d(channels, channels, 1)\n\n"),
+        _in_line(BLOCKS, BLOCK_END, "self.bn2(self.conv2(out))", "self.extra(self.bn2(self.conv2(out)))"),
+    ),
+    _mutant("a 3x3 convolution in the fuse", _in_line(FUSION, ENLARGE, "widths[row], 1)", "widths[row], 3)")),
+    _mutant("a 5x5 kernel in every block", _in_line(BLOCKS, SECOND_CONV, "channels, 3)", "channels, 5)")),
+    _mutant(
+        "a stride lost in the stem",
+        (HRNET, "conv_bn(stem_width, stem_width, 3, stride=2)", "conv_bn(stem_width, stem_width, 3)"),
+    ),
+    _mutant("a bias before every norm", (BLOCKS, "kernel // 2, bias=False)", "kernel // 2, bias=True)")),
+    _mutant(
+        "a norm too many behind the fuse",
+        _in_line(
+            FUSION,
+            FUSE_START,
+            "self.branches",
+            "self.again = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)\n        self.branches",
+        ),
+        _in_line(FUSION, FUSE_END, "self.relu(total)", "self.relu(self.again[row](total))"),
+    ),
+    _mutant("outputs kept that nobody reads", (HRNET, "[1 if stage == self.depth else len(widths)]", "[len(widths)]")),
+    _mutant(
+        "an early exit that computes the deeper stages",
+        (ARCHITECTURE, "exits=(exit_number,))", "exits=tuple(k for k in self.exits if k >= exit_number))"),
+        _in_line(HRNET, ALONE, "self.depth", "self.exits[0]"),
+    ),
+    _mutant("a head computed twice", _head(f"({HEAD}, {HEAD})[1]")),
+    _mutant(
+        "a summary of exits that are not asked for",
+        _in_line(HRNET, READ, "else {}", "else {stage: finest.mean(dim=1, keepdim=True)}"),
+    ),
+    _mutant(
+        "double precision in the fuse",
+        _in_line(FUSION, FUSE_TOTAL, "total + term", "(total.double() + term.double()).float()"),
+    ),
+    _mutant("a forgotten eval()", _each_call("self.train()")),
+    _mutant(
+        "norms that always average over the batch",
+        (BLOCKS, "nn.BatchNorm2d(channels_out)\n", "nn.BatchNorm2d(channels_out, track_running_stats=False)\n"),
+    ),
+    _mutant(
+        "gradients left on",
+        _in_line(HRNET, ALONE, "return", "with torch.inference_mode(False), torch.enable_grad():\n            return"),
+    ),
+    _mutant(
+        "a hook left on that watches activations",
+        _hook("self.seen.append(float(out.abs().mean())) if isinstance(out, Tensor) else None"),
+    ),
+    _mutant("activations kept for a plot", _hook("self.seen.__setitem__(slice(-99, None), [*self.seen[-98:], out])")),
+    _mutant("an activation computed twice", _in_line(BLOCKS, BLOCK_END, "self.relu(out)", "self.relu(self.relu(out))")),
+    _mutant("activations not in place", _in_line(BLOCKS, FIRST_CONV, "inplace=True", "inplace=False")),
+    _mutant("bilinear instead of nearest", _in_line(FUSION, ENLARGE, '"nearest"', '"bilinear"')),
+    _mutant("a copy in every block", _in_line(BLOCKS, BLOCK_END, "out += x", "out += x.clone()")),
+    _mutant("a softmax that nobody asked for", _head(f"{HEAD}.softmax(-1)")),
+    _mutant(
+        "images one by one",
+        (
+            HRNET,
+            ALONE,
+            "        each = [self.heatmaps(image)[self.depth] for image in images.split(1)]\n"
+            "        return torch.cat(each)\n",
+        ),
+    ),
+    _mutant("a way through numpy", _head(f"torch.from_numpy({HEAD}.detach().numpy().copy())")),
+    _mutant(
+        "a deep copy in every call",
+        (HRNET, TORCH, f"import copy\n\n{TORCH}"),
+        _head("copy.deepcopy(self.heads)[str(stage)](finest)"),
+    ),
+    _mutant("weights checked in every call", _each_call("assert all(p.isfinite().all() for p in self.parameters())")),
+    _mutant("names listed in every call", _each_call("self.names = [[*self.named_parameters()] for _ in range(5)]")),
+    _mutant(
+        "channels last lost",
+        _in_line(
+            SETUP,
+            "    return net.to(memory_format=torch.channels_last)",
+            "net.to(memory_format=torch.channels_last)",
+            "net",
+        ),
+    ),
+    _mutant(
+        "another memory layout in every block",
+        _in_line(BLOCKS, BLOCK_END, "        out += x\n", "        out = out.contiguous() + x.contiguous()\n"),
+    ),
+    _mutant("fast kernels switched off", _each_call("torch.backends.mkldnn.enabled = False")),
+    _mutant(
+        "dropout before the heads", _head("self.heads[str(stage)](nn.functional.dropout(finest, 0.1, self.training))")
+    ),
+    _mutant(
+        "a message made in every call",
+        _each_call('self.message = f"{self.architecture} {tuple(images.shape)}"'),
+        why_missed="some microseconds of a call's milliseconds, below what any rule without false alarms can see",
+    ),
+    _mutant(
+        "anomaly detection left on",
+        _each_call("torch.autograd.set_detect_anomaly(True)"),
+        why_missed="costs only where gradients are computed, and no gate times training",
+    ),
+)
+"""What is planted, from what changes the network to what only changes how it is run."""
