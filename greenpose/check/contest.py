@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from greenpose.check.duel import Clock, Duel
 from greenpose.check.paired import Decision, Judgement, Rule, against_itself, differs, weigh
+from greenpose.formatting import percent
 from greenpose.metering import Contamination, Witness
 
 RESTARTS = 2
@@ -50,8 +51,8 @@ class Surroundings:
         """Return one line for people."""
         known = [
             None if self.load is None else f"load {self.load:.1f} on {os.cpu_count()} CPUs",
-            None if self.foreign_cpu_share is None else f"{self.foreign_cpu_share:.0%} used by others",
-            None if self.steal_share is None else f"{self.steal_share:.1%} taken by the hypervisor",
+            None if self.foreign_cpu_share is None else f"{percent(self.foreign_cpu_share, 2)} used by others",
+            None if self.steal_share is None else f"{percent(self.steal_share, 2)} taken by the hypervisor",
             f"{self.switches} involuntary switches",
             f"{self.faults_per_call:.3g} page faults a call",
         ]

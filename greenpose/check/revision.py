@@ -16,6 +16,8 @@ from greenpose.errors import CheckError
 
 PINS = ("constraints.txt", "requirements.txt")
 """Files that say which versions are installed."""
+READ = ("*.py", "*.yaml", "*.yml", "pyproject.toml")
+"""Files that can change what a run does."""
 OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?P<rest>.*)")
 
@@ -45,7 +47,9 @@ def find_revision(folder: Path, ref: str) -> Revision:
     """
     top = _git(folder, "rev-parse", "--show-toplevel")
     if top.returncode != 0:
-        raise CheckError([f"--against {ref}: {folder} is in no git repository; or git says: {_last(top.stderr)}"])
+        lost = "not a git repository" in top.stderr
+        why = "is in no git repository" if lost else f"cannot be asked for it; git says: {_last(top.stderr)}"
+        raise CheckError([f"--against {ref}: {folder} {why}"])
     repository = Path(top.stdout.strip())
     found = _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     if found.returncode != 0:
@@ -86,8 +90,8 @@ def checked_out(revision: Revision) -> Iterator[Path]:
 
 
 def uncommitted(repository: Path) -> int:
-    """Return how many files differ from the last commit, new ones included."""
-    return len(_git(repository, "status", "--porcelain").stdout.splitlines())
+    """Return how many files that a run may read differ from the last commit, new ones included."""
+    return len(_git(repository, "status", "--porcelain", "--untracked-files=all", "--", *READ).stdout.splitlines())
 
 
 def head_of(repository: Path) -> str:
@@ -143,6 +147,7 @@ def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             ["git", "-C", str(folder), *arguments],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,

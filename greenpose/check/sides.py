@@ -13,6 +13,7 @@ from typing import Any
 from greenpose.check.duel import Worker
 from greenpose.check.revision import Revision, changed_dependencies, checked_out, find_revision, head_of, uncommitted
 from greenpose.errors import CheckError
+from greenpose.formatting import plural
 from greenpose.metering import pinned_environment
 
 PACKAGE = Path("greenpose/__init__.py")
@@ -142,7 +143,7 @@ def _revisions(revision: Revision, tree: Path, python: str) -> Sides:
         notes.append(f"the {holder} holds no package greenpose and runs the installed one")
     files_changed = uncommitted(repository)
     if files_changed:
-        notes.append(f"the head is the working tree, in which {files_changed} files are not as committed")
+        notes.append(f"the head is the working tree, with {plural(files_changed, 'file')} not as committed")
     elif head_of(repository) == revision.commit:
         notes.append("both sides are the same commit")
     return Sides(

@@ -64,9 +64,10 @@ def check(
     ] = None,
     exits: Annotated[list[int] | None, typer.Option("--exit", help="Pair only this exit. Repeatable.")] = None,
     max_pairs: Annotated[
-        int | None, typer.Option(min=1, help="Most pairs of turns before a question stays open. Default: 60.")
+        int | None,
+        typer.Option(min=1, help="Most pairs of turns until a question stays open. Default: 60; 120 with --wall."),
     ] = None,
-    wall: Annotated[bool, typer.Option("--wall", help="Judge wall time too; give it more pairs.")] = False,
+    wall: Annotated[bool, typer.Option("--wall", help="Judge wall time too, which sees waiting.")] = False,
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Find out what paired turns can tell on this machine (a minute).")
     ] = False,

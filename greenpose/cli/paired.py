@@ -13,6 +13,9 @@ from greenpose.check.paired import Rule
 from greenpose.check.selftest import SelfTest, remember, self_test
 from greenpose.cli.console import err, out, print_json
 
+WALL_PAIRS = 120
+"""Most pairs where wall time is judged, unless told otherwise: it scatters more than CPU time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairing:
@@ -25,7 +28,7 @@ class Pairing:
     exits: tuple[int, ...]
     """Exits to compare; all where none is named."""
     max_pairs: int | None
-    """Most pairs of turns; None for the rule's own."""
+    """Most pairs of turns; None for the usual number."""
     wall: bool
     """Whether wall time is judged too."""
 
@@ -36,7 +39,7 @@ class Pairing:
             GreenPoseError: if there is no such side, or it cannot be run.
         """
         usual = Rule()
-        most = self.max_pairs or usual.max_pairs
+        most = self.max_pairs or (WALL_PAIRS if self.wall else usual.max_pairs)
         rule = replace(usual, max_pairs=most, batch=min(usual.batch, most))
         with err(quiet=quiet).status("starting both sides") as status:
             options = Options(rule=rule, exits=self.exits, wall=self.wall, heard=status.update)

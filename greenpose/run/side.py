@@ -9,7 +9,6 @@ request is the only argument, commands come in on standard input, answers go out
     <- {"calls": 5, "cpu_s": 0.021, "seconds": 0.022, "gpu_s": null, "faults": 0, "switches": 1}
 """
 
-import gc
 import json
 import os
 import platform
@@ -96,15 +95,15 @@ def _prepare(request: Mapping[str, Any]) -> tuple[dict[str, Any], dict[int, Runn
     """Return what to say of this side, a call for each exit, and what waits for the device (None on a CPU)."""
     import torch
 
-    torch.set_num_threads(1)
     config, exits = _network_of(request)
-    torch.manual_seed(config.seed)
     subs, built_by = _build(config, exits)
+    torch.set_num_threads(1)
     images = _images(config)
-    device = config.process.device
-    synchronize = (lambda: torch.cuda.synchronize(device)) if device.startswith("cuda") else None
+    device, synchronize = config.process.device, None
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)  # events are of the current device
+        synchronize = torch.cuda.synchronize
     runners = {exit_: _runner(sub, images) for exit_, sub in subs.items()}
-    gc.collect()
     return _hello(config, subs, built_by), runners, synchronize
 
 
@@ -142,19 +141,23 @@ def _build(config: Any, exits: tuple[int, ...]) -> tuple[dict[int, Any], str]:
     """Return each exit's stand-alone network in eval mode, built as runs of this side build theirs."""
     model = config.model.model_copy(update={"exits": exits, "weights": None})
     try:
-        from greenpose.run.setup import build_network, channels_last
+        from greenpose.run.setup import build_network, channels_last, seed_everything
     except ImportError:
         return _build_from_public_names(config, exits), "greenpose.model.HRNet"
+    seed_everything(config)
     net, _ = build_network(config.model_copy(update={"model": model}))
     return {exit_: channels_last(net.truncate(exit_).eval()) for exit_ in exits}, "greenpose.run.setup"
 
 
 def _build_from_public_names(config: Any, exits: tuple[int, ...]) -> dict[int, Any]:
+    """Return the same from a revision that lacks these helpers, by what they do today."""
     import torch
 
     from greenpose.data import load_profile
     from greenpose.model import HRNet
 
+    torch.use_deterministic_algorithms(config.process.device == "cpu")
+    torch.manual_seed(config.seed)
     model = config.model
     net = HRNet(
         width=model.width,

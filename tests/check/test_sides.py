@@ -10,6 +10,7 @@ from greenpose.check.networks import find_networks
 from greenpose.check.revision import changed_dependencies, checked_out, find_revision
 from greenpose.check.sides import Side, interpreter, two_sides
 from greenpose.errors import CheckError
+from greenpose.formatting import plural
 
 EXPERIMENT = "carbon: {country: ITA}\n"
 
@@ -147,9 +148,12 @@ def test_a_file_that_the_revision_does_not_have_is_the_working_tree_s_on_both_si
 def test_uncommitted_changes_and_equal_commits_are_noted(repository):
     with two_sides(repository, against="HEAD", environment=None) as sides:
         assert sides.notes == ("both sides are the same commit",)
+    (repository / "result.json").write_text("{}")
+    with two_sides(repository, against="HEAD", environment=None) as sides:
+        assert sides.notes == ("both sides are the same commit",)
     (repository / "e.yaml").write_text(EXPERIMENT)
     with two_sides(repository, against="HEAD", environment=None) as sides:
-        assert sides.notes == ("the head is the working tree, in which 1 files are not as committed",)
+        assert sides.notes == (f"the head is the working tree, with {plural(1, 'file')} not as committed",)
 
 
 def test_a_repository_that_is_not_greenpose_s_runs_the_installed_one_on_both_sides(repository):
