@@ -1,12 +1,13 @@
 """The records inside the page, as JSON that is small enough to travel and complete enough to be read back.
 
-Numbers are rounded to six significant digits, ends of intervals from repetition to four, of systematic ones to three.
-What recurs is written once:
+Numbers are rounded to six significant digits, ends of intervals from repetition to four; systematic error is kept as
+factors of its number, to three. What recurs is written once:
 
 - `{"$": 3}` stands for `shared[3]`;
 - `["$2", ...]` is a mapping whose keys are `shapes[2]` and whose values follow; `["$", ...]` is the list that follows,
   written so where it begins with a string like these;
-- a basis is `[k, type A, type B]`: `bases[k]` holds its unit, kind, method and missing reason; 0 is no interval.
+- a basis is `[k, type A]`: `bases[k]` holds its unit, kind, method, missing reason and the factors of type B (the ends
+  themselves where the number is zero or missing).
 """
 
 import json
@@ -17,8 +18,9 @@ from typing import Any
 from greenpose.record import FAILURE_SCHEMA, SCHEMA, Failure, Record
 
 LAYOUT = "greenpose.report-data/1"
-_INTERVALS = {"type_a": 4, "type_b": 3}
-"""Intervals, and the significant digits of their ends: systematic error is known to a factor."""
+FACTOR_DIGITS = 3
+"""Significant digits of systematic error as factors of its number."""
+_ENDS = ("low", "high")
 _WORTH_SHARING = 24
 """Characters of JSON below which a reference is no shorter."""
 
@@ -32,7 +34,7 @@ def pack(entries: Sequence[Record | Failure]) -> str:
     packed = [packer.pack(entry) for entry in plain]
     document = {
         "schema": LAYOUT,
-        "note": "numbers are rounded to 6 significant digits, intervals to 4, systematic ones to 3",
+        "note": "numbers are rounded to 6 significant digits, intervals to 4, systematic error, as factors, to 3",
         "bases": [json.loads(text) for text in bases],
         "shared": [json.loads(text) for text in packer.shared],
         "shapes": [json.loads(text) for text in packer.shapes],
@@ -94,23 +96,30 @@ def _pack_bases(value: Any, bases: dict[str, int]) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        key: {name: _short(basis, bases) for name, basis in each.items()}
+        key: {name: _short(basis, bases, _number(value, name)) for name, basis in each.items()}
         if key == "basis" and isinstance(each, dict)
         else _pack_bases(each, bases)
         for key, each in value.items()
     }
 
 
-def _short(basis: dict[str, Any], bases: dict[str, int]) -> list[Any]:
-    same = {key: each for key, each in basis.items() if key not in _INTERVALS}
-    ends = [
-        basis.get(key) and [_end(basis[key][end], digits) for end in ("low", "high")]
-        for key, digits in _INTERVALS.items()
-    ]
-    short = [bases.setdefault(_compact(same), len(bases)), *(each or 0 for each in ends)]
-    while short[-1] == 0 and len(short) > 1:
-        short.pop()
-    return short
+def _short(basis: dict[str, Any], bases: dict[str, int], number: float | None) -> list[Any]:
+    """Return a basis as the number of its kind and its interval from repetition.
+
+    Systematic error belongs to the kind, as factors of the number: it comes from coefficients that many numbers share.
+    """
+    same = {key: each for key, each in basis.items() if key not in {"type_a", "type_b"}}
+    if basis.get("type_b"):
+        same["factors"] = [_end(basis["type_b"][end] / (number or 1), FACTOR_DIGITS) for end in _ENDS]
+    short: list[Any] = [bases.setdefault(_compact(same), len(bases))]
+    return [*short, [_end(basis["type_a"][end], 4) for end in _ENDS]] if basis.get("type_a") else short
+
+
+def _number(numbers: dict[str, Any], name: str) -> float | None:
+    """Return the number that a basis is about; a dotted name leads into a mapping."""
+    field, _, key = name.partition(".")
+    value = numbers.get(field)
+    return value.get(key) if key and isinstance(value, dict) else value
 
 
 def _end(value: float, digits: int) -> float:
@@ -119,9 +128,14 @@ def _end(value: float, digits: int) -> float:
     return int(rounded) if rounded.is_integer() else rounded
 
 
-def _long(short: list[Any], bases: list[dict[str, Any]]) -> dict[str, Any]:
-    ends = zip(_INTERVALS, short[1:], strict=False)
-    return {**bases[short[0]], **{key: {"low": each[0], "high": each[1]} for key, each in ends if each}}
+def _long(short: list[Any], bases: list[dict[str, Any]], number: float | None) -> dict[str, Any]:
+    basis = dict(bases[short[0]])
+    factors = basis.pop("factors", None)
+    if short[1:]:
+        basis["type_a"] = dict(zip(_ENDS, short[1], strict=True))
+    if factors:
+        basis["type_b"] = {end: _end(each * (number or 1), 6) for end, each in zip(_ENDS, factors, strict=True)}
+    return basis
 
 
 def _subtrees(value: Any) -> Iterator[str]:
@@ -157,7 +171,10 @@ def _expand_bases(value: Any, bases: list[dict[str, Any]]) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        key: {name: _long(each, bases) if isinstance(each, list) else each for name, each in inner.items()}
+        key: {
+            name: _long(each, bases, _number(value, name)) if isinstance(each, list) else each
+            for name, each in inner.items()
+        }
         if key == "basis"
         else _expand_bases(inner, bases)
         for key, inner in value.items()

@@ -4,17 +4,27 @@ import json
 
 import pytest
 
-from greenpose.record import dumps
+from greenpose.record import Interval, dumps
 from greenpose.report.embedding import pack, unpack
 from tests.report.records import failure, paper_grid, record
 
 
 def rounded(value, digits=6):
+    """Return numbers to six digits, ends of intervals from repetition to four; systematic intervals are left out."""
     if isinstance(value, dict):
-        return {key: rounded(each, {"type_a": 4, "type_b": 3}.get(key, digits)) for key, each in value.items()}
+        kept = {key: each for key, each in value.items() if key != "type_b"}
+        return {key: rounded(each, 4 if key == "type_a" else digits) for key, each in kept.items()}
     if isinstance(value, list):
         return [rounded(each, digits) for each in value]
     return float(f"{float(f'{value:.6g}'):.{digits}g}") if isinstance(value, float) else value
+
+
+def systematic(value):
+    """Return the ends of all systematic intervals, in order; 0 twice for a number that has none."""
+    if isinstance(value, dict):
+        own = [end for key in ("type_b",) if key in value for end in (value[key] or {"low": 0, "high": 0}).values()]
+        return own + [end for key, each in value.items() if key != "type_b" for end in systematic(each)]
+    return [end for each in value for end in systematic(each)] if isinstance(value, list) else []
 
 
 ENTRIES = [
@@ -26,9 +36,19 @@ ENTRIES = [
 
 
 @pytest.mark.parametrize("entries", [ENTRIES, [], ENTRIES[-1:]])
-def test_what_is_read_back_is_what_was_packed_to_six_digits_intervals_to_four_or_three(entries):
-    found = unpack(pack(entries))
-    assert [json.loads(dumps(each)) for each in found] == [rounded(json.loads(dumps(each))) for each in entries]
+def test_what_is_read_back_is_what_was_packed_to_six_digits_and_intervals_to_four(entries):
+    found = [json.loads(dumps(each)) for each in unpack(pack(entries))]
+    assert [rounded(each) for each in found] == [rounded(json.loads(dumps(each))) for each in entries]
+
+
+def test_systematic_error_is_read_back_to_three_digits_of_its_factor():
+    run = record("HRNet3")
+    zero = run.basis["train_energy_kwh"].model_copy(update={"type_b": Interval(low=0.0, high=0.25)})
+    entries = [*ENTRIES, run.model_copy(update={"train_energy_kwh": 0.0, "basis": {"train_energy_kwh": zero}})]
+    found = systematic([json.loads(dumps(each)) for each in unpack(pack(entries))])
+    wanted = systematic([json.loads(dumps(each)) for each in entries])
+    assert len([end for end in wanted if end]) > 500
+    assert found == pytest.approx(wanted, rel=6e-3)
 
 
 def test_no_tag_can_end_the_script_element():
