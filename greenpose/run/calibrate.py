@@ -27,9 +27,11 @@ LONGEST_STEP_SECONDS = 1.5
 FEWEST_IMAGES = 2
 """Batch normalisation in training needs more than one value a channel."""
 LEAST_BLOCKS, MOST_BLOCKS = 3, 8
+"""Short epochs of each setup, the dropped one not counted; more would say little of another hour."""
 WHOLE_EPOCH = 1.6
 """A short epoch with its validation takes about this many times its training, for planning."""
 FOREVER = 10**6
+"""Patience that no calibration uses up."""
 
 Heard = Callable[[str], object]
 """Told what is being measured."""
@@ -109,7 +111,7 @@ class _Bench:
         """Return the windows of one more epoch."""
         self._epochs += 1
         before = len(self._meter.windows)
-        changes = {"epochs": self._epochs, "validate_every": 1, "patience": FOREVER}
+        changes = {"epochs": self._epochs, "patience": FOREVER}  # the last epoch is always validated
         fit(
             self._net,
             self._objective,

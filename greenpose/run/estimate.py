@@ -24,7 +24,9 @@ from greenpose.run.setups import Setup, find_setups, work_of
 from greenpose.units import joules_to_kwh
 
 CALIBRATION_SECONDS = 20.0
+"""Time for short epochs, unless another is asked for."""
 IDLE_SECONDS = 0.3
+"""Length of the idle window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
