@@ -18,6 +18,9 @@ from greenpose.metering.window import Window
 
 PERIODS_PER_WINDOW = 20
 """A window lasts at least this many updates of the slowest counter."""
+WINDOWS_PER_BLOCK = 4
+"""A block lasts as long as this many windows at least: beside neighbours a machine's speed changes within seconds, and
+blocks close to one another tell the same again."""
 BLOCKS_PER_LOOK = 6
 """Whether it is enough is asked after this many blocks. Every look is a chance to stop while the interval is narrow by
 luck: looking at the third block and every third from there on, 95 % intervals held the truth in 90 %."""
@@ -34,7 +37,7 @@ class Plan:
     max_blocks: int = 30
     """Blocks after which to stop in any case, the dropped warm-up block not counted."""
     max_seconds: float = 120.0
-    """Seconds after which no further block is begun; one block is always measured."""
+    """Seconds after which no further block is begun, warm-up not counted; one block is always measured."""
 
     def __post_init__(self) -> None:
         """Refuse plans that measure nothing."""
@@ -75,7 +78,7 @@ def measure_exits(
     heard = heard or _nobody
     heard(0, math.inf)
     bench = _Bench(runners, meter, items_per_call=items_per_call, plan=plan, seed=seed, sleep=sleep)
-    bench.block()
+    bench.warm_up()
     blocks: list[Mapping[int, Sample]] = []
     wide, stopped = math.inf, False
     while not stopped and bench.may_continue(len(blocks)):
@@ -90,6 +93,11 @@ def measure_exits(
         sources=meter.provenances,
         enough=wide <= plan.rel_ci,
     )
+
+
+def idle_windows(exits: int) -> int:
+    """Return as how many windows the idle one lasts, which fills a block of so many exits up."""
+    return max(1, WINDOWS_PER_BLOCK - exits)
 
 
 class _Bench:
@@ -111,9 +119,15 @@ class _Bench:
         self._items = items_per_call
         self._plan = plan
         self._seconds = max(plan.min_window_seconds, PERIODS_PER_WINDOW * max(periods, default=0.0))
+        self._idle_seconds = self._seconds * idle_windows(len(runners))
         self._order = random.Random(seed)
         self._sleep = sleep
-        self._began = meter.clock()
+        self._began = math.inf
+
+    def warm_up(self) -> None:
+        """Run a block that is not kept, and begin to count the time."""
+        self.block()
+        self._began = self._meter.clock()
 
     def may_continue(self, measured: int) -> bool:
         """Return whether another block fits into the limits; the first one always does."""
@@ -128,7 +142,7 @@ class _Bench:
 
     def _idle(self) -> Sample:
         with self._meter.window("inference idle") as opened:
-            self._sleep(self._seconds)
+            self._sleep(self._idle_seconds)
         return _sample(opened.result, ())
 
     def _exit(self, number: int) -> Sample:

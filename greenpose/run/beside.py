@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from greenpose.config import Experiment
 from greenpose.metering import MicroPlan
-from greenpose.metering.inference import BLOCKS_PER_LOOK, PERIODS_PER_WINDOW
+from greenpose.metering.inference import BLOCKS_PER_LOOK, PERIODS_PER_WINDOW, idle_windows
 from greenpose.run.cost import Cost
 from greenpose.run.segments import LONGEST_STEP_SECONDS
 from greenpose.run.setups import Setup
@@ -33,8 +33,9 @@ def inference(setup: Setup, rates: Rates) -> tuple[Cost, Cost]:
     window = max(config.min_window_seconds, PERIODS_PER_WINDOW * rates.period)
     calls = [config.batch * rates.forward * macs / setup.macs[final] for macs in setup.macs.values()]
     busy = sum(_repeated(call, window) for call in calls)
-    block = Cost(seconds=busy + window, joules=busy * rates.watts + window * rates.idle_watts)
-    most = min(config.max_blocks, max(1, math.ceil(config.max_seconds / block.seconds) - 1))
+    idle = window * idle_windows(len(calls))
+    block = Cost(seconds=busy + idle, joules=busy * rates.watts + idle * rates.idle_watts)
+    most = min(config.max_blocks, math.ceil(config.max_seconds / block.seconds))
     least = min(most, BLOCKS_PER_LOOK)
     return block * (1 + least), block * (1 + most)
 

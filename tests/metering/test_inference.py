@@ -156,6 +156,18 @@ def test_a_slow_counter_lengthens_the_windows():
     assert found[1].window_seconds == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize(("exits", "seconds"), [(1, 3.0), (2, 2.0), (3, 1.0), (4, 1.0)])
+def test_the_idle_window_fills_a_block_up_to_four_windows(bench, exits, seconds):
+    bench.measure(dict.fromkeys(range(1, exits + 1), 0.25))
+    assert {window.seconds for window in bench.meter.windows if window.name == "inference idle"} == {seconds}
+
+
+def test_the_warm_up_takes_nothing_of_the_time(bench):
+    """A block of one exit lasts four seconds; the third begins in the ninth."""
+    found = bench.measure({1: 0.25}, plan=Plan(min_window_seconds=1.0, max_seconds=8.5, rel_ci=1e-9))
+    assert found[1].blocks == 3
+
+
 def test_every_block_holds_each_exit_once_and_an_idle_window_and_the_first_is_dropped(bench):
     found = bench.measure({1: 0.25, 2: 0.5, 4: 1.0})
     names = [window.name for window in bench.meter.windows]

@@ -27,21 +27,21 @@ def looked_at(config, macs):
     return type(one)(config=config, look=one.look, params=1, macs=macs, step_macs=one.step_macs, counting=one.counting)
 
 
-def test_inference_is_blocks_of_one_window_per_exit_and_an_idle_one():
+def test_inference_is_blocks_of_one_window_per_exit_and_an_idle_one_that_fills_them_up_to_four():
     config = experiment(batch=2, min_window_seconds=0.5, max_blocks=20, max_seconds=1e6)
     least, most = inference(looked_at(config, {3: 50, 4: 100}), RATES)
     # calls of 10 and 20 ms fill 0.5 s exactly; the first block is a warm-up
-    assert least.seconds == pytest.approx((1 + BLOCKS_PER_LOOK) * 3 * 0.5)
-    assert most.seconds == pytest.approx((1 + 20) * 3 * 0.5)
-    assert most.joules == pytest.approx(21 * (2 * 0.5 * 10 + 0.5 * 4))
+    assert least.seconds == pytest.approx((1 + BLOCKS_PER_LOOK) * 4 * 0.5)
+    assert most.seconds == pytest.approx((1 + 20) * 4 * 0.5)
+    assert most.joules == pytest.approx(21 * (2 * 0.5 * 10 + 2 * 0.5 * 4))
 
 
 def test_a_slow_counter_makes_windows_longer_and_a_limit_of_time_makes_blocks_fewer():
     slow = Rates(train=0.03, forward=0.01, watts=10.0, idle_watts=4.0, period=0.1)
     config = experiment(batch=2, min_window_seconds=0.5, max_blocks=20, max_seconds=30.0)
     least, most = inference(looked_at(config, {3: 50, 4: 100}), slow)
-    block = 3 * 20 * 0.1
-    assert most.seconds == pytest.approx(5 * block)  # the fifth begins before 30 s are over, the sixth would not
+    block = 4 * 20 * 0.1
+    assert most.seconds == pytest.approx((1 + 4) * block)  # the fourth begins before 30 s are over, a fifth would not
     assert least.seconds <= most.seconds
 
 
@@ -50,7 +50,7 @@ def test_a_call_longer_than_a_window_is_waited_for():
     rates = Rates(train=1.0, forward=0.5, watts=1.0, idle_watts=1.0, period=0.0)
     least, most = inference(looked_at(config, {4: 7}), rates)
     assert least == most
-    assert most.seconds == pytest.approx(2 * (4.0 + 0.1))
+    assert most.seconds == pytest.approx(2 * (4.0 + 3 * 0.1))
 
 
 def test_a_single_exit_has_no_segments():
