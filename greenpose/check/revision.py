@@ -84,7 +84,6 @@ def checked_out(revision: Revision) -> Iterator[Path]:
             raise CheckError([f"--against {revision.ref}: cannot be checked out: {_last(made.stderr)}"])
         yield tree
     finally:
-        _git(revision.repository, "worktree", "remove", "--force", f"{tree}")
         shutil.rmtree(folder, ignore_errors=True)
         _git(revision.repository, "worktree", "prune")
 

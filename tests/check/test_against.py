@@ -96,6 +96,13 @@ def test_an_obstacle_is_said_and_nothing_is_started(file, tmp_path):
     assert not (tmp_path / "base.jsonl").exists()
 
 
+def test_a_side_that_imports_other_code_than_it_was_to_is_an_error(file, tmp_path):
+    two = sides(tmp_path)
+    elsewhere = replace(two, head=replace(two.head, root=tmp_path))
+    with pytest.raises(GreenPoseError, match="imports /nowhere/greenpose instead of"):
+        compare_sides(file, elsewhere, Options())
+
+
 def test_what_differs_between_the_sides_and_is_compared_is_noted(file, tmp_path):
     verdict = compare_sides(
         file, sides(tmp_path, base={"hello": {"torch": "2.12"}}, notes=("of the sides",)), Options()

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenpose.check.paired import Rule, against_itself, critical_rank, differs, ratio_of, weigh
@@ -47,7 +47,7 @@ def wandering(random, *, pairs, change=0.0, spread=0.02, likeness=0.98, wander=0
 
 
 @pytest.mark.parametrize("pairs", range(1, 11))
-@pytest.mark.parametrize("error", [0.2, 0.05, 0.01, 0.0033, 0.0005])
+@pytest.mark.parametrize("error", [0.25, 0.05, 0.01, 0.0033, 0.0005])
 def test_the_critical_rank_is_that_of_all_signs_written_out(pairs, error):
     sums = signed_rank_sums(pairs)
     significant = [t for t in range(pairs * (pairs + 1) // 2 + 1) if sum(s <= t for s in sums) / len(sums) <= error]
@@ -76,6 +76,7 @@ def test_a_bound_is_where_the_signed_rank_test_stops_rejecting():
     assert not rejected_as_too_low(low + 1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-0.5, 0.5), min_size=1, max_size=25))
 def test_the_estimate_is_the_median_of_all_means_of_two_and_lies_in_its_interval(differences):
     walsh = [(a + b) / 2 for a, b in itertools.combinations_with_replacement(differences, 2)]
@@ -84,6 +85,7 @@ def test_the_estimate_is_the_median_of_all_means_of_two_and_lies_in_its_interval
     assert ratio.low <= ratio.value <= ratio.high
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-0.5, 0.5), min_size=10, max_size=20))
 def test_changing_sides_inverts_the_ratio_and_its_ends(differences):
     there, back = ratio_of(differences, 0.01), ratio_of([-one for one in differences], 0.01)
