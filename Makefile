@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BROWSER := $(VENV)/.browser
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu check gate format clean
+.PHONY: help setup demo test test-slow test-gpu test-browser check gate format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +30,14 @@ test-slow: setup  ## run the tests marked slow
 
 test-gpu: setup  ## run the tests that need a CUDA device
 	$(BIN)/pytest -m gpu
+
+test-browser: $(BROWSER)  ## run the report's tests in Chromium, installing it where that is allowed
+	@tests/browser/prepare.sh
+	$(BIN)/pytest tests/browser -m browser
+
+$(BROWSER): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@touch $@
 
 check: setup  ## formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -228,6 +228,7 @@
     figures.forEach(({ classList }, index) => {
       classList.toggle("chosen", index == chosen);
       classList.toggle("other", index != chosen && chosen < figures.length);
+      if (index && index == chosen) one("details", figures[index]).open = true;
     });
     all("[name=axis]").forEach((radio, index) => { radio.checked = index == chosen; });
   };

@@ -49,8 +49,8 @@ class Scenario:
 DEFAULT = Scenario()
 SUPPOSITIONS = (
     ("g", "Grid intensity", "gCO2eq/kWh"),
-    ("pue", "Power usage effectiveness", "PUE"),
-    ("n", "Images per day", "images/day and device"),
+    ("pue", "Overhead of the building", "PUE"),
+    ("n", "Images per day", "per device"),
     ("d", "Devices", "count"),
     ("y", "Years of use", "years"),
 )
@@ -77,7 +77,7 @@ class Use:
     """Power usage effectiveness of its record."""
 
 
-_OUTCOMES = (
+OUTCOMES = (
     Figure(name="use", label="Use", unit="gCO2eq/1000 images"),
     Figure(name="sci", label="SCI", unit="gCO2eq/1000 images"),
     Figure(name="training", label="Training, shared out", unit="gCO2eq/1000 images"),
@@ -85,6 +85,7 @@ _OUTCOMES = (
     Figure(name="year", label="Emissions of a year", unit="kgCO2eq"),
     Figure(name="days", label="Won back after", unit="days"),
 )
+"""What is computed of each exit: a column of the table each."""
 
 
 def uses(study: Study) -> list[Use]:
@@ -125,13 +126,13 @@ def scenario_table(study: Study) -> Table:
         "which counts the making of the machine too. Training stays as it was run; all of it is shared out over all "
         "images of all years. An exit has won back its teaching when it has saved as much against the final exit.",
         heads=("Exit",),
-        columns=tuple(figure_column(figure, values) for figure, values in zip(_OUTCOMES, columns, strict=True)),
+        columns=tuple(figure_column(figure, values) for figure, values in zip(OUTCOMES, columns, strict=True)),
         sections=(
             Section(
                 rows=tuple(
                     Row(
                         head=use.name,
-                        cells=tuple(estimate_cell(each, figure) for each, figure in zip(line, _OUTCOMES, strict=True)),
+                        cells=tuple(estimate_cell(each, figure) for each, figure in zip(line, OUTCOMES, strict=True)),
                     )
                     for use, line in zip(found, lines, strict=True)
                 )

@@ -1,0 +1,89 @@
+"""Pages as people meet them: rendered from fake runs, opened in a headless Chromium that has no network."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from greenpose.report import render
+from tests.report.records import failure, paper_grid, record, with_making
+
+EXPERIMENTS = ("HRNet3", "HRNet4", "HRNet3-OKD-DS", "HRNet4-OKD-DS", "HRNet4-COKD-DS")
+GRID = [with_making(run) for run in paper_grid((1, 2, 3), EXPERIMENTS)]
+SETS = {
+    "grid": [*GRID, failure(), failure(seed=2, reason="interrupted")],
+    "one run": [record("HRNet4-OKD")],
+    "no run": [failure()],
+}
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.fixture(scope="session")
+def urls(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    for name, entries in SETS.items():
+        page = render(
+            entries,
+            title="Which exit to deploy",
+            generated_at="2025-06-01T12:00:00+00:00",
+            version="0.1.0",
+            command="greenpose report runs/paper -o paper.html",
+        )
+        (folder / f"{name}.html").write_text(page, encoding="utf-8")
+    return {name: (folder / f"{name}.html").as_uri() for name in SETS}
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium")
+    assert path, "chromium is not installed: `make test-browser` says how"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--host-resolver-rules=MAP * ~NOTFOUND", "--force-color-profile=srgb"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, urls):
+    """Return a function that opens a page; in the end no page may have said, asked for or thrown anything."""
+    contexts, heard = [], []
+
+    def open_(name="grid", *, fragment="", width=1280, height=900, javascript=True, **settings):
+        settings = {"viewport": {"width": width, "height": height}, "reduced_motion": "reduce"} | settings
+        context = chromium.new_context(java_script_enabled=javascript, offline=True, **settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: heard.append(f"console: {said.text}"))
+        page.on("pageerror", lambda error: heard.append(f"error: {error}"))
+        page.on("request", lambda asked: asked.url.split("#")[0] != urls[name] and heard.append(f"asked: {asked.url}"))
+        page.goto(urls[name] + fragment)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert heard == []
+
+
+@pytest.fixture
+def tab_to():
+    """Return a function that presses Tab, as often as it takes, until an element has the focus."""
+
+    def press(page, css, *, most=400):
+        for _ in range(most):
+            page.keyboard.press("Tab")
+            if page.evaluate("css => document.activeElement.matches(css)", css):
+                return
+        raise AssertionError(f"the keyboard does not reach {css}")
+
+    return press
+
+
+@pytest.fixture(scope="session")
+def axe():
+    assert AXE.is_file(), "axe-core is not installed: call `make test-browser`"
+    return AXE.read_text(encoding="utf-8")
