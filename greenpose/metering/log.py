@@ -11,15 +11,15 @@ from greenpose.errors import MeteringError
 from greenpose.metering.window import SCHEMA, Window
 
 SYNC_SECONDS = 1.0
-SYNC_SHARE = 0.002
-"""Part of the time that may be spent waiting for a disk: one that takes longer than 2 ms is waited for less often."""
+SYNC_SHARE = 0.001
+"""Part of the time that may be spent waiting for a disk: one that takes longer than 1 ms is waited for less often."""
 
 
 class WindowLog:
     """Appends windows to `windows.jsonl`; every line reaches the kernel at once, the disk at most once a second.
 
     A process that is killed loses no closed window. A power cut costs what was written since the last fsync: a second's
-    worth while windows follow one another, 500 times as much as the disk takes if that is more, and nothing after
+    worth while windows follow one another, 1000 times as much as the disk takes if that is more, and nothing after
     `sync()`.
     """
 
