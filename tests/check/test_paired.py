@@ -1,5 +1,7 @@
 import itertools
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from greenpose.check.verdict import Span
 from greenpose.errors import GreenPoseError
 
 RULE = Rule()
+TURNS = Path(__file__).parents[1] / "golden" / "paired_turns.json"
 
 # Wilcoxon's signed-rank sum: the largest value that is significant, two-sided at 5 % and 1 %.
 # Source: McCornack (1965), Extended tables of the Wilcoxon matched pair signed rank statistic, JASA 60, 864-871.
@@ -166,6 +169,31 @@ def test_a_tenth_more_is_found_and_never_called_better():
     decisions = [weigh(one, RULE, quantities=3).decision for one in differences]
     assert decisions.count("regressed") >= 0.95 * 300
     assert decisions.count("improved") == 0
+
+
+def recorded(kind):
+    """Each series of a busy machine's real turns, cut into comparisons one after another."""
+    for processes in json.loads(TURNS.read_text())[kind]:
+        for differences in processes:
+            place = 0
+            while place + RULE.batch <= len(differences):
+                judgement = weigh(differences[place:], RULE, quantities=len(processes))
+                yield judgement.decision
+                place += judgement.pairs
+
+
+def test_equal_sides_in_turns_recorded_on_a_busy_machine_raise_no_alarm():
+    decisions = list(recorded("equal"))
+    assert len(decisions) > 40
+    assert set(decisions) <= {"ok", None}
+    assert decisions.count(None) <= 9  # the last comparison of a series may run out of turns
+
+
+def test_a_tenth_more_cpu_time_in_recorded_turns_is_found_every_time():
+    decisions = list(recorded("an eighth more pixels"))
+    assert len(decisions) > 30
+    assert set(decisions) <= {"regressed", None}
+    assert decisions.count(None) <= 9
 
 
 def test_the_pairs_that_it_says_are_missing_mostly_suffice():
