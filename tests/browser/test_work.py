@@ -64,6 +64,7 @@ def test_lines_that_are_sorted_apart_keep_their_names_and_numbers(visit):
     page.locator("details:has(#runs) > summary").click()
     lines = page.eval_on_selector_all("#runs tbody tr", CELLS)
     assert len({len(line) for line in lines}) == 1
+    assert page.locator("#runs tbody [rowspan]").count() == 0
     page.goto(page.url.split("#")[0])
     page.locator("details:has(#runs) > summary").click()
     printed = page.evaluate(PRINTED)
@@ -147,8 +148,12 @@ def test_arrows_walk_the_points_of_a_chart_and_enter_keeps_one(visit, tab_to):
     page.keyboard.press("Enter")
     kept = page.input_value("[name=pick]")
     assert walked[0].startswith(kept)
+    page.keyboard.press("ArrowLeft")
     page.keyboard.press("Tab")
     assert page.locator("#exits tr.on").count() >= 1
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.ariaLabel") == walked[-1], "one stop for each chart, where it was left"
+    page.keyboard.press("Tab")
     page.keyboard.press("Escape")
     assert page.locator("tr.on").count() == 0
 
