@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def head_of(repository: Path) -> str:
 def changed_dependencies(base: Path, head: Path) -> list[str]:
     """Return what two trees want to be installed differently, one line each: `torch==2.12 → torch==2.13`.
 
-    What only developers install (optional dependencies of the project) does not count.
+    Of a project with dependencies only these count, with what they need themselves as it is installed here: pins of
+    what developers use change nothing that a run does.
     """
     before, after = _wanted(base), _wanted(head)
     names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
@@ -110,11 +112,28 @@ def changed_dependencies(base: Path, head: Path) -> list[str]:
 
 def _wanted(tree: Path) -> dict[str, str]:
     """Return every requirement by the name of its package; a pin stands before a range."""
-    project = _project(tree / "pyproject.toml")
-    extras = [requirement for extra in project.get("optional-dependencies", {}).values() for requirement in extra]
-    needed, optional = _by_name(project.get("dependencies", [])), _by_name(extras)
+    dependencies = _by_name(_project(tree / "pyproject.toml").get("dependencies", []))
     pinned = _by_name(line for file in reversed(PINS) for line in _lines(tree / file))
-    return needed | {name: line for name, line in pinned.items() if name in needed or name not in optional}
+    needed = _with_their_own(dependencies)
+    return dependencies | {name: line for name, line in pinned.items() if name in needed or not dependencies}
+
+
+def _with_their_own(names: Iterable[str]) -> set[str]:
+    """Return packages and what they need, and so on, as far as they are installed here."""
+    found, waiting = set[str](), list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += _by_name(line for line in _requirements(name) if "extra ==" not in line)
+    return found
+
+
+def _requirements(name: str) -> list[str]:
+    try:
+        return requires(name) or []
+    except PackageNotFoundError:
+        return []
 
 
 def _project(file: Path) -> dict[str, Any]:

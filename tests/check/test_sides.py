@@ -106,18 +106,25 @@ def wants(folder, pyproject, **files):
     return folder
 
 
-def test_dependencies_are_compared_by_what_a_run_needs(tmp_path):
+def test_dependencies_are_compared_by_what_a_run_needs_and_not_by_what_developers_use(tmp_path):
     project = (
         '[project]\ndependencies = ["torch>=2.6", "numpy>=2"]\n[project.optional-dependencies]\ndev = ["ruff>=0.9"]\n'
     )
     base = wants(tmp_path / "a", project, constraints="torch==2.12.0\nruff==0.9.1\nsympy==1.13\n# a remark\n")
-    same = wants(
-        tmp_path / "b", project.replace("0.9", "0.10"), constraints="ruff==0.10\nsympy==1.13\nTorch == 2.12.0\n"
-    )
+    developers = "ruff==0.10\nsympy==1.13\nTorch == 2.12.0\nhypothesis==7\n"
+    same = wants(tmp_path / "b", project.replace("0.9", "0.10"), constraints=developers)
     newer = wants(tmp_path / "c", project, constraints="torch==2.13.0\nruff==0.9.1\nsympy==1.14\n")
     assert changed_dependencies(base, base) == []
     assert changed_dependencies(base, newer) == ["sympy==1.13 → sympy==1.14", "torch==2.12.0 → torch==2.13.0"]
     assert changed_dependencies(base, same) == []
+
+
+def test_a_range_that_changes_counts_and_without_a_list_of_dependencies_every_pin_does(tmp_path):
+    base = wants(tmp_path / "a", '[project]\ndependencies = ["torch>=2.6"]\n')
+    head = wants(tmp_path / "b", '[project]\ndependencies = ["torch>=2.7"]\n')
+    assert changed_dependencies(base, head) == ["torch>=2.6 → torch>=2.7"]
+    old, new = wants(tmp_path / "c", "", requirements="anything==1\n"), wants(tmp_path / "d", "", requirements="")
+    assert changed_dependencies(old, new) == ["anything==1 → no anything"]
 
 
 def test_trees_without_any_list_of_dependencies_want_the_same(tmp_path):
