@@ -38,6 +38,8 @@ SIDES = {"quick": QUICK, "again": QUICK, "wide": WIDE, "wider": WIDE_10, "widest
 EQUAL, TENTH, FIFTH = "equal sides", "12.5 % wider", "25 % wider"
 DUELS = {EQUAL: ("quick", "again"), TENTH: ("wide", "wider"), FIFTH: ("wide", "widest")}
 RULE = Rule()
+COMPARISONS, TRIALS, POWER = 400, 60, 0.95
+"""What is promised: no alarm in so many comparisons of equal exits, and this share of so many trials found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +172,7 @@ def report_equal(recorded: Recorded) -> list[str]:
     print(f"  before restarts: {first} of {exits}, below {100 * upper_bound(first, exits):.2g} %")
     print(f"  told apart from themselves: {restless} of {exits}")
     faults = [f"{false} false alarms of {exits}"] if false else []
-    return faults + ([f"{len(trials)} comparisons of equal sides, 400 wanted"] if len(trials) < 400 else [])
+    return faults + ([f"{exits} comparisons of equal exits, {COMPARISONS} wanted"] if exits < COMPARISONS else [])
 
 
 def report_heavier(recorded: Mapping[str, Recorded], kind: str) -> list[str]:
@@ -185,10 +187,11 @@ def report_heavier(recorded: Mapping[str, Recorded], kind: str) -> list[str]:
     for quantity, counts in outcomes.items():
         ratios = [one.judgements[quantity].ratio.value for start in recorded[kind].starts for one in start]
         print(f"  exit {quantity.exit}: CPU time {100 * (median(ratios) - 1):+.1f} % in the median; {_counted(counts)}")
-    share, wanted = total["regressed"] / total.total(), 0.95 if kind == TENTH else 1.0
+    share, wanted = total["regressed"] / total.total(), POWER if kind == TENTH else 1.0
     faults = [f"{kind}: called improved"] if total["improved"] else []
     faults += [f"{kind}: regressed in {share:.1%} of exits' trials, {wanted:.0%} wanted"] if share < wanted else []
-    return faults + ([f"{kind}: {len(trials)} trials, 60 wanted"] if kind == TENTH and len(trials) < 60 else [])
+    few = kind == TENTH and total.total() < TRIALS
+    return faults + ([f"{kind}: {total.total()} trials of an exit, {TRIALS} wanted"] if few else [])
 
 
 def report_cost(recorded: Recorded) -> list[str]:
