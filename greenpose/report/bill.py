@@ -14,6 +14,7 @@ from greenpose.report.figures import (
     TRAIN_SCI,
     Figure,
     energy_figure,
+    kind_of,
     of_record,
     training_figure,
 )
@@ -219,7 +220,7 @@ def _phase_cell(runs: Sequence[Record], name: str, energy: Figure) -> Cell:
 
 def _notes(study: Study) -> tuple[str, ...]:
     """Return how energy was obtained, for the headings of columns that hold nothing else."""
-    return kind_notes([of_record(run, TRAIN_ENERGY) for run in study.records])
+    return kind_notes([Estimate(value=1, kind=kind) for kind in {kind_of(run, TRAIN_ENERGY) for run in study.records}])
 
 
 def _allocation_cells(runs: Sequence[Record], number_: int, energy: Figure) -> tuple[Cell, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from greenpose.formatting import Text, number
-from greenpose.record import Kind, Quantity
+from greenpose.record import Basis, Kind, Quantity
 
 _WORST_LAST: tuple[Kind, ...] = ("counted", "computed", "measured", "sourced", "estimated", "modelled", "not_covered")
 
@@ -14,6 +14,7 @@ _WORST_LAST: tuple[Kind, ...] = ("counted", "computed", "measured", "sourced", "
 ROUNDING = 1e-9
 """Runs that differ by less than this fraction are equal: sums of floating-point numbers, in another order."""
 NO_SHARE_OF_ZERO = "nothing is a share of zero"
+NOT_RECORDED = "not recorded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,15 @@ class Estimate:
 
 def estimate(quantity: Quantity, scale: float = 1.0) -> Estimate:
     """Return a record's number times `scale`, the factor from the record's unit to the page's."""
-    basis, value = quantity.basis, quantity.value
+    return estimate_of(quantity.value, quantity.basis, scale)
+
+
+def estimate_of(value: float | None, basis: Basis | None, scale: float = 1.0) -> Estimate:
+    """Return the same of a number and its basis; a number that the record says nothing about is `not_covered`."""
+    if basis is None:
+        return Estimate(
+            value=None if value is None else value * scale, missing="" if value is not None else NOT_RECORDED
+        )
     if value is None:
         return Estimate(value=None, method=basis.method, missing=basis.missing or "the record does not say why")
     a, b = basis.type_a, basis.type_b

@@ -167,7 +167,10 @@ def share(point: Point, figure: Figure) -> Estimate:
 
     For time and energy the record's within-block ratios are taken; where it has none, there is no share.
     """
-    return over_runs([_run_share(run, point.exit, figure) for run in point.group.runs])
+    known, asked = point.group.known, ("share", point.exit, figure)
+    if asked not in known:
+        known[asked] = over_runs([_run_share(run, point.exit, figure) for run in point.group.runs])
+    return known[asked]
 
 
 def counters_table(study: Study) -> Table:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from greenpose.record import Exit, Kind, Record
-from greenpose.report.estimates import Estimate, estimate
+from greenpose.report.estimates import Estimate, estimate_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def training_figure(records: Iterable[Record]) -> Figure:
 
 def of_exit(entry: Exit, figure: Figure) -> Estimate:
     """Return one number of an exit in display units; sizes without a basis are counted ones."""
-    each = estimate(entry.quantity(figure.name), figure.scale)
+    each = estimate_of(getattr(entry, figure.name), entry.basis.get(figure.name), figure.scale)
     if figure in (PARAMS, MACS) and each.value is not None and each.kind == "not_covered":
         return Estimate(value=each.value, kind="counted")
     return each
@@ -97,7 +97,13 @@ def of_exit(entry: Exit, figure: Figure) -> Estimate:
 
 def of_record(record: Record, figure: Figure) -> Estimate:
     """Return one number of a run in display units."""
-    return estimate(record.quantity(figure.name), figure.scale)
+    return estimate_of(getattr(record, figure.name), record.basis.get(figure.name), figure.scale)
+
+
+def kind_of(record: Record, figure: Figure) -> Kind:
+    """Return how one number of a run was obtained, without the number."""
+    basis = record.basis.get(figure.name)
+    return basis.kind if basis else "not_covered"
 
 
 def mark(kind: Kind) -> str:

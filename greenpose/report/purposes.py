@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from greenpose.formatting import NBSP, listed, percent, plain
 from greenpose.record import Kind, Record
 from greenpose.report.estimates import Estimate, over_runs, worst
-from greenpose.report.figures import PERCENT, TRAIN_ENERGY, Figure, energy_figure, mark, of_record
+from greenpose.report.figures import PERCENT, TRAIN_ENERGY, Figure, energy_figure, kind_of, mark
 from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, kind_notes, missing_cell
 from greenpose.report.study import Group, Study
 from greenpose.units import joules_to_kwh
@@ -158,7 +158,7 @@ def gross_kwh(run: Record) -> float:
 
 def energy_kind(runs: Sequence[Record]) -> Kind:
     """Return how the energy of the least well metered of the runs was obtained; measured where there are none."""
-    return worst([of_record(run, TRAIN_ENERGY).kind for run in runs] or ["measured"])
+    return worst(sorted({kind_of(run, TRAIN_ENERGY) for run in runs}) or ["measured"])
 
 
 def by_purpose(run: Record) -> Energies:

@@ -32,7 +32,9 @@ class Group:
     """The exit numbers, shallow to deep."""
     side: str = ""
     """`first` or `second` where two sides are compared; else empty."""
-    known: dict[tuple[int, Figure], Estimate] = field(default_factory=dict, compare=False, repr=False)
+    setting: str = ""
+    """Circumstances of measurement, which its runs share."""
+    known: dict[tuple[str, int, Figure], Estimate] = field(default_factory=dict, compare=False, repr=False)
     """Means over the runs that were asked for before: many tables and charts ask for the same ones."""
 
 
@@ -62,7 +64,7 @@ class Point:
 
     def figure(self, figure: Figure) -> Estimate:
         """Return the mean of one number over the runs, in display units."""
-        known, asked = self.group.known, (self.exit, figure)
+        known, asked = self.group.known, ("mean", self.exit, figure)
         if asked not in known:
             found = (
                 [of_record(run, figure) for run in self.group.runs]
@@ -177,7 +179,7 @@ def _records(entries_: Sequence[Record | Failure]) -> list[Record]:
 def _study(entries_: Sequence[Record | Failure], groups: Sequence[Group]) -> Study:
     failures = sorted((each for each in entries_ if isinstance(each, Failure)), key=lambda each: (each.name, each.at))
     records = tuple(run for group in groups for run in group.runs)
-    settings = {setting(run): run for run in records}
+    settings = {group.setting: group.runs[-1] for group in groups}
     return Study(
         records=records,
         failures=tuple(failures),
@@ -188,12 +190,12 @@ def _study(entries_: Sequence[Record | Failure], groups: Sequence[Group]) -> Stu
 
 def _groups(records: Sequence[Record], *, among: Sequence[Record] = (), side: str = "") -> tuple[Group, ...]:
     """Return the runs in groups; `among` are all runs of the page, whose settings are told apart by a letter."""
-    found: dict[str, list[Record]] = {}
+    found: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         found.setdefault(_identity(record), []).append(record)
-    settings = sorted({setting(record) for record in among or records})
+    settings = sorted({setting(record) for record in among} or {key[0] for key in found})
     names = {key: _label(runs[0]) for key, runs in found.items()}
-    labels = {key: _with(name, found[key][0], settings, side) for key, name in names.items()}
+    labels = {key: _with(name, key[0], settings, side) for key, name in names.items()}
     counts = Counter(labels.values())
     groups = [
         Group(
@@ -202,16 +204,17 @@ def _groups(records: Sequence[Record], *, among: Sequence[Record] = (), side: st
             exits=tuple(sorted({entry.exit for entry in runs[0].exits})),
             name=names[key],
             side=side,
+            setting=key[0],
         )
         for key, runs in found.items()
     ]
     return tuple(sorted(groups, key=lambda group: natural(group.label)))
 
 
-def _with(name: str, run: Record, settings: Sequence[str], side: str) -> str:
+def _with(name: str, own: str, settings: Sequence[str], side: str) -> str:
     """Return a name with its side and setting, those that there are several of."""
     parts = [side] if side else []
-    parts += [f"setting {chr(ord('A') + settings.index(setting(run)))}"] if len(settings) > 1 else []
+    parts += [f"setting {chr(ord('A') + settings.index(own))}"] if len(settings) > 1 else []
     return f"{name} ({', '.join(parts)})" if parts else name
 
 
@@ -220,11 +223,11 @@ def _label(record: Record) -> str:
     return " ".join([record.experiment, *axes])
 
 
-def _identity(record: Record) -> str:
-    """Return what runs of one group share: everything but the seed."""
+def _identity(record: Record) -> tuple[str, ...]:
+    """Return what runs of one group share: the setting, then everything else but the seed."""
     config = {key: value for key, value in record.config.items() if key != "seed"}
     exits = sorted(entry.exit for entry in record.exits)
-    return json.dumps([_label(record), setting(record), exits, config], sort_keys=True, default=str)
+    return setting(record), json.dumps([_label(record), exits, config], sort_keys=True, default=str)
 
 
 def _run_order(record: Record) -> tuple[Any, ...]:

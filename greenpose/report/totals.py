@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from greenpose.formatting import NBSP, plural
 from greenpose.record import Failure, Kind, Record
 from greenpose.report.estimates import Estimate, worst
-from greenpose.report.figures import TRAIN_ENERGY, energy_figure, of_record
+from greenpose.report.figures import TRAIN_ENERGY, energy_figure, kind_of
 from greenpose.report.layout import Cell, Column, Row, Section, Table, kind_notes, missing_cell, value_cell
 from greenpose.report.study import Study
 from greenpose.units import co2eq_g
@@ -73,7 +73,7 @@ def totals_table(study: Study) -> Table:
         del parts["Failed, interrupted or lost"], parts["All"]
     energy = energy_figure([total.energy_kwh for total in parts.values()])
     time_unit, time_scale = ("h", 3600) if parts["Finished"].seconds >= 3600 else ("s", 1)
-    kinds = [of_record(run, TRAIN_ENERGY).kind for run in study.records]
+    kinds = sorted({kind_of(run, TRAIN_ENERGY) for run in study.records})
     kind = worst(kinds) if kinds else "measured"
     notes = kind_notes([Estimate(value=0, kind=kind)])
     return Table(
