@@ -2,8 +2,11 @@
 
 from greenpose.formatting import NBSP, listed, plain, plural, span
 from greenpose.record import Record
-from greenpose.report.study import Study
+from greenpose.report.study import Study, seeds
 from greenpose.report.sureness import setting_facts
+
+MANY_NAMES = 24
+"""Experiments beyond which not each is named."""
 
 
 def facts(compared: Study) -> list[tuple[str, str]]:
@@ -18,10 +21,10 @@ def facts(compared: Study) -> list[tuple[str, str]]:
         0,
         (
             "Compared",
-            listed(list(dict.fromkeys(group.name if group.side else group.label for group in compared.groups))),
+            _experiments(compared),
         ),
     )
-    found.append(("Seeds", ", ".join(str(seed) for seed in sorted({run.seed for run in runs}))))
+    found.append(("Seeds", seeds(runs)))
     found += [
         ("Machine" if compared.comparable else f"Setting {letter}", dict(setting_facts(run))["Machine"])
         for letter, run in compared.settings.items()
@@ -30,6 +33,12 @@ def facts(compared: Study) -> list[tuple[str, str]]:
     found.append(("Data", "; ".join(dict.fromkeys(data(run) for run in runs))))
     found.append(("Code", "; ".join(dict.fromkeys(code(run) for run in runs))))
     return found
+
+
+def _experiments(compared: Study) -> str:
+    """Return the names of the experiments, of very many their number."""
+    names = list(dict.fromkeys(group.name if group.side else group.label for group in compared.groups))
+    return listed(names) if len(names) <= MANY_NAMES else plural(len(names), "experiment")
 
 
 def place(run: Record) -> str:

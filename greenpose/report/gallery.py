@@ -12,7 +12,7 @@ from greenpose.report.repeats import repeats, repeats_table
 from greenpose.report.slopes import slopes
 from greenpose.report.study import Study
 from greenpose.report.teaching import break_even_table
-from greenpose.report.tradeoff import Scatter, data_table, scatters
+from greenpose.report.tradeoff import MOST_TOLD, Scatter, data_table, scatters
 from greenpose.report.winning import crossings
 
 
@@ -136,12 +136,16 @@ def _scatter(chart: Scatter, *, large: bool) -> Picture:
         return Picture(id=chart.id, title=chart.title, absent=chart.absent, large=large)
     whole = chart.left_out + len(chart.marks)
     partly = (f"{chart.left_out} of {whole} exits have no such number and are not drawn.",) if chart.left_out else ()
+    crowd = (
+        f"Of {plural(len(chart.marks), 'exit')} those that no other beats are named, {MOST_TOLD} at most. The others "
+        "are small dots without intervals, one for several that would cover each other.",
+    )
     mixed = () if chart.ranked else ("The runs come from different settings: no front is drawn across them.",)
     return Picture(
         id=chart.id,
         title=chart.title,
         panels=(Panel(drawing=scatter.draw(chart, large=large)),),
         data=data_table(chart),
-        notes=(*partly, *mixed),
+        notes=(*partly, *mixed, *(crowd if chart.crowded else ())),
         large=large,
     )

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from greenpose.formatting import NBSP, listed, plural
+from greenpose.formatting import NBSP, exact, listed, plural
 from greenpose.record import Record
 from greenpose.report.estimates import Estimate, over_runs
 from greenpose.report.figures import AP, Figure, of_exit
 from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column
 from greenpose.report.partners import Partners
-from greenpose.report.study import Point, Study
+from greenpose.report.study import MANY_SEEDS, Point, Study
 
 DIFFERENCE = Figure(name="ap", label="AP difference", unit="percentage points", most_decimals=1)
 _FEWEST = 3
@@ -146,6 +146,9 @@ def _pair(partners: Partners, point: Point, partner: Partner) -> Pair | None:
 
 
 def _each(pair: Pair) -> list[str]:
+    """Return the differences seed by seed; of very many, how many."""
+    if len(pair.seeds) > MANY_SEEDS:
+        return [f"{exact(len(pair.seeds))} seeds"]
     return [
         f"{seed}: {Estimate(value=value).text(digits=2, most_decimals=1)}"
         for seed, value in zip(pair.seeds, pair.differences, strict=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from greenpose.report.study import Study
+from greenpose.report.study import Study, seeds
 
 _OWN = ("name", "seed")
 """Settings that differ anyway."""
@@ -17,12 +17,11 @@ def configurations(study: Study) -> str:
     base: dict[str, Any] = {}
     for group in study.groups:
         config = dict(group.runs[0].config)
-        seeds = ", ".join(str(run.seed) for run in group.runs)
         said = "in full" if not base else f"what differs from {study.groups[0].label}"
         changed = config if not base else differing(config, base)
         base = base or config
         text = yaml.safe_dump(changed, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
-        documents.append(f"# {' '.join(group.label.split())}, {said}; seeds {seeds}\n{text}")
+        documents.append(f"# {' '.join(group.label.split())}, {said}; seeds {seeds(group.runs)}\n{text}")
     return "---\n".join(documents)
 
 

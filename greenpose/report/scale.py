@@ -63,10 +63,9 @@ def detailed(study: Study) -> Study:
     """Return what tables tell of: all of it, or where there are very many experiments those on a front, then others."""
     if len(study.groups) <= MANY_EXPERIMENTS:
         return study
-    best = {id(point.group): None for figure in (cost_figure(study), AP) for point in _front(study, figure)}
-    chosen = [group for group in study.groups if id(group) in best]
-    chosen += [group for group in study.groups if id(group) not in best]
-    kept = {id(group) for group in chosen[:MANY_EXPERIMENTS]}
+    best = [point.group for figure in (cost_figure(study), AP) for point in _front(study, figure)]
+    ranked = dict.fromkeys(id(group) for group in (*best, *study.groups))
+    kept = set(itertools.islice(ranked, MANY_EXPERIMENTS))
     return restricted(study, tuple(group for group in study.groups if id(group) in kept))
 
 
@@ -86,7 +85,7 @@ def notices(study: Study) -> list[str]:
     if len(study.groups) > MANY_EXPERIMENTS:
         said.append(
             f"Tables below the answer tell of {MANY_EXPERIMENTS} experiments of {exact(len(study.groups))}: those that "
-            "no other beats, then the first by name. The answer, the total bill and charts of accuracy hold all."
+            "no other beats, then the most accurate. The answer, the total bill and charts of accuracy hold all."
         )
     return [*said, "Every number of every run: greenpose report RUNS -o FILE.csv."] if said else []
 
@@ -108,11 +107,12 @@ def _uncollected() -> Iterator[None]:
 
 
 def _front(study: Study, figure: Figure) -> list[Point]:
-    """Return the exits that no other beats; for AP itself the most accurate ones."""
+    """Return the exits that no other beats, for AP itself all that have one; the most accurate come first."""
     points = [point for point in study.scored if point.figure(figure).value is not None]
-    if figure is AP:
-        return sorted(points, key=_ap, reverse=True)[:MANY_EXPERIMENTS]
-    return [points[index] for index in front([(point.figure(figure).value or 0.0, _ap(point)) for point in points])]
+    if figure is not AP:
+        indices = front([(point.figure(figure).value or 0.0, _ap(point)) for point in points])
+        points = [points[index] for index in indices]
+    return sorted(points, key=_ap, reverse=True)
 
 
 def _ap(point: Point) -> float:

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from greenpose.formatting import plain
+from greenpose.formatting import exact, plain
 from greenpose.record import Exit, Failure, Record
 from greenpose.report.estimates import Estimate, over_runs
 from greenpose.report.figures import AP, Figure, of_exit, of_record
 
 _HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": "{} GB memory", "os": "{}"}
 """What is told of a machine, and how."""
+MANY_SEEDS = 12
+"""Seeds beyond which not each is named."""
 FIRST, SECOND = "first", "second"
 """The two sides of a comparison."""
 
@@ -165,6 +167,14 @@ def setting(record: Record) -> str:
     sources = [[part.component, part.kind, part.method] for part in record.components]
     process = [record.process.get(key) for key in ("device", "torch_threads", "concurrent_workers")]
     return json.dumps([fingerprint, process, sources, record.carbon.country], default=str)
+
+
+def seeds(runs: Sequence[Record]) -> str:
+    """Return the seeds of runs in words: each, or of very many the first and the last."""
+    found = sorted({run.seed for run in runs})
+    if len(found) <= MANY_SEEDS:
+        return ", ".join(map(str, found))
+    return f"{found[0]}–{found[-1]} ({exact(len(found))} of them)"
 
 
 def natural(text: str) -> list[tuple[int, str]]:

@@ -7,7 +7,7 @@ from greenpose.formatting import NBSP, Text, exact, listed, plain, plural
 from greenpose.record import Record
 from greenpose.report.layout import Cell, Column, Row, Section, Table, missing_cell, number_cell
 from greenpose.report.purposes import energy_kind
-from greenpose.report.study import Point, Study, entries, host_name
+from greenpose.report.study import Point, Study, entries, host_name, seeds
 
 _MEASURES: Mapping[str, tuple[str, str, float]] = {
     "items_per_call": ("Batch", "images", 1),
@@ -114,7 +114,7 @@ def _cells(point: Point, keys: Sequence[str]) -> tuple[Cell, ...]:
     measured = [entry.measurement for entry in entries(point)]
     return (
         Cell(value=str(len(runs))),
-        Cell(value=", ".join(dict.fromkeys(str(run.seed) for run in runs))),
+        Cell(value=seeds(runs)),
         _summary([run.images.get("test", 0) for run in runs]),
         _summary([run.subjects.get("test") or "not known" for run in runs]),
         *(_measured(point, measured, key) for key in keys),

@@ -10,6 +10,11 @@ from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_
 from greenpose.report.pareto import front
 from greenpose.report.study import Point, Study
 
+MANY_MARKS = 200
+"""Points beyond which only those of the front are named, and have intervals and lines in the table."""
+MOST_TOLD = 40
+"""Points of the front that are told then, the cheapest."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
@@ -43,6 +48,18 @@ class Scatter:
     """Why there is nothing to draw; empty where there is."""
     ranked: bool
     """False: the points come from different settings, so no front is drawn."""
+
+    @property
+    def crowded(self) -> bool:
+        """Return whether there are too many points to tell of each."""
+        return len(self.marks) > MANY_MARKS
+
+    @property
+    def told(self) -> tuple[Mark, ...]:
+        """Return the points that are named: all; of very many some of the front, or the first where there is none."""
+        if not self.crowded:
+            return self.marks
+        return (tuple(mark for mark in self.marks if mark.front) or self.marks)[:MOST_TOLD]
 
     @property
     def title(self) -> str:
@@ -111,15 +128,18 @@ def data_table(chart: Scatter) -> Table:
                 Cell(value=("yes" if mark.front else "no") if chart.ranked else "not ranked"),
             ),
         )
-        for mark in chart.marks
+        for mark in chart.told
     ]
+    which = "the points of the chart"
+    if chart.crowded:
+        which = f"of its {plural(len(chart.marks), 'point')} those that no other beats, {MOST_TOLD} at most"
     return Table(
         id=f"{chart.id}-data",
-        caption=f"{chart.title}: the points of the chart.",
+        caption=f"{chart.title}: {which}.",
         heads=("Exit",),
         columns=(
-            figure_column(chart.figure, [mark.x for mark in chart.marks]),
-            figure_column(AP, [mark.y for mark in chart.marks]),
+            figure_column(chart.figure, [mark.x for mark in chart.told]),
+            figure_column(AP, [mark.y for mark in chart.told]),
             Column(head="On the front", words=True),
         ),
         sections=(Section(rows=tuple(rows)),),

@@ -16,6 +16,8 @@ from greenpose.report.tradeoff import Mark, Scatter
 
 LARGE, SMALL = (1120, 480), (440, 330)
 """Width and height in CSS pixels."""
+_CELL = 4
+"""Pixels within which points of a crowd are one."""
 _LOG_FROM = 3.0
 """A horizontal axis that spans more than this factor is logarithmic."""
 
@@ -27,7 +29,7 @@ def draw(chart: Scatter, *, large: bool = False) -> Drawing:
         axes = panel(figure, left=56, right=24, top=34, bottom=52)
         log = _frame(axes, chart)
         _points(axes, chart)
-        _labels(axes, chart, all_points=large)
+        _labels(axes, chart, all_points=large and not chart.crowded)
         axes.set_xlabel(chart.axis + (", log scale" if log else ""), color=MUTED, fontsize=FONT, labelpad=8)
         axes.text(0, 1, "AP (%)", transform=axes.transAxes, color=MUTED, fontsize=FONT, ha="right", va="bottom")
 
@@ -37,7 +39,7 @@ def draw(chart: Scatter, *, large: bool = False) -> Drawing:
         size=LARGE if large else SMALL,
         title=chart.title,
         description=chart.description,
-        tooltips=tuple(f"{mark.label}: {chart.words(mark)}" for mark in chart.marks),
+        tooltips=tuple(f"{mark.label}: {chart.words(mark)}" for mark in chart.told),
     )
 
 
@@ -72,8 +74,11 @@ def _points(axes: Any, chart: Scatter) -> None:
         points = [_place(mark) for mark in chart.marks]
         xs, ys = staircase(points, right=axes.get_xlim()[1])
         axes.plot(xs, ys, color=ACCENT, alpha=0.4, linewidth=3, zorder=1.5, clip_on=False, gid="front")
+    if chart.crowded:
+        told = {id(mark) for mark in chart.told}
+        _cloud(axes, [mark for mark in chart.marks if id(mark) not in told])
     for front, colour, order in ((False, DIM, 2), (True, ACCENT, 4)):
-        marks = [(index, mark) for index, mark in enumerate(chart.marks) if mark.front is front]
+        marks = [(index, mark) for index, mark in enumerate(chart.told) if mark.front is front]
         strokes(axes, [line for _, mark in marks for line in _cross(mark)], color=colour, linewidth=1.2, zorder=order)
         for index, mark in marks:
             axes.plot(
@@ -86,6 +91,19 @@ def _points(axes: Any, chart: Scatter) -> None:
                 zorder=order + 1,
                 gid=f"point-{index}",
             )
+
+
+def _cloud(axes: Any, marks: Sequence[Mark]) -> None:
+    """Draw very many points small and without intervals; of those that would cover each other, one."""
+    for exit_ in sorted({mark.exit for mark in marks}):
+        places = [_place(mark) for mark in marks if mark.exit == exit_]
+        cells = {
+            (round(x / _CELL), round(y / _CELL)): place_
+            for place_, (x, y) in zip(places, pixels(axes, places), strict=True)
+        }
+        xs, ys = zip(*cells.values(), strict=True)
+        style = {"marker": SHAPES.get(exit_, "D"), "markersize": 4, "linestyle": "none", "zorder": 2}
+        axes.plot(xs, ys, color=DIM, clip_on=False, **style)
 
 
 def _place(mark: Mark) -> tuple[float, float]:
@@ -108,7 +126,7 @@ def _reach(each: Estimate, most: float = math.inf) -> tuple[float, float]:
 
 def _labels(axes: Any, chart: Scatter, *, all_points: bool) -> None:
     """Label every point of the front, and where there is room the others too, if asked or if there is no front."""
-    marks = chart.marks
+    marks = chart.told
     wanted = [mark for mark in marks if mark.front or all_points or not chart.ranked]
     centres = pixels(axes, [_place(mark) for mark in marks])
     frame = axes.get_window_extent()
