@@ -1,0 +1,120 @@
+"""What a page costs to render: `python -m benchmarks.report`, about three minutes; `--quick` renders 60 runs only.
+
+Promised: 60 runs in 3 s and 500 KiB; 10 000 runs in 20 s, 1 GiB of memory and 5 MiB of page, be they many seeds of few
+experiments or a sweep of many. Records are fake, as the tests make them, and lie in files: a fresh process finds, reads
+and renders them, as `greenpose report` does. Judged by CPU time, which neighbours move least: the work is one thread's,
+so an idle machine takes as long by the clock. A second process must give the same bytes.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.verdict import conclude
+from greenpose.formatting import exact
+from greenpose.record import Record, dumps
+from greenpose.units import with_prefix
+from tests.report.records import PAPER, record, with_making
+
+RENDER = """
+    import hashlib, json, resource, sys, time
+    from pathlib import Path
+    began = time.perf_counter()
+    from greenpose.report import gathered, render
+    from greenpose.store import stream
+    runs, page = map(Path, sys.argv[1:])
+    text = render(gathered(stream([runs])), title="Benchmark", generated_at="2026-01-01", version="0")
+    page.write_text(text)
+    print(json.dumps({
+        "seconds": time.process_time(),
+        "wall": time.perf_counter() - began,
+        "bytes": len(text.encode()),
+        "memory": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "digest": hashlib.sha256(text.encode()).hexdigest(),
+    }))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A number of runs to render, and what that may take."""
+
+    name: str
+    """What they are."""
+    experiments: int
+    """How many experiments, of the nine kinds in the paper's Table 1."""
+    seeds: int
+    """Runs of each."""
+    seconds: float
+    """Most seconds of CPU time."""
+    page_bytes: int
+    """Most bytes of the page."""
+    memory_bytes: int = 1 << 30
+    """Most memory."""
+
+
+LOADS = (
+    Load(name="60 runs", experiments=10, seeds=6, seconds=3, page_bytes=500 << 10),
+    Load(name="10 000 runs of 10 experiments", experiments=10, seeds=1000, seconds=20, page_bytes=5 << 20),
+    Load(name="10 000 runs of 2000 experiments", experiments=2000, seeds=5, seconds=20, page_bytes=5 << 20),
+)
+
+
+def main() -> int:
+    """Render, print, and return 0 if the promise is kept."""
+    return conclude([fault for load in LOADS[: 1 if "--quick" in sys.argv else None] for fault in _faults(load)])
+
+
+def fake_runs(load: Load) -> Iterator[Record]:
+    """Yield the runs of a load: one experiment of each kind, then sweeps of the learning rate."""
+    kinds = list(PAPER)
+    for index in range(load.experiments):
+        kind, sweep = kinds[index % len(kinds)], index // len(kinds)
+        for seed in range(1, load.seeds + 1):
+            run = with_making(record(kind, seed=seed + load.seeds * sweep))
+            yield run if not sweep else _swept(run, seed=seed, rate=1e-4 * (1 + sweep))
+
+
+def _swept(run: Record, *, seed: int, rate: float) -> Record:
+    config = run.config | {"seed": seed, "train": run.config["train"] | {"lr": rate}}
+    return run.model_copy(update={"seed": seed, "axes": {"seed": seed, "train.lr": rate}, "config": config})
+
+
+def _faults(load: Load) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Path(folder, "runs")
+        for run in fake_runs(load):
+            path = runs / f"{run.name}-{run.axes.get('train.lr', 0):.5g}"
+            path.mkdir(parents=True)
+            (path / "record.json").write_text(dumps(run), encoding="utf-8")
+        first, second = (_rendered(runs, Path(folder, "page.html")) for _ in range(2))
+    took, wall = (min(each[key] for each in (first, second)) for key in ("seconds", "wall"))
+    size, memory = (with_prefix(first[key], "B") for key in ("bytes", "memory"))
+    print(f"{load.name}: {took:.1f} s of CPU time, {wall:.1f} s by the clock, page {size}, memory {memory}", flush=True)
+    faults = [f"{load.name}: {took:.1f} s, promised {load.seconds:g} s"] if took > load.seconds else []
+    for key, most in (("bytes", load.page_bytes), ("memory", load.memory_bytes)):
+        if first[key] > most:
+            faults.append(f"{load.name}: {exact(first[key])} {key}, promised {exact(most)}")
+    if first["digest"] != second["digest"]:
+        faults.append(f"{load.name}: two processes gave different bytes")
+    return faults
+
+
+def _rendered(runs: Path, page: Path) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(RENDER), str(runs), str(page)], capture_output=True, check=True
+    )
+    found = json.loads(done.stdout)
+    assert found["digest"] == hashlib.sha256(page.read_bytes()).hexdigest()
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
