@@ -182,7 +182,8 @@ def report_heavier(recorded: Mapping[str, Recorded], kind: str) -> list[str]:
     total = sum(outcomes.values(), Counter())
     failing = sum(any(trial.outcome(quantity) == "regressed" for quantity in QUANTITIES) for trial in trials)
     print(
-        f"input {kind}, as many more MACs: {len(trials)} trials; the check fails in {failing}; by exits: {_counted(total)}"
+        f"input {kind}, as many more MACs: {len(trials)} trials; the check fails in {failing}; "
+        f"by exits: {_counted(total)}"
     )
     for quantity, counts in outcomes.items():
         ratios = [one.judgements[quantity].ratio.value for start in recorded[kind].starts for one in start]
