@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 BROWSER := $(VENV)/.browser
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu test-browser check gate format clean
+.PHONY: help setup demo test test-slow test-gpu test-browser check gate examples format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ gate: setup  ## hold GreenPose to its own footprint: networks, start-up, what me
 	$(BIN)/greenpose check experiments/quick.yaml --baseline .ci/baseline.json
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.overhead --quick
+
+examples: setup  ## render the published reports from their records; RUNS=runs/quick puts new records in their place
+	$(BIN)/python -m reports.examples $(RUNS)
 
 format: setup  ## put the code in shape
 	$(BIN)/ruff format .
