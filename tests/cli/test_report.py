@@ -1,6 +1,7 @@
 """`greenpose report` in its forms."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -77,3 +78,50 @@ def test_only_what_a_form_needs_is_loaded(runs, tmp_path):
         cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def written(folder, entries):
+    for entry in entries:
+        (folder / entry.name).mkdir(parents=True)
+        (folder / entry.name / "record.json").write_text(dumps(entry))
+    return folder
+
+
+def test_the_same_experiments_in_two_folders_are_set_side_by_side(tmp_path):
+    old = written(tmp_path / "old", paper_grid((1,), ("HRNet3", "HRNet4")))
+    new = written(tmp_path / "new", paper_grid((1,), ("HRNet3", "HRNet2")))
+    done = greenpose("report", "old", "new", "-o", "both.html", cwd=tmp_path)
+    assert done.code == 0, done.err
+    page = (tmp_path / "both.html").read_text()
+    assert "What changed" in page
+    assert "On the first side only: HRNet4." in page
+    assert "HRNet3 (first)" in page
+    assert all(name in page for name in (f">{old.name}<", f">{new.name}<"))
+
+
+def test_other_seeds_or_experiments_in_two_folders_stay_one_set(tmp_path):
+    written(tmp_path / "one", paper_grid((1,), ("HRNet3",)))
+    written(tmp_path / "two", paper_grid((2,), ("HRNet3",)))
+    assert greenpose("report", "one", "two", "-o", "both.html", cwd=tmp_path).code == 0
+    page = (tmp_path / "both.html").read_text()
+    assert "What changed" not in page
+    assert "2\u00a0finished" in page
+
+
+def test_a_verdict_is_shown_on_the_page_and_a_wrong_file_is_refused(runs, tmp_path):
+    finding = {"name": "exit3.macs", "verdict": "ok", "says": "as it was", "unit": "MACs", "base": 7, "head": 7}
+    verdict = {
+        "schema": "greenpose.verdict/1",
+        "subject": "quick",
+        "against": "base.json",
+        "summary": "ok: of 1 checked, nothing worse",
+        "findings": [finding],
+    }
+    (tmp_path / "verdict.json").write_text(json.dumps(verdict))
+    assert greenpose("report", runs, "--verdict", "verdict.json", "-o", "a.html", cwd=tmp_path).code == 0
+    page = (tmp_path / "a.html").read_text()
+    assert "Verdict of the check" in page
+    assert "exit3.macs" in page
+    for name, message in (("a.html", "a.html: not JSON"), ("none.json", "none.json: No such file")):
+        done = greenpose("report", runs, "--verdict", name, "-o", "b.html", cwd=tmp_path)
+        assert (done.code, message in done.err) == (2, True), done.err
