@@ -39,14 +39,14 @@ $(BROWSER): $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	@touch $@
 
-check: setup  ## formatting, lint, types, import contracts
+check: setup  ## formatting, lint, types, import contracts, our own networks' footprint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-gate: setup  ## hold GreenPose to its own footprint: networks, start-up, what metering costs a run
 	$(BIN)/greenpose check experiments/quick.yaml --baseline .ci/baseline.json
+
+gate: setup  ## hold GreenPose to its own footprint: start-up, what metering costs a run (a quiet machine)
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.overhead --quick
 
