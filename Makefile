@@ -48,7 +48,7 @@ check: setup  ## formatting, lint, types, import contracts, our own networks' fo
 
 gate: setup  ## hold GreenPose to its own footprint: start-up, what metering costs a run (a quiet machine)
 	$(BIN)/python -m benchmarks.start
-	$(BIN)/python -m benchmarks.overhead --quick
+	$(BIN)/python -m benchmarks.overhead
 
 examples: setup  ## render the published reports from their records; RUNS=runs/quick puts new records in their place
 	$(BIN)/python -m reports.examples $(RUNS)
