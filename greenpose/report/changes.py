@@ -1,6 +1,7 @@
 """Two sides of a comparison: what differs around the runs, and by how much their numbers differ, where that is fair."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,8 +94,10 @@ class Pair:
 class Changes:
     """What changed from the first side to the second."""
 
+    summary: str
+    """How many numbers differ."""
     sentences: tuple[str, ...]
-    """How many numbers differ, what was refused and why, what stands on one side only."""
+    """What was refused and why, what stands on one side only."""
     circumstances: Table | None
     """What differs around the runs; None where nothing does."""
     exits: Table
@@ -109,9 +112,10 @@ def changes(study: Study) -> Changes | None:
         return None
     pairs = matched(study)
     trained = (TRAIN_SECONDS, training_figure(study.records), TRAIN_CO2)
-    found = [pair.of(exit_, figure) for pair, exit_, figure in _fair(pairs, (*_EXIT_FIGURES, *trained))]
+    found = [(figure, pair.of(exit_, figure)) for pair, exit_, figure in _fair(pairs, (*_EXIT_FIGURES, *trained))]
     return Changes(
-        sentences=(_summary(found), *_refusals(pairs, (*_EXIT_FIGURES, *trained)), *_unmatched(study, pairs)),
+        summary=f"From the first side to the second: {_summary(found)}",
+        sentences=(*_refusals(pairs, (*_EXIT_FIGURES, *trained)), *_unmatched(study, pairs)),
         circumstances=_circumstances(study, pairs),
         exits=_exits_table(pairs),
         training=_training_table(pairs, trained),
@@ -145,19 +149,20 @@ def _fair(pairs: Sequence[Pair], figures: Sequence[Figure]) -> Iterator[tuple[Pa
                     yield pair, exit_, figure
 
 
-def _summary(found: Sequence[Difference]) -> str:
-    known = [each for each in found if each.value is not None]
+def _summary(found: Sequence[tuple[Figure, Difference]]) -> str:
+    known = [(figure, each) for figure, each in found if each.value is not None]
     if not known:
-        return "No number stands on both sides."
+        return "no number stands on both."
+    moved = Counter(figure.words for figure, each in known if each.verdict == "differs")
     words = {
-        "differs": "differ beyond their intervals",
+        "differs": f"differ beyond their intervals ({listed([f'{count} {name}' for name, count in moved.items()])})",
         "alike": "are not distinguishable (their intervals overlap)",
         "same": "are exactly the same",
         "bare": "differ and have no interval that could tell whether by chance",
     }
-    counts = {name: sum(each.verdict == name for each in known) for name in words}
+    counts = {name: sum(each.verdict == name for _, each in known) for name in words}
     said = listed([f"{count} {words[name]}" for name, count in counts.items() if count])
-    return f"Of {plural(len(known), 'number')} on both sides, {said}."
+    return f"of {plural(len(known), 'number')} on both, {said}."
 
 
 def _refusals(pairs: Sequence[Pair], figures: Sequence[Figure]) -> list[str]:
@@ -203,7 +208,7 @@ def _circumstances(study: Study, pairs: Sequence[Pair]) -> Table | None:
     return Table(
         id="circumstances",
         caption="What differs around the runs. All that is recorded and not listed here is the same on both sides.",
-        heads=("Circumstance",),
+        heads=("What",),
         columns=tuple(
             Column(head=f"{name.capitalize()}: {side.name}", words=True) for name, side in study.sides.items()
         ),

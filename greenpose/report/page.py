@@ -32,9 +32,9 @@ from greenpose.report.headline import headline
 from greenpose.report.limits import limits
 from greenpose.report.purposes import energy_kind
 from greenpose.report.reproduce import configurations
-from greenpose.report.scale import detailed, is_large, notices
+from greenpose.report.scale import detailed, is_large, notices, restricted
 from greenpose.report.scenario import SUPPOSITIONS, scenario_table, scenario_words
-from greenpose.report.study import Study, study
+from greenpose.report.study import SECOND, Study, study
 from greenpose.report.sureness import precision, setting_facts, sureness_table, warnings
 from greenpose.report.svg import Sheet
 from greenpose.report.teaching import forecast_table, parts_table, teaching_table
@@ -120,7 +120,7 @@ def _content(compared: Study) -> dict[str, Any]:
     """Return what the template shows; tables of runs only where any run finished."""
     content: dict[str, Any] = {
         "study": compared,
-        "headline": headline(compared),
+        "headline": _answer(compared),
         "facts": facts(compared),
         "notices": notices(compared),
         "grade": _grade(compared),
@@ -136,7 +136,7 @@ def _content(compared: Study) -> dict[str, Any]:
 def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
     """Return what finished runs have to tell; tables tell of `shown`, which is part of what was compared."""
     return {
-        "front": front_table(compared),
+        "front": front_table(_latest(compared)),
         "changes": changes(compared),
         "tradeoff": tradeoff_pictures(compared),
         "slopes": exits_picture(shown),
@@ -167,6 +167,21 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
         "disclosures": disclosures(shown),
         "configurations": configurations(shown),
     } | _of_single_runs(compared)
+
+
+def _answer(compared: Study) -> list[str]:
+    """Return the answer; of two sides first what changed, then the answer of the second one, and the bill of both."""
+    found = headline(compared)
+    changed = changes(compared)
+    if changed is None:
+        return found
+    return [changed.summary, headline(_latest(compared))[0], *found[1:]]
+
+
+def _latest(compared: Study) -> Study:
+    """Return the second of two sides; all that was compared where there are none."""
+    second = tuple(group for group in compared.groups if group.side == SECOND)
+    return restricted(compared, second) if compared.sides else compared
 
 
 def _of_single_runs(compared: Study) -> dict[str, Any]:

@@ -4,10 +4,12 @@ import math
 
 import pytest
 
+from greenpose.report import render_study
 from greenpose.report.changes import changes
 from greenpose.report.differences import difference
 from greenpose.report.estimates import Estimate
 from greenpose.report.study import Side, alike, side_by_side, study
+from tests.report.html_tree import read
 from tests.report.records import HOST, OTHER_HOST, paper_grid, record
 
 GRID = ("HRNet3", "HRNet4-OKD")
@@ -45,7 +47,8 @@ def test_the_same_runs_on_both_sides_differ_in_nothing():
     found = compared(paper_grid((1, 2), GRID), paper_grid((1, 2), GRID))
     assert found.circumstances is None
     assert {cell.value for table in (found.exits, found.training) for cell in cells(table).values()} == {"same"}
-    assert found.sentences == ("Of 27\u00a0numbers on both sides, 27 are exactly the same.",)
+    assert found.summary == "From the first side to the second: of 27\u00a0numbers on both, 27 are exactly the same."
+    assert found.sentences == ()
 
 
 def test_numbers_that_moved_beyond_their_intervals_are_told_with_sign_and_interval():
@@ -55,6 +58,8 @@ def test_numbers_that_moved_beyond_their_intervals_are_told_with_sign_and_interv
     assert energy.value == "≈+50"
     half = 1.5 * math.hypot(0.03, 0.03) * 100
     assert energy.interval == f"±{half:.0f}"
+    summary = compared(runs, [again(run, energy=1.5, ap=-0.08) for run in runs]).summary
+    assert "6 differ beyond their intervals (3 AP and 3 energy per image)" in summary
     points = found["HRNet3", "3", "AP"]
     assert points.value == "−8.0"
     assert found["HRNet3", "3", "MACs"].value == "same"
@@ -194,3 +199,24 @@ def test_counted_numbers_need_no_interval():
     first, second = (Estimate(value=value, kind="counted") for value in (4.0, 5.0))
     assert difference(first, second).verdict == "differs"
     assert difference(first, second).cell.value == "+25"
+
+
+def test_the_page_of_two_sides_begins_with_what_changed_and_answers_for_the_second():
+    first, second = (tuple(paper_grid(seeds, GRID)) for seeds in ((1, 2), (2, 1)))
+    pages = [
+        render_study(
+            side_by_side(Side(name="old", entries=one), Side(name="new", entries=tuple(reversed(other)))),
+            title="Both", generated_at="2025-06-01", version="0.1.0",
+        )
+        for one, other in ((first, second), (second, first))
+    ]  # fmt: skip
+    assert pages[0] == pages[1]
+    tree = read(pages[0])
+    (lead,) = [each.text for each in tree.all("p") if each.attributes.get("class") == "lead"]
+    assert lead.startswith("From the first side to the second: of 27\u00a0numbers")
+    (front,) = [each for each in tree.all("table") if each.attributes["id"] == "front"]
+    assert "(second)" in front.text
+    assert "(first)" not in front.text
+    ids = [element.attributes["id"] for element in tree if "id" in element.attributes]
+    assert len(ids) == len(set(ids))
+    assert "Nothing that is recorded differs around the runs." in tree.text
