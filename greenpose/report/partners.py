@@ -15,8 +15,8 @@ class Partners:
 
     def __init__(self, study: Study) -> None:
         self._groups = {id(run): group for group in study.groups for run in group.runs}
-        recipes = {group.label: (comparable(group.runs[0]), group.side) for group in study.groups}
-        self._recipes = {id(run): (*recipes[self.group(run).label], run.seed) for run in study.records}
+        recipes = {id(group): (comparable(group.runs[0]), group.side) for group in study.groups}
+        self._recipes = {id(run): (*recipes[id(self.group(run))], run.seed) for run in study.records}
         self._alone: dict[Any, Record] = {}
         self._untaught: dict[Any, Record] = {}
         for run in study.records:

@@ -174,6 +174,10 @@ def test_a_relative_difference_is_that_of_the_closed_formula():
     half = 100 * 1.5 * math.hypot(0.05, 0.1)
     assert (found.value, found.low, found.high) == pytest.approx((50, 50 - half, 50 + half))
     assert found.kind == "modelled"
+    points = difference(first, second, points=True).change
+    assert (points.value, points.low, points.high) == pytest.approx(
+        (1, 1 - math.hypot(0.1, 0.3), 1 + math.hypot(0.1, 0.3))
+    )
 
 
 @pytest.mark.parametrize(
