@@ -79,7 +79,7 @@ def fake_runs(load: Load) -> Iterator[Record]:
         kind, sweep = kinds[index % len(kinds)], index // len(kinds)
         for seed in range(1, load.seeds + 1):
             run = with_making(record(kind, seed=seed + load.seeds * sweep))
-            yield run if not sweep else _swept(run, seed=seed, rate=1e-4 * (1 + sweep))
+            yield run if not sweep else _swept(run, seed=seed, rate=round(1e-4 * (1 + sweep), 4))
 
 
 def _swept(run: Record, *, seed: int, rate: float) -> Record:

@@ -91,7 +91,7 @@ def span(low: float, high: float, digits: int = 2) -> str:
 
 def plural(count: int, noun: str) -> str:
     """Return `1 run`, `2 runs`."""
-    return f"{count}{NBSP}{noun}{'' if count == 1 else 's'}"
+    return f"{exact(count)}{NBSP}{noun}{'' if count == 1 else 's'}"
 
 
 def listed(parts: list[str]) -> str:

@@ -1,6 +1,6 @@
 """What a run was made of and where, in words: machine, place and grid, data, code."""
 
-from greenpose.formatting import NBSP, listed, plain, plural, span
+from greenpose.formatting import NBSP, exact, listed, plain, plural, span
 from greenpose.record import Record
 from greenpose.report.study import Study, seeds
 from greenpose.report.sureness import setting_facts
@@ -12,7 +12,7 @@ MANY_NAMES = 24
 def facts(compared: Study) -> list[tuple[str, str]]:
     """Return the lines of the header: what was compared, where, under which grid intensity, by which code."""
     done, failed = len(compared.records), len(compared.failures)
-    found = [("Runs", f"{done}{NBSP}finished, {failed}{NBSP}not finished")]
+    found = [("Runs", f"{exact(done)}{NBSP}finished, {exact(failed)}{NBSP}not finished")]
     found += [(name.capitalize(), side.name) for name, side in compared.sides.items()]
     if not compared.records:
         return found
