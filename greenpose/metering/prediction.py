@@ -2,7 +2,8 @@
 
 A mean is soon known; what the rest will cost depends on how much costs move from one epoch to the next, and on how long
 they stay up once they are. Two epochs show neither, so that an expectation of both is carried in: how far costs scatter
-on a machine as busy as this one, and any degree of correlation. What has been seen outweighs it as epochs go by.
+on a machine as busy as this one, and any degree of correlation. What has been seen outweighs it as epochs go by. What no
+epoch shows are neighbours that have not come or left yet: an interval counts with both.
 """
 
 import math
@@ -17,13 +18,11 @@ from greenpose.metering.window import Window
 QUIET_SCATTER = 0.04
 """Relative standard deviation of epochs on a machine that nobody else uses, for as long as few have been seen."""
 NEIGHBOUR_SCATTER = 0.10
-"""What busy neighbours add to it, times their part of the machine: they share caches, memory and clock frequency."""
-WAITING_SCATTER = 0.3
-"""What waiting for a CPU adds to it, times the part of the time spent so: neighbours leave, and others come.
+"""What busy neighbours add to it, times their part of the machine: they share caches, memory and clock frequency.
 
-All three: chosen so that 95 % intervals held in 53 of 56 trainings of 2 to 80 s after two epochs, and in 55 at half
-time, two thirds of them beside two to ten busy neighbours, on a virtual machine with two CPUs (GreenPose's own runs,
-2026). `benchmarks/prediction.py` puts them to the test on any machine.
+Both chosen so that 95 % intervals held in 82 of 85 trainings of 2 to 90 s after two epochs, and in 84 at half time, on a
+virtual machine with two CPUs, three quarters of them beside two to ten busy neighbours (GreenPose's own runs, 2026).
+`benchmarks/prediction.py` puts them to the test on any machine.
 """
 SCATTER_DEGREES = 3
 """As many epochs' worth of evidence as the expected scatter counts for."""
@@ -65,22 +64,26 @@ class Repeated:
     """What one may cost, for as long as none is done."""
 
 
-def predict_total(work: Sequence[Repeated], *, spent: float, scatter: float = QUIET_SCATTER) -> Prediction:
+def predict_total(work: Sequence[Repeated], *, spent: float, neighbours: "Neighbours | None" = None) -> Prediction:
     """Return what all will have cost when what remains of each kind of work has been added to what is `spent`.
 
-    `scatter` is the relative standard deviation to expect of costs (`Neighbours.scatter`). What is spent is a fact and
-    adds nothing to the interval; half widths of different kinds are added, since the same neighbours move them all.
+    What is spent is a fact and adds nothing to the interval. What remains is as uncertain as the costs so far and the
+    scatter to expect of the machine make it; ends of different kinds are added, since the same neighbours move them
+    all. The interval reaches down to where all neighbours leave now, and up to where they are twice as many from now.
     """
-    ahead = [_ahead(kind, scatter) for kind in work if kind.remaining]
+    beside = neighbours or Neighbours()
+    ahead = [_ahead(kind, beside.scatter) for kind in work if kind.remaining]
     if not ahead:
         return Prediction(low=spent, value=spent, high=spent, basis="all of it is done")
-    low, value, high = (spent + sum(ends) for ends in zip(*ahead, strict=True))
+    low, rest, high = (sum(ends) for ends in zip(*ahead, strict=True))
+    below = math.hypot(rest - low, rest * (1 - 1 / beside.slowdown))
+    above = math.hypot(high - rest, rest * (beside.doubled - 1))
     number = max(len(kind.costs) for kind in work)
     return Prediction(
-        low=max(spent, low),
-        value=value,
-        high=high,
-        basis=f"{number} settled epoch{'s' * (number != 1)}, and {scatter:.0%} of scatter to expect of this machine",
+        low=spent + max(0.0, rest - below),
+        value=spent + rest,
+        high=spent + rest + above,
+        basis=f"{number} settled epoch{'s' * (number != 1)}, others at work on {beside.busy:.0%} of the CPUs",
     )
 
 
@@ -96,9 +99,9 @@ def predict_run(
     if min(totals) <= 0:
         return Prediction(low=0.0, value=0.0, high=0.0, basis="nothing reads what it costs")
     beside = neighbours or Neighbours()
-    low, value, high = _ahead(Repeated(costs=totals, remaining=len(totals)), beside.shared_scatter)
+    low, value, high = _ahead(Repeated(costs=totals, remaining=len(totals)), beside.scatter)
     own = math.log1p((high - low) / 2 / value)
-    run = _half(math.hypot(RUN_SCATTER * beside.shared_scatter, model_error), SCATTER_DEGREES)
+    run = _half(math.hypot(RUN_SCATTER * beside.scatter, model_error), SCATTER_DEGREES)
     expected, count = value / len(totals), len(totals)
     return Prediction(
         low=expected * math.exp(-math.hypot(run, own, math.log(beside.slowdown))),
@@ -132,12 +135,7 @@ class Neighbours:
 
     @property
     def scatter(self) -> float:
-        """Return the relative standard deviation to expect from one epoch to another."""
-        return self.shared_scatter + WAITING_SCATTER * self.waiting
-
-    @property
-    def shared_scatter(self) -> float:
-        """Return the part of it that is not waiting: caches, memory and clock frequency are shared."""
+        """Return the relative standard deviation to expect from one epoch to another while they stay as they are."""
         return QUIET_SCATTER + NEIGHBOUR_SCATTER * self.busy
 
     @property

@@ -53,7 +53,7 @@ def predict_training(
         ),
     ]
     spent = sum(map(cost, training_windows(windows)))
-    return predict_total(work, spent=spent, scatter=Neighbours.during(trained, cpus=cpus).scatter)
+    return predict_total(work, spent=spent, neighbours=Neighbours.during(trained, cpus=cpus))
 
 
 def busy_share(process: ProcessConfig) -> float:

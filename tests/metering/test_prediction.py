@@ -52,8 +52,8 @@ def by_matrices(costs, remaining, scatter):
 
 @pytest.mark.parametrize("costs", [[2.0], [1.0, 1.1], [3.0, 3.3, 2.9, 3.1, 4.0, 4.1]])
 def test_the_interval_is_that_of_an_autoregression_of_unknown_correlation(costs):
-    found = predict_total([Repeated(costs=costs, remaining=4)], spent=0.0, scatter=0.2)
-    assert (found.low, found.value, found.high) == pytest.approx(by_matrices(costs, 4, 0.2))
+    found = predict_total([Repeated(costs=costs, remaining=4)], spent=0.0)
+    assert (found.low, found.value, found.high) == pytest.approx(by_matrices(costs, 4, QUIET_SCATTER))
 
 
 def test_what_is_spent_is_a_fact_and_what_remains_is_added():
@@ -86,14 +86,23 @@ def test_work_of_which_none_is_done_is_guessed_within_a_factor():
     assert (guess.low, guess.value, guess.high) == (1 + 3, 1 + 6, 1 + 12)
 
 
-def test_a_busier_machine_and_fewer_epochs_make_it_less_sure():
-    def width(costs, scatter):
-        found = predict_total([Repeated(costs=costs, remaining=8)], spent=0.0, scatter=scatter)
-        return (found.high - found.low) / found.value
+def test_more_epochs_make_it_surer():
+    steady = [predict_total([Repeated(costs=[1.0] * count, remaining=8)], spent=0.0) for count in (1, 2, 4, 8, 16, 32)]
+    assert [one.high for one in steady] == sorted((one.high for one in steady), reverse=True)
+    assert [one.low for one in steady] == sorted(one.low for one in steady)
 
-    assert width([1.0], 0.04) < width([1.0], 0.1) < width([1.0], 0.4)
-    steady = [width([1.0] * count, 0.04) for count in (1, 2, 4, 8, 16, 32)]
-    assert steady == sorted(steady, reverse=True)
+
+def test_while_it_runs_the_interval_reaches_to_where_neighbours_leave_or_double():
+    work = [Repeated(costs=[1.0] * 9, remaining=10)]
+    quiet, early, late = (
+        predict_total(work, spent=9.0, neighbours=beside(*([window(foreign=busy)] if busy else [])))
+        for busy in (0.0, 0.5, 2 / 3)
+    )
+    assert early.value == late.value == quiet.value
+    assert late.low < 9 + 10 / 1.5 < quiet.low  # both neighbours of the last case leave
+    assert early.low > late.low
+    assert early.high > 9 + 10 * 1.5 > quiet.high  # a second one joins the one of the middle case
+    assert late.high > 9 + 10 * 5 / 3
 
 
 def normal(rng, size):
@@ -198,12 +207,9 @@ def test_a_machine_that_says_nothing_of_neighbours_is_taken_for_a_quiet_one():
     assert (beside().slowdown, beside().doubled) == (1, 1)
 
 
-def test_neighbours_beside_the_work_matter_little_and_those_that_make_it_wait_much():
-    quiet, near, above = (beside(window(foreign=share)).scatter for share in (0.0, 0.5, 0.7))
-    assert quiet == QUIET_SCATTER
-    assert near - quiet == pytest.approx(0.05)
-    assert above - near == pytest.approx(0.02 + 0.3 * 0.4)  # two fifths of what one of two CPUs could have done
-    assert beside(window(foreign=0.5, steal=0.2)).scatter == pytest.approx(above)
+def test_neighbours_shake_caches_and_clock_by_their_part_of_the_machine():
+    assert beside(window(foreign=0.5)).scatter == pytest.approx(QUIET_SCATTER + 0.05)
+    assert beside(window(foreign=0.3, steal=0.2)).scatter == pytest.approx(QUIET_SCATTER + 0.05)
 
 
 def test_longer_windows_count_for_more():
