@@ -2,8 +2,8 @@
 
 A mean is soon known; what the rest will cost depends on how much costs move from one epoch to the next, and on how long
 they stay up once they are. Two epochs show neither, so that an expectation of both is carried in: how far costs scatter
-on a machine as busy as this one, and any degree of correlation. What has been seen outweighs it as epochs go by. What no
-epoch shows are neighbours that have not come or left yet: an interval counts with both.
+on a machine as busy as this one, and any degree of correlation. What has been seen outweighs it as epochs go by. No
+epoch shows the neighbours that have not come or left yet: an interval counts with both.
 """
 
 import math
@@ -20,9 +20,10 @@ QUIET_SCATTER = 0.04
 NEIGHBOUR_SCATTER = 0.10
 """What busy neighbours add to it, times their part of the machine: they share caches, memory and clock frequency.
 
-Both chosen so that 95 % intervals held in 82 of 85 trainings of 2 to 90 s after two epochs, and in 84 at half time, on a
-virtual machine with two CPUs, three quarters of them beside two to ten busy neighbours (GreenPose's own runs, 2026).
-`benchmarks/prediction.py` puts them to the test on any machine.
+Both chosen so that 95 % intervals held in 82 of 85 trainings of 2 to 90 s after two epochs, and in 84 at half time, on
+a virtual machine with two CPUs, three quarters of them beside two to ten busy neighbours (GreenPose's own runs, 2026).
+In 24 further ones on the machine left alone all held, being 14 and 6 % wide either way. `benchmarks/prediction.py` puts
+them to the test on any machine.
 """
 SCATTER_DEGREES = 3
 """As many epochs' worth of evidence as the expected scatter counts for."""
