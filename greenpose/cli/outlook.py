@@ -112,8 +112,8 @@ def _notes(found: GridEstimate, command: str) -> Iterator[tuple[str, str]]:
     yield "obtained", _provenance(found)
     if found.measured < found.setups:
         yield SCALED, "not tried itself: scaled by multiply-accumulates from setups that were; more time: --seconds"
-    if found.neighbours.waiting:
-        yield "mind", "neighbours made the trial steps wait; on a quiet machine the intervals are much narrower"
+    if found.neighbours.doubled > 1 or found.neighbours.slowdown > 1:
+        yield "mind", "others are at work here, who may leave or become more: left alone, intervals are much narrower"
     yield "next", f"{command}, with the same options"
     yield "", f"{_budget(found)} ends a training that would go beyond all upper ends, its checkpoint kept"
 
