@@ -3,8 +3,8 @@
 Promised: 0.5 % of a small training job's wall time at most; a window costs 100 µs at most, and its fsyncs 0.2 %.
 
 The default grid's last experiment is trained once, in one process, for more epochs than it would be. Of every two of
-them one, drawn by lot, is metered as `greenpose run` meters it: a window with codecarbon beside it, a part at each of a
-batch's four phases, every line in a log. The other is not metered at all.
+them one, drawn by lot, is metered as `greenpose run` meters it: a window, in the 1st, 2nd, 4th, 8th and so on with
+codecarbon beside it, a part at each of a batch's four phases, every line in a log. The other is not metered at all.
 
 1. Beside one another: the ratio of each pair's times, which noise blurs.
 2. Counted: the CPU time spent inside the meter's own calls during the metered epochs, over all of theirs, and the wait
@@ -31,6 +31,7 @@ from benchmarks.verdict import conclude
 from greenpose.data.splits import load_splits
 from greenpose.metering import Estimate, Meter, estimate, meter
 from greenpose.metering.log import SYNC_SECONDS, SYNC_SHARE
+from greenpose.run.observer import crosschecked
 from greenpose.run.setup import build_network, build_objective, seed_everything
 from greenpose.training import Epoch, Files, fit, unmetered
 from greenpose.training.window import Parted, Window
@@ -129,7 +130,8 @@ def windows(opened: Meter, times: Times, metered: set[int]) -> Window:
         inner = unmetered(name, items)
         if epoch in metered:
             times.inside[epoch] = 0.0
-            inner = Counted(opened.window(name, items=items, crosscheck=True), _adder(times.inside, epoch))
+            checked = crosschecked(len(times.inside))
+            inner = Counted(opened.window(name, items=items, crosscheck=checked), _adder(times.inside, epoch))
         wall, cpu = time.perf_counter(), time.process_time()
         with inner as parts:
             yield parts
