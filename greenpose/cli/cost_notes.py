@@ -65,6 +65,9 @@ def _reading(found: Measurement) -> Iterator[Note]:
     once = "; a single one has no interval" if found.blocks == 1 else ""
     blocks, seconds = plural(found.blocks, "block"), plain(how["window_seconds"], 2)
     yield Note("A", f"95 % interval from repetition: {blocks} of windows of {seconds} s, in random order{once}")
+    if how.get("between_runs"):
+        apart = f"{how['between_runs']:.0%}"
+        yield Note("", f"save in shares, it counts in that runs on such a machine differ by {apart} (1 sd)")
     yield Note(
         "B", "interval of systematic error, k about 2: the same for all exits here, so that it cancels in shares"
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from greenpose.metering.allocation import RULES, allocate
+from greenpose.metering.between import between_runs
 from greenpose.metering.carbon import Carbon, Grams, Intensity, carbon_of, countries, custom_intensity, intensity
 from greenpose.metering.choice import Choice, choose
 from greenpose.metering.clock import CpuClock
@@ -156,6 +157,7 @@ def meter(
         surroundings=Surroundings(
             not_covered=tuple(provenance for provenance in provenances if provenance),
             embodied=None if carbon is None else held_by(host, carbon, gpus=_gpus(choices)),
+            between_runs=between_runs(host.machine),
         ),
     )
 

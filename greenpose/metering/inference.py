@@ -57,6 +57,9 @@ def measure_exits(
 ) -> dict[int, ExitMeasurement]:
     """Return each exit's latency, CPU time and energy per item, and their ratios to the deepest exit.
 
+    When it is enough is decided by what blocks scatter. What runs differ by on such a machine is then added to the
+    intervals, save those of the ratios.
+
     Args:
         runners: For each exit, a call that runs its truncated network once on a fixed batch; nothing deeper may run.
         meter: An entered meter; every window also appears in its list and log.
@@ -91,6 +94,7 @@ def measure_exits(
         items_per_call=items_per_call,
         rel_ci=plan.rel_ci,
         sources=meter.provenances,
+        between_runs=meter.between_runs,
         enough=wide <= plan.rel_ci,
     )
 

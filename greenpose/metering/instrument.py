@@ -64,6 +64,8 @@ class Surroundings:
     """Components that exist but that nothing here can read."""
     embodied: Embodied | None = None
     """The hardware that the process holds, and what it took to make it; None where nobody asks for emissions."""
+    between_runs: float = 0.0
+    """Relative standard deviation between runs of the same work, of seconds and joules per item."""
 
 
 @final
@@ -118,6 +120,11 @@ class Meter:
     def embodied(self) -> Embodied | None:
         """Return the hardware that the process holds, and what it took to make it; None where nobody asks."""
         return self._surroundings.embodied
+
+    @property
+    def between_runs(self) -> float:
+        """Return the relative standard deviation between runs of the same work, of seconds and joules per item."""
+        return self._surroundings.between_runs
 
     @property
     def began_at(self) -> datetime | None:

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from greenpose.metering.between import across_runs
 from greenpose.metering.source import Joules, Provenance
 from greenpose.metering.statistics import Bounds, Estimate, estimate, interval, relative_half_width
 from greenpose.metering.window import Window
@@ -60,6 +61,8 @@ class ExitMeasurement:
     """Median gross joules per item of each component."""
     ratios: Mapping[str, Estimate]
     """Within-block ratios to the deepest exit of `latency_s`, `cpu_s_per_item`, `energy_j_per_item`."""
+    between_runs: float
+    """Relative standard deviation between runs of the same work, which the intervals of all but the ratios include."""
     converged: bool
     """Whether the stopping rule was met; one verdict for all exits, since they were measured together."""
     foreign_cpu_share: float | None
@@ -87,6 +90,7 @@ def describe(
     items_per_call: int,
     rel_ci: float,
     sources: Sequence[Provenance],
+    between_runs: float,
     enough: bool,
 ) -> dict[int, ExitMeasurement]:
     """Return the estimates of every exit, shallow to deep."""
@@ -98,6 +102,7 @@ def describe(
             deepest=exits[-1],
             items=items_per_call,
             sources=sources,
+            between_runs=between_runs,
             verdict=(enough, rel_ci),
         )
         for number in exits
@@ -145,11 +150,13 @@ def _describe_exit(
     deepest: int,
     items: int,
     sources: Sequence[Provenance],
+    between_runs: float,
     verdict: tuple[bool, float],
 ) -> ExitMeasurement:
     samples = [block[number] for block in blocks]
     calls = sorted(call for sample in samples for call in sample.calls)
     gross, net, missing = _energies(blocks, samples, sources)
+    gross, net = (None if found is None else across_runs(found, between_runs) for found in (gross, net))
     steps = _resolution_share(samples, sources)
     foreign = _watched(samples, "foreign_cpu_share")
     steal = _watched(samples, "steal_share")
@@ -159,14 +166,15 @@ def _describe_exit(
         blocks=len(blocks),
         calls=len(calls),
         window_seconds=statistics.median(sample.window.seconds for sample in samples),
-        latency_s=_estimate(samples, latency),
+        latency_s=across_runs(_estimate(samples, latency), between_runs),
         latency_p95_s=calls[math.ceil(0.95 * len(calls)) - 1] / items,
-        cpu_s_per_item=_estimate(samples, cpu_seconds),
+        cpu_s_per_item=across_runs(_estimate(samples, cpu_seconds), between_runs),
         energy_j_per_item=gross,
         net_energy_j_per_item=net,
         idle_watts=idle_power(blocks).mid if gross is not None else None,
         energy_j_by_component=_by_component(samples),
         ratios=_all_ratios(blocks, number, deepest),
+        between_runs=between_runs,
         converged=verdict[0],
         foreign_cpu_share=statistics.median(foreign) if foreign else None,
         steal_share=max(steal, default=None),

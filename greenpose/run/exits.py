@@ -209,6 +209,7 @@ def _how(measured: ExitMeasurement) -> Mapping[str, Any]:
         "calls",
         "window_seconds",
         "idle_watts",
+        "between_runs",
         "converged",
         "foreign_cpu_share",
         "steal_share",

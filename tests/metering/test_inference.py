@@ -20,7 +20,7 @@ PLAN = Plan(min_window_seconds=1.0, max_blocks=12, max_seconds=1e6)
 class Bench:
     """A fake machine: calls take seconds, everything idles at 10 W, and exit k draws k x 10 W on top."""
 
-    def __init__(self, *, noise=0.0, drift=0.0, watts=10.0, root=None, **details):
+    def __init__(self, *, noise=0.0, drift=0.0, watts=10.0, root=None, between_runs=0.0, **details):
         self.clock = TickingClock()
         self.cpu = TickingClock()
         self.dynamic = TickingClock(now=0.0)
@@ -28,6 +28,7 @@ class Bench:
         self.random = random.Random(5)
         self.noise = noise
         self.drift = drift
+        self.between_runs = between_runs
         source = TickingSource(lambda: self.clock.now + self.dynamic.now, watts=watts, **details)
         self.sources = [source]
         self.witness = Witness(root / "proc/stat" if root else Path("/nowhere"), clock=self.clock)
@@ -47,7 +48,7 @@ class Bench:
             self.sources,
             clock=self.clock,
             cpu_clock=self.cpu,
-            surroundings=Surroundings(witness=self.witness),
+            surroundings=Surroundings(witness=self.witness, between_runs=self.between_runs),
         )
         runners = {number: self.runner(number, each) for number, each in seconds.items()}
         with self.meter:
@@ -307,3 +308,13 @@ def test_nothing_to_measure_is_refused(bench, runners, items):
 def test_a_plan_without_limits_is_refused(wrong):
     with pytest.raises(MeteringError, match="above zero"):
         Plan(**wrong)
+
+
+def test_what_runs_differ_by_widens_costs_but_neither_ratios_nor_the_stopping_rule():
+    plain, apart = (Bench(noise=0.02, between_runs=each).measure({1: 0.25, 2: 0.5})[1] for each in (0.0, 0.1))
+    for name in ("latency_s", "cpu_s_per_item", "energy_j_per_item", "net_energy_j_per_item"):
+        narrow, wide = getattr(plain, name), getattr(apart, name)
+        assert narrow.value == wide.value
+        assert narrow.relative_half_width < 0.05 < 0.19 < wide.relative_half_width
+    assert apart.ratios == plain.ratios
+    assert (apart.blocks, apart.converged) == (plain.blocks, True)

@@ -90,6 +90,7 @@ def exit_measurement(number, energy=None, ratio=None):
         energy_j_per_item=energy,
         net_energy_j_per_item=None,
         idle_watts=None,
+        between_runs=0.0,
         energy_j_by_component={},
         ratios={} if ratio is None else {"energy_j_per_item": ratio},
         converged=True,
