@@ -22,15 +22,10 @@ class FusionModule(nn.Module):
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Return one feature map per kept row, from one per branch, finest first."""
-        refined = self.refine(features)
-        return [self.fuse(row, refined) for row in range(len(self.fuse_layers))]
+        features = [branch(x) for branch, x in zip(self.branches, features, strict=True)]
+        return [self._fuse(row, features) for row in range(len(self.fuse_layers))]
 
-    def refine(self, features: list[Tensor]) -> list[Tensor]:
-        """Return each branch's own features, before they are fused."""
-        return [branch(x) for branch, x in zip(self.branches, features, strict=True)]
-
-    def fuse(self, row: int, features: list[Tensor]) -> Tensor:
-        """Return one row from what `refine` gave, which stays as it is: the other rows can be had later."""
+    def _fuse(self, row: int, features: list[Tensor]) -> Tensor:
         total: Tensor | None = None
         for layer, x in zip(self._layers(row), features, strict=True):
             term = x if layer is None else layer(x)
@@ -48,13 +43,10 @@ def transition(channels_before: Sequence[int], channels: Sequence[int]) -> nn.Mo
 
 def advance(layers: nn.ModuleList, features: list[Tensor]) -> list[Tensor]:
     """Return the next stage's inputs; a new branch starts from the coarsest feature map so far."""
-    return [lead(layers, features, branch) for branch in range(len(layers))]
-
-
-def lead(layers: nn.ModuleList, features: list[Tensor], branch: int) -> Tensor:
-    """Return what one branch of the next stage begins with."""
-    layer = layers[branch]
-    return features[branch] if layer is None else layer(features[min(branch, len(features) - 1)])
+    return [
+        features[branch] if layer is None else layer(features[min(branch, len(features) - 1)])
+        for branch, layer in enumerate(layers)
+    ]
 
 
 def _transition_layer(channels_before: Sequence[int], channels: Sequence[int], branch: int) -> nn.Module | None:
