@@ -46,9 +46,9 @@ check: setup  ## formatting, lint, types, import contracts, our own networks' fo
 	$(BIN)/lint-imports
 	$(BIN)/greenpose check experiments/quick.yaml --baseline .ci/baseline.json
 
-gate: setup  ## hold GreenPose to its own footprint: start-up, what metering costs a run (a quiet machine)
+gate: setup  ## hold GreenPose to its own footprint: what its import loads and takes, what metering costs a run
 	$(BIN)/python -m benchmarks.start
-	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.overhead --quick
 
 examples: setup  ## render the published reports from their records; RUNS=runs/quick puts new records in their place
 	$(BIN)/python -m reports.examples $(RUNS)

@@ -1,4 +1,4 @@
-"""What metering takes from the job that it meters: `python -m benchmarks.overhead`, about four minutes.
+"""What metering takes from the job that it meters: `python -m benchmarks.overhead`, about four minutes; `--quick`, one.
 
 Promised: 0.5 % of a small training job's wall time at most; a window costs 100 µs at most, and its fsyncs 0.2 %.
 
@@ -38,6 +38,8 @@ from greenpose.training.window import Parted, Window
 from greenpose.units import with_prefix
 
 SHARE = 0.005
+QUICK_SHARE, QUICK_PAIRS = 0.01, 4
+"""What a quick look, as in CI, calls too much: twice what is promised, so that a busy machine raises no alarm."""
 WINDOW_SECONDS = 100e-6
 FSYNC_SHARE = 0.002
 SETTINGS = (
@@ -173,14 +175,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What metering takes from the job that it meters.")
     parser.add_argument("--pairs", type=int, default=20, help="pairs of epochs")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="only count, in few epochs, and allow twice the promise")
     arguments = parser.parse_args()
     start_again_pinned("benchmarks.overhead")
     with tempfile.TemporaryDirectory() as name, meter(country="ITA", log=Path(name) / "windows.jsonl") as opened:
         print(f"once a process, outside windows: codecarbon's start, {with_prefix(_start(opened), 's')}")
-        times, metered = train(Path(name), opened, pairs=arguments.pairs, seed=arguments.seed)
-        faults = _beside(times, metered)
-        faults += _counted(times, metered, opened)
-        faults += _pieces(opened)
+        pairs = QUICK_PAIRS if arguments.quick else arguments.pairs
+        times, metered = train(Path(name), opened, pairs=pairs, seed=arguments.seed)
+        if arguments.quick:
+            return conclude(_counted(times, metered, opened, most=QUICK_SHARE))
+        faults = [*_beside(times, metered), *_counted(times, metered, opened, most=SHARE), *_pieces(opened)]
     return conclude(faults)
 
 
@@ -206,7 +210,7 @@ def _beside(times: Times, metered: set[int]) -> list[str]:
     return faults
 
 
-def _counted(times: Times, metered: set[int], opened: Meter) -> list[str]:
+def _counted(times: Times, metered: set[int], opened: Meter, *, most: float) -> list[str]:
     inside = sum(times.inside.values())
     spent = sum(times.cpu[epoch] for epoch in metered)
     stretches = sum(window.stretches for window in opened.windows)
@@ -217,7 +221,7 @@ def _counted(times: Times, metered: set[int], opened: Meter) -> list[str]:
     )
     print(f"2. codecarbon's thread: {_background(opened):.3%} of one CPU, beside the job")
     share = inside / spent + waited
-    faults = [f"metering takes {share:.2%}, promised {SHARE:.1%}"] if share > SHARE else []
+    faults = [f"metering takes {share:.2%}, allowed {most:.1%}"] if share > most else []
     return faults + ([f"fsyncs take {waited:.2%}, promised {FSYNC_SHARE:.1%}"] if waited > FSYNC_SHARE else [])
 
 
