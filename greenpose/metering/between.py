@@ -15,8 +15,9 @@ VIRTUAL = 0.12
 """Relative standard deviation between runs on a shared virtual machine, of seconds, CPU-seconds and joules per item.
 
 Source: `python -m benchmarks.repeatability`, a virtual machine with 2 vCPUs and nothing else running on it, 2026: 11 %
-between a run and the next, 21 % among 40 runs in a quarter of an hour. Elsewhere the same binary's times differed by
-26 % between CI jobs and by 0.3 % within one (github.com/namecheap/fast_mail_parser/issues/128), which is two of these.
+between a run and the next, 12 % and 21 % among 40 runs of two times ten minutes. Elsewhere the same binary's times
+differed by 26 % between CI jobs and by 0.3 % within one (github.com/namecheap/fast_mail_parser/issues/128), which is
+two of these.
 """
 BARE = 0.02
 """The same on a machine of one's own: a default, not yet measured."""
