@@ -1,9 +1,10 @@
 """What a page costs to render: `python -m benchmarks.report`, about three minutes; `--quick` renders 60 runs only.
 
 Promised: 60 runs in 3 s and 500 KiB; 10 000 runs in 20 s, 1 GiB of memory and 5 MiB of page, be they many seeds of few
-experiments or a sweep of many; the reader's first click is answered in 200 ms. Records are fake, as the tests make them, and lie in files: a fresh process finds, reads
-and renders them, as `greenpose report` does. Judged by CPU time, which neighbours move least: the work is one thread's,
-so an idle machine takes as long by the clock. A second process must give the same bytes.
+experiments or a sweep of many; the reader's first click is answered in 200 ms. Records are fake, as the tests make
+them, and lie in files: a fresh process finds, reads and renders them, as `greenpose report` does. Judged by CPU time,
+which neighbours move least: the work is one thread's, so an idle machine takes as long by the clock. A second process
+must give the same bytes.
 """
 
 import hashlib
