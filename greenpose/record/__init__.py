@@ -10,7 +10,7 @@ from greenpose.record.numbers import Basis, Interval, Kind, Quantity
 from greenpose.record.run import FAILURE_SCHEMA, SCHEMA, Failure, Record
 from greenpose.record.surroundings import Carbon, Component, CrossCheck, Embodied, Hardware
 from greenpose.record.text import dumps, loads
-from greenpose.record.training import Allocation, Forecast, Phase, StepExit, TrainingStep
+from greenpose.record.training import Allocation, Forecast, Phase, StepExit, TrainingStep, Validation
 
 __all__ = [
     "FAILURE_SCHEMA",
@@ -32,6 +32,7 @@ __all__ = [
     "Record",
     "StepExit",
     "TrainingStep",
+    "Validation",
     "dumps",
     "loads",
 ]

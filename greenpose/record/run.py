@@ -7,7 +7,7 @@ from pydantic import Field
 from greenpose.record.exit import Exit
 from greenpose.record.numbers import Numbers
 from greenpose.record.surroundings import Carbon, Component, CrossCheck
-from greenpose.record.training import Allocation, Forecast, Phase, TrainingStep
+from greenpose.record.training import Allocation, Forecast, Phase, TrainingStep, Validation
 
 SCHEMA: Literal["greenpose.record/1"] = "greenpose.record/1"
 FAILURE_SCHEMA: Literal["greenpose.failure/1"] = "greenpose.failure/1"
@@ -71,6 +71,8 @@ class Record(Numbers):
     """What the phase `train` is made of: `data`, `forward`, `backward`, `step` (weights updated), `other`."""
     training_step: TrainingStep | None = None
     """What a training step is made of, exit by exit; null for a network with a single exit."""
+    validations: list[Validation] = Field(default_factory=list)
+    """How accuracy came with cost, one entry for each validation; empty in records of versions that did not keep it."""
     forecast: Forecast | None = None
     """What was expected after the first epochs; null for a run too short to expect anything."""
     allocation: Allocation

@@ -75,6 +75,21 @@ class Forecast(Numbers):
     """Expected wall time of training, all epochs."""
 
 
+class Validation(Document):
+    """How accurate every exit was at one moment of training, and what training had used by then."""
+
+    epoch: int
+    """Epochs trained."""
+    energy_kwh: float
+    """Energy of training up to then, of every attempt; obtained as `train_energy_kwh` is."""
+    cpu_seconds: float
+    """CPU time of training up to then, of every attempt."""
+    seconds: float
+    """Wall time of training up to then, of every attempt."""
+    ap: dict[int, float]
+    """Validation AP of each exit."""
+
+
 class Phase(Numbers):
     """What one phase of the run cost (sum of its metered windows)."""
 

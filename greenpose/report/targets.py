@@ -1,0 +1,160 @@
+"""Energy to a target: what training takes until an exit is, and stays, as accurate as the paper's recipe makes it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from greenpose.formatting import plural
+from greenpose.record import Record, Validation
+from greenpose.report.estimates import Estimate, over_runs, ratio
+from greenpose.report.figures import AP, PERCENT, Figure, training_figure
+from greenpose.report.layout import Row, Section, Table, estimate_cell, figure_column
+from greenpose.report.purposes import energy_kind
+from greenpose.report.study import Group, Point, Study, setting
+
+LEVEL = Figure(name="", label="Validation AP to hold", unit="%", most_decimals=1, words="validation AP")
+CPU_TIME = Figure(name="", label="CPU time to it", unit="s")
+SHARE = Figure(name="", label="Energy to it", unit="% of the paper’s recipe")
+PAPER = "steps"
+"""The schedule by which the paper's recipe is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What the runs of one group took until one exit held the level."""
+
+    point: Point
+    """The exit."""
+    level: Estimate
+    """Validation AP in percent."""
+    energy: Estimate
+    """Training energy until then, in kWh, mean over the runs that reached it."""
+    cpu_seconds: Estimate
+    """CPU time until then."""
+    share: Estimate
+    """The energy as a percentage of what the reference took; missing for the reference itself."""
+
+
+def targets(study: Study) -> list[Target]:
+    """Return the targets of every exit of all groups whose records tell the course of training.
+
+    The level of an exit is what the least successful seed of the paper's recipe ends with, so that all of its runs
+    reach it; the paper's recipe is the group of the same network, losses and data that trains by `steps`, or where the
+    page has none the group itself. A level is held from a validation on if the next one shows it too.
+    """
+    found = []
+    for point in study.points:
+        reference = reference_of(study, point.group)
+        level = _level(reference, point.exit)
+        if level is None or not all(run.validations for run in point.group.runs):
+            continue
+        ours = _taken(point.group, point.exit, level)
+        theirs = ours if reference is point.group else _taken(reference, point.exit, level)
+        share = Estimate(value=None, missing="it is the paper’s recipe itself")
+        if reference is not point.group:
+            share = ratio(ours[0], theirs[0]).times(PERCENT)
+        found.append(
+            Target(
+                point=point,
+                level=Estimate(value=PERCENT * level, kind="computed"),
+                energy=ours[0],
+                cpu_seconds=ours[1],
+                share=share,
+            )
+        )
+    return found
+
+
+def targets_table(study: Study) -> Table | None:
+    """Return the targets as a table; None where no record tells the course of training."""
+    found = targets(study)
+    if not found:
+        return None
+    energy = training_figure(study.records)
+    columns = {
+        LEVEL: [each.level for each in found],
+        replace(energy, label="Energy to it"): [each.energy.times(energy.scale) for each in found],
+        CPU_TIME: [each.cpu_seconds for each in found],
+        SHARE: [each.share for each in found],
+    }
+    rows = [
+        Row(head=_label(each), cells=tuple(estimate_cell(values[index], figure) for figure, values in columns.items()))
+        for index, each in enumerate(found)
+    ]
+    return Table(
+        id="targets",
+        caption="What training took, validation included, until an exit first held the validation AP that the least "
+        "successful seed of the paper’s recipe ends with. Mean over the runs that reached it.",
+        heads=("Exit",),
+        columns=tuple(figure_column(figure, values) for figure, values in columns.items()),
+        sections=(Section(rows=tuple(rows)),),
+    )
+
+
+def holds(validations: Sequence[Validation], exit_: int, level: float) -> Validation | None:
+    """Return the first validation at which an exit has the level, and has it at the next one too; None if none is."""
+    known = [each for each in validations if exit_ in each.ap]
+    for each, following in pairwise([*known, *known[-1:]]):
+        if min(each.ap[exit_], following.ap[exit_]) >= level:
+            return each
+    return None
+
+
+def _label(target: Target) -> str:
+    """Return the exit's name, and how many of its runs did not reach the level."""
+    runs = target.point.group.runs
+    level = (target.level.value or 0.0) / PERCENT
+    missed = sum(holds(run.validations, target.point.exit, level) is None for run in runs)
+    name = target.point.group.label if len(target.point.group.exits) == 1 else target.point.label
+    return f"{name} ({plural(missed, 'run')} of {len(runs)} did not reach it)" if missed else name
+
+
+def reference_of(study: Study, group: Group) -> Group:
+    """Return the group of the paper's recipe beside a group: same all but the recipe; itself if there is none."""
+    if _schedule(group) == PAPER:
+        return group
+    wanted = _subject(group)
+    beside = [each for each in study.groups if _schedule(each) == PAPER and _subject(each) == wanted]
+    return beside[0] if beside else group
+
+
+def _subject(group: Group) -> str:
+    run = group.runs[0]
+    rest = {key: value for key, value in run.config.items() if key not in ("train", "name", "seed", "measure")}
+    return json.dumps([group.side, setting(run), rest], sort_keys=True, default=str)
+
+
+def _schedule(group: Group) -> str:
+    return str(group.runs[0].config.get("train", {}).get("schedule", PAPER))
+
+
+def _level(group: Group, exit_: int) -> float | None:
+    """Return the lowest AP that an exit ends with among the runs of a group; None where a record does not tell."""
+    last = [run.validations[-1].ap.get(exit_) if run.validations else None for run in group.runs]
+    known = [ap for ap in last if ap is not None]
+    return min(known) if len(known) == len(last) else None
+
+
+def _taken(group: Group, exit_: int, level: float) -> tuple[Estimate, Estimate]:
+    """Return the energy in kWh and the CPU time until an exit held a level."""
+    reached = [(run, at) for run in group.runs if (at := holds(run.validations, exit_, level))]
+    if not reached:
+        absent = Estimate(value=None, missing=f"no run held {AP.label} {PERCENT * level:.1f} %")
+        return absent, absent
+    energy = [
+        Estimate(
+            value=at.energy_kwh, kind=energy_kind([run]), systematic=_factors(run), method="until the level is held"
+        )
+        for run, at in reached
+    ]
+    seconds = [Estimate(value=at.cpu_seconds, kind="measured") for _, at in reached]
+    return over_runs(energy), over_runs(seconds)
+
+
+def _factors(run: Record) -> tuple[float, float] | None:
+    """Return the systematic error of a run's training energy as factors."""
+    basis = run.basis.get("train_energy_kwh")
+    if basis is None or basis.type_b is None or not run.train_energy_kwh:
+        return None
+    return basis.type_b.low / run.train_energy_kwh, basis.type_b.high / run.train_energy_kwh
