@@ -4,11 +4,10 @@ from typing import Any
 
 from greenpose.formatting import plain
 from greenpose.report.charts.canvas import FONT, Drawing, baseline, beside, grid, panel, write
-from greenpose.report.charts.ticks import ticks
 from greenpose.report.courses import Course
 from greenpose.report.svg import ACCENT, INK, MUTED
 
-SIZE = (440, 310)
+SIZE = (440, 330)
 """Width and height in CSS pixels."""
 
 
@@ -16,7 +15,7 @@ def draw(chart: Course) -> Drawing:
     """Return the runs of both recipes; ids in its SVG begin with `chart.id`."""
 
     def paint(figure: Any) -> None:
-        axes = panel(figure, left=52, right=20, top=44, bottom=50)
+        axes = panel(figure, left=52, right=20, top=64, bottom=50)
         _frame(axes, chart)
         for lines, style in ((chart.paper, {"color": INK, "ls": (0, (5, 3))}), (chart.other, {"color": ACCENT})):
             for line in lines:
@@ -27,14 +26,13 @@ def draw(chart: Course) -> Drawing:
 
 
 def _frame(axes: Any, chart: Course) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     points = [point for line in (*chart.paper, *chart.other) for point in line]
     right, top = max(x for x, _ in points), 1.1 * max(chart.level, *(y for _, y in points))
     axes.set(xlim=(0, 1.02 * right), ylim=(0, top))
-    for axis, end in ((axes.xaxis, right), (axes.yaxis, top)):
-        axis.set_major_locator(FixedLocator(ticks(0, end, 5)))
-        axis.set_minor_locator(NullLocator())
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=5))
         axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value, 2)))
     grid(axes)
     baseline(axes)
@@ -47,8 +45,10 @@ def _frame(axes: Any, chart: Course) -> None:
 def _words(axes: Any, chart: Course) -> None:
     """Name the two recipes above the frame, each in its colour and dashes, and the level at its line."""
     top = axes.get_ylim()[1]
-    write(axes, beside(axes, (0, top), (-44, 14)), "Validation AP, %")
-    write(axes, beside(axes, (0, top), (-44, 30)), f"solid: {chart.names[1]}", color=ACCENT)
-    right = axes.get_xlim()[1]
-    write(axes, beside(axes, (right, top), (0, 30)), f"dashed: {chart.names[0]}", color=INK, ha="right")
-    write(axes, beside(axes, (right, chart.level), (0, -8)), "level to hold", ha="right", fontsize=FONT - 1)
+    for up, text, color in (
+        (48, f"solid: {chart.names[1]}", ACCENT),
+        (31, f"dashed: {chart.names[0]}", INK),
+        (14, "Validation AP, %", MUTED),
+    ):
+        write(axes, beside(axes, (0, top), (-44, up)), text, color=color)
+    write(axes, beside(axes, (0, chart.level), (4, 8)), "level to hold", fontsize=FONT - 1)
