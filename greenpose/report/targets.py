@@ -16,8 +16,8 @@ from greenpose.report.study import Group, Point, Study, setting
 LEVEL = Figure(name="", label="Validation AP to hold", unit="%", most_decimals=1, words="validation AP")
 CPU_TIME = Figure(name="", label="CPU time to it", unit="s")
 SHARE = Figure(name="", label="Energy to it", unit="% of the paper’s recipe")
-PAPER = "steps"
-"""The schedule by which the paper's recipe is known."""
+PAPER = "paper"
+"""What a configuration calls the recipe that others are held against."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ def targets(study: Study) -> list[Target]:
     """Return the targets of every exit of all groups whose records tell the course of training.
 
     The level of an exit is what the least successful seed of the paper's recipe ends with, so that all of its runs
-    reach it; the paper's recipe is the group of the same network, losses and data that trains by `steps`, or where the
+    reach it; the paper's recipe is the group of the same network, losses and data with `recipe: paper`, or where the
     page has none the group itself. A level is held from a validation on if the next one shows it too.
     """
     found = []
@@ -112,10 +112,10 @@ def _label(target: Target) -> str:
 
 def reference_of(study: Study, group: Group) -> Group:
     """Return the group of the paper's recipe beside a group: same all but the recipe; itself if there is none."""
-    if _schedule(group) == PAPER:
+    if _recipe(group) == PAPER:
         return group
     wanted = _subject(group)
-    beside = [each for each in study.groups if _schedule(each) == PAPER and _subject(each) == wanted]
+    beside = [each for each in study.groups if _recipe(each) == PAPER and _subject(each) == wanted]
     return beside[0] if beside else group
 
 
@@ -125,8 +125,8 @@ def _subject(group: Group) -> str:
     return json.dumps([group.side, setting(run), rest], sort_keys=True, default=str)
 
 
-def _schedule(group: Group) -> str:
-    return str(group.runs[0].config.get("train", {}).get("schedule", PAPER))
+def _recipe(group: Group) -> str:
+    return str(group.runs[0].config.get("train", {}).get("recipe", PAPER))
 
 
 def _level(group: Group, exit_: int) -> float | None:
