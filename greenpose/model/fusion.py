@@ -22,10 +22,15 @@ class FusionModule(nn.Module):
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Return one feature map per kept row, from one per branch, finest first."""
-        features = [branch(x) for branch, x in zip(self.branches, features, strict=True)]
-        return [self._fuse(row, features) for row in range(len(self.fuse_layers))]
+        refined = self.refine(features)
+        return [self.fuse(row, refined) for row in range(len(self.fuse_layers))]
 
-    def _fuse(self, row: int, features: list[Tensor]) -> Tensor:
+    def refine(self, features: list[Tensor]) -> list[Tensor]:
+        """Return each branch's own features, before they are fused."""
+        return [branch(x) for branch, x in zip(self.branches, features, strict=True)]
+
+    def fuse(self, row: int, features: list[Tensor]) -> Tensor:
+        """Return one row from what `refine` gave, which stays as it is: the other rows can be had later."""
         total: Tensor | None = None
         for layer, x in zip(self._layers(row), features, strict=True):
             term = x if layer is None else layer(x)
@@ -43,10 +48,15 @@ def transition(channels_before: Sequence[int], channels: Sequence[int]) -> nn.Mo
 
 def advance(layers: nn.ModuleList, features: list[Tensor]) -> list[Tensor]:
     """Return the next stage's inputs; a new branch starts from the coarsest feature map so far."""
-    return [
-        features[branch] if layer is None else layer(features[min(branch, len(features) - 1)])
-        for branch, layer in enumerate(layers)
-    ]
+    return [lead(layers, features, branch) for branch in range(len(layers))]
+
+
+def lead(layers: nn.ModuleList, features: list[Tensor], branch: int) -> Tensor:
+    """Return what one branch of the next stage begins with."""
+    layer: nn.Module | None = layers[branch]
+    if layer is None:
+        return features[branch]
+    return cast("Tensor", layer(features[min(branch, len(features) - 1)]))
 
 
 def _transition_layer(channels_before: Sequence[int], channels: Sequence[int], branch: int) -> nn.Module | None:

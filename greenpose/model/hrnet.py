@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from greenpose.errors import ModelError
 from greenpose.model.architecture import Architecture, check_input_size
 from greenpose.model.blocks import EXPANSION, Bottleneck, conv_bn
 from greenpose.model.fusion import FusionModule, advance, transition
@@ -53,7 +54,7 @@ class PoseNetwork(nn.Module):
             ModelError: a side of the images is no multiple of 32.
         """
         check_input_size(images.shape[-1], images.shape[-2])
-        features = advance(self.transition1, [self._stem(images)])
+        features = advance(self.transition1, [self.stem(images)])
         outputs = self._read_exit(1, features[0])
         for stage in range(2, self.depth + 1):
             if stage > 2:
@@ -62,16 +63,24 @@ class PoseNetwork(nn.Module):
             outputs |= self._read_exit(stage, features[0])
         return outputs
 
+    def stem(self, images: Tensor) -> Tensor:
+        """Return the features that the first transition begins with, at a quarter of the images' size."""
+        x = self.relu(self.bn1(self.conv1(images)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        return cast("Tensor", self.layer1(x))
+
     def truncate(self, exit_number: int) -> "SubNetwork":
         """Return a stand-alone network with a copy of what one exit needs, in the same mode (training or eval).
 
         Raises:
-            ModelError: this network has no such exit.
+            ModelError: this network has no such exit, or its norms are folded away already.
         """
         # On the meta device nothing is allocated and no random number is drawn for weights that are replaced at once.
         with torch.device("meta"):
             sub = SubNetwork(self.architecture.only(exit_number))
         mine = self.state_dict()
+        if not mine.keys() >= sub.state_dict().keys():
+            raise ModelError(["the norms of this network are folded into its convolutions: truncate first, then fold"])
         sub.load_state_dict({name: mine[name].clone() for name in sub.state_dict()}, assign=True)
         return sub.train(self.training)
 
@@ -94,11 +103,6 @@ class PoseNetwork(nn.Module):
         rows = [len(widths)] * (count - 1) + [1 if stage == self.depth else len(widths)]
         modules = [FusionModule(widths, self.architecture.blocks, num_rows=num_rows) for num_rows in rows]
         self.add_module(f"stage{stage}", nn.Sequential(*modules))
-
-    def _stem(self, images: Tensor) -> Tensor:
-        x = self.relu(self.bn1(self.conv1(images)))
-        x = self.relu(self.bn2(self.conv2(x)))
-        return cast("Tensor", self.layer1(x))
 
     def _read_exit(self, stage: int, finest: Tensor) -> dict[int, Tensor]:
         return {stage: self.heads[str(stage)](finest)} if stage in self.exits else {}

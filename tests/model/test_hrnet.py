@@ -103,6 +103,18 @@ def test_a_truncated_network_gives_its_exit_bit_for_bit(k, dtype):
     assert (sub.exits, sub.exit) == ((k,), k)
 
 
+@pytest.mark.parametrize("width", [16, 32, pytest.param(48, marks=pytest.mark.slow)])
+def test_so_it_does_at_every_width_and_holds_nothing_else(width):
+    net = fill(HRNet(width=width)).eval()
+    x = images(batch=1, height=32, width=32)
+    with torch.inference_mode():
+        whole = net(x)
+        for k in net.exits:
+            sub = net.truncate(k)
+            assert torch.equal(sub(x), whole[k])
+            assert num_params(sub) == num_params(HRNet(width=width, exits=(k,)))
+
+
 def test_a_truncated_network_is_the_smallest_with_that_exit():
     sub = HRNet(**SMALL).truncate(3)
     assert num_params(sub) == num_params(HRNet(**SMALL, exits=(3,)))
