@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.interaction import first_click
 from benchmarks.verdict import conclude
 from greenpose.formatting import exact
-from greenpose.record import Record, dumps
+from greenpose.record import Record, Validation, dumps
 from greenpose.units import with_prefix
 from tests.report.records import PAPER, record, with_making
 
@@ -82,8 +82,23 @@ def fake_runs(load: Load) -> Iterator[Record]:
     for index in range(load.experiments):
         kind, sweep = kinds[index % len(kinds)], index // len(kinds)
         for seed in range(1, load.seeds + 1):
-            run = with_making(record(kind, seed=seed + load.seeds * sweep))
+            run = _validated(with_making(record(kind, seed=seed + load.seeds * sweep)))
             yield run if not sweep else _swept(run, seed=seed, rate=round(1e-4 * (1 + sweep), 4))
+
+
+def _validated(run: Record) -> Record:
+    """Return a run that tells the course of its training."""
+    course = [
+        Validation(
+            epoch=6 * part,
+            energy_kwh=part / 10 * run.train_energy_kwh,
+            cpu_seconds=part / 10 * run.train_cpu_seconds,
+            seconds=part / 10 * run.train_seconds,
+            ap={each.exit: (each.ap or 0) * (1 - 0.6**part) for each in run.exits},
+        )
+        for part in range(1, 11)
+    ]
+    return run.model_copy(update={"validations": course})
 
 
 def _swept(run: Record, *, seed: int, rate: float) -> Record:
