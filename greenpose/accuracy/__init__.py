@@ -4,12 +4,13 @@ All figures are fractions.
 """
 
 from greenpose.accuracy.detections import detect, oks_nms, rescore
-from greenpose.accuracy.intervals import oks_ap_difference_interval, oks_ap_interval, pck_interval
+from greenpose.accuracy.intervals import oks_ap_difference_interval, oks_ap_interval, pck_interval, share_interval
 from greenpose.accuracy.oks import oks_ap
-from greenpose.accuracy.pck import pck, pck_hits
+from greenpose.accuracy.pck import mean_share, pck, pck_hits, peak_hits
 
 __all__ = [
     "detect",
+    "mean_share",
     "oks_ap",
     "oks_ap_difference_interval",
     "oks_ap_interval",
@@ -17,5 +18,7 @@ __all__ = [
     "pck",
     "pck_hits",
     "pck_interval",
+    "peak_hits",
     "rescore",
+    "share_interval",
 ]

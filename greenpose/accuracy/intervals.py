@@ -74,6 +74,19 @@ def pck_interval(
 ) -> Interval:
     """Return an interval of `pck` from whole groups drawn with replacement; by default every sample is a group."""
     correct, counted = pck_hits(prediction, target, threshold, norm=norm)
+    return share_interval(correct, counted, groups=groups, resamples=resamples, seed=seed, level=level)
+
+
+def share_interval(
+    correct: Bool[np.ndarray, "sample keypoint"],
+    counted: Bool[np.ndarray, "sample keypoint"],
+    *,
+    groups: Sequence[str] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Return the same from which keypoints are correct and which are counted, as `pck_hits` gives them."""
     names = [str(n) for n in range(len(correct))] if groups is None else list(groups)
     group = np.unique(names, return_inverse=True)[1]
     counts = _draw(group, resamples, seed)

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from greenpose.data.heatmaps import find_peaks
 
@@ -32,9 +32,20 @@ def pck_hits(
     prediction: Any, target: Any, threshold: float = 0.5, *, norm: Norm = "paper"
 ) -> tuple[Bool[np.ndarray, "batch keypoint"], Bool[np.ndarray, "batch keypoint"]]:
     """Return which keypoints are correct and which are counted; one is correct only if it is counted."""
-    found, _ = find_peaks(prediction)
-    wanted, _ = find_peaks(target)
     height, width = np.shape(target)[-2:]
+    return peak_hits(find_peaks(prediction)[0], find_peaks(target)[0], (width, height), threshold, norm=norm)
+
+
+def peak_hits(
+    found: Float[np.ndarray, "batch keypoint 2"],
+    wanted: Float[np.ndarray, "batch keypoint 2"],
+    size: tuple[int, int],
+    threshold: float = 0.5,
+    *,
+    norm: Norm = "paper",
+) -> tuple[Bool[np.ndarray, "batch keypoint"], Bool[np.ndarray, "batch keypoint"]]:
+    """Return the same from the peaks alone, in pixels of heatmaps of `size` (width, height), as `find_peaks` gives."""
+    width, height = size
     sides = (height, width) if norm == "paper" else (width, height)
     distance = np.linalg.norm((found - wanted) * _SIDES_PER_UNIT / np.array(sides), axis=-1)
     counted: np.ndarray = np.all(wanted > 1, axis=-1)

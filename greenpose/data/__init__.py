@@ -9,7 +9,7 @@ from greenpose.data.images import image_reader, read_image, window_depth
 from greenpose.data.instance import Instance
 from greenpose.data.normalise import MEAN, STD, normalise
 from greenpose.data.profile import Profile, load_profile, profile_names
-from greenpose.data.samples import Batch, Samples, batches
+from greenpose.data.samples import Batch, Samples, batch_of, batches, in_turn
 from greenpose.data.write import write_coco
 
 __all__ = [
@@ -23,11 +23,13 @@ __all__ = [
     "Profile",
     "Samples",
     "Split",
+    "batch_of",
     "batches",
     "check_folder",
     "decode_heatmaps",
     "encode_heatmaps",
     "image_reader",
+    "in_turn",
     "inspect_split",
     "load_profile",
     "normalise",

@@ -1,9 +1,14 @@
-"""Samples in one `.npz` file: instances and crops, so that a set need be drawn or read only once."""
+"""Samples in one file: instances and crops, so that a set need be drawn or read only once.
+
+A zip file without compression, as numpy's `.npz` is: columns of the instances are arrays in it, the crops one long
+member, which is written as they come and read at any place. Neither way is more than one of them in memory.
+"""
 
 import json
 import os
+import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,43 @@ from greenpose.data.instance import Instance
 from greenpose.data.profile import Profile
 from greenpose.errors import DataError
 
-_LAYOUT = 1
+_LAYOUT = 2
+_CROPS = "crops"
+_LOCAL_HEADER_BYTES = 30
+_COLUMNS = ("id", "image_id", "image", "subject", "image_size", "box", "area", "joints", "visibility")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCrops:
+    """Crops in a file, read when they are asked for; the kernel keeps those in memory that it has room for."""
+
+    path: Path
+    """The file."""
+    offset: int
+    """Where the first one begins."""
+    count: int
+    """How many there are."""
+    shape: tuple[int, ...]
+    """Height and width of each, and 3 channels where they are in colour."""
+
+    def __call__(self, indices: Sequence[int]) -> np.ndarray:
+        """Return the crops of some samples.
+
+        Raises:
+            DataError: the file is gone or cut short.
+        """
+        crops = np.empty((len(indices), *self.shape), dtype=np.uint8)
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                for crop, index in zip(crops, indices, strict=True):
+                    if not 0 <= index < self.count:
+                        raise IndexError(f"sample {index} of {self.count}")
+                    file.seek(self.offset + index * crop.nbytes)
+                    if file.readinto(crop) != crop.nbytes:
+                        raise DataError([f"{self.path}: ends early; delete it to have it made again"])
+        except OSError as error:
+            raise DataError([f"{self.path}: cannot be read any more: {error.strerror}"]) from error
+        return crops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,53 +70,92 @@ class Archive:
     """How the crops were made."""
     instances: tuple[Instance, ...]
     """The annotations."""
-    crops: UInt8[np.ndarray, "sample height width *channel"]
+    crops: StoredCrops
     """One crop per instance."""
 
 
 def write_archive(
-    path: Path, instances: Sequence[Instance], crops: np.ndarray, *, profile: Profile, framing: Framing
+    path: Path,
+    source: Iterable[tuple[Instance, UInt8[np.ndarray, "height width *channel"]]],
+    *,
+    profile: Profile,
+    framing: Framing,
 ) -> None:
-    """Write the file whole or not at all."""
-    about = {"layout": _LAYOUT, "profile": profile.model_dump(mode="json"), "framing": asdict(framing)}
+    """Write instances and their crops, taken one at a time, to a file that is there whole or not at all.
+
+    Raises:
+        DataError: there are none.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with unfinished.open("wb") as file:
-            columns: dict[str, Any] = _columns(instances)
-            np.savez(file, about=np.array(json.dumps(about)), crops=crops, **columns)
+        with zipfile.ZipFile(unfinished, "w") as archive:
+            instances, shape = _write_crops(archive, source)
+            about = {"layout": _LAYOUT, "profile": profile.model_dump(mode="json"), "framing": asdict(framing)}
+            _write_array(archive, "about", np.array(json.dumps(about | {"crop": shape})))
+            for name, column in _columns(instances).items():
+                _write_array(archive, name, column)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
+def _write_crops(
+    archive: zipfile.ZipFile, source: Iterable[tuple[Instance, np.ndarray]]
+) -> tuple[list[Instance], tuple[int, ...]]:
+    instances: list[Instance] = []
+    shape: tuple[int, ...] = ()
+    with archive.open(_CROPS, "w", force_zip64=True) as member:
+        for instance, crop in source:
+            shape = shape or crop.shape
+            assert crop.shape == shape
+            member.write(np.ascontiguousarray(crop).data)
+            instances.append(instance)
+    if not instances:
+        raise DataError(["no instances: a split needs at least one annotated subject"])
+    return instances, shape
+
+
+def _write_array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, array, allow_pickle=False)
+
+
 def read_archive(path: Path) -> Archive:
-    """Return what the file holds.
+    """Return what the file holds; crops are left in it.
 
     Raises:
         DataError: the file is missing, broken or of another layout.
     """
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        about = json.loads(str(arrays["about"]))
-        if about["layout"] != _LAYOUT:
-            raise ValueError(f"its layout is {about['layout']}, known is {_LAYOUT}")
-        return _archive(about, arrays)
+            about = json.loads(str(file["about"]))
+            if about["layout"] != _LAYOUT:
+                raise ValueError(f"its layout is {about['layout']}, known is {_LAYOUT}")
+            instances = _instances({name: file[name] for name in _COLUMNS})
+        return Archive(
+            profile=Profile.model_validate(about["profile"]),
+            framing=_framing(about["framing"]),
+            instances=instances,
+            crops=StoredCrops(path=path, offset=_place(path), count=len(instances), shape=tuple(about["crop"])),
+        )
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError([f"{path}: holds no samples: {error}; delete it to have it made again"]) from error
 
 
-def _archive(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Archive:
-    framing: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in about["framing"].items()
-    }
-    return Archive(
-        profile=Profile.model_validate(about["profile"]),
-        framing=Framing(**framing),
-        instances=_instances(arrays),
-        crops=arrays["crops"],
-    )
+def _place(path: Path) -> int:
+    """Return where the crops begin: behind their local header, a name and fields of any length."""
+    with zipfile.ZipFile(path) as archive:
+        header = archive.getinfo(_CROPS).header_offset
+    with path.open("rb") as file:
+        file.seek(header)
+        name, extra = struct.unpack("<HH", file.read(_LOCAL_HEADER_BYTES)[-4:])
+    return header + _LOCAL_HEADER_BYTES + int(name) + int(extra)
+
+
+def _framing(fields: dict[str, Any]) -> Framing:
+    plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+    return Framing(**plain)
 
 
 def _columns(instances: Sequence[Instance]) -> dict[str, np.ndarray]:

@@ -46,14 +46,12 @@ def preview(config: DataConfig, *, num: int) -> Preview:
     found = inspect_splits(config)
     window = config.depth_window_mm or next(iter(found.values())).window
     instances = found["train"].instances
-    width, height = framing.input_size
-    fits = len(instances) * width * height * 3 <= CACHE_BYTES
     few = Samples.build(
         instances[:num],
         image_reader(window=window),
         profile=profile,
         framing=framing,
-        cache_bytes=CACHE_BYTES if fits else 0,
+        cache_bytes=CACHE_BYTES * min(num, len(instances)) // len(instances),
     )
     counts = {split: len(found[split].instances) for split in SPLITS}
     return Preview(counts=counts, few=few, to_make=sum(counts.values()))

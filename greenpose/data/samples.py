@@ -1,6 +1,6 @@
 """One split at one input size, ready to train on and to be scored."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 from greenpose.data.archive import read_archive, write_archive
 from greenpose.data.crops import Framing, clean_box, crop, crop_matrix, frame_box, transform_points
 from greenpose.data.document import coco_document
-from greenpose.data.heatmaps import encode_heatmaps
+from greenpose.data.heatmaps import encode_heatmaps, find_peaks
 from greenpose.data.images import Reader
 from greenpose.data.instance import Instance
 from greenpose.data.profile import Profile
@@ -20,8 +20,9 @@ from greenpose.errors import DataError
 
 Cut: TypeAlias = Callable[[Sequence[int]], np.ndarray]
 CACHE_BYTES = 2 * 1024**3
-"""Crops of a split are kept in memory up to this size, and cut again for every use beyond it."""
+"""Crops that are cut out of image files are kept in memory up to this size a split, and cut at every use beyond it."""
 _SHOWN_FAULTS = 20
+_DRAWN_AT_ONCE = 64
 _COLOUR_DIMENSIONS = 3
 
 
@@ -29,7 +30,8 @@ _COLOUR_DIMENSIONS = 3
 class Samples:
     """One split at one input size; a sample is one instance, its crop and its joints in the crop.
 
-    Crops are the same in every epoch (the paper augments nothing), so they are kept when they fit in memory.
+    Crops are the same in every epoch (the paper augments nothing), so they are kept: those of generated images in a
+    file, those of image files in memory where they fit.
     """
 
     profile: Profile
@@ -53,17 +55,36 @@ class Samples:
     ) -> "Samples":
         """Return the samples of a split; `reader` gives the whole image of an instance.
 
-        Where all crops fit in `cache_bytes` (counted with three channels), every image is read now.
+        Where all crops fit in `cache_bytes`, as many channels as they have, every image is read now.
 
         Raises:
             DataError: there is nothing to build from, or images cannot be read (all of them are named).
         """
         _check(instances, profile)
-        cut: Cut = _FromImages(instances=tuple(instances), reader=reader, framing=framing)
-        width, height = framing.input_size
-        if len(instances) * width * height * 3 <= cache_bytes:
-            cut = _FromMemory(crops=cut(range(len(instances))))
+        images = _FromImages(instances=tuple(instances), reader=reader, framing=framing)
+        kept = images.all_of(cache_bytes)
+        cut: Cut = images if kept is None else _FromMemory(crops=kept)
         return cls(profile=profile, framing=framing, instances=tuple(instances), cut=cut)
+
+    @classmethod
+    def draw(
+        cls, path: Path, source: Iterable[tuple[Instance, np.ndarray]], *, profile: Profile, framing: Framing
+    ) -> "Samples":
+        """Return the samples of instances that come with their whole images, one at a time, by way of a file.
+
+        The file is there whole or not at all; crops stay in it, so that memory does not grow with their number.
+
+        Raises:
+            DataError: there is nothing to draw from.
+        """
+
+        def crops() -> Iterator[tuple[Instance, np.ndarray]]:
+            for instance, image in source:
+                _check([instance], profile)
+                yield instance, crop(image, matrix_of(instance, framing), framing.input_size)
+
+        write_archive(path, crops(), profile=profile, framing=framing)
+        return cls.load(path)
 
     def __len__(self) -> int:
         return len(self.instances)
@@ -74,7 +95,7 @@ class Samples:
         """Return the crops of some samples: grey, or RGB as soon as one of them is in colour.
 
         Raises:
-            DataError: an image cannot be read; cannot happen where crops are kept.
+            DataError: an image, or the file of crops, cannot be read; cannot happen where they are kept in memory.
         """
         return self.cut([int(index) for index in indices])
 
@@ -138,6 +159,12 @@ class Samples:
         return np.stack(moved).astype(np.float32)
 
     @cached_property
+    def target_places(self) -> Float[np.ndarray, "sample keypoint 2"]:
+        """Return where each target heatmap has its peak, in heatmap pixels: (0, 0) where nothing is drawn."""
+        some = in_turn(len(self), _DRAWN_AT_ONCE)
+        return np.concatenate([find_peaks(self.targets(indices))[0] for indices in some])
+
+    @cached_property
     def visibility(self) -> Int[np.ndarray, "sample keypoint"]:
         """Return 1 for a labelled joint, occluded or not, and 0 for an unlabelled one, as the paper trains."""
         return np.stack([np.minimum(instance.visibility, 1) for instance in self.instances])
@@ -164,11 +191,12 @@ class Samples:
 
     def save(self, path: Path) -> None:
         """Write everything to one `.npz` file, which is there whole or not at all."""
-        write_archive(path, self.instances, self.crops(range(len(self))), profile=self.profile, framing=self.framing)
+        pairs = zip(self.instances, self.crops(range(len(self))), strict=True)
+        write_archive(path, pairs, profile=self.profile, framing=self.framing)
 
     @classmethod
     def load(cls, path: Path) -> "Samples":
-        """Return samples from a file that `save` wrote, crops kept in memory.
+        """Return samples from a file that `save` or `draw` wrote; crops are read from it when they are asked for.
 
         Raises:
             DataError: the file is missing, broken or of another layout.
@@ -178,7 +206,7 @@ class Samples:
             profile=archive.profile,
             framing=archive.framing,
             instances=archive.instances,
-            cut=_FromMemory(crops=archive.crops),
+            cut=archive.crops,
         )
 
 
@@ -198,17 +226,27 @@ class Batch:
 
 def batches(samples: Samples, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
     """Yield every sample once, in order or as `rng` shuffles them; the last batch may be smaller."""
-    order = np.arange(len(samples)) if rng is None else rng.permutation(len(samples))
-    for start in range(0, len(order), batch_size):
-        indices = order[start : start + batch_size]
-        heatmaps, weights = encode_heatmaps(
-            samples.joints[indices],
-            samples.visibility[indices],
-            input_size=samples.input_size,
-            heatmap_size=samples.heatmap_size,
-            sigma=samples.sigma,
-        )
-        yield Batch(indices=indices, images=samples.crops(indices), heatmaps=heatmaps, weights=weights)
+    for indices in in_turn(len(samples), batch_size, rng):
+        yield batch_of(samples, indices)
+
+
+def in_turn(count: int, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Int[np.ndarray, "batch"]]:
+    """Yield which samples each batch has."""
+    order = np.arange(count) if rng is None else rng.permutation(count)
+    for start in range(0, count, batch_size):
+        yield order[start : start + batch_size]
+
+
+def batch_of(samples: Samples, indices: Int[np.ndarray, "batch"]) -> Batch:
+    """Return some samples with their targets."""
+    heatmaps, weights = encode_heatmaps(
+        samples.joints[indices],
+        samples.visibility[indices],
+        input_size=samples.input_size,
+        heatmap_size=samples.heatmap_size,
+        sigma=samples.sigma,
+    )
+    return Batch(indices=indices, images=samples.crops(indices), heatmaps=heatmaps, weights=weights)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -244,8 +282,26 @@ class _FromImages:
     framing: Framing
 
     def __call__(self, indices: Sequence[int]) -> np.ndarray:
-        """Return the crops of some samples; an image that several neighbours share is read once."""
-        crops: list[np.ndarray] = []
+        """Return the crops of some samples."""
+        return _stacked(list(self._each(indices)))
+
+    def all_of(self, most_bytes: int) -> np.ndarray | None:
+        """Return all crops, None where they take more; a first one in colour, or a later one, makes all of them so."""
+        width, height = self.framing.input_size
+        count = len(self.instances)
+        if count * width * height > most_bytes:
+            return None
+        crops = np.empty((count, height, width), dtype=np.uint8)
+        for index, one in enumerate(self._each(range(count))):
+            if one.ndim == crops.ndim:  # colour, and the first
+                if 3 * crops.nbytes > most_bytes:
+                    return None
+                crops = np.repeat(crops[..., None], 3, -1)
+            crops[index] = one if one.ndim == crops[index].ndim else one[..., None]
+        return crops
+
+    def _each(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        """Yield the crop of each sample; an image that neighbours share is read once, faults are told at the end."""
         faults: dict[str, None] = {}
         name, image = "", None
         for index in indices:
@@ -257,10 +313,9 @@ class _FromImages:
                 image = None
                 continue
             name = instance.image
-            crops.append(crop(image, matrix_of(instance, self.framing), self.framing.input_size))
+            yield crop(image, matrix_of(instance, self.framing), self.framing.input_size)
         if faults:
             raise DataError(_shortened(list(faults)))
-        return _stacked(crops)
 
 
 def matrix_of(instance: Instance, framing: Framing) -> Float[np.ndarray, "2 3"]:

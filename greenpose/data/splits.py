@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +26,8 @@ _FIRST_PATIENT = {"train": 0, "val": 1_000_000, "test": 2_000_000}
 """Numbers far apart, so that no patient is in two splits however many there are."""
 
 
-def load_splits(config: DataConfig) -> dict[str, Samples]:
-    """Return the three splits, ready to train on.
+def load_splits(config: DataConfig, *, only: Sequence[str] = SPLITS) -> dict[str, Samples]:
+    """Return the three splits, or only some of them, ready to train on.
 
     Raises:
         ConfigError: if the profile is unknown.
@@ -38,11 +37,11 @@ def load_splits(config: DataConfig) -> dict[str, Samples]:
     check_joints(config, profile)
     framing = Framing.of(config.input_size, sigma=config.sigma, padding=config.padding)
     if config.source == "synthetic":
-        return {split: _synthetic(config, split, profile, framing) for split in SPLITS}
+        return {split: _synthetic(config, split, profile, framing) for split in only}
     found = inspect_splits(config)
     window = config.depth_window_mm or next(iter(found.values())).window
     reader = image_reader(window=window)
-    return {split: Samples.build(found[split].instances, reader, profile=profile, framing=framing) for split in SPLITS}
+    return {split: Samples.build(found[split].instances, reader, profile=profile, framing=framing) for split in only}
 
 
 def check_joints(config: DataConfig, profile: Profile) -> None:
@@ -78,15 +77,8 @@ def _synthetic(config: DataConfig, split: str, profile: Profile, framing: Framin
     if path.exists():
         return Samples.load(path)
     window = config.depth_window_mm or SYNTHETIC_WINDOW_MM
-    images = dict[str, np.ndarray]()
-    instances = []
-    for instance, depth in generate(config.synthetic, split):
-        instances.append(instance)
-        images[instance.image] = window_depth(depth, window)
-    samples = Samples.build(instances, partial(image_of, images), profile=profile, framing=framing)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    samples.save(path)
-    return samples
+    drawn = ((instance, window_depth(depth, window)) for instance, depth in generate(config.synthetic, split))
+    return Samples.draw(path, drawn, profile=profile, framing=framing)
 
 
 def is_generated(config: DataConfig, split: str, profile: Profile) -> bool:

@@ -1,8 +1,9 @@
 """Evaluation of every exit: decoded keypoints, OKS AP and AR, PCK, and how far they can be trusted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from greenpose import accuracy
-from greenpose.data import Samples, decode_heatmaps
-from greenpose.model import HRNet, PoseNetwork
+from greenpose.accuracy.pck import Norm
+from greenpose.data import Samples, decode_heatmaps, in_turn
+from greenpose.data.heatmaps import find_peaks
+from greenpose.model import HRNet, PoseNetwork, fold_batchnorm
+from greenpose.training.ahead import THREADS, ahead
 from greenpose.training.images import to_images
 
 
@@ -23,8 +27,8 @@ class ExitPredictions:
     """Keypoints in image pixels."""
     peaks: Float[np.ndarray, "sample keypoint"]
     """Heatmap maxima."""
-    heatmaps: Float[np.ndarray, "sample keypoint height width"]
-    """The heatmaps themselves."""
+    places: Float[np.ndarray, "sample keypoint 2"]
+    """Where they lie, in whole heatmap pixels; the heatmaps themselves, of which a split has gigabytes, are gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,42 +48,43 @@ class ExitScores:
 def validation_scores(net: HRNet, samples: Samples, *, batch: int) -> tuple[dict[int, float], dict[int, float]]:
     """Return AP and PCK of each exit, without intervals; the network is left in training mode if it was."""
     predictions = predict(net, samples, batch=batch)
-    target = samples.targets()
     ap = {exit_: oks(samples, found)["ap"] for exit_, found in predictions.items()}
-    pck = {exit_: accuracy.pck(found.heatmaps, target) for exit_, found in predictions.items()}
+    pck = {exit_: _share(*_hits(samples, found, "paper")) for exit_, found in predictions.items()}
     return ap, pck
 
 
 def predict(net: PoseNetwork, samples: Samples, *, batch: int) -> dict[int, ExitPredictions]:
-    """Return what each exit of a network says about a split; a truncated network has its one exit."""
+    """Return what each exit of a network says about a split; a truncated network has its one exit.
+
+    A copy with norms folded into convolutions does the work, and heatmaps are decoded batch by batch; `net` stays as it
+    is, in the mode it is in.
+    """
     device = next(net.parameters()).device
-    was_training = net.training
-    net.eval()
-    maps: dict[int, list[np.ndarray]] = {}
+    folded = fold_batchnorm(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs
+    found: dict[int, list[ExitPredictions]] = {}
+    some = in_turn(len(samples), batch)
     with torch.inference_mode():
-        for start in range(0, len(samples), batch):
-            images = to_images(samples.crops(np.arange(start, min(start + batch, len(samples)))), device)
-            for exit_, heatmaps in _outputs(net, images).items():
-                maps.setdefault(exit_, []).append(heatmaps.float().cpu().numpy())
-    net.train(was_training)
-    return {exit_: _decoded(np.concatenate(chunks), samples) for exit_, chunks in maps.items()}
+        for indices, crops in ahead(partial(_cropped, samples), some, threads=THREADS if device.type == "cuda" else 0):
+            for exit_, heatmaps in _outputs(folded, to_images(crops, device)).items():
+                found.setdefault(exit_, []).append(_decoded(heatmaps.float().cpu().numpy(), samples, indices))
+    return {exit_: _together(parts) for exit_, parts in found.items()}
 
 
 def score(samples: Samples, found: ExitPredictions, *, resamples: int = 1000) -> ExitScores:
     """Return one exit's accuracy with intervals over patients, or over images where no patients are known."""
     by_subject = len(set(samples.subjects)) > 1
     groups = list(samples.subjects) if by_subject else [str(image) for image in samples.image_ids]
-    target = samples.targets()
     values: dict[str, float] = dict(oks(samples, found))
     intervals = dict(
         accuracy.oks_ap_interval(
             samples.ground_truth, detections(samples, found), samples.profile.sigmas, groups=groups, resamples=resamples
         )
     )
-    norms: dict[str, Literal["paper", "corrected"]] = {"pck": "paper", "pck_corrected": "corrected"}
+    norms: dict[str, Norm] = {"pck": "paper", "pck_corrected": "corrected"}
     for name, norm in norms.items():
-        values[name] = accuracy.pck(found.heatmaps, target, norm=norm)
-        intervals[name] = accuracy.pck_interval(found.heatmaps, target, norm=norm, groups=groups, resamples=resamples)
+        hits = _hits(samples, found, norm)
+        values[name] = _share(*hits)
+        intervals[name] = accuracy.share_interval(*hits, groups=groups, resamples=resamples)
     return ExitScores(
         values=values,
         intervals=intervals,
@@ -110,6 +115,27 @@ def _outputs(net: PoseNetwork, images: Tensor) -> dict[int, Tensor]:
     return output if isinstance(output, dict) else {net.depth: output}
 
 
-def _decoded(heatmaps: np.ndarray, samples: Samples) -> ExitPredictions:
-    joints, peaks = decode_heatmaps(heatmaps, samples.centers, samples.scales)
-    return ExitPredictions(joints=joints, peaks=peaks, heatmaps=heatmaps)
+def _cropped(samples: Samples, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return indices, samples.crops(indices)
+
+
+def _decoded(heatmaps: np.ndarray, samples: Samples, indices: np.ndarray) -> ExitPredictions:
+    joints, peaks = decode_heatmaps(heatmaps, samples.centers[indices], samples.scales[indices])
+    return ExitPredictions(joints=joints, peaks=peaks, places=find_peaks(heatmaps)[0])
+
+
+def _together(parts: Sequence[ExitPredictions]) -> ExitPredictions:
+    return ExitPredictions(
+        joints=np.concatenate([part.joints for part in parts]),
+        peaks=np.concatenate([part.peaks for part in parts]),
+        places=np.concatenate([part.places for part in parts]),
+    )
+
+
+def _hits(samples: Samples, found: ExitPredictions, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
+    """Return which keypoints are correct, and which are counted."""
+    return accuracy.peak_hits(found.places, samples.target_places, samples.heatmap_size, norm=norm)
+
+
+def _share(correct: np.ndarray, counted: np.ndarray) -> float:
+    return accuracy.mean_share(correct.sum(0), counted.sum(0))

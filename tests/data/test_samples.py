@@ -60,11 +60,32 @@ def test_crops_that_fit_are_read_once_per_image_and_never_again():
 
 def test_crops_that_do_not_fit_are_read_at_every_use():
     reader = CountingReader()
-    samples = _samples(reader, cache_bytes=5 * 32 * 32 * 3 - 1)
+    samples = _samples(reader, cache_bytes=5 * 32 * 32 - 1)
     assert reader.asked == []
     samples.crops([0])
     samples.crops([0])
     assert reader.asked == ["frame0", "frame0"]
+
+
+def test_crops_count_with_the_channels_that_they_have():
+    for channels, needed in ((0, 5 * 32 * 32), (3, 5 * 32 * 32 * 3)):
+        for size, reads in ((needed, 0), (needed - 1, 1)):
+            reader = CountingReader(channels)
+            samples = _samples(reader, cache_bytes=size)
+            before = len(reader.asked)
+            samples.crops([4])
+            assert len(reader.asked) - before == reads
+
+
+def test_crops_are_kept_in_colour_from_the_first_colour_image_on_where_they_fit_so():
+    grey, colour = CountingReader(), CountingReader(channels=3)
+
+    def mixed(**options):
+        return _samples(lambda one: (colour if one.image == "frame1" else grey)(one), **options)
+
+    np.testing.assert_array_equal(mixed().crops(range(5)), mixed(cache_bytes=0).crops(range(5)))
+    assert mixed().crops([0]).shape == (1, 32, 32, 3)
+    assert mixed(cache_bytes=10_000).crops([0]).shape == (1, 32, 32)
 
 
 def test_a_batch_with_one_colour_image_is_all_in_colour():
@@ -143,6 +164,47 @@ def test_samples_come_back_from_their_file(tmp_path, channels):
     assert back.ground_truth == samples.ground_truth
     np.testing.assert_array_equal(back.crops(range(5)), samples.crops(range(5)))
     np.testing.assert_array_equal(back.joints, samples.joints)
+
+
+@pytest.mark.parametrize("channels", [0, 3])
+def test_samples_drawn_one_at_a_time_are_those_built_from_all_images(tmp_path, channels):
+    reader = CountingReader(channels)
+    at_hand = []
+
+    def source():
+        for one in _instances():
+            at_hand.append(one.id)
+            yield one, reader(one)
+
+    drawn = Samples.draw(tmp_path / "train.npz", source(), profile=PROFILE, framing=_FRAMING)
+    built = _samples(CountingReader(channels))
+    np.testing.assert_array_equal(drawn.crops([3, 0, 2]), built.crops([3, 0, 2]))
+    assert drawn.ground_truth == built.ground_truth
+    assert at_hand == [1, 2, 3, 4, 5]
+    with pytest.raises(IndexError, match="sample 5 of 5"):
+        drawn.crops([5])
+
+
+def test_no_source_is_no_split_and_leaves_no_file(tmp_path):
+    with pytest.raises(DataError, match="no instances"):
+        Samples.draw(tmp_path / "train.npz", iter(()), profile=PROFILE, framing=_FRAMING)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_crops_that_is_gone_is_named(tmp_path):
+    path = tmp_path / "x.npz"
+    _samples().save(path)
+    samples = Samples.load(path)
+    path.unlink()
+    with pytest.raises(DataError, match=r"x\.npz: cannot be read any more"):
+        samples.crops([0])
+
+
+def test_target_places_are_where_the_target_heatmaps_peak():
+    samples = _samples()
+    heatmaps = samples.targets()
+    flat = heatmaps.reshape(*heatmaps.shape[:2], -1).argmax(-1)
+    np.testing.assert_array_equal(samples.target_places, np.stack([flat % 8, flat // 8], -1))
 
 
 def test_nothing_is_left_behind_when_saving_fails(tmp_path):

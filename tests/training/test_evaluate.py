@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from greenpose.data import MEAN, STD, normalise
-from greenpose.training import ExitPredictions, score
+from greenpose import accuracy
+from greenpose.data import MEAN, STD, decode_heatmaps, normalise
+from greenpose.model import HRNet
+from greenpose.training import ExitPredictions, predict, score, validation_scores
 from greenpose.training.evaluate import detections
 from greenpose.training.images import to_images
 from tests.training.samples import dots
@@ -11,7 +13,7 @@ from tests.training.samples import dots
 
 def perfect(samples) -> ExitPredictions:
     joints = np.stack([instance.joints for instance in samples.instances])
-    return ExitPredictions(joints=joints, peaks=np.ones(joints.shape[:2]), heatmaps=samples.targets())
+    return ExitPredictions(joints=joints, peaks=np.ones(joints.shape[:2]), places=samples.target_places)
 
 
 def test_perfect_predictions_score_one_with_no_spread():
@@ -37,6 +39,53 @@ def test_detections_carry_image_category_and_score():
     found = detections(samples, perfect(samples))
     assert [one["image_id"] for one in found] == [1, 2, 3]
     assert {one["score"] for one in found} == {1.0}
+
+
+def network():
+    """A network that has seen something, so that its norms are not what they begin as."""
+    torch.manual_seed(0)
+    net = HRNet(4, 2, (1, 2), stem_width=4, modules=(1, 1, 1), blocks=1).train()
+    for _ in range(3):
+        net(torch.randn(8, 3, 64, 64))
+    return net
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 50])
+def test_predictions_are_the_networks_own_however_they_are_batched(batch):
+    net, samples = network(), dots(7)
+    with torch.no_grad():
+        images = to_images(samples.crops(range(7)), torch.device("cpu"))
+        heatmaps = {exit_: maps.numpy() for exit_, maps in net.eval()(images).items()}
+    found = predict(net, samples, batch=batch)
+    for exit_, maps in heatmaps.items():
+        joints, peaks = decode_heatmaps(maps, samples.centers, samples.scales)
+        np.testing.assert_allclose(found[exit_].joints, joints, atol=1e-6)
+        np.testing.assert_allclose(found[exit_].peaks, peaks, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_network_is_left_as_it_is_in_the_mode_it_is_in(training):
+    net = network().train(training)
+    before = {name: entry.clone() for name, entry in net.state_dict().items()}
+    predict(net, dots(3), batch=2)
+    assert net.training is training
+    assert all(module.training is training for module in net.modules())
+    assert before.keys() == net.state_dict().keys()
+    assert all(torch.equal(before[name], entry) for name, entry in net.state_dict().items())
+
+
+def test_pck_without_heatmaps_is_that_of_the_heatmaps():
+    net, samples = network(), dots(9)
+    with torch.no_grad():
+        heatmaps = net.eval()(to_images(samples.crops(range(9)), torch.device("cpu")))
+    _, pck = validation_scores(net, samples, batch=4)
+    found = predict(net, samples, batch=4)
+    for exit_, maps in heatmaps.items():
+        assert pck[exit_] == pytest.approx(accuracy.pck(maps, samples.targets()))
+        values = score(samples, found[exit_], resamples=20).values
+        assert values["pck"] == pytest.approx(pck[exit_])
+        corrected = accuracy.pck(maps, samples.targets(), norm="corrected")
+        assert values["pck_corrected"] == pytest.approx(corrected)
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 4), (2, 5, 4, 3)])
