@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from greenpose.config import DataConfig, Experiment
+from greenpose.config import DataConfig, Experiment, ProcessConfig
 from greenpose.errors import FaultsError, GreenPoseError
 
-CHECKED = ("carbon", "data", "model", "process")
+CHECKED = ("carbon", "data", "model", "process", "train")
 """Sections of an experiment that are looked at; experiments that agree in them need one look."""
 
 
@@ -19,7 +19,8 @@ def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
         f"carbon.{_grid(config)}": lambda: _place(config),
         "data": lambda: _data(config.data) if images else _profile(config.data),
         "model.weights": lambda: _weights(config.model.weights),
-        "process.device": lambda: _device(config.process.device),
+        "process.device": lambda: _device(config.process),
+        "train.precision": lambda: _precision(config),
     }
     faults: list[str] = []
     for setting, check in checks.items():
@@ -63,8 +64,15 @@ def _weights(path: str | None) -> None:
         raise GreenPoseError(f"{path}: no such file; give pretrained weights, or null to start from random ones")
 
 
-def _device(device: str) -> None:
-    if device.startswith("cuda"):
+def _device(process: ProcessConfig) -> None:
+    if process.device.startswith("cuda"):
         from greenpose.run import require_device
 
-        require_device(device)
+        require_device(process.device, process.replicas)
+
+
+def _precision(config: Experiment) -> None:
+    if config.train.precision != "float32":
+        from greenpose.training.precision import require_precision
+
+        require_precision(config.train.precision, config.process.device)

@@ -20,6 +20,7 @@ from greenpose.cli.console import (
     out,
     print_json,
 )
+from greenpose.cli.torchrun import is_spare, replicas
 from greenpose.config.budget import Budget
 from greenpose.config.grid import shuffled
 from greenpose.grid import Command, Outcome, Planned, plan, run_all, set_aside, worker_command
@@ -58,8 +59,10 @@ def run(
       greenpose run --grid experiments/quick.yaml
       greenpose run experiments/openfield.yaml --set data.root=DIR --seed 1 --seed 2
     """
+    if is_spare():
+        return
     budget = Budget(energy_kwh=budget_kwh, co2eq_g=budget_gco2, seconds=budget_seconds)
-    settings = [*(settings or []), *changes(country=country, device=device)]
+    settings = [*(settings or []), *changes(country=country, device=device), *replicas()]
     name, cells = find_cells(file, is_grid=grid, settings=settings, seeds=seed or [])
     places = _Places.of(name, where)
     planned = plan(shuffled(cells), places.runs, only=only or [])

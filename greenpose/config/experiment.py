@@ -164,6 +164,9 @@ class LossConfig(Document):
 class TrainConfig(Document):
     """The recipe."""
 
+    recipe: Literal["paper", "green", "other"] = "paper"
+    """What the settings below are: `paper`: the paper's, which others are held against; `green`: what is not given is
+    set to what reached the paper's AP with least energy (docs/recipe.md); `other`: a trial of yours."""
     epochs: PositiveInt = 60
     """Most epochs to train."""
     batch: PositiveInt = 32
@@ -174,6 +177,13 @@ class TrainConfig(Document):
     """Epochs after which the learning rate is multiplied by `gamma`."""
     gamma: PositiveFloat = 0.33
     """Factor of the learning rate at each milestone."""
+    schedule: Literal["steps", "one-cycle"] = "steps"
+    """`steps`: the milestones, as the paper; `one-cycle`: up to `lr` over `warmup`, then down to 0 along a cosine."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of all epochs over which `one-cycle` rises."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay, per step, of the moving average of the weights that is validated, tested and kept; 0: the weights as they
+    are, as the paper."""
     patience: PositiveInt = 13
     """Stop after this many validations in a row in which no exit reached its own best AP."""
     validate_every: PositiveInt = 1
@@ -181,6 +191,9 @@ class TrainConfig(Document):
     selection: Literal["per-exit", "any-exit"] = "per-exit"
     """`per-exit`: each exit is tested with its own best epoch; `any-exit`: with the last epoch in which any exit tied
     or beat its best (the official code's rule)."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Arithmetic of the network's forward and backward pass in training: `bf16` on GPUs and CPUs that have units for it,
+    refused elsewhere. Weights, norms, losses and all evaluation stay in float32."""
 
 
 class MeasureConfig(Document):
@@ -248,6 +261,9 @@ class ProcessConfig(Document):
     """`cpu`, `cuda` or `cuda:N`."""
     threads: PositiveInt = 1
     """Threads of torch and OpenMP; one is the most repeatable."""
+    replicas: PositiveInt = 1
+    """Processes that train together on this machine, each with a part of every batch and, from `device` on, a GPU of
+    its own; `torchrun` sets it. Test and inference are the first one's alone."""
 
 
 class Experiment(Document):
@@ -289,6 +305,15 @@ class Experiment(Document):
         idle = [exit_ for exit_ in exits if exit_ not in taught and exit_ not in self.supervised]
         if idle:
             raise ValueError(f"wiring: exit {idle[0]} learns nothing; supervise it or let an exit teach it ({have})")
+        return self
+
+    @model_validator(mode="after")
+    def _an_image_each(self) -> "Experiment":
+        if self.train.batch < self.process.replicas:
+            raise ValueError(
+                f"process.replicas: a batch of {self.train.batch} has no image for each of {self.process.replicas}"
+                " processes; enlarge train.batch, or take fewer"
+            )
         return self
 
     @property

@@ -24,6 +24,7 @@ from greenpose.metering import (
     worst_kind,
 )
 from greenpose.record import Basis, Carbon, Component, CrossCheck, Interval, Kind, Record
+from greenpose.run.course import course
 from greenpose.run.emissions import embodied_entry, training_emissions
 from greenpose.run.exits import exit_entry
 from greenpose.run.facts import Facts
@@ -78,6 +79,7 @@ def compose(facts: Facts) -> Record:
         phases=phases(facts.windows, meter, kind),
         train_parts=parts,
         training_step=training_step(facts.step),
+        validations=course(facts.windows, facts.epochs),
         forecast=facts.forecast,
         allocation=allocation(config.measure.allocation, kwh, grams, macs=macs, step=facts.step),
         exits=[exit_entry(exit_, facts, kind=kind, carbon=carbon, parts=parts) for exit_ in sorted(facts.counts)],

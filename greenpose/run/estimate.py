@@ -84,6 +84,8 @@ def estimate(
     config = cells[0].config
     if any(cell.config.process != config.process for cell in cells):
         raise GreenPoseError("runs with different process.device or process.threads: estimate them apart, with --only")
+    if config.process.replicas > 1:
+        raise GreenPoseError("process.replicas: what several processes take together is not estimated; estimate one")
     require_device(config.process.device)
     seed_everything(config)
     with build_meter(config) as meter:

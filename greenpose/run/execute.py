@@ -1,5 +1,7 @@
 """The run itself: data, training, test, inference, record; whatever ends it early is written down."""
 
+import sys
+
 import numpy as np
 import torch
 
@@ -26,11 +28,13 @@ from greenpose.run.setup import (
     require_device,
     seed_everything,
 )
-from greenpose.store import RunFolder
+from greenpose.store import RunFolder, read_lines
 from greenpose.store.claim import claim
 from greenpose.store.lost import windows_of
 from greenpose.training import ExitScores, Files, Fitted, fit, predict, score
+from greenpose.training.distributed import leading
 from greenpose.training.images import to_images
+from greenpose.training.precision import require_precision
 
 
 def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = None) -> None:
@@ -57,10 +61,11 @@ def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = No
 def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNote) -> Record:
     cell = folder.read_cell()
     config = Experiment.model_validate(cell["experiment"])
-    require_device(config.process.device)
+    require_device(config.process.device, config.process.replicas)
+    require_precision(config.train.precision, config.process.device)
     seed_everything(config)
     earlier = windows_of(folder)
-    meter = build_meter(config, folder.windows)
+    meter = build_meter(config, folder.windows, replicas=config.process.replicas)
     stage = note.stage = Stage(meter, observer)
     with meter:
         with stage("data"):
@@ -91,6 +96,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         config=config,
         splits=splits,
         counts=counts,
+        epochs=[*read_lines(folder.epochs)],
         fitted=fitted,
         scores=scores,
         measured=measured,
@@ -107,16 +113,21 @@ def _train(
     config: Experiment, folder: RunFolder, net: HRNet, splits: dict[str, Samples], stage: Stage, ledger: Ledger
 ) -> Fitted:
     stage.enter("train", config.train.epochs * len(splits["train"]))
-    return fit(
-        net,
-        build_objective(config),
-        splits,
-        recipe=config.train,
-        seed=config.seed,
-        files=Files(checkpoint=folder.checkpoint, best=folder.best),
-        window=stage.training,
-        ledger=ledger,
-    )
+
+    def replica(rank: int, port: int) -> list[str]:
+        return [sys.executable, "-m", "greenpose.run.replica", str(folder.path), str(rank), str(port)]
+
+    with leading(config.process.replicas, config.process.device, replica):
+        return fit(
+            net,
+            build_objective(config),
+            splits,
+            recipe=config.train,
+            seed=config.seed,
+            files=Files(checkpoint=folder.checkpoint, best=folder.best),
+            window=stage.training,
+            ledger=ledger,
+        )
 
 
 def _test(subs: dict[int, SubNetwork], samples: Samples, config: Experiment) -> dict[int, ExitScores]:

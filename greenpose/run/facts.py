@@ -26,6 +26,8 @@ class Facts:
     """The data."""
     counts: Mapping[int, ExitCount]
     """Parameters and MACs of each exit."""
+    epochs: Sequence[Mapping[str, Any]]
+    """Lines of `epochs.jsonl`."""
     fitted: Fitted
     """How training went."""
     scores: Mapping[int, ExitScores]

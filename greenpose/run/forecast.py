@@ -57,8 +57,8 @@ def predict_training(
 
 
 def busy_share(process: ProcessConfig) -> float:
-    """Return the part of this machine's CPUs that a training keeps busy: on a GPU, one of them to drive it."""
-    threads = process.threads if process.device == "cpu" else 1
+    """Return the part of this machine's CPUs that a training keeps busy: on GPUs, one of them to drive each."""
+    threads = process.replicas * (process.threads if process.device == "cpu" else 1)
     return min(1.0, threads / this_machine().vcpus)
 
 

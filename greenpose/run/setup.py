@@ -19,17 +19,18 @@ from greenpose.model import HRNet, LoadReport, initialise, load_weights
 NetworkT = TypeVar("NetworkT", bound=torch.nn.Module)
 
 
-def require_device(device: str) -> None:
-    """Refuse a device that is not there.
+def require_device(device: str, replicas: int = 1) -> None:
+    """Refuse a device that is not there, or too few from it on for all processes that train together.
 
     Raises:
         GreenPoseError: if torch sees no such device.
     """
-    if device.startswith("cuda"):
+    wanted = gpus_of(device, replicas)
+    if wanted:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        index = int(device.partition(":")[2] or 0)
-        if index >= count:
-            raise GreenPoseError(f"{device}: torch sees {count} CUDA devices here; choose cpu, or look at the driver")
+        if wanted[-1] >= count:
+            what = device if replicas == 1 else f"{device} with {replicas} replicas"
+            raise GreenPoseError(f"{what}: torch sees {count} CUDA devices here; choose cpu, or look at the driver")
 
 
 def seed_everything(config: Experiment) -> None:
@@ -72,8 +73,11 @@ def build_objective(config: Experiment) -> Objective:
     )
 
 
-def build_meter(config: Experiment, log: Path | None = None) -> Meter:
-    """Return the meter of a configuration's device and place, which appends every window to the log if there is one."""
+def build_meter(config: Experiment, log: Path | None = None, *, replicas: int = 1) -> Meter:
+    """Return the meter of a configuration's device and place, which appends every window to the log if there is one.
+
+    The GPUs of all `replicas` count, also while only the first one is at work.
+    """
     device = config.process.device
     return meter(
         country=config.carbon.country,
@@ -81,14 +85,15 @@ def build_meter(config: Experiment, log: Path | None = None) -> Meter:
         log=log,
         synchronize=partial(torch.cuda.synchronize, device) if device.startswith("cuda") else None,
         workers=num_workers(),
-        gpus=gpus_of(device),
+        gpus=gpus_of(device, replicas),
     )
 
 
-def gpus_of(device: str) -> tuple[int, ...]:
-    """Return the GPUs that a device is, as CUDA numbers them; none for `cpu`: it does not pay for those beside it."""
+def gpus_of(device: str, replicas: int = 1) -> tuple[int, ...]:
+    """Return the GPUs that a run uses, as CUDA numbers them; none for `cpu`: it does not pay for those beside it."""
     kind, _, index = device.partition(":")
-    return (int(index or 0),) if kind == "cuda" else ()
+    first = int(index or 0)
+    return tuple(range(first, first + replicas)) if kind == "cuda" else ()
 
 
 def num_workers() -> int:

@@ -1,10 +1,10 @@
 """Training: Adam, a stepwise schedule, early stopping, each exit's best epoch kept, resumable after a kill.
 
 The order of batches depends on the seed and the epoch alone, so that a resumed training is the one
-that was interrupted.
+that was interrupted. Several processes may train together (`distributed`): one leads and keeps everything.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -13,13 +13,17 @@ import numpy as np
 import torch
 
 from greenpose.config import TrainConfig
-from greenpose.data import Batch, Samples, batches
+from greenpose.data import Batch, Samples, batch_of, in_turn
 from greenpose.losses import Objective
 from greenpose.model import HRNet
+from greenpose.training.ahead import THREADS, ahead
+from greenpose.training.average import Average
 from greenpose.training.checkpoint import load_state, save_best, save_state
+from greenpose.training.distributed import Share, current_team
 from greenpose.training.evaluate import validation_scores
-from greenpose.training.images import to_images
+from greenpose.training.schedule import learning_rate
 from greenpose.training.selection import Best, Selection
+from greenpose.training.step import Step
 from greenpose.training.window import Parted, Window, unmetered
 
 
@@ -102,29 +106,41 @@ def fit(
     """Return each exit's best epoch after training `net` in place on `splits["train"]`, validating on `splits["val"]`.
 
     The network stays on the device it is on. A checkpoint that is there is gone on from. After each epoch the ledger
-    is asked whether that is enough; then training ends with that epoch validated and its checkpoint written.
+    is asked whether that is enough; then training ends with that epoch validated and its checkpoint written. Where this
+    process trains in a team that it does not lead, it only takes the steps.
     """
     told = ledger or _Nobody()
     optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, fused=True)
     selection = Selection(rule=recipe.selection)
-    epoch = _resume(net, optimizer, selection, files.checkpoint)
+    average = Average(net, decay=recipe.average)
+    epoch = _resume(net, optimizer, selection, average, files.checkpoint)
+    step = Step(net, objective, optimizer, average=average, precision=recipe.precision, team=current_team())
     spent = False
-    while epoch < recipe.epochs and selection.waiting < recipe.patience and not spent:
+
+    def paced(images: int) -> float:
+        """Set the learning rate for when so many images of the epoch are done, and return it."""
+        return _set_rate(optimizer, learning_rate(recipe, epoch, images / len(splits["train"])))
+
+    while step.team.agreed(
+        epoch < recipe.epochs and selection.waiting < recipe.patience and not spent, device=step.device
+    ):
         epoch += 1
-        lr = _set_rate(optimizer, recipe, epoch)
+        lr = paced(0)
         with window(f"train/epoch {epoch}", len(splits["train"])) as parts:
-            stream = batches(splits["train"], recipe.batch, np.random.default_rng([seed, epoch]))
-            loss, terms = _train_epoch(net, objective, stream, optimizer, epoch, told, parts)
+            stream = _shares(splits["train"], recipe.batch, np.random.default_rng([seed, epoch]), step)
+            loss, terms = _train_epoch(step, stream, epoch, told, parts, paced=paced)
+        if not step.team.leads:
+            continue
         ap: dict[int, float] = {}
         pck: dict[int, float] = {}
         spent = epoch < recipe.epochs and told.enough()
         if epoch % recipe.validate_every == 0 or epoch == recipe.epochs or spent:
             with window(f"validate/epoch {epoch}", len(splits["val"])):
-                ap, pck = validation_scores(net, splits["val"], batch=recipe.batch)
+                ap, pck = validation_scores(average.net, splits["val"], batch=recipe.batch)
                 for exit_ in selection.update(epoch, ap):
-                    save_best(files.best(exit_), net.truncate(exit_).state_dict())
+                    save_best(files.best(exit_), average.net.truncate(exit_).state_dict())
         with window(f"checkpoint/epoch {epoch}", 0):
-            save_state(files.checkpoint, _state(net, optimizer, selection, epoch))
+            save_state(files.checkpoint, _state(net, optimizer, selection, average, epoch))
         told.closed(Epoch(epoch=epoch, loss=loss, terms=terms, lr=lr, ap=ap, pck=pck))
     return Fitted(best=selection.best, epochs=epoch, stopped=_ending(epoch, recipe, selection))
 
@@ -135,63 +151,59 @@ def _ending(epoch: int, recipe: TrainConfig, selection: Selection) -> Literal["e
     return "patience" if selection.waiting >= recipe.patience else "budget"
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, recipe: TrainConfig, epoch: int) -> float:
-    """Return the learning rate of an epoch, after setting it."""
-    lr = recipe.lr * recipe.gamma ** sum(epoch > mark for mark in recipe.milestones)
+def _set_rate(optimizer: torch.optim.Optimizer, lr: float) -> float:
+    """Return a learning rate after setting it."""
     for group in optimizer.param_groups:
         group["lr"] = lr
     return lr
 
 
+def _shares(samples: Samples, batch_size: int, rng: np.random.Generator, step: Step) -> Iterator[tuple[Share, Batch]]:
+    """Yield this process's part of every batch; beside a GPU they are made ahead."""
+
+    def made(share: Share) -> tuple[Share, Batch]:
+        return share, batch_of(samples, share.indices)
+
+    shares = (step.team.share(indices) for indices in in_turn(len(samples), batch_size, rng))
+    yield from ahead(made, shares, threads=THREADS if step.device.type == "cuda" else 0)
+
+
 def _train_epoch(
-    net: HRNet,
-    objective: Objective,
-    stream: Iterable[Batch],
-    optimizer: torch.optim.Optimizer,
+    step: Step,
+    stream: Iterable[tuple[Share, Batch]],
     epoch: int,
     told: Ledger,
     parts: Parted,
+    *,
+    paced: Callable[[int], object],
 ) -> tuple[float, dict[str, float]]:
-    """Return the epoch's mean loss and mean terms."""
-    net.train()
-    device = next(net.parameters()).device
+    """Return the epoch's mean loss and mean terms; the ledger hears those of this process's parts meanwhile."""
+    step.train()
     sums: dict[str, float] = {}
-    done = 0
+    done = mine = 0
     parts.part("data")
-    for batch in stream:
-        target = torch.from_numpy(batch.heatmaps).to(device)
-        weight = torch.from_numpy(batch.weights).to(device)[..., None]
-        images = to_images(batch.images, device)
-        parts.part("forward")
-        terms = objective(net(images), target, weight)
-        parts.part("backward")
-        optimizer.zero_grad(set_to_none=True)
-        terms.total.backward()  # type: ignore[no-untyped-call]
-        parts.part("step")
-        optimizer.step()
-        for name, value in _named(terms).items():
-            sums[name] = sums.get(name, 0.0) + value * len(batch.indices)
-        done += len(batch.indices)
-        told.trained(epoch, done, sums["total"] / done)
+    for share, batch in stream:
+        paced(done)
+        values = step(batch, parts, weight=step.team.weight(share))
+        for name, value in values.items():
+            sums[name] = sums.get(name, 0.0) + value * share.num
+        done, mine = done + share.total, mine + share.num
+        told.trained(epoch, done, sums["total"] / max(1, mine))
         parts.part("data")
-    means = {name: value / done for name, value in sums.items()}
+    means = {name: value / done for name, value in step.team.summed(sums, step.device).items()}
     return means.pop("total"), means
 
 
-def _named(terms: Any) -> dict[str, float]:
-    """Return the loss and its terms as plain numbers."""
-    named = {"total": float(terms.total.detach())}
-    named |= {f"label {exit_}": float(value.detach()) for exit_, value in terms.hard.items()}
-    named |= {f"{edge.teacher}->{edge.student}": float(value.detach()) for edge, value in terms.soft.items()}
-    return named
-
-
-def _state(net: HRNet, optimizer: torch.optim.Optimizer, selection: Selection, epoch: int) -> dict[str, Any]:
-    state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}
+def _state(
+    net: HRNet, optimizer: torch.optim.Optimizer, selection: Selection, average: Average, epoch: int
+) -> dict[str, Any]:
+    state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch, "average": average.state()}
     return state | {"selection": selection.state()}
 
 
-def _resume(net: HRNet, optimizer: torch.optim.Optimizer, selection: Selection, checkpoint: Path) -> int:
+def _resume(
+    net: HRNet, optimizer: torch.optim.Optimizer, selection: Selection, average: Average, checkpoint: Path
+) -> int:
     """Return the last epoch of the checkpoint after taking everything up from it; 0 where there is none."""
     state = load_state(checkpoint)
     if state is None:
@@ -199,4 +211,5 @@ def _resume(net: HRNet, optimizer: torch.optim.Optimizer, selection: Selection, 
     net.load_state_dict(state["net"])
     optimizer.load_state_dict(state["optimizer"])
     selection.restore(state["selection"])
+    average.restore(state.get("average", {}))
     return int(state["epoch"])

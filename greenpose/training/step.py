@@ -1,0 +1,70 @@
+"""One step of training: a batch forward, its loss backward, the weights moved."""
+
+import torch
+from torch import Tensor
+
+from greenpose.data import Batch
+from greenpose.losses import LossTerms, Objective
+from greenpose.model import HRNet
+from greenpose.training.average import Average
+from greenpose.training.distributed import Team
+from greenpose.training.images import to_images
+from greenpose.training.precision import Precision, autocast
+from greenpose.training.window import WHOLE, Parted
+
+
+class Step:
+    """Takes steps with one network, one objective and one optimiser."""
+
+    def __init__(
+        self,
+        net: HRNet,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        *,
+        average: Average | None = None,
+        precision: Precision = "float32",
+        team: Team | None = None,
+    ) -> None:
+        """Keep what a step needs; in a team, `net` is made to average its gradients over all processes."""
+        self.team = team or Team()
+        self.device = next(net.parameters()).device
+        self._net = self.team.wrapped(net)
+        self._objective, self._optimizer, self._precision = objective, optimizer, precision
+        self._average = average
+
+    def train(self) -> None:
+        """Put the network into training mode."""
+        self._net.train()
+
+    def __call__(self, batch: Batch, parts: Parted = WHOLE, *, weight: float = 1.0) -> dict[str, float]:
+        """Return the loss (`total`) and its unweighted terms (`label 4`, `4->3`), after the step.
+
+        `weight` is a factor of the loss that is minimised, not of what is returned.
+        """
+        target = torch.from_numpy(batch.heatmaps).to(self.device)
+        counts = torch.from_numpy(batch.weights).to(self.device)[..., None]
+        images = to_images(batch.images, self.device)
+        parts.part("forward")
+        terms = self._objective(self._forward(images), target, counts)
+        parts.part("backward")
+        self._optimizer.zero_grad(set_to_none=True)
+        (terms.total if weight == 1 else terms.total * weight).backward()  # type: ignore[no-untyped-call]
+        parts.part("step")
+        self._optimizer.step()
+        if self._average is not None:
+            self._average.follow()
+        return _named(terms)
+
+    def _forward(self, images: Tensor) -> dict[int, Tensor]:
+        with autocast(self.device, self._precision):
+            outputs: dict[int, Tensor] = self._net(images)
+        return outputs if self._precision == "float32" else {exit_: maps.float() for exit_, maps in outputs.items()}
+
+
+def _named(terms: LossTerms) -> dict[str, float]:
+    """Return the loss and its terms as plain numbers, fetched from the device at once."""
+    named = {"total": terms.total}
+    named |= {f"label {exit_}": value for exit_, value in terms.hard.items()}
+    named |= {str(edge): value for edge, value in terms.soft.items()}
+    return dict(zip(named, torch.stack([value.detach() for value in named.values()]).tolist(), strict=True))
