@@ -4,11 +4,12 @@ import pickle
 import re
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -18,6 +19,17 @@ from greenpose.errors import ModelError
 
 FINAL_HEAD = "heads.4."
 _COUNTER = ".num_batches_tracked"
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "net")
+"""Keys under which checkpoints keep the weights beside epoch and optimizer; `net` is ours. The official checkpoints
+have a `model` too, but it is the network's name: what holds no tensors is passed over."""
+_TALLIES = ("total_ops", "total_params")
+"""Buffers that the counter thop leaves in every module of a network that it has counted; they are no weights."""
+_NUMPY_SCALAR = np.float64(0).__reduce__()[0]
+_HARMLESS: list[Any] = [
+    *((_NUMPY_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *(np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32))),
+]
+"""What checkpoints hold beside tensors and can do no harm: the official code saves its AP as a number of numpy's."""
 _SHOWN = 5
 _DAMAGE = (
     *(SafetensorError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError),
@@ -37,10 +49,16 @@ class Mismatch:
     in_network: tuple[int, ...]
     """Shape in the network."""
 
+    @property
+    def head(self) -> str:
+        """The exit whose head it belongs to, where that is for another number of joints; else ""."""
+        match = re.match(r"heads\.(\d+)\.", self.name)
+        return match[1] if match and self.in_file[:1] != self.in_network[:1] else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadReport:
-    """What became of every entry of the file and of the network."""
+    """What became of every entry of the file and of the network; as text, one line that says so."""
 
     matched: tuple[str, ...]
     """Entries that were loaded, by the network's names."""
@@ -50,18 +68,38 @@ class LoadReport:
     """Entries of the file that the network has no place for, by the file's names."""
     mismatched: tuple[Mismatch, ...]
     """Entries whose shapes differ, such as a head for 17 joints; the network keeps what it had."""
+    tallies: tuple[str, ...] = ()
+    """Entries of the file that are no weights but counts of operations, which thop leaves behind; ignored."""
 
     @property
     def complete(self) -> bool:
         """Whether the network was filled entirely; entries of the file that found no place do not matter."""
         return not self.missing and not self.mismatched
 
+    def __str__(self) -> str:
+        whole = len(self.matched) + len(self.missing) + len(self.mismatched)
+        heads = {m.head: (m.in_file[0], m.in_network[0]) for m in self.mismatched if m.head}
+        others = [f"{m.name} {_shape(m.in_file)} for {_shape(m.in_network)}" for m in self.mismatched if not m.head]
+        kinds = {
+            "of another shape": others,
+            "missing in the file": self.missing,
+            "of the file unused": self.unexpected,
+        }
+        parts = [
+            f"{len(self.matched)} of {whole} entries of the network loaded",
+            *(f"head of exit {k} left as it was ({a} joints in the file, {b} here)" for k, (a, b) in heads.items()),
+            *(f"{len(names)} {what} ({_some(names)})" for what, names in kinds.items() if names),
+            *([f"{len(self.tallies)} counts of operations by thop ignored"] if self.tallies else []),
+        ]
+        return "; ".join(parts)
+
 
 def load_weights(net: nn.Module, source: str | Path | Mapping[str, Any]) -> LoadReport:
     """Return what matched after copying it into `net`, in place.
 
     Understood are the official release (`final_layer` is exit 4's head), the paper's checkpoints
-    (`intermediate_layers.{k-1}` is exit k's), our own names, a `module.` prefix, and all of these under `state_dict`.
+    (`intermediate_layers.{k-1}` is exit k's), our own names, a `module.` prefix, and all of these inside a checkpoint
+    under `state_dict`, `model`, `model_state_dict` or `net`. Heads for another number of joints are left as they were.
     Files are read without running anything in them: safetensors, or torch's weights-only format.
 
     Raises:
@@ -71,7 +109,7 @@ def load_weights(net: nn.Module, source: str | Path | Mapping[str, Any]) -> Load
     content = source if isinstance(source, Mapping) else _read(Path(source))
     entries = _entries(content, where)
     mine = net.state_dict()
-    renamed = _renamed(entries)
+    renamed = _renamed([name for name in entries if not _is_tally(name)])
     known = {name: (original, entries[original]) for original, name in renamed.items() if name in mine}
     if not known:
         raise ModelError([f"{where}: no entry belongs to this network; it starts with {_some(entries)}"])
@@ -86,6 +124,7 @@ def load_weights(net: nn.Module, source: str | Path | Mapping[str, Any]) -> Load
             for name, (_, tensor) in known.items()
             if name not in fitting
         ),
+        tallies=tuple(name for name in entries if _is_tally(name)),
     )
 
 
@@ -97,29 +136,44 @@ def _read(path: Path) -> Any:
         with warnings.catch_warnings():
             # torch doubts old pickle protocols aloud; what it cannot read is said below.
             warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_HARMLESS):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelError([f"{path}: cannot be read ({error.strerror or error})"]) from error
     except pickle.UnpicklingError as error:
-        raise ModelError(
-            [f"{path}: not loaded, since it is damaged or holds more than tensors; save its state dict alone"]
-        ) from error
+        raise ModelError([f"{path}: {_refusal(str(error))}; save its state dict alone"]) from error
     except _DAMAGE as error:
         raise ModelError([f"{path}: is damaged or no weights file; safetensors or torch's format is needed"]) from error
 
 
+def _refusal(message: str) -> str:
+    """Return why a pickle was not read: what it wanted to run, where the reader could name it."""
+    wanted = re.search(r"GLOBAL (\S+)", message)
+    if wanted:
+        return f"not loaded, since it holds more than tensors: reading it would run {wanted[1]}, which may do anything"
+    return "not loaded, since it is damaged or holds more than tensors"
+
+
 def _entries(content: Any, where: str) -> dict[str, Tensor]:
-    """Return the tensors by name, from under `state_dict` and without `module.` prefixes."""
-    inner = content.get("state_dict", content) if isinstance(content, Mapping) else content
-    if not isinstance(inner, Mapping):
-        raise ModelError([f"{where}: holds {type(inner).__name__}, not tensors by name (a state dict)"])
-    tensors = {str(name): tensor for name, tensor in inner.items() if isinstance(tensor, Tensor)}
-    if not tensors:
-        raise ModelError([f"{where}: holds no tensors by name; it has {_some(inner)}"])
+    """Return the tensors by name, from inside a checkpoint and without `module.` prefixes."""
+    if not isinstance(content, Mapping):
+        raise ModelError([f"{where}: holds {type(content).__name__}, not tensors by name (a state dict)"])
+    inside = (content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping))
+    tensors = next((found for inner in (*inside, content) if (found := _tensors(inner))), None)
+    if tensors is None:
+        raise ModelError([f"{where}: holds no tensors by name; it has {_some(content)}"])
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
 
-def _renamed(entries: Mapping[str, Tensor]) -> dict[str, str]:
+def _tensors(content: Mapping[Any, Any]) -> dict[str, Tensor]:
+    return {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
+
+
+def _is_tally(name: str) -> bool:
+    return name.rpartition(".")[2] in _TALLIES
+
+
+def _renamed(entries: Sequence[str]) -> dict[str, str]:
     """Return the network's name for every entry of a file.
 
     The paper's files hold a fourth intermediate head beside `final_layer`; it is never trained, so `final_layer` wins.
@@ -133,6 +187,10 @@ def _renamed(entries: Mapping[str, Tensor]) -> dict[str, str]:
     return names
 
 
-def _some(names: Mapping[Any, Any]) -> str:
-    shown = [str(name) for name in list(names)[:_SHOWN]]
-    return (", ".join(shown) + (", ..." if len(names) > _SHOWN else "")) or "nothing"
+def _some(names: Iterable[Any]) -> str:
+    every = [str(name) for name in names]
+    return (", ".join(every[:_SHOWN]) + (", ..." if len(every) > _SHOWN else "")) or "nothing"
+
+
+def _shape(sides: tuple[int, ...]) -> str:
+    return "x".join(map(str, sides)) or "a number"

@@ -1,6 +1,7 @@
 import pickle
 import zlib
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -9,6 +10,7 @@ from greenpose.errors import GreenPoseError
 from greenpose.model import HRNet, load_weights
 from tests.model.filling import fill, reference_name
 
+TALLIES = ("total_ops", "total_params")
 SMALL = {"width": 4, "stem_width": 4, "modules": (1, 1, 1), "blocks": 1}
 
 
@@ -86,9 +88,12 @@ def test_what_a_shorter_network_has_no_place_for_is_unexpected():
         lambda entries: {f"module.{name}": entry for name, entry in entries.items()},
         lambda entries: {"epoch": 3, "state_dict": entries},
         lambda entries: {"state_dict": {f"module.{name}": entry for name, entry in entries.items()}},
+        lambda entries: {"model": entries, "optimizer": {"state": {}}},
+        lambda entries: {"model_state_dict": entries},
+        lambda entries: {"model": "pose_hrnet", "state_dict": entries, "best_state_dict": official(17)},
         lambda entries: {name: entry for name, entry in entries.items() if "num_batches_tracked" not in name},
     ],
-    ids=["data parallel", "nested", "both", "without batch counters"],
+    ids=["data parallel", "nested", "both", "model", "model state", "official checkpoint", "without batch counters"],
 )
 def test_wrapped_and_older_files_load_as_well(wrap):
     net = small()
@@ -120,6 +125,56 @@ def test_files_in_both_formats_load(tmp_path):
         assert same_as(net, paper())
 
 
+@pytest.mark.parametrize("module", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
+def test_a_checkpoint_that_tells_its_ap_as_a_number_of_numpys_loads(tmp_path, module):
+    """The official code saves it so; numpy 2 calls the module otherwise than numpy 1."""
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"perf": np.float64(0.5), "state_dict": paper()}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    assert b"numpy._core.multiarray" in content
+    path.write_bytes(content.replace(b"numpy._core.multiarray", module))
+    assert load_weights(small(), path).complete
+
+
+def test_a_checkpoint_of_our_own_training_loads(tmp_path):
+    net, other = small(), fill(small(), "ours")
+    torch.save({"net": other.state_dict(), "optimizer": {"state": {}}, "epoch": 3}, tmp_path / "checkpoint.pt")
+    assert load_weights(net, tmp_path / "checkpoint.pt").complete
+    assert torch.equal(net.conv1.weight, other.conv1.weight)
+
+
+def test_what_thop_leaves_in_a_network_is_ignored_and_told():
+    tallies = {f"{name}{what}": torch.ones(1, dtype=torch.float64) for name in ("", "layer1.0.") for what in TALLIES}
+    net = small(exits=(4,))
+    report = load_weights(net, {f"module.{name}": entry for name, entry in (official() | tallies).items()})
+    assert report.complete
+    assert report.tallies == tuple(tallies)
+    assert not report.unexpected
+    assert str(report).endswith("; 4 counts of operations by thop ignored")
+    assert same_as(net, official())
+
+
+def test_the_report_says_in_one_line_what_was_loaded_and_what_not():
+    whole = len(small().state_dict())
+    assert str(load_weights(small(), paper())) == (
+        f"{whole} of {whole} entries of the network loaded;"
+        " 2 of the file unused (intermediate_layers.3.weight, intermediate_layers.3.bias)"
+    )
+    assert str(load_weights(small(), official(17))) == (
+        f"{whole - 8} of {whole} entries of the network loaded;"
+        " head of exit 4 left as it was (17 joints in the file, 12 here);"
+        " 6 missing in the file (heads.1.weight, heads.1.bias, heads.2.weight, heads.2.bias, heads.3.weight, ...)"
+    )
+
+
+def test_weights_of_another_width_are_told_by_their_shapes():
+    narrow = {name: entry for name, entry in official().items() if name.startswith(("conv1.", "final_layer."))}
+    report = load_weights(HRNet(**SMALL | {"width": 8}, exits=(4,)), narrow)
+    assert len(report.matched) == 2
+    assert "1 of another shape (heads.4.weight 12x4x1x1 for 12x8x1x1)" in str(report)
+    assert "joints" not in str(report)
+
+
 def test_our_own_state_dict_loads():
     net, other = small(), fill(small(), "ours")
     assert load_weights(net, other.state_dict()).complete
@@ -139,8 +194,15 @@ class Harmful:
 def test_a_file_that_would_run_code_is_refused_unrun(tmp_path):
     for name, save in (("zip.pth", torch.save), ("raw.pth", lambda thing, path: path.write_bytes(pickle.dumps(thing)))):
         save({"conv1.weight": torch.zeros(1), "x": Harmful(tmp_path / "proof")}, tmp_path / name)
-        with pytest.raises(GreenPoseError, match=f"{name}: .*more than tensors"):
+        with pytest.raises(GreenPoseError, match=f"{name}: not loaded, .*more than tensors.*save its state dict alone"):
             load_weights(small(), tmp_path / name)
+    assert not (tmp_path / "proof").exists()
+
+
+def test_the_code_that_a_file_would_run_is_named(tmp_path):
+    torch.save({"x": Harmful(tmp_path / "proof")}, tmp_path / "zip.pth")
+    with pytest.raises(GreenPoseError, match=r"reading it would run \S*open, which may do anything"):
+        load_weights(small(), tmp_path / "zip.pth")
     assert not (tmp_path / "proof").exists()
 
 
@@ -189,7 +251,7 @@ def test_garbage_is_one_clear_error(tmp_path, suffix):
     ("content", "message"),
     [
         ({}, "holds no tensors by name"),
-        ({"state_dict": [1]}, "holds list, not tensors by name"),
+        ({"state_dict": [1]}, "holds no tensors by name; it has state_dict"),
         ({"epoch": 3}, "it has epoch"),
         ({"backbone.conv1.weight": torch.zeros(1)}, "no entry belongs to this network; it starts with backbone.conv1"),
     ],
@@ -197,6 +259,12 @@ def test_garbage_is_one_clear_error(tmp_path, suffix):
 def test_a_state_dict_of_something_else_is_refused(content, message):
     with pytest.raises(GreenPoseError, match=message):
         load_weights(small(), content)
+
+
+def test_a_file_of_something_else_than_names_is_refused(tmp_path):
+    torch.save([torch.zeros(1)], tmp_path / "list.pth")
+    with pytest.raises(GreenPoseError, match="holds list, not tensors by name"):
+        load_weights(small(), tmp_path / "list.pth")
 
 
 def test_nothing_is_loaded_from_a_refused_file(tmp_path):
