@@ -17,7 +17,9 @@ FEW_IMAGES = 8
 """Images that are generated or read to calibrate with: enough to know what one takes."""
 COUNTERS = 5
 """Counting an exit by every counter takes about this many times as long as counting its training step by one."""
-PACE = {"epochs", "milestones", "gamma", "patience", "validate_every", "selection", "lr"}
+PACE = {
+    *("epochs", "milestones", "gamma", "schedule", "warmup", "patience", "validate_every", "selection", "lr"),
+}
 """Settings of the recipe that do not change what an epoch costs."""
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from greenpose.config import TrainConfig
 from greenpose.errors import GreenPoseError
@@ -91,13 +92,28 @@ def test_every_epoch_sees_every_image_once_in_an_order_of_its_own(tmp_path):
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-def test_a_training_that_was_stopped_and_resumed_ends_where_an_undisturbed_one_does(tmp_path):
-    undisturbed, whole = train(tmp_path / "a")
+@pytest.mark.parametrize("recipe", [{}, {"schedule": "one-cycle", "warmup": 0.2, "average": 0.7}])
+def test_a_training_that_was_stopped_and_resumed_ends_where_an_undisturbed_one_does(tmp_path, recipe):
+    undisturbed, whole = train(tmp_path / "a", **recipe)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "b", ledger=Listener(stop_after=1))
-    resumed, fitted = train(tmp_path / "b", net=network(seed=99))
+        train(tmp_path / "b", ledger=Listener(stop_after=1), **recipe)
+    resumed, fitted = train(tmp_path / "b", net=network(seed=99), **recipe)
     assert same(undisturbed.state_dict(), resumed.state_dict())
+    assert same(best_weights(tmp_path / "a"), best_weights(tmp_path / "b"))
     assert fitted == whole
+
+
+def test_what_is_kept_is_the_average_that_was_validated(tmp_path):
+    """With a decay near 1 the average stays where the first step put it, however far training goes."""
+    plain, _ = train(tmp_path / "a", epochs=1, average=0.0)
+    assert same(best_weights(tmp_path / "a"), plain.truncate(2).state_dict())
+    train(tmp_path / "b", epochs=1, average=0.999999)
+    first, last = best_weights(tmp_path / "b"), best_weights(tmp_path / "a")
+    assert not any(torch.equal(first[name], last[name]) for name in first if name.endswith("weight"))
+
+
+def best_weights(folder):
+    return load_file(folder / "best-exit2.safetensors")
 
 
 def test_a_broken_checkpoint_is_refused_in_words(tmp_path):
