@@ -46,3 +46,7 @@ class CheckError(FaultsError):
 
 class ReportError(GreenPoseError):
     """A report that cannot be made in the form asked for."""
+
+
+class ExportError(FaultsError):
+    """A network that cannot be exported as asked."""

@@ -11,7 +11,9 @@ from greenpose import record
 from greenpose.check.baseline import Baseline
 from greenpose.check.budgets import BudgetFile
 from greenpose.config import Experiment, Grid
+from greenpose.export import Card
 from greenpose.record import Failure, Record
+from greenpose.record.policy import PolicyCurve
 from greenpose.run.measurement import Measurement
 
 HEAD = """# The record, field by field
@@ -39,6 +41,8 @@ def schemas() -> dict[str, str]:
         "record": Record,
         "failure": Failure,
         "measurement": Measurement,
+        "policy": PolicyCurve,
+        "card": Card,
         "baseline": Baseline,
         "budgets": BudgetFile,
     }

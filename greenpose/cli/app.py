@@ -14,7 +14,9 @@ from greenpose.cli.console import EPILOG, EXIT_USAGE, err, print_json
 from greenpose.cli.data import app as data_app
 from greenpose.cli.doctor import doctor
 from greenpose.cli.estimate import estimate
+from greenpose.cli.export import export
 from greenpose.cli.measure import measure
+from greenpose.cli.policy import policy
 from greenpose.cli.profile import profile
 from greenpose.cli.report import report
 from greenpose.cli.run import run
@@ -34,6 +36,8 @@ app.command(epilog=EPILOG)(estimate)
 app.command(epilog=EPILOG)(report)
 app.command(epilog=EPILOG)(profile)
 app.command(epilog=EPILOG)(measure)
+app.command(epilog=EPILOG)(policy)
+app.command(epilog=EPILOG)(export)
 app.command(epilog=EPILOG)(check)
 app.command(epilog=EPILOG)(doctor)
 app.add_typer(data_app, name="data")

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from greenpose.errors import RecordError
 from greenpose.record.run import FAILURE_SCHEMA, SCHEMA, Failure, Record
-from greenpose.schema import parse
+from greenpose.schema import Document, parse
 
 
-def dumps(document: Record | Failure) -> str:
+def dumps(document: Document) -> str:
     """Return the document as JSON text, keys in the order in which they are documented, one line break at the end."""
     return json.dumps(document.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n"
 

@@ -2,6 +2,7 @@
 
 from greenpose.store.folder import RunFolder, State
 from greenpose.store.jsonl import append_line, read_lines
+from greenpose.store.policies import policies
 from greenpose.store.records import collect, read_document, stream
 
-__all__ = ["RunFolder", "State", "append_line", "collect", "read_document", "read_lines", "stream"]
+__all__ = ["RunFolder", "State", "append_line", "collect", "policies", "read_document", "read_lines", "stream"]

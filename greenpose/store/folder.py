@@ -68,6 +68,11 @@ class RunFolder:
         return self.path / "checkpoint.pt"
 
     @property
+    def policy(self) -> Path:
+        """Return the path of the curve of early exit at run time, where somebody asked for it."""
+        return self.path / "policy.json"
+
+    @property
     def log(self) -> Path:
         """Return the path of the text log."""
         return self.path / "log.txt"

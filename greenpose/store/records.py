@@ -39,7 +39,7 @@ def stream(paths: Iterable[Path]) -> Iterator[Record | Failure]:
     """
     faults: list[str] = []
     for path in paths:
-        files = _files(path)
+        files = files_of(path)
         if not files:
             faults.append(f"{path}: no record.json or failure.json in or below it")
         for file in files:
@@ -51,7 +51,11 @@ def stream(paths: Iterable[Path]) -> Iterator[Record | Failure]:
         raise RecordError(faults)
 
 
-def _files(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """Return the record or failure files that a path names: itself, or those in and below it, hidden folders left out.
+
+    Where nothing is found the list is empty; a path that does not exist is returned as it is.
+    """
     if path.is_file() or not path.exists():
         return [path]
     done = {file.parent: file for file in _below(path, "record.json")}

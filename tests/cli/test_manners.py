@@ -6,8 +6,9 @@ import pytest
 from tests.cli.running import greenpose
 
 HEAVY = ("torch", "pandas", "matplotlib", "codecarbon", "thop", "ptflops")
-ALONE = (["run"], ["estimate"], ["report"], ["profile"], ["measure"], ["check"], ["doctor"], ["data"])
-COMMANDS = (*ALONE, ["data", "synth"], ["data", "check"])
+NAMES = ("run", "estimate", "report", "profile", "measure", "policy", "export", "check", "doctor", "data")
+ALONE = tuple([name] for name in NAMES)
+COMMANDS = (*ALONE, ["data", "prepare"], ["data", "synth"], ["data", "check"])
 
 
 def test_help_of_every_command_imports_nothing_heavy():

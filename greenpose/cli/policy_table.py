@@ -1,0 +1,146 @@
+"""The table of `policy`: every exit for all images, and the thresholds that no others beat."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from greenpose.formatting import listed, plain, plural
+from greenpose.metering import MEANING
+from greenpose.record.numbers import Numbers
+from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint
+from greenpose.report.estimates import Estimate, estimate
+from greenpose.report.figures import MARKS, mark
+from greenpose.report.layout import NOT_MEASURED, systematic_notes
+
+MOST_POINTS = 8
+"""Thresholds of the curve that are shown without --verbose, the chosen ones besides."""
+PERCENT = 100.0
+
+
+def print_policy(curve: PolicyCurve, console: Console, *, verbose: bool = False) -> None:
+    """Print what each exit and each choice of thresholds costs and is worth, and what to know about it."""
+    exits = listed([str(entry.exit) for entry in curve.exits])
+    console.print(Text.assemble((curve.run, "bold"), f", leaving at exits {exits} by {curve.confidence}\n"))
+    console.print(_table(curve, _shown(curve, verbose=verbose)))
+    console.print()
+    notes = Table.grid(padding=(0, 2, 0, 0))
+    notes.add_column(no_wrap=True, style="dim")
+    notes.add_column()
+    for topic, words in _notes(curve):
+        notes.add_row(topic, words)
+    console.print(notes)
+
+
+def _shown(curve: PolicyCurve, *, verbose: bool) -> list[int]:
+    """Return the places of the points to show: all, or some evenly spaced ones and the chosen one."""
+    places = range(len(curve.points))
+    if verbose or len(places) <= MOST_POINTS:
+        return list(places)
+    spaced = {round(step * (len(places) - 1) / (MOST_POINTS - 1)) for step in range(MOST_POINTS)}
+    return sorted({*spaced, curve.chosen})
+
+
+def _table(curve: PolicyCurve, places: Sequence[int]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for head in ("", "leave, %", "AP val, %", "AP test, %", "less final, points", "MACs, %", "J/image"):
+        table.add_column(head, no_wrap=True)
+    final = curve.exits[-1]
+    for entry in curve.exits:
+        table.add_row(*_exit_cells(entry, final))
+    for place in places:
+        chosen = place == curve.chosen
+        table.add_row(*_point_cells(curve.points[place], final, chosen=chosen), style="bold" if chosen else "")
+    return table
+
+
+def _exit_cells(entry: PolicyExit, final: PolicyExit) -> tuple[str, ...]:
+    lost = "" if entry is final else plain(PERCENT * (entry.ap - final.ap), 2)
+    share = plain(PERCENT * entry.macs / final.macs)
+    return f"exit {entry.exit}", "all", _ap(entry, "ap_val"), _ap(entry, "ap"), lost, share, _joules(entry)
+
+
+def _point_cells(point: PolicyPoint, final: PolicyExit, *, chosen: bool) -> tuple[str, ...]:
+    where = " / ".join(f"{PERCENT * part:.0f}" for part in point.left.values())
+    return (
+        f"{'→ ' if chosen else ''}{_thresholds(point)}",
+        where,
+        _ap(point, "ap_val"),
+        _ap(point, "ap"),
+        _ap(point, "ap_less_final"),
+        plain(PERCENT * point.macs_per_image / final.macs),
+        _joules(point),
+    )
+
+
+def _thresholds(point: PolicyPoint) -> str:
+    """Return from which confidence on images leave: `2 ≥ 0.43, 3 ≥ 0.61`."""
+    asked = {exit_: each for exit_, each in point.thresholds.items() if each is not None}
+    return ", ".join(f"{exit_} ≥ {plain(each, 2)}" for exit_, each in asked.items()) or "nobody is asked"
+
+
+def _ap(numbers: Numbers, name: str) -> str:
+    return str(estimate(numbers.quantity(name), PERCENT).text(most_decimals=1))
+
+
+def _joules(numbers: Numbers) -> str:
+    each = _energy(numbers)
+    if each.value is None:
+        return NOT_MEASURED
+    known = None not in (each.low, each.high)
+    half = PERCENT * ((each.high or 0.0) - (each.low or 0.0)) / 2 / each.value
+    return f"{mark(each.kind)}{each.text().value}{f' ±{plain(half, 2)} %' if known else ''}"
+
+
+def _energy(numbers: Numbers) -> Estimate:
+    return estimate(numbers.quantity("energy_j_per_image"))
+
+
+def _notes(curve: PolicyCurve) -> Iterator[tuple[str, str]]:
+    """Yield what to know about the table: a word, and a sentence."""
+    chosen = curve.points[curve.chosen]
+    places = [
+        f"exit {exit_} from {plain(threshold)} on" if threshold is not None else f"exit {exit_} never"
+        for exit_, threshold in chosen.thresholds.items()
+    ]
+    yield (
+        "→ chosen",
+        f"{listed(places)}: the cheapest with an AP of {100 * curve.wanted_ap:.1f} % on the validation split",
+    )
+    yield "leave", f"test images in percent that leave at exits {listed([str(each) for each in chosen.left])}"
+    yield "MACs", f"mean of the test images, of those of exit {curve.exits[-1].exit}; heads on the way included"
+    yield "calibrated", f"on {_split(curve, 'val')}; the best of many settings there, so that its AP flatters"
+    yield "judged", f"on {_split(curve, 'test')}; 95 % intervals over {curve.resampled}"
+    yield "weights", curve.weights
+    if curve.trial is not None:
+        yield "at work", _at_work(curve)
+    energy = _energy(chosen)
+    if energy.kind in MARKS:
+        yield MARKS[energy.kind]
+    for note in systematic_notes([energy]):
+        yield "B", f"systematic error, the same for all lines: {note.removeprefix('syst. ')}"
+    if curve.grade is not None:
+        yield f"grade {curve.grade}", MEANING[curve.grade]
+    for warning in curve.warnings:
+        yield "warning", warning
+
+
+def _at_work(curve: PolicyCurve) -> str:
+    trial = curve.trial
+    assert trial is not None
+    ratio = trial.quantity("relative_to_final.energy_j_per_image")
+    if ratio.value is None or not trial.expected_j_per_image:
+        return f"tried on {plural(trial.images, 'test image')}; energy could not be read"
+    final = curve.exits[-1]
+    expected = trial.expected_j_per_image / (final.energy_j_per_image or trial.expected_j_per_image)
+    took = estimate(ratio, PERCENT).text(most_decimals=1)
+    return (
+        f"on {plural(trial.images, 'test image')} in batches it took {took} % of exit {final.exit}'s energy, and "
+        f"{plain(PERCENT * expected)} % were expected from its ways; {plural(trial.elsewhere, 'image')} left elsewhere"
+    )
+
+
+def _split(curve: PolicyCurve, name: str) -> str:
+    patients = f" of {plural(curve.subjects[name], 'patient')}" if curve.subjects[name] else ""
+    return f"{plural(curve.images[name], 'image')}{patients}"

@@ -1,0 +1,52 @@
+"""`greenpose export` and `greenpose policy` as a user calls them."""
+
+import pytest
+
+from greenpose.cli.export import export
+from greenpose.cli.policy import policy
+from greenpose.errors import GreenPoseError
+from tests.cli.running import greenpose
+from tests.policy.seeing import finished
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("deployed")
+    finished(folder / "tiny-00c0ffee")
+    return folder
+
+
+def test_an_exit_is_exported_with_its_card(workplace):
+    done = greenpose(
+        *("export", "tiny-00c0ffee", "--exit", 2, "--to", "safetensors", "--fold-bn", "-o", "deploy"), cwd=workplace
+    )
+    assert done.code == 0, done.err
+    assert done.out.split() == ["deploy/exit2.safetensors", "deploy/card.json", "deploy/card.md"]
+    assert all((workplace / name).is_file() for name in done.out.split())
+
+
+def test_a_policy_is_written_beside_the_record_and_the_report_draws_it(workplace):
+    done = greenpose("policy", "tiny-00c0ffee", "--no-measure", "--ap", 0, "--json", cwd=workplace)
+    assert done.code == 0, done.err
+    assert done.json["schema"] == "greenpose.policy/1"
+    assert done.json["wanted_ap"] == 0
+    assert (workplace / "tiny-00c0ffee" / "policy.json").is_file()
+    done = greenpose("report", "tiny-00c0ffee", "-o", "page.html", cwd=workplace)
+    assert done.code == 0, done.err
+    assert "Leaving early" in (workplace / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda run: export(run, exit_=4), "--exit 4: this network has exits 2, 3"),
+        (lambda run: export(run, to="tflite"), "--to tflite: unknown"),
+        (lambda run: policy(run, exits=[3]), "leaving early takes two exits or more, and there is only exit 3"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_in_words_and_nothing_is_written(workplace, call, words):
+    run = workplace / "tiny-00c0ffee"
+    before = sorted(run.rglob("*"))
+    with pytest.raises(GreenPoseError, match=words):
+        call(run)
+    assert sorted(run.rglob("*")) == before

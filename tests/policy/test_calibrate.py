@@ -1,0 +1,115 @@
+"""Thresholds against every other choice that there is, and laws that hold for all of them."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greenpose import accuracy
+from greenpose.errors import GreenPoseError
+from greenpose.policy import calibrate, cheapest
+from tests.policy.seeing import WAYS, seen
+
+
+def ap_of(split, left):
+    """AP of images that leave at the given exits, from the evaluator itself."""
+    samples = split.samples
+    results = []
+    for i, k in enumerate(left):
+        joints, peaks = split.said[k].joints[i], split.said[k].peaks[i]
+        results.append(
+            {
+                "image_id": int(samples.image_ids[i]),
+                "category_id": samples.ground_truth["categories"][0]["id"],
+                "keypoints": np.concatenate([joints, peaks[:, None]], -1).ravel().tolist(),
+                "score": float(peaks[peaks > 0.2].mean()) if (peaks > 0.2).any() else 0.0,
+            }
+        )
+    return accuracy.oks_ap(samples.ground_truth, results, samples.profile.sigmas)["ap"]
+
+
+def every_choice(split):
+    """MACs and AP under every combination of thresholds that tells images apart."""
+    early = split.exits[:-1]
+    values = [[math.inf, 0.0, *split.sure[k].tolist()] for k in early]
+    for thresholds in itertools.product(*values):
+        left = [
+            next((k for k, t in zip(early, thresholds, strict=True) if split.sure[k][i] >= t), split.exits[-1])
+            for i in range(len(split.samples))
+        ]
+        asked = [k for k, t in zip(early, thresholds, strict=True) if t < math.inf]
+        macs = np.mean([WAYS.alone[k] + WAYS.head * sum(each < k for each in asked) for k in left])
+        yield float(macs), tuple(left)
+
+
+@pytest.mark.parametrize("errors_px", [(6.0, 2.0), (9.0, 4.0, 2.0)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_choice_of_thresholds_holds_an_ap_at_less_cost(errors_px, seed):
+    split = seen(8, errors_px, seed=seed)
+    found = calibrate(split, WAYS)
+    known = {left: ap_of(split, left) for left in {left for _, left in every_choice(split)}}
+    for wanted in sorted(set(known.values())):
+        least = min(macs for macs, left in every_choice(split) if known[left] >= wanted)
+        setting = found[cheapest(found, wanted)]
+        assert setting.ap >= wanted
+        assert setting.macs == pytest.approx(least)
+
+
+def test_what_is_found_dearer_is_better_and_is_what_it_says():
+    split = seen(30, (8.0, 2.0))
+    found = calibrate(split, WAYS)
+    assert len(found) > 3
+    assert [each.macs for each in found] == sorted({each.macs for each in found})
+    assert [each.ap for each in found] == sorted({each.ap for each in found})
+    for each in found:
+        left = split.leave(each.thresholds)
+        assert each.ap == pytest.approx(ap_of(split, left))
+        assert each.macs == pytest.approx(WAYS.of_each(left, each.thresholds).mean())
+
+
+def test_the_ends_are_the_shallowest_exit_and_if_it_is_best_the_deepest():
+    split = seen(30, (8.0, 0.0))
+    found = calibrate(split, WAYS)
+    assert found[0].macs == WAYS.alone[2]
+    assert found[-1].ap == 1
+    assert set(split.leave(found[0].thresholds)) == {2}
+
+
+def test_more_than_there_is_cannot_be_held_and_the_most_is_named():
+    split = seen(20, (8.0, 4.0))
+    found = calibrate(split, WAYS)
+    most = max(each.ap for each in found)
+    assert cheapest(found, most) == len(found) - 1
+    with pytest.raises(GreenPoseError, match=f"an AP of 0.999 is out of reach: .* the most is {most:.4f}"):
+        cheapest(found, 0.999)
+
+
+SPLIT = seen(25, (9.0, 5.0, 2.0))
+THRESHOLDS = st.floats(0, 1, width=32)
+
+
+@given(THRESHOLDS, THRESHOLDS, THRESHOLDS, THRESHOLDS)
+@settings(max_examples=50, deadline=None)
+def test_lower_thresholds_never_cost_more(a, b, c, d):
+    low, high = ({2: min(a, b), 3: min(c, d)}, {2: max(a, b), 3: max(c, d)})
+    costs = [WAYS.of_each(SPLIT.leave(each), each) for each in (low, high)]
+    assert (costs[0] <= costs[1]).all()
+    assert (SPLIT.leave(low) <= SPLIT.leave(high)).all()
+
+
+def test_thresholds_of_zero_and_without_end_are_the_outermost_exits():
+    for none in (None, math.inf):
+        assert set(SPLIT.leave({2: none, 3: none})) == {4}
+    assert set(SPLIT.leave({2: 0.0, 3: 0.9})) == {2}
+    assert set(SPLIT.leave({2: None, 3: 0.0})) == {3}
+
+
+def test_what_is_said_of_an_image_is_what_its_exit_says():
+    left = np.resize([2, 3, 4], 25)
+    found = SPLIT.at(left)
+    for i, k in enumerate(left):
+        assert np.array_equal(found.joints[i], SPLIT.said[k].joints[i])
+        assert np.array_equal(found.peaks[i], SPLIT.said[k].peaks[i])
