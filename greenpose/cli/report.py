@@ -117,10 +117,10 @@ def write_figures(runs: Sequence[Path], folder: Path) -> list[Path]:
     """Write every chart of the page of some runs into a folder, and return the files."""
     from greenpose.report import gathered
     from greenpose.report.forms import pictures
-    from greenpose.store import stream
+    from greenpose.store import policies, stream
 
     written = []
-    for name, content in pictures(gathered(stream(runs))):
+    for name, content in pictures(gathered(stream(runs)), policies=policies(runs)):
         write_parts(folder / name, [content])
         written.append(folder / name)
     return written
@@ -165,13 +165,13 @@ def _page(asked: Asked) -> str:
 def _study(runs: Sequence[Path]) -> "Study":
     """Return the runs; those of two paths side by side where both hold the same experiments."""
     from greenpose.report import Side, alike, gathered, side_by_side, study
-    from greenpose.store import stream
+    from greenpose.store import policies, stream
 
     if len(runs) != 2 or runs[0].resolve() == runs[1].resolve():
-        return study(gathered(stream(runs)))
+        return study(gathered(stream(runs)), policies=policies(runs))
     first, second = (tuple(gathered(stream([path]))) for path in runs)
     if not alike(first, second):
-        return study([*first, *second])
+        return study([*first, *second], policies=policies(runs))
     return side_by_side(Side(name=str(runs[0]), entries=first), Side(name=str(runs[1]), entries=second))
 
 

@@ -1,16 +1,20 @@
 """Every figure of the page, drawn: what it shows, its drawings, its data, and what to mind when reading it."""
 
 from greenpose.formatting import listed, plural
-from greenpose.report.charts import bars, crossing, dots, scatter
+from greenpose.report.charts import bars, course, crossing, dots, scatter
+from greenpose.report.charts import leaving as leaving_charts
 from greenpose.report.charts import repeats as repeat_charts
 from greenpose.report.charts import slopes as slope_charts
+from greenpose.report.courses import courses
 from greenpose.report.exits import shares_table
+from greenpose.report.leaving import leaving, leaving_table
 from greenpose.report.pairs import comparisons, pairs_table
 from greenpose.report.picture import MOST_PANELS, Panel, Picture, shown
 from greenpose.report.purposes import MOST_BARS, bill, bill_table, flows, flows_table
 from greenpose.report.repeats import repeats, repeats_table
 from greenpose.report.slopes import slopes
 from greenpose.report.study import Study
+from greenpose.report.targets import targets_table
 from greenpose.report.teaching import break_even_table
 from greenpose.report.tradeoff import MOST_TOLD, Scatter, data_table, scatters
 from greenpose.report.winning import crossings
@@ -22,8 +26,10 @@ def pictures_of(study: Study) -> list[Picture]:
         return [picture for picture in (bill_picture(study),) if picture]
     found = (
         *tradeoff_pictures(study),
+        leaving_picture(study),
         exits_picture(study),
         energy_picture(study),
+        courses_picture(study),
         winning_picture(study),
         *pairs_pictures(study),
         bill_picture(study),
@@ -35,6 +41,20 @@ def pictures_of(study: Study) -> list[Picture]:
 def tradeoff_pictures(study: Study) -> list[Picture]:
     """Return accuracy against each footprint quantity, the one that exits are ranked by first and large."""
     return [_scatter(chart, large=index == 0) for index, chart in enumerate(scatters(study))]
+
+
+def leaving_picture(study: Study) -> Picture | None:
+    """Return what it brings to let images leave early; None where nobody asked for it."""
+    charts = leaving(study)
+    if not charts:
+        return None
+    return Picture(
+        id="leaving",
+        title="AP against cost when each image leaves at the first exit that is sure of it",
+        panels=tuple(Panel(drawing=leaving_charts.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
+        data=leaving_table(charts),
+        notes=(*dict.fromkeys(each.note for each in charts), *shown(len(charts))),
+    )
 
 
 def exits_picture(study: Study) -> Picture | None:
@@ -80,6 +100,20 @@ def winning_picture(study: Study) -> Picture | None:
         panels=tuple(Panel(drawing=crossing.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
         data=table,
         absent="" if charts else "the records do not tell what teaching added, or what an image costs",
+        notes=shown(len(charts)),
+    )
+
+
+def courses_picture(study: Study) -> Picture | None:
+    """Return how accuracy came with energy under two recipes; None where the page holds no network under two."""
+    charts = courses(study)
+    if not charts:
+        return None
+    return Picture(
+        id="courses",
+        title="Accuracy as energy is spent, under the paper’s recipe and another one",
+        panels=tuple(Panel(drawing=course.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
+        data=targets_table(study),
         notes=shown(len(charts)),
     )
 

@@ -21,8 +21,10 @@ from greenpose.report.facts import facts
 from greenpose.report.figures import MARKS, mark
 from greenpose.report.gallery import (
     bill_picture,
+    courses_picture,
     energy_picture,
     exits_picture,
+    leaving_picture,
     pairs_pictures,
     repeats_picture,
     tradeoff_pictures,
@@ -37,6 +39,7 @@ from greenpose.report.scenario import SUPPOSITIONS, scenario_table, scenario_wor
 from greenpose.report.study import SECOND, Study, study
 from greenpose.report.sureness import precision, setting_facts, sureness_table, warnings
 from greenpose.report.svg import Sheet
+from greenpose.report.targets import targets_table
 from greenpose.report.teaching import forecast_table, parts_table, teaching_table
 from greenpose.report.totals import totals_table
 from greenpose.report.tradeoff import front_table
@@ -64,6 +67,8 @@ GRADES: Mapping[str, tuple[str, str]] = {
 """Grade of a record, and what it means for the reader."""
 LONG_TABLE = 12
 """Tables with more lines are folded."""
+MOST_COURSES = 24
+"""Runs of which the page's own data holds the course of training; with more, it would outgrow what people send."""
 MOST_FAILURES = 60
 """Runs that did not finish of which each is told; the bill holds all."""
 
@@ -128,7 +133,8 @@ def _content(compared: Study) -> dict[str, Any]:
         "totals": totals_table(compared),
         "spent": bill_picture(compared),
         "failures": [(each, _spent_by(each, compared)) for each in compared.failures[:MOST_FAILURES]],
-        "data": "" if is_large(compared) else _safe(pack([*compared.records, *compared.failures])),
+        "courses_left_out": len(compared.records) > MOST_COURSES and any(run.validations for run in compared.records),
+        "data": "" if is_large(compared) else _safe(pack([*_embedded(compared), *compared.failures])),
     }
     return content | (_of_finished(compared, detailed(compared)) if compared.records else {})
 
@@ -139,8 +145,11 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
         "front": front_table(_latest(compared)),
         "changes": changes(compared),
         "tradeoff": tradeoff_pictures(compared),
+        "leaving": leaving_picture(shown),
         "slopes": exits_picture(shown),
         "energy": energy_picture(shown),
+        "courses": courses_picture(shown),
+        "targets": targets_table(shown),
         "winning": winning_picture(shown),
         "pairs": pairs_pictures(shown),
         "exits": means_table(shown),
@@ -193,6 +202,12 @@ def _of_single_runs(compared: Study) -> dict[str, Any]:
         "bill": training_table(compared),
         "forecast": forecast_table(compared),
     }
+
+
+def _embedded(compared: Study) -> list[Record]:
+    """Return the finished runs as the page holds them."""
+    few = len(compared.records) <= MOST_COURSES
+    return [run if few else run.model_copy(update={"validations": []}) for run in compared.records]
 
 
 def _spent_by(failure: Failure, compared: Study) -> str:

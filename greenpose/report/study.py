@@ -9,6 +9,7 @@ from typing import Any
 
 from greenpose.formatting import exact, plain
 from greenpose.record import Exit, Failure, Record
+from greenpose.record.policy import PolicyCurve
 from greenpose.report.estimates import Estimate, over_runs
 from greenpose.report.figures import AP, Figure, of_exit, of_record
 
@@ -101,6 +102,8 @@ class Study:
     """One run for each circumstance of measurement, by its letter; time and energy compare within one."""
     sides: Mapping[str, Side] = field(default_factory=dict)
     """The two sides that are compared, by `first` and `second`; none where the runs are one set."""
+    policies: tuple[PolicyCurve, ...] = ()
+    """What is known of leaving early, for some of the runs."""
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -123,9 +126,9 @@ class Study:
         return len(self.settings) <= 1
 
 
-def study(entries_: Sequence[Record | Failure]) -> Study:
+def study(entries_: Sequence[Record | Failure], *, policies: Sequence[PolicyCurve] = ()) -> Study:
     """Return records and failures in an order that does not depend on the order given."""
-    return _study(entries_, _groups(_records(entries_)))
+    return replace(_study(entries_, _groups(_records(entries_))), policies=tuple(policies))
 
 
 def side_by_side(first: Side, second: Side) -> Study:

@@ -6,9 +6,11 @@ import re
 import pytest
 
 from greenpose.report.charts import bars, crossing, dots, scatter
+from greenpose.report.charts import leaving as leaving_charts
 from greenpose.report.charts import repeats as repeat_charts
 from greenpose.report.charts import slopes as slope_charts
 from greenpose.report.figures import ENERGY, MACS
+from greenpose.report.leaving import leaving
 from greenpose.report.pairs import comparisons
 from greenpose.report.purposes import bill, flows
 from greenpose.report.repeats import repeats
@@ -18,9 +20,11 @@ from greenpose.report.svg import VARIABLES, Sheet
 from greenpose.report.tradeoff import scatter as points
 from greenpose.report.winning import crossings
 from tests.report.html_tree import read
-from tests.report.records import failure, paper_grid
+from tests.report.policies import policy_of
+from tests.report.records import failure, paper_grid, record
 
 STUDY = study([*paper_grid((1, 2, 3), ("HRNet3", "HRNet4", "HRNet4-OKD-DS")), failure()])
+LEFT = record("HRNet4-COKD-DS")
 DRAWINGS = {
     "scatter": lambda: scatter.draw(points(STUDY, ENERGY)),
     "slopes": lambda: slope_charts.draw(slopes(STUDY)[0]),
@@ -29,6 +33,7 @@ DRAWINGS = {
     "crossing": lambda: crossing.draw(crossings(STUDY)[0]),
     "pairs": lambda: dots.draw(comparisons(STUDY)[0]),
     "repeats": lambda: repeat_charts.draw(repeats(STUDY)),
+    "leaving": lambda: leaving_charts.draw(leaving(study([LEFT], policies=[policy_of(LEFT)]))[0]),
 }
 
 

@@ -47,8 +47,8 @@ def _frame(axes: Any, chart: Scatter) -> bool:
     """Set up scales, grid and ticks; return whether the horizontal axis is logarithmic."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-    xs = _ends([_reach(mark.x) for mark in chart.marks])
-    ys = _ends([_reach(mark.y, PERCENT) for mark in chart.marks])
+    xs = _ends([reach(mark.x) for mark in chart.marks])
+    ys = _ends([reach(mark.y, PERCENT) for mark in chart.marks])
     log = xs[0] > 0 and xs[1] / xs[0] > _LOG_FROM
     if log:
         axes.set_xscale("log")
@@ -112,12 +112,12 @@ def _place(mark: Mark) -> tuple[float, float]:
 
 def _cross(mark: Mark) -> list[tuple[tuple[float, float], tuple[float, float]]]:
     """Return the intervals of a point as lines through it."""
-    (x, y), (left, right), (bottom, top) = _place(mark), _reach(mark.x), _reach(mark.y, PERCENT)
+    (x, y), (left, right), (bottom, top) = _place(mark), reach(mark.x), reach(mark.y, PERCENT)
     lines = [((left, y), (right, y)), ((x, bottom), (x, top))]
     return [(first, second) for first, second in lines if first != second]
 
 
-def _reach(each: Estimate, most: float = math.inf) -> tuple[float, float]:
+def reach(each: Estimate, most: float = math.inf) -> tuple[float, float]:
     """Return the ends of an interval as far as they can be: costs are not negative, shares not above the whole."""
     value = each.value or 0.0
     low, high = (value if end is None else end for end in (each.low, each.high))

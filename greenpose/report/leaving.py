@@ -1,0 +1,199 @@
+"""What it brings to let images leave early, before it is drawn: the policy's curve beside the exits of its run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from greenpose.formatting import NBSP, listed, plain, plural
+from greenpose.record import Record
+from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint
+from greenpose.report.estimates import Estimate, estimate
+from greenpose.report.figures import AP, ENERGY, MACS, PERCENT, Figure, mark
+from greenpose.report.layout import (
+    Cell,
+    Column,
+    Row,
+    Section,
+    Table,
+    estimate_cell,
+    figure_column,
+    kind_notes,
+)
+from greenpose.report.study import Study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One point of the drawing."""
+
+    x: Estimate
+    """Cost of an image, in display units."""
+    y: Estimate
+    """AP on the test split, in percent."""
+    exit: int | None = None
+    """The exit that every image leaves at; None where each leaves where it is sure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaving:
+    """The curve of one run."""
+
+    id: str
+    """Prefix of all ids in the drawing, unique on the page."""
+    label: str
+    """The run."""
+    figure: Figure
+    """Energy, or where it is not known compute."""
+    exits: tuple[Place, ...]
+    """Each exit for every image, shallow to deep."""
+    points: tuple[Place, ...]
+    """The policy, cheapest first."""
+    curve: PolicyCurve
+    """All that is known."""
+
+    @property
+    def chosen(self) -> Place:
+        """Return the point that was asked for."""
+        return self.points[self.curve.chosen]
+
+    @property
+    def title(self) -> str:
+        """Return what the drawing shows."""
+        return f"AP against {self.figure.words} of {self.label}, when images leave early"
+
+    @property
+    def axis(self) -> str:
+        """Return the title of the horizontal axis, unit and kind included."""
+        notes = "".join(f", {note}" for note in kind_notes([each.x for each in (*self.exits, *self.points)]))
+        words = self.figure.words[:1].upper() + self.figure.words[1:]
+        return f"{words} ({self.figure.unit.removesuffix('/image')}){notes}"
+
+    @property
+    def description(self) -> str:
+        """Return in words what the drawing shows."""
+        exits = [f"exit {each.exit} ({self._words(each)})" for each in self.exits]
+        return (
+            f"Line chart of {plural(len(self.points), 'choice')} of thresholds. The one that was asked for: "
+            f"{self._words(self.chosen)}. For every image: {listed(exits)}."
+        )
+
+    @property
+    def note(self) -> str:
+        """Return what to know when reading it."""
+        curve, chosen = self.curve, self.curve.points[self.curve.chosen]
+        leaves = [f"{PERCENT * part:.0f}{NBSP}% at exit {exit_}" for exit_, part in chosen.left.items()]
+        return (
+            f"{self.label}: confidence by {curve.confidence}, thresholds from {_split(curve, 'val')} of the "
+            f"validation split so that its AP holds {PERCENT * curve.wanted_ap:.1f}{NBSP}%, judged on "
+            f"{_split(curve, 'test')} of the test split; there {listed(leaves)}. "
+            f"{curve.weights[:1].upper()}{curve.weights[1:]}."
+        )
+
+    def _words(self, place: Place) -> str:
+        cost = f"{mark(place.x.kind)}{place.x.text()}{NBSP}{self.figure.unit}"
+        return f"{cost}, AP {place.y.text(most_decimals=1)}{NBSP}%"
+
+
+def leaving(study: Study) -> list[Leaving]:
+    """Return a drawing for each run of the study that a curve belongs to, in the order of the runs."""
+    curves = {(curve.run, curve.config_hash, curve.run_finished_at): curve for curve in study.policies}
+    found = [(run, curves.get((run.name, run.config_hash, run.finished_at))) for run in study.records]
+    mine = [(run, curve) for run, curve in found if curve is not None]
+    return [_leaving(number, _label(study, run), curve) for number, (run, curve) in enumerate(mine, start=1)]
+
+
+def leaving_table(charts: Sequence[Leaving]) -> Table:
+    """Return every exit and every choice of thresholds of all drawings."""
+    places = [place for chart in charts for place in (*chart.exits, *chart.points)]
+    energies = [estimate(each.quantity(ENERGY.name)) for chart in charts for each in _entries(chart.curve)]
+    return Table(
+        id="leaving-data",
+        caption="Every exit for all images, and every choice of thresholds that no other beats in validation.",
+        heads=("Run", "Images leave"),
+        columns=(
+            Column(head="Test images at each exit", words=True),
+            Column(head="AP, validation", unit=AP.unit),
+            figure_column(AP, [place.y for place in places]),
+            Column(head="AP less the final exit’s", unit="points"),
+            figure_column(MACS, []),
+            figure_column(ENERGY, energies),
+        ),
+        sections=tuple(Section(head=chart.label, rows=tuple(_rows(chart.curve))) for chart in charts),
+    )
+
+
+def _leaving(number: int, label: str, curve: PolicyCurve) -> Leaving:
+    known = all(each.energy_j_per_image is not None for each in _entries(curve))
+    figure = ENERGY if known else MACS
+    return Leaving(
+        id=f"leaving-{number}",
+        label=label,
+        figure=figure,
+        exits=tuple(Place(x=_cost(each, figure), y=_ap(each), exit=each.exit) for each in curve.exits),
+        points=tuple(Place(x=_cost(each, figure), y=_ap(each)) for each in curve.points),
+        curve=curve,
+    )
+
+
+def _cost(each: PolicyExit | PolicyPoint, figure: Figure) -> Estimate:
+    if figure is ENERGY:
+        return estimate(each.quantity("energy_j_per_image"), figure.scale)
+    return estimate(each.quantity("macs" if isinstance(each, PolicyExit) else "macs_per_image"), figure.scale)
+
+
+def _ap(each: PolicyExit | PolicyPoint) -> Estimate:
+    return estimate(each.quantity("ap"), PERCENT)
+
+
+def _rows(curve: PolicyCurve) -> list[Row]:
+    final = curve.exits[-1]
+    exits = [
+        Row(
+            head=f"all at exit {each.exit}",
+            cells=_cells(each, "–", Estimate(value=PERCENT * (each.ap - final.ap), kind="computed")),
+        )
+        for each in curve.exits
+    ]
+    points = [
+        Row(
+            head=_thresholds(each) + (" (chosen)" if place == curve.chosen else ""),
+            cells=_cells(each, _parts(each), estimate(each.quantity("ap_less_final"), PERCENT)),
+        )
+        for place, each in enumerate(curve.points)
+    ]
+    return [*exits, *points]
+
+
+def _cells(each: PolicyExit | PolicyPoint, where: str, less: Estimate) -> tuple[Cell, ...]:
+    return (
+        Cell(value=where),
+        estimate_cell(estimate(each.quantity("ap_val"), PERCENT), AP),
+        estimate_cell(_ap(each), AP),
+        estimate_cell(less, AP),
+        estimate_cell(_cost(each, MACS), MACS),
+        estimate_cell(_cost(each, ENERGY), ENERGY),
+    )
+
+
+def _thresholds(point: PolicyPoint) -> str:
+    """Return from which confidence on images leave, exit by exit."""
+    asked = [f"{exit_} from {plain(each)}" for exit_, each in point.thresholds.items() if each is not None]
+    return listed(asked) if asked else "all at the deepest"
+
+
+def _parts(point: PolicyPoint) -> str:
+    return ", ".join(f"{exit_}: {PERCENT * part:.0f}{NBSP}%" for exit_, part in point.left.items())
+
+
+def _entries(curve: PolicyCurve) -> list[PolicyExit | PolicyPoint]:
+    return [*curve.exits, *curve.points]
+
+
+def _label(study: Study, run: Record) -> str:
+    """Return the run's experiment, with its seed where that has been run more than once."""
+    group = next(group for group in study.groups if any(each is run for each in group.runs))
+    return group.label if len(group.runs) == 1 else f"{group.label}, seed {run.seed}"
+
+
+def _split(curve: PolicyCurve, name: str) -> str:
+    patients = f" of {plural(curve.subjects[name], 'patient')}" if curve.subjects[name] else ""
+    return f"{plural(curve.images[name], 'image')}{patients}"
