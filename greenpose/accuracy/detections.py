@@ -36,8 +36,8 @@ def detect(
 ) -> list[dict[str, Any]]:
     """Return poses as COCO results, one for each subject that several boxes of an image found.
 
-    Joints are in image pixels; `areas` in square pixels say how large each subject is, `box_scores` how sure its box
-    is (1 for annotated boxes). Order is kept.
+    Joints are in image pixels; `areas` in square pixels say how large each subject is (the reference code takes its
+    crop's), `box_scores` how sure its box is (1 for annotated boxes). Order is kept.
     """
     scores = rescore(peaks, 1.0 if box_scores is None else box_scores)
     image_of = np.asarray(image_ids)

@@ -21,15 +21,15 @@ def oks_ap_interval(
     detections: Sequence[Mapping[str, Any]],
     sigmas: Sequence[float],
     *,
-    groups: Sequence[str] | None = None,
+    groups: Mapping[Any, str] | None = None,
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Interval]:
     """Return an interval for each of `ap`, `ap50`, `ap75` and `ar`.
 
-    Whole groups are drawn with replacement, as many as there are. `groups` names the group (the patient) of each of
-    the ground truth's annotations, in their order; by default every image is a group. Frames of one patient are alike,
+    Whole groups are drawn with replacement, as many as there are. `groups` names the group (the patient) of an image by
+    its id; an image without one, by default every image, is a group of its own. Frames of one patient are alike,
     so that an interval over images is too narrow where patients are few. Images are matched once; only the ranking is
     done again per resample. Equal scores in different resampled copies keep their first order.
 
@@ -37,7 +37,7 @@ def oks_ap_interval(
         DataError: see `oks_ap`.
     """
     matches = _match(ground_truth, detections, sigmas)
-    counts = _draw(_image_groups(ground_truth, matches.images, groups), resamples, seed)
+    counts = _draw(_image_groups(matches.images, groups or {}), resamples, seed)
     return _intervals(_metrics(matches, counts), level) if counts is not None else _unknown()
 
 
@@ -47,7 +47,7 @@ def oks_ap_difference_interval(
     candidate: Sequence[Mapping[str, Any]],
     sigmas: Sequence[float],
     *,
-    groups: Sequence[str] | None = None,
+    groups: Mapping[Any, str] | None = None,
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -57,7 +57,7 @@ def oks_ap_difference_interval(
     Hard patients are hard for both, so that this is narrower than the two intervals suggest. See `oks_ap_interval`.
     """
     before, after = (_match(ground_truth, found, sigmas) for found in (baseline, candidate))
-    counts = _draw(_image_groups(ground_truth, before.images, groups), resamples, seed)
+    counts = _draw(_image_groups(before.images, groups or {}), resamples, seed)
     return _intervals(_metrics(after, counts) - _metrics(before, counts), level) if counts is not None else _unknown()
 
 
@@ -145,15 +145,9 @@ def _rank(per_image: Sequence[Mapping[str, Any] | None], num_thresholds: int) ->
     return _Ranking(image=image, correct=hit & ~ignored, wrong=~hit & ~ignored, wanted=wanted)
 
 
-def _image_groups(
-    ground_truth: Mapping[str, Any], images: Sequence[Any], groups: Sequence[str] | None
-) -> Int[np.ndarray, "image"]:
-    """Return each image's group as a number; an image belongs where its first annotation does, or stands alone."""
-    first: dict[Any, str] = {}
-    if groups is not None:
-        for annotation, group in zip(ground_truth["annotations"], groups, strict=True):
-            first.setdefault(annotation["image_id"], f"group {group}")
-    names = [first.get(image, f"image {image}") for image in images]
+def _image_groups(images: Sequence[Any], groups: Mapping[Any, str]) -> Int[np.ndarray, "image"]:
+    """Return each image's group as a number; an image without a group stands alone."""
+    names = [f"group {groups[image]}" if image in groups else f"image {image}" for image in images]
     return np.unique(names, return_inverse=True)[1]
 
 

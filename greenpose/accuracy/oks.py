@@ -23,7 +23,8 @@ def oks_ap(
     `ground_truth` is a COCO document, `detections` a list of COCO results, `sigmas` one spread per keypoint. Neither
     is changed. OKS thresholds are .50, .55 ... .95, at most 20 results count per image, and the similarity is scaled
     by each annotation's own `area`: figures from different kinds of area cannot be compared. Annotations are numbered
-    anew and their labelled keypoints counted anew, since the evaluator silently misjudges wrong ones.
+    anew and their labelled keypoints counted anew, since the evaluator silently misjudges wrong ones. A crowd
+    (`iscrowd`) and a subject without a labelled keypoint need not be found, and a result on its box is not wrong.
 
     Raises:
         DataError: keypoints and sigmas differ in number, a result names an unknown image, or nothing is labelled.

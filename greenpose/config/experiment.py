@@ -70,6 +70,10 @@ class DataConfig(Document):
     """Folder of the images, below `root`."""
     annotations: dict[Literal["train", "val", "test"], str] = Field(default_factory=dict)
     """Annotation file of each split, below `root`; those not named are found under `annotations/` by their names."""
+    detections: str | None = None
+    """File of detected boxes, below `root`, in which the test split is searched, such as
+    `person_detection_results/results_test.json` (COCO results: image_id, category_id, bbox, score); null = annotated
+    boxes, which training and validation always take."""
     synthetic: SyntheticConfig = SyntheticConfig()
     """Settings of the `synthetic` source."""
 
@@ -77,6 +81,8 @@ class DataConfig(Document):
     def _consistent(self) -> "DataConfig":
         if self.source == "coco" and not self.root:
             raise ValueError("source is coco, but root (the folder with images and annotations) is not given")
+        if self.source != "coco" and self.detections is not None:
+            raise ValueError(f"detections {self.detections!r} belong to a coco folder, but source is {self.source}")
         if any(side % 32 for side in self.input_size):
             width, height = (max(32, round(side / 32) * 32) for side in self.input_size)
             raise ValueError(

@@ -15,7 +15,10 @@ from greenpose.config.overrides import assign, merge
 from greenpose.errors import ConfigError
 from greenpose.schema import Document, near, parse
 
-PATHS = ("data.root", "data.images", "data.annotations", "data.profile", "model.weights", "carbon.hourly")
+PATHS = (
+    *("data.root", "data.images", "data.annotations", "data.detections", "data.profile"),
+    *("model.weights", "carbon.hourly"),
+)
 """Settings that say where something lies, not what it is: only their last part counts for a run's identity."""
 
 

@@ -38,6 +38,8 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
     "unlabelled": ("note", "keypoints", "{n} annotations have no labelled joint and are left out"),
     "recount": ("note", "num_keypoints", "{n} annotations count their keypoints otherwise; counted anew"),
 }
+_ASIDE = ("crowd", "no keypoints", "unlabelled")
+"""Kinds that are left out of training and test, but at whose boxes a result is not wrong (COCO's rule)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,8 @@ class Pose:
     """In image pixels; (0, 0) where unlabelled."""
     visibility: Int[np.ndarray, "keypoint"]
     """0, 1 or 2."""
+    crowd: bool = False
+    """Whether the box is around many subjects."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,6 +74,8 @@ class Reading:
     """Whether the profile's area is that of the box."""
     seen: dict[str, list[int | str]] = field(default_factory=dict)
     """Annotations of each kind that needs a word."""
+    aside: list[Pose] = field(default_factory=list)
+    """Crowds and subjects without a labelled joint: they need not be found, and to find them is not wrong."""
 
     def note(self, kind: str, name: int | str) -> None:
         """Remember that an annotation is of a kind."""
@@ -91,15 +97,34 @@ class Reading:
             return None
         kind = self._left_out(entry)
         image_id = as_id(entry.get("image_id"))
-        if kind is None and (image_id is None or image_id not in self.image_sizes):
-            kind = "lost"
-        if kind is not None or image_id is None:
+        if image_id is None or image_id not in self.image_sizes:
             self.note(kind or "lost", number)
             return None
-        joints = self._joints(entry, number)
-        if joints is None:
+        joints = self._joints(entry, number) if kind is None else None
+        if joints is not None and not joints.any():
+            kind = "unlabelled"
+        if kind is not None:
+            self.note(kind, number)
+            self._put_aside(entry, number, image_id, kind)
             return None
-        return self._framed(entry, number, image_id, joints)
+        return None if joints is None else self._framed(entry, number, image_id, joints)
+
+    def _put_aside(self, entry: Mapping[str, Any], number: int, image_id: int, kind: str) -> None:
+        """Keep the box of what is not judged, where there is one."""
+        box = usable_box(entry.get("bbox"), self.image_sizes[image_id]) if kind in _ASIDE else None
+        if box is None:
+            return
+        self.aside.append(
+            Pose(
+                id=number,
+                image_id=image_id,
+                box=box,
+                area=self._drawn_area(entry) or box[2] * box[3],
+                joints=np.zeros((self.num_keypoints, 2)),
+                visibility=np.zeros(self.num_keypoints, dtype=np.intp),
+                crowd=kind == "crowd",
+            )
+        )
 
     def _left_out(self, entry: Mapping[str, Any]) -> str | None:
         if as_id(entry.get("category_id")) not in self.categories:
@@ -126,14 +151,11 @@ class Reading:
             self.note("minus one", number)
         return self._labelled(rows * ~absent[:, None], entry, number)
 
-    def _labelled(self, rows: np.ndarray, entry: Mapping[str, Any], number: int) -> np.ndarray | None:
+    def _labelled(self, rows: np.ndarray, entry: Mapping[str, Any], number: int) -> np.ndarray:
         labelled = rows[:, 2] > 0
         if rows[~labelled, :2].any():
             self.note("hidden", number)
-        if not labelled.any():
-            self.note("unlabelled", number)
-            return None
-        if "num_keypoints" in entry and entry["num_keypoints"] != labelled.sum():
+        if labelled.any() and "num_keypoints" in entry and entry["num_keypoints"] != labelled.sum():
             self.note("recount", number)
         return rows * labelled[:, None]
 
@@ -158,13 +180,15 @@ class Reading:
         )
 
     def _area(self, entry: Mapping[str, Any], number: int, box: Box) -> float:
-        if self.box_area:
-            return box[2] * box[3]
+        drawn = self._drawn_area(entry)
+        if drawn is None and not self.box_area:
+            self.note("no area", number)
+        return box[2] * box[3] if drawn is None else drawn
+
+    def _drawn_area(self, entry: Mapping[str, Any]) -> float | None:
+        """Return the annotation's own area; None where it has none, or the profile's is that of the box."""
         area = entry.get("area")
-        if is_number(area) and float(area) > 0:
-            return float(area)
-        self.note("no area", number)
-        return box[2] * box[3]
+        return float(area) if not self.box_area and is_number(area) and float(area) > 0 else None
 
 
 def as_id(value: object) -> int | None:

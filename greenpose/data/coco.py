@@ -30,6 +30,8 @@ class Split:
     """Names of the keypoints, stripped of blanks."""
     instances: tuple[Instance, ...]
     """What can be used, in the file's order."""
+    aside: tuple[Instance, ...]
+    """Crowds and subjects without a labelled joint, in those images: not to be found, and no mistake when found."""
     findings: tuple[Finding, ...]
     """What is wrong or odd; the instances are only good without errors."""
     window: Window | None
@@ -76,38 +78,46 @@ def inspect_split(
     Without a profile the file's own category says which keypoints there are.
     """
     notebook = Notebook(str(annotations))
-    document = _load(annotations, notebook)
+    document = load_document(annotations, notebook)
     if document is None:
-        return _split(annotations, (), [], notebook, {})
-    names, categories = _category(document, profile, notebook)
+        return Split(file=annotations, keypoints=(), instances=(), aside=(), findings=_all(notebook), window=None)
+    names, categories = find_category(document, profile, notebook)
+    window = window_of(document)
     if not names:
-        return _split(annotations, (), [], notebook, document)
-    folders = _folders(annotations, images_dir)
-    pictures = read_pictures(document, folders, notebook, allow_missing=allow_missing)
-    poses = _poses(document, names, categories, pictures, notebook, box_area=bool(profile and profile.area == "box"))
+        return Split(file=annotations, keypoints=(), instances=(), aside=(), findings=_all(notebook), window=window)
+    pictures = read_pictures(document, image_folders(annotations, images_dir), notebook, allow_missing=allow_missing)
+    poses, aside = _poses(
+        document, names, categories, pictures, notebook, box_area=bool(profile and profile.area == "box")
+    )
     _check_ids(document["annotations"], notebook)
-    instances = _instances(poses, pictures, _subjects(document["annotations"]), notebook)
+    subjects = _subjects(document["annotations"])
+    instances = _instances(poses, pictures, subjects, notebook)
     if not instances and not errors(notebook.findings):
         notebook.add("error", "nothing usable is left: a split needs at least one annotation with labelled keypoints")
-    return _split(annotations, names, instances, notebook, document)
-
-
-def _split(
-    file: Path, names: Sequence[str], instances: Sequence[Instance], notebook: Notebook, document: Mapping[str, Any]
-) -> Split:
-    info = document.get("info")
-    window = info.get("depth_window_mm") if isinstance(info, dict) else None
-    usable = isinstance(window, list) and len(window) == 2 and all(is_number(end) for end in window)
     return Split(
-        file=file,
+        file=annotations,
         keypoints=tuple(names),
         instances=tuple(instances),
-        findings=tuple(notebook.findings),
-        window=(float(window[0]), float(window[1])) if usable and window else None,
+        aside=tuple(_instance(pose, pose.id, pictures, subjects) for pose in aside),
+        findings=_all(notebook),
+        window=window,
     )
 
 
-def _load(file: Path, notebook: Notebook) -> dict[str, Any] | None:
+def _all(notebook: Notebook) -> tuple[Finding, ...]:
+    return tuple(notebook.findings)
+
+
+def window_of(document: Mapping[str, Any]) -> Window | None:
+    """Return the depth window in mm that a COCO document recommends, None when it doesn't."""
+    info = document.get("info")
+    window = info.get("depth_window_mm") if isinstance(info, dict) else None
+    usable = isinstance(window, list) and len(window) == 2 and all(is_number(end) for end in window)
+    return (float(window[0]), float(window[1])) if usable and window else None
+
+
+def load_document(file: Path, notebook: Notebook) -> dict[str, Any] | None:
+    """Return a COCO document with its three lists, or None after noting what is wrong with it."""
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -128,7 +138,7 @@ def _is_list_of_entries(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
 
-def _category(
+def find_category(
     document: Mapping[str, Any], profile: Profile | None, notebook: Notebook
 ) -> tuple[tuple[str, ...], frozenset[int]]:
     """Return the keypoint names and the ids of the categories that have them; no names after an error."""
@@ -177,7 +187,8 @@ def _how_different(names: tuple[str, ...], wanted: tuple[str, ...]) -> str:
     return ", ".join(parts)
 
 
-def _folders(annotations: Path, images_dir: Path) -> list[Path]:
+def image_folders(annotations: Path, images_dir: Path) -> list[Path]:
+    """Return where the images of an annotation file are looked for, in turn."""
     inner = sorted(entry for entry in images_dir.glob("*") if entry.name in annotations.stem and entry.is_dir())
     return [images_dir, *reversed(inner), images_dir.parent]
 
@@ -190,8 +201,11 @@ def _poses(
     notebook: Notebook,
     *,
     box_area: bool,
-) -> list[Pose]:
-    """Return the usable poses; those whose image is listed but missing were accounted for with the images."""
+) -> tuple[list[Pose], list[Pose]]:
+    """Return the usable poses and those to put aside.
+
+    Those whose image is listed but missing were accounted for with the images.
+    """
     absent = {as_id(entry.get("id")) for entry in document["images"]} - set(pictures) - {None}
     entries = [entry for entry in document["annotations"] if as_id(entry.get("image_id")) not in absent]
     sizes = {image_id: picture.size for image_id, picture in pictures.items()}
@@ -203,7 +217,7 @@ def _poses(
         text = "none of the {n} annotations has keypoints: is this the right file?"
         notebook.count("error", without, text, field="annotations.keypoints")
     reading.report(notebook)
-    return poses
+    return poses, reading.aside
 
 
 def _check_ids(entries: Sequence[Mapping[str, Any]], notebook: Notebook) -> None:
@@ -226,16 +240,22 @@ def _instances(
     if renumber:
         notebook.add("note", "ids below 1 are in use; annotations are numbered anew from 1", field="annotations.id")
     return [
-        Instance(
-            id=number if renumber else pose.id,
-            image_id=pose.image_id,
-            image=str(pictures[pose.image_id].file),
-            subject=pictures[pose.image_id].subject or subjects[pose.id],
-            image_size=pictures[pose.image_id].size,
-            box=pose.box,
-            area=pose.area,
-            joints=pose.joints,
-            visibility=pose.visibility,
-        )
+        _instance(pose, number if renumber else pose.id, pictures, subjects)
         for number, pose in enumerate(poses, start=1)
     ]
+
+
+def _instance(pose: Pose, number: int, pictures: Mapping[int, Picture], subjects: Mapping[int, str]) -> Instance:
+    picture = pictures[pose.image_id]
+    return Instance(
+        id=number,
+        image_id=pose.image_id,
+        image=str(picture.file),
+        subject=picture.subject or subjects[pose.id],
+        image_size=picture.size,
+        box=pose.box,
+        area=pose.area,
+        joints=pose.joints,
+        visibility=pose.visibility,
+        crowd=pose.crowd,
+    )

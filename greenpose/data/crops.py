@@ -30,6 +30,8 @@ class Framing:
     """Spread of a target in heatmap pixels."""
     padding: float = PADDING
     """A crop is its box times this."""
+    as_given: bool = False
+    """True: boxes are taken as they are, which the reference code does with detected ones; False: as `clean_box`."""
 
     @classmethod
     def of(cls, input_size: tuple[int, int], *, sigma: float = 2.0, padding: float = PADDING) -> "Framing":
@@ -53,6 +55,15 @@ def clean_box(box: Sequence[SupportsFloat], image_size: tuple[int, int]) -> Box 
     return left, top, right - left, bottom - top
 
 
+def used_box(box: Box, image_size: tuple[int, int], *, as_given: bool) -> Box | None:
+    """Return the box that a crop is made from, cleaned or as given; None where it shows nothing of the image."""
+    if not as_given:
+        return clean_box(box, image_size)
+    x, y, width, height = box
+    empty = width <= 0 or height <= 0 or x >= image_size[0] or y >= image_size[1] or x + width <= 0 or y + height <= 0
+    return None if empty else box
+
+
 def box_to_center_scale(
     box: Sequence[SupportsFloat], input_size: tuple[int, int], *, padding: float = PADDING
 ) -> tuple[Float32[np.ndarray, "2"], Float32[np.ndarray, "2"]]:
@@ -69,17 +80,17 @@ def box_to_center_scale(
 
 
 def frame_box(
-    box: Sequence[SupportsFloat], image_size: tuple[int, int], framing: Framing
+    box: Box, image_size: tuple[int, int], framing: Framing
 ) -> tuple[Float32[np.ndarray, "2"], Float32[np.ndarray, "2"]]:
     """Return center and scale of the crop around a box.
 
     Raises:
         DataError: nothing of the box lies in the image.
     """
-    cleaned = clean_box(box, image_size)
-    if cleaned is None:
+    used = used_box(box, image_size, as_given=framing.as_given)
+    if used is None:
         raise DataError([f"box {list(box)}: nothing of it lies in an image of {image_size[0]} x {image_size[1]}"])
-    return box_to_center_scale(cleaned, framing.input_size, padding=framing.padding)
+    return box_to_center_scale(used, framing.input_size, padding=framing.padding)
 
 
 def crop_matrix(

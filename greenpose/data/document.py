@@ -12,9 +12,12 @@ CATEGORY_ID = 1
 """The one category of every document written here."""
 
 
-def coco_document(instances: Sequence[Instance], profile: Profile) -> dict[str, Any]:
-    """Return images, annotations (in order, numbered from 1) and the category; joints unlabelled are 0, 0, 0."""
-    images = {instance.image_id: _image(instance) for instance in instances}
+def coco_document(instances: Sequence[Instance], profile: Profile, *, seen: Sequence[Instance] = ()) -> dict[str, Any]:
+    """Return images, annotations (in order, numbered from 1) and the category; joints unlabelled are 0, 0, 0.
+
+    The images of those that are only `seen`, as by a detector, are listed too.
+    """
+    images = {instance.image_id: _image(instance) for instance in (*instances, *seen)}
     return {
         "info": {"description": f"{profile.name} keypoints", "area": profile.area},
         "images": list(images.values()),
@@ -36,7 +39,7 @@ def _annotation(instance: Instance, number: int) -> dict[str, Any]:
         "id": number,
         "image_id": instance.image_id,
         "category_id": CATEGORY_ID,
-        "iscrowd": 0,
+        "iscrowd": int(instance.crowd),
         "bbox": [float(side) for side in instance.box],
         "area": float(instance.area),
         "segmentation": [],

@@ -1,4 +1,4 @@
-"""One annotated subject in one image: what every source of poses, files or generator, is read into."""
+"""One subject in one image: what every source of poses, files, generator or detector, is read into."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # arrays have no single truth value to compare by
 class Instance:
-    """One annotated subject in one image."""
+    """One annotated subject in one image, or where a detector saw one."""
 
     id: int
     """Annotation id, unique in its split and at least 1 (COCO's evaluator reads 0 as "unmatched")."""
@@ -28,3 +28,5 @@ class Instance:
     """x and y of each keypoint in image pixels; (0, 0) where unlabelled."""
     visibility: Int[np.ndarray, "keypoint"]
     """COCO's flag of each keypoint: 0 unlabelled, 1 labelled but occluded, 2 visible."""
+    crowd: bool = False
+    """Whether the box is around many subjects that nobody told apart."""

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from greenpose.data.archive import read_archive, write_archive
-from greenpose.data.crops import Framing, clean_box, crop, crop_matrix, frame_box, transform_points
+from greenpose.data.crops import Framing, crop, crop_matrix, frame_box, transform_points, used_box
 from greenpose.data.document import coco_document
-from greenpose.data.heatmaps import encode_heatmaps, find_peaks
+from greenpose.data.heatmaps import SCALE_UNIT_PX, encode_heatmaps, find_peaks
 from greenpose.data.images import Reader
 from greenpose.data.instance import Instance
 from greenpose.data.profile import Profile
@@ -39,9 +39,13 @@ class Samples:
     framing: Framing
     """How crops and targets are made."""
     instances: tuple[Instance, ...]
-    """The annotations, in the order of all arrays here."""
+    """The annotations, or what a detector saw, in the order of all arrays here."""
     cut: Cut
     """Gives the crops of some samples, out of memory or out of their images."""
+    truth: tuple[Instance, ...] | None = None
+    """What is there to be found, with crowds and unlabelled subjects, which need not be; None: the samples are it."""
+    box_scores: tuple[float, ...] | None = None
+    """How sure a detector is of each sample's box; None: the boxes are annotated."""
 
     @classmethod
     def build(
@@ -51,6 +55,8 @@ class Samples:
         *,
         profile: Profile,
         framing: Framing,
+        truth: Sequence[Instance] | None = None,
+        box_scores: Sequence[float] | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> "Samples":
         """Return the samples of a split; `reader` gives the whole image of an instance.
@@ -60,11 +66,18 @@ class Samples:
         Raises:
             DataError: there is nothing to build from, or images cannot be read (all of them are named).
         """
-        _check(instances, profile)
+        _check(instances, profile, framing)
         images = _FromImages(instances=tuple(instances), reader=reader, framing=framing)
         kept = images.all_of(cache_bytes)
         cut: Cut = images if kept is None else _FromMemory(crops=kept)
-        return cls(profile=profile, framing=framing, instances=tuple(instances), cut=cut)
+        return cls(
+            profile=profile,
+            framing=framing,
+            instances=tuple(instances),
+            cut=cut,
+            truth=None if truth is None else tuple(truth),
+            box_scores=None if box_scores is None else tuple(box_scores),
+        )
 
     @classmethod
     def draw(
@@ -80,7 +93,7 @@ class Samples:
 
         def crops() -> Iterator[tuple[Instance, np.ndarray]]:
             for instance, image in source:
-                _check([instance], profile)
+                _check([instance], profile, framing)
                 yield instance, crop(image, matrix_of(instance, framing), framing.input_size)
 
         write_archive(path, crops(), profile=profile, framing=framing)
@@ -113,7 +126,7 @@ class Samples:
         )[0]
 
     def take(self, indices: Sequence[int] | Int[np.ndarray, "some"]) -> "Samples":
-        """Return some of the samples as a split of their own; crops are not copied."""
+        """Return some of the samples as a split of their own, with nothing else to be found; crops are not copied."""
         chosen = tuple(int(index) for index in indices)
         return type(self)(
             profile=self.profile,
@@ -181,13 +194,31 @@ class Samples:
 
     @property
     def boxes(self) -> tuple[tuple[float, float, float, float], ...]:
-        """Return the annotated box of each sample: x, y, width, height in image pixels."""
+        """Return the box of each sample: x, y, width, height in image pixels."""
         return tuple(instance.box for instance in self.instances)
+
+    @property
+    def crop_areas(self) -> Float[np.ndarray, "sample"]:
+        """Return the size of each crop in square image pixels."""
+        areas: np.ndarray = np.prod(self.scales.astype(np.float64) * SCALE_UNIT_PX, axis=1)
+        return areas
 
     @cached_property
     def ground_truth(self) -> dict[str, Any]:
-        """Return the annotations as a COCO document, in order, numbered from 1."""
-        return coco_document(self.instances, self.profile)
+        """Return what is there to be found as a COCO document, in order, numbered from 1."""
+        return coco_document(self._truth, self.profile, seen=self.instances)
+
+    @property
+    def subject_of_image(self) -> dict[int, str]:
+        """Return the patient of each image of the ground truth, "" where unknown."""
+        named: dict[int, str] = {}
+        for one in (*self._truth, *self.instances):
+            named[one.image_id] = named.get(one.image_id) or one.subject
+        return named
+
+    @property
+    def _truth(self) -> tuple[Instance, ...]:
+        return self.instances if self.truth is None else self.truth
 
     def save(self, path: Path) -> None:
         """Write everything to one `.npz` file, which is there whole or not at all."""
@@ -335,7 +366,7 @@ def _shortened(faults: list[str]) -> list[str]:
     return faults[:_SHOWN_FAULTS] + ([f"... and {more} more"] if more > 0 else [])
 
 
-def _check(instances: Sequence[Instance], profile: Profile) -> None:
+def _check(instances: Sequence[Instance], profile: Profile, framing: Framing) -> None:
     """Refuse what no source should give: an empty split, poses of another skeleton, boxes beside their image."""
     if not instances:
         raise DataError(["no instances: a split needs at least one annotated subject"])
@@ -347,7 +378,7 @@ def _check(instances: Sequence[Instance], profile: Profile) -> None:
     faults += [
         f"{i.image}: annotation {i.id} has box {list(i.box)}, of which nothing lies in the image of {i.image_size}"
         for i in instances
-        if clean_box(i.box, i.image_size) is None
+        if used_box(i.box, i.image_size, as_given=framing.as_given) is None
     ]
     if faults:
         raise DataError(_shortened(faults))

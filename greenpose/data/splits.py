@@ -9,11 +9,12 @@ import numpy as np
 
 from greenpose.cache import cache_folder
 from greenpose.config import DataConfig, SyntheticConfig
+from greenpose.data.boxes import inspect_boxes
 from greenpose.data.check import SPLITS, check_folder, split_files
 from greenpose.data.coco import Split
 from greenpose.data.crops import Framing
 from greenpose.data.findings import errors
-from greenpose.data.images import image_reader, window_depth
+from greenpose.data.images import Reader, image_reader, window_depth
 from greenpose.data.instance import Instance
 from greenpose.data.profile import Profile, load_profile
 from greenpose.data.samples import Samples
@@ -41,7 +42,12 @@ def load_splits(config: DataConfig, *, only: Sequence[str] = SPLITS) -> dict[str
     found = inspect_splits(config)
     window = config.depth_window_mm or next(iter(found.values())).window
     reader = image_reader(window=window)
-    return {split: Samples.build(found[split].instances, reader, profile=profile, framing=framing) for split in only}
+    return {split: _annotated(found[split], reader, profile, framing) for split in only}
+
+
+def _annotated(split: Split, reader: Reader, profile: Profile, framing: Framing) -> Samples:
+    truth = (*split.instances, *split.aside) if split.aside else None
+    return Samples.build(split.instances, reader, profile=profile, framing=framing, truth=truth)
 
 
 def check_joints(config: DataConfig, profile: Profile) -> None:
@@ -58,7 +64,8 @@ def inspect_splits(config: DataConfig) -> dict[str, Split]:
     """Return the three splits of a COCO folder as far as annotations go; no image is decoded.
 
     Raises:
-        DataError: with all faults of all splits, an image or a subject in two of them among the faults.
+        DataError: with all faults of all splits, an image or a subject in two of them among the faults, and of
+            detected boxes where a file of them is named.
     """
     root = Path(config.root or "")
     if not root.is_dir():
@@ -66,6 +73,8 @@ def inspect_splits(config: DataConfig) -> dict[str, Split]:
     split_files(root, named=config.annotations)
     checked = check_folder(root, profile=load_profile(config.profile), images=config.images, named=config.annotations)
     faults = errors(checked.findings)
+    if config.detections is not None:
+        faults += inspect_boxes(config).faults
     if faults:
         raise DataError(faults)
     return checked.splits

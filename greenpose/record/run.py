@@ -50,7 +50,8 @@ class Record(Numbers):
     subjects: dict[str, int]
     """Subjects (patients) per split; 0 where they are not known."""
     dataset: dict[str, Any] = Field(default_factory=dict)
-    """Where the images come from: source, profile, keypoints, sigmas and their origin, area convention."""
+    """Where the images come from: source, profile, keypoints, sigmas and their origin; which `area` scales OKS; and in
+    which `boxes` the test split was searched: `annotated`, or `detected` with their file, its hash and their number."""
     train_seconds: float
     """Wall time of training, validation included."""
     train_cpu_seconds: float

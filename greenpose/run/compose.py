@@ -11,6 +11,7 @@ import torch
 
 import greenpose
 from greenpose.config import Experiment
+from greenpose.data.boxes import Detected
 from greenpose.metering import (
     Embodied,
     Joules,
@@ -151,11 +152,20 @@ def _dataset(facts: Facts) -> dict[str, Any]:
         "keypoints": list(profile.keypoints),
         "sigmas": list(profile.sigmas),
         "sigma_source": profile.sigma_source,
-        "area": "body pixels" if data.source == "synthetic" else "as annotated",
+        "area": facts.area,
+        **_boxes(facts.boxes),
         "input_size": list(data.input_size),
         "resampled": next(iter(facts.scores.values())).unit,
         "resampled_groups": next(iter(facts.scores.values())).num_groups,
     }
+
+
+def _boxes(detected: Detected | None) -> dict[str, Any]:
+    """Return which boxes were searched for poses, and of detected ones from which file and how many."""
+    if detected is None:
+        return {"boxes": "annotated"}
+    found = {"boxes_file": detected.file, "boxes_sha256": detected.sha256, "num_boxes": len(detected.samples)}
+    return {"boxes": "detected", **found}
 
 
 def carbon_entry(config: Experiment, *, windows: Sequence[Window] = (), embodied: Embodied | None = None) -> Carbon:

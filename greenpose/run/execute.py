@@ -9,6 +9,7 @@ from greenpose import counting
 from greenpose.config import Experiment
 from greenpose.config.budget import Budget
 from greenpose.data import Samples
+from greenpose.data.boxes import Detected, load_boxes
 from greenpose.data.splits import load_splits
 from greenpose.errors import GreenPoseError
 from greenpose.metering import ExitMeasurement, MicroPlan, carbon_of, read_windows
@@ -31,7 +32,7 @@ from greenpose.run.setup import (
 from greenpose.store import RunFolder, read_lines
 from greenpose.store.claim import claim
 from greenpose.store.lost import windows_of
-from greenpose.training import ExitScores, Files, Fitted, fit, predict, score
+from greenpose.training import ExitScores, Files, Fitted, fit, judge
 from greenpose.training.distributed import leading
 from greenpose.training.images import to_images
 from greenpose.training.precision import require_precision
@@ -70,6 +71,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
     with meter:
         with stage("data"):
             splits = load_splits(config.data)
+            boxes = load_boxes(config.data, splits["test"])
         net, loaded = build_network(config)
         if loaded is not None:
             observer.say(str(loaded).splitlines()[0])
@@ -87,7 +89,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         fitted = _train(config, folder, net, splits, stage, ledger)
         subs = trained_networks(net, folder, net.exits)
         with stage("test", items=len(splits["test"])):
-            scores = _test(subs, splits["test"], config)
+            scores = _test(subs, splits["test"], boxes, config)
         measured = _measure(subs, splits["test"], config, stage)
         stage.enter("segments")
         step = measure_step(config, splits["train"], meter, plan=MicroPlan(max_blocks=config.measure.step_blocks))
@@ -95,6 +97,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         cell=cell,
         config=config,
         splits=splits,
+        boxes=boxes,
         counts=counts,
         epochs=[*read_lines(folder.epochs)],
         fitted=fitted,
@@ -130,10 +133,11 @@ def _train(
         )
 
 
-def _test(subs: dict[int, SubNetwork], samples: Samples, config: Experiment) -> dict[int, ExitScores]:
-    return {
-        exit_: score(samples, predict(sub, samples, batch=config.train.batch)[exit_]) for exit_, sub in subs.items()
-    }
+def _test(
+    subs: dict[int, SubNetwork], samples: Samples, boxes: Detected | None, config: Experiment
+) -> dict[int, ExitScores]:
+    detected = None if boxes is None else boxes.samples
+    return {exit_: judge(sub, samples, detected, batch=config.train.batch) for exit_, sub in subs.items()}
 
 
 def _measure(

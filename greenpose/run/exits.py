@@ -13,6 +13,7 @@ from greenpose.run.facts import Facts
 from greenpose.run.sharing import break_even
 from greenpose.training import ExitScores
 
+_BY_OKS = {"ap", "ap50", "ap75", "ar"}
 ACCURACIES = {
     "ap": "mean OKS average precision over thresholds .50:.05:.95, by pycocotools",
     "ap50": "OKS average precision at threshold .50, by pycocotools",
@@ -30,7 +31,7 @@ def exit_entry(exit_: int, facts: Facts, *, kind: Kind, carbon: Carbon, parts: l
     fields = inference_fields(
         facts.config, facts.counts[exit_], measured, kind=kind, carbon=carbon, embodied=facts.meter.embodied
     )
-    fields["basis"] |= _accuracy_bases(scores) | {"break_even_images": even.basis}
+    fields["basis"] |= _accuracy_bases(scores, facts) | {"break_even_images": even.basis}
     return Exit(
         **fields,
         **{name: scores.values[name] for name in ACCURACIES},
@@ -88,16 +89,22 @@ def _counted() -> dict[str, Basis]:
     }
 
 
-def _accuracy_bases(scores: ExitScores) -> dict[str, Basis]:
+def _accuracy_bases(scores: ExitScores, facts: Facts) -> dict[str, Basis]:
+    interval = f"interval: percentile bootstrap over {scores.num_groups} {scores.unit} of the test split"
     return {
         name: Basis(
             unit="fraction",
             kind="computed",
-            method=f"{method}; interval: percentile bootstrap over {scores.num_groups} {scores.unit} of the test split",
+            method=f"{method}; {_searched(name, facts)}; {interval}",
             type_a=_known(scores.intervals[name]),
         )
         for name, method in ACCURACIES.items()
     }
+
+
+def _searched(name: str, facts: Facts) -> str:
+    """Return in which boxes poses were searched, and for OKS by which area it was scaled."""
+    return f"area: {facts.area}; boxes: {facts.searched}" if name in _BY_OKS else "boxes: annotated"
 
 
 def _known(bounds: tuple[float, float]) -> Interval | None:

@@ -8,10 +8,13 @@ from greenpose.config import Experiment
 from greenpose.config.budget import Budget
 from greenpose.counting import ExitCount
 from greenpose.data import Samples
+from greenpose.data.boxes import Detected
 from greenpose.metering import ExitMeasurement, Meter, Window
 from greenpose.record import Forecast
 from greenpose.run.segments import StepCosts
 from greenpose.training import ExitScores, Fitted
+
+_AREAS = {"box": "width x height of the box", "mask": "annotated silhouette", "drawn": "as annotated"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,8 @@ class Facts:
     """The same configuration, validated."""
     splits: Mapping[str, Samples]
     """The data."""
+    boxes: Detected | None
+    """The detected boxes that the test split was searched by; None: the annotated ones."""
     counts: Mapping[int, ExitCount]
     """Parameters and MACs of each exit."""
     epochs: Sequence[Mapping[str, Any]]
@@ -44,3 +49,15 @@ class Facts:
     """All windows of all attempts."""
     meter: Meter
     """The meter of this attempt."""
+
+    @property
+    def area(self) -> str:
+        """Return which area scales OKS: APs across areas cannot be compared."""
+        if self.config.data.source == "synthetic":
+            return "body pixels"
+        return _AREAS[self.splits["test"].profile.area]
+
+    @property
+    def searched(self) -> str:
+        """Return which boxes of the test split were searched for poses."""
+        return "annotated" if self.boxes is None else f"detected ({self.boxes.file})"

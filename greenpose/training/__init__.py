@@ -1,7 +1,7 @@
 """Training a network with exits, and evaluating every exit."""
 
 from greenpose.training.checkpoint import save_best
-from greenpose.training.evaluate import ExitPredictions, ExitScores, predict, score, validation_scores
+from greenpose.training.evaluate import ExitPredictions, ExitScores, judge, predict, score, validation_scores
 from greenpose.training.fit import Epoch, Files, Fitted, Ledger, fit
 from greenpose.training.selection import Best, Selection
 from greenpose.training.window import Window, unmetered
@@ -17,6 +17,7 @@ __all__ = [
     "Selection",
     "Window",
     "fit",
+    "judge",
     "predict",
     "save_best",
     "score",

@@ -14,7 +14,7 @@ from greenpose import accuracy
 from greenpose.accuracy.pck import Norm
 from greenpose.data import Samples, decode_heatmaps, in_turn
 from greenpose.data.heatmaps import find_peaks
-from greenpose.model import HRNet, PoseNetwork, fold_batchnorm
+from greenpose.model import HRNet, PoseNetwork, SubNetwork, fold_batchnorm
 from greenpose.training.ahead import THREADS, ahead
 from greenpose.training.images import to_images
 
@@ -70,26 +70,47 @@ def predict(net: PoseNetwork, samples: Samples, *, batch: int) -> dict[int, Exit
     return {exit_: _together(parts) for exit_, parts in found.items()}
 
 
-def score(samples: Samples, found: ExitPredictions, *, resamples: int = 1000) -> ExitScores:
-    """Return one exit's accuracy with intervals over patients, or over images where no patients are known."""
+def judge(net: SubNetwork, samples: Samples, boxes: Samples | None = None, *, batch: int) -> ExitScores:
+    """Return the accuracy of a truncated network on a split; AP and AR are those of detected `boxes`, where given.
+
+    PCK compares with a target in each crop, which only annotated boxes have: it is always theirs.
+    """
+    found = predict(net, samples, batch=batch)[net.exit]
+    searched = None if boxes is None else (boxes, predict(net, boxes, batch=batch)[net.exit])
+    return score(samples, found, searched=searched)
+
+
+def score(
+    samples: Samples,
+    found: ExitPredictions,
+    *,
+    searched: tuple[Samples, ExitPredictions] | None = None,
+    resamples: int = 1000,
+) -> ExitScores:
+    """Return one exit's accuracy with intervals over patients, or over images where no patients are known.
+
+    `searched` are detected boxes and what the exit says about them: then AP and AR are judged on these.
+    """
+    boxes, in_boxes = searched or (samples, found)
     by_subject = len(set(samples.subjects)) > 1
-    groups = list(samples.subjects) if by_subject else [str(image) for image in samples.image_ids]
-    values: dict[str, float] = dict(oks(samples, found))
+    groups = boxes.subject_of_image if by_subject else {image: str(image) for image in boxes.subject_of_image}
+    members = [groups[image] for image in samples.image_ids.tolist()]
+    values: dict[str, float] = dict(oks(boxes, in_boxes))
     intervals = dict(
         accuracy.oks_ap_interval(
-            samples.ground_truth, detections(samples, found), samples.profile.sigmas, groups=groups, resamples=resamples
+            boxes.ground_truth, detections(boxes, in_boxes), boxes.profile.sigmas, groups=groups, resamples=resamples
         )
     )
     norms: dict[str, Norm] = {"pck": "paper", "pck_corrected": "corrected"}
     for name, norm in norms.items():
         hits = _hits(samples, found, norm)
         values[name] = _share(*hits)
-        intervals[name] = accuracy.share_interval(*hits, groups=groups, resamples=resamples)
+        intervals[name] = accuracy.share_interval(*hits, groups=members, resamples=resamples)
     return ExitScores(
         values=values,
         intervals=intervals,
         unit="patients" if by_subject else "images",
-        num_groups=len(set(groups)),
+        num_groups=len({*groups.values()}),
     )
 
 
@@ -99,13 +120,17 @@ def oks(samples: Samples, found: ExitPredictions) -> Mapping[str, float]:
 
 
 def detections(samples: Samples, found: ExitPredictions) -> list[dict[str, Any]]:
-    """Return keypoints as COCO results, scored by the mean of confident peaks, doubles of an image dropped."""
+    """Return keypoints as COCO results, doubles of an image dropped.
+
+    A result's score is the mean of its confident peaks times its box's score, which is 1 for an annotated box.
+    """
     return accuracy.detect(
         found.joints,
         found.peaks,
         image_ids=samples.image_ids,
-        areas=[instance.area for instance in samples.instances],
+        areas=samples.crop_areas,
         sigmas=samples.profile.sigmas,
+        box_scores=samples.box_scores,
         category_id=int(samples.ground_truth["categories"][0]["id"]),
     )
 

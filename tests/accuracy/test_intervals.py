@@ -51,7 +51,7 @@ def test_few_patients_make_the_interval_wider_than_many_images():
     ground_truth, results = poses(40, noise=0.0)
     for number, result in enumerate(results):
         result["keypoints"] = [v + 60 * (number % 4 == 0) for v in result["keypoints"]]
-    patients = [f"p{number % 4}" for number in range(40)]
+    patients = {image["id"]: f"p{number % 4}" for number, image in enumerate(ground_truth["images"])}
     by_image = oks_ap_interval(ground_truth, results, SIGMAS, resamples=300)["ar"]
     by_patient = oks_ap_interval(ground_truth, results, SIGMAS, groups=patients, resamples=300)["ar"]
     assert by_patient[1] - by_patient[0] > 1.5 * (by_image[1] - by_image[0])
@@ -66,10 +66,18 @@ def test_all_images_of_a_patient_are_drawn_together():
 
 def test_one_patient_gives_no_interval():
     ground_truth, results = poses()
-    found = oks_ap_interval(ground_truth, results, SIGMAS, groups=["p1"] * 12)
+    patients = {image["id"]: "p1" for image in ground_truth["images"]}
+    found = oks_ap_interval(ground_truth, results, SIGMAS, groups=patients)
     assert np.isnan(list(found.values())).all()
-    difference = oks_ap_difference_interval(ground_truth, results, results, SIGMAS, groups=["p1"] * 12)
+    difference = oks_ap_difference_interval(ground_truth, results, results, SIGMAS, groups=patients)
     assert np.isnan(list(difference.values())).all()
+
+
+def test_an_image_without_a_patient_is_drawn_for_itself():
+    ground_truth, results = poses()
+    some = {image["id"]: "p1" for image in ground_truth["images"][:10]}
+    assert intervals._image_groups([3, 10, 17, 80, 87], some).tolist() == [0, 0, 0, 1, 2]
+    assert not np.isnan(list(oks_ap_interval(ground_truth, results, SIGMAS, groups=some, resamples=20).values())).any()
 
 
 def test_nothing_detected_gives_an_interval_of_zero():

@@ -1,0 +1,200 @@
+"""Detected boxes: where a detector saw subjects, to be searched for poses instead of the annotated boxes."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from greenpose.config import DataConfig
+from greenpose.data.annotations import as_id, is_number
+from greenpose.data.check import split_files
+from greenpose.data.coco import find_category, image_folders, load_document, window_of
+from greenpose.data.crops import used_box
+from greenpose.data.findings import Notebook, errors
+from greenpose.data.images import Window, image_reader
+from greenpose.data.instance import Instance
+from greenpose.data.pictures import Picture, read_pictures
+from greenpose.data.profile import Profile, load_profile
+from greenpose.data.samples import Samples
+from greenpose.errors import DataError
+
+_EXAMPLE = '[{"image_id": 1, "category_id": 1, "bbox": [x, y, width, height], "score": 0.9}, ...]'
+_KINDS = {
+    "image": ("image_id", "{n} boxes are in images that the annotation file of the test split does not list"),
+    "category": ("category_id", "{n} boxes are of another category than the annotated subjects"),
+    "numbers": ("bbox", "{n} boxes are not four numbers: x, y, width, height"),
+    "empty": ("bbox", "{n} boxes are empty; width and height must be above 0"),
+    "beside": ("bbox", "{n} boxes show nothing of their image"),
+    "score": ("score", "{n} boxes have no score of 0 or more"),
+}
+"""What can be wrong with a box, and in which field."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boxes:
+    """What a file of detected boxes amounts to."""
+
+    file: Path
+    """The file."""
+    sha256: str
+    """Its hash."""
+    instances: tuple[Instance, ...]
+    """One a box, without joints, in the file's order; empty where anything is wrong."""
+    scores: tuple[float, ...]
+    """How sure the detector is of each."""
+    window: Window | None
+    """The depth window in mm that the annotation file recommends, None when it doesn't."""
+    faults: tuple[str, ...]
+    """All that is wrong with the file and with the images that it asks for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Detected:
+    """The detected boxes of a split, ready to be searched."""
+
+    file: str
+    """Name of the file that they come from."""
+    sha256: str
+    """Its hash."""
+    samples: Samples
+    """One a box, without joints; their ground truth is the split's."""
+
+
+def load_boxes(config: DataConfig, annotated: Samples) -> Detected | None:
+    """Return the detected boxes of the test split `annotated`; None where the annotated ones are to be searched.
+
+    A box is cropped as it stands: the reference code cleans annotated boxes only.
+
+    Raises:
+        DataError: with all faults of the file, or naming the images that cannot be read.
+    """
+    if config.detections is None:
+        return None
+    found = inspect_boxes(config)
+    if found.faults:
+        raise DataError(found.faults)
+    samples = Samples.build(
+        found.instances,
+        image_reader(window=config.depth_window_mm or found.window),
+        profile=annotated.profile,
+        framing=replace(annotated.framing, as_given=True),
+        truth=annotated.instances if annotated.truth is None else annotated.truth,
+        box_scores=found.scores,
+    )
+    return Detected(file=found.file.name, sha256=found.sha256, samples=samples)
+
+
+def inspect_boxes(config: DataConfig) -> Boxes:
+    """Return the configured file of detected boxes as far as it can be read; no image is decoded.
+
+    The boxes are held against the test split's annotation file, whose own faults are not repeated.
+
+    Raises:
+        DataError: the folder has no annotation file of the test split.
+    """
+    root, profile = Path(config.root or ""), load_profile(config.profile)
+    file, annotations = root / (config.detections or ""), split_files(root, named=config.annotations)["test"]
+    notebook, elsewhere = Notebook(str(file)), Notebook(str(annotations))
+    entries, digest = _load(file, notebook)
+    document = load_document(annotations, elsewhere) or {}
+    categories = find_category(document, profile, elsewhere)[1] if document else frozenset()
+    pictures: dict[int, Picture] = {}
+    if entries and categories:
+        folders = image_folders(annotations, root / config.images)
+        pictures = read_pictures({**document, "annotations": entries}, folders, notebook, allow_missing=False)
+        listed = {as_id(image.get("id")) for image in document["images"]} - {None}
+        _note(entries, pictures, notebook, listed=listed, categories=categories)
+    faults = errors(notebook.findings)
+    sound = entries if pictures and not faults else []
+    return Boxes(
+        file=file,
+        sha256=digest,
+        instances=tuple(_instance(n, entry, pictures, profile) for n, entry in enumerate(sound, start=1)),
+        scores=tuple(float(entry["score"]) for entry in sound),
+        window=window_of(document),
+        faults=tuple(faults),
+    )
+
+
+def _load(file: Path, notebook: Notebook) -> tuple[list[dict[str, Any]], str]:
+    """Return the file's entries and its hash; no entries after noting what is wrong with it."""
+    try:
+        content = file.read_bytes()
+        entries = json.loads(content)
+    except OSError as error:
+        notebook.add("error", f"cannot be read: {error.strerror}")
+        return [], ""
+    except ValueError as error:
+        notebook.add("error", f"is not JSON: {error}")
+        return [], ""
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        notebook.add("error", f"is no list of detected boxes, such as {_EXAMPLE}")
+        return [], ""
+    if not entries:
+        notebook.add("error", "holds no box; set data.detections to null to take the annotated ones")
+    return entries, hashlib.sha256(content).hexdigest()
+
+
+def _note(
+    entries: Sequence[Mapping[str, Any]],
+    pictures: Mapping[int, Picture],
+    notebook: Notebook,
+    *,
+    listed: set[int | None],
+    categories: frozenset[int],
+) -> None:
+    """Note every kind of fault that occurs, with the first few boxes that have it."""
+    seen: dict[str, list[str]] = {}
+    for number, entry in enumerate(entries):
+        image_id = as_id(entry.get("image_id"))
+        kinds = [
+            *([] if image_id in listed else ["image"]),
+            *([] if as_id(entry.get("category_id")) in categories else ["category"]),
+            *_box_faults(entry.get("bbox"), None if image_id is None else pictures.get(image_id)),
+            *([] if _is_score(entry.get("score")) else ["score"]),
+        ]
+        for kind in kinds:
+            seen.setdefault(kind, []).append(f"[{number}] has {entry.get(_KINDS[kind][0])!r}")
+    for kind, (field, text) in _KINDS.items():
+        notebook.count("error", seen.get(kind, ()), text, field=field)
+
+
+def _box_faults(value: Any, picture: Picture | None) -> Iterator[str]:
+    if not isinstance(value, list) or len(value) != 4 or not all(is_number(side) for side in value):
+        yield "numbers"
+    elif min(value[2:]) <= 0:
+        yield "empty"
+    elif picture is not None and used_box(_box(value), picture.size, as_given=True) is None:
+        yield "beside"
+
+
+def _is_score(value: Any) -> bool:
+    return is_number(value) and value >= 0
+
+
+def _box(value: Sequence[float]) -> tuple[float, float, float, float]:
+    x, y, width, height = (float(side) for side in value)
+    return x, y, width, height
+
+
+def _instance(number: int, entry: Mapping[str, Any], pictures: Mapping[int, Picture], profile: Profile) -> Instance:
+    """Return where a detector saw a subject; nobody labelled a joint there."""
+    image_id, box = as_id(entry["image_id"]), _box(entry["bbox"])
+    assert image_id is not None
+    picture = pictures[image_id]
+    return Instance(
+        id=number,
+        image_id=image_id,
+        image=str(picture.file),
+        subject=picture.subject,
+        image_size=picture.size,
+        box=box,
+        area=math.prod(box[2:]),
+        joints=np.zeros((profile.num_keypoints, 2)),
+        visibility=np.zeros(profile.num_keypoints, dtype=np.intp),
+    )
