@@ -29,6 +29,8 @@ from greenpose.errors import GreenPoseError
 
 CLEAN = Path(str(files("greenpose")))
 WANTED = 20
+UNCOUNTED = "cannot be counted"
+"""What stands for a mutant that fails where the clean code does not."""
 TIMED = "HRNet4-OKD-DS"
 """The experiment of the quick grid that the paired gate runs."""
 
@@ -91,7 +93,11 @@ class Bench:
     def count(self, mutant: Mutant) -> Found:
         """Return what the exact gate says of a mutant."""
         with self._planted(mutant) as root:
-            return Found(mutant=mutant, exact=_counted(root, self._baseline), paired=None)
+            exact = _counted(root, self._baseline)
+        if any(each.startswith(UNCOUNTED) for each in exact):
+            clean = _counted(CLEAN.parent, self._baseline)
+            assert not clean, f"{mutant.name}: {exact}, but so does the clean code: {clean}"
+        return Found(mutant=mutant, exact=exact, paired=None)
 
     def time(self, found: Found) -> Found:
         """Return what the paired gate says, too."""
@@ -117,7 +123,7 @@ def _counted(root: Path, baseline: Path) -> tuple[str, ...]:
     done = _greenpose(root, "--baseline", baseline, "--json")
     if not done.stdout:
         error = done.stderr.strip().splitlines()[-1].partition(":")[0]
-        return (f"cannot be counted ({error})",)
+        return (f"{UNCOUNTED} ({error})",)
     findings = [one for one in json.loads(done.stdout)["findings"] if one["outcome"] == "regressed"]
     return tuple(dict.fromkeys(one["metric"] for one in findings))
 
