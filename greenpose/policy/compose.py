@@ -160,7 +160,7 @@ class _Energy:
         known = {exit_: estimate.value for exit_, estimate in each.items() if estimate is not None}
         test = self._found.test
         costs = np.array([known[int(exit_)] for exit_ in test.leave(thresholds)])
-        return _widened(mean, mean_interval(costs, test.groups))
+        return widened(mean, mean_interval(costs, test.groups))
 
     def basis(self, each: Estimate | None, how: str) -> Basis:
         """Return how an energy was obtained, or why there is none."""
@@ -179,7 +179,7 @@ class _Energy:
         return worst_kind(meter.total.joules, meter.provenances), why
 
 
-def _widened(each: Estimate, other: Bounds | None) -> Estimate:
+def widened(each: Estimate, other: Bounds | None) -> Estimate:
     """Return a number whose Type A interval tells of two independent causes."""
     ends: Sequence[Bounds] = [bounds for bounds in (each.type_a, other) if bounds is not None]
     if not ends:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from greenpose.counting import census
+from greenpose.counting import census, operations
 from greenpose.errors import GreenPoseError
 from greenpose.model import HRNet
 from greenpose.policy import Cascade, peak
@@ -84,6 +84,12 @@ def test_deeper_stages_are_computed_for_those_that_go_on_only(net, ways):
     total = census(As(Cascade(net, thresholds)), x).conv_macs
     assert total == sum(ways.macs(k, thresholds) for k in left)
     assert total < 6 * ways.macs(4, thresholds)
+
+
+def test_where_all_leave_nobody_is_asked(net):
+    x = images(batch=1)
+    asked = {t: operations(As(Cascade(net, {2: t, 3: None})), x) for t in (0.0, EVER, NEVER, None)}
+    assert {t: found.get("amax", 0) for t, found in asked.items()} == {0.0: 0, EVER: 1, NEVER: 1, None: 0}
 
 
 class As(torch.nn.Module):

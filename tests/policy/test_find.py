@@ -10,6 +10,7 @@ from greenpose.errors import GreenPoseError
 from greenpose.metering import Bounds, Estimate
 from greenpose.model import HRNet
 from greenpose.policy import compose_policy, find_policy
+from greenpose.policy.compose import widened
 from greenpose.policy.energy import Energies, mix
 from greenpose.policy.shared import shared_network
 from greenpose.record import dumps
@@ -101,6 +102,17 @@ def test_an_image_pays_for_being_asked_where_it_is_asked(thresholds, exit_, expe
     energies = Energies(alone=alone, on_way=on_way, policy=on_way[4])
     left = {k: float(k == exit_) for k in (2, 3, 4)}
     assert energies.of_point(left, thresholds).value == pytest.approx(expected)
+
+
+def test_independent_causes_widen_an_interval_in_quadrature_and_systematic_error_stays():
+    each = Estimate(value=10.0, blocks=8, type_a=Bounds(7.0, 14.0), type_b=Bounds(5.0, 20.0))
+    assert widened(each, Bounds(6.0, 13.0)) == Estimate(
+        value=10.0, blocks=8, type_a=Bounds(5.0, 15.0), type_b=Bounds(5.0, 20.0)
+    )
+    assert widened(each, None) == each
+    alone = Estimate(value=10.0, blocks=1, type_a=None)
+    assert widened(alone, Bounds(6.0, 13.0)).type_a == Bounds(6.0, 13.0)
+    assert widened(alone, None) == alone
 
 
 def measured(joules):

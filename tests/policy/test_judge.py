@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from greenpose.accuracy import oks_ap_difference_interval
 from greenpose.policy.judge import exit_ap, exit_interval, judge, mean_interval
 from greenpose.training import score
+from greenpose.training.evaluate import detections
 from tests.policy.seeing import WAYS, seen
 
 
@@ -23,6 +25,14 @@ def test_what_is_lost_against_the_deepest_exit_is_judged_on_the_same_patients():
     low, high = found.less_final_interval
     assert found.less_final == pytest.approx(exit_ap(split, 2) - exit_ap(split, 3))
     assert low < found.less_final < high
+    samples = split.samples
+    expected = oks_ap_difference_interval(
+        samples.ground_truth,
+        *(detections(samples, split.said[k]) for k in (3, 2)),
+        samples.profile.sigmas,
+        groups=dict(zip(samples.image_ids.tolist(), samples.subjects, strict=True)),
+    )
+    assert (low, high) == pytest.approx(expected["ap"])
     assert found.less_final < 0
     assert found.left == {2: 1, 3: 0}
 
