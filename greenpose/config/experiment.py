@@ -170,9 +170,8 @@ class LossConfig(Document):
 class TrainConfig(Document):
     """The recipe."""
 
-    recipe: Literal["paper", "green", "other"] = "paper"
-    """What the settings below are: `paper`: the paper's, which others are held against; `green`: what is not given is
-    set to what reached the paper's AP with least energy (docs/recipe.md); `other`: a trial of yours."""
+    recipe: Literal["paper", "other"] = "paper"
+    """What the settings below are: `paper`: the paper's, at whatever size, which others are held against; `other`."""
     epochs: PositiveInt = 60
     """Most epochs to train."""
     batch: PositiveInt = 32
