@@ -1,8 +1,6 @@
 """Instances and their images as a COCO folder that `greenpose data check` and any other tool can read."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -15,6 +13,7 @@ from greenpose.data.document import coco_document
 from greenpose.data.images import Window
 from greenpose.data.instance import Instance
 from greenpose.data.profile import Profile
+from greenpose.data.whole import whole_folder
 from greenpose.errors import DataError
 
 Source: TypeAlias = Iterable[tuple[Instance, np.ndarray]]
@@ -32,17 +31,9 @@ def write_coco(
     Raises:
         DataError: `root` is in use, a split is empty, or two images want one file.
     """
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DataError([f"{root}: is in use already; name a new folder, or delete this one first"])
-    unfinished = root.absolute().with_name(f".{root.absolute().name}.{os.getpid()}")
-    try:
+    with whole_folder(root) as unfinished:
         for split, source in splits.items():
-            _write_split(unfinished, split, source, profile=profile, window=window)
-        if root.is_dir():
-            root.rmdir()
-        unfinished.rename(root)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+            _write_split(unfinished.path, split, source, profile=profile, window=window)
     return {split: _annotation_file(root, split) for split in splits}
 
 
