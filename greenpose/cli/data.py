@@ -1,4 +1,4 @@
-"""`greenpose data`: write synthetic depth data, check a folder of annotated images."""
+"""`greenpose data`: prepare BabyPose, write synthetic depth data, check a folder of annotated images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,11 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from greenpose.cli.console import EPILOG, EXIT_USAGE, JsonOption, QuietOption, VerboseOption, err, out, print_json
+from greenpose.cli.prepare import prepare
 
 if TYPE_CHECKING:
     from greenpose.data.check import FolderCheck
+    from greenpose.data.coco import Split
 
 app = typer.Typer(help="Make and check data sets.", no_args_is_help=True, epilog=EPILOG)
+app.command(epilog=EPILOG)(prepare)
 
 
 @app.command(epilog=EPILOG)
@@ -80,7 +83,9 @@ def check(
     from greenpose.data.check import check_folder
 
     del verbose
-    found = check_folder(folder, profile=load_profile(profile) if profile else None, images=images)
+    with err(quiet=quiet).status("reading every image"):
+        wanted = load_profile(profile) if profile else None
+        found = check_folder(folder, profile=wanted, images=images, decode=True)
     if as_json:
         print_json(_as_json(folder, found))
     else:
@@ -101,6 +106,7 @@ def _as_json(folder: Path, found: "FolderCheck") -> dict[str, Any]:
                 "images": split.num_images,
                 "instances": len(split.instances),
                 "subjects": len(split.subjects),
+                "box_areas": split.num_box_areas,
                 "labelled": split.labelled,
             }
             for name, split in found.splits.items()
@@ -110,11 +116,21 @@ def _as_json(folder: Path, found: "FolderCheck") -> dict[str, Any]:
 
 
 def _show(found: "FolderCheck", console: Console) -> None:
-    table = Table("split", "images", "instances", "subjects", "labelled joints", box=None, header_style="bold")
+    columns = ("split", "images", "instances", "subjects", "labelled joints", "areas")
+    table = Table(*columns, box=None, header_style="bold")
     for name, split in found.splits.items():
-        row = (split.num_images, len(split.instances), len(split.subjects) or "unknown", sum(split.labelled.values()))
+        labelled = sum(split.labelled.values())
+        row = (split.num_images, len(split.instances), len(split.subjects) or "unknown", labelled, _areas(split))
         table.add_row(name, *map(str, row))
     out().print(table)
     for finding in found.findings:
         colour = {"error": "red"}.get(finding.level, "yellow")
         console.print(Text.assemble((f"{finding.level}: ", colour), f"{finding}"), soft_wrap=True)
+
+
+def _areas(split: "Split") -> str:
+    """Return what the areas are that OKS divides by: AP differs with it."""
+    boxes, others = split.num_box_areas, len(split.instances) - split.num_box_areas
+    if boxes and others:
+        return f"{boxes} boxes, {others} silhouettes"
+    return "boxes" if boxes else "silhouettes"

@@ -22,7 +22,7 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
     "number": ("error", "keypoints", "{n} annotations hold something that is no finite number"),
     "flag": ("error", "keypoints", "{n} annotations have a visibility that is not 0, 1 or 2"),
     "nowhere": ("error", "bbox", "{n} annotations have no box and no labelled joint inside the image"),
-    "other": ("warning", "category_id", "{n} annotations are of another category and left out"),
+    "other category": ("warning", "category_id", "{n} annotations are of another category and left out"),
     "no keypoints": ("warning", "keypoints", "{n} annotations have no keypoints and are left out"),
     "hidden": (
         "warning",
@@ -38,6 +38,10 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
     "unlabelled": ("note", "keypoints", "{n} annotations have no labelled joint and are left out"),
     "recount": ("note", "num_keypoints", "{n} annotations count their keypoints otherwise; counted anew"),
 }
+LEFT_OUT = ("other category", "no keypoints", "crowd", "unlabelled")
+"""Kinds of annotations that are neither trained on nor asked for."""
+MENDED = ("hidden", "outside", "minus one", "no box", "no area", "recount")
+"""Kinds of annotations that are used, but not quite as they are written."""
 _ASIDE = ("crowd", "no keypoints", "unlabelled")
 """Kinds that are left out of training and test, but at whose boxes a result is not wrong (COCO's rule)."""
 
@@ -60,6 +64,10 @@ class Pose:
     """0, 1 or 2."""
     crowd: bool = False
     """Whether the box is around many subjects."""
+    drawn_box: bool = True
+    """Whether the box is the file's own; else it is made from the joints."""
+    drawn_area: bool = True
+    """Whether the area is the file's own; else it is the box's."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,7 +136,7 @@ class Reading:
 
     def _left_out(self, entry: Mapping[str, Any]) -> str | None:
         if as_id(entry.get("category_id")) not in self.categories:
-            return "other"
+            return "other category"
         if entry.get("iscrowd"):
             return "crowd"
         return None if entry.get("keypoints") else "no keypoints"
@@ -164,9 +172,9 @@ class Reading:
         points = rows[rows[:, 2] > 0, :2]
         if ((points < 0) | (points > size)).any():
             self.note("outside", number)
-        box = usable_box(entry.get("bbox"), size)
-        if box is None:
-            box = box_around(points, size)
+        drawn = usable_box(entry.get("bbox"), size)
+        box = drawn or box_around(points, size)
+        if drawn is None:
             self.note("no box" if box else "nowhere", number)
         if box is None:
             return None
@@ -177,6 +185,8 @@ class Reading:
             area=self._area(entry, number, box),
             joints=rows[:, :2],
             visibility=rows[:, 2].astype(np.intp),
+            drawn_box=drawn is not None,
+            drawn_area=self._drawn_area(entry) is not None,
         )
 
     def _area(self, entry: Mapping[str, Any], number: int, box: Box) -> float:
@@ -207,6 +217,11 @@ def as_id(value: object) -> int | None:
 def is_number(value: Any) -> TypeGuard[float]:
     """Return whether this is a finite number and not a word or a truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_box_area(area: float, box: Box) -> bool:
+    """Return whether an area is that of the box, as of a drawn rectangle, within 1 %; a silhouette's is smaller."""
+    return math.isclose(area, box[2] * box[3], rel_tol=0.01)
 
 
 def usable_box(value: Any, image_size: tuple[int, int]) -> Box | None:

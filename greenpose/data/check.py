@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from greenpose.data.coco import Split, inspect_split
-from greenpose.data.findings import Finding, errors, first_few
+from greenpose.data.findings import Finding, Level, Notebook, errors, first_few
+from greenpose.data.images import decode_stored, read_bytes
 from greenpose.data.instance import Instance
 from greenpose.data.profile import Profile
+from greenpose.data.sums import verify_sums
 from greenpose.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -38,8 +40,12 @@ def check_folder(
     profile: Profile | None = None,
     images: str = "images",
     named: Mapping[Any, str] | None = None,
+    decode: bool = False,
 ) -> FolderCheck:
     """Return what is in a folder with `annotations/*.json` and `images/`, and what is wrong with it.
+
+    With `decode` every image is read whole, which takes some milliseconds each, and held against `SHA256SUMS` where the
+    folder has one; else only headers and ends of files are looked at.
 
     Raises:
         DataError: there is no annotation file, or it is not clear which split one belongs to.
@@ -51,17 +57,45 @@ def check_folder(
     splits = {split: inspect_split(file, root / images, profile) for split, file in files.items()}
     between = _between(root, files, splits)
     findings = [finding for found in splits.values() for finding in found.findings]
-    return FolderCheck(splits=splits, findings=(*findings, *between))
+    inside = [*_undecodable(root, splits), *verify_sums(root)] if decode else []
+    return FolderCheck(splits=splits, findings=(*findings, *between, *inside))
+
+
+def _undecodable(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
+    """Return as an error which images look whole from outside and are not."""
+    notebook = Notebook(str(root))
+    broken: list[str] = []
+    for file in sorted({instance.image for found in splits.values() for instance in found.instances}):
+        try:
+            decode_stored(read_bytes(file), file)
+        except DataError as error:
+            broken += error.faults
+    notebook.count("error", broken, "{n} images cannot be decoded", field="images")
+    return notebook.findings
 
 
 def _between(root: Path, files: Mapping[str, Path], splits: Mapping[str, Split]) -> list[Finding]:
     """Return what the splits have in common; validating and testing on one file is allowed, and said."""
     alone = {split: found.instances for split, found in splits.items()}
+    by_frame = all(found.by_frame for found in splits.values())
+    areas = _areas(root, splits)
     if "val" not in files or files["val"] != files.get("test"):
-        return shared(str(root), alone)
+        return [*shared(str(root), alone, by_frame=by_frame), *areas]
     del alone["test"]
     text = "is both validation and test split: the accuracy is that of images that chose the epoch"
-    return [*shared(str(root), alone), Finding(level="warning", where=str(files["val"]), message=text)]
+    both = Finding(level="warning", where=str(files["val"]), message=text)
+    return [*shared(str(root), alone, by_frame=by_frame), both, *areas]
+
+
+def _areas(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
+    """Return a warning where OKS would judge by areas of two kinds."""
+    boxes = {split: found.num_box_areas for split, found in splits.items()}
+    others = {split: len(found.instances) - boxes[split] for split, found in splits.items()}
+    if not any(boxes.values()) or not any(others.values()):
+        return []
+    counts = ", ".join(f"{split} {boxes[split]} and {others[split]}" for split in splits)
+    text = f"areas are of two kinds, the box's and a silhouette's: {counts}; OKS is more lenient with the larger"
+    return [Finding(level="warning", where=str(root), message=text)]
 
 
 def split_files(
@@ -103,31 +137,32 @@ def _candidates(folder: Path, split: str) -> list[Path]:
     return [file for file in found if "keypoints" in file.stem.lower()] or found
 
 
-def shared(where: str, splits: Mapping[str, Sequence[Instance]]) -> list[Finding]:
+def shared(where: str, splits: Mapping[str, Sequence[Instance]], *, by_frame: bool = False) -> list[Finding]:
     """Return as errors which patients and which images are in more than one split, and a note where nobody knows.
 
     Such a split is not a test of anything new: on synthetic infants, new frames of patients that were trained on gave
-    an AP of .99, new patients .54.
+    an AP of .99, new patients .54. Where the files say themselves that they were split by frame, it is a warning.
     """
     files = {name: {instance.image for instance in found} for name, found in splits.items()}
     patients = _in_several({name: {i.subject for i in found} - {""} for name, found in splits.items()})
     pictures = _in_several(files)
     copies = [] if pictures else _copies(files)
-    remedy = "; a patient belongs to one split, whole"
-    findings = [_error(where, "patients are", patients, remedy)] if patients else []
-    findings += [_error(where, "images are", pictures, "")] if pictures else []
+    level: Level = "warning" if by_frame else "error"
+    remedy = "split by frame, it tells nothing of new ones" if by_frame else "a patient belongs to one split, whole"
+    findings = [_shared(where, "patients are", patients, f"; {remedy}", level)] if patients else []
+    findings += [_shared(where, "images are", pictures, "", "error")] if pictures else []
     if copies:
         text = f"{len(copies)} images have a byte-identical copy in another split: {first_few(copies)}"
-        findings.append(Finding(level="error", where=where, message=text))
+        findings.append(Finding(level=level, where=where, message=text))
     if len(splits) > 1 and not all(instance.subject for found in splits.values() for instance in found):
         text = "not every image tells its patient, so that nobody can check that the splits have none in common"
         findings.append(Finding(level="warning", where=where, message=text))
     return findings
 
 
-def _error(where: str, what: str, several: Mapping[str, list[str]], remedy: str) -> Finding:
+def _shared(where: str, what: str, several: Mapping[str, list[str]], remedy: str, level: Level) -> Finding:
     named = first_few(f"{Path(name).name} in {' and '.join(splits)}" for name, splits in sorted(several.items()))
-    return Finding(level="error", where=where, message=f"{len(several)} {what} in several splits: {named}{remedy}")
+    return Finding(level=level, where=where, message=f"{len(several)} {what} in several splits: {named}{remedy}")
 
 
 def _in_several(members: Mapping[str, set[str]]) -> dict[str, list[str]]:

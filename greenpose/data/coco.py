@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from greenpose.data.annotations import Pose, Reading, as_id, is_number
+from greenpose.data.annotations import Pose, Reading, as_id, is_box_area, is_number
 from greenpose.data.findings import Finding, Notebook, errors
 from greenpose.data.images import Window
 from greenpose.data.instance import Instance
@@ -36,11 +36,18 @@ class Split:
     """What is wrong or odd; the instances are only good without errors."""
     window: Window | None
     """The depth window in mm that the file itself recommends, None when it doesn't."""
+    by_frame: bool = False
+    """Whether the file itself says that frames were dealt out, and not patients."""
 
     @property
     def num_images(self) -> int:
         """Return how many images show a usable instance."""
         return len({instance.image for instance in self.instances})
+
+    @property
+    def num_box_areas(self) -> int:
+        """Return how many areas are those of their box, as of a drawn rectangle; the others are of a silhouette."""
+        return sum(is_box_area(instance.area, instance.box) for instance in self.instances)
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -86,10 +93,10 @@ def inspect_split(
     if not names:
         return Split(file=annotations, keypoints=(), instances=(), aside=(), findings=_all(notebook), window=window)
     pictures = read_pictures(document, image_folders(annotations, images_dir), notebook, allow_missing=allow_missing)
-    poses, aside = _poses(
+    poses, reading = read_poses(
         document, names, categories, pictures, notebook, box_area=bool(profile and profile.area == "box")
     )
-    _check_ids(document["annotations"], notebook)
+    check_ids(document["annotations"], notebook)
     subjects = _subjects(document["annotations"])
     instances = _instances(poses, pictures, subjects, notebook)
     if not instances and not errors(notebook.findings):
@@ -98,9 +105,10 @@ def inspect_split(
         file=annotations,
         keypoints=tuple(names),
         instances=tuple(instances),
-        aside=tuple(_instance(pose, pose.id, pictures, subjects) for pose in aside),
+        aside=tuple(_instance(pose, pose.id, pictures, subjects) for pose in reading.aside),
         findings=_all(notebook),
         window=window,
+        by_frame=_info(document).get("split_by") == "frame",
     )
 
 
@@ -110,10 +118,14 @@ def _all(notebook: Notebook) -> tuple[Finding, ...]:
 
 def window_of(document: Mapping[str, Any]) -> Window | None:
     """Return the depth window in mm that a COCO document recommends, None when it doesn't."""
-    info = document.get("info")
-    window = info.get("depth_window_mm") if isinstance(info, dict) else None
+    window = _info(document).get("depth_window_mm")
     usable = isinstance(window, list) and len(window) == 2 and all(is_number(end) for end in window)
     return (float(window[0]), float(window[1])) if usable and window else None
+
+
+def _info(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    info = document.get("info")
+    return info if isinstance(info, dict) else {}
 
 
 def load_document(file: Path, notebook: Notebook) -> dict[str, Any] | None:
@@ -193,7 +205,7 @@ def image_folders(annotations: Path, images_dir: Path) -> list[Path]:
     return [images_dir, *reversed(inner), images_dir.parent]
 
 
-def _poses(
+def read_poses(
     document: Mapping[str, Any],
     names: Sequence[str],
     categories: frozenset[int],
@@ -201,8 +213,8 @@ def _poses(
     notebook: Notebook,
     *,
     box_area: bool,
-) -> tuple[list[Pose], list[Pose]]:
-    """Return the usable poses and those to put aside.
+) -> tuple[list[Pose], Reading]:
+    """Return the usable poses, and the reading that knows what became of the others.
 
     Those whose image is listed but missing were accounted for with the images.
     """
@@ -217,10 +229,11 @@ def _poses(
         text = "none of the {n} annotations has keypoints: is this the right file?"
         notebook.count("error", without, text, field="annotations.keypoints")
     reading.report(notebook)
-    return poses, reading.aside
+    return poses, reading
 
 
-def _check_ids(entries: Sequence[Mapping[str, Any]], notebook: Notebook) -> None:
+def check_ids(entries: Sequence[Mapping[str, Any]], notebook: Notebook) -> None:
+    """Note annotations that share an id, or name their image by a text."""
     times = Counter(as_id(entry.get("id")) for entry in entries)
     twice = [number for number, count in times.items() if count > 1 and number is not None]
     notebook.count("error", twice, "{n} ids are those of several annotations", field="annotations.id")

@@ -70,19 +70,32 @@ def read_image(path: str | Path, *, window: Window | None = None) -> UInt8[np.nd
     Raises:
         DataError: the file is missing, broken or of another kind; or the window is missing or superfluous.
     """
-    data = _read_bytes(Path(path))
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None:
-        raise DataError([f"{path}: cannot be decoded; it is broken or no image"])
-    if decoded.dtype == np.uint16 and decoded.ndim == 2:
+    decoded = decode_stored(read_bytes(path), path)
+    if decoded.dtype == np.uint16:
         if window is None:
             raise DataError([_no_window(path, decoded)])
         return window_depth(decoded, window)
-    if decoded.dtype != np.uint8:
-        raise DataError([f"{path}: holds {decoded.dtype} {decoded.shape}; known are 8-bit images and 16-bit depth"])
     if window is not None:
         raise DataError([f"{path}: is an 8-bit image, but a depth window is given; leave it out for this folder"])
     return _as_rgb(decoded)
+
+
+def decode_stored(data: bytes, name: str | Path) -> Real[np.ndarray, "height width *channel"]:
+    """Return an image as its file holds it: uint8, grey or colour (blue first), or uint16 depth.
+
+    Raises:
+        DataError: the file is empty, truncated, broken, no image, or an image of another kind.
+    """
+    fault = _fault(data[: len(_PNG)], data[-_TAIL_BYTES:])
+    if fault:
+        raise DataError([f"{name}: {fault}"])
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None:
+        raise DataError([f"{name}: cannot be decoded; it is broken or no image"])
+    if decoded.dtype != np.uint8 and not (decoded.dtype == np.uint16 and decoded.ndim == 2):
+        raise DataError([f"{name}: holds {decoded.dtype} {decoded.shape}; known are 8-bit images and 16-bit depth"])
+    stored: np.ndarray = decoded
+    return stored
 
 
 def _no_window(path: str | Path, depth: np.ndarray) -> str:
@@ -108,15 +121,16 @@ def _read_instance(instance: Instance, *, window: Window | None) -> np.ndarray:
     return read_image(instance.image, window=window)
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: str | Path) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
-        data = path.read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise DataError([f"{path}: cannot be read: {error.strerror}"]) from error
-    fault = _fault(data[: len(_PNG)], data[-_TAIL_BYTES:])
-    if fault:
-        raise DataError([f"{path}: {fault}"])
-    return data
 
 
 def _fault(head: bytes, tail: bytes) -> str:

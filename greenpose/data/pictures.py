@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,6 +32,32 @@ class Picture:
     """Bits per channel."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """How a file's images are looked for, and what it means when one is not there."""
+
+    find: Callable[[Mapping[str, Any]], Path | None]
+    """Gives the path of a listed image, None where it is not there."""
+    below: Path
+    """The folder to name where an image is missing."""
+    subject: Callable[[Mapping[str, Any]], str]
+    """Gives the patient of a listed image, "" where unknown."""
+    allow_missing: bool = False
+    """Whether a missing or broken image is left out, instead of being an error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """The annotated images that a file lists."""
+
+    found: dict[int, Picture]
+    """Those that are there and whole, by id."""
+    missing: tuple[str, ...]
+    """Those that are not there, as listed."""
+    broken: tuple[str, ...]
+    """Those that are no whole images: path and fault."""
+
+
 def read_pictures(
     document: Mapping[str, Any], folders: Sequence[Path], notebook: Notebook, *, allow_missing: bool
 ) -> dict[int, Picture]:
@@ -38,12 +65,19 @@ def read_pictures(
 
     An image is looked for in each of the folders in turn.
     """
+    find = partial(_find, folders)
+    search = Search(find=find, below=folders[0], subject=subject_of, allow_missing=allow_missing)
+    return search_pictures(document, search, notebook).found
+
+
+def search_pictures(document: Mapping[str, Any], search: Search, notebook: Notebook) -> Pictures:
+    """Return the annotated images; whatever is odd about them is noted."""
     known = _annotated(_by_id(document["images"], notebook), document["annotations"], notebook)
-    pictures: dict[int, Picture] = {}
+    found: dict[int, Picture] = {}
     missing: list[Mapping[str, Any]] = []
     broken: list[str] = []
     for image_id, entry in known.items():
-        file = _find(entry, folders)
+        file = search.find(entry)
         if file is None:
             missing.append(entry)
             continue
@@ -52,11 +86,12 @@ def read_pictures(
         except DataError as error:
             broken += error.faults
             continue
-        pictures[image_id] = Picture(file=file, size=header.size, subject=subject_of(entry), bits=header.bits)
-    _note_missing(missing, broken, folders, notebook, allow_missing=allow_missing)
-    _note_sizes(known, pictures, notebook)
-    _note_depth(pictures, notebook)
-    return pictures
+        found[image_id] = Picture(file=file, size=header.size, subject=search.subject(entry), bits=header.bits)
+    _note_missing(missing, search, notebook)
+    note_broken(broken, notebook, allow_missing=search.allow_missing)
+    _note_sizes(known, found, notebook)
+    _note_depth(found, notebook)
+    return Pictures(found=found, missing=tuple(map(listed_name, missing)), broken=tuple(broken))
 
 
 def subject_of(entry: Mapping[str, Any]) -> str:
@@ -73,6 +108,11 @@ def subject_of(entry: Mapping[str, Any]) -> str:
 
 def _path(entry: Mapping[str, Any], key: str = "file_name") -> str:
     return str(entry.get(key) or "").replace("\\", "/")
+
+
+def listed_name(entry: Mapping[str, Any]) -> str:
+    """Return what a file calls an image: its path, else its file name."""
+    return _path(entry, "path") or _path(entry) or f"image {entry.get('id')} has no file_name"
 
 
 def _by_id(entries: Sequence[Mapping[str, Any]], notebook: Notebook) -> dict[int, Mapping[str, Any]]:
@@ -102,29 +142,31 @@ def _annotated(
     return {image_id: entry for image_id, entry in known.items() if image_id in wanted}
 
 
-def _find(entry: Mapping[str, Any], folders: Sequence[Path]) -> Path | None:
+def _find(folders: Sequence[Path], entry: Mapping[str, Any]) -> Path | None:
     name = _path(entry)
     candidates = (folder / name for folder in folders) if name else ()
     return next((file for file in candidates if file.is_file()), None)
 
 
-def _note_missing(
-    missing: Sequence[Mapping[str, Any]],
-    broken: Sequence[str],
-    folders: Sequence[Path],
-    notebook: Notebook,
-    *,
-    allow_missing: bool,
-) -> None:
-    level: Level = "warning" if allow_missing else "error"
-    consequence = "left out" if allow_missing else "without them it would be another set"
-    if missing:
-        patients = Counter(subject_of(entry) or "patient unknown" for entry in missing)
-        names = first_few(_path(entry) or f"image {entry.get('id')} has no file_name" for entry in missing)
-        by_patient = first_few(f"{patient}: {number}" for patient, number in patients.items())
-        text = f"{len(missing)} images are not below {folders[0]}: {names}; by patient {by_patient}; {consequence}"
-        notebook.add(level, text, field="images.file_name")
+def _note_missing(missing: Sequence[Mapping[str, Any]], search: Search, notebook: Notebook) -> None:
+    if not missing:
+        return
+    level, consequence = _verdict(allow_missing=search.allow_missing)
+    patients = Counter(search.subject(entry) or "patient unknown" for entry in missing)
+    names = first_few(map(listed_name, missing))
+    by_patient = first_few(f"{patient}: {number}" for patient, number in patients.items())
+    text = f"{len(missing)} images are not below {search.below}: {names}; by patient {by_patient}; {consequence}"
+    notebook.add(level, text, field="images.file_name")
+
+
+def note_broken(broken: Sequence[str], notebook: Notebook, *, allow_missing: bool) -> None:
+    """Note images that are no whole images: left out where that is allowed, else an error."""
+    level, consequence = _verdict(allow_missing=allow_missing)
     notebook.count(level, broken, "{n} image files are broken; " + consequence, field="images")
+
+
+def _verdict(*, allow_missing: bool) -> tuple[Level, str]:
+    return ("warning", "left out") if allow_missing else ("error", "without them it would be another set")
 
 
 def _note_sizes(entries: Mapping[int, Mapping[str, Any]], pictures: Mapping[int, Picture], notebook: Notebook) -> None:

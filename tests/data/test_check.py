@@ -80,6 +80,43 @@ def test_unknown_patients_are_a_warning(tmp_path):
     assert "nobody can check" in findings[0].message
 
 
+def test_an_image_that_only_looks_whole_is_found_by_reading_it(tmp_path):
+    _folder(tmp_path)
+    file = tmp_path / "images" / "val_12.png"
+    data = file.read_bytes()
+    middle = data.index(b"IDAT") + 20
+    file.write_bytes(data[:middle] + bytes(255 - byte for byte in data[middle : middle + 200]) + data[middle + 200 :])
+    assert check_folder(tmp_path, profile=PROFILE).usable
+    (message,) = _errors(check_folder(tmp_path, profile=PROFILE, decode=True))
+    assert message.startswith("1 images cannot be decoded")
+    assert "val_12.png" in message
+
+
+def test_areas_of_two_kinds_are_a_warning(tmp_path):
+    _folder(tmp_path)
+    content = document(first=11, prefix="val_")
+    for image, annotation in zip(content["images"], content["annotations"], strict=True):
+        image["patient"] = "pz1"
+        annotation["area"] = 360.0
+    write(tmp_path, "val", content=content)
+    check = check_folder(tmp_path, profile=PROFILE)
+    assert [split.num_box_areas for split in check.splits.values()] == [0, 3, 0]
+    (finding,) = check.findings
+    assert (finding.level, "train 0 and 3, val 3 and 0, test 0 and 3" in finding.message) == ("warning", True)
+
+
+def test_a_split_by_frame_is_a_warning_only_where_every_file_says_so(tmp_path):
+    _folder(tmp_path, val="pz0", test="pz0")
+    files = sorted((tmp_path / "annotations").iterdir())
+    for file in files[1:]:
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"info": {"split_by": "frame"}}))
+    assert not check_folder(tmp_path, profile=PROFILE).usable
+    files[0].write_text(json.dumps(json.loads(files[0].read_text()) | {"info": {"split_by": "frame"}}))
+    (finding,) = check_folder(tmp_path, profile=PROFILE).findings
+    assert finding.level == "warning"
+    assert "pz0 in train and val and test; split by frame" in finding.message
+
+
 def test_faults_of_all_splits_are_found_together(tmp_path):
     _folder(tmp_path)
     for split in ("train", "test"):

@@ -1,0 +1,23 @@
+"""docs/data.md names everything that a manifest can hold and every option there is."""
+
+from pathlib import Path
+
+import pytest
+
+from greenpose.data.annotations import LEFT_OUT, MENDED
+from greenpose.data.raw.manifest import Areas, Counts, Depth, Manifest, PatientNote, Remark, SplitRule
+
+PAGE = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+_MODELS = (Manifest, SplitRule, Depth, Counts, Areas, PatientNote, Remark)
+
+
+@pytest.mark.parametrize("model", _MODELS)
+def test_every_field_of_the_manifest_is_on_the_page_and_says_what_it_means(model):
+    for name, field in model.model_fields.items():
+        assert f"`{field.alias or name}`" in PAGE, name
+        assert field.description, name
+
+
+@pytest.mark.parametrize("kind", [*LEFT_OUT, *MENDED])
+def test_every_kind_of_annotation_that_is_left_out_or_mended_is_on_the_page(kind):
+    assert f"`{kind}`" in PAGE
