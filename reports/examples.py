@@ -13,6 +13,7 @@ from greenpose import __version__
 from greenpose.record import Record
 from greenpose.report import render
 from greenpose.store import collect
+from reports import table1
 
 REPORTS = Path(__file__).parent
 PAGE = "index.html"
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str]) -> int:
         page = folder / PAGE
         page.write_text(page_of(folder), encoding="utf-8")
         sys.stdout.write(f"{page.relative_to(REPORTS.parent)}\n")
+    if table1.FOLDER.is_dir():
+        table1.PAGE.write_text(table1.page(), encoding="utf-8")
     return 0
 
 
