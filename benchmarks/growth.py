@@ -49,10 +49,11 @@ BASE: dict[str, Any] = {
     "carbon": {"country": "ITA"},
 }
 Change = Mapping[str, Any]
+UNTAUGHT: Change = {"wiring.teach": [], "wiring.supervise": None}
 
 
 def _alone(exit_: int) -> Change:
-    return {"model.exits": [exit_], "wiring": {}}
+    return {"model.exits": [exit_], **UNTAUGHT}
 
 
 def _frames(count: int) -> Change:
@@ -63,7 +64,7 @@ def _frames(count: int) -> Change:
         "data.synthetic.patients": {"train": max(1, count // 100), "val": 2, "test": 2},
         "data.synthetic.frames": {"train": min(100, count), "val": 4, "test": 4},
         "model": {"exits": [2], "width": 2, "stem_width": 2, "modules": [1, 1, 1], "blocks": 1},
-        "wiring": {},
+        **UNTAUGHT,
         "train": {"epochs": 1, "batch": 64},
     }
 
