@@ -197,8 +197,8 @@ class TrainConfig(Document):
     """`per-exit`: each exit is tested with its own best epoch; `any-exit`: with the last epoch in which any exit tied
     or beat its best (the official code's rule)."""
     precision: Literal["float32", "bf16"] = "float32"
-    """Arithmetic of the network's forward and backward pass in training: `bf16` on GPUs and CPUs that have units for it,
-    refused elsewhere. Weights, norms, losses and all evaluation stay in float32."""
+    """Arithmetic of the network's forward and backward pass in training: `bf16` on GPUs and CPUs that have units for
+    it, refused elsewhere. Weights, norms, losses and all evaluation stay in float32."""
 
 
 class MeasureConfig(Document):

@@ -18,9 +18,8 @@ class Average:
     def __init__(self, net: HRNet, *, decay: float) -> None:
         """Begin with the weights as they are; `decay` is the part of the average that a step leaves, 0 to 1."""
         self._source = net
-        self._follower = (
-            AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
-        )
+        follow = get_ema_multi_avg_fn(decay) if decay else None  # type: ignore[no-untyped-call]  # torch's
+        self._follower = None if follow is None else AveragedModel(net, multi_avg_fn=follow, use_buffers=True)
 
     @property
     def net(self) -> HRNet:

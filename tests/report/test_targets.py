@@ -28,9 +28,7 @@ def final(found):
 
 
 def green(*courses, kwh=0.5):
-    return [
-        trained(aps, seed=seed, kwh=kwh, recipe="other", epochs=3) for seed, aps in enumerate(courses, start=1)
-    ]
+    return [trained(aps, seed=seed, kwh=kwh, recipe="other", epochs=3) for seed, aps in enumerate(courses, start=1)]
 
 
 @pytest.mark.parametrize(
