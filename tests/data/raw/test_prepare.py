@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,10 +89,21 @@ def test_every_written_file_is_in_the_sums_and_they_in_the_manifest(raw, tmp_pat
 
 def test_the_same_raw_tree_makes_the_same_bytes_anywhere(raw, tmp_path):
     prepare(request(raw), tmp_path / "out")
-    shutil.copytree(raw, tmp_path / "drawn")  # a name that is also a word of the manifest
-    image_file(tmp_path / "drawn", 3).touch()
-    prepare(request(tmp_path / "drawn"), tmp_path / "elsewhere" / "out")
+    shutil.copytree(raw, tmp_path / "copy")
+    image_file(tmp_path / "copy", 3).touch()
+    prepare(request(tmp_path / "copy"), tmp_path / "elsewhere" / "out")
     assert _bytes(tmp_path / "out") == _bytes(tmp_path / "elsewhere" / "out")
+
+
+def test_a_manifest_does_not_tell_where_the_raw_tree_lay(raw, tmp_path, monkeypatch):
+    shutil.copytree(raw, tmp_path / "baby_pose")  # also a part of the paths that exports list
+    image_file(tmp_path / "baby_pose", 3).unlink()
+    monkeypatch.chdir(tmp_path)
+    for number, place in enumerate((tmp_path / "baby_pose", Path("baby_pose"))):
+        prepared = prepare(request(place, allow_missing=True), tmp_path / f"out{number}")
+        (remark,) = prepared.manifest.remarks
+        assert remark.where == "annotations/pz3.json: images.file_name"
+        assert remark.message.startswith("1 images are not below images: /datasets/baby_pose/pz3/00300_8bit.png;")
 
 
 def test_named_patients_go_where_they_are_named(raw, tmp_path):

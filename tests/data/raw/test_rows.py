@@ -264,7 +264,17 @@ def test_an_image_out_of_another_patients_folder_is_refused(raw, out):
 
 def test_a_copied_image_in_another_split_is_refused(raw, out):
     image_file(raw, 6).write_bytes(image_file(raw, 3).read_bytes())
-    _refused(raw, out, "1 images have a byte-identical copy in another split")
+    image_file(raw, 4).unlink()
+    _refused(
+        raw, out, "raw: images: 1 images have a byte-identical copy in another split", "pz4.json: images.file_name"
+    )
+
+
+def test_images_that_a_window_makes_alike_are_refused_by_the_last_check_before_the_folder_is_there(tmp_path, out):
+    raw = write_tree(tmp_path / "raw", depth=True)
+    for patient, depth in ((3, 900), (6, 910)):
+        cv2.imwrite(str(image_file(raw, patient)), np.full(SIZE[::-1], depth, np.uint16))
+    _refused(raw, out, f"{out}: 1 images have a byte-identical copy in another split", window=(550, 750))
 
 
 def test_annotations_of_another_category_are_left_out_and_counted(raw, out):
