@@ -60,7 +60,7 @@ def _frames(count: int) -> Change:
     """Return a set of so many frames, a hundred of each patient, and the least network to go through them with."""
     return {
         "data.input_size": [32, 32],
-        "data.synthetic.size": [64, 48],
+        "data.synthetic.size": [32, 24],
         "data.synthetic.patients": {"train": max(1, count // 100), "val": 2, "test": 2},
         "data.synthetic.frames": {"train": min(100, count), "val": 4, "test": 4},
         "model": {"exits": [2], "width": 2, "stem_width": 2, "modules": [1, 1, 1], "blocks": 1},
