@@ -17,9 +17,9 @@ Source: Sun et al. (2019), official code, heads; the paper's INIT_WEIGHTS for al
 def initialise(net: nn.Module, scheme: str = "default") -> None:
     """Draw the weights anew, in place.
 
-    `default`: torch's own for the trunk, N(0, 0.001) and bias 0 for the heads: what the paper trained from scratch.
+    `default`: torch's own for the trunk, N(0, 0.001) and bias 0 for the heads.
     `normal`: N(0, 0.001) for every convolution, norms at 1 and 0: the paper's INIT_WEIGHTS.
-    `torch`: torch's own everywhere, heads too.
+    `torch`: torch's own everywhere, heads too: what the paper's configurations without pretraining start from.
 
     Raises:
         ModelError: an unknown scheme.
