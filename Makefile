@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: setup  ## train, meter and report the quick grid on synthetic data (about 6 minutes)
+demo: setup  ## train, meter and report the quick grid on synthetic data (about 3 minutes)
 	$(BIN)/greenpose run --grid experiments/quick.yaml
 
 test: setup  ## run the tests
