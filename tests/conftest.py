@@ -1,6 +1,7 @@
 """Shapes and types in signatures are enforced while tests run; one thread keeps arithmetic repeatable."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -9,6 +10,11 @@ from jaxtyping import install_import_hook
 from tests import typechecker
 
 install_import_hook("greenpose", f"{typechecker.__name__}.check")
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts its background jobs so, and every process that a test interrupts would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
