@@ -5,15 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from greenpose.report import render
+from greenpose.report import read_verdict, render_study
+from greenpose.report.study import Side, side_by_side, study
 from tests.report.records import failure, paper_grid, record, with_making
+from tests.report.test_targets import PAPER, green, trained
+from tests.report.test_verdict import TEXT
 
 EXPERIMENTS = ("HRNet3", "HRNet4", "HRNet3-OKD-DS", "HRNet4-OKD-DS", "HRNet4-COKD-DS")
 GRID = [with_making(run) for run in paper_grid((1, 2, 3), EXPERIMENTS)]
+RECIPES = [*(trained(PAPER, seed=seed) for seed in (1, 2)), *green((0.5, 0.6, 0.7), (0.4, 0.5, 0.6))]
+SIDES = [Side(name=name, entries=tuple(paper_grid((seed,), EXPERIMENTS))) for name, seed in (("May", 1), ("June", 2))]
 SETS = {
-    "grid": [*GRID, failure(), failure(seed=2, reason="interrupted")],
-    "one run": [record("HRNet4-OKD")],
-    "no run": [failure()],
+    "grid": study([*GRID, failure(), failure(seed=2, reason="interrupted")]),
+    "one run": study([record("HRNet4-OKD")]),
+    "no run": study([failure()]),
+    "two recipes": study(RECIPES),
+    "two sides": side_by_side(*SIDES),
 }
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
@@ -21,13 +28,14 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 @pytest.fixture(scope="session")
 def urls(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    for name, entries in SETS.items():
-        page = render(
-            entries,
+    for name, compared in SETS.items():
+        page = render_study(
+            compared,
             title="Which exit to deploy",
             generated_at="2025-06-01T12:00:00+00:00",
             version="0.1.0",
             command="greenpose report runs/paper -o paper.html",
+            verdict=read_verdict(TEXT, where="verdict.json") if compared.sides else None,
         )
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
     return {name: (folder / f"{name}.html").as_uri() for name in SETS}
