@@ -65,16 +65,15 @@ class Ledger:
             self._stage.observer.say(f"training ends here: {why}; its checkpoint is kept")
         return why is not None
 
+    def ended(self, epoch: Epoch) -> None:
+        """Note an epoch in `epochs.jsonl`; one whose checkpoint a kill prevents is noted again when it is trained again."""
+        append_line(self._folder.epochs, asdict(epoch))
+
     def closed(self, epoch: Epoch) -> None:
         """Log an epoch and what is expected of the whole; it is a detail where it was not validated."""
         energy, time = self._predicted()
         if epoch.epoch <= FORECAST_EPOCHS:
             self.forecast = forecast(epoch.epoch, energy, time, recipe=self._recipe)
-        line = asdict(epoch) | {
-            "forecast_energy_kwh": [joules_to_kwh(joules) for joules in (energy.low, energy.value, energy.high)],
-            "forecast_seconds": [time.low, time.value, time.high],
-        }
-        append_line(self._folder.epochs, line)
         aps = "  ".join(f"exit {exit_} AP {100 * ap:.1f} %" for exit_, ap in epoch.ap.items())
         text = f"epoch {epoch.epoch}: loss {epoch.loss:.3g}  {aps}".rstrip()
         if epoch.epoch < self._recipe.epochs:

@@ -37,8 +37,11 @@ class Ledger(Protocol):
     def enough(self) -> bool:
         """Say whether training is to end with the epoch whose images are through."""
 
+    def ended(self, epoch: "Epoch") -> None:
+        """Hear how an epoch went, before its checkpoint is written: what is noted now outlives a kill from then on."""
+
     def closed(self, epoch: "Epoch") -> None:
-        """Hear that an epoch is over."""
+        """Hear that an epoch is over, its checkpoint written."""
 
 
 class _Nobody:
@@ -47,6 +50,9 @@ class _Nobody:
 
     def enough(self) -> bool:
         return False
+
+    def ended(self, epoch: "Epoch") -> None:
+        pass
 
     def closed(self, epoch: "Epoch") -> None:
         pass
@@ -139,9 +145,11 @@ def fit(
                 ap, pck = validation_scores(average.net, splits["val"], batch=recipe.batch)
                 for exit_ in selection.update(epoch, ap):
                     save_best(files.best(exit_), average.net.truncate(exit_).state_dict())
+        how = Epoch(epoch=epoch, loss=loss, terms=terms, lr=lr, ap=ap, pck=pck)
+        told.ended(how)
         with window(f"checkpoint/epoch {epoch}", 0):
             save_state(files.checkpoint, _state(net, optimizer, selection, average, epoch))
-        told.closed(Epoch(epoch=epoch, loss=loss, terms=terms, lr=lr, ap=ap, pck=pck))
+        told.closed(how)
     return Fitted(best=selection.best, epochs=epoch, stopped=_ending(epoch, recipe, selection))
 
 

@@ -200,8 +200,8 @@ def test_a_killed_run_is_reported_and_then_goes_on_with_nothing_lost(tmp_path):
     assert done.code == 0, done.err
     (record,) = collect([tmp_path / "runs"])
     assert record.attempts == 2
-    epochs = [line["epoch"] for line in read_lines(folder / "epochs.jsonl")]
-    assert epochs[:4] == [1, 2, 3, 4]
+    epochs = {line["epoch"] for line in read_lines(folder / "epochs.jsonl")}
+    assert epochs == set(range(1, record.epochs + 1))
     assert sum(phase.energy_kwh for phase in record.phases) > failure.energy_kwh
     trained = {
         w.name

@@ -1,6 +1,7 @@
 import json
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from greenpose.errors import GreenPoseError
 from greenpose.losses import Edge, Objective, Wiring
 from greenpose.model import HRNet, load_weights
 from greenpose.training import Files, fit, predict
+from greenpose.training.checkpoint import save_state
 from tests.training.samples import dots
 
 SPLITS = {"train": dots(8), "val": dots(4, seed=1)}
@@ -42,7 +44,8 @@ def train(folder, net=None, **changes):
 
 class Listener:
     def __init__(self, *, stop_after=None, enough_after=None):
-        self.epochs, self.images, self._stop_after, self._enough_after = [], [], stop_after, enough_after
+        self.noted, self.epochs, self.images = [], [], []
+        self._stop_after, self._enough_after = stop_after, enough_after
 
     def trained(self, epoch, done, loss):
         assert epoch == len(self.epochs) + 1
@@ -51,6 +54,9 @@ class Listener:
 
     def enough(self):
         return len(self.epochs) + 1 == self._enough_after
+
+    def ended(self, epoch):
+        self.noted.append(epoch.epoch)
 
     def closed(self, epoch):
         self.epochs.append(epoch)
@@ -101,6 +107,23 @@ def test_a_training_that_was_stopped_and_resumed_ends_where_an_undisturbed_one_d
     assert same(undisturbed.state_dict(), resumed.state_dict())
     assert same(best_weights(tmp_path / "a"), best_weights(tmp_path / "b"))
     assert fitted == whole
+
+
+@pytest.mark.parametrize("saved", [False, True], ids=["before", "after"])
+def test_every_epoch_is_noted_however_near_its_checkpoint_a_kill_comes(tmp_path, monkeypatch, saved):
+    def killed(path, state):
+        if saved:
+            save_state(path, state)
+        raise KeyboardInterrupt
+
+    first, second = Listener(), Listener()
+    with monkeypatch.context() as patch:
+        patch.setattr(import_module("greenpose.training.fit"), "save_state", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, ledger=first)
+    second.trained = lambda *_: None
+    train(tmp_path, ledger=second)
+    assert first.noted + second.noted == ([1, 2, 3] if saved else [1, 1, 2, 3])
 
 
 def test_what_is_kept_is_the_average_that_was_validated(tmp_path):
