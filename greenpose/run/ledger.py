@@ -66,7 +66,7 @@ class Ledger:
         return why is not None
 
     def ended(self, epoch: Epoch) -> None:
-        """Note an epoch in `epochs.jsonl`; one whose checkpoint a kill prevents is noted again when it is trained again."""
+        """Note an epoch in `epochs.jsonl`; where a kill prevents its checkpoint, it is trained and noted again."""
         append_line(self._folder.epochs, asdict(epoch))
 
     def closed(self, epoch: Epoch) -> None:
