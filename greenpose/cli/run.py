@@ -122,7 +122,8 @@ def _todo(planned: list[Planned], budget: Budget, console: Console) -> list[Plan
 def _run(
     todo: list[Planned], num_planned: int, workers: int, console: Console, command: Command, *, quiet: bool
 ) -> list[Outcome]:
-    if workers > 1 and len(todo) > 1:
+    together = workers > 1 and len(todo) > 1
+    if together:
         console.print(f"[yellow]note:[/yellow] {workers} runs at a time share this machine: their energy and time blur")
     counter = iter(range(num_planned - len(todo) + 1, num_planned + 1))
 
@@ -130,7 +131,7 @@ def _run(
         console.print(f"[bold]\\[{next(counter)}/{num_planned}][/bold] {one.cell.name}")
 
     def ended(outcome: Outcome) -> None:
-        console.print(_sentence(outcome), soft_wrap=True)
+        console.print(_sentence(outcome, named=together), soft_wrap=True)
 
     try:
         return run_all(todo, workers=workers, quiet=quiet, command=command, started=started, ended=ended)
@@ -139,14 +140,15 @@ def _run(
         raise
 
 
-def _sentence(outcome: Outcome) -> str:
-    """Return one line about how a run ended."""
+def _sentence(outcome: Outcome, *, named: bool) -> str:
+    """Return one line about how a run ended; it needs its name where another may have begun since."""
     from greenpose.cli.summary import failure_line, record_line
 
     folder = outcome.planned.folder
-    if outcome.state in FINE:
-        return f"      [green]{outcome.state.value}[/green]  " + record_line(folder)
-    return f"      [red]{outcome.state.value}[/red]  " + failure_line(folder, code=outcome.code)
+    fine = outcome.state in FINE
+    told = record_line(folder) if fine else failure_line(folder, code=outcome.code)
+    name = f"{outcome.planned.cell.name}  " if named else ""
+    return f"      [{'green' if fine else 'red'}]{outcome.state.value}[/]  {name}{told}"
 
 
 def _write_report(grid: list[Planned], page: Path, name: str) -> None:

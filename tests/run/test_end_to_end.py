@@ -36,6 +36,14 @@ def records(finished) -> list[Record]:
     return collect([finished / "runs"])
 
 
+def test_where_two_runs_work_side_by_side_each_end_says_of_which(tmp_path):
+    write_grid(tmp_path)
+    done = greenpose("run", "--grid", "tiny.yaml", "--workers", "2", cwd=tmp_path)
+    assert done.code == 0, done.err
+    ends = {line.split()[1] for line in done.err.splitlines() if line.split()[:1] == ["done"]}
+    assert ends == {record.name for record in collect([tmp_path / "runs"])}
+
+
 def test_the_page_shows_every_run_and_loads_nothing(finished):
     page = (finished / "reports" / "tiny.html").read_text()
     assert "HRNet2" in page
