@@ -5,10 +5,11 @@ section 3 and the official configurations).
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, StringConstraints, model_validator
 
+from greenpose.config.green import with_green_recipe
 from greenpose.schema import Document
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=80)]
@@ -170,8 +171,9 @@ class LossConfig(Document):
 class TrainConfig(Document):
     """The recipe."""
 
-    recipe: Literal["paper", "other"] = "paper"
-    """What the settings below are: `paper`: the paper's, at whatever size, which others are held against; `other`."""
+    recipe: Literal["paper", "green", "other"] = "paper"
+    """What the settings below are. `paper`: the paper's, at whatever size, which others are held against; `green`: one
+    that takes less energy (docs/recipe.md), in those that are not given; `other`."""
     epochs: PositiveInt = 60
     """Most epochs to train."""
     batch: PositiveInt = 32
@@ -186,6 +188,9 @@ class TrainConfig(Document):
     """`steps`: the milestones, as the paper; `one-cycle`: up to `lr` over `warmup`, then down to 0 along a cosine."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of all epochs over which `one-cycle` rises."""
+    grow: dict[Exit, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
+    """Until which part of all epochs the network is trained only as far as an exit, which sees the labels meanwhile,
+    e.g. `{2: 0.3, 3: 0.5}`; empty: the whole network from the first step on, as the paper."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay, per step, of the moving average of the weights that is validated, tested and kept; 0: the weights as they
     are, as the paper."""
@@ -295,6 +300,11 @@ class Experiment(Document):
     process: ProcessConfig = ProcessConfig()
     """Device and threads."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _green(cls, given: Any) -> Any:
+        return with_green_recipe(given)
+
     @model_validator(mode="after")
     def _wiring_fits_network(self) -> "Experiment":
         exits = sorted(self.model.exits)
@@ -310,6 +320,18 @@ class Experiment(Document):
         idle = [exit_ for exit_ in exits if exit_ not in taught and exit_ not in self.supervised]
         if idle:
             raise ValueError(f"wiring: exit {idle[0]} learns nothing; supervise it or let an exit teach it ({have})")
+        return self
+
+    @model_validator(mode="after")
+    def _grows_towards_the_last_exit(self) -> "Experiment":
+        *shallow, final = sorted(self.model.exits)
+        for exit_ in self.train.grow:
+            if exit_ not in shallow:
+                have = ", ".join(map(str, shallow)) or "none"
+                raise ValueError(f"train.grow: exit {exit_} is not one before the last, {final}; those are: {have}")
+        parts = [self.train.grow[exit_] for exit_ in sorted(self.train.grow)]
+        if parts != sorted(set(parts)):
+            raise ValueError(f"train.grow: parts must rise from exit to exit, e.g. {{2: 0.3, 3: 0.5}}, not {parts}")
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """The sum that training minimises."""
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -72,6 +72,10 @@ class Objective:
         parts = [self._hard_weight(number) * loss for number, loss in hard.items()]
         parts += [self.kd_weight * loss for loss in soft.values()]
         return LossTerms(total=torch.stack(parts).sum(), hard=hard, soft=soft)
+
+    def up_to(self, exit_number: int) -> "Objective":
+        """Return the objective of the network that ends with an exit."""
+        return replace(self, wiring=self.wiring.up_to(exit_number))
 
     def _hard(self, outputs: Mapping[int, Tensor], target: Tensor, weight: Tensor | None) -> dict[int, Tensor]:
         return {number: heatmap_mse(outputs[number], target, weight) for number in self.wiring.labelled}

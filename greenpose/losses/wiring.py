@@ -53,6 +53,20 @@ class Wiring:
         """The exits that learn from the labels."""
         return (self.final,) if self.supervised is None else self.supervised
 
+    def up_to(self, exit_number: int) -> "Wiring":
+        """Return who learns from whom in the network that ends with an exit: that one sees the labels now.
+
+        Exits that only deeper ones would teach are left out.
+        """
+        edges = tuple(edge for edge in self.edges if max(edge.teacher, edge.student) <= exit_number)
+        learning = {exit_number, *self.labelled, *(edge.student for edge in edges)}
+        exits = tuple(number for number in self.exits if number <= exit_number and number in learning)
+        return Wiring(
+            exits=exits,
+            edges=tuple(edge for edge in edges if edge.teacher in exits),
+            supervised=tuple(number for number in exits if number in {exit_number, *self.labelled}),
+        )
+
     def _supervision_faults(self) -> list[str]:
         faults = []
         for i, number in enumerate(self.labelled):

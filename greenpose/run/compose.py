@@ -40,6 +40,7 @@ from greenpose.run.phases import (
 )
 from greenpose.run.setup import num_workers
 from greenpose.run.sharing import allocation, training_step
+from greenpose.training.growth import depths, parts_trained
 from greenpose.units import joules_to_kwh
 
 
@@ -82,7 +83,14 @@ def compose(facts: Facts) -> Record:
         training_step=training_step(facts.step),
         validations=course(facts.windows, facts.epochs),
         forecast=facts.forecast,
-        allocation=allocation(config.measure.allocation, kwh, grams, macs=macs, step=facts.step),
+        allocation=allocation(
+            config.measure.allocation,
+            kwh,
+            grams,
+            macs=macs,
+            step=facts.step,
+            trained=parts_trained(depths(config.train, macs)[: facts.fitted.epochs], macs),
+        ),
         exits=[exit_entry(exit_, facts, kind=kind, carbon=carbon, parts=parts) for exit_ in sorted(facts.counts)],
         carbon=carbon_entry(config, windows=training, embodied=meter.embodied),
         components=component_entries(meter),

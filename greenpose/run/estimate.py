@@ -21,6 +21,7 @@ from greenpose.run.phases import energy_of
 from greenpose.run.scaling import FEWER_IMAGES_ERROR, scaled, scaling_error
 from greenpose.run.setup import build_meter, require_device, seed_everything
 from greenpose.run.setups import Setup, find_setups, work_of
+from greenpose.training.growth import depths, whole_epochs_worth
 from greenpose.units import joules_to_kwh
 
 CALIBRATION_SECONDS = 20.0
@@ -234,8 +235,9 @@ def _training(config: Experiment, setup: Setup, of: Measured) -> list[Cost]:
     """Return what training costs by each block."""
     recipe, counts = config.train, setup.look.preview.counts
     validations = num_validations(recipe)
+    worth = whole_epochs_worth(depths(recipe, setup.macs), setup.macs)
     return [
-        train * (counts["train"] * recipe.epochs) + check * (counts["val"] * validations) + write * recipe.epochs
+        train * (counts["train"] * worth) + check * (counts["val"] * validations) + write * recipe.epochs
         for train, check, write in zip(of.train, of.validate, of.checkpoint, strict=True)
     ]
 

@@ -82,6 +82,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
             stage,
             config=config,
             images={split: len(samples) for split, samples in splits.items()},
+            macs={exit_: float(found.macs) for exit_, found in counts.items()},
             carbon=carbon_of(**config.carbon.model_dump()),
             budget=budget,
             earlier=earlier,

@@ -27,7 +27,9 @@ ACCURACIES = {
 def exit_entry(exit_: int, facts: Facts, *, kind: Kind, carbon: Carbon, parts: list[Phase]) -> Exit:
     """Return the entry of one exit; `kind` is how energy was obtained, `parts` what training consisted of."""
     scores, measured = facts.scores[exit_], facts.measured[exit_]
-    even = break_even(measured, facts.measured[max(facts.measured)], step=facts.step, parts=parts)
+    even = break_even(
+        measured, facts.measured[max(facts.measured)], step=facts.step, parts=parts, grew=bool(facts.config.train.grow)
+    )
     fields = inference_fields(
         facts.config, facts.counts[exit_], measured, kind=kind, carbon=carbon, embodied=facts.meter.embodied
     )

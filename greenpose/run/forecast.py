@@ -11,6 +11,7 @@ from greenpose.metering import Window, this_machine
 from greenpose.metering.prediction import Neighbours, Prediction, Repeated, predict_total
 from greenpose.record import Basis, Forecast, Interval
 from greenpose.run.phases import training_windows, whole_epochs
+from greenpose.training.growth import depths
 from greenpose.units import joules_to_kwh
 
 VALIDATION_SHARE = 0.5
@@ -31,21 +32,40 @@ def seconds_of(window: Window) -> float:
 
 
 def predict_training(
-    windows: Sequence[Window], cost: Cost, *, recipe: TrainConfig, validated_images: int, cpus: float
+    windows: Sequence[Window],
+    cost: Cost,
+    *,
+    recipe: TrainConfig,
+    macs: Mapping[int, float],
+    validated_images: int,
+    cpus: float,
 ) -> Prediction:
     """Return what all of training will have cost, if no early stop ends it.
 
-    `windows` are those of all attempts, with at least one whole epoch; `cpus` is the part of the machine that training
-    keeps busy.
+    `windows` are those of all attempts, with at least one whole epoch; `macs` those of each exit's own network; `cpus`
+    is the part of the machine that training keeps busy.
     """
     epochs = whole_epochs(windows)
     done = max(epochs)
     trained = [epochs[number]["train"] for number in sorted(epochs)]
-    each = [cost(of["train"]) + (cost(of["checkpoint"]) if "checkpoint" in of else 0.0) for of in _settled(epochs)]
-    checks = [cost(of["validate"]) for of in _settled({n: of for n, of in epochs.items() if "validate" in of})]
+    growth = depths(recipe, macs)
+    each = {
+        number: cost(of["train"]) + (cost(of["checkpoint"]) if "checkpoint" in of else 0.0)
+        for number, of in _settled(epochs).items()
+    }
+    per_mac = sum(each.values()) / sum(macs[growth[number - 1]] for number in each)
+    validated = _settled({number: of for number, of in epochs.items() if "validate" in of})
+    checks = [cost(of["validate"]) for of in validated.values()]
     image = sum(map(cost, trained)) / max(1, sum(window.items for window in trained))
     work = [
-        Repeated(costs=each, remaining=recipe.epochs - done),
+        *(
+            Repeated(
+                costs=[spent for number, spent in each.items() if growth[number - 1] == depth],
+                remaining=growth[done:].count(depth),
+                guess=per_mac * macs[depth],
+            )
+            for depth in sorted({*growth})
+        ),
         Repeated(
             costs=checks,
             remaining=num_validations(recipe, after=done),
@@ -92,10 +112,9 @@ def forecast(epoch: int, energy: Prediction, time: Prediction, *, recipe: TrainC
     )
 
 
-def _settled(epochs: Mapping[int, Mapping[str, Window]]) -> list[Mapping[str, Window]]:
+def _settled(epochs: Mapping[int, Mapping[str, Window]]) -> dict[int, Mapping[str, Window]]:
     """Return the epochs in order, without the first of each attempt, which warms up; all where there are no others."""
     first: dict[int, int] = {}
     for number in sorted(epochs):
         first.setdefault(epochs[number]["train"].attempt, number)
-    settled = [of for number, of in sorted(epochs.items()) if number not in first.values()]
-    return settled or [of for _, of in sorted(epochs.items())]
+    return {number: of for number, of in sorted(epochs.items()) if number not in first.values()} or dict(epochs)

@@ -32,13 +32,14 @@ class Ledger:
         *,
         config: Experiment,
         images: Mapping[str, int],
+        macs: Mapping[int, float],
         carbon: Carbon,
         budget: Budget,
         earlier: Sequence[Window],
     ) -> None:
-        """Keep where to write and who is told; `images` in each split, `earlier`: windows of earlier attempts."""
+        """Keep where to write and who is told; `images` of each split, `macs` of each exit, `earlier` attempts."""
         self._folder, self._stage, self._recipe = folder, stage, config.train
-        self._images, self._carbon, self._budget = images, carbon, budget
+        self._images, self._macs, self._carbon, self._budget = images, macs, carbon, budget
         self._cpus = busy_share(config.process)
         self._earlier = list(earlier)
         self._shown = 0.0
@@ -108,7 +109,14 @@ class Ledger:
         """Return what all of training is expected to take, in joules and in seconds."""
         windows = self._windows()
         energy, time = (
-            predict_training(windows, cost, recipe=self._recipe, validated_images=self._images["val"], cpus=self._cpus)
+            predict_training(
+                windows,
+                cost,
+                recipe=self._recipe,
+                macs=self._macs,
+                validated_images=self._images["val"],
+                cpus=self._cpus,
+            )
             for cost in (joules_of, seconds_of)
         )
         return energy, time

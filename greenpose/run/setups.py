@@ -19,8 +19,9 @@ COUNTERS = 5
 """Counting an exit by every counter takes about this many times as long as counting its training step by one."""
 PACE = {
     *("epochs", "milestones", "gamma", "schedule", "warmup", "patience", "validate_every", "selection", "lr"),
+    *("recipe", "grow"),
 }
-"""Settings of the recipe that do not change what an epoch costs."""
+"""Settings of the recipe that do not change what an epoch of the whole network costs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """How the exits of one run share what training cost, what teaching them added, and when that is won back."""
 
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import NamedTuple
 
 from greenpose.metering import Bounds, Estimate, ExitMeasurement, allocate
@@ -16,22 +17,42 @@ TAUGHT = ("forward", "backward", "step")
 """Parts of training whose cost depends on who teaches whom."""
 
 
-def allocation(rule: str, kwh: float, grams: float, *, macs: Mapping[int, float], step: StepCosts | None) -> Allocation:
-    """Return the training's footprint split over the exits by a rule, and the shares under every rule."""
-    shares = {name: allocate(1.0, macs, rule=RULE_BY_NAME[name]) for name in RULE_BY_NAME}
+def allocation(
+    rule: str,
+    kwh: float,
+    grams: float,
+    *,
+    macs: Mapping[int, float],
+    step: StepCosts | None,
+    trained: Mapping[int, float],
+) -> Allocation:
+    """Return the training's footprint split over the exits by a rule, and the shares under every rule.
+
+    `trained` is the part of all epochs that trained as far as each exit: a segment is paid for in those alone.
+    """
+    reached = _during(trained, macs)
+    shares = {name: allocate(1.0, reached, rule=RULE_BY_NAME[name]) for name in RULE_BY_NAME}
     if step is not None:
-        trunk = dict(step.trunk)
-        private = {exit_: cost.value for exit_, cost in step.private.items()}
+        trunk = _during(trained, step.trunk)
+        private = {exit_: cost.value * trained[exit_] for exit_, cost in step.private.items()}
         measured = {name: allocate(1.0, trunk, rule=of, private=private) for name, of in RULE_BY_NAME.items()}
         shares = measured | {BY_MACS: shares[BY_MACS]}
     chosen = shares[rule]
     return Allocation(
         rule=rule,
-        cost=_cost(rule, step),
+        cost=_cost(rule, step) + (", in the epochs that trained it" if min(trained.values()) < 1 else ""),
         energy_kwh={exit_: kwh * share for exit_, share in chosen.items()},
         co2eq_g={exit_: grams * share for exit_, share in chosen.items()},
         shares_by_rule=shares,
     )
+
+
+def _during(trained: Mapping[int, float], reach: Mapping[int, float]) -> dict[int, float]:
+    """Return what is needed as far as each exit, every segment weighted by the part of training that it was in."""
+    exits = sorted(reach)
+    befores = [0.0, *(reach[exit_] for exit_ in exits)]
+    parts = ((reach[exit_] - before) * trained[exit_] for before, exit_ in zip(befores, exits, strict=False))
+    return dict(zip(exits, accumulate(parts), strict=True))
 
 
 RULE_BY_NAME: Mapping[str, str] = {
@@ -101,7 +122,7 @@ class BreakEven(NamedTuple):
 
 
 def break_even(
-    exit_: ExitMeasurement, final: ExitMeasurement, *, step: StepCosts | None, parts: list[Phase]
+    exit_: ExitMeasurement, final: ExitMeasurement, *, step: StepCosts | None, parts: list[Phase], grew: bool = False
 ) -> BreakEven:
     """Return N = extra training energy / (energy of an image at the final exit - at this one).
 
@@ -111,6 +132,8 @@ def break_even(
     method = "extra training energy by the measured overhead / energy saved per image by the within-block ratio"
     if step is None or exit_.exit == final.exit:
         return _none(method, "nothing was added for another exit, or it is the final one")
+    if grew:
+        return _none(method, "the network grew while it trained: a plain training of the final exit cannot be compared")
     ratio, energy = exit_.ratios.get("energy_j_per_item"), final.energy_j_per_item
     taught = kwh_to_joules(sum(part.energy_kwh for part in parts if part.name in TAUGHT))
     if ratio is None or energy is None or not taught:

@@ -69,16 +69,17 @@ class Team:
         """Return the factor of the part's mean loss that makes the mean of all processes' gradients the batch's."""
         return share.num * self.size / share.total
 
-    def wrapped(self, net: nn.Module) -> nn.Module:
+    def wrapped(self, net: nn.Module, *, whole: bool = True) -> nn.Module:
         """Return the network as it is to be trained: every backward pass averages gradients over the team.
 
-        On GPUs its norms are replaced in place by ones that take their statistics over all parts.
+        On GPUs its norms are replaced in place by ones that take their statistics over all parts. Where not every step
+        is `whole`, parameters may be left out of one.
         """
         if self.size == 1:
             return net
         if next(net.parameters()).is_cuda:
             net = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
-        return DistributedDataParallel(net, gradient_as_bucket_view=True)
+        return DistributedDataParallel(net, gradient_as_bucket_view=True, find_unused_parameters=not whole)
 
     def agreed(self, value: bool, device: torch.device) -> bool:
         """Return the leader's value, in every process."""

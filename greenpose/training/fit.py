@@ -4,7 +4,7 @@ The order of batches depends on the seed and the epoch alone, so that a resumed 
 that was interrupted. Several processes may train together (`distributed`): one leads and keeps everything.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -21,6 +21,7 @@ from greenpose.training.average import Average
 from greenpose.training.checkpoint import load_state, save_best, save_state
 from greenpose.training.distributed import Share, current_team
 from greenpose.training.evaluate import validation_scores
+from greenpose.training.growth import depths
 from greenpose.training.schedule import learning_rate
 from greenpose.training.selection import Best, Selection
 from greenpose.training.step import Step
@@ -120,7 +121,16 @@ def fit(
     selection = Selection(rule=recipe.selection)
     average = Average(net, decay=recipe.average)
     epoch = _resume(net, optimizer, selection, average, files.checkpoint)
-    step = Step(net, objective, optimizer, average=average, precision=recipe.precision, team=current_team())
+    step = Step(
+        net,
+        objective,
+        optimizer,
+        average=average,
+        grows=bool(recipe.grow),
+        precision=recipe.precision,
+        team=current_team(),
+    )
+    growth = depths(recipe, net.exits)
     spent = False
 
     def paced(images: int) -> float:
@@ -128,10 +138,11 @@ def fit(
         return _set_rate(optimizer, learning_rate(recipe, epoch, images / len(splits["train"])))
 
     while step.team.agreed(
-        epoch < recipe.epochs and selection.waiting < recipe.patience and not spent, device=step.device
+        epoch < recipe.epochs and _may_go_on(recipe, selection, growth, epoch) and not spent, device=step.device
     ):
         epoch += 1
         lr = paced(0)
+        step.reach(growth[epoch - 1])
         with window(f"train/epoch {epoch}", len(splits["train"])) as parts:
             stream = _shares(splits["train"], recipe.batch, np.random.default_rng([seed, epoch]), step)
             loss, terms = _train_epoch(step, stream, epoch, told, parts, paced=paced)
@@ -151,6 +162,11 @@ def fit(
             save_state(files.checkpoint, _state(net, optimizer, selection, average, epoch))
         told.closed(how)
     return Fitted(best=selection.best, epochs=epoch, stopped=_ending(epoch, recipe, selection))
+
+
+def _may_go_on(recipe: TrainConfig, selection: Selection, growth: Sequence[int], epoch: int) -> bool:
+    """Say whether patience bears another epoch; it does for as long as exits are still to join."""
+    return selection.waiting < recipe.patience or (epoch > 0 and growth[epoch - 1] != growth[-1])
 
 
 def _ending(epoch: int, recipe: TrainConfig, selection: Selection) -> Literal["epochs", "patience", "budget"]:

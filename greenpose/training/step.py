@@ -1,11 +1,14 @@
 """One step of training: a batch forward, its loss backward, the weights moved."""
 
+from typing import cast
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from greenpose.data import Batch
 from greenpose.losses import LossTerms, Objective
 from greenpose.model import HRNet
+from greenpose.model.passage import Passage
 from greenpose.training.average import Average
 from greenpose.training.distributed import Team
 from greenpose.training.images import to_images
@@ -23,15 +26,27 @@ class Step:
         optimizer: torch.optim.Optimizer,
         *,
         average: Average | None = None,
+        grows: bool = False,
         precision: Precision = "float32",
         team: Team | None = None,
     ) -> None:
-        """Keep what a step needs; in a team, `net` is made to average its gradients over all processes."""
+        """Keep what a step needs; in a team, `net` is made to average its gradients over all processes.
+
+        `grows` tells whether steps will end at shallow exits too.
+        """
         self.team = team or Team()
         self.device = next(net.parameters()).device
-        self._net = self.team.wrapped(net)
-        self._objective, self._optimizer, self._precision = objective, optimizer, precision
+        self._final = net.depth
+        self._net = self.team.wrapped(_Partly(net), whole=not grows)
+        self._whole, self._optimizer, self._precision = objective, optimizer, precision
+        self.reach(net.depth)
         self._average = average
+
+    def reach(self, exit_number: int) -> None:
+        """Train only as far as an exit from now on."""
+        is_whole = exit_number == self._final
+        self._objective = self._whole if is_whole else self._whole.up_to(exit_number)
+        self._exits = None if is_whole else self._objective.wiring.exits
 
     def train(self) -> None:
         """Put the network into training mode."""
@@ -58,8 +73,23 @@ class Step:
 
     def _forward(self, images: Tensor) -> dict[int, Tensor]:
         with autocast(self.device, self._precision):
-            outputs: dict[int, Tensor] = self._net(images)
+            outputs: dict[int, Tensor] = self._net(images, self._exits)
         return outputs if self._precision == "float32" else {exit_: maps.float() for exit_, maps in outputs.items()}
+
+
+class _Partly(nn.Module):
+    """A network of which no more is computed than the exits asked for need."""
+
+    def __init__(self, net: HRNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor, exits: tuple[int, ...] | None) -> dict[int, Tensor]:
+        """Return the heatmaps of some exits, all where none are named."""
+        if exits is None:
+            return cast("dict[int, Tensor]", self.net(images))
+        passage = Passage(self.net, images)
+        return {number: passage.read(number) for number in exits}
 
 
 def _named(terms: LossTerms) -> dict[str, float]:

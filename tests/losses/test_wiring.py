@@ -44,6 +44,23 @@ def test_an_exit_that_learns_from_nobody_is_refused(edges, supervised, idle):
         Wiring(exits=(2, 3), edges=edges, supervised=supervised)
 
 
+@pytest.mark.parametrize(
+    ("edges", "supervised", "depth", "exits", "kept", "labelled"),
+    [
+        ((edge(4, 2), edge(4, 3)), (2, 3, 4), 3, (2, 3), (), (2, 3)),
+        ((edge(3, 2), edge(4, 3)), (4,), 3, (2, 3), (edge(3, 2),), (3,)),
+        ((edge(3, 2), edge(4, 3)), (4,), 2, (2,), (), (2,)),
+        ((edge(4, 2), edge(4, 3)), (4,), 3, (3,), (), (3,)),
+        ((edge(4, 2), edge(4, 3)), (4,), 4, (2, 3, 4), (edge(4, 2), edge(4, 3)), (4,)),
+    ],
+)
+def test_as_far_as_an_exit_that_one_sees_the_labels_and_those_taught_from_beyond_wait(
+    edges, supervised, depth, exits, kept, labelled
+):
+    shallow = Wiring(exits=(2, 3, 4), edges=edges, supervised=supervised).up_to(depth)
+    assert (shallow.exits, shallow.edges, shallow.labelled) == (exits, kept, labelled)
+
+
 def test_without_exits_there_is_nothing_to_wire():
     with pytest.raises(GreenPoseError, match="no exits"):
         Wiring(exits=())

@@ -1,5 +1,7 @@
 """What runs will cost: one calibration of a tiny grid, and how its numbers hang together. No number is absolute."""
 
+from dataclasses import replace
+
 import pytest
 
 from greenpose import counting
@@ -52,6 +54,21 @@ def test_four_times_the_epochs_cost_four_times_as_much(found):
         assert long.seconds.value == pytest.approx(4 * short.seconds.value)
         assert long.energy_kwh.value == pytest.approx(4 * short.energy_kwh.value)
         assert long.energy_kwh.type_a.high == pytest.approx(4 * short.energy_kwh.type_a.high)
+
+
+def test_epochs_as_far_as_a_shallow_exit_are_charged_by_its_compute(tmp_path, monkeypatch):
+    monkeypatch.setenv("GREENPOSE_CACHE", str(tmp_path / "cache"))
+    (plain,) = [
+        cell
+        for cell in cells_of(tmp_path, **{"train.epochs": [10], "train.validate_every": [10]})
+        if cell.experiment == "HRNet3-OKD-DS"
+    ]
+    train = plain.config.train.model_copy(update={"grow": {2: 0.5}})
+    growing = replace(plain, config=plain.config.model_copy(update={"train": train}))
+    whole, grown = (run.training.seconds.value for run in estimate([plain, growing], seconds=0.5).runs)
+    macs = {number: found.macs for number, found in counting.count(plain.config).items()}
+    most = 0.5 * (1 - macs[2] / macs[3])  # validations and checkpoints are not shortened
+    assert 0.5 * most < 1 - grown / whole < most
 
 
 def test_validations_left_out_are_not_charged(found):

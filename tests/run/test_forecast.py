@@ -20,6 +20,7 @@ from greenpose.run.forecast import (
 from tests.metering.fakes import TickingClock, TickingSource
 
 TRAIN, VALIDATE, CHECKPOINT, WARM_UP = 10.0, 4.0, 1.0, 7.0
+MACS = {2: 30.0, 3: 60.0, 4: 100.0}
 
 
 def metering(clock, log=None):
@@ -52,7 +53,7 @@ def trained(done, recipe):
 
 
 def predicted(windows, recipe, cost=seconds_of):
-    return predict_training(windows, cost, recipe=recipe, validated_images=20, cpus=0.5)
+    return predict_training(windows, cost, recipe=recipe, macs=MACS, validated_images=20, cpus=0.5)
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 4])
@@ -61,6 +62,36 @@ def test_regular_epochs_are_foretold_to_the_second_wherever_validations_fall(eve
     recipe = TrainConfig(epochs=10, validate_every=every)
     truth = sum(window.seconds for window in trained(10, recipe))
     assert predicted(trained(done, recipe), recipe).value == pytest.approx(truth)
+
+
+GROWING = TrainConfig(epochs=10, grow={2: 0.3, 3: 0.6}, validate_every=2)
+
+
+def grown(done):
+    """Return the windows of epochs of 3, 6 and 10 s: three as far as exit 2, three as far as exit 3, and the others."""
+    clock = TickingClock()
+    with metering(clock) as meter:
+        for number in range(1, done + 1):
+            with meter.window(f"train/epoch {number}", items=100):
+                clock.advance(3.0 if number <= 3 else 6.0 if number <= 6 else 10.0)
+            if number % 2 == 0:
+                with meter.window(f"validate/epoch {number}", items=20):
+                    clock.advance(VALIDATE)
+    return meter.windows
+
+
+@pytest.mark.parametrize("done", [4, 5, 6, 7, 8, 9])
+def test_a_growing_network_is_foretold_to_cost_what_its_exits_cost(done):
+    found = predicted(grown(done), GROWING)
+    assert found.value == pytest.approx(3 * 3 + 3 * 6 + 4 * 10 + 5 * VALIDATE)
+
+
+def test_what_has_not_grown_yet_is_a_guess_by_its_compute_within_a_factor_of_two():
+    found = predicted(grown(4)[:-2], GROWING)  # three epochs as far as exit 2
+    guesses = 3 * 6 + 4 * 10
+    assert found.value == pytest.approx(3 * 3 + guesses + 5 * VALIDATE)
+    assert found.high - found.value > guesses * 0.9
+    assert found.value - found.low > guesses * 0.45
 
 
 def test_energy_is_foretold_like_time():

@@ -37,6 +37,11 @@ def step_costs(trunk=(2.0, 10.0), private=(1.0, 3.0), **changes):
     return StepCosts(**(facts | changes))
 
 
+def always(number):
+    """Every exit trained in every epoch."""
+    return dict.fromkeys(range(5 - number, 5), 1.0)
+
+
 def macs(*values):
     return {5 - len(values) + index: float(value) for index, value in enumerate(values)}
 
@@ -50,7 +55,7 @@ def macs(*values):
 def test_the_shares_sum_to_the_total_by_every_rule(rule, trunk, private, kwh):
     trunk, compute = sorted(trunk), [1e9 * number for number in range(1, len(trunk) + 1)]
     step = step_costs(trunk, private[: len(trunk)]) if len(trunk) > 1 else None
-    split = allocation(rule, kwh, 300 * kwh, macs=macs(*compute), step=step)
+    split = allocation(rule, kwh, 300 * kwh, macs=macs(*compute), step=step, trained=always(len(trunk)))
     assert sum(split.energy_kwh.values()) == pytest.approx(kwh, rel=1e-9)
     assert sum(split.co2eq_g.values()) == pytest.approx(300 * kwh, rel=1e-9)
     assert all(sum(shares.values()) == pytest.approx(1, rel=1e-9) for shares in split.shares_by_rule.values())
@@ -60,21 +65,30 @@ def test_the_shares_sum_to_the_total_by_every_rule(rule, trunk, private, kwh):
 
 
 def test_the_airport_rule_shares_measured_segments_among_those_who_need_them():
-    split = allocation("airport", 1.0, 1.0, macs=macs(1, 99), step=step_costs())
+    split = allocation("airport", 1.0, 1.0, macs=macs(1, 99), step=step_costs(), trained=always(2))
     # exit 3: half of the trunk of 2, and its own 1; exit 4: the other half, the 8 beyond, and its own 3
     assert split.energy_kwh == pytest.approx({3: 2 / 14, 4: 12 / 14})
     assert "joules of each segment" in split.cost
 
 
 def test_the_rule_by_macs_takes_macs_whatever_was_measured():
-    split = allocation("macs", 1.0, 1.0, macs=macs(1, 3), step=step_costs())
+    split = allocation("macs", 1.0, 1.0, macs=macs(1, 3), step=step_costs(), trained=always(2))
     assert split.energy_kwh == pytest.approx({3: 0.25, 4: 0.75})
     assert "multiply-accumulates" in split.cost
 
 
 def test_a_network_with_one_exit_bears_everything_itself():
-    split = allocation("airport", 2.0, 5.0, macs=macs(7), step=None)
+    split = allocation("airport", 2.0, 5.0, macs=macs(7), step=None, trained=always(1))
     assert split.energy_kwh == {4: 2.0}
+
+
+def test_a_segment_is_paid_for_in_the_epochs_that_trained_it():
+    split = allocation("airport", 1.0, 1.0, macs=macs(1, 4), step=step_costs(), trained={3: 1.0, 4: 0.25})
+    # exit 3: half of the trunk of 2, and its own 1; exit 4: the other half, a quarter of the 8 beyond and of its own 3
+    assert split.energy_kwh == pytest.approx({3: 2 / 5.75, 4: 3.75 / 5.75})
+    assert split.shares_by_rule["incremental"] == pytest.approx({3: 3 / 5.75, 4: 2.75 / 5.75})
+    assert split.shares_by_rule["macs"] == pytest.approx({3: 1 / 2.75, 4: 1.75 / 2.75})
+    assert split.cost.endswith("in the epochs that trained it")
 
 
 def exit_measurement(number, energy=None, ratio=None):

@@ -98,7 +98,7 @@ def test_every_epoch_sees_every_image_once_in_an_order_of_its_own(tmp_path):
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-@pytest.mark.parametrize("recipe", [{}, {"schedule": "one-cycle", "warmup": 0.2, "average": 0.7}])
+@pytest.mark.parametrize("recipe", [{}, {"schedule": "one-cycle", "warmup": 0.2, "average": 0.7}, {"grow": {1: 0.34}}])
 def test_a_training_that_was_stopped_and_resumed_ends_where_an_undisturbed_one_does(tmp_path, recipe):
     undisturbed, whole = train(tmp_path / "a", **recipe)
     with pytest.raises(KeyboardInterrupt):
@@ -124,6 +124,35 @@ def test_every_epoch_is_noted_however_near_its_checkpoint_a_kill_comes(tmp_path,
     second.trained = lambda *_: None
     train(tmp_path, ledger=second)
     assert first.noted + second.noted == ([1, 2, 3] if saved else [1, 1, 2, 3])
+
+
+GROWING = {"epochs": 4, "grow": {1: 0.5}}
+
+
+def test_a_growing_network_learns_as_far_as_its_shallow_exit_first(tmp_path):
+    """The later half alone trains the second stage; until then the first exit sees the labels, no other moves."""
+    listener, fresh = Listener(stop_after=2), network()
+    net = network()
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, net=net, ledger=listener, **GROWING)
+    assert [set(epoch.terms) for epoch in listener.epochs] == [{"label 1"}] * 2
+    moved = {name for name, value in net.named_parameters() if not torch.equal(value, fresh.get_parameter(name))}
+    assert moved
+    assert not any(name.startswith(("stage2", "heads.2", "transition1.1")) for name in moved)
+    listener = Listener()
+    listener.trained = lambda *_: None
+    train(tmp_path, net=net, ledger=listener, **GROWING)
+    assert [set(epoch.terms) for epoch in listener.epochs] == [{"label 1", "label 2", "2->1"}] * 2
+    assert not torch.equal(net.get_parameter("heads.2.weight"), fresh.get_parameter("heads.2.weight"))
+
+
+def test_patience_waits_for_the_exits_that_are_still_to_join(tmp_path, monkeypatch):
+    ever_worse = (({1: 1 / n, 2: 1 / n}, {}) for n in range(1, 99))
+    monkeypatch.setattr(import_module("greenpose.training.fit"), "validation_scores", lambda *_, **__: next(ever_worse))
+    _, plain = train(tmp_path / "a", epochs=8, patience=2)
+    _, grown = train(tmp_path / "b", epochs=8, patience=2, grow={1: 0.75})
+    assert (plain.stopped, plain.epochs) == ("patience", 3)
+    assert (grown.stopped, grown.epochs) == ("patience", 7)
 
 
 def test_what_is_kept_is_the_average_that_was_validated(tmp_path):
