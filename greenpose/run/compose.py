@@ -71,7 +71,7 @@ def compose(facts: Facts) -> Record:
         budget=facts.budget.limits,
         epochs=facts.fitted.epochs,
         images={split: len({*samples.image_ids.tolist()}) for split, samples in facts.splits.items()},
-        subjects={split: len({*samples.subjects} - {""}) for split, samples in facts.splits.items()},
+        subjects={split: len(_subjects(facts, split)) for split in facts.splits},
         dataset=_dataset(facts),
         train_seconds=sum(window.seconds for window in training),
         train_cpu_seconds=sum(window.cpu_seconds for window in training),
@@ -162,10 +162,15 @@ def _dataset(facts: Facts) -> dict[str, Any]:
         "sigma_source": profile.sigma_source,
         "area": facts.area,
         **_boxes(facts.boxes),
+        "shared_subjects": len(_subjects(facts, "train") & _subjects(facts, "test")),
         "input_size": list(data.input_size),
         "resampled": next(iter(facts.scores.values())).unit,
         "resampled_groups": next(iter(facts.scores.values())).num_groups,
     }
+
+
+def _subjects(facts: Facts, split: str) -> set[str]:
+    return {*facts.splits[split].subjects} - {""}
 
 
 def _boxes(detected: Detected | None) -> dict[str, Any]:
