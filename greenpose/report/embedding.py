@@ -1,78 +1,64 @@
 """The records inside the page, as JSON that is small enough to travel and complete enough to be read back.
 
 Numbers are rounded to six significant digits, ends of intervals from repetition to four; systematic error is kept as
-factors of its number, to three. What recurs is written once:
-
-- `{"$": 3}` stands for `shared[3]`;
-- `["$2", ...]` is a mapping whose keys are `shapes[2]` and whose values follow; `["$", ...]` is the list that follows,
-  written so where it begins with a string like these;
-- a basis is `[k, type A]`: `bases[k]` holds its unit, kind, method, missing reason and the factors of type B (the ends
-  themselves where the number is zero or missing).
+factors of its number, to three. A basis is `[k, type A]`: `bases[k]` holds its unit, kind, method, missing reason and
+the factors of type B (the ends themselves where the number is zero or missing). `columns` holds each field of all
+entries, by the number of the entry: what is alike lies together. That document is written as bzip2 in base64: there is
+one bzip2, while what deflate makes of a text differs from one build of zlib to the next, and the same records are to
+give the same page everywhere.
 """
 
+import base64
+import bz2
 import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from greenpose.errors import ReportError
 from greenpose.record import FAILURE_SCHEMA, SCHEMA, Failure, Record
 
-LAYOUT = "greenpose.report-data/1"
+LAYOUT = "greenpose.report-data/2"
 FACTOR_DIGITS = 3
 """Significant digits of systematic error as factors of its number."""
 _ENDS = ("low", "high")
-_WORTH_SHARING = 24
-"""Characters of JSON below which a reference is no shorter."""
 
 
 def pack(entries: Sequence[Record | Failure]) -> str:
     """Return the entries as JSON, safe inside a script element: no `<` is left in it."""
     bases: dict[str, int] = {}
-    plain = [_pack_bases(_dump(entry), bases) for entry in entries]
-    counts = Counter(text for entry in plain for text in _subtrees(entry))
-    packer = _Packer(counts)
-    packed = [packer.pack(entry) for entry in plain]
-    document = {
-        "schema": LAYOUT,
-        "note": "numbers are rounded to 6 significant digits, intervals to 4, systematic error, as factors, to 3",
-        "bases": [json.loads(text) for text in bases],
-        "shared": [json.loads(text) for text in packer.shared],
-        "shapes": [json.loads(text) for text in packer.shapes],
-        "entries": packed,
-    }
-    return _compact(document).replace("<", "\\u003c")
+    columns: dict[str, dict[int, Any]] = {}
+    for index, entry in enumerate(entries):
+        for key, value in _pack_bases(_dump(entry), bases).items():
+            columns.setdefault(key, {})[index] = value
+    text = _compact({"bases": [json.loads(each) for each in bases], "columns": columns})
+    return _compact(
+        {
+            "schema": LAYOUT,
+            "note": "numbers are rounded to 6 significant digits, intervals to 4, systematic error, as factors, to 3",
+            "encoding": "JSON, bzip2, base64",
+            "data": base64.b64encode(bz2.compress(text.encode())).decode(),
+        }
+    )
 
 
 def unpack(text: str) -> list[Record | Failure]:
-    """Return the entries that `pack` wrote."""
-    document = json.loads(text)
+    """Return the entries that `pack` wrote.
+
+    Raises:
+        ReportError: if the text has another layout.
+    """
+    said = json.loads(text)
+    if said.get("schema") != LAYOUT:
+        raise ReportError(
+            f"the records of the page have the layout {said.get('schema')!r}; this version reads {LAYOUT}"
+        )
+    document = json.loads(bz2.decompress(base64.b64decode(said["data"])))
     kinds: dict[str, type[Record | Failure]] = {SCHEMA: Record, FAILURE_SCHEMA: Failure}
-    entries = [_expand(entry, document) for entry in document["entries"]]
-    return [kinds[entry["schema"]].model_validate(entry) for entry in entries]
-
-
-class _Packer:
-    """Replaces what recurs by references, and remembers what they refer to."""
-
-    def __init__(self, counts: Counter[str]) -> None:
-        self.counts = counts
-        self.shared: dict[str, int] = {}
-        self.shapes: dict[str, int] = {}
-
-    def pack(self, value: Any) -> Any:
-        """Return the tree with references in place of recurring parts and of the keys of mappings."""
-        if not isinstance(value, dict | list | str):
-            return value
-        text = _compact(value)
-        if self.counts[text] > 1:
-            return {"$": self.shared.setdefault(text, len(self.shared))}
-        if isinstance(value, dict):
-            shape = self.shapes.setdefault(_compact(list(value)), len(self.shapes))
-            return [f"${shape}", *(self.pack(each) for each in value.values())]
-        if not isinstance(value, list):
-            return value
-        escape = ["$"] if value and isinstance(value[0], str) and value[0].startswith("$") else []
-        return escape + [self.pack(each) for each in value]
+    columns: dict[str, dict[str, Any]] = document["columns"]
+    entries = [
+        {key: each[index] for key, each in columns.items() if index in each} for index in columns.get("schema", {})
+    ]
+    return [kinds[entry["schema"]].model_validate(_expand_bases(entry, document["bases"])) for entry in entries]
 
 
 def _dump(entry: Record | Failure) -> dict[str, Any]:
@@ -138,43 +124,14 @@ def _long(short: list[Any], bases: list[dict[str, Any]], number: float | None) -
     return basis
 
 
-def _subtrees(value: Any) -> Iterator[str]:
-    """Yield the JSON of every mapping, list and string inside `value` that is worth sharing."""
-    if isinstance(value, dict | list | str):
-        text = _compact(value)
-        if len(text) >= _WORTH_SHARING:
-            yield text
-            children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-            for child in children:
-                yield from _subtrees(child)
-
-
-def _expand(value: Any, document: dict[str, Any]) -> Any:
-    if isinstance(value, dict):
-        return _expand_bases(document["shared"][value["$"]], document["bases"])
-    if not isinstance(value, list):
-        return value
-    sign = value[0] if value and isinstance(value[0], str) else ""
-    if not sign.startswith("$"):
-        return [_expand(each, document) for each in value]
-    rest = [_expand(each, document) for each in value[1:]]
-    if sign == "$":
-        return rest
-    whole = dict(zip(document["shapes"][int(sign[1:])], rest, strict=True))
-    return _expand_bases(whole, document["bases"])
-
-
 def _expand_bases(value: Any, bases: list[dict[str, Any]]) -> Any:
-    """Return the tree with every short basis written out; those written out already stay."""
+    """Return the tree with every short basis written out."""
     if isinstance(value, list):
         return [_expand_bases(each, bases) for each in value]
     if not isinstance(value, dict):
         return value
     return {
-        key: {
-            name: _long(each, bases, _number(value, name)) if isinstance(each, list) else each
-            for name, each in inner.items()
-        }
+        key: {name: _long(each, bases, _number(value, name)) for name, each in inner.items()}
         if key == "basis"
         else _expand_bases(inner, bases)
         for key, inner in value.items()

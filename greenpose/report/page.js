@@ -10,7 +10,8 @@
     return made;
   };
   const set = (node, more) => Object.entries(more).forEach(each => node.setAttribute(...each));
-  const words = node => node.textContent.replace(/\s+/g, " ").trim();
+  const tidy = text => text.replace(/\s+/g, " ").trim();
+  const words = node => tidy(node.textContent);
   const { experiments, scenario } = JSON.parse(one("#greenpose-view").textContent);
   const say = text => { one("#said").textContent = text; };
 
@@ -127,9 +128,8 @@
     };
     const csv = () => {
       const parts = (cell, index) => {
-        const small = one("small", cell);
-        const text = words(cell.firstChild);
-        return [wordy(index) ? text : text.replace(/(\d) (?=\d)/g, "$1").replace("−", "-"), small ? words(small) : ""];
+        const [text, interval = ""] = cell.firstChild.textContent.split("\n").map(tidy);
+        return [wordy(index) ? text : text.replace(/(\d) (?=\d)/g, "$1").replace("−", "-"), interval];
       };
       const rows = shown.map(({ cells }) => [...cells].map(parts));
       const wide = heads.map((_, index) => rows.some(row => row[index][1]));
@@ -253,7 +253,7 @@
       const cell = row[column + 1];
       if (cell.className == "m") return;
       const [value, interval] = number(each);
-      cell.replaceChildren((/^[≈∼]\s/.exec(cell.textContent) ?? "") + value, ...(interval ? [make("small", {}, interval)] : []));
+      cell.textContent = [(/^[≈∼]\s/.exec(cell.textContent) ?? "") + value, interval].join("\n").trim();
     }));
   };
   const cells = all("#scenario tbody tr").map(row => [...row.cells]);

@@ -85,7 +85,21 @@ def _own_ids(body: str, prefix: str) -> str:
 def _short(tag: str) -> str:
     """Return a tag whose numbers have one decimal and whose path has no blanks around its letters."""
     tag = re.sub(r"-?\d+\.\d{2,}", lambda found: _tenth(found[0]), tag)
-    return re.sub(r'(?<= d=")[^"]*', lambda path: re.sub(r"\s*([A-Za-z])\s*", r"\1", path[0]), tag)
+    return re.sub(r'(?<= d=")[^"]*', lambda path: _straight(re.sub(r"\s*([A-Za-z])\s*", r"\1", path[0]).strip()), tag)
+
+
+def _straight(path: str) -> str:
+    """Return a path whose lines along an axis name the other coordinate only; one with curves as it is."""
+    steps = re.findall(r"([A-Za-z])([^A-Za-z]*)", path)
+    if any(letter not in "MLz" for letter, _ in steps):
+        return path
+    straight, before = "", ["", ""]
+    for letter, numbers in steps:
+        x, y = at = numbers.split() or ["", ""]
+        upright, level = (letter == "L" and one == other for one, other in zip(at, before, strict=True))
+        straight += f"V{y}" if upright else f"H{x}" if level else letter + numbers
+        before = at
+    return straight
 
 
 def _tenth(number: str) -> str:

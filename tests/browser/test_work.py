@@ -28,7 +28,7 @@ PRINTED = """() => [...document.querySelectorAll("#runs tbody")].flatMap(body =>
 
 def column(page, table, index):
     return page.eval_on_selector_all(
-        f"#{table} tbody tr", f"rows => rows.map(row => row.cells[{index}].firstChild.textContent)"
+        f"#{table} tbody tr", f"rows => rows.map(row => row.cells[{index}].firstChild.textContent.split('\\n')[0])"
     )
 
 
@@ -178,9 +178,10 @@ def test_suppositions_compute_what_python_computes_digit_for_digit(visit):
         for name, value in {"n": n, "d": d, "y": y, "g": g, "pue": pue}.items():
             page.fill(f"#suppose [name={name}]", f"{value:.6f}")
         wanted = Scenario(images_per_day=n, devices=d, years=y, intensity_g_per_kwh=g, pue=pue)
-        cells = page.eval_on_selector_all(
+        parts = page.eval_on_selector_all(
             "#scenario tbody td", "cells => cells.map(each => [...each.childNodes].map(part => part.textContent))"
         )
+        cells = [[line for part in cell for line in part.split("\n")] for cell in parts]
         expected = [
             [part for part in (cell.value, cell.interval or ("1" if cell.missing else "")) if part]
             for use in known

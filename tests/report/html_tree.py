@@ -3,6 +3,13 @@
 from html.parser import HTMLParser
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
+ENDED_BY = {
+    "td": {"td", "th", "tr", "tbody"},
+    "th": {"td", "th", "tr", "tbody"},
+    "tr": {"tr", "tbody"},
+    "tbody": {"tbody"},
+}
+"""Elements of a table that need no end tag, and what begins where they end; so does the table's end (HTML 13.1.2.4)."""
 
 
 class Element:
@@ -39,6 +46,8 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag, attrs):
         names = [name for name, _ in attrs]
         assert len(names) == len(set(names)), f"<{tag}> repeats an attribute: {names}"
+        while tag in ENDED_BY.get(self.open.tag, ()):
+            self.open = self.open.parent
         element = Element(tag, dict(attrs), self.open)
         self.open.children.append(element)
         if tag not in VOID:
@@ -48,6 +57,8 @@ class _Reader(HTMLParser):
         self.open.children.append(Element(tag, dict(attrs), self.open))
 
     def handle_endtag(self, tag):
+        while tag == "table" and self.open.tag in ENDED_BY:
+            self.open = self.open.parent
         assert self.open.tag == tag, f"</{tag}> closes <{self.open.tag}> at {self.getpos()}"
         self.open = self.open.parent
 

@@ -16,7 +16,7 @@ from greenpose.report.purposes import bill, flows
 from greenpose.report.repeats import repeats
 from greenpose.report.slopes import slopes
 from greenpose.report.study import study
-from greenpose.report.svg import VARIABLES, Sheet
+from greenpose.report.svg import VARIABLES, Sheet, finish
 from greenpose.report.tradeoff import scatter as points
 from greenpose.report.winning import crossings
 from tests.report.html_tree import read
@@ -73,6 +73,17 @@ def test_a_drawing_has_no_colour_but_the_pages(drawing):
 def test_a_drawing_is_small_and_has_no_more_than_a_decimal(drawing):
     assert len(drawing) < 9000
     assert not re.search(r"<(?:path|text|use|rect)[^>]*\d\.\d{2}", drawing)
+
+
+def test_lines_along_an_axis_name_one_coordinate_and_others_stay():
+    steps = ["M 10 20 L 30 20 L 30.04 40 L 12 8 z M 5 5 L 5 5", "M 1 1 L 1 9 z L 1 3", "M 1 2 Q 3 2 4 2 L 9 2"]
+    paths = "".join(f'<path d="{each}"/>' for each in steps)
+    drawn = finish(f"<svg>{paths}</svg>", prefix="x", size=(9, 9), title="", description="", tooltips=())
+    assert re.findall(' d="([^"]*)"', drawn) == [
+        "M10 20H30V40L12 8zM5 5V5",
+        "M1 1V9zL1 3",
+        "M1 2Q3 2 4 2L9 2",  # one with curves is left alone
+    ]
 
 
 def test_neighbouring_parts_of_a_bar_differ_in_more_than_their_colour():

@@ -1,11 +1,15 @@
 """Records inside the page: read back whole, small, harmless."""
 
+import base64
+import bz2
 import json
 
 import pytest
 
+from greenpose.errors import ReportError
 from greenpose.record import Interval, dumps
 from greenpose.report.embedding import pack, unpack
+from tests.report.published import published
 from tests.report.records import failure, paper_grid, record
 
 
@@ -31,7 +35,7 @@ ENTRIES = [
     *paper_grid((1, 2)),
     failure(co2eq_g=None),
     record("HRNet3", evaluated=False, metered=False),
-    record("HRNet3", config={"$": "a key of ours", "$1": ["$0", 2, ["$"], []]}),
+    record("HRNet3", config={"a key": None, "b": [{}, [], 2]}),
 ]
 
 
@@ -57,6 +61,20 @@ def test_no_tag_can_end_the_script_element():
     assert unpack(text)[0].name == "</script><script>alert(1)</script>"
 
 
-def test_packing_is_a_third_of_the_records_text():
-    entries = paper_grid((1, 2, 3))
-    assert len(pack(entries)) < sum(len(dumps(each)) for each in entries) / 3
+def test_packing_is_a_tenth_of_the_records_text():
+    entries = published(experiments=4, seeds=3)
+    assert len(pack(entries)) < sum(len(dumps(each)) for each in entries) / 10
+
+
+def test_any_tool_reads_the_numbers_with_what_the_page_says_of_their_encoding():
+    said = json.loads(pack([record("HRNet3", seed=1), record("HRNet3", seed=2)]))
+    assert said["encoding"] == "JSON, bzip2, base64"
+    columns = json.loads(bz2.decompress(base64.b64decode(said["data"])))["columns"]
+    assert columns["seed"] == {"0": 1, "1": 2}
+    assert columns["train_seconds"]["1"] == pytest.approx(record("HRNet3", seed=2).train_seconds, rel=1e-5)
+
+
+def test_records_of_another_layout_are_refused():
+    old = json.dumps(json.loads(pack([])) | {"schema": "greenpose.report-data/1"})
+    with pytest.raises(ReportError, match=r"layout 'greenpose\.report-data/1'; this version reads .*/2"):
+        unpack(old)

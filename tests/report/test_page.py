@@ -14,7 +14,8 @@ import pytest
 from greenpose.report import render
 from greenpose.report.embedding import unpack
 from tests.report.html_tree import read
-from tests.report.records import MISSING_AP, OTHER_HOST, PAPER, failure, paper_grid, record, with_making
+from tests.report.published import published
+from tests.report.records import MISSING_AP, OTHER_HOST, failure, paper_grid, record
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report.html"
 CONSTANT = {"title": "Two experiments", "generated_at": "2025-06-01T12:00:00+00:00", "version": "0.1.0"}
@@ -208,11 +209,11 @@ def test_nothing_is_compared_with_everyday_things(small):
     assert not any(re.search(rf"\b{word}\b", words) for word in ("car", "cars", "tree", "trees", "flight", "kettle"))
 
 
-def test_sixty_runs_fit_in_half_a_mebibyte():
-    runs = [with_making(run) for run in paper_grid(range(1, 7), list(PAPER))]
-    entries = [*runs, *(failure(seed=seed) for seed in range(6))]
-    assert len(entries) == 60
-    assert len(render(entries, **CONSTANT).encode()) < 500 * 1024
+@pytest.mark.parametrize(("experiments", "seeds"), [(10, 6), (20, 3)])
+def test_sixty_runs_as_real_ones_are_fit_in_half_a_mebibyte(experiments, seeds):
+    runs = published(experiments=experiments, seeds=seeds)
+    assert len(runs) == 60
+    assert len(render(runs, **CONSTANT, command="greenpose report runs/paper -o paper.html").encode()) <= 500 * 1024
 
 
 def test_the_script_is_twelve_kibibytes_at_most_and_asks_for_nothing(small):
