@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +18,6 @@ from greenpose.schema import near
 from greenpose.store.folder import write_parts, write_text
 
 if TYPE_CHECKING:
-    from greenpose.record import Failure, Record
     from greenpose.report import Study
 
 
@@ -35,6 +34,14 @@ def report(
         Path | None, typer.Option(help="Verdict to show on the page, from greenpose check --format json.")
     ] = None,
     title: Annotated[str, typer.Option(help="Title of the report [the file's name].")] = "",
+    date: Annotated[
+        str,
+        typer.Option(
+            envvar="SOURCE_DATE_EPOCH",
+            help="When the report was made, as printed on it: ISO 8601, or seconds since 1970 [now]. With a date, the "
+            "same records and command give the same bytes.",
+        ),
+    ] = "",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -50,10 +57,32 @@ def report(
     if not outputs and figures is None:
         raise ReportError("nothing to write; name a file, e.g. -o report.html, or a folder with --figures")
     writers = [_writer(path) for path in outputs]
+    made = moment(date)
     for path, write in zip(outputs, writers, strict=True):
-        write(Asked(runs=tuple(runs), output=path, title=title or path.stem, verdict=verdict))
+        write(Asked(runs=tuple(runs), output=path, title=title or path.stem, verdict=verdict, generated_at=made))
     drawn = write_figures(runs, figures) if figures else []
     _say([*outputs, *drawn], as_json=as_json)
+
+
+def moment(date: str = "") -> str:
+    """Return a date as it is printed: ISO 8601 as given, seconds since 1970 in UTC, nothing as now.
+
+    Raises:
+        ReportError: if it is neither.
+    """
+    if not date:
+        return datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        return datetime.fromtimestamp(int(date), UTC).isoformat() if date.isdecimal() else _iso(date)
+    except (ValueError, OverflowError, OSError):
+        raise ReportError(
+            f"--date {date}: neither ISO 8601, such as 2025-06-01T12:00:00Z, nor seconds since 1970"
+        ) from None
+
+
+def _iso(date: str) -> str:
+    datetime.fromisoformat(date)
+    return date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +97,8 @@ class Asked:
     """Title of the report."""
     verdict: Path | None = None
     """Verdict to attach; None for none."""
+    generated_at: str = field(default_factory=moment)
+    """When it is made, as printed on it."""
 
 
 def write_page(asked: Asked) -> None:
@@ -83,22 +114,28 @@ def write_markdown(asked: Asked) -> None:
     """Write the summary in Markdown."""
     from greenpose.report.forms import to_markdown
 
-    write_text(asked.output, to_markdown(_entries(asked), title=asked.title, generated_at=_now(), version=__version__))
+    text = to_markdown(_study(asked.runs), title=asked.title, generated_at=asked.generated_at, version=__version__)
+    write_text(asked.output, text)
 
 
 def write_csv(asked: Asked) -> None:
     """Write every number as one tidy table; records are read one at a time."""
+    from greenpose.report import FIRST, SECOND
     from greenpose.report.forms import tidy_lines
     from greenpose.store import stream
 
-    write_parts(asked.output, (line.encode() for line in tidy_lines(stream(asked.runs))))
+    sides = {"": asked.runs}
+    if len(asked.runs) == 2 and _study(asked.runs).sides:
+        sides = {FIRST: asked.runs[:1], SECOND: asked.runs[1:]}
+    lines = tidy_lines({side: stream(paths) for side, paths in sides.items()})
+    write_parts(asked.output, (line.encode() for line in lines))
 
 
 def write_latex(asked: Asked) -> None:
     """Write the table in LaTeX."""
     from greenpose.report.forms import to_latex
 
-    write_text(asked.output, to_latex(_entries(asked), title=asked.title, version=__version__))
+    write_text(asked.output, to_latex(_study(asked.runs), title=asked.title, version=__version__))
 
 
 def write_pdf(asked: Asked) -> None:
@@ -115,12 +152,10 @@ def write_pdf(asked: Asked) -> None:
 
 def write_figures(runs: Sequence[Path], folder: Path) -> list[Path]:
     """Write every chart of the page of some runs into a folder, and return the files."""
-    from greenpose.report import gathered
     from greenpose.report.forms import pictures
-    from greenpose.store import policies, stream
 
     written = []
-    for name, content in pictures(gathered(stream(runs)), policies=policies(runs)):
+    for name, content in pictures(_study(runs)):
         write_parts(folder / name, [content])
         written.append(folder / name)
     return written
@@ -155,7 +190,7 @@ def _page(asked: Asked) -> str:
     return render_study(
         _study(asked.runs),
         title=asked.title,
-        generated_at=_now(),
+        generated_at=asked.generated_at,
         version=__version__,
         command=shlex.join(["greenpose", *sys.argv[1:]]),
         verdict=attached,
@@ -173,17 +208,6 @@ def _study(runs: Sequence[Path]) -> "Study":
     if not alike(first, second):
         return study([*first, *second], policies=policies(runs))
     return side_by_side(Side(name=str(runs[0]), entries=first), Side(name=str(runs[1]), entries=second))
-
-
-def _entries(asked: Asked) -> "list[Record | Failure]":
-    from greenpose.report import gathered
-    from greenpose.store import stream
-
-    return gathered(stream(asked.runs))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _say(paths: Sequence[Path], *, as_json: bool) -> None:

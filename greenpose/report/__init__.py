@@ -2,7 +2,19 @@
 
 from greenpose.report.page import render, render_study
 from greenpose.report.scale import gathered
-from greenpose.report.study import Side, Study, alike, side_by_side, study
+from greenpose.report.study import FIRST, SECOND, Side, Study, alike, side_by_side, study
 from greenpose.report.verdict import read_verdict
 
-__all__ = ["Side", "Study", "alike", "gathered", "read_verdict", "render", "render_study", "side_by_side", "study"]
+__all__ = [
+    "FIRST",
+    "SECOND",
+    "Side",
+    "Study",
+    "alike",
+    "gathered",
+    "read_verdict",
+    "render",
+    "render_study",
+    "side_by_side",
+    "study",
+]

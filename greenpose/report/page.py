@@ -125,7 +125,7 @@ def _content(compared: Study) -> dict[str, Any]:
     """Return what the template shows; tables of runs only where any run finished."""
     content: dict[str, Any] = {
         "study": compared,
-        "headline": _answer(compared),
+        "headline": answer(compared),
         "facts": facts(compared),
         "notices": notices(compared),
         "grade": _grade(compared),
@@ -142,7 +142,7 @@ def _content(compared: Study) -> dict[str, Any]:
 def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
     """Return what finished runs have to tell; tables tell of `shown`, which is part of what was compared."""
     return {
-        "front": front_table(_latest(compared)),
+        "front": front_table(latest(compared)),
         "changes": changes(compared),
         "tradeoff": tradeoff_pictures(compared),
         "leaving": leaving_picture(shown),
@@ -178,16 +178,16 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
     } | _of_single_runs(compared)
 
 
-def _answer(compared: Study) -> list[str]:
+def answer(compared: Study) -> list[str]:
     """Return the answer; of two sides first what changed, then the answer of the second one, and the bill of both."""
     found = headline(compared)
     changed = changes(compared)
     if changed is None:
         return found
-    return [changed.summary, headline(_latest(compared))[0], *found[1:]]
+    return [changed.summary, headline(latest(compared))[0], *found[1:]]
 
 
-def _latest(compared: Study) -> Study:
+def latest(compared: Study) -> Study:
     """Return the second of two sides; all that was compared where there are none."""
     second = tuple(group for group in compared.groups if group.side == SECOND)
     return restricted(compared, second) if compared.sides else compared

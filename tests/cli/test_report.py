@@ -99,6 +99,41 @@ def test_the_same_experiments_in_two_folders_are_set_side_by_side(tmp_path):
     assert all(name in page for name in (f">{old.name}<", f">{new.name}<"))
 
 
+def test_no_form_pools_two_sides(tmp_path):
+    written(tmp_path / "old", paper_grid((1,), ("HRNet3", "HRNet4")))
+    written(tmp_path / "new", paper_grid((1,), ("HRNet3", "HRNet4")))
+    forms = [word for ending in ("md", "tex", "csv") for word in ("-o", f"x.{ending}")]
+    done = greenpose("report", "old", "new", *forms, "--figures", "charts", cwd=tmp_path)
+    assert done.code == 0, done.err
+    for name in ("x.md", "x.tex", "charts/chart-energy-j-per-image.svg"):
+        text = (tmp_path / name).read_text()
+        assert "HRNet3 (first)" in text, name
+        assert "HRNet3 (second)" in text, name
+    with (tmp_path / "x.csv").open() as file:
+        assert {row["side"] for row in csv.DictReader(file)} == {"first", "second"}
+
+
+def test_with_a_date_the_same_command_gives_the_same_bytes(runs, tmp_path):
+    forms = ("-o", "a.html", "-o", "a.md", "-o", "a.csv", "-o", "a.tex", "--figures", "charts")
+    for number in (1, 2):
+        (tmp_path / f"{number}").mkdir()
+        done = greenpose("report", runs, *forms, "--date", "2025-06-01T12:00:00Z", cwd=tmp_path / f"{number}")
+        assert done.code == 0, done.err
+    first, second = (sorted(path for path in (tmp_path / name).rglob("*") if path.is_file()) for name in ("1", "2"))
+    assert [path.name for path in first] == [path.name for path in second]
+    assert [path.name for one, path in zip(first, second, strict=True) if one.read_bytes() != path.read_bytes()] == []
+    assert "made 2025-06-01T12:00:00Z by GreenPose" in (tmp_path / "1" / "a.html").read_text()
+
+
+def test_the_date_may_come_from_the_environment_and_must_be_one(runs, tmp_path):
+    assert greenpose("report", runs, "-o", "a.html", cwd=tmp_path, SOURCE_DATE_EPOCH="1748779200").code == 0
+    assert "made 2025-06-01T12:00:00+00:00 by GreenPose" in (tmp_path / "a.html").read_text()
+    for wrong in ("yesterday", "9" * 30):
+        done = greenpose("report", runs, "-o", "b.html", "--date", wrong, cwd=tmp_path)
+        assert (done.code, f"--date {wrong}: neither ISO 8601" in done.err) == (2, True), done.err
+    assert not (tmp_path / "b.html").exists()
+
+
 def test_other_seeds_or_experiments_in_two_folders_stay_one_set(tmp_path):
     written(tmp_path / "one", paper_grid((1,), ("HRNet3",)))
     written(tmp_path / "two", paper_grid((2,), ("HRNet3",)))

@@ -1,9 +1,8 @@
-"""The paper's Table 1 with footprint columns, in LaTeX: needs the package booktabs, and nothing else."""
+"""The paper's Table 1 with footprint columns, in LaTeX: needs the packages booktabs and graphicx, and nothing else."""
 
 import re
 from collections.abc import Iterator, Sequence
 
-from greenpose.record import Failure, Record
 from greenpose.report.estimates import Estimate
 from greenpose.report.figures import (
     ACCURACIES,
@@ -20,7 +19,7 @@ from greenpose.report.figures import (
     training_figure,
 )
 from greenpose.report.layout import systematic_notes
-from greenpose.report.study import Group, Point, Study, study
+from greenpose.report.study import Group, Point, Study
 
 _ACCURACIES = tuple(figure for figure in ACCURACIES if figure.name in ("ap", "ar", "pck"))
 _SPECIAL = {
@@ -35,17 +34,19 @@ _HEADS = {ENERGY.name: "Energy", TRAIN_ENERGY.name: "Energy", TRAIN_CO2.name: "C
 """Headings that are shorter here, since another stands above them."""
 
 
-def to_latex(entries: Sequence[Record | Failure], *, title: str, version: str) -> str:
-    """Return a table* with one line for each exit: the paper's columns first, then what the exit costs."""
-    compared = study(entries)
+def to_latex(compared: Study, *, title: str, version: str) -> str:
+    """Return a table*, as wide as the page, with a line for each exit: the paper's columns, then what the exit costs.
+
+    Experiments of two sides have a line on each.
+    """
     figures = _figures(compared)
     body = [line for group in enumerate(compared.groups, 1) for line in _group(*group, figures)]
     lines = [
-        f"% GreenPose {version}; needs \\usepackage{{booktabs}}",
-        r"% On a portrait page, put the tabular into graphicx's \resizebox{\textwidth}{!}{...}",
+        f"% GreenPose {version}; needs \\usepackage{{booktabs,graphicx}}",
         r"\begin{table*}",
         r"\centering\scriptsize\setlength{\tabcolsep}{2pt}",
         rf"\caption{{{escape(title)}. {_legend(compared)}}}",
+        r"\resizebox{\textwidth}{!}{%",
         rf"\begin{{tabular}}{{@{{}}rllcc{'r' * len(figures)}@{{}}}}",
         r"\toprule",
         _spanning(figures),
@@ -55,7 +56,7 @@ def to_latex(entries: Sequence[Record | Failure], *, title: str, version: str) -
         _row(["", "", "", "", "", *(f"({escape(_unit(each))})" for each in figures)]),
         *body,
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
@@ -129,6 +130,7 @@ def _legend(compared: Study) -> str:
     kinds = [f"{symbol} {words}" for kind, (symbol, words) in MARKS.items() if kind in {each.kind for each in every}]
     reasons = dict.fromkeys(each.missing for each in every if each.value is None)
     parts = [
+        *(f"{name}: {side.name}" for name, side in compared.sides.items()),
         "Means over the runs that differ in their seed only; intervals are 95 % from repetition",
         *kinds,
         *_systematic(compared),

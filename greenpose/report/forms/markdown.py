@@ -3,23 +3,25 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from greenpose.record import Failure, Record
+from greenpose.report.changes import Changes, changes
 from greenpose.report.exits import means_table
 from greenpose.report.figures import MARKS
-from greenpose.report.headline import headline
 from greenpose.report.layout import Cell, Column, Table
-from greenpose.report.study import Study, study
+from greenpose.report.page import answer, latest
+from greenpose.report.study import Study
 from greenpose.report.totals import totals_table
 from greenpose.report.tradeoff import front_table
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&])")
 
 
-def to_markdown(entries: Sequence[Record | Failure], *, title: str, generated_at: str, version: str) -> str:
-    """Return the summary; why a number is missing stands in a footnote."""
-    compared = study(entries)
-    parts = [f"# {plain_text(title)}", *(plain_text(sentence) for sentence in headline(compared))]
-    for heading, table in _tables(compared):
+def to_markdown(compared: Study, *, title: str, generated_at: str, version: str) -> str:
+    """Return the summary; why a number is missing stands in a footnote. Two sides stay apart, as on the page."""
+    parts = [f"# {plain_text(title)}", *(plain_text(sentence) for sentence in answer(compared))]
+    parts += [plain_text(f"{name.capitalize()} side: {side.name}") for name, side in compared.sides.items()]
+    changed = changes(compared)
+    parts += [plain_text(sentence) for sentence in (changed.sentences if changed else ())]
+    for heading, table in (*_changed(changed), *_tables(compared)):
         parts += [f"## {heading}", markdown_table(table)]
     kinds = [f"{symbol} {words}" for symbol, words in MARKS.values()]
     parts.append(plain_text(f"{'; '.join(kinds)}. Intervals are 95 % from repetition; “syst.” is systematic error."))
@@ -41,8 +43,18 @@ def plain_text(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(text.split("\n")))
 
 
+def _changed(changed: Changes | None) -> Iterator[tuple[str, Table]]:
+    if changed is None:
+        return
+    if changed.circumstances is not None:
+        yield "What differs around the runs", changed.circumstances
+    if changed.exits.num_rows:
+        yield "What changed", changed.exits
+        yield "What changed in training", changed.training
+
+
 def _tables(compared: Study) -> Iterator[tuple[str, Table]]:
-    front = front_table(compared) if compared.records else None
+    front = front_table(latest(compared)) if compared.records else None
     if front is not None:
         yield "On the front", front
     if compared.records:

@@ -1,23 +1,19 @@
 """Every chart of the page as files of its own: SVG that stands alone, and PNG."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.resources import files
 
-from greenpose.record import Failure, Record
-from greenpose.record.policy import PolicyCurve
 from greenpose.report.charts.canvas import Drawing
 from greenpose.report.gallery import pictures_of
-from greenpose.report.study import study
+from greenpose.report.study import Study
 
 _FONT = 'font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif'
 
 
-def pictures(
-    entries: Sequence[Record | Failure], *, policies: Sequence[PolicyCurve] = ()
-) -> Iterator[tuple[str, bytes]]:
+def pictures(compared: Study) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the content of two files for each chart; names are those of the page's anchors."""
-    for picture in pictures_of(study(entries, policies=policies)):
+    for picture in pictures_of(compared):
         for panel in picture.panels:
             yield f"{panel.drawing.id}.svg", alone(panel.drawing).encode()
             yield f"{panel.drawing.id}.png", panel.drawing.png()

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -46,17 +46,23 @@ class Line:
     """Upper end of the same."""
     missing: str = ""
     """Why there is no number; empty where there is one."""
+    side: str = ""
+    """`first` or `second` where two sides are compared; else empty."""
 
 
 COLUMNS = tuple(field.name for field in fields(Line))
 
 
-def tidy_lines(entries: Iterable[Record | Failure]) -> Iterator[str]:
-    """Yield the lines of the CSV file, the heading first; entries are read one at a time."""
+def tidy_lines(sides: Mapping[str, Iterable[Record | Failure]]) -> Iterator[str]:
+    """Yield the lines of the CSV file, the heading first; entries are read one at a time.
+
+    `sides` holds the entries of `first` and `second`, or all under an empty name where the runs are one set.
+    """
     yield _csv(COLUMNS)
-    for entry in entries:
-        for line in lines(entry):
-            yield _csv(tuple(asdict(line).values()))
+    for side, entries in sides.items():
+        for entry in entries:
+            for line in lines(entry):
+                yield _csv((asdict(line) | {"side": side}).values())
 
 
 def lines(entry: Record | Failure) -> Iterator[Line]:

@@ -1,11 +1,15 @@
-"""The table in LaTeX, held to its grammar; it compiles with pdflatex and booktabs."""
+"""The table in LaTeX, held to its grammar; it compiles with pdflatex, booktabs and graphicx, where they are."""
 
 import re
+import shutil
+import subprocess
 
 import pytest
 
 from greenpose.report.forms import to_latex
 from greenpose.report.forms.latex import escape
+from greenpose.report.study import Side, side_by_side, study
+from tests.report.published import published
 from tests.report.records import MISSING_AP, paper_grid, record
 
 GRID = ("HRNet2", "HRNet3", "HRNet4", "HRNet4-OKD-DS", "HRNet4-COKD")
@@ -13,7 +17,7 @@ GRID = ("HRNet2", "HRNet3", "HRNet4", "HRNet4-OKD-DS", "HRNet4-COKD")
 
 @pytest.fixture(scope="module")
 def table():
-    return to_latex(paper_grid((1, 2, 3), GRID), title="100 % of the_grid & more", version="0.1.0")
+    return to_latex(study(paper_grid((1, 2, 3), GRID)), title="100 % of the_grid & more", version="0.1.0")
 
 
 def body(table):
@@ -36,7 +40,7 @@ def test_every_line_has_as_many_cells_as_there_are_columns(table):
 
 
 def test_braces_and_environments_are_balanced(table):
-    for text in (table, to_latex([record("{}{", exits=(3,))], title="}}{", version="0.1.0")):
+    for text in (table, to_latex(study([record("{}{", exits=(3,))]), title="}}{", version="0.1.0")):
         bare = re.sub(r"\\[{}]", "", text)
         depth = 0
         for character in bare:
@@ -47,13 +51,13 @@ def test_braces_and_environments_are_balanced(table):
         assert begun == ended[::-1]
 
 
-def test_only_booktabs_is_needed_and_only_its_rules_are_used(table):
+def test_only_booktabs_and_graphicx_are_needed_and_only_the_rules_of_the_former_are_used(table):
     commands = set(re.findall(r"\\([A-Za-z]+)", "\n".join(line for line in table.splitlines() if line[0] != "%")))
     core = {
         "begin", "end", "centering", "scriptsize", "tiny", "setlength", "tabcolsep", "caption", "multicolumn", "approx",
         "sim", "pm", "times", "to", "textsubscript", "cdot",
     }  # fmt: skip
-    assert commands - core == {"toprule", "cmidrule", "midrule", "bottomrule"}
+    assert commands - core == {"toprule", "cmidrule", "midrule", "bottomrule", "resizebox", "textwidth"}
     assert "|" not in table
     assert r"\hline" not in table
 
@@ -88,14 +92,40 @@ def test_modelled_numbers_are_marked_and_measured_ones_are_not(table):
     for line in body(table):
         assert line[11].startswith(r"$\approx$")
         assert not line[10].startswith("$")
-    measured = body(to_latex([record("HRNet3", grade="A")], title="x", version="0.1.0"))
+    measured = body(to_latex(study([record("HRNet3", grade="A")]), title="x", version="0.1.0"))
     assert not any(cell.startswith("$") for cell in measured[0])
 
 
 def test_missing_numbers_say_so_and_the_caption_says_why():
-    table = to_latex([record("HRNet4", evaluated=False)], title="x", version="0.1.0")
+    table = to_latex(study([record("HRNet4", evaluated=False)]), title="x", version="0.1.0")
     assert body(table)[0][5:8] == ["not measured"] * 3
     assert f"not measured: {MISSING_AP}".lower() in table.lower()
+
+
+def test_each_experiment_of_two_sides_has_a_line_on_each():
+    old, new = (tuple(paper_grid((seed,), ("HRNet3",))) for seed in (1, 2))
+    table = to_latex(
+        side_by_side(Side(name="May", entries=old), Side(name="June", entries=new)), title="x", version="0.1.0"
+    )
+    assert [line[1] for line in body(table)] == ["HRNet3 (first)", "HRNet3 (second)"]
+    assert "First: May. Second: June." in table
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
+def test_it_compiles_without_a_warning_and_fits_the_page(tmp_path):
+    for package in ("booktabs", "graphicx"):
+        if subprocess.run(["kpsewhich", f"{package}.sty"], capture_output=True, check=False).returncode:
+            pytest.skip(f"LaTeX has no {package}")
+    text = to_latex(study(published(experiments=11, seeds=3)), title="Table 1, 100 % of it", version="0.1.0")
+    paper = rf"\documentclass{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}{text}\end{{document}}"
+    (tmp_path / "paper.tex").write_text(paper)
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert re.findall(r"(?:Over|Under)full.*|LaTeX Warning.*", done.stdout) == []
+    assert "Output written on paper.pdf (1 page" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 
 from greenpose.report.forms import to_markdown
 from greenpose.report.headline import headline
-from greenpose.report.study import study
+from greenpose.report.study import Side, side_by_side, study
 from tests.report.records import MISSING_AP, failure, paper_grid, record
 
 CONSTANT = {"title": "Two experiments", "generated_at": "2025-06-01T12:00:00+00:00", "version": "0.1.0"}
@@ -22,7 +22,7 @@ def tables(text):
 
 
 def test_the_answer_comes_first_word_for_word():
-    text = to_markdown(SMALL, **CONSTANT)
+    text = to_markdown(study(SMALL), **CONSTANT)
     blocks = text.split("\n\n")
     assert blocks[0] == "# Two experiments"
     unescaped = [re.sub(r"\\(.)", r"\1", block) for block in blocks]
@@ -30,19 +30,19 @@ def test_the_answer_comes_first_word_for_word():
 
 
 def test_every_line_of_a_table_has_as_many_cells_as_its_heading():
-    for table in tables(to_markdown(SMALL, **CONSTANT)):
+    for table in tables(to_markdown(study(SMALL), **CONSTANT)):
         assert len({len(cells) for cells in rows(table)}) == 1
         assert re.fullmatch(r"(\| -?:?--:? )+\|", table.splitlines()[1])
 
 
 def test_the_bill_counts_what_did_not_finish():
-    bill = tables(to_markdown(SMALL, **CONSTANT))[-1]
+    bill = tables(to_markdown(study(SMALL), **CONSTANT))[-1]
     assert [cells[0].strip() for cells in rows(bill)[2:]] == ["Finished", "Failed, interrupted or lost", "All"]
     assert [cells[1].strip() for cells in rows(bill)[2:]] == ["4", "1", "5"]
 
 
 def test_every_missing_number_has_a_footnote_with_its_reason():
-    text = to_markdown([record("HRNet4-OKD", evaluated=False, metered=False)], **CONSTANT)
+    text = to_markdown(study([record("HRNet4-OKD", evaluated=False, metered=False)]), **CONSTANT)
     used = set(re.findall(r"not measured(\[\^[\w-]+\])", text))
     told = dict(re.findall(r"^(\[\^[\w-]+\]): not measured: (.+)$", text, flags=re.MULTILINE))
     assert used
@@ -52,11 +52,26 @@ def test_every_missing_number_has_a_footnote_with_its_reason():
 
 def test_names_cannot_turn_into_markup():
     evil = "<b>*x*</b> | [y](z) `q`"
-    text = to_markdown([record(evil, exits=(3,))], **(CONSTANT | {"title": evil}))
+    text = to_markdown(study([record(evil, exits=(3,))]), **(CONSTANT | {"title": evil}))
     assert not re.search(r"(?<!\\)[<*`\[]b?x?", text.replace("[^", ""))
     for table in tables(text):
         assert len({len(cells) for cells in rows(table)}) == 1
 
 
 def test_nothing_finished_is_said_in_words():
-    assert "No run finished, so there is nothing to compare." in to_markdown([failure()], **CONSTANT)
+    assert "No run finished, so there is nothing to compare." in to_markdown(study([failure()]), **CONSTANT)
+
+
+def test_two_sides_stay_apart_and_what_changed_is_told():
+    old, new = (tuple(paper_grid((seed, 3), ("HRNet3", "HRNet4"))) for seed in (1, 2))
+    compared = side_by_side(Side(name="May", entries=old), Side(name="June_2", entries=new))
+    text = to_markdown(compared, **CONSTANT)
+    assert "First side: May\n\nSecond side: June\\_2" in text
+    assert text.split("\n\n")[1].startswith("From the first side to the second: ")
+    assert "## What changed" in text
+    every = text.split("## Every exit")[1].split("##")[0]
+    named = [cells for cells in rows(every) if "(first)" in cells[0] or "(second)" in cells[0]]
+    assert [cells[0].strip() for cells in named] == [
+        "HRNet3 (first)", "HRNet3 (second)", "HRNet4 (first)", "HRNet4 (second)",
+    ]  # fmt: skip
+    assert {cells[3].strip() for cells in named} == {"2"}, "runs of one side"

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from greenpose.report import render
+from greenpose.report import render, study
 from greenpose.report.forms import pictures
 from tests.report.records import failure, paper_grid
 
@@ -14,7 +14,7 @@ ENTRIES = [*paper_grid((1, 2), ("HRNet3", "HRNet4", "HRNet4-OKD-DS")), failure()
 
 @pytest.fixture(scope="module")
 def found():
-    return dict(pictures(ENTRIES))
+    return dict(pictures(study(ENTRIES)))
 
 
 def test_every_chart_of_the_page_is_there_twice(found):

@@ -16,7 +16,7 @@ def table():
 
 
 def read(entries):
-    return list(csv.DictReader(tidy_lines(entries)))
+    return list(csv.DictReader(tidy_lines({"": entries})))
 
 
 def value_of(rows, run, quantity, exit_=""):
@@ -88,8 +88,16 @@ def test_entries_are_taken_one_at_a_time():
             taken.append(seed)
             yield record("HRNet3", seed=seed)
 
-    lines = tidy_lines(entries())
+    lines = tidy_lines({"": entries()})
     next(lines)
     assert taken == []
     next(lines)
     assert taken == [1]
+
+
+def test_the_side_of_every_number_is_told_where_there_are_two():
+    old, new = (paper_grid((1,), ("HRNet3",)) for _ in range(2))
+    rows = list(csv.DictReader(tidy_lines({"first": old, "second": new})))
+    half = len(rows) // 2
+    assert [row["side"] for row in rows] == ["first"] * half + ["second"] * half
+    assert {row["side"] for row in read(old)} == {""}
