@@ -23,6 +23,8 @@ MANY_EXPERIMENTS = 60
 _NOTHING: set[str] = set()
 _SHARED = ("unit", "kind", "method", "missing")
 """Words of a basis, of which thousands are equal."""
+_CIRCUMSTANCES = ("dataset", "carbon", "components", "host", "process", "software", "git")
+"""Parts of a record that are equal in all runs on one machine, or nearly all."""
 
 
 def gathered(entries: Iterable[Record | Failure]) -> list[Record | Failure]:
@@ -34,23 +36,28 @@ def gathered(entries: Iterable[Record | Failure]) -> list[Record | Failure]:
     kept = list(itertools.islice(entries, MANY_RUNS + 1))
     if len(kept) <= MANY_RUNS:
         return kept
+    known: dict[str, Any] = {}
     with _uncollected():
-        return [lean(entry) for entry in itertools.chain(kept, entries)]
+        return [lean(entry, known) for entry in itertools.chain(kept, entries)]
 
 
-def lean(entry: Record | Failure) -> Record | Failure:
-    """Return a run without bases of phases, forecasts and operators, sharing what is equal in all runs."""
+def lean(entry: Record | Failure, known: dict[str, Any]) -> Record | Failure:
+    """Return a run without bases of phases, forecasts and operators, sharing what is equal in all runs.
+
+    `known` holds what other runs said, by its words; what is new is added.
+    """
     if isinstance(entry, Record):
         entry = entry.model_copy(
             update={
+                **{name: _once(getattr(entry, name), known) for name in _CIRCUMSTANCES},
+                "config": {name: _once(each, known) for name, each in entry.config.items()},
                 "phases": [phase.model_copy(update={"basis": {}}) for phase in entry.phases],
                 "train_parts": [_energy_only(part) for part in entry.train_parts],
                 "exits": [_without_operators(each) for each in entry.exits],
                 "forecast": None,
             }
         )
-    for document in _documents(entry):
-        _share(document)
+    _share(entry, known)
     return entry
 
 
@@ -127,25 +134,35 @@ def _without_operators(entry: Exit) -> Exit:
     return entry.model_copy(update={"operations": {}})
 
 
-def _documents(value: Any) -> Iterator[Document]:
-    """Yield every object inside a record."""
-    if isinstance(value, Document):
-        yield value
-        for inner in vars(value).values():
-            yield from _documents(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _documents(inner)
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _documents(inner)
+def _once(value: Any, known: dict[str, Any]) -> Any:
+    """Return what says the same and was there first."""
+    return known.setdefault(repr(value), value)
 
 
-def _share(document: Document) -> None:
-    """Let an object share its words with others, and the set of fields that were given, which nobody asks for here."""
+def _share(document: Document, known: dict[str, Any]) -> None:
+    """Let an object and those in it share words, bases without intervals, and the set of fields that were given.
+
+    Nobody asks for the latter here.
+    """
     object.__setattr__(document, "__pydantic_fields_set__", _NOTHING)
-    if isinstance(document, Basis):
-        said = vars(document)
-        for name in _SHARED:
-            if said[name] is not None:
-                said[name] = sys.intern(said[name])
+    for name, value in vars(document).items():
+        if name == "basis" and isinstance(value, dict):
+            vars(document)[name] = {key: _shared(each, known) for key, each in value.items()}
+            continue
+        for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else (value,):
+            if isinstance(each, Document):
+                _share(each, known)
+
+
+def _shared(basis: Basis, known: dict[str, Any]) -> Basis:
+    """Return a basis whose words are those of others, and all of it if it has no interval of its own."""
+    if basis.type_a is None and basis.type_b is None:
+        return known.setdefault("\n".join(map(str, (basis.unit, basis.kind, basis.method, basis.missing))), basis)
+    for each in (basis, basis.type_a, basis.type_b):
+        if each is not None:
+            object.__setattr__(each, "__pydantic_fields_set__", _NOTHING)
+    said = vars(basis)
+    for name in _SHARED:
+        if said[name] is not None:
+            said[name] = sys.intern(said[name])
+    return basis

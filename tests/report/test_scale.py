@@ -13,7 +13,8 @@ from greenpose.report.headline import headline
 from greenpose.report.scale import MANY_EXPERIMENTS, MANY_RUNS, detailed, is_large, lean, notices
 from greenpose.report.tradeoff import MANY_MARKS, MOST_TOLD, data_table, scatter
 from tests.report.html_tree import read
-from tests.report.records import PAPER, failure, paper_grid, record, with_making
+from tests.report.published import published
+from tests.report.records import PAPER, failure, paper_grid, record
 
 CONSTANT = {"title": "Many", "generated_at": "2025-06-01T12:00:00+00:00", "version": "0.1.0"}
 
@@ -72,9 +73,9 @@ def test_it_is_no_larger_than_a_page_of_sixty_runs(page):
     assert not re.search(r"(?:\d+, ){20}", page), "seeds are not counted out"
 
 
-def test_what_is_left_out_of_records_changes_no_number():
-    runs = [with_making(run) for run in paper_grid((1, 2, 3))]
-    full, light = study(runs), study([lean(run) for run in runs])
+def test_what_is_left_out_of_records_or_shared_changes_no_number():
+    runs, known = published(experiments=11, seeds=4), {}
+    full, light = study(runs), study([lean(run, known) for run in runs])
     assert headline(light) == headline(full)
     assert means_table(light) == means_table(full)
     assert (
