@@ -17,14 +17,14 @@ def train_of(train, exits=(2, 3, 4)):
 
 def test_it_fills_what_is_not_given_and_no_more():
     plain, green = train_of({}), train_of({"recipe": "green", "lr": 4e-3})
-    assert (green.schedule, green.warmup, green.lr, green.grow) == ("one-cycle", 0.2, 4e-3, {2: 0.3, 3: 0.5})
-    assert green.epochs == 0.6 * plain.epochs
+    assert (green.schedule, green.warmup, green.lr, green.grow) == ("one-cycle", 0.4, 4e-3, {2: 0.3, 3: 0.45})
+    assert green.epochs == 0.65 * plain.epochs
     assert (green.batch, green.patience, green.precision) == (plain.batch, plain.patience, plain.precision)
     assert plain.grow == {}
 
 
 @pytest.mark.parametrize(
-    ("exits", "grow"), [((4,), {}), ((2, 3), {2: 0.3}), ((3, 4), {3: 0.5}), ((1, 2, 3, 4), {2: 0.3, 3: 0.5})]
+    ("exits", "grow"), [((4,), {}), ((2, 3), {2: 0.3}), ((3, 4), {3: 0.45}), ((1, 2, 3, 4), {2: 0.3, 3: 0.45})]
 )
 def test_it_grows_only_beyond_exits_that_the_network_has(exits, grow):
     assert train_of({"recipe": "green"}, exits).grow == grow
