@@ -1,4 +1,4 @@
-"""Pages as people meet them: rendered from fake runs, opened in a headless Chromium that has no network."""
+"""Pages as people meet them, of fake and of published runs, opened in a headless Chromium that has no network."""
 
 import shutil
 from pathlib import Path
@@ -7,6 +7,8 @@ import pytest
 
 from greenpose.report import read_verdict, render_study
 from greenpose.report.study import Side, side_by_side, study
+from greenpose.store import collect
+from reports.examples import examples
 from tests.report.records import failure, paper_grid, record, with_making
 from tests.report.test_targets import PAPER, green, trained
 from tests.report.test_verdict import TEXT
@@ -21,6 +23,7 @@ SETS = {
     "no run": study([failure()]),
     "two recipes": study(RECIPES),
     "two sides": side_by_side(*SIDES),
+    **{f"published {folder.name}": study(collect([folder])) for folder in examples()},
 }
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
