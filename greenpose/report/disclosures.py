@@ -1,5 +1,6 @@
 """What others ask for about a footprint, filled in from the records, to be copied into a model card, paper or form."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from greenpose.units import FLOPS_PER_MAC, joules_to_kwh, with_prefix
 
 PASSES = 3
 """A training step computes forward once and backward twice as much; counted with torch's counter on HRNet."""
+GRAMS_PER_TONNE = 1e6
 _PLACELESS = ("custom", "hourly")
 """What a record says in the place of a country where the user gave the intensity."""
 _CARD, _FORMULA = 3, 4
@@ -52,7 +54,7 @@ def disclosures(study: Study) -> list[Disclosure]:
     """Return every text that the records have the data for; none where no run finished."""
     if not study.records:
         return []
-    return [_model_card(study), _checklist(study), _sci(study), _annex(study)]
+    return [_model_card(study), _checklist(study), _sci(study), _annex(study), _bill_of_materials(study)]
 
 
 def model_card(group: Group) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def model_card(group: Group) -> dict[str, Any]:
     grams = _of_run(group, TRAIN_CO2)
     assert grams.value is not None
     said: dict[str, Any] = {"emissions": float(f"{grams.value:.{_CARD}g}"), "source": _source(run, grams)}
-    said["training_type"] = "fine-tuning" if (run.config.get("model") or {}).get("weights") else "pre-training"
+    said["training_type"] = _training_type(run)
     if run.carbon.country not in _PLACELESS:
         said["geographical_location"] = run.carbon.country
     return {"co2_eq_emissions": said | {"hardware_used": host_name(run)}}
@@ -208,6 +210,44 @@ def _annex(study: Study) -> Disclosure:
         "training image of every epoch; validation, heads of other exits and losses are not in it.",
         text="\n".join(lines),
     )
+
+
+def _bill_of_materials(study: Study) -> Disclosure:
+    """Return what CycloneDX holds of a training; its units are fixed, and have no place for an interval.
+
+    Source: JSON schema of CycloneDX 1.7, modelCard; an empty list says that the provider of energy is not known.
+    """
+    return Disclosure(
+        id="bill-of-materials",
+        title="Bill of materials (CycloneDX 1.7, SPDX 3.0)",
+        note="One training of each experiment, for environmentalConsiderations of CycloneDX’s modelCard. In the AI "
+        "profile of SPDX the same energy is the energyQuantity of trainingEnergyConsumption, or for fine-tuning of "
+        "finetuningEnergyConsumption, in kilowattHour. GreenPose writes no file of either.",
+        text="\n".join(f"{group.label}: {_compact(energy_consumption(group))}" for group in study.groups),
+    )
+
+
+def energy_consumption(group: Group) -> dict[str, Any]:
+    """Return one training of an experiment as CycloneDX 1.7 has it: kWh, tonnes of CO2eq, and in words how sure."""
+    energy, grams = _of_run(group, TRAIN_ENERGY).times(1 / TRAIN_ENERGY.scale), _of_run(group, TRAIN_CO2)
+    assert energy.value is not None
+    assert grams.value is not None
+    said = {
+        "activity": _training_type(group.runs[0]).replace("pre-training", "training"),
+        "energyProviders": [],
+        "activityEnergyCost": {"value": float(f"{energy.value:.{_FORMULA}g}"), "unit": "kWh"},
+        "co2CostEquivalent": {"value": float(f"{grams.value / GRAMS_PER_TONNE:.{_FORMULA}g}"), "unit": "tCO2eq"},
+        "properties": [{"name": "greenpose:energy", "value": _how(energy)}],
+    }
+    return {"energyConsumptions": [said]}
+
+
+def _compact(said: dict[str, Any]) -> str:
+    return json.dumps(said, separators=(",", ":"), ensure_ascii=False)
+
+
+def _training_type(run: Record) -> str:
+    return "fine-tuning" if (run.config.get("model") or {}).get("weights") else "pre-training"
 
 
 def _flops(group: Group) -> str:

@@ -1,5 +1,6 @@
 """The page: everything computed above it, handed to the template."""
 
+import html
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -103,6 +104,7 @@ def render_study(
     sheet = Sheet()
     environment.filters |= {
         "drawing": lambda drawing: _safe(sheet.share(drawing)),
+        "text": lambda text: _safe(html.escape(text, quote=False)),  # between tags, quotes are what they are
     }
     template = environment.from_string(_resource("page.html.j2"))
     script = compact(_resource("page.js"))

@@ -157,7 +157,8 @@ def _share(document: Document, known: dict[str, Any]) -> None:
 def _shared(basis: Basis, known: dict[str, Any]) -> Basis:
     """Return a basis whose words are those of others, and all of it if it has no interval of its own."""
     if basis.type_a is None and basis.type_b is None:
-        return known.setdefault("\n".join(map(str, (basis.unit, basis.kind, basis.method, basis.missing))), basis)
+        first: Basis = known.setdefault(repr(basis), basis)
+        return first
     for each in (basis, basis.type_a, basis.type_b):
         if each is not None:
             object.__setattr__(each, "__pydantic_fields_set__", _NOTHING)

@@ -1,5 +1,6 @@
 """Texts for model cards, papers and forms: parsed back, and held to closed formulas."""
 
+import json
 import re
 
 import pytest
@@ -125,6 +126,22 @@ def test_the_annex_is_called_voluntary_and_its_operations_are_those_of_the_formu
     assert flops == pytest.approx(wanted, rel=5e-3)
     kwh = [number(each) for each in re.findall(r"\(e\) energy (\S+) kWh \(modelled", annex.text)]
     assert kwh[0] == pytest.approx(sum(run.train_energy_kwh for run in runs[:2]) / 2, rel=1e-3)
+
+
+def test_the_bill_of_materials_tells_kilowatt_hours_and_tonnes_and_whether_they_are_modelled(runs):
+    lines = dict(line.split(": ", 1) for line in texts(runs)["bill-of-materials"].splitlines())
+    assert set(lines) == set(GRID)
+    for name, line in lines.items():
+        alone = [run for run in runs if run.experiment == name]
+        (said,) = json.loads(line)["energyConsumptions"]
+        kwh = sum(run.train_energy_kwh for run in alone) / len(alone)
+        assert said["activityEnergyCost"] == {"value": pytest.approx(kwh, rel=5e-4), "unit": "kWh"}
+        tonnes = kwh * 1e-6 * alone[0].carbon.pue * alone[0].carbon.intensity_g_per_kwh
+        assert said["co2CostEquivalent"] == {"value": pytest.approx(tonnes, rel=5e-4), "unit": "tCO2eq"}
+        assert (said["activity"], said["energyProviders"]) == ("training", [])
+        assert said["properties"][0]["value"].startswith("modelled, systematic error ×0.5")
+    tuned = record("HRNet3", config=runs[0].config | {"model": {"weights": "coco.pt"}})
+    assert '"activity":"fine-tuning"' in texts([tuned])["bill-of-materials"]
 
 
 def test_nothing_is_disclosed_where_no_run_finished():
