@@ -132,7 +132,7 @@ def _expand_bases(value: Any, bases: list[dict[str, Any]]) -> Any:
         return value
     return {
         key: {name: _long(each, bases, _number(value, name)) for name, each in inner.items()}
-        if key == "basis"
+        if key == "basis" and isinstance(inner, dict)
         else _expand_bases(inner, bases)
         for key, inner in value.items()
     }

@@ -33,6 +33,7 @@ def systematic(value):
 
 ENTRIES = [
     *paper_grid((1, 2)),
+    *published(experiments=4, seeds=1),
     failure(co2eq_g=None),
     record("HRNet3", evaluated=False, metered=False),
     record("HRNet3", config={"a key": None, "b": [{}, [], 2]}),

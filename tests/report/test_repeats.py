@@ -51,9 +51,9 @@ def test_what_was_run_once_or_never_measured_has_no_line_or_says_so():
 def test_every_run_has_its_dot_on_the_side_of_the_mean_where_it_lies():
     chart = repeats(study(paper_grid((1, 2, 3), ("HRNet3", "HRNet4-OKD"))))
     svg = drawing.draw(chart).svg
-    paths = re.findall(r' d="((?:M[\d.]+ [\d.]+L[\d.]+ [\d.]+)+)', svg)
-    lines = [re.findall(r"M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)", path) for path in paths]
-    dots = [[each for each in found if each[:2] == each[2:]] for found in lines]
+    paths = re.findall(r' d="((?:M[\d.]+ [\d.]+V[\d.]+)+)"', svg)
+    lines = [re.findall(r"M[\d.]+ ([\d.]+)V([\d.]+)", path) for path in paths]
+    dots = [[begin for begin, end in found if begin == end] for found in lines]
     assert [len(each) for each in dots if each] == [9, 9, 9]
 
 
