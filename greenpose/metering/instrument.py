@@ -137,6 +137,11 @@ class Meter:
         return 1 if self._log is None else self._log.attempt
 
     @property
+    def waited_s(self) -> float:
+        """Return the seconds spent so far in waiting for the disk to take the log."""
+        return 0.0 if self._log is None else self._log.waited_s
+
+    @property
     def total(self) -> Total:
         """Return what was used since the start, up to now or to the end of the block."""
         if self._origin is None:

@@ -44,6 +44,7 @@ class WindowLog:
         self.attempt = 1 + _attempts(path)
         self._sync_at = clock() + SYNC_SECONDS
         self._dirty = False
+        self.waited_s = 0.0
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             self._write(b"\n")
@@ -61,12 +62,13 @@ class WindowLog:
 
     def sync(self) -> None:
         """Put everything on disk."""
-        began = self._clock()
+        began, took = self._clock(), 0.0
         if self._dirty:
             self._fsync(self._file)
             self._dirty = False
-        now = self._clock()
-        self._sync_at = now + max(SYNC_SECONDS, (now - began) / SYNC_SHARE)
+            took = self._clock() - began
+        self.waited_s += took
+        self._sync_at = began + took + max(SYNC_SECONDS, took / SYNC_SHARE)
 
     def close(self) -> None:
         """Put everything on disk and close the file."""

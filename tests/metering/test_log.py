@@ -94,6 +94,18 @@ def test_a_slow_disk_is_waited_for_less_often(tmp_path):
     log.close()
 
 
+def test_how_long_the_disk_was_waited_for_adds_up(tmp_path):
+    clock, waits = TickingClock(), iter([0.25, 0.5, 2.0])
+    log = WindowLog(tmp_path / "windows.jsonl", clock=clock, fsync=lambda _: clock.advance(next(waits)))
+    for expected in (0.25, 0.75, 2.75):
+        log.append(window())
+        log.sync()
+        clock.advance(9.0)
+        log.sync()
+        assert log.waited_s == expected
+    log.close()
+
+
 def test_nothing_new_means_nothing_to_sync(tmp_path):
     synced = []
     log = WindowLog(tmp_path / "windows.jsonl", fsync=synced.append)
