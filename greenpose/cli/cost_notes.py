@@ -1,6 +1,7 @@
 """What stands below the table of `measure`: how its numbers are to be read, and how far they are to be trusted."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.console import Console
@@ -9,9 +10,12 @@ from rich.text import Text
 
 from greenpose.cli.cost_table import ROWS, SHARES, Row, costs, shares
 from greenpose.formatting import listed, plain, plural, span
-from greenpose.metering import MEANING
+from greenpose.metering import FEWEST, FEWEST_CALLS, MEANING
 from greenpose.report.figures import MARKS
 from greenpose.run.measurement import Measurement
+
+USUAL = 0.15
+"""Relative half-width times the root of the number of blocks, where blocks scatter by 6 % (one standard deviation)."""
 
 
 class Note(NamedTuple):
@@ -48,11 +52,25 @@ def _verdict(found: Measurement) -> Note:
     plan = found.config["measure"]
     wanted = f"{plan['rel_ci']:.0%}"
     if found.converged:
-        return Note("converged", f"every exit's energy and share is known to within {wanted} (A)")
-    at_blocks = found.blocks >= plan["max_blocks"]
-    more = f"--set measure.max_blocks={4 * found.blocks}" if at_blocks else f"--max-seconds {4 * plan['max_seconds']:g}"
-    says = f"NO: {wanted} (A) was asked for; what is shown holds within its own intervals; for more time: {more}"
-    return Note("converged", says, "yellow")
+        return Note(
+            "converged", f"the blocks of this run agree to within {wanted} on every exit's energy and its share"
+        )
+    agreement = found.exits[0].measurement["agreement"]
+    so_far = "are a single one" if agreement is None else f"agree to within {agreement:.0%}"
+    says = f"NO: the blocks of this run {so_far}, {wanted} was asked for; what is shown holds within its own intervals"
+    return Note("converged", f"{says}; for more time: {_more(plan, found.blocks, agreement)}", "yellow")
+
+
+def _more(plan: Mapping[str, float], blocks: int, agreement: float | None) -> str:
+    """Return the option that allows as many blocks as their scatter calls for: intervals shrink with their root.
+
+    Where there are too few to tell how blocks scatter, they are taken to do so as is usual.
+    """
+    told = blocks * agreement**2 if agreement is not None and blocks >= FEWEST else USUAL**2
+    needed = max(2 * blocks, math.ceil(told / plan["rel_ci"] ** 2))
+    if blocks >= plan["max_blocks"]:
+        return f"--set measure.max_blocks={needed}"
+    return f"--max-seconds {math.ceil(plan['max_seconds'] * needed / blocks)}"
 
 
 def _reading(found: Measurement) -> Iterator[Note]:
@@ -67,7 +85,7 @@ def _reading(found: Measurement) -> Iterator[Note]:
     yield Note("A", f"95 % interval from repetition: {blocks} of windows of {seconds} s, in random order{once}")
     if how.get("between_runs"):
         apart = f"{how['between_runs']:.0%}"
-        yield Note("", f"save in shares, it counts in that runs on such a machine differ by {apart} (1 sd)")
+        yield Note("", f"save in shares, A is wider than blocks differ: runs on such a machine do by {apart} (1 sd)")
     yield Note(
         "B", "interval of systematic error, k about 2: the same for all exits here, so that it cancels in shares"
     )
@@ -75,6 +93,8 @@ def _reading(found: Measurement) -> Iterator[Note]:
     yield Note(
         "latency", f"time of a call over its {images}; p50: median, p95: 95th percentile of {how['calls']} calls"
     )
+    if any(entry.basis["latency_p95_s"].type_a is None for entry in found.exits):
+        yield Note("", f"p95 has no A where there are fewer than {FEWEST_CALLS} calls, or a single block")
     if how["idle_watts"] is not None:
         yield Note("energy", f"gross: all that was drawn; net: less the idle machine's {plain(how['idle_watts'], 2)} W")
 

@@ -29,7 +29,7 @@ def measure(
         Path | None, typer.Argument(help="Run folder, experiment, or grid with --only. Default: the paper's HRNet-W32.")
     ] = None,
     precise: Annotated[
-        bool, typer.Option("--precise", help="To within 2 % instead of 5 %; 15 minutes at most.")
+        bool, typer.Option("--precise", help="Until blocks agree to within 2 % instead of 5 %; 15 minutes at most.")
     ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the source's, or 1.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Images per call. Default: the source's, or 8.")] = None,
@@ -50,7 +50,7 @@ def measure(
 ) -> None:
     """Measure what an image costs at every exit: latency, energy, CO2. No data set is needed.
 
-    Every exit runs as its own truncated network, in turn and in random order, until the intervals are narrow enough.
+    Every exit runs as its own truncated network, in turn and in random order, until blocks of that agree well enough.
 
     Examples:
       greenpose measure runs/quick/HRNet4-OKD-DS-d23a76c6
@@ -113,7 +113,7 @@ def _show(found: "Measurement", console: Console, *, verbose: bool) -> None:
 
 
 class _Blocks:
-    """Shows how many blocks are done, and how well things are known by then.
+    """Shows how many blocks are done, and how well they agree by then.
 
     It is drawn between blocks only: a thread that draws all the time would be metered with the network.
     """
@@ -147,7 +147,7 @@ class _Blocks:
             self._bar.reset(self._task)
             return
         plan, seconds = self._plan, self._bar.tasks[self._task].elapsed or 0.0
-        known = f", known to within {wide:.1%} ({plan.rel_ci:.0%} is enough)" if math.isfinite(wide) else ""
+        known = f", which agree to within {wide:.1%} ({plan.rel_ci:.0%} is enough)" if math.isfinite(wide) else ""
         line = f"block {blocks}, {seconds:.0f} of {plan.max_seconds:g} s{known}"
         done = max(seconds / plan.max_seconds, blocks / plan.max_blocks)
         self._bar.update(self._task, description=line, completed=done, refresh=True)

@@ -34,10 +34,13 @@ from greenpose.metering.pace import Pace, probe
 from greenpose.metering.prediction import Prediction, predict_total
 from greenpose.metering.samples import ExitMeasurement
 from greenpose.metering.source import NO_ENERGY, CounterSource, Joules, Provenance, ScriptedSource, Source
-from greenpose.metering.statistics import Bounds, Estimate, estimate
+from greenpose.metering.statistics import FEWEST, Bounds, Estimate, estimate
+from greenpose.metering.tail import FEWEST_CALLS
 from greenpose.metering.window import Window, read_windows
 
 __all__ = [
+    "FEWEST",
+    "FEWEST_CALLS",
     "MEANING",
     "NO_ENERGY",
     "RULES",

@@ -47,7 +47,7 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """Return in one sentence what can be trusted here."""
-        return verdict(self.choices, self.grade)
+        return verdict(self.choices, self.grade, self.looks)
 
 
 def examine(

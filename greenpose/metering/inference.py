@@ -95,7 +95,6 @@ def measure_exits(
         rel_ci=plan.rel_ci,
         sources=meter.provenances,
         between_runs=meter.between_runs,
-        enough=wide <= plan.rel_ci,
     )
 
 

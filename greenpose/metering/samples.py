@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from greenpose.metering.between import across_runs
 from greenpose.metering.source import Joules, Provenance
 from greenpose.metering.statistics import Bounds, Estimate, estimate, interval, relative_half_width
+from greenpose.metering.tail import percentile
 from greenpose.metering.window import Window
 
 IDLE = 0
@@ -47,8 +48,8 @@ class ExitMeasurement:
     """Median length of a window."""
     latency_s: Estimate
     """Seconds per item: median call of a block over its items."""
-    latency_p95_s: float
-    """95th percentile over all calls of the seconds per item."""
+    latency_p95_s: Estimate
+    """95th percentile over all calls of the seconds per item; without an interval where they are too few for one."""
     cpu_s_per_item: Estimate
     """CPU-seconds per item, all threads."""
     energy_j_per_item: Estimate | None
@@ -65,6 +66,9 @@ class ExitMeasurement:
     """Relative standard deviation between runs of the same work, which the intervals of all but the ratios include."""
     converged: bool
     """Whether the stopping rule was met; one verdict for all exits, since they were measured together."""
+    agreement: float | None
+    """What the stopping rule went by: the widest relative half-width, by the blocks of this run alone, of any exit's
+    energy or its ratio to the deepest exit's; None for a single block."""
     foreign_cpu_share: float | None
     """Median CPU share of other processes; None where nobody watched."""
     steal_share: float | None
@@ -84,6 +88,30 @@ class ExitMeasurement:
 Value = Callable[[Sample], float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether the blocks were enough."""
+
+    agreement: float
+    """The widest relative half-width that the stopping rule looks at; infinite for a single block."""
+    wanted: float
+    """What is enough."""
+    blocks: int
+    """Blocks that there are."""
+
+    @property
+    def enough(self) -> bool:
+        """Return whether the stopping rule is met."""
+        return self.agreement <= self.wanted
+
+    def __str__(self) -> str:
+        """Return what is wrong with too few, alike for runs alike so that a page tells it once, and what helps."""
+        if math.isinf(self.agreement):
+            return "a single block has no interval: allow more blocks"
+        agreed = f"{self.blocks} blocks do not agree to within {self.wanted:.0%}"
+        return f"{agreed}: allow more blocks or a quieter machine"
+
+
 def describe(
     blocks: Sequence[Block],
     *,
@@ -91,10 +119,10 @@ def describe(
     rel_ci: float,
     sources: Sequence[Provenance],
     between_runs: float,
-    enough: bool,
 ) -> dict[int, ExitMeasurement]:
     """Return the estimates of every exit, shallow to deep."""
     exits = sorted(place for place in blocks[0] if place != IDLE)
+    verdict = Verdict(agreement=widest(blocks), wanted=rel_ci, blocks=len(blocks))
     return {
         number: _describe_exit(
             blocks,
@@ -103,7 +131,7 @@ def describe(
             items=items_per_call,
             sources=sources,
             between_runs=between_runs,
-            verdict=(enough, rel_ci),
+            verdict=verdict,
         )
         for number in exits
     }
@@ -151,10 +179,9 @@ def _describe_exit(
     items: int,
     sources: Sequence[Provenance],
     between_runs: float,
-    verdict: tuple[bool, float],
+    verdict: Verdict,
 ) -> ExitMeasurement:
     samples = [block[number] for block in blocks]
-    calls = sorted(call for sample in samples for call in sample.calls)
     gross, net, missing = _energies(blocks, samples, sources)
     gross, net = (None if found is None else across_runs(found, between_runs) for found in (gross, net))
     steps = _resolution_share(samples, sources)
@@ -164,10 +191,10 @@ def _describe_exit(
         exit=number,
         items_per_call=items,
         blocks=len(blocks),
-        calls=len(calls),
+        calls=sum(len(sample.calls) for sample in samples),
         window_seconds=statistics.median(sample.window.seconds for sample in samples),
         latency_s=across_runs(_estimate(samples, latency), between_runs),
-        latency_p95_s=calls[math.ceil(0.95 * len(calls)) - 1] / items,
+        latency_p95_s=across_runs(_percentile(samples, items), between_runs),
         cpu_s_per_item=across_runs(_estimate(samples, cpu_seconds), between_runs),
         energy_j_per_item=gross,
         net_energy_j_per_item=net,
@@ -175,19 +202,24 @@ def _describe_exit(
         energy_j_by_component=_by_component(samples),
         ratios=_all_ratios(blocks, number, deepest),
         between_runs=between_runs,
-        converged=verdict[0],
+        converged=verdict.enough,
+        agreement=verdict.agreement if math.isfinite(verdict.agreement) else None,
         foreign_cpu_share=statistics.median(foreign) if foreign else None,
         steal_share=max(steal, default=None),
         involuntary_switches=int(sum(_watched(samples, "involuntary_switches"))),
         minor_faults=int(sum(_watched(samples, "minor_faults"))),
         resolution_share=steps,
         missing=missing,
-        warnings=_warnings(verdict, len(blocks), foreign, steps),
+        warnings=_warnings(verdict, foreign, steps),
     )
 
 
 def _estimate(samples: Sequence[Sample], value: Value) -> Estimate:
     return estimate([value(sample) for sample in samples])
+
+
+def _percentile(samples: Sequence[Sample], items: int) -> Estimate:
+    return percentile([[call / items for call in sample.calls] for sample in samples])
 
 
 def _energies(
@@ -260,15 +292,8 @@ def _watched(samples: Sequence[Sample], name: str) -> list[float]:
     return [float(getattr(contamination, name)) for contamination in seen]
 
 
-def _warnings(
-    verdict: tuple[bool, float], blocks: int, foreign: Sequence[float], steps: float | None
-) -> tuple[str, ...]:
-    enough, rel_ci = verdict
-    warnings = []
-    if not enough:
-        warnings.append(
-            f"not known to within {rel_ci:.0%} after {blocks} blocks: allow more blocks or a quieter machine"
-        )
+def _warnings(verdict: Verdict, foreign: Sequence[float], steps: float | None) -> tuple[str, ...]:
+    warnings = [] if verdict.enough else [str(verdict)]
     if foreign and statistics.median(foreign) > FOREIGN_WARNING:
         share = statistics.median(foreign)
         warnings.append(f"other processes used {share:.0%} of the CPU: trust CPU-seconds and ratios, not wall time")

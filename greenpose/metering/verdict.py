@@ -1,13 +1,13 @@
 """What a machine's sources mean for its numbers, in words for someone who has never measured energy."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from greenpose.metering.choice import Choice
 from greenpose.metering.finding import Finding, Level
 from greenpose.metering.grading import Grade
 from greenpose.metering.pace import Pace
-from greenpose.metering.source import Joules, Provenance
+from greenpose.metering.source import NO_ENERGY, Component, Joules, Provenance
 from greenpose.units import with_prefix
 
 NAMES = {"cpu": "CPU", "gpu": "GPU", "ram": "memory"}
@@ -43,12 +43,12 @@ def component_findings(choice: Choice, look: Look | None) -> list[Finding]:
     return [*first, *(_finding(choice, "note", f"{bad.name}: {bad.why}", bad.remedy) for bad in choice.rejected)]
 
 
-def verdict(choices: Sequence[Choice], grade: Grade) -> str:
+def verdict(choices: Sequence[Choice], grade: Grade, looks: Mapping[Component, Look]) -> str:
     """Return in one sentence what can be trusted here."""
     begin = {
         "A": "Energy is measured on this machine: joules may be quoted, with their interval",
         "B": "Part of the energy is measured on this machine, part is worked out",
-        "C": "No energy is measured on this machine: joules are worked out, right to about a factor of two",
+        "C": f"No energy is measured on this machine: joules are worked out{_range(looks.values())}",
     }[grade]
     missing = _missing(choices)
     if missing:
@@ -99,6 +99,15 @@ def _power(watts: Joules | None) -> str:
         return ""
     low, mid, high = (with_prefix(value, "W", 2) for value in (watts.low, watts.mid, watts.high))
     return f": {mid} now ({low} to {high})"
+
+
+def _range(looks: Iterable[Look]) -> str:
+    """Return between which powers all components together may lie now; nothing where none was seen to draw any."""
+    seen = sum((look.watts for look in looks if look.watts is not None), NO_ENERGY)
+    if not seen.mid:
+        return ""
+    low, mid, high = (with_prefix(value, "W", 2) for value in (seen.low, seen.mid, seen.high))
+    return f": {mid} now, which may be {low} to {high}"
 
 
 def _pace(choice: Choice, provenance: Provenance, look: Look) -> list[Finding]:

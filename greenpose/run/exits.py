@@ -6,7 +6,7 @@ from typing import Any
 
 from greenpose.config import Experiment
 from greenpose.counting import ExitCount
-from greenpose.metering import Bounds, Carbon, Embodied, Estimate, ExitMeasurement, Joules
+from greenpose.metering import FEWEST_CALLS, Bounds, Carbon, Embodied, Estimate, ExitMeasurement, Joules
 from greenpose.record import Basis, Exit, Interval, Kind, Phase, Quantity
 from greenpose.run.emissions import carbon_intensity, embodied_emissions
 from greenpose.run.facts import Facts
@@ -63,7 +63,6 @@ def inference_fields(
         "activation_bytes": count.activation_bytes,
         "peak_bytes": count.peak_bytes,
         "operations": dict(count.operations),
-        "latency_p95_s": measured.latency_p95_s,
         **cost.values,
         "relative_to_final": {name: ratio.value for name, ratio in _ratios(measured).items()},
         "measurement": _how(measured),
@@ -123,6 +122,7 @@ class _Costs:
         energy_kind = kind
         how = f"median over {measured.blocks} interleaved blocks, batch {measured.items_per_call}, truncated network"
         self._add("latency_s", measured.latency_s, "s", "measured", f"wall time per image; {how}")
+        self._add("latency_p95_s", measured.latency_p95_s, "s", "measured", _percentile(measured))
         self._add("cpu_s_per_image", measured.cpu_s_per_item, "s", "measured", f"CPU time per image; {how}")
         gross, net = measured.energy_j_per_item, measured.net_energy_j_per_item
         missing = measured.missing
@@ -142,9 +142,6 @@ class _Costs:
             energy_kind,
             f"gross energy of 1000 images x PUE x {carbon.describe_grid(timed=False)}",
             missing.get("energy_j_per_item"),
-        )
-        self.bases["latency_p95_s"] = Basis(
-            unit="s", kind="measured", method=f"95th percentile over {measured.calls} calls"
         )
 
     def complete(self, latency: Estimate, embodied: Embodied | None) -> None:
@@ -176,6 +173,13 @@ class _Costs:
             type_b=_interval(found.type_b if found else None),
             missing=reason,
         )
+
+
+def _percentile(measured: ExitMeasurement) -> str:
+    """Return how the 95th percentile was obtained, and why it has no interval if it has none."""
+    how = f"wall time per image; 95th percentile over {measured.calls} calls"
+    few = measured.latency_p95_s.type_a is None
+    return f"{how}; no interval for fewer than {FEWEST_CALLS} calls, or a single block" if few else how
 
 
 def _grams(energy: Estimate | None, carbon: Carbon) -> Estimate | None:
@@ -220,6 +224,7 @@ def _how(measured: ExitMeasurement) -> Mapping[str, Any]:
         "idle_watts",
         "between_runs",
         "converged",
+        "agreement",
         "foreign_cpu_share",
         "steal_share",
         "involuntary_switches",

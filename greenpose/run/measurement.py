@@ -49,7 +49,7 @@ class Measurement(Document):
     measured_at: str
     """UTC time of the end, ISO 8601."""
     converged: bool
-    """Whether every exit's energy and ratio is known to within `config.measure.rel_ci`."""
+    """Whether the blocks of this run agree on every exit's energy and its ratio to within `config.measure.rel_ci`."""
     blocks: int
     """Interleaved blocks that the medians are over."""
     warnings: list[str]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -17,7 +18,7 @@ from greenpose.metering import read_windows
 from greenpose.report.estimates import Estimate
 from tests.cli.running import greenpose
 from tests.metering.fakes import BrokenSource
-from tests.metering.test_inference import Bench
+from tests.metering.test_inference import PLAN, Bench
 from tests.run.measuring import EXPERIMENT, fake_measurement, finished_run
 
 NBSP = "\u00a0"
@@ -132,13 +133,44 @@ def test_shares_without_the_final_exit_are_not_measured_and_the_reason_stands_be
 
 
 def test_the_notes_say_whether_it_converged_and_what_to_do_if_not(found):
-    assert "known to within 5%" in printed(found)
+    assert "blocks of this run agree to within 5%" in printed(found)
     text = " ".join(printed(fake_measurement(Bench(noise=0.9), {2: 0.25, 3: 0.5})).split())
     assert "converged NO" in text
     assert "for more time: --set measure.max_blocks=" in text
     limits = {"measure": EXPERIMENT["measure"] | {"max_blocks": 1000}}
-    text = " ".join(printed(fake_measurement(Bench(noise=0.9), {2: 0.25, 3: 0.5}, **limits)).split())
-    assert "for more time: --max-seconds 8" in text
+    fake = fake_measurement(Bench(noise=0.9), {2: 0.25, 3: 0.5}, **limits)
+    text = " ".join(printed(fake).split())
+    advised = int(text.partition("for more time: --max-seconds ")[2].split()[0])
+    agreement, blocks = fake.exits[0].measurement["agreement"], fake.blocks
+    assert blocks == 12
+    assert advised == pytest.approx(limits["measure"]["max_seconds"] * (agreement / 0.05) ** 2, rel=0.1)
+
+
+def test_after_a_single_block_the_advice_is_what_blocks_usually_take():
+    """Blocks that scatter by 6 % take 57 for 2 %: four times as many as the one there was would be far too few."""
+    limits = {"measure": EXPERIMENT["measure"] | {"max_blocks": 1000, "max_seconds": 3, "rel_ci": 0.02}}
+    plan = replace(PLAN, max_seconds=0.5)
+    text = " ".join(printed(fake_measurement(Bench(), {2: 0.25, 3: 0.5}, plan=plan, **limits)).split())
+    assert "NO: the blocks of this run are a single one, 2% was asked for" in text
+    assert "for more time: --max-seconds 171" in text
+    assert "warning a single block has no interval" in text
+
+
+def test_what_is_called_agreed_is_not_what_the_table_shows_where_runs_differ():
+    """Blocks agree to within 5 %; runs differ by 12 %, which makes every A of a cost ±24 % at least."""
+    text = " ".join(printed(fake_measurement(Bench(noise=0.02, between_runs=0.12), {2: 0.25, 3: 0.5})).split())
+    assert "blocks of this run agree to within 5%" in text
+    assert "A is wider than blocks differ: runs on such a machine do by 12%" in text
+    assert "known to within" not in text
+
+
+def test_the_95th_percentile_has_an_interval_from_72_calls_on_and_else_the_reason_stands_below():
+    many = printed(fake_measurement(Bench(noise=0.2), {2: 0.02, 3: 0.04}))
+    assert ["(A ±" in text for text in row(many, "latency p95")] == [True, True]
+    assert "p95 has no A" not in many
+    few = printed(fake_measurement(Bench(noise=0.2), {2: 0.5, 3: 1.0}))
+    assert ["(A ±" in text for text in row(few, "latency p95")] == [False, False]
+    assert "p95 has no A where there are fewer than 72 calls" in " ".join(few.split())
 
 
 def test_what_disturbed_the_measurement_stands_below_with_what_to_try_next():

@@ -8,6 +8,7 @@ from greenpose.metering.choice import Choice
 from greenpose.metering.contamination import Witness
 from greenpose.metering.doctor import Diagnosis
 from greenpose.metering.held import HeldFile
+from greenpose.units import with_prefix
 from tests.metering.fakes import (
     RANGE_UJ,
     Board,
@@ -81,6 +82,11 @@ def test_without_counters_the_verdict_is_that_nothing_is_measured_and_why(root, 
     assert not diagnosis.measured
     assert diagnosis.grade == "C"
     assert diagnosis.verdict.startswith("No energy is measured")
+    low, mid, high = (
+        with_prefix(sum(getattr(look.watts, end) for look in diagnosis.looks.values()), "W", 2)
+        for end in ("low", "mid", "high")
+    )
+    assert f"worked out: {mid} now, which may be {low} to {high} (grade C)" in diagnosis.verdict
     used, why_not_better = about(diagnosis, "cpu")
     assert used.level == "note"
     assert "worked out from CPU time, not measured" in used.says

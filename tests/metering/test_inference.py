@@ -72,7 +72,7 @@ def test_costs_are_per_item(bench):
     """Exit 1: 0.25 s a call of 4 items at 20 W; exit 2: 0.5 s at 30 W; half the time is CPU time."""
     found = bench.measure({1: 0.25, 2: 0.5})
     assert found[1].latency_s.value == pytest.approx(0.0625)
-    assert found[1].latency_p95_s == pytest.approx(0.0625)
+    assert found[1].latency_p95_s.value == pytest.approx(0.0625)
     assert found[1].cpu_s_per_item.value == pytest.approx(0.03125)
     assert found[1].energy_j_per_item.value == pytest.approx(0.0625 * 20)
     assert found[2].energy_j_per_item.value == pytest.approx(0.125 * 30)
@@ -90,7 +90,7 @@ def test_the_95th_percentile_is_over_all_calls_of_all_blocks(bench):
 
     def p95(every):
         bench.runner = lambda *_: lambda: call(every)
-        return bench.measure({1: 0.0}, plan=plan, items_per_call=1)[1].latency_p95_s
+        return bench.measure({1: 0.0}, plan=plan, items_per_call=1)[1].latency_p95_s.value
 
     assert p95(40) == pytest.approx(0.01)
     assert p95(10) == pytest.approx(1.0)
@@ -111,7 +111,7 @@ def test_a_call_is_over_when_the_device_has_finished(bench):
     with meter:
         found = measure_exits({1: call}, meter, items_per_call=1, plan=PLAN, sleep=bench.clock.advance)
     assert found[1].latency_s.value == pytest.approx(0.25)
-    assert found[1].latency_p95_s == pytest.approx(0.25)
+    assert found[1].latency_p95_s.value == pytest.approx(0.25)
 
 
 def test_net_energy_leaves_out_what_the_idle_machine_draws(bench):
@@ -226,6 +226,8 @@ def test_a_noisy_machine_stops_at_the_limit_and_says_so():
     found = Bench(noise=0.5).measure({1: 0.25, 2: 0.5}, plan=plan)
     assert found[1].blocks == 5
     assert not found[1].converged
+    assert found[1].agreement > 0.001
+    assert "5 blocks do not agree to within" in found[1].warnings[0]
     assert "more blocks" in found[1].warnings[0]
 
 
@@ -245,7 +247,10 @@ def test_time_limits_the_blocks_but_one_is_always_measured(bench):
     found = bench.measure({1: 0.25}, plan=plan)
     assert found[1].blocks == 1
     assert found[1].energy_j_per_item.type_a is None
+    assert found[1].latency_p95_s.type_a is None
     assert not found[1].converged
+    assert found[1].agreement is None
+    assert found[1].warnings == ("a single block has no interval: allow more blocks",)
 
 
 def test_a_model_that_is_not_affine_has_no_net_energy():
@@ -317,4 +322,5 @@ def test_what_runs_differ_by_widens_costs_but_neither_ratios_nor_the_stopping_ru
         assert narrow.value == wide.value
         assert narrow.relative_half_width < 0.05 < 0.19 < wide.relative_half_width
     assert apart.ratios == plain.ratios
+    assert apart.agreement == plain.agreement < 0.05
     assert (apart.blocks, apart.converged) == (plain.blocks, True)

@@ -6,6 +6,7 @@ from typing import Any
 from greenpose import counting
 from greenpose.config import Experiment
 from greenpose.counting import architecture_of
+from greenpose.metering import Plan
 from greenpose.model import HRNet
 from greenpose.run.measure import Measured
 from greenpose.run.measurement import Measurement, compose_measurement
@@ -56,7 +57,7 @@ def finished_run(path: Path, *, net: HRNet | None = None) -> RunFolder:
 
 
 def fake_measurement(
-    bench: Bench, seconds: dict[int, float], *, left_out: int | None = None, **sections: Any
+    bench: Bench, seconds: dict[int, float], *, left_out: int | None = None, plan: Plan = PLAN, **sections: Any
 ) -> Measurement:
     """Return what is found where a call of exit k takes `seconds[k]`, and the machine draws 10 + k x 10 watts for it.
 
@@ -67,7 +68,7 @@ def fake_measurement(
     config = experiment(**({"model": EXPERIMENT["model"] | {"exits": exits}, "wiring": wiring} | sections))
     counts = counting.count(config)
     measured = Measured(
-        exits=bench.measure(seconds, plan=PLAN),
+        exits=bench.measure(seconds, plan=plan),
         counts={number: counts[number] for number in seconds},
         meter=bench.meter,
     )
