@@ -8,7 +8,7 @@ from typing import Any
 
 from greenpose.formatting import listed, plural
 from greenpose.record import Record
-from greenpose.report.differences import Difference, difference
+from greenpose.report.differences import FEWEST_PAIRS, Difference, contrast
 from greenpose.report.facts import code, data, place
 from greenpose.report.figures import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, Figure, training_figure
 from greenpose.report.layout import Cell, Column, Row, Section, Table, kind_notes
@@ -77,8 +77,8 @@ class Pair:
 
     def of(self, exit_: int, figure: Figure) -> Difference:
         """Return by how much an exit's number differs; the exit must be on both sides."""
-        first, second = (Point(group=group, exit=exit_).figure(figure) for group in (self.first, self.second))
-        return difference(first, second, points=figure.name == AP.name)
+        first, second = (Point(group=group, exit=exit_) for group in (self.first, self.second))
+        return contrast(first, second, figure, points=figure.name == AP.name)
 
     @property
     def exits(self) -> tuple[int, ...]:
@@ -156,7 +156,7 @@ def _summary(found: Sequence[tuple[Figure, Difference]]) -> str:
     moved = Counter(figure.words for figure, each in known if each.verdict == "differs")
     words = {
         "differs": f"differ beyond their intervals ({listed([f'{count} {name}' for name, count in moved.items()])})",
-        "alike": "are not distinguishable (their intervals overlap)",
+        "alike": "are not distinguishable (the interval of the difference holds zero)",
         "same": "are exactly the same",
         "bare": "differ and have no interval that could tell whether by chance",
     }
@@ -266,8 +266,9 @@ def _exits_table(pairs: Sequence[Pair]) -> Table:
     figures = [figure for figure in _EXIT_FIGURES if not all(pair.refusal(figure) for pair in pairs)]
     return Table(
         id="changes",
-        caption="Second side less first, with its 95 % interval from repetition: both intervals in quadrature. Where "
-        "the two overlap, the numbers are not distinguishable.",
+        caption="Second side less first, with the 95 % interval of the difference: seed by seed where both sides ran "
+        f"the same seeds, {FEWEST_PAIRS} or more, else both intervals in quadrature. Where it holds zero, the numbers "
+        "are not distinguishable.",
         heads=("Experiment", "Exit"),
         columns=tuple(_column(figure, pairs) for figure in figures),
         sections=tuple(

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from greenpose.formatting import MINUS, NBSP
-from greenpose.report.estimates import Estimate, overlap, ratio, worst
-from greenpose.report.figures import PERCENT, mark
+from greenpose.report.estimates import Estimate, over_runs, ratio, worst
+from greenpose.report.figures import PERCENT, Figure, mark, of_exit, of_record
 from greenpose.report.layout import Cell, missing_cell
+from greenpose.report.study import Point
 
 Verdict = Literal["same", "alike", "differs", "bare", ""]
-"""same: equal to the last digit; alike: intervals overlap; differs: they do not; bare: no intervals; empty: missing."""
+"""same: equal to the last digit; alike: the difference's interval holds zero; differs: it does not; bare: no interval
+speaks for it; empty: missing."""
+FEWEST_PAIRS = 3
+"""Seeds in common from which on two exits are compared seed by seed: the first number with a Student's t interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,18 +59,53 @@ def difference(first: Estimate, second: Estimate, *, points: bool = False) -> Di
     change = _less(first, second) if points else _relative(first, second)
     if change.value is None:
         return Difference(change=change, verdict="")
-    return Difference(change=change, verdict=_verdict(first, second))
+    return Difference(change=change, verdict=_verdict(first, second, change))
 
 
-def _verdict(first: Estimate, second: Estimate) -> Verdict:
+def contrast(first: Point, second: Point, figure: Figure, *, points: bool = False) -> Difference:
+    """Return the same of two exits: seed by seed where both ran with the same seeds, three or more of them.
+
+    What a seed does to both of them alike is then no part of the interval.
+    """
+    each, other = first.figure(figure), second.figure(figure)
+    pairs = seed_by_seed(first, second, figure)
+    if not pairs:
+        return difference(each, other, points=points)
+    change = over_runs([_less(*pair) if points else _relative(*pair) for pair in pairs])
+    if change.value is None:
+        return difference(each, other, points=points)
+    return Difference(change=change, verdict=_verdict(each, other, change, exact=True))
+
+
+def seed_by_seed(first: Point, second: Point, figure: Figure) -> list[tuple[Estimate, Estimate]]:
+    """Return the two numbers of each seed, without intervals; none where seeds or numbers do not match."""
+    sides = [_by_seed(point, figure) for point in (first, second)]
+    if sides[0].keys() != sides[1].keys() or len(sides[0]) < FEWEST_PAIRS:
+        return []
+    return [(each, sides[1][seed]) for seed, each in sides[0].items()]
+
+
+def _by_seed(point: Point, figure: Figure) -> dict[int, Estimate]:
+    """Return the bare numbers by seed; none where one is missing, or a seed ran twice."""
+    found = {}
+    for run in point.group.runs:
+        each = of_record(run, figure) if figure.of_run else of_exit(run.exit(point.exit), figure)
+        found[run.seed] = Estimate(value=each.value, kind=each.kind)
+    whole = len(found) == len(point.group.runs) and all(each.value is not None for each in found.values())
+    return found if whole else {}
+
+
+def _verdict(first: Estimate, second: Estimate, change: Estimate, *, exact: bool = False) -> Verdict:
+    """Return what the interval of the difference says; `exact` where it is known though neither number has one."""
     if first.value == second.value:
         return "same"
     if {first.kind, second.kind} == {"counted"}:
         return "differs"
-    ends = [each.low is not None for each in (first, second)]
-    if overlap(first, second):
+    if change.low is None or change.high is None:
+        return "differs" if exact else "bare"  # by the same in every seed
+    if change.low <= 0 <= change.high:
         return "alike"
-    return "differs" if all(ends) else "bare"
+    return "differs" if exact or all(each.low is not None for each in (first, second)) else "bare"
 
 
 def _less(first: Estimate, second: Estimate) -> Estimate:

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 
 from greenpose.formatting import NBSP, listed, number, percent, plain, plural
 from greenpose.report.caveats import caveats
-from greenpose.report.estimates import Estimate, overlap, ratio
+from greenpose.report.differences import Difference, contrast, seed_by_seed
+from greenpose.report.estimates import Estimate, ratio
 from greenpose.report.exits import share
-from greenpose.report.figures import AP, ENERGY, MACS, PERCENT, Figure, mark
+from greenpose.report.figures import AP, CO2, ENERGY, MACS, PERCENT, Figure, mark
 from greenpose.report.purposes import energy_kind
 from greenpose.report.study import Point, Study
 from greenpose.report.totals import finished_total, grand_total
-from greenpose.units import with_prefix
+from greenpose.units import prefix, with_prefix
 
 _RANGE_ONLY = 2
 """Runs of which the interval is the range, which is no 95 % interval."""
+_SMALL = 0.1
+"""Joules or grams below which they take a prefix."""
 
 
 def headline(study: Study) -> list[str]:
@@ -35,7 +38,7 @@ def _answer(study: Study) -> str:
     if not study.scored:
         reason = study.points[0].figure(AP).missing
         return f"AP was not measured ({reason}), so no exit can be preferred; {_cost_of_cheapest(study)}."
-    best = max(study.scored, key=lambda point: (_value(point, AP), -_value(point, MACS)))
+    best = _best(study)
     if all(_reaches_zero(point) for point in study.scored):
         return f"{_nothing_learnt(best)}; {_cost_of_cheapest(study)}."
     if len(study.scored) == 1:
@@ -43,31 +46,76 @@ def _answer(study: Study) -> str:
         return f"{_name(best)} reaches AP {_ap(best)} with {_costs(best)}; {alone} to compare it with."
     learnt = [point for point in study.scored if not _reaches_zero(point)]
     if learnt == [best]:
-        return f"{_name(best)} is the only exit whose AP is distinguishable from 0 ({_ap(best)}): {_costs(best)}."
-    smaller = [point for point in study.scored if _value(point, MACS) < _value(best, MACS)]
-    cheaper = [point for point in smaller if point in learnt or overlap(point.figure(AP), best.figure(AP))]
-    return _comparison(study, best, cheaper) if cheaper else _undercut(study, best)
+        return f"Deploy {_name(best)}, the only exit whose AP is distinguishable from 0 ({_ap(best)}): {_costs(best)}."
+    other = _other(study, best)
+    return _comparison(study, best, other) if other else _undercut(study, best)
 
 
-def _comparison(study: Study, best: Point, cheaper: Sequence[Point]) -> str:
-    """Compare the most accurate exit with a smaller one.
+def recommended(study: Study) -> list[Point]:
+    """Return the exits that the answer says to deploy or compares with: the most accurate one last, none if unknown."""
+    if not study.scored or all(_reaches_zero(point) for point in study.scored):
+        return []
+    best = _best(study)
+    other = _other(study, best)
+    return [other, best] if other else [best]
 
-    Smaller by MACs, which are exact: the same network metered in two runs would else seem cheaper than itself.
+
+def unlike_best(point: Point, best: Point) -> Difference:
+    """Return AP of an exit less that of the most accurate one, in percentage points."""
+    return contrast(best, point, AP, points=True)
+
+
+def energy_share(study: Study, part: Point, whole: Point) -> Estimate:
+    """Return energy per image at one exit over that at another, within blocks of calls where one run has both."""
+    if part.group == whole.group and whole.final:
+        return share(part, ENERGY)
+    if not study.comparable:
+        return Estimate(value=None, missing="measured in different settings")
+    return ratio(part.figure(ENERGY), whole.figure(ENERGY))
+
+
+def _best(study: Study) -> Point:
+    return max(study.scored, key=lambda point: (_value(point, AP), -_value(point, MACS)))
+
+
+def _other(study: Study, best: Point) -> Point | None:
+    """Return the exit to hold against the most accurate one; None where no smaller one learnt anything.
+
+    The smallest of those that are not distinguishable from it, the more accurate one where several are as small; else
+    the most accurate one. None that only scatters too much to tell, where a better one of its size is known to be worse
+    than the best. Smaller by MACs, which are exact: the same network metered in two runs would else seem cheaper than
+    itself.
     """
-    alike = [point for point in cheaper if overlap(point.figure(AP), best.figure(AP))]
-    pool = alike or cheaper
-    other = min(pool, key=lambda p: _value(p, MACS)) if alike else max(pool, key=lambda p: _value(p, AP))
-    price = _shares(study, other, best)
-    both = f"{_ap(other)} against {_ap(best)}"
+    smaller = [point for point in study.scored if _value(point, MACS) < _value(best, MACS)]
+    verdicts = [(point, unlike_best(point, best).verdict) for point in smaller]
+    worse = [point for point, verdict in verdicts if verdict == "differs"]
+    alike = [point for point, verdict in verdicts if verdict == "alike" and not _beaten(point, worse)]
     if alike:
+        return min(alike, key=lambda point: (_value(point, MACS), -_value(point, AP)))
+    learnt = [point for point in smaller if not _reaches_zero(point)]
+    return max(learnt, key=lambda point: (_value(point, AP), -_value(point, MACS)), default=None)
+
+
+def _beaten(point: Point, others: Sequence[Point]) -> bool:
+    """Return whether one of the others has a higher AP without more MACs."""
+    return any(_value(each, AP) > _value(point, AP) and _value(each, MACS) <= _value(point, MACS) for each in others)
+
+
+def _comparison(study: Study, best: Point, other: Point) -> str:
+    """Compare the most accurate exit with a smaller one."""
+    price = _shares(study, other, best)
+    unlike = unlike_best(other, best)
+    if unlike.verdict == "alike":
+        paired = " seed by seed" if seed_by_seed(other, best, AP) else ""
         return (
-            f"{_name(other)} costs {price} of {_name(best)}, the most accurate exit, and is not distinguishable from "
-            f"it in AP: {both}, and the {_intervals([other, best])} overlap."
+            f"Deploy {_name(other)}: at {_costs(other)} it takes {price} of {_name(best)}, the most accurate exit, and "
+            f"is not distinguishable from it in AP, {_ap(other)} against {_ap(best)}, a difference of "
+            f"{unlike.change.text(most_decimals=1)} percentage points{paired}."
         )
     kept = percent(_value(other, AP) / _value(best, AP))
     return (
-        f"{_name(other)} keeps {kept} of the AP of {_name(best)}, the most accurate exit "
-        f"({both}{_doubt([other, best])}), at {price}."
+        f"Deploy {_name(best)} for the highest AP, {_ap(best)} at {_costs(best)}; for less compute {_name(other)} "
+        f"keeps {kept} of that AP ({_ap(other)}{_doubt([best, other])}) at {price}."
     )
 
 
@@ -75,14 +123,14 @@ def _undercut(study: Study, best: Point) -> str:
     """Return the sentence about an exit that is most accurate and that no other undercuts."""
     others = [point for point in study.scored if point != best]
     smallest = all(_value(point, MACS) > _value(best, MACS) for point in others)
-    claim = "needs the fewest" if smallest else "no other needs fewer"
+    claim = "the fewest MACs" if smallest else "no more MACs than any other"
     start = (
-        f"Of {len(study.scored)} exits, {_name(best)} has the highest AP ({_ap(best)}) and {claim} MACs: {_costs(best)}"
+        f"Deploy {_name(best)}, which of {len(study.scored)} exits has the highest AP ({_ap(best)}) and needs {claim}: "
+        f"{_costs(best)}"
     )
-    equal = [_name(point) for point in others if _value(point, AP) == _value(best, AP)]
-    alike = [
-        _name(point) for point in others if _name(point) not in equal and overlap(point.figure(AP), best.figure(AP))
-    ]
+    verdicts = {_name(point): unlike_best(point, best).verdict for point in others}
+    equal = [name for name, verdict in verdicts.items() if verdict == "same"]
+    alike = [name for name, verdict in verdicts.items() if verdict == "alike"]
     ties = f"; {listed(equal)} {'has' if len(equal) == 1 else 'have'} the same AP" if equal else ""
     if alike:
         ties += f"; {listed(alike)} {'is' if len(alike) == 1 else 'are'} not distinguishable from it in AP"
@@ -90,15 +138,11 @@ def _undercut(study: Study, best: Point) -> str:
 
 
 def _doubt(points: Sequence[Point]) -> str:
-    """Return why a difference in AP between these exits may be chance; empty where intervals speak against that."""
+    """Return why a difference in AP from the first of these exits may be chance; empty where an interval denies it."""
     first, *others = points
-    if any(overlap(first.figure(AP), other.figure(AP)) is None for other in others):
+    if any(unlike_best(other, first).verdict == "bare" for other in others):
         return "; without intervals this may be chance"
     return "; two seeds do not rule out chance" if _ranges(points) else ""
-
-
-def _intervals(points: Sequence[Point]) -> str:
-    return "intervals" if _ranges(points) else f"95{NBSP}% intervals"
 
 
 def _ranges(points: Sequence[Point]) -> bool:
@@ -165,16 +209,18 @@ def _value(point: Point, figure: Figure) -> float:
 
 def _costs(point: Point) -> str:
     parts = [f"{plain(_value(point, MACS))}{NBSP}{MACS.unit}"]
-    energy = point.figure(ENERGY)
-    if energy.value is not None:
-        parts.append(f"{mark(energy.kind)}{energy.text()}{NBSP}J per image")
+    for figure, unit, per in ((ENERGY, "J", "image"), (CO2, "gCO2eq", f"1000{NBSP}images")):
+        each = point.figure(figure)
+        if each.value is not None:
+            factor, name = prefix(each.value) if each.value < _SMALL else (1.0, "")
+            parts.append(f"{mark(each.kind)}{each.times(1 / factor).text()}{NBSP}{name}{unit} per {per}")
     return listed(parts)
 
 
 def _shares(study: Study, part: Point, whole: Point) -> str:
     """Return `61 % of the MACs and ≈68.2 ±1.0 % of the energy per image`."""
     parts = [f"{percent(_value(part, MACS) / _value(whole, MACS))} of the MACs"]
-    energy = _energy_share(study, part, whole).times(PERCENT)
+    energy = energy_share(study, part, whole).times(PERCENT)
     if energy.value is not None:
         text = number(energy.value, energy.low, energy.high, digits=2)
         saves = (energy.value if energy.high is None else energy.high) < PERCENT
@@ -182,11 +228,3 @@ def _shares(study: Study, part: Point, whole: Point) -> str:
             f"{mark(energy.kind)}{text}{NBSP}% of the energy per image{'' if saves else ' (no saving is shown)'}"
         )
     return listed(parts)
-
-
-def _energy_share(study: Study, part: Point, whole: Point) -> Estimate:
-    if part.group == whole.group and whole.final:
-        return share(part, ENERGY)
-    if not study.comparable:
-        return Estimate(value=None, missing="measured in different settings")
-    return ratio(part.figure(ENERGY), whole.figure(ENERGY))

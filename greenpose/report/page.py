@@ -181,12 +181,15 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
 
 
 def answer(compared: Study) -> list[str]:
-    """Return the answer; of two sides first what changed, then the answer of the second one, and the bill of both."""
+    """Return the answer in three sentences; of two sides what changed, the answer of the second one, what to mind.
+
+    The bill of both stands under Total bill.
+    """
     found = headline(compared)
     changed = changes(compared)
     if changed is None:
         return found
-    return [changed.summary, headline(latest(compared))[0], *found[1:]]
+    return [changed.summary, headline(latest(compared))[0], *found[2:]]
 
 
 def latest(compared: Study) -> Study:

@@ -1,17 +1,32 @@
 """What accuracy costs, as scatter charts before they are drawn: points, front, words, and the data as a table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from greenpose.formatting import NBSP, listed, plural
-from greenpose.report.estimates import Estimate
-from greenpose.report.figures import AP, ENERGY, FOOTPRINTS, MACS, TRAIN_ENERGY, Figure, mark, training_figure
-from greenpose.report.headline import cost_figure
+from greenpose.report.differences import seed_by_seed
+from greenpose.report.estimates import Estimate, over_runs, ratio
+from greenpose.report.figures import (
+    AP,
+    ENERGY,
+    FOOTPRINTS,
+    MACS,
+    PERCENT,
+    TRAIN_ENERGY,
+    Figure,
+    mark,
+    training_figure,
+)
+from greenpose.report.headline import cost_figure, energy_share, recommended, unlike_best
 from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column, kind_notes
 from greenpose.report.pareto import front
 from greenpose.report.study import Point, Study
 
 MANY_MARKS = 200
 """Points beyond which only those of the front are named, and have intervals and lines in the table."""
+MOST_FRONT = 5
+"""Exits in the table beside the answer."""
+KEPT = Figure(name="", label="AP kept", unit="% of the most accurate", most_decimals=1)
+SAVED = Figure(name="", label="Energy saved", unit="% of the most accurate")
 MOST_TOLD = 40
 """Points of the front that are told then, the cheapest."""
 
@@ -30,6 +45,8 @@ class Mark:
     """AP in percent."""
     front: bool
     """Whether no other point beats it."""
+    named: bool = False
+    """Whether the answer names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +76,11 @@ class Scatter:
         """Return the points that are named: all; of very many some of the front, or the first where there is none."""
         if not self.crowded:
             return self.marks
-        return (tuple(mark for mark in self.marks if mark.front) or self.marks)[:MOST_TOLD]
+        best = [mark for mark in self.marks if mark.front] or list(self.marks)
+        named = [mark for mark in self.marks if mark.named]
+        others = [mark for mark in best if not mark.named][: MOST_TOLD - len(named)]
+        told = {id(mark) for mark in (*named, *others)}
+        return tuple(mark for mark in self.marks if id(mark) in told)
 
     @property
     def title(self) -> str:
@@ -103,12 +124,13 @@ def scatter(study: Study, figure: Figure) -> Scatter:
     drawn.sort(key=lambda each: (each[1].value or 0, -(each[2].value or 0)))
     ranked = _fair(study, figure)
     best = set(front([(x.value or 0, y.value or 0) for _, x, y in drawn])) if ranked else set()
+    named = recommended(study)
     reasons = [y.missing or x.missing for _, x, y in found if x.value is None or y.value is None]
     return Scatter(
         id=f"chart-{figure.name.replace('_', '-')}",
         figure=figure,
         marks=tuple(
-            Mark(label=short_name(point), exit=point.exit, x=x, y=y, front=index in best)
+            Mark(label=short_name(point), exit=point.exit, x=x, y=y, front=index in best, named=point in named)
             for index, (point, x, y) in enumerate(drawn)
         ),
         left_out=len(found) - len(drawn),
@@ -146,32 +168,88 @@ def data_table(chart: Scatter) -> Table:
     )
 
 
+def leaders(study: Study) -> list[Point]:
+    """Return the exits that no other beats in both AP and what exits are ranked by, most accurate first."""
+    figure, points = cost_figure(study), list(study.scored)
+    return [points[index] for index in front([(_known(p, figure), _known(p, AP)) for p in points])][::-1]
+
+
 def front_table(study: Study) -> Table | None:
-    """Return up to five exits that no other beats, dearest first; None where fewer than two exits have an AP."""
-    figure = cost_figure(study)
+    """Return the exits of the answer and others that no other beats, five in all; None where fewer than two have an AP.
+
+    The most accurate comes first, and the others are held against it.
+    """
     if len(study.scored) < 2:
         return None
-    points = list(study.scored)
-    best = [points[index] for index in front([(_known(p, figure), _known(p, AP)) for p in points])][::-1][:5]
-    beside = [each for each in (ENERGY, MACS) if each is figure or (_all(best, each) and _fair(study, each))]
-    figures = (AP, *beside)
+    best, named = leaders(study), recommended(study)
+    shown = sorted(_first([*named, *best])[:MOST_FRONT], key=lambda point: (-_known(point, AP), _known(point, MACS)))
+    figures = [each for each in (ENERGY, MACS) if _all(shown, each) and _fair(study, each)]
+    columns = {AP: [point.figure(AP) for point in shown], KEPT: [kept(point, shown[0]) for point in shown]}
+    for each in figures:
+        columns[each] = [point.figure(each) for point in shown]
+        if each is ENERGY:
+            columns[SAVED] = [_saved(study, point, shown[0]) for point in shown]
     return Table(
         id="front",
-        caption=f"Exits that no other beats in both AP and {figure.words}, most accurate first.",
+        caption=_front_words(study, best, shown),
         heads=("Exit",),
-        columns=tuple(figure_column(each, [point.figure(each) for point in best]) for each in figures),
+        columns=tuple(figure_column(figure, values) for figure, values in columns.items()),
         sections=(
             Section(
                 rows=tuple(
                     Row(
                         head=short_name(point),
-                        cells=tuple(estimate_cell(point.figure(each), each) for each in figures),
+                        cells=tuple(_front_cell(point, shown[0], fig, values[i]) for fig, values in columns.items()),
                     )
-                    for point in best
+                    for i, point in enumerate(shown)
                 )
             ),
         ),
     )
+
+
+def kept(point: Point, best: Point) -> Estimate:
+    """Return AP in percent of that of the most accurate exit, seed by seed where both ran with the same ones."""
+    pairs = seed_by_seed(best, point, AP)
+    if pairs:
+        return over_runs([ratio(part, whole) for whole, part in pairs]).times(PERCENT)
+    return ratio(point.figure(AP), best.figure(AP)).times(PERCENT)
+
+
+def _saved(study: Study, point: Point, best: Point) -> Estimate:
+    share = energy_share(study, point, best)
+    if share.value is None:
+        return share
+    low, high = (None if end is None else PERCENT * (1 - end) for end in (share.high, share.low))
+    return replace(share, value=PERCENT * (1 - share.value), low=low, high=high)
+
+
+def _front_cell(point: Point, best: Point, figure: Figure, each: Estimate) -> Cell:
+    """Return a number of the front's table; of what is held against the most accurate exit, that this is the one."""
+    if figure not in (KEPT, SAVED):
+        return estimate_cell(each, figure)
+    if point == best:
+        return Cell(value="reference")
+    cell = estimate_cell(each, figure)
+    if figure is KEPT and unlike_best(point, best).verdict == "alike":
+        return replace(cell, interval=f"{cell.interval} not distinguishable".strip())
+    return cell
+
+
+def _front_words(study: Study, best: list[Point], shown: list[Point]) -> str:
+    """Return the caption: what the exits have in common, and which are left out."""
+    text = f"Exits that no other beats in both AP and {cost_figure(study).words}, most accurate first"
+    beaten = [short_name(point) for point in shown if point not in best]
+    if beaten:
+        text += f", and {listed(beaten)} from the answer"
+    left_out = [point for point in best if point not in shown]
+    cut = f" {len(best) - len(left_out)} of {len(best)} are shown, the chart below has all." if left_out else ""
+    return f"{text}.{cut}"
+
+
+def _first(points: list[Point]) -> list[Point]:
+    """Return each point once, where it stands first."""
+    return [point for index, point in enumerate(points) if point not in points[:index]]
 
 
 def short_name(point: Point) -> str:

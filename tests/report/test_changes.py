@@ -8,6 +8,7 @@ from greenpose.report import render_study
 from greenpose.report.changes import changes
 from greenpose.report.differences import difference
 from greenpose.report.estimates import Estimate
+from greenpose.report.page import answer
 from greenpose.report.study import Side, alike, side_by_side, study
 from tests.report.html_tree import read
 from tests.report.records import HOST, OTHER_HOST, paper_grid, record
@@ -185,18 +186,43 @@ def test_a_relative_difference_is_that_of_the_closed_formula():
     [
         ((5.0, None), (5.0, None), "same"),
         ((5.0, None), (6.0, None), "bare"),
-        ((5.0, 0.6), (6.0, 0.6), "alike"),
+        ((5.0, 0.8), (6.0, 0.8), "alike"),
+        ((5.0, 0.6), (6.0, 0.6), "differs"),
         ((5.0, 0.4), (6.0, 0.4), "differs"),
         ((5.0, 0.4), (6.0, None), "bare"),
         ((5.0, 1.4), (6.0, None), "alike"),
     ],
 )
-def test_the_verdict_follows_from_the_intervals(first, second, verdict):
+def test_the_verdict_follows_from_the_interval_of_the_difference(first, second, verdict):
     def of(value, half):
         ends = {} if half is None else {"low": value - half, "high": value + half}
         return Estimate(value=value, kind="measured", **ends)
 
-    assert difference(of(*first), of(*second)).verdict == verdict
+    found = difference(of(*first), of(*second))
+    assert found.verdict == verdict
+    if None not in (first[1], second[1]):
+        assert (found.verdict == "alike") == (found.change.low <= 0 <= found.change.high)
+
+
+def test_what_every_seed_moves_alike_is_no_part_of_a_difference():
+    """Means 10 points apart from seed to seed overlap widely; seed by seed all of them rose by a point."""
+    first = [record("HRNet3", seed=seed, ap={3: 0.5 + seed / 10}) for seed in (1, 2, 3)]
+    moves = {1: 0.010, 2: 0.011, 3: 0.009}
+    second = [record("HRNet3", seed=seed, ap={3: 0.5 + seed / 10 + moves[seed]}) for seed in moves]
+    cell = cells(compared(first, second).exits)["HRNet3", "3", "AP"]
+    assert (cell.value, cell.interval) == ("+1.00", "±0.25")  # t(2) 4.303 times 0.1 over the root of 3
+    apart = [record("HRNet3", seed=seed + 3, ap={3: 0.5 + seed / 10 + moves[seed]}) for seed in moves]
+    assert cells(compared(first, apart).exits)["HRNet3", "3", "AP"].value == "not distinguishable"
+
+
+def test_the_answer_about_two_sides_has_three_sentences_at_most():
+    runs = paper_grid((1, 2), GRID)
+    both = side_by_side(Side(name="old", entries=tuple(runs)), Side(name="new", entries=tuple(runs)))
+    found = answer(both)
+    assert found[0].startswith("From the first side to the second")
+    assert "(second)" in found[1]
+    assert found[2].startswith("Mind that")
+    assert len(found) == 3
 
 
 def test_counted_numbers_need_no_interval():

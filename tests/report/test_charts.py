@@ -16,6 +16,12 @@ from tests.report.html_tree import read
 from tests.report.records import OTHER_HOST, paper_grid, record
 
 
+def metered_at(run, joules):
+    """Return a run of one exit that takes so many joules."""
+    entry = run.exits[0].model_copy(update={"energy_j_per_image": joules})
+    return run.model_copy(update={"exits": [entry]})
+
+
 def test_every_footprint_quantity_is_charted_and_the_ranking_one_leads():
     charts = scatters(study(paper_grid((1,), ("HRNet3", "HRNet4-OKD"))))
     names = {chart.figure.name for chart in charts}
@@ -47,7 +53,40 @@ def test_no_front_is_drawn_across_machines_for_what_depends_on_them():
     found = study([record("HRNet3"), record("HRNet4", host=OTHER_HOST)])
     assert not any(mark.front for mark in scatter(found, ENERGY).marks)
     assert any(mark.front for mark in scatter(found, MACS).marks)
-    assert [column.head for column in front_table(found).columns] == ["AP", "MACs"]
+    assert [column.head for column in front_table(found).columns] == ["AP", "AP kept", "MACs"]
+
+
+def test_the_front_beside_the_answer_says_what_each_exit_keeps_and_saves_of_the_most_accurate():
+    run = record("HRNet4-COKD", ap={2: 0.8, 3: 0.935, 4: 0.94})
+    table = front_table(study([run]))
+    assert [column.head for column in table.columns] == ["AP", "AP kept", "Gross energy", "Energy saved", "MACs"]
+    best, alike, worse = table.sections[0].rows
+    assert best.cells[1].value == best.cells[3].value == "reference"
+    assert alike.cells[1].value == "99.5"
+    assert alike.cells[1].interval.endswith("not distinguishable")
+    assert worse.cells[1].value.startswith("85.1")
+    assert "not distinguishable" not in worse.cells[1].interval
+    saved = 100 * (1 - run.exit(3).relative_to_final["energy_j_per_image"])
+    assert alike.cells[3].value == f"≈\u202f{saved:.1f}"
+
+
+def test_the_front_beside_the_answer_has_five_exits_the_answers_among_them_and_says_what_is_cut():
+    runs = [metered_at(record(f"E{index}", exits=(4,), ap={4: 0.5 + index / 20}), index + 1.0) for index in range(8)]
+    table = front_table(study(runs))
+    assert [row.head for row in table.sections[0].rows] == ["E7", "E6", "E5", "E4", "E3"]
+    assert table.caption.endswith("5 of 8 are shown, the chart below has all.")
+
+
+def test_the_exits_that_the_answer_names_are_named_in_the_chart_off_the_front_too():
+    best = metered_at(record("HRNet4", ap={4: 0.945}), 1.0)
+    dear = metered_at(record("HRNet3", ap={3: 0.94}), 2.0)
+    chart = scatter(study([best, dear]), ENERGY)
+    assert {mark.label: (mark.named, mark.front) for mark in chart.marks} == {
+        "HRNet4": (True, True),
+        "HRNet3": (True, False),
+    }
+    labels = re.findall(r"<text[^>]*>(HRNet\d)</text>", draw(chart).svg)
+    assert sorted(labels) == ["HRNet3", "HRNet4"]
 
 
 def test_exits_without_a_number_are_left_out_and_counted():

@@ -125,23 +125,23 @@ def reach(each: Estimate, most: float = math.inf) -> tuple[float, float]:
 
 
 def _labels(axes: Any, chart: Scatter, *, all_points: bool) -> None:
-    """Label every point of the front, and where there is room the others too, if asked or if there is no front."""
+    """Label the front and the answer's exits, and where there is room the others too, if asked or without a front."""
     marks = chart.told
-    wanted = [mark for mark in marks if mark.front or all_points or not chart.ranked]
+    wanted = [mark for mark in marks if mark.front or mark.named or all_points or not chart.ranked]
     centres = pixels(axes, [_place(mark) for mark in marks])
     frame = axes.get_window_extent()
     places = pixels(axes, [_place(mark) for mark in wanted])
     found = place(
         [mark.label for mark in wanted],
         places,
-        needed=[mark.front for mark in wanted],
+        needed=[mark.front or mark.named for mark in wanted],
         frame=(frame.x0, frame.y0, frame.x1, frame.y1 + 20),
         obstacles=[*_dots(centres), *_bars(axes, marks), *_steps(axes)],
         size=FONT,
     )
     for mark, centre, label in zip(wanted, places, found, strict=True):
         if label:
-            _write(axes, label, centre, INK if mark.front else MUTED)
+            _write(axes, label, centre, INK if mark.front or mark.named else MUTED)
 
 
 def _write(axes: Any, label: Label, centre: tuple[float, float], colour: str) -> None:
