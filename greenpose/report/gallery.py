@@ -1,5 +1,8 @@
 """Every figure of the page, drawn: what it shows, its drawings, its data, and what to mind when reading it."""
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from greenpose.formatting import listed, plural
 from greenpose.report.charts import bars, course, crossing, dots, scatter
 from greenpose.report.charts import leaving as leaving_charts
@@ -8,15 +11,15 @@ from greenpose.report.charts import slopes as slope_charts
 from greenpose.report.courses import courses
 from greenpose.report.exits import shares_table
 from greenpose.report.leaving import leaving, leaving_table
-from greenpose.report.pairs import comparisons, pairs_table
-from greenpose.report.picture import MOST_PANELS, Panel, Picture, shown
+from greenpose.report.pairs import Pairs, comparisons, pairs_table
+from greenpose.report.picture import MOST_PANELS, Panel, Picture, drawn, shown
 from greenpose.report.purposes import MOST_BARS, bill, bill_table, flows, flows_table
 from greenpose.report.repeats import repeats, repeats_table
 from greenpose.report.slopes import slopes
 from greenpose.report.study import Study
 from greenpose.report.targets import targets_table
 from greenpose.report.teaching import break_even_table
-from greenpose.report.tradeoff import MOST_TOLD, Scatter, data_table, scatters
+from greenpose.report.tradeoff import MOST_TOLD, Scatter, data_table, leaders, scatters, short_name
 from greenpose.report.winning import crossings
 
 
@@ -62,15 +65,17 @@ def exits_picture(study: Study) -> Picture | None:
     charts, table = slopes(study), shares_table(study)
     if table is None:
         return None
+    best = {point.group.label for point in leaders(study)}
+    chosen = drawn(charts, MOST_PANELS, leads=lambda each: each.label in best)
     left_out = list(dict.fromkeys(name for chart in charts for name in chart.left_out))
     missing = (f"Not known at every exit, so not drawn everywhere: {listed(left_out)}.",) if left_out else ()
     return Picture(
         id="slopes",
         title="What each exit keeps of the final one, and what it costs",
-        panels=tuple(Panel(drawing=slope_charts.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
+        panels=tuple(Panel(drawing=slope_charts.draw(each), caption=each.label) for each in chosen),
         data=table,
         absent="" if charts else "no quantity is known at all exits",
-        notes=(*missing, *shown(len(charts))),
+        notes=(*missing, *_cut(len(chosen), len(charts), "experiment")),
     )
 
 
@@ -93,14 +98,15 @@ def winning_picture(study: Study) -> Picture | None:
     table = break_even_table(study)
     if table is None:
         return None
-    charts = crossings(study)
+    charts, best = crossings(study), {point.label for point in leaders(study)}
+    chosen = drawn(charts, MOST_PANELS, leads=lambda each: each.label in best)
     return Picture(
         id="winning",
         title="Energy beyond a plain training of the final exit, against images",
-        panels=tuple(Panel(drawing=crossing.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
+        panels=tuple(Panel(drawing=crossing.draw(each), caption=each.label) for each in chosen),
         data=table,
         absent="" if charts else "the records do not tell what teaching added, or what an image costs",
-        notes=shown(len(charts)),
+        notes=_cut(len(chosen), len(charts)),
     )
 
 
@@ -120,19 +126,8 @@ def courses_picture(study: Study) -> Picture | None:
 
 def pairs_pictures(study: Study) -> list[Picture]:
     """Return what teaching changes in accuracy, seed by seed; none where the page has nothing to hold it against."""
-    return [
-        Picture(
-            id=chart.id,
-            title=chart.title,
-            panels=(Panel(drawing=dots.draw(chart)),),
-            data=pairs_table(chart),
-            notes=(f"The first {dots.MOST_LINES} are drawn; the table has all.",)
-            if len(chart.pairs) > dots.MOST_LINES
-            else (),
-            large=True,
-        )
-        for chart in comparisons(study)
-    ]
+    best = {short_name(point) for point in leaders(study)}
+    return [_pairs(chart, best) for chart in comparisons(study)]
 
 
 def repeats_picture(study: Study) -> Picture | None:
@@ -140,13 +135,14 @@ def repeats_picture(study: Study) -> Picture | None:
     chart = repeats(study)
     if not chart.lines:
         return None
-    more = len(chart.lines) > repeat_charts.MOST_LINES
+    best = {short_name(point) for point in leaders(study)}
+    lines = drawn(chart.lines, repeat_charts.MOST_LINES, leads=lambda line: line.name in best)
     return Picture(
         id=chart.id,
         title=chart.title,
-        panels=(Panel(drawing=repeat_charts.draw(chart)),),
+        panels=(Panel(drawing=repeat_charts.draw(replace(chart, lines=lines))),),
         data=repeats_table(chart),
-        notes=(f"The first {repeat_charts.MOST_LINES} exits are drawn; the table has all.",) if more else (),
+        notes=_cut(len(lines), len(chart.lines)),
         large=True,
     )
 
@@ -163,6 +159,24 @@ def bill_picture(study: Study) -> Picture | None:
         data=bill_table(chart),
         large=True,
     )
+
+
+def _pairs(chart: Pairs, best: Collection[str]) -> Picture:
+    pairs = drawn(chart.pairs, dots.MOST_LINES, leads=lambda pair: pair.name in best)
+    return Picture(
+        id=chart.id,
+        title=chart.title,
+        panels=(Panel(drawing=dots.draw(replace(chart, pairs=pairs))),),
+        data=pairs_table(chart),
+        notes=_cut(len(pairs), len(chart.pairs)),
+        large=True,
+    )
+
+
+def _cut(part: int, whole: int, noun: str = "exit") -> tuple[str, ...]:
+    """Return the note of a drawing that leaves some out."""
+    left_out = f"Of {plural(whole, noun)} {part} are drawn, those on the front before others; the table has all."
+    return (left_out,) if part < whole else ()
 
 
 def _scatter(chart: Scatter, *, large: bool) -> Picture:

@@ -1,4 +1,4 @@
-"""What teaching changes in accuracy, seed by seed: a taught exit against the same one trained without."""
+"""What teaching and supervising exits change in accuracy, seed by seed: an exit against the same one without."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ class Pairs:
 
 
 def comparisons(study: Study) -> list[Pairs]:
-    """Return what distillation changes, and what training exits together changes, where both sides are on the page."""
+    """Return what distillation, deep supervision and training exits together change, where the page has both sides."""
     partners = Partners(study)
     taught = Pairs(
         id="pairs-taught",
@@ -88,7 +88,13 @@ def comparisons(study: Study) -> list[Pairs]:
         sides=("better alone", "better together"),
         pairs=tuple(_pairs(study, partners, partners.alone)),
     )
-    return [each for each in (taught, together) if each.pairs]
+    supervised = Pairs(
+        id="pairs-supervised",
+        title="Exits under deep supervision against the same exits without it",
+        sides=("better without deep supervision", "better with it"),
+        pairs=tuple(_pairs(study, partners, partners.less_supervised)),
+    )
+    return [each for each in (taught, supervised, together) if each.pairs]
 
 
 def pairs_table(chart: Pairs) -> Table:

@@ -1,10 +1,13 @@
 """A figure of the page: one drawing or several small ones, what they show in words, and their data as a table."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from greenpose.report.charts.canvas import Drawing
 from greenpose.report.layout import Table
 
+T = TypeVar("T")
 MOST_PANELS = 6
 """Small drawings in one figure; the figure says how many more its table has."""
 
@@ -37,6 +40,12 @@ class Picture:
     """What to know when reading it, a sentence each."""
     large: bool = False
     """True for a drawing over the full width."""
+
+
+def drawn(items: Sequence[T], most: int, *, leads: Callable[[T], bool]) -> tuple[T, ...]:
+    """Return as many items as are drawn, in their order: where there are more, those that lead before others."""
+    ranked = sorted(range(len(items)), key=lambda index: not leads(items[index]))
+    return tuple(items[index] for index in sorted(ranked[:most]))
 
 
 def shown(panels: int) -> tuple[str, ...]:

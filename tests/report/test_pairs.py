@@ -2,8 +2,10 @@
 
 import pytest
 
+from greenpose.report.gallery import pairs_pictures
 from greenpose.report.pairs import comparisons, pairs_table
 from greenpose.report.study import study
+from greenpose.report.tradeoff import leaders, short_name
 from tests.report.records import OTHER_HOST, record
 
 
@@ -56,6 +58,49 @@ def test_what_is_no_partner_makes_no_pair(other):
 def test_fewer_than_three_seeds_leave_it_open(seeds, verdict):
     runs = [each for seed in seeds for each in (taught(seed, ap={3: 0.99, 4: 0.95}), plain(seed, ap={3: 0.5, 4: 0.95}))]
     assert comparisons(study(runs))[0].pairs[0].verdict == verdict
+
+
+def test_a_supervised_exit_stands_against_the_same_exit_taught_alike_but_not_supervised():
+    supervised = [taught(seed, ap={3: 0.9 + 0.01 * seed, 4: 0.95}) for seed in (1, 2, 3)]
+    bare = [run("HRNet4-OKD", (3, 4), ("4->3",), seed=seed, ap={3: 0.88, 4: 0.95}) for seed in (1, 2, 3)]
+    for each in bare:
+        each.config["wiring"]["supervise"] = [4]
+    (found,) = comparisons(study([*supervised, *bare]))
+    assert found.id == "pairs-supervised"
+    assert [(pair.name, pair.against) for pair in found.pairs] == [
+        ("HRNet4-OKD-DS\u00a0·\u00a03", "HRNet4-OKD"),
+        ("HRNet4-OKD-DS\u00a0·\u00a04", "HRNet4-OKD"),
+    ]
+    assert found.pairs[0].differences == (pytest.approx(3), pytest.approx(4), pytest.approx(5))
+
+
+@pytest.mark.parametrize("section", ["wiring", "loss"])
+def test_what_was_also_taught_otherwise_shows_no_effect_of_supervision(section):
+    bare = run("HRNet4-OKD", (3, 4), ("4->3",))
+    bare.config["wiring"]["supervise"] = [4]
+    bare.config[section] = (
+        bare.config.get(section, {}) | {"wiring": {"teach": ["3->4"]}, "loss": {"kd_weight": 7}}[section]
+    )
+    assert comparisons(study([taught(), bare])) == []
+
+
+def test_pairs_beyond_those_drawn_are_the_ones_off_the_front_and_the_figure_says_so():
+    sides = [(taught, "A"), (plain, "B")]
+    runs = []
+    for index in range(13):
+        for make, _ in sides:
+            each = make(ap={3: 0.5 + index / 50, 4: 0.6 + index / 50})
+            each.axes["train.lr"] = index
+            each.config["train"] = each.config["train"] | {"lr": index}
+            runs.append(each)
+    compared = study(runs)
+    picture = next(each for each in pairs_pictures(compared) if each.id == "pairs-taught")
+    assert picture.data.num_rows == 26
+    assert picture.notes == ("Of 26\u00a0exits 24 are drawn, those on the front before others; the table has all.",)
+    best = {short_name(point) for point in leaders(compared)} & {row.head for row in picture.data.sections[0].rows}
+    drawn = picture.panels[0].drawing.svg.replace("&#160;", "\u00a0")
+    assert best
+    assert all(name in drawn for name in best)
 
 
 def test_the_table_has_every_seed():

@@ -8,7 +8,7 @@ from greenpose.report.pairs import Pair, Pairs
 from greenpose.report.svg import ACCENT, DIM, GRID, INK, MUTED
 
 WIDTH = 1120
-MOST_LINES = 14
+MOST_LINES = 24
 """Pairs that are drawn; the table has all."""
 _STEP = 30
 

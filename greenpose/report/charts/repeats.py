@@ -7,7 +7,7 @@ from greenpose.report.repeats import Line, Repeats
 from greenpose.report.svg import ACCENT, DIM, GRID, INK, MUTED
 
 WIDTH = 1120
-MOST_LINES = 14
+MOST_LINES = 24
 """Exits that are drawn; the table has all."""
 _NAMES, _GAP, _STEP = 230, 34, 24
 
