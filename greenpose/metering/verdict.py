@@ -107,7 +107,7 @@ def _range(looks: Iterable[Look]) -> str:
     if not seen.mid:
         return ""
     low, mid, high = (with_prefix(value, "W", 2) for value in (seen.low, seen.mid, seen.high))
-    return f": {mid} now, which may be {low} to {high}"
+    return f", {mid} now, which may be {low} to {high}"
 
 
 def _pace(choice: Choice, provenance: Provenance, look: Look) -> list[Finding]:

@@ -86,7 +86,7 @@ def test_without_counters_the_verdict_is_that_nothing_is_measured_and_why(root, 
         with_prefix(sum(getattr(look.watts, end) for look in diagnosis.looks.values()), "W", 2)
         for end in ("low", "mid", "high")
     )
-    assert f"worked out: {mid} now, which may be {low} to {high} (grade C)" in diagnosis.verdict
+    assert f"worked out, {mid} now, which may be {low} to {high} (grade C)" in diagnosis.verdict
     used, why_not_better = about(diagnosis, "cpu")
     assert used.level == "note"
     assert "worked out from CPU time, not measured" in used.says
