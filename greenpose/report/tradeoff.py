@@ -25,8 +25,8 @@ MANY_MARKS = 200
 """Points beyond which only those of the front are named, and have intervals and lines in the table."""
 MOST_FRONT = 5
 """Exits in the table beside the answer."""
-KEPT = Figure(name="", label="AP kept", unit="% of the most accurate", most_decimals=1)
-SAVED = Figure(name="", label="Energy saved", unit="% of the most accurate")
+KEPT = Figure(name="", label="AP kept", unit="% of the first", most_decimals=1)
+SAVED = Figure(name="", label="Energy saved", unit="% of the first")
 MOST_TOLD = 40
 """Points of the front that are told then, the cheapest."""
 
