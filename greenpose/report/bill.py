@@ -1,10 +1,10 @@
 """Tables about what training cost: per run, per phase, per exit, and by another tool's account."""
 
-import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
 from greenpose.formatting import NBSP, Text, percent, plain, plural, span
-from greenpose.record import CrossCheck, Kind, Record
+from greenpose.record import CrossCheck, Failure, Kind, Record
 from greenpose.report.estimates import Estimate, over_runs
 from greenpose.report.figures import (
     PERCENT,
@@ -38,6 +38,8 @@ from greenpose.report.study import Study
 _TRAIN_SECONDS = Figure(name="train_seconds", label="Time", unit="s", of_run=True)
 _RULES = {"airport": "By airport", "macs": "By MACs", "incremental": "By increments", "deepest": "All to deepest"}
 """Rules by which training could be split, and how the page heads their columns."""
+MOST_FAILURES = 60
+"""Runs that did not finish of which each is told; the total holds all."""
 FAR_APART = 2.0
 """Two tools further apart than this factor are said to be so in words."""
 
@@ -45,29 +47,43 @@ FAR_APART = 2.0
 def training_table(study: Study) -> Table:
     """Return what training each run cost: time, energy and its components, emissions."""
     energy = training_figure(study.records)
-    making = (TRAIN_EMBODIED, TRAIN_SCI) if any(run.train_sci_g is not None for run in study.records) else ()
-    figures = (_TRAIN_SECONDS, energy, TRAIN_CO2, *making)
+    known = any(run.train_sci_g is not None for run in study.records)
+    grams, *making = (study.shown(each) for each in (TRAIN_CO2, *((TRAIN_EMBODIED, TRAIN_SCI) if known else ())))
+    figures = (_TRAIN_SECONDS, energy, grams, *making)
     columns = {figure: [of_record(run, figure) for run in study.records] for figure in figures}
     components = [
         part for part in COMPONENTS if any(part in run.train_energy_kwh_by_component for run in study.records)
     ]
     kinds = {part.component: part for run in study.records for part in run.components}
+    failures = study.failures[:MOST_FAILURES]
+    most = max(*(run.train_energy_kwh for run in study.records), *(each.energy_kwh for each in failures), 0.0)
     rows = [
         Row(
             head=run.name,
             cells=(
                 Cell(value=str(run.epochs), interval=_ending(run)),
                 estimate_cell(columns[_TRAIN_SECONDS][index], _TRAIN_SECONDS),
-                estimate_cell(columns[energy][index], energy),
+                _barred(estimate_cell(columns[energy][index], energy), run.train_energy_kwh, most),
                 *(_component_cell(run, part, energy) for part in components),
-                *(estimate_cell(columns[figure][index], figure) for figure in (TRAIN_CO2, *making)),
+                *(estimate_cell(columns[figure][index], figure) for figure in (grams, *making)),
             ),
         )
         for index, run in enumerate(study.records)
     ]
+    untold = missing_cell("told of finished runs only")
+    for each in failures:
+        reason, seconds, spent, emitted = _failed_cells(each, study, energy, grams)
+        spent = _barred(spent, each.energy_kwh, most)
+        rows.append(
+            Row(
+                head=each.name,
+                cells=(reason, seconds, spent, *[untold] * len(components), emitted, *[untold] * len(making)),
+            )
+        )
     return Table(
         id="bill",
-        caption="Training of each run, validation and every attempt included.",
+        caption="Training of each run, validation and every attempt included."
+        + (" Runs that did not finish stand last, with all that they took until they ended." if failures else ""),
         heads=("Run",),
         columns=(
             Column(head="Epochs", unit="count"),
@@ -81,7 +97,7 @@ def training_table(study: Study) -> Table:
                 )
                 for part in components
             ),
-            *(figure_column(figure, columns[figure]) for figure in (TRAIN_CO2, *making)),
+            *(figure_column(figure, columns[figure]) for figure in (grams, *making)),
         ),
         sections=(Section(rows=tuple(rows)),),
     )
@@ -98,7 +114,8 @@ def phases_table(study: Study) -> Table:
     unit = f"{energy.unit}; s below"
     return Table(
         id="phases",
-        caption="All that a run did, phase by phase: energy, and wall time below it, mean over the runs.",
+        caption="All that a run did, phase by phase: energy, and wall time below it, mean over the runs. None: "
+        "its runs have no such phase.",
         heads=("Experiment",),
         columns=tuple(Column(head=name.capitalize(), unit=unit, notes=_notes(study)) for name in (*names, "total")),
         sections=(Section(rows=tuple(rows)),),
@@ -107,7 +124,7 @@ def phases_table(study: Study) -> Table:
 
 def allocation_table(study: Study) -> Table:
     """Return the training energy and emissions allocated to each exit, mean over the runs of an experiment."""
-    energy = training_figure(study.records)
+    energy, grams = training_figure(study.records), study.shown(TRAIN_CO2)
     sections = [
         Section(
             head=group.label,
@@ -115,7 +132,7 @@ def allocation_table(study: Study) -> Table:
                 Row(
                     head=str(number_),
                     cells=(
-                        *_allocation_cells(group.runs, number_, energy),
+                        *_allocation_cells(group.runs, number_, energy, grams),
                         *(_rule_cell(group.runs, rule, number_) for rule in _other_rules(study)),
                     ),
                 )
@@ -131,7 +148,7 @@ def allocation_table(study: Study) -> Table:
         columns=(
             Column(head="Share", unit="% of run"),
             Column(head="Energy", unit=energy.unit, notes=_notes(study)),
-            Column(head="CO2eq", unit="g", notes=_notes(study)),
+            Column(head="CO2eq", unit=grams.unit, notes=_notes(study)),
             *(Column(head=_RULES[rule], unit="% of run") for rule in _other_rules(study)),
         ),
         sections=tuple(sections),
@@ -197,6 +214,24 @@ def _ending(run: Record) -> str:
     return ", ".join(parts)
 
 
+def _barred(cell: Cell, part: float, most: float) -> Cell:
+    return replace(cell, bar=part / most) if most else cell
+
+
+def _failed_cells(failure: Failure, study: Study, energy: Figure, grams: Figure) -> tuple[Cell, ...]:
+    """Return how a run ended, and its time, energy and emissions until then, metered as the others were."""
+    kind = energy_kind(study.records)
+    emitted = missing_cell("it ended before its grid intensity was known")
+    if failure.co2eq_g is not None:
+        emitted = value_cell(failure.co2eq_g * grams.scale, kind=kind)
+    return (
+        Cell(value=failure.reason, interval=f"in {failure.phase}" if failure.phase else ""),
+        value_cell(failure.seconds),
+        value_cell(failure.energy_kwh * energy.scale, kind=kind),
+        emitted,
+    )
+
+
 def _component_cell(run: Record, part: str, energy: Figure) -> Cell:
     kwh = run.train_energy_kwh_by_component.get(part)
     kinds = [each for each in run.components if each.component == part]
@@ -209,13 +244,11 @@ def _phase_cell(runs: Sequence[Record], name: str, energy: Figure) -> Cell:
     """Return the mean energy and time of a phase, of all phases where it has no name."""
     found = [[phase for phase in run.phases if name in ("", phase.name)] for run in runs]
     if not any(phase.seconds or phase.energy_kwh for phases in found for phase in phases):
-        return Cell(value="–")
-    kwh = [sum(phase.energy_kwh for phase in phases) for phases in found]
-    seconds = [sum(phase.seconds for phase in phases) for phases in found]
-    text = Text(
-        value=plain(statistics.fmean(kwh) * energy.scale), interval=f"{plain(statistics.fmean(seconds))}{NBSP}s"
-    )
-    return number_cell(text, kind=energy_kind(runs))
+        return Cell(value="none")
+    kwh = _mean([sum(phase.energy_kwh for phase in phases) * energy.scale for phases in found])
+    seconds = _mean([sum(phase.seconds for phase in phases) for phases in found])
+    lines = "\n".join(filter(None, (kwh.interval, f"{seconds}{NBSP}s")))
+    return number_cell(Text(value=kwh.value, interval=lines), kind=energy_kind(runs))
 
 
 def _notes(study: Study) -> tuple[str, ...]:
@@ -223,7 +256,7 @@ def _notes(study: Study) -> tuple[str, ...]:
     return kind_notes([Estimate(value=1, kind=kind) for kind in {kind_of(run, TRAIN_ENERGY) for run in study.records}])
 
 
-def _allocation_cells(runs: Sequence[Record], number_: int, energy: Figure) -> tuple[Cell, ...]:
+def _allocation_cells(runs: Sequence[Record], number_: int, energy: Figure, emitted: Figure) -> tuple[Cell, ...]:
     kwh = [run.allocation.energy_kwh.get(number_) for run in runs]
     grams = [run.allocation.co2eq_g.get(number_) for run in runs]
     shares = [
@@ -234,7 +267,7 @@ def _allocation_cells(runs: Sequence[Record], number_: int, energy: Figure) -> t
     return (
         _mean_cell(shares, 1.0, "computed"),
         _mean_cell(kwh, energy.scale, kind),
-        _mean_cell(grams, 1.0, kind),
+        _mean_cell(grams, emitted.scale, kind),
     )
 
 
@@ -258,7 +291,7 @@ def _mean_cell(values: Sequence[float | None], factor: float, kind: Kind) -> Cel
 
 def _crosscheck_cells(found: Sequence[tuple[Record, CrossCheck]], energy: Figure) -> tuple[Cell, ...]:
     """Return the seconds that a tool covered, its energy, ours for the same windows, and their ratio."""
-    covered = value_cell(statistics.fmean(check.covered_seconds for _, check in found))
+    covered = number_cell(_mean([check.covered_seconds for _, check in found]))
     told = [(run, check.energy_kwh, check.ratio) for run, check in found if check.energy_kwh is not None]
     if not told:
         return (covered, *[missing_cell(found[0][1].note)] * 3)

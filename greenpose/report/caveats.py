@@ -1,8 +1,9 @@
 """What to mind before using the answer: energy that is a model's, settings that differ, seeds, stops, gaps."""
 
-from greenpose.formatting import plural
-from greenpose.report.figures import ENERGY
-from greenpose.report.study import Study
+from greenpose.formatting import listed, percent, plural
+from greenpose.report.estimates import DISTURBED
+from greenpose.report.figures import ENERGY, disturbance
+from greenpose.report.study import Study, entries
 from greenpose.report.sureness import not_converged
 
 
@@ -17,6 +18,7 @@ def caveats(study: Study) -> list[str]:
         _seeds(study),
         _stopped(study),
         _shared(study),
+        _disturbed(study),
         _unsettled(study),
     )
     return [clause for clause in found if clause]
@@ -71,6 +73,21 @@ def _stopped(study: Study) -> str:
 def _shared(study: Study) -> str:
     count = sum((run.process.get("concurrent_workers") or 1) > 1 for run in study.records)
     return f"{plural(count, 'run')} shared the machine with others, whose load is in time and energy" if count else ""
+
+
+def _disturbed(study: Study) -> str:
+    """Return how many exits were metered while others took more of the CPU than the meter bears, and how much."""
+    shares = [tuple(map(max, zip(*map(disturbance, entries(point)), strict=True))) for point in study.points]
+    foreign, steal = (max(each) for each in zip(*shares, strict=True))
+    took = [f"other processes took up to {percent(foreign)}"] if foreign else []
+    took += [f"other guests up to {percent(steal)}"] if steal else []
+    if not took:
+        return ""
+    count = sum(any(each) for each in shares)
+    return (
+        f"{count} of {plural(len(shares), 'exit')} {'was' if count == 1 else 'were'} metered while {listed(took)} of "
+        f"the CPU: {DISTURBED} marks their numbers, of which time is the least certain"
+    )
 
 
 def _unsettled(study: Study) -> str:

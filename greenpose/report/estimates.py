@@ -15,6 +15,10 @@ ROUNDING = 1e-9
 """Runs that differ by less than this fraction are equal: sums of floating-point numbers, in another order."""
 NO_SHARE_OF_ZERO = "nothing is a share of zero"
 NOT_RECORDED = "not recorded"
+FINAL_ITSELF, PAPER_ITSELF = "it is the final exit itself", "it is the paper’s recipe itself"
+"""Why there can be no number that holds an exit or a recipe against another one."""
+DISTURBED = "†"
+"""Stands behind every number that was metered while others took much of the CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +39,14 @@ class Estimate:
     """One sentence: source or estimator."""
     missing: str = ""
     """Why there is no number."""
+    disturbed: bool = False
+    """Whether it was metered while others took much of the CPU; wherever it is printed, it carries the mark of that."""
 
     def text(self, *, digits: int = 3, most_decimals: int | None = None) -> Text:
         """Return value and interval in words; the value must exist."""
         assert self.value is not None
-        return number(self.value, self.low, self.high, digits=digits, most_decimals=most_decimals)
+        text = number(self.value, self.low, self.high, digits=digits, most_decimals=most_decimals)
+        return replace(text, value=text.value + DISTURBED) if self.disturbed else text
 
     def times(self, factor: float) -> "Estimate":
         """Return the same number in a unit that is so many times smaller; a missing one stays missing."""
@@ -94,6 +101,7 @@ def over_runs(estimates: Sequence[Estimate]) -> Estimate:
         systematic=_mean_factors(have),
         kind=worst([each.kind for each in have]),
         method=have[0].method,
+        disturbed=any(each.disturbed for each in have),
     )
 
 
@@ -109,6 +117,7 @@ def ratio(part: Estimate, whole: Estimate) -> Estimate:
         high=value * (1 + spread) if spread and value else None,
         kind=worst([part.kind, whole.kind]),
         method="ratio of two numbers of one machine",
+        disturbed=part.disturbed or whole.disturbed,
     )
 
 

@@ -45,7 +45,8 @@ COUNTERS = {
 
 def means_table(study: Study) -> Table:
     """Return every exit of every experiment: the mean over its runs."""
-    columns = {figure: [point.figure(figure) for point in study.points] for figure in EXIT_FIGURES}
+    shown = [study.shown(figure) for figure in EXIT_FIGURES]
+    columns = {figure: [point.figure(figure) for point in study.points] for figure in shown}
     cells = {
         point.label: tuple(estimate_cell(values[index], figure) for figure, values in columns.items())
         for index, point in enumerate(study.points)
@@ -73,10 +74,13 @@ def means_table(study: Study) -> Table:
 
 def emissions_table(study: Study) -> Table | None:
     """Return what 1000 images emit, the making of the machine included; None where no record knows that."""
-    figures = (replace(CO2, label="Operation", unit=EMBODIED.unit), EMBODIED, SCI)
-    columns = {figure: [point.figure(figure) for point in study.points] for figure in figures}
-    if all(each.value is None for each in columns[EMBODIED]):
+    if all(point.figure(EMBODIED).value is None for point in study.points):
         return None
+    whole = study.shown(SCI)  # its parts have its unit, so that they can be added up
+    figures = [
+        replace(each, unit=whole.unit, scale=whole.scale) for each in (replace(CO2, label="Operation"), EMBODIED, whole)
+    ]
+    columns = {figure: [point.figure(figure) for point in study.points] for figure in figures}
     cells = [
         tuple(estimate_cell(each, figure) for figure, each in zip(figures, line, strict=True))
         for line in zip(*columns.values(), strict=True)
@@ -102,7 +106,7 @@ def emissions_table(study: Study) -> Table | None:
 
 def runs_table(study: Study) -> Table:
     """Return every exit of every single run; sizes are left out since they do not vary between runs."""
-    figures = [figure for figure in EXIT_FIGURES if figure not in (PARAMS, MACS)]
+    figures = [study.shown(figure) for figure in EXIT_FIGURES if figure not in (PARAMS, MACS)]
     rows = [(run, entry) for run in study.records for entry in run.exits]
     columns = {figure: [of_exit(entry, figure) for _, entry in rows] for figure in figures}
     cells = {
@@ -240,7 +244,7 @@ def _runs(study: Study, point: Point) -> tuple[Cell, ...]:
 
 
 def _epoch(entry: Exit) -> Cell:
-    return Cell(value=str(entry.best_epoch)) if entry.best_epoch else Cell(value="–")
+    return Cell(value=str(entry.best_epoch)) if entry.best_epoch else missing_cell("no epoch was validated")
 
 
 def _share_cells(point: Point) -> tuple[Cell, ...]:

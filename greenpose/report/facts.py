@@ -1,5 +1,7 @@
 """What a run was made of and where, in words: machine, place and grid, data, code."""
 
+import re
+
 from greenpose.formatting import NBSP, exact, listed, plain, plural, span
 from greenpose.record import Record
 from greenpose.report.study import Study, seeds
@@ -44,9 +46,10 @@ def _experiments(compared: Study) -> str:
 def place(run: Record) -> str:
     """Return where the run's energy comes from, and what a kWh of it emits."""
     carbon = run.carbon
+    country = f"{carbon.country} (country code)" if re.fullmatch("[A-Z]{3}", carbon.country) else carbon.country
     low, high = carbon.intensity_interval.low, carbon.intensity_interval.high
     return (
-        f"{carbon.country}, {plain(carbon.intensity_g_per_kwh)} [{span(low, high, 3)}] gCO2eq/kWh, annual mean "
+        f"{country}, {plain(carbon.intensity_g_per_kwh)} [{span(low, high, 3)}] gCO2eq/kWh, annual mean "
         f"({carbon.source}, {carbon.vintage}); PUE {plain(carbon.pue)}"
     )
 

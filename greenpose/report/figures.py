@@ -1,10 +1,11 @@
 """The numbers that the page shows of an exit and of a run: field name, words, unit, factor, precision."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from greenpose.formatting import percent
 from greenpose.record import Exit, Kind, Record
-from greenpose.report.estimates import Estimate, estimate_of
+from greenpose.report.estimates import DISTURBED, Estimate, estimate_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ MARKS: dict[Kind, tuple[str, str]] = {
     "estimated": ("∼", "estimated: samples of a counter or clock"),
 }
 """Symbol in front of a number that was not measured, counted or computed, and what it says."""
+_PREFIXES: Mapping[str, float] = {"k": 1e3, "": 1.0, "m": 1e-3, "µ": 1e-6, "n": 1e-9}
 
 
 def energy_figure(kwh: Iterable[float]) -> Figure:
@@ -82,6 +84,21 @@ def energy_figure(kwh: Iterable[float]) -> Figure:
     return replace(TRAIN_ENERGY, unit="mWh", scale=1e6) if 0 < most < 1e-4 else TRAIN_ENERGY
 
 
+def prefixed(figure: Figure, values: Iterable[float | None]) -> Figure:
+    """Return a figure whose unit has the prefix under which most of the values read between 0.1 and 999.
+
+    It has none where that does as well as any other, else the one that leaves most of them at 1 or more.
+    """
+    known = [abs(value) for value in values if value]
+
+    def fit(prefix: str) -> tuple[int, bool, int]:
+        read = [value / _PREFIXES[prefix] for value in known]
+        return sum(0.1 <= each < 999.5 for each in read), not prefix, sum(1 <= each < 999.5 for each in read)
+
+    best = max(_PREFIXES, key=fit)
+    return replace(figure, unit=best + figure.unit, scale=figure.scale / _PREFIXES[best]) if best else figure
+
+
 def training_figure(records: Iterable[Record]) -> Figure:
     """Return training energy in the unit that suits all runs of the page."""
     return energy_figure([run.train_energy_kwh for run in records])
@@ -90,9 +107,23 @@ def training_figure(records: Iterable[Record]) -> Figure:
 def of_exit(entry: Exit, figure: Figure) -> Estimate:
     """Return one number of an exit in display units; sizes without a basis are counted ones."""
     each = estimate_of(getattr(entry, figure.name), entry.basis.get(figure.name), figure.scale)
+    if figure.per_machine and any(disturbance(entry)):
+        return replace(each, disturbed=True)
     if figure in (PARAMS, MACS) and each.value is not None and each.kind == "not_covered":
         return Estimate(value=each.value, kind="counted")
     return each
+
+
+def disturbance(entry: Exit) -> tuple[float, float]:
+    """Return the shares of the CPU that other processes and other guests took while an exit was metered.
+
+    Each is 0 up to the share above which the meter warns of it.
+    """
+    from greenpose.metering.doctor import STEAL_SHARE
+    from greenpose.metering.samples import FOREIGN_WARNING
+
+    foreign, steal = (entry.measurement.get(name) or 0.0 for name in ("foreign_cpu_share", "steal_share"))
+    return foreign if foreign > FOREIGN_WARNING else 0.0, steal if steal > STEAL_SHARE else 0.0
 
 
 def of_record(record: Record, figure: Figure) -> Estimate:
@@ -104,6 +135,18 @@ def kind_of(record: Record, figure: Figure) -> Kind:
     """Return how one number of a run was obtained, without the number."""
     basis = record.basis.get(figure.name)
     return basis.kind if basis else "not_covered"
+
+
+def legend() -> list[str]:
+    """Return what each sign at a number says."""
+    from greenpose.metering.doctor import STEAL_SHARE
+    from greenpose.metering.samples import FOREIGN_WARNING
+
+    return [
+        *(f"{symbol} {words}" for symbol, words in MARKS.values()),
+        f"{DISTURBED} metered while other processes took more than {percent(FOREIGN_WARNING)} of the CPU, or other "
+        f"guests more than {percent(STEAL_SHARE)}",
+    ]
 
 
 def mark(kind: Kind) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from greenpose.formatting import NBSP, listed, number, percent, plain, plural
+from greenpose.formatting import NBSP, listed, percent, plain, plural
 from greenpose.report.caveats import caveats
 from greenpose.report.differences import Difference, contrast, seed_by_seed
 from greenpose.report.estimates import Estimate, ratio
@@ -222,7 +222,7 @@ def _shares(study: Study, part: Point, whole: Point) -> str:
     parts = [f"{percent(_value(part, MACS) / _value(whole, MACS))} of the MACs"]
     energy = energy_share(study, part, whole).times(PERCENT)
     if energy.value is not None:
-        text = number(energy.value, energy.low, energy.high, digits=2)
+        text = energy.text(digits=2)
         saves = (energy.value if energy.high is None else energy.high) < PERCENT
         parts.append(
             f"{mark(energy.kind)}{text}{NBSP}% of the energy per image{'' if saves else ' (no saving is shown)'}"

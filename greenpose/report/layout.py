@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from greenpose.formatting import Text, number
 from greenpose.record import Kind
-from greenpose.report.estimates import Estimate
+from greenpose.report.estimates import FINAL_ITSELF, PAPER_ITSELF, Estimate
 from greenpose.report.figures import MARKS, Figure, mark
 
 NOT_MEASURED = "not measured"
+NOT_APPLICABLE = "not applicable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,11 @@ class Cell:
     """Why there is no number; becomes a footnote of the table."""
     bar: float | None = None
     """Length of a bar behind the number, 0 to 1."""
+
+    @property
+    def note(self) -> str:
+        """Return the footnote of a number that is missing: `not measured: nobody looked`."""
+        return f"{self.value}: {self.missing}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +82,9 @@ class Table:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return the distinct reasons of missing numbers, in order of appearance; footnote k is the k-th."""
+        """Return why numbers are missing, each reason once, in order of appearance; footnote k is the k-th."""
         cells = (cell for section in self.sections for row in section.rows for cell in row.cells)
-        return tuple(dict.fromkeys(cell.missing for cell in cells if cell.missing))
+        return tuple(dict.fromkeys(cell.note for cell in cells if cell.missing))
 
     @property
     def num_rows(self) -> int:
@@ -106,8 +112,9 @@ def value_cell(value: float, *, digits: int = 3, kind: Kind = "measured") -> Cel
 
 
 def missing_cell(reason: str) -> Cell:
-    """Return the cell of a number that was not obtained."""
-    return Cell(value=NOT_MEASURED, missing=reason or "the record does not say why")
+    """Return the cell of a number that was not obtained, or that there cannot be."""
+    value = NOT_APPLICABLE if reason in (FINAL_ITSELF, PAPER_ITSELF) else NOT_MEASURED
+    return Cell(value=value, missing=reason or "the record does not say why")
 
 
 def figure_column(figure: Figure, estimates: Iterable[Estimate]) -> Column:

@@ -7,7 +7,7 @@ from greenpose.formatting import NBSP, listed, plain, plural
 from greenpose.record import Record
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint
 from greenpose.report.estimates import Estimate, estimate
-from greenpose.report.figures import AP, ENERGY, MACS, PERCENT, Figure, mark
+from greenpose.report.figures import AP, ENERGY, MACS, PERCENT, Figure, mark, prefixed
 from greenpose.report.layout import (
     Cell,
     Column,
@@ -104,7 +104,8 @@ def leaving(study: Study) -> list[Leaving]:
 def leaving_table(charts: Sequence[Leaving]) -> Table:
     """Return every exit and every choice of thresholds of all drawings."""
     places = [place for chart in charts for place in (*chart.exits, *chart.points)]
-    energies = [estimate(each.quantity(ENERGY.name)) for chart in charts for each in _entries(chart.curve)]
+    energy = _energy([chart.curve for chart in charts])
+    energies = [_cost(each, energy) for chart in charts for each in _entries(chart.curve)]
     return Table(
         id="leaving-data",
         caption="Every exit for all images, and every choice of thresholds that no other beats in validation.",
@@ -115,15 +116,15 @@ def leaving_table(charts: Sequence[Leaving]) -> Table:
             figure_column(AP, [place.y for place in places]),
             Column(head="AP less the final exit’s", unit="points"),
             figure_column(MACS, []),
-            figure_column(ENERGY, energies),
+            figure_column(energy, energies),
         ),
-        sections=tuple(Section(head=chart.label, rows=tuple(_rows(chart.curve))) for chart in charts),
+        sections=tuple(Section(head=chart.label, rows=tuple(_rows(chart.curve, energy))) for chart in charts),
     )
 
 
 def _leaving(number: int, label: str, curve: PolicyCurve) -> Leaving:
     known = all(each.energy_j_per_image is not None for each in _entries(curve))
-    figure = ENERGY if known else MACS
+    figure = _energy([curve]) if known else MACS
     return Leaving(
         id=f"leaving-{number}",
         label=label,
@@ -135,42 +136,47 @@ def _leaving(number: int, label: str, curve: PolicyCurve) -> Leaving:
 
 
 def _cost(each: PolicyExit | PolicyPoint, figure: Figure) -> Estimate:
-    if figure is ENERGY:
+    if figure.name == ENERGY.name:
         return estimate(each.quantity("energy_j_per_image"), figure.scale)
     return estimate(each.quantity("macs" if isinstance(each, PolicyExit) else "macs_per_image"), figure.scale)
+
+
+def _energy(curves: Sequence[PolicyCurve]) -> Figure:
+    """Return energy per image with the prefix that suits all of the curves."""
+    return prefixed(ENERGY, [each.energy_j_per_image for curve in curves for each in _entries(curve)])
 
 
 def _ap(each: PolicyExit | PolicyPoint) -> Estimate:
     return estimate(each.quantity("ap"), PERCENT)
 
 
-def _rows(curve: PolicyCurve) -> list[Row]:
+def _rows(curve: PolicyCurve, energy: Figure) -> list[Row]:
     final = curve.exits[-1]
     exits = [
         Row(
             head=f"all at exit {each.exit}",
-            cells=_cells(each, "–", Estimate(value=PERCENT * (each.ap - final.ap), kind="computed")),
+            cells=_cells(each, "all", Estimate(value=PERCENT * (each.ap - final.ap), kind="computed"), energy),
         )
         for each in curve.exits
     ]
     points = [
         Row(
             head=_thresholds(each) + (" (chosen)" if place == curve.chosen else ""),
-            cells=_cells(each, _parts(each), estimate(each.quantity("ap_less_final"), PERCENT)),
+            cells=_cells(each, _parts(each), estimate(each.quantity("ap_less_final"), PERCENT), energy),
         )
         for place, each in enumerate(curve.points)
     ]
     return [*exits, *points]
 
 
-def _cells(each: PolicyExit | PolicyPoint, where: str, less: Estimate) -> tuple[Cell, ...]:
+def _cells(each: PolicyExit | PolicyPoint, where: str, less: Estimate, energy: Figure) -> tuple[Cell, ...]:
     return (
         Cell(value=where),
         estimate_cell(estimate(each.quantity("ap_val"), PERCENT), AP),
         estimate_cell(_ap(each), AP),
         estimate_cell(less, AP),
         estimate_cell(_cost(each, MACS), MACS),
-        estimate_cell(_cost(each, ENERGY), ENERGY),
+        estimate_cell(_cost(each, energy), energy),
     )
 
 

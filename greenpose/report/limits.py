@@ -1,6 +1,8 @@
 """What the numbers mean and where they stop: boundary, functional unit, conventions, as the records have them."""
 
-from greenpose.formatting import NBSP, listed, plain, plural
+import re
+
+from greenpose.formatting import NBSP, listed, percent, plain, plural
 from greenpose.record import Record
 from greenpose.report.study import Study
 
@@ -24,22 +26,34 @@ def limits(study: Study) -> list[tuple[str, str]]:
         (
             "Accuracy",
             "AP and AR are OKS averages over thresholds .50 to .95 on the test split, each exit with its best epoch on "
-            "the validation split. Their interval comes from resampling test subjects.",
+            "the validation split. The interval of a single run comes from resampling test subjects, that of several "
+            "runs from how they differ.",
         ),
         (
             "Intervals",
-            f"Behind ± or in brackets: 95{NBSP}% from repetition. Overlapping intervals are read as “not "
-            "distinguishable”; separate ones are no proof either when few seeds were run. Numbers carry no more digits "
-            "than their interval bears.",
+            f"Behind ± or in brackets: 95{NBSP}% from repetition.{_assumed(runs)} Overlapping intervals are read as "
+            "“not distinguishable”; separate ones are no proof either when few seeds were run. Numbers carry no more "
+            "digits than their interval bears.",
         ),
     ]
 
 
 def allocation(runs: tuple[Record, ...]) -> str:
     """Return the rule by which training is split over exits; it is an allocation, not a measurement."""
-    rules = {(run.allocation.rule, run.allocation.cost) for run in runs}
-    named = "; ".join(f"{rule} rule, computed from {cost}" for rule, cost in sorted(rules))
-    return f"An allocation ({named}), not a measurement: only the run’s total is a physical fact."
+    rules = listed(sorted({f"the {run.allocation.rule} rule" for run in runs}))
+    costs = " or ".join(sorted({re.split("[,(]", run.allocation.cost)[0].strip() for run in runs}))
+    return f"By {rules}, from {costs}. It is an allocation, not a measurement: only the run’s total is a physical fact."
+
+
+def _assumed(runs: tuple[Record, ...]) -> str:
+    """Return what a single run's intervals hold that it could not see itself; empty where the records have none."""
+    known = {float(entry.measurement.get("between_runs") or 0) for run in runs for entry in run.exits} - {0.0}
+    if not known:
+        return ""
+    return (
+        f" Those of a single run’s time and energy are widened by how far another run is assumed to differ, "
+        f"{listed([percent(each) for each in sorted(known)])} (1 standard deviation); the run itself cannot see it."
+    )
 
 
 def _operation(runs: tuple[Record, ...]) -> str:

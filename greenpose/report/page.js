@@ -128,8 +128,8 @@
     };
     const csv = () => {
       const parts = (cell, index) => {
-        const [text, interval = ""] = cell.firstChild.textContent.split("\n").map(tidy);
-        return [wordy(index) ? text : text.replace(/(\d) (?=\d)/g, "$1").replace("−", "-"), interval];
+        const [text, ...more] = cell.firstChild.textContent.split("\n").map(tidy);
+        return [wordy(index) ? text : text.replace(/(\d) (?=\d)/g, "$1").replace("−", "-"), more.join(" ")];
       };
       const rows = shown.map(({ cells }) => [...cells].map(parts));
       const wide = heads.map((_, index) => rows.some(row => row[index][1]));
@@ -239,21 +239,21 @@
 
   // What if: the formulas of greenpose/report/scenario.py.
   const suppose = () => {
-    const said = key => (ask(key) && ask(key) >= 0 ? Number(ask(key)) : scenario.default[key]);
+    const said = key => (ask(key) && ask(key) >= 0 ? Number(ask(key)) : null);
     const [n, d, y] = ["n", "d", "y"].map(key => said(key) || scenario.default[key]);
     const year = n * d * scenario.days;
-    const times = (each, factor) => each.map(value => value * factor);
+    const times = (each, by) => each.map(value => value * by);
     const plus = (some, more) => [0, 1, 2].map(end => (some[end] ?? some[0]) + (more[end] ?? more[0]));
     const outcomes = ([joules, making, training, images, g, pue]) => {
       const kwh = times(joules, (said("pue") ?? pue) / 3.6e6);
       const use = times(kwh, 1000 * (said("g") ?? g));
-      return [use, plus(use, making), times(training, 1000 / (year * y)), times(kwh, year), times(use, year / 1e6), times(images, 1 / (n * d))];
+      return [use, plus(use, making), times(training, 1000 / (year * y)), times(kwh, 1000 * year), times(use, year / 1000), times(images, 1 / (n * d))];
     };
     cells.forEach((row, index) => outcomes(scenario.uses[index]).forEach((each, column) => {
       const cell = row[column + 1];
       if (cell.className == "m") return;
-      const [value, interval] = number(each);
-      cell.textContent = [(/^[≈∼]\s/.exec(cell.textContent) ?? "") + value, interval].join("\n").trim();
+      const [value, interval] = number(times(each, scenario.scale[column]));
+      cell.textContent = [(/^[≈∼]\s/.exec(cell.textContent) ?? "") + value + (/†/.exec(cell.textContent) ?? ""), interval].join("\n").trim();
     }));
   };
   const cells = all("#scenario tbody tr").map(row => [...row.cells]);

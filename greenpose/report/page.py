@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from greenpose.formatting import NBSP, plain
+from greenpose.formatting import NBSP, listed, plain
 from greenpose.record import Failure, Record
 from greenpose.report.bill import (
+    MOST_FAILURES,
     allocation_table,
     crosscheck_sentences,
     crosscheck_table,
@@ -19,7 +20,7 @@ from greenpose.report.disclosures import disclosures
 from greenpose.report.embedding import pack
 from greenpose.report.exits import counter_sentences, counters_table, emissions_table, means_table, runs_table
 from greenpose.report.facts import facts
-from greenpose.report.figures import MARKS, mark
+from greenpose.report.figures import CO2, ENERGY, TRAIN_CO2, TRAIN_ENERGY, disturbance, legend, mark
 from greenpose.report.gallery import (
     bill_picture,
     courses_picture,
@@ -32,6 +33,7 @@ from greenpose.report.gallery import (
     winning_picture,
 )
 from greenpose.report.headline import headline
+from greenpose.report.layout import systematic_notes
 from greenpose.report.limits import limits
 from greenpose.report.purposes import energy_kind
 from greenpose.report.reproduce import configurations
@@ -61,8 +63,7 @@ GRADES: Mapping[str, tuple[str, str]] = {
     ),
     "C": (
         "modelled",
-        "Energy is modelled from CPU time; absolute figures may be off by a factor of two either way; ratios on one "
-        "machine hold better.",
+        "Energy is modelled from CPU time, so absolute figures may be off{}; ratios on one machine hold better.",
     ),
 }
 """Grade of a record, and what it means for the reader."""
@@ -70,8 +71,6 @@ LONG_TABLE = 12
 """Tables with more lines are folded."""
 MOST_COURSES = 24
 """Runs of which the page's own data holds the course of training; with more, it would outgrow what people send."""
-MOST_FAILURES = 60
-"""Runs that did not finish of which each is told; the bill holds all."""
 
 
 def render(
@@ -131,7 +130,7 @@ def _content(compared: Study) -> dict[str, Any]:
         "facts": facts(compared),
         "notices": notices(compared),
         "grade": _grade(compared),
-        "grades": GRADES,
+        "grades": {grade: (name, words.format(_off(compared))) for grade, (name, words) in GRADES.items()},
         "totals": totals_table(compared),
         "spent": bill_picture(compared),
         "failures": [(each, _spent_by(each, compared)) for each in compared.failures[:MOST_FAILURES]],
@@ -173,7 +172,8 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
         "precision": precision(shown),
         "warnings": warnings(shown),
         "settings": {letter: setting_facts(run) for letter, run in compared.settings.items()},
-        "marks": MARKS,
+        "legend": legend(),
+        "disturbed": any(any(disturbance(entry)) for run in compared.records for entry in run.exits),
         "limits": limits(compared),
         "disclosures": disclosures(shown),
         "configurations": configurations(shown),
@@ -222,12 +222,21 @@ def _spent_by(failure: Failure, compared: Study) -> str:
     time = with_prefix(seconds, "s") if seconds < 1 else f"{plain(seconds)}{NBSP}s"
     grams = "emissions not measured: it ended before the grid intensity was known"
     if failure.co2eq_g is not None:
-        grams = f"{symbol}{plain(failure.co2eq_g)}{NBSP}gCO2eq"
+        grams = f"{symbol}{with_prefix(failure.co2eq_g, 'gCO2eq')}"
     return f"{time}, {symbol}{with_prefix(1000 * failure.energy_kwh, 'Wh')}, {grams}, until {failure.at}"
 
 
 def _grade(compared: Study) -> str:
     return max((run.grade for run in compared.records), default="")
+
+
+def _off(compared: Study) -> str:
+    """Return the systematic errors that columns of the page have, in words; empty where none is known."""
+    said = []
+    for name, figures in {"energy": (ENERGY, TRAIN_ENERGY), "emissions": (CO2, TRAIN_CO2)}.items():
+        found = [point.figure(figure) for point in compared.points for figure in figures]
+        said += [f"{name} by {note.removeprefix('syst. ')}" for note in systematic_notes(found)]
+    return f", {listed(said)}" if said else ""
 
 
 def _resource(name: str) -> str:

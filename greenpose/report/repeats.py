@@ -97,8 +97,9 @@ class Repeats:
 def repeats(study: Study) -> Repeats:
     """Return how far the runs of each exit lie apart in AP, energy and latency."""
     points = [point for point in study.points if len(point.group.runs) > 1]
-    lines = [(point, {figure: _spread(point, figure) for figure in (AP, ENERGY, LATENCY)}) for point in points]
-    figures = tuple(figure for figure in (AP, ENERGY, LATENCY) if any(found[figure].values for _, found in lines))
+    shown = (AP, study.shown(ENERGY), LATENCY)
+    lines = [(point, {figure: _spread(point, figure) for figure in shown}) for point in points]
+    figures = tuple(figure for figure in shown if any(found[figure].values for _, found in lines))
     return Repeats(
         id="repeats",
         figures=figures,
@@ -165,5 +166,8 @@ def _cells(spread: Spread) -> list[Cell]:
     if not spread.values:
         return [missing_cell(spread.missing)] * 3
     chosen = (spread.values[0], statistics.median(spread.values), spread.values[-1])
-    texts = [Estimate(value=each).text(most_decimals=spread.figure.most_decimals) for each in chosen]
+    texts = [
+        Estimate(value=each, disturbed=spread.mean.disturbed).text(most_decimals=spread.figure.most_decimals)
+        for each in chosen
+    ]
     return [number_cell(Text(value=text.value), kind=spread.mean.kind) for text in texts]

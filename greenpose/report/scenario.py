@@ -6,18 +6,17 @@ from typing import Any
 
 from greenpose.formatting import NBSP, exact, plain, plural
 from greenpose.report.estimates import Estimate, worst
-from greenpose.report.figures import AP, EMBODIED, ENERGY, TRAIN_CO2, Figure
+from greenpose.report.figures import AP, EMBODIED, ENERGY, TRAIN_CO2, Figure, prefixed
 from greenpose.report.layout import Row, Section, Table, estimate_cell, figure_column
-from greenpose.report.pareto import front
 from greenpose.report.study import Point, Study
-from greenpose.report.tradeoff import short_name
+from greenpose.report.tradeoff import leaders, short_name
 from greenpose.report.winning import images_needed
 from greenpose.units import JOULES_PER_KWH
 
 DAYS_PER_YEAR = 365.25
 """Of the Julian calendar."""
 MOST_LINES = 24
-"""Exits that are told of; where there are more, those only that no other beats."""
+"""Exits that are told of: where there are more, those that no other beats, then the most accurate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,19 +80,21 @@ OUTCOMES = (
     Figure(name="use", label="Use", unit="gCO2eq/1000 images"),
     Figure(name="sci", label="SCI", unit="gCO2eq/1000 images"),
     Figure(name="training", label="Training, shared out", unit="gCO2eq/1000 images"),
-    Figure(name="energy", label="Energy of a year", unit="kWh"),
-    Figure(name="year", label="Emissions of a year", unit="kgCO2eq"),
+    Figure(name="energy", label="Energy of a year", unit="Wh"),
+    Figure(name="year", label="Emissions of a year", unit="gCO2eq"),
     Figure(name="days", label="Won back after", unit="days"),
 )
 """What is computed of each exit: a column of the table each."""
 
 
 def uses(study: Study) -> list[Use]:
-    """Return every exit of the page; the ones that no other beats where there are more than a table bears."""
-    points = list(study.points)
+    """Return every exit of the page; where there are more than a table bears the most telling ones."""
+    points = study.points
     if len(points) > MOST_LINES:
-        costs = [(point.figure(ENERGY).value or 0.0, point.figure(AP).value or 0.0) for point in points]
-        points = [points[index] for index in front(costs)][:MOST_LINES]
+        accurate = sorted(study.scored, key=lambda point: -(point.figure(AP).value or 0.0))
+        ranked = dict.fromkeys(point.label for point in (*leaders(study), *accurate, *points))
+        told = set(list(ranked)[:MOST_LINES])
+        points = tuple(point for point in points if point.label in told)
     return [_use(point) for point in points]
 
 
@@ -109,8 +110,8 @@ def outcomes(use: Use, scenario: Scenario = DEFAULT) -> list[Estimate]:
         kwh.times(1000 * intensity),
         _plus(kwh.times(1000 * intensity), use.making_g),
         use.training_g.times(1000 / (scenario.per_year * scenario.years)),
-        kwh.times(scenario.per_year),
-        kwh.times(scenario.per_year * intensity / 1000),
+        kwh.times(1000 * scenario.per_year),
+        kwh.times(scenario.per_year * intensity),
         use.images.times(1 / scenario.per_day),
     ]
 
@@ -118,27 +119,39 @@ def outcomes(use: Use, scenario: Scenario = DEFAULT) -> list[Estimate]:
 def scenario_table(study: Study) -> Table:
     """Return the outcomes of every exit under the default scenario."""
     found = uses(study)
-    lines = [outcomes(use) for use in found]
+    figures = shown_outcomes(found)
+    lines = [[each.times(figure.scale) for each, figure in zip(outcomes(use), figures, strict=True)] for use in found]
     columns = list(zip(*lines, strict=True))
+    cut = f" Of {plural(len(study.points), 'exit')} {len(found)} are told of: those that no other beats, then the most"
     return Table(
         id="scenario",
         caption="What each exit would come to when it is used so. Operation only, but for the SCI (ISO/IEC 21031), "
         "which counts the making of the machine too. Training stays as it was run; all of it is shared out over all "
-        "images of all years. An exit has won back its teaching when it has saved as much against the final exit.",
+        "images of all years. An exit has won back its teaching when it has saved as much against the final exit."
+        + (f"{cut} accurate." if len(found) < len(study.points) else ""),
         heads=("Exit",),
-        columns=tuple(figure_column(figure, values) for figure, values in zip(OUTCOMES, columns, strict=True)),
+        columns=tuple(figure_column(figure, values) for figure, values in zip(figures, columns, strict=True)),
         sections=(
             Section(
                 rows=tuple(
                     Row(
                         head=use.name,
-                        cells=tuple(estimate_cell(each, figure) for each, figure in zip(line, OUTCOMES, strict=True)),
+                        cells=tuple(estimate_cell(each, figure) for each, figure in zip(line, figures, strict=True)),
                     )
                     for use, line in zip(found, lines, strict=True)
                 )
             ),
         ),
     )
+
+
+def shown_outcomes(found: Sequence[Use]) -> list[Figure]:
+    """Return what is computed, each with the prefix that suits all lines."""
+    columns = zip(*(outcomes(use) for use in found), strict=True)
+    return [
+        figure if figure is OUTCOMES[-1] else prefixed(figure, [each.value for each in values])
+        for figure, values in zip(OUTCOMES, columns, strict=True)
+    ]
 
 
 def scenario_words(study: Study) -> str:
@@ -160,6 +173,7 @@ def scenario_data(study: Study) -> dict[str, Any]:
     return {
         "default": {"n": DEFAULT.images_per_day, "d": DEFAULT.devices, "y": DEFAULT.years, **_place(study)},
         "days": DAYS_PER_YEAR,
+        "scale": [figure.scale for figure in shown_outcomes(uses(study))],
         "uses": [
             [*(_ends(each) for each in (use.joules, use.making_g, use.training_g, use.images)),
              use.intensity_g_per_kwh, use.pue]
@@ -182,12 +196,12 @@ def _use(point: Point) -> Use:
 
 
 def _place(study: Study) -> dict[str, float | None]:
-    """Return intensity and PUE that all runs share; None for one that they do not."""
+    """Return intensity and PUE that all runs share, as the page prints them; None for one that they do not."""
     shared = {
         "g": {run.carbon.intensity_g_per_kwh for run in study.records},
         "pue": {run.carbon.pue for run in study.records},
     }
-    return {name: next(iter(values)) if len(values) == 1 else None for name, values in shared.items()}
+    return {name: float(f"{min(values):.3g}") if len(values) == 1 else None for name, values in shared.items()}
 
 
 def _plus(first: Estimate, second: Estimate) -> Estimate:
@@ -206,6 +220,7 @@ def _plus(first: Estimate, second: Estimate) -> Estimate:
         high=ends[1] if known else None,
         systematic=None,
         kind=worst([first.kind, second.kind]),
+        disturbed=first.disturbed or second.disturbed,
     )
 
 

@@ -11,7 +11,7 @@ from greenpose.formatting import exact, plain
 from greenpose.record import Exit, Failure, Record
 from greenpose.record.policy import PolicyCurve
 from greenpose.report.estimates import Estimate, over_runs
-from greenpose.report.figures import AP, Figure, of_exit, of_record
+from greenpose.report.figures import AP, Figure, of_exit, of_record, prefixed
 
 _HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": "{} GB memory", "os": "{}"}
 """What is told of a machine, and how."""
@@ -124,6 +124,14 @@ class Study:
     def comparable(self) -> bool:
         """Return whether time and energy of all runs may be compared."""
         return len(self.settings) <= 1
+
+    def shown(self, figure: Figure) -> Figure:
+        """Return a figure in joules or grams with the prefix that suits all its numbers of the page."""
+        if figure.unit[0] not in "Jg":
+            return figure
+        if figure.of_run:
+            return prefixed(figure, [of_record(run, figure).value for run in self.records])
+        return prefixed(figure, [point.figure(figure).value for point in self.points])
 
 
 def study(entries_: Sequence[Record | Failure], *, policies: Sequence[PolicyCurve] = ()) -> Study:

@@ -15,7 +15,7 @@ _MEASURES: Mapping[str, tuple[str, str, float]] = {
     "calls": ("Calls", "count", 1),
     "window_seconds": ("Window", "s", 1),
     "idle_watts": ("Idle power", "W", 1),
-    "between_runs": ("Runs differ by", "% (1 sd)", 100),
+    "between_runs": ("Runs differ by, assumed", "% (1 sd)", 100),
     "converged": ("Precise as asked", "", 1),
     "foreign_cpu_share": ("Other processes", "% of CPU time", 100),
     "steal_share": ("Other guests", "% of CPU time", 100),

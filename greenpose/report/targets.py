@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from greenpose.formatting import plural
 from greenpose.record import Record, Validation
-from greenpose.report.estimates import Estimate, over_runs, ratio
+from greenpose.report.estimates import PAPER_ITSELF, Estimate, over_runs, ratio
 from greenpose.report.figures import AP, PERCENT, Figure, training_figure
 from greenpose.report.layout import Row, Section, Table, estimate_cell, figure_column
 from greenpose.report.purposes import energy_kind
@@ -51,7 +51,7 @@ def targets(study: Study) -> list[Target]:
             continue
         ours = _taken(point.group, point.exit, level)
         theirs = ours if reference is point.group else _taken(reference, point.exit, level)
-        share = Estimate(value=None, missing="it is the paper’s recipe itself")
+        share = Estimate(value=None, missing=PAPER_ITSELF)
         if reference is not point.group:
             share = ratio(ours[0], theirs[0]).times(PERCENT)
         found.append(
@@ -76,8 +76,9 @@ def targets_table(study: Study) -> Table | None:
         LEVEL: [each.level for each in found],
         replace(energy, label="Energy to it"): [each.energy.times(energy.scale) for each in found],
         CPU_TIME: [each.cpu_seconds for each in found],
-        SHARE: [each.share for each in found],
     }
+    if any(each.share.missing != PAPER_ITSELF for each in found):
+        columns[SHARE] = [each.share for each in found]
     rows = [
         Row(head=_label(each), cells=tuple(estimate_cell(values[index], figure) for figure, values in columns.items()))
         for index, each in enumerate(found)

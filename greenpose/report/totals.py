@@ -1,12 +1,12 @@
 """What everything on the page cost, runs that did not finish included."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from greenpose.formatting import NBSP, plural
 from greenpose.record import Failure, Kind, Record
 from greenpose.report.estimates import Estimate, worst
-from greenpose.report.figures import TRAIN_ENERGY, energy_figure, kind_of
+from greenpose.report.figures import TRAIN_CO2, TRAIN_ENERGY, energy_figure, kind_of, prefixed
 from greenpose.report.layout import Cell, Column, Row, Section, Table, kind_notes, missing_cell, value_cell
 from greenpose.report.study import Study
 from greenpose.units import co2eq_g
@@ -63,15 +63,15 @@ def grand_total(study: Study) -> Total:
 
 
 def totals_table(study: Study) -> Table:
-    """Return the grand total, finished runs and others apart."""
-    parts = {
-        "Finished": finished_total(study.records),
-        "Failed, interrupted or lost": failed_total(study.failures),
-        "All": grand_total(study),
+    """Return the grand total, finished runs and those of each other end apart; bars are shares of all energy."""
+    ends = dict.fromkeys(each.reason for each in study.failures)
+    parts = {"Finished": finished_total(study.records)} | {
+        end.capitalize(): failed_total([each for each in study.failures if each.reason == end]) for end in sorted(ends)
     }
-    if not study.failures:
-        del parts["Failed, interrupted or lost"], parts["All"]
-    energy = energy_figure([total.energy_kwh for total in parts.values()])
+    parts |= {"All": grand_total(study)} if study.failures else {}
+    whole = max(total.energy_kwh for total in parts.values())
+    energy = energy_figure([whole])
+    grams = prefixed(TRAIN_CO2, [total.co2eq_g for total in parts.values()])
     time_unit, time_scale = ("h", 3600) if parts["Finished"].seconds >= 3600 else ("s", 1)
     kinds = sorted({kind_of(run, TRAIN_ENERGY) for run in study.records})
     kind = worst(kinds) if kinds else "measured"
@@ -84,7 +84,7 @@ def totals_table(study: Study) -> Table:
             Column(head="Number", unit="count"),
             Column(head="Time", unit=time_unit),
             Column(head="Energy", unit=energy.unit, notes=notes),
-            Column(head="CO2eq", unit="g", notes=notes),
+            Column(head="CO2eq", unit=grams.unit, notes=notes),
         ),
         sections=(
             Section(
@@ -94,8 +94,11 @@ def totals_table(study: Study) -> Table:
                         cells=(
                             Cell(value=str(total.runs)),
                             value_cell(total.seconds / time_scale),
-                            value_cell(total.energy_kwh * energy.scale, kind=kind),
-                            _grams_cell(total, kind),
+                            replace(
+                                value_cell(total.energy_kwh * energy.scale, kind=kind),
+                                bar=total.energy_kwh / whole if whole and study.failures else None,
+                            ),
+                            _grams_cell(total, kind, grams.scale),
                         ),
                     )
                     for name, total in parts.items()
@@ -117,10 +120,10 @@ def _sum(totals: Sequence[Total]) -> Total:
     )
 
 
-def _grams_cell(total: Total, kind: Kind) -> Cell:
+def _grams_cell(total: Total, kind: Kind, scale: float) -> Cell:
     if total.unknown and not total.co2eq_g:
         return missing_cell("these runs ended before their grid intensity was known")
-    cell = value_cell(total.co2eq_g, kind=kind)
+    cell = value_cell(total.co2eq_g * scale, kind=kind)
     if not total.unknown:
         return cell
     return Cell(value=f"≥{NBSP}{cell.value}", interval=f"{plural(total.unknown, 'run')} unknown")

@@ -119,6 +119,7 @@ def scatters(study: Study) -> list[Scatter]:
 
 def scatter(study: Study, figure: Figure) -> Scatter:
     """Return AP against one quantity, cheapest point first."""
+    figure = study.shown(figure)
     found = [(point, point.figure(figure), point.figure(AP)) for point in study.points]
     drawn = [(point, x, y) for point, x, y in found if x.value is not None and y.value is not None]
     drawn.sort(key=lambda each: (each[1].value or 0, -(each[2].value or 0)))
@@ -186,7 +187,8 @@ def front_table(study: Study) -> Table | None:
     figures = [each for each in (ENERGY, MACS) if _all(shown, each) and _fair(study, each)]
     columns = {AP: [point.figure(AP) for point in shown], KEPT: [kept(point, shown[0]) for point in shown]}
     for each in figures:
-        columns[each] = [point.figure(each) for point in shown]
+        figure = study.shown(each)
+        columns[figure] = [point.figure(figure) for point in shown]
         if each is ENERGY:
             columns[SAVED] = [_saved(study, point, shown[0]) for point in shown]
     return Table(

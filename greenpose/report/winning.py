@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from greenpose.formatting import NBSP
 from greenpose.record import Record
-from greenpose.report.estimates import Estimate
+from greenpose.report.estimates import FINAL_ITSELF, Estimate
 from greenpose.report.exits import share
 from greenpose.report.figures import ENERGY, Figure, mark, training_figure
 from greenpose.report.study import Point, Study
@@ -81,6 +81,9 @@ def crossings(study: Study) -> list[Crossing]:
 def images_needed(point: Point) -> Estimate:
     """Return after how many images an exit is won back; its interval over runs ends at zero."""
     each = point.figure(BREAK_EVEN)
+    if each.value is None:  # records say of either case that it is one of the two
+        reason = FINAL_ITSELF if point.final else each.missing.removesuffix(", or it is the final one")
+        return replace(each, missing=reason)
     return each if each.low is None else replace(each, low=max(0.0, each.low))
 
 

@@ -18,7 +18,7 @@ def test_without_scripts_all_tables_and_figures_are_there_and_no_dead_control(vi
     assert hidden == []
     assert [each for each in page.locator("button, input, select").all() if each.is_visible()] == []
     if name != "no run":
-        assert "kWh" in page.inner_text("#scenario thead")
+        assert "Wh" in page.inner_text("#scenario thead")
         assert re.search(r"\d", page.inner_text("#scenario tbody"))
         assert all(each.is_visible() for each in page.locator("#tradeoff ~ figure, .multiples figure").all())
 
@@ -31,6 +31,15 @@ def test_the_page_never_scrolls_sideways(visit, name):
         page.set_viewport_size({"width": width, "height": 900})
         beyond = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert beyond <= 0, f"at {width} px"
+
+
+def test_what_a_phone_cuts_off_has_an_edge_that_says_so(visit):
+    page = visit("published table1_small", width=360)
+    for css in (".scroll:has(#front)", "figure.large .canvas"):
+        box = page.locator(css).first
+        assert box.evaluate("box => box.scrollWidth > box.clientWidth")
+        assert box.evaluate("box => getComputedStyle(box).backgroundImage").count("linear-gradient") == 4
+        assert "local" in box.evaluate("box => getComputedStyle(box).backgroundAttachment")
 
 
 def text_of(page, folder):
@@ -73,6 +82,8 @@ def test_a_print_is_light_repeats_heads_and_splits_no_line(visit):
         getComputedStyle(document.querySelector(css)))"""
     assert page.evaluate(style, "thead")[0] == "table-header-group"
     assert page.evaluate(style, "tbody tr")[1] == "avoid"
+    after = "css => getComputedStyle(document.querySelector(css)).breakAfter"
+    assert [page.evaluate(after, css) for css in ("thead", "caption", "#distillation + p")] == ["avoid"] * 3
     assert page.evaluate(style, "body")[2] == "rgb(255, 255, 255)"
 
 

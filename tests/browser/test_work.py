@@ -6,7 +6,7 @@ import random
 import pytest
 
 from greenpose.report.layout import estimate_cell
-from greenpose.report.scenario import OUTCOMES, Scenario, outcomes, uses
+from greenpose.report.scenario import Scenario, outcomes, shown_outcomes, uses
 from greenpose.report.study import study
 from tests.browser.conftest import GRID
 
@@ -170,6 +170,7 @@ def test_a_click_on_a_name_highlights_it_and_another_lets_go(visit):
 def test_suppositions_compute_what_python_computes_digit_for_digit(visit):
     page = visit()
     known, chance = uses(study(GRID)), random.Random(7)
+    figures = shown_outcomes(known)
     printed = page.inner_text("#scenario tbody")
     for _ in range(12):
         n, d, y, g, pue = (
@@ -185,8 +186,8 @@ def test_suppositions_compute_what_python_computes_digit_for_digit(visit):
         expected = [
             [part for part in (cell.value, cell.interval or ("1" if cell.missing else "")) if part]
             for use in known
-            for each, figure in zip(outcomes(use, wanted), OUTCOMES, strict=True)
-            for cell in [estimate_cell(each, figure)]
+            for each, figure in zip(outcomes(use, wanted), figures, strict=True)
+            for cell in [estimate_cell(each.times(figure.scale), figure)]
         ]
         assert cells == expected
     page.locator("#suppose .reset").click()

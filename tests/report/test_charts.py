@@ -130,7 +130,8 @@ def test_small_numbers_on_axes_stay_what_they_are():
     ]
     svg = draw(scatter(study([runs[0].model_copy(update={"exits": entries})]), ENERGY)).svg
     texts = [each.text for each in read(svg).all("text")]
-    assert {"0.0005", "0.001", "0.0015"} <= set(texts)
+    assert {"0.5", "1", "1.5"} <= set(texts)
+    assert any(text.startswith("Energy per image (mJ)") for text in texts)
     assert "0.0" not in texts
 
 
@@ -178,3 +179,15 @@ def test_needed_labels_are_always_placed(points):
         ["x"] * len(points), points, needed=[True] * len(points), frame=(0, 0, 600, 400), obstacles=[], size=12
     )
     assert all(labels)
+
+
+def test_points_that_were_metered_beside_much_load_are_hollow():
+    def drawn_beside(share):
+        run = record("HRNet3")
+        seen = run.exits[0].measurement | {"foreign_cpu_share": share}
+        entry = run.exits[0].model_copy(update={"measurement": seen})
+        chart = scatter(study([run.model_copy(update={"exits": [entry]}), record("HRNet4")]), ENERGY)
+        return draw(chart).svg
+
+    assert "fill:var(--paper)" in drawn_beside(0.9)
+    assert "fill:var(--paper)" not in drawn_beside(0.05)

@@ -12,7 +12,19 @@ CONSTANT = {"title": "Honesty", "generated_at": "2025-06-01T12:00:00+00:00", "ve
 GRID = ("HRNet2", "HRNet3", "HRNet4", "HRNet4-OKD-DS", "HRNet4-COKD-DS")
 SEEDS = {"one seed": (1,), "two seeds": (1, 2), "three seeds": (1, 2, 3)}
 ENERGY_UNIT = re.compile(r"(?<![\w%])(k|m)?(Wh|J|W|g|gCO2eq)(?!\w)")
-MARKED = re.compile("[≈∼≥–]|not measured")
+MARKED = re.compile("[≈∼≥]|not measured|not applicable|none")
+METERED = (
+    "Latency",
+    "CPU time",
+    "Gross energy",
+    "Net energy",
+    "CO2eq",
+    "Operation",
+    "Making the machine",
+    "SCI",
+    "Use",
+)
+"""How columns of what the meter saw of an exit begin."""
 ANOTHER_TOOLS = "Its energy"
 """The one column whose kind nobody recorded: what another tool says of itself stands in its note."""
 
@@ -99,3 +111,56 @@ def test_measured_energy_is_nowhere_marked_as_modelled():
     texts = [cell.text for table in page.all("table") for cell in table.all("td")]
     texts += [each.text for svg in page.all("svg") for each in svg.all("text")]
     assert [text for text in texts if "≈" in text] == []
+
+
+def beside_load(run, foreign=0.0, steal=0.0):
+    """Return the run as if others had taken these shares of the CPU while its exits were metered."""
+    seen = {"foreign_cpu_share": foreign, "steal_share": steal}
+    exits = [entry.model_copy(update={"measurement": entry.measurement | seen}) for entry in run.exits]
+    return run.model_copy(update={"exits": exits})
+
+
+@pytest.mark.parametrize(("foreign", "steal"), [(0.9, 0.0), (0.0, 0.3), (0.11, 0.03)])
+def test_a_number_that_was_metered_beside_much_load_is_marked_wherever_it_stands(foreign, steal):
+    runs = [beside_load(with_making(run), foreign, steal) for run in paper_grid((1, 2), GRID)]
+    page = read(render(runs, **CONSTANT))
+    found = {
+        (table, head): "†" in cell.text
+        for table, head, _, cell in cells(page)
+        if table in ("exits", "emissions", "runs", "front", "scenario")
+        and head.startswith(METERED)
+        and cell.attributes.get("class") != "m"
+    }
+    assert len({table for table, _ in found}) == 5
+    assert [where for where, marked in found.items() if not marked] == []
+    points = [each.text for svg in page.all("svg") for each in svg.all("title") if "J/image, AP" in each.text]
+    assert len(points) == 8
+    assert all("†" in each for each in points)
+
+
+def test_the_answer_says_how_much_others_took_and_its_own_numbers_are_marked():
+    quiet, busy = record("HRNet3", ap={3: 0.9}), beside_load(record("HRNet4", ap={4: 0.5}), 0.9)
+    page = read(render([quiet, busy], **CONSTANT))
+    (section,) = [each for each in page.all("section") if each.attributes.get("class") == "answer"]
+    said = section.text.replace("\u00a0", " ")
+    assert "1 of 2 exits was metered while other processes took up to 90 % of the CPU: † marks" in said
+    busy_costs = render([beside_load(record("HRNet4"), 0.9)], **CONSTANT).partition('class="lead"')[2][:400]
+    assert len(re.findall(r"≈[\d.]+† ±|≈[\d.]+†\u00a0±", busy_costs)) == 2
+    assert "† metered while other processes took more than 10 % of the CPU" in page.all("main")[0].text.replace(
+        "\u00a0", " "
+    )
+
+
+@pytest.mark.parametrize(("foreign", "steal"), [(0.0, 0.0), (0.1, 0.02)])
+def test_what_the_meter_does_not_warn_of_marks_nothing(foreign, steal):
+    runs = [beside_load(run, foreign, steal) for run in paper_grid((1, 2), GRID)]
+    page = read(render(runs, **CONSTANT))
+    assert [cell.text for _, _, _, cell in cells(page) if "†" in cell.text] == []
+    assert "other processes took up to" not in page.all("main")[0].text
+
+
+def test_load_does_not_mark_what_it_cannot_move():
+    page = read(render([beside_load(run, 0.9) for run in paper_grid((1, 2), GRID)], **CONSTANT))
+    fixed = [cell.text for _, head, _, cell in cells(page) if head.startswith(("AP", "MACs", "Params", "Training"))]
+    assert len(fixed) > 40
+    assert [text for text in fixed if "†" in text] == []

@@ -48,7 +48,7 @@ def test_without_energy_compute_is_drawn_and_energy_is_said_to_be_missing():
     assert chart.figure is MACS
     assert "MACs (GMACs)" in [each.text for each in read(draw(chart).svg).all("text")]
     table = leaving_table([chart])
-    assert table.notes == ("energy was not asked for (--no-measure)",)
+    assert table.notes == ("not measured: energy was not asked for (--no-measure)",)
 
 
 def test_the_table_has_every_exit_and_every_choice_with_what_it_loses():

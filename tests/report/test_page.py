@@ -149,7 +149,7 @@ def test_non_zero_numbers_never_print_as_zero():
         )
     page = read(render([tiny.model_copy(update={"exits": exits, "train_energy_kwh": 4e-9})], **CONSTANT))
     text = page.all("main")[0].text
-    assert "0.000000300" in text
+    assert "300\u00a0nJ per image" in text
     assert "0.002" in text
     (exits_table,) = [table for table in page.all("table") if table.attributes["id"] == "exits"]
     values = [cell.text for cell in exits_table.all("td") if cell.attributes.get("class") != "t"]
@@ -169,7 +169,7 @@ def test_modelled_numbers_are_told_by_symbol_and_words():
     page = read(render(SETS["one run"], **CONSTANT))
     (banner,) = [each for each in page.all("p") if (each.attributes.get("class") or "").startswith("banner")]
     assert banner.text.startswith("Grade C: modelled. Energy is modelled from CPU time")
-    assert "factor of two either way; ratios on one machine hold better" in banner.text
+    assert "off, energy by ×0.5–2 and emissions by ×0.5–2; ratios on one machine hold better" in banner.text
     assert "≈ modelled" in page.all("thead")[0].text
 
 

@@ -2,9 +2,13 @@
 
 import pytest
 
+from greenpose.report.charts import bars
+from greenpose.report.charts.canvas import FONT
+from greenpose.report.labels import CHARACTER
 from greenpose.report.purposes import REST, bill, bill_table, by_activity, by_component, by_purpose, flows, flows_table
 from greenpose.report.study import study
 from greenpose.report.totals import grand_total
+from tests.report.html_tree import read
 from tests.report.records import IDLE_WATTS, failure, paper_grid, record
 
 
@@ -32,7 +36,7 @@ def test_idle_is_idle_power_times_the_time_and_never_more_than_the_whole():
 def test_a_run_without_idle_power_says_so_instead_of_showing_none():
     found = flows(study([record("HRNet3", metered=False), record("HRNet4")]))
     assert [bar.parts[2] is None for bar in found.bars] == [True, False]
-    assert flows_table(found).notes == ("the record has no idle power",)
+    assert flows_table(found).notes == ("not measured: the record has no idle power",)
 
 
 def test_a_bar_is_the_mean_over_the_runs_of_an_experiment():
@@ -54,3 +58,11 @@ def test_the_bill_is_the_grand_total_and_names_what_did_not_finish():
     assert list(spent.parts)[-2:] == ["Runs that failed", "Runs that got lost"]
     shares = [float(row.cells[1].value) for row in bill_table(spent).sections[0].rows]
     assert sum(shares) == pytest.approx(100, abs=0.3)
+
+
+@pytest.mark.parametrize("name", ["HRNet3", "HRNet3-OKD-DS with a name as long as sweeps have it (second)"])
+def test_names_beside_the_bars_begin_inside_the_drawing(name):
+    svg = read(bars.draw(flows(study([record(name, exits=(3,))]))).svg)
+    (label,) = [each for each in svg.all("text") if each.text == name]
+    right = float(label.attributes["x"])  # names end there
+    assert right - CHARACTER * FONT * len(name) >= 0

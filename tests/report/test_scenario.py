@@ -6,8 +6,18 @@ import json
 import pytest
 
 from greenpose.report.figures import CO2, SCI
-from greenpose.report.scenario import DEFAULT, MOST_LINES, Scenario, outcomes, scenario_table, scenario_words, uses
+from greenpose.report.scenario import (
+    DEFAULT,
+    MOST_LINES,
+    Scenario,
+    outcomes,
+    scenario_table,
+    scenario_words,
+    shown_outcomes,
+    uses,
+)
 from greenpose.report.study import study
+from greenpose.report.tradeoff import leaders, short_name
 from greenpose.report.view import compact, compact_style, view_data
 from tests.report.records import OTHER_HOST, paper_grid, record, with_making
 
@@ -35,8 +45,8 @@ def test_an_exit_s_year_and_its_share_of_training_follow_the_closed_formulas():
             joules / 3600 * 1.4 * 50,
             joules / 3600 * 1.4 * 50 + use.making_g.value,
             use.training_g.value / (images * 2) * 1000,
-            joules * 1.4 * images / 3.6e6,
-            joules * 1.4 * images / 3.6e6 * 50 / 1000,
+            joules * 1.4 * images / 3600,
+            joules * 1.4 * images / 3.6e6 * 50,
             use.images.value / 1500,
         ]
     )
@@ -59,11 +69,39 @@ def test_what_is_not_known_of_an_exit_is_missing_with_its_reason():
     assert all(each.missing for each in found if each.value is None)
 
 
-def test_pages_with_many_exits_tell_of_those_that_no_other_beats():
+def test_pages_with_many_exits_tell_of_the_most_telling_ones_and_say_so():
     many = study([record(f"E{index}", exits=(3, 4)) for index in range(MOST_LINES)])
     names = [use.name for use in uses(many)]
-    assert 0 < len(names) < MOST_LINES
-    assert len(scenario_table(many).sections[0].rows) == len(names)
+    assert len(names) == MOST_LINES
+    assert {short_name(point) for point in leaders(many)} <= set(names)
+    assert f"Of {2 * MOST_LINES}\u00a0exits {MOST_LINES} are told of" in scenario_table(many).caption
+    assert "are told of" not in scenario_table(STUDY).caption
+
+
+def test_an_exit_without_energy_or_from_another_machine_pushes_out_no_other():
+    unmetered = [record(f"E{index}", exits=(3,), ap={3: 0.1}, metered=False) for index in range(MOST_LINES)]
+    best = record("Zenith", exits=(4,), ap={4: 0.99})
+    assert "Zenith" in [use.name for use in uses(study([*unmetered, best]))]
+    elsewhere = [record(f"E{index}", exits=(3,), ap={3: 0.1}, host=OTHER_HOST) for index in range(MOST_LINES)]
+    assert any("Zenith" in use.name for use in uses(study([*elsewhere, best])))
+
+
+def test_outcomes_are_shown_with_prefixes_under_which_they_read_well():
+    table = scenario_table(STUDY)
+    units = {column.head: column.unit for column in table.columns}
+    assert units["Energy of a year"] == "Wh"
+    assert units["Training, shared out"] == "mgCO2eq/1000 images"
+    data = json.loads(view_data(STUDY))["scenario"]
+    assert data["scale"] == [figure.scale for figure in shown_outcomes(uses(STUDY))]
+    assert len(data["scale"]) == len(table.columns)
+
+
+def test_a_field_holds_the_intensity_as_the_page_prints_it_and_computes_with_the_record_s():
+    run = record("HRNet3")
+    precise = run.model_copy(update={"carbon": run.carbon.model_copy(update={"intensity_g_per_kwh": 330.718})})
+    data = json.loads(view_data(study([precise])))["scenario"]
+    assert data["default"]["g"] == 331
+    assert data["uses"][0][4] == 330.718
 
 
 def test_the_words_name_the_grid_where_all_runs_share_it():

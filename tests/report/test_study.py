@@ -2,6 +2,7 @@
 
 import random
 
+from greenpose.report.facts import place
 from greenpose.report.figures import AP, LATENCY
 from greenpose.report.study import Point, host_name, natural, study
 from tests.report.records import OTHER_HOST, failure, paper_grid, record
@@ -66,3 +67,9 @@ def test_numbers_in_names_sort_as_numbers():
 def test_a_machine_is_told_by_what_matters():
     assert host_name(record()) == "AMD EPYC 7B13, 2 logical CPUs, 8.3 GB memory, Debian GNU/Linux 12 (bookworm)"
     assert host_name(record(host={"fingerprint": "x"})) == "a machine that the record does not describe"
+
+
+def test_a_country_s_code_is_called_one():
+    assert place(record("HRNet3")).startswith("ITA (country code), 331 [281–381] gCO2eq/kWh")
+    own = record("HRNet3").carbon.model_copy(update={"country": "custom"})
+    assert place(record("HRNet3").model_copy(update={"carbon": own})).startswith("custom, 331")

@@ -90,3 +90,12 @@ def test_a_network_under_two_recipes_is_drawn_run_by_run_for_every_exit():
     assert [len(charts[1].paper), len(charts[1].other)] == [1, 2]
     assert [y for _, y in charts[1].other[0]] == pytest.approx([50, 60, 70])
     assert courses(study([trained(PAPER)])) == []
+
+
+def test_the_share_of_the_paper_s_recipe_is_told_where_there_is_another_recipe_only():
+    def heads(*runs):
+        return [(column.head, column.unit) for column in targets_table(study(runs)).columns]
+
+    share = ("Energy to it", "% of the paper’s recipe")
+    assert share not in heads(trained(PAPER))
+    assert share in heads(trained(PAPER), *green((0.5, 0.6, 0.7)))

@@ -25,7 +25,7 @@ WASTE: dict[str, Fill] = {
 }
 """Fills of what did not finish."""
 WIDTH = 1120
-_LEFT, _RIGHT, _GAP = 176, 172, 28
+_NAMES, _RIGHT, _GAP = 176, 172, 28
 _TOP, _STEP, _BAR = 72, 28, 16
 
 
@@ -33,12 +33,13 @@ def draw(chart: Flows) -> Drawing:
     """Return one line of bars for each experiment, one bar for each cut, all of one scale."""
     bars = chart.bars[:MOST_BARS]
     longest = max((bar.total.value or 0.0 for bar in bars), default=0.0) or 1.0
-    room = (WIDTH - _LEFT - _RIGHT - _GAP * (len(chart.cuts) - 1)) / len(chart.cuts)
+    names = max([_NAMES, *(17 + math.ceil(CHARACTER * FONT * len(bar.label)) for bar in bars)])
+    room = (WIDTH - names - _RIGHT - _GAP * (len(chart.cuts) - 1)) / len(chart.cuts)
 
     def paint(figure: Any) -> None:
         axes = bare(figure)
         for place, cut in enumerate(chart.cuts):
-            left = _LEFT + place * (room + _GAP)
+            left = names + place * (room + _GAP)
             write(axes, (left, 12), cut.title, color=INK, fontweight="bold")
             key(axes, (left, 34), cut.parts, FILLS, room=room)
             for line, bar in enumerate(bars):
@@ -49,7 +50,7 @@ def draw(chart: Flows) -> Drawing:
                     stack(axes, at, [room / longest * part for part in parts], height=_BAR, fills=FILLS)
         for line, bar in enumerate(bars):
             level = _TOP + line * _STEP + _BAR / 2
-            write(axes, (_LEFT - 14, level), bar.label, ha="right", color=INK)
+            write(axes, (names - 14, level), bar.label, ha="right", color=INK)
             total = f"{mark(bar.total.kind)}{bar.total.text()} {chart.figure.unit}"
             write(axes, (WIDTH - _RIGHT + 14, level), total, color=INK)
 

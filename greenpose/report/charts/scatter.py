@@ -11,7 +11,7 @@ from greenpose.report.estimates import Estimate
 from greenpose.report.figures import PERCENT
 from greenpose.report.labels import Box, Label, place
 from greenpose.report.pareto import staircase
-from greenpose.report.svg import ACCENT, DIM, INK, MUTED
+from greenpose.report.svg import ACCENT, DIM, INK, MUTED, PAPER
 from greenpose.report.tradeoff import Mark, Scatter
 
 LARGE, SMALL = (1120, 480), (440, 330)
@@ -86,6 +86,7 @@ def _points(axes: Any, chart: Scatter) -> None:
                 marker=SHAPES.get(mark.exit, "D"),
                 markersize=9 if front else 7,
                 color=colour,
+                markerfacecolor=PAPER if mark.x.disturbed else colour,
                 linestyle="none",
                 clip_on=False,
                 zorder=order + 1,

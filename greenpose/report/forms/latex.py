@@ -10,11 +10,11 @@ from greenpose.report.figures import (
     ENERGY,
     LATENCY,
     MACS,
-    MARKS,
     PARAMS,
     TRAIN_CO2,
     TRAIN_ENERGY,
     Figure,
+    legend,
     mark,
     training_figure,
 )
@@ -26,7 +26,7 @@ _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "≈": r"$\approx$", "∼": r"$\sim$", "±": r"$\pm$", "×": r"$\times$", "≥": r"$\geq$", "→": r"$\to$", "−": "$-$",
-    "–": "--", "’": "'", "“": "``", "”": "''", "…": r"\ldots{}", "·": r"$\cdot$",
+    "–": "--", "’": "'", "“": "``", "”": "''", "…": r"\ldots{}", "·": r"$\cdot$", "†": r"\dag{}", "µ": r"$\mu$",
     "\u00a0": "~", "\u202f": r"\,",
 }  # fmt: skip
 """What LaTeX wants in the place of a character."""
@@ -69,7 +69,8 @@ def escape(text: str) -> str:
 
 
 def _figures(compared: Study) -> tuple[Figure, ...]:
-    return (*_ACCURACIES, PARAMS, MACS, LATENCY, ENERGY, CO2, training_figure(compared.records), TRAIN_CO2)
+    energy, grams, emitted = (compared.shown(each) for each in (ENERGY, CO2, TRAIN_CO2))
+    return (*_ACCURACIES, PARAMS, MACS, LATENCY, energy, grams, training_figure(compared.records), emitted)
 
 
 def _spanning(figures: Sequence[Figure]) -> str:
@@ -127,7 +128,8 @@ def _legend(compared: Study) -> str:
     """Return what the columns and signs mean; why numbers are missing, where any are."""
     figures = _figures(compared)
     every = [point.figure(figure) for point in compared.points for figure in figures]
-    kinds = [f"{symbol} {words}" for kind, (symbol, words) in MARKS.items() if kind in {each.kind for each in every}]
+    values = " ".join(mark(each.kind) + each.text().value for each in every if each.value is not None)
+    kinds = [words for words in legend() if words[0] in values]
     reasons = dict.fromkeys(each.missing for each in every if each.value is None)
     parts = [
         *(f"{name}: {side.name}" for name, side in compared.sides.items()),

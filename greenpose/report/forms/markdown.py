@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from greenpose.report.changes import Changes, changes
 from greenpose.report.exits import means_table
-from greenpose.report.figures import MARKS
+from greenpose.report.figures import legend
 from greenpose.report.layout import Cell, Column, Table
 from greenpose.report.page import answer, latest
 from greenpose.report.study import Study
@@ -23,8 +23,7 @@ def to_markdown(compared: Study, *, title: str, generated_at: str, version: str)
     parts += [plain_text(sentence) for sentence in (changed.sentences if changed else ())]
     for heading, table in (*_changed(changed), *_tables(compared)):
         parts += [f"## {heading}", markdown_table(table)]
-    kinds = [f"{symbol} {words}" for symbol, words in MARKS.values()]
-    parts.append(plain_text(f"{'; '.join(kinds)}. Intervals are 95 % from repetition; “syst.” is systematic error."))
+    parts.append(plain_text(f"{'; '.join(legend())}. Intervals are 95 % from repetition; “syst.” is systematic error."))
     parts.append(plain_text(f"GreenPose {version}, {generated_at}"))
     return "\n\n".join(parts) + "\n"
 
@@ -34,7 +33,7 @@ def markdown_table(table: Table) -> str:
     heads = [plain_text(head) for head in table.heads] + [_head(column) for column in table.columns]
     rules = [":--"] * len(table.heads) + [":--" if column.words else "--:" for column in table.columns]
     lines = [_line(heads), _line(rules), *(_line(cells) for cells in _rows(table))]
-    notes = [f"[^{table.id}-{index}]: not measured: {plain_text(note)}" for index, note in enumerate(table.notes, 1)]
+    notes = [f"[^{table.id}-{index}]: {plain_text(note)}" for index, note in enumerate(table.notes, 1)]
     return "\n".join([plain_text(table.caption), "", *lines, *([""] if notes else []), *notes])
 
 
@@ -75,7 +74,7 @@ def _head(column: Column) -> str:
 
 def _cell(cell: Cell, table: Table) -> str:
     if cell.missing:
-        return f"{plain_text(cell.value)}[^{table.id}-{table.notes.index(cell.missing) + 1}]"
+        return f"{plain_text(cell.value)}[^{table.id}-{table.notes.index(cell.note) + 1}]"
     return plain_text(f"{cell.value} {cell.interval}".strip())
 
 
