@@ -32,7 +32,7 @@ from greenpose.report.layout import (
     value_cell,
 )
 from greenpose.report.limits import allocation
-from greenpose.report.purposes import COMPONENTS, energy_kind, gross_kwh
+from greenpose.report.purposes import COMPONENTS, energy_kind
 from greenpose.report.study import Study
 
 _TRAIN_SECONDS = Figure(name="train_seconds", label="Time", unit="s", of_run=True)
@@ -106,7 +106,7 @@ def training_table(study: Study) -> Table:
 def phases_table(study: Study) -> Table:
     """Return energy and time of every phase, mean over the runs of an experiment; their sum is a run's total."""
     names = list(dict.fromkeys(phase.name for run in study.records for phase in run.phases))
-    energy = energy_figure([gross_kwh(run) for run in study.records])
+    energy = energy_figure([phase.energy_kwh for run in study.records for phase in run.phases])
     rows = [
         Row(head=group.label, cells=tuple(_phase_cell(group.runs, name, energy) for name in (*names, "")))
         for group in study.groups

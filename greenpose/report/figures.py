@@ -77,11 +77,8 @@ _PREFIXES: Mapping[str, float] = {"k": 1e3, "": 1.0, "m": 1e-3, "µ": 1e-6, "n":
 
 
 def energy_figure(kwh: Iterable[float]) -> Figure:
-    """Return training energy in the unit of the largest: kWh from one on, mWh below a tenth of a Wh, else Wh."""
-    most = max(kwh, default=0.0)
-    if most >= 1:
-        return replace(TRAIN_ENERGY, unit="kWh", scale=1.0)
-    return replace(TRAIN_ENERGY, unit="mWh", scale=1e6) if 0 < most < 1e-4 else TRAIN_ENERGY
+    """Return training energy in watt-hours with the prefix that suits these amounts."""
+    return prefixed(TRAIN_ENERGY, [each * TRAIN_ENERGY.scale for each in kwh])
 
 
 def prefixed(figure: Figure, values: Iterable[float | None]) -> Figure:

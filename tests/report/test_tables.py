@@ -356,3 +356,12 @@ def test_what_cannot_be_held_against_anything_is_not_called_unmeasured():
     line = next(row for row in table.sections[0].rows if row.head.endswith("4"))
     assert line.cells[-1].value == "not applicable"
     assert "not applicable: it is the final exit itself" in table.notes
+
+
+def test_phases_of_small_trainings_read_in_milliwatt_hours():
+    run = record("HRNet3")
+    spent = {"train": 0.1e-3, "test": 2e-6}
+    phases = [phase.model_copy(update={"energy_kwh": spent.get(phase.name, 1e-6)}) for phase in run.phases]
+    table = phases_table(study([run.model_copy(update={"phases": phases})]))
+    assert {column.unit for column in table.columns} == {"mWh; s below"}
+    assert [cell(table, 0, head).value for head in ("Train", "Test")] == ["≈\u202f100", "≈\u202f2.00"]
