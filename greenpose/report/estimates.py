@@ -59,11 +59,13 @@ def estimate(quantity: Quantity, scale: float = 1.0) -> Estimate:
     return estimate_of(quantity.value, quantity.basis, scale)
 
 
-def estimate_of(value: float | None, basis: Basis | None, scale: float = 1.0) -> Estimate:
+def estimate_of(value: float | None, basis: Basis | None, scale: float = 1.0, *, disturbed: bool = False) -> Estimate:
     """Return the same of a number and its basis; a number that the record says nothing about is `not_covered`."""
     if basis is None:
         return Estimate(
-            value=None if value is None else value * scale, missing="" if value is not None else NOT_RECORDED
+            value=None if value is None else value * scale,
+            missing="" if value is not None else NOT_RECORDED,
+            disturbed=disturbed,
         )
     if value is None:
         return Estimate(value=None, method=basis.method, missing=basis.missing or "the record does not say why")
@@ -75,6 +77,7 @@ def estimate_of(value: float | None, basis: Basis | None, scale: float = 1.0) ->
         systematic=(b.low / value, b.high / value) if b and value else None,
         kind=basis.kind,
         method=basis.method,
+        disturbed=disturbed,
     )
 
 

@@ -103,10 +103,9 @@ def training_figure(records: Iterable[Record]) -> Figure:
 
 def of_exit(entry: Exit, figure: Figure) -> Estimate:
     """Return one number of an exit in display units; sizes without a basis are counted ones."""
-    each = estimate_of(getattr(entry, figure.name), entry.basis.get(figure.name), figure.scale)
-    if figure.per_machine and any(disturbance(entry)):
-        return replace(each, disturbed=True)
-    if figure in (PARAMS, MACS) and each.value is not None and each.kind == "not_covered":
+    disturbed = figure.per_machine and any(disturbance(entry))
+    each = estimate_of(getattr(entry, figure.name), entry.basis.get(figure.name), figure.scale, disturbed=disturbed)
+    if figure.name in (PARAMS.name, MACS.name) and each.value is not None and each.kind == "not_covered":
         return Estimate(value=each.value, kind="counted")
     return each
 

@@ -47,12 +47,13 @@ def allocation(runs: tuple[Record, ...]) -> str:
 
 def _assumed(runs: tuple[Record, ...]) -> str:
     """Return what a single run's intervals hold that it could not see itself; empty where the records have none."""
-    known = {float(entry.measurement.get("between_runs") or 0) for run in runs for entry in run.exits} - {0.0}
-    if not known:
+    known = [float(entry.measurement.get("between_runs") or 0) for run in runs for entry in run.exits]
+    if not any(known):
         return ""
+    ends = dict.fromkeys(percent(each) for each in (min(filter(None, known)), max(known)))
     return (
-        f" Those of a single run’s time and energy are widened by how far another run is assumed to differ, "
-        f"{listed([percent(each) for each in sorted(known)])} (1 standard deviation); the run itself cannot see it."
+        " Those of a single run’s time and energy are widened by how far another run is assumed to differ, "
+        f"{' to '.join(ends)} (1 standard deviation); the run itself cannot see it."
     )
 
 

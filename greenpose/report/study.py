@@ -69,13 +69,22 @@ class Point:
         """Return the mean of one number over the runs, in display units."""
         known, asked = self.group.known, ("mean", self.exit, figure)
         if asked not in known:
-            found = (
-                [of_record(run, figure) for run in self.group.runs]
-                if figure.of_run
-                else [of_exit(entry, figure) for entry in entries(self)]
-            )
-            known[asked] = over_runs(found)
+            costs = figure.per_machine
+            known[asked] = self._recorded(figure).times(figure.scale) if costs else self._mean(figure)
         return known[asked]
+
+    def _recorded(self, figure: Figure) -> Estimate:
+        """Return the mean in the records' unit: very many runs are gone through once for all prefixes."""
+        figure = replace(figure, label="", unit="", words="", most_decimals=None, scale=1.0)
+        known, asked = self.group.known, ("recorded", self.exit, figure)
+        if asked not in known:
+            known[asked] = self._mean(figure)
+        return known[asked]
+
+    def _mean(self, figure: Figure) -> Estimate:
+        if figure.of_run:
+            return over_runs([of_record(run, figure) for run in self.group.runs])
+        return over_runs([of_exit(entry, figure) for entry in entries(self)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +139,8 @@ class Study:
         if figure.unit[0] not in "Jg":
             return figure
         if figure.of_run:
-            return prefixed(figure, [of_record(run, figure).value for run in self.records])
+            recorded = [getattr(run, figure.name) for run in self.records]
+            return prefixed(figure, [each and each * figure.scale for each in recorded])
         return prefixed(figure, [point.figure(figure).value for point in self.points])
 
 

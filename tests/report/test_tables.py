@@ -365,3 +365,14 @@ def test_phases_of_small_trainings_read_in_milliwatt_hours():
     table = phases_table(study([run.model_copy(update={"phases": phases})]))
     assert {column.unit for column in table.columns} == {"mWh; s below"}
     assert [cell(table, 0, head).value for head in ("Train", "Test")] == ["≈\u202f100", "≈\u202f2.00"]
+
+
+def test_very_many_assumed_differences_are_told_by_their_ends():
+    run = record("HRNet3")
+    runs = []
+    for seed in range(1, 40):
+        seen = run.exits[0].measurement | {"between_runs": 0.02 + seed / 400}
+        runs.append(
+            run.model_copy(update={"seed": seed, "exits": [run.exits[0].model_copy(update={"measurement": seen})]})
+        )
+    assert "differ, 2.2\u00a0% to 12\u00a0% (1 standard" in dict(limits(study(runs)))["Intervals"]
