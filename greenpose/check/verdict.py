@@ -49,7 +49,7 @@ class Finding:
     pairs: int | None = None
     """Pairs of turns that the ratio is over; None where nothing was paired."""
     level: Level = "error"
-    """`warn`: a regression is shown and fails nothing."""
+    """`warn`: what is wrong is shown and fails nothing, however sure it is."""
     file: str | None = None
     """The baseline or budget file that holds the other side; None where no file does."""
     line: int | None = None
@@ -83,7 +83,7 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """Return the gravest outcome of any finding; a regression that only warns counts as ok."""
+        """Return the gravest outcome of any finding; what only warns counts as ok."""
         outcomes = [_counted(finding) for finding in self.findings]
         return max(outcomes, key=GRAVITY.index, default="incomparable")
 
@@ -109,4 +109,5 @@ def sorted_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def _counted(finding: Finding) -> Outcome:
-    return "ok" if finding.outcome == "regressed" and not finding.fails else finding.outcome
+    only_warns = finding.level == "warn" and finding.outcome != "improved"
+    return "ok" if only_warns else finding.outcome

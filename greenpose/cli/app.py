@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Annotated, Any
 
 import typer
@@ -63,12 +64,22 @@ def main() -> None:
     """Run the command line and exit with its code; a user's mistake ends in words, never in a traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
+    sys.excepthook = _crashed
     try:
         app()
     except GreenPoseError as error:
         sys.exit(_complain(error.faults if isinstance(error, FaultsError) else (str(error),)))
     except OSError as error:  # no space, no permission, no such folder: the machine's or the user's, never our logic
         sys.exit(_complain((f"{error.filename or 'input/output'}: {error.strerror or error}",)))
+
+
+def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show a fault of our own and end with a code that no pipeline takes for a verdict."""
+    sys.__excepthook__(kind, error, trace)
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    sys.stderr.write("greenpose failed by a fault of its own, or of a changed model: nothing was compared\n")
+    raise SystemExit(EXIT_USAGE)
 
 
 def _interrupt(number: int, frame: Any) -> None:

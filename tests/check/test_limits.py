@@ -2,7 +2,7 @@ from datetime import date
 
 import pytest
 
-from greenpose.check import Selection, judge, read_budgets, tighten
+from greenpose.check import Selection, Verdict, judge, read_budgets, tighten
 from tests.check.candidates import profiled, ran
 
 TODAY = date(2026, 11, 25)
@@ -77,6 +77,19 @@ def test_grams_never_fail_since_the_grid_moves_them(held):
     finding = the_only(held(["final.co2eq_g_per_1000_images <= 1e-9"], ran(grade="A")))
     assert (finding.outcome, finding.fails) == ("regressed", False)
     assert "grid" in finding.says
+
+
+@pytest.mark.parametrize("place", ["below", "inside", "above"])
+@pytest.mark.parametrize("grade", ["A", "C"])
+def test_where_a_budget_only_warns_the_verdict_is_fine_wherever_the_limit_lies(held, grade, place):
+    """Of modelled joules every budget only warns; of measured ones that which says so."""
+    run = ran(grade=grade)
+    low, high = interval(run, "exit3.energy_j_per_image")
+    limit = {"below": 0.999 * low, "inside": (low + high) / 2, "above": 1.001 * high}[place]
+    budget = f"exit3.energy_j_per_image <= {limit}"
+    judged = held([budget if grade == "C" else f"{{budget: {budget}, level: warn}}"], run)
+    assert the_only(judged).level == "warn"
+    assert Verdict(subject="a", against="b", findings=judged.findings).outcome == "ok"
 
 
 def test_a_budget_that_only_warns_fails_nothing(held):

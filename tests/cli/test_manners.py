@@ -25,6 +25,14 @@ def test_help_of_every_command_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+def test_a_fault_of_our_own_ends_with_a_code_that_is_no_verdict():
+    code = "import greenpose.cli.app as app\napp.app = lambda: {}['gone']\napp.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "KeyError: 'gone'" in done.stderr
+    assert done.stderr.rstrip().endswith("nothing was compared")
+
+
 def test_help_lists_what_works_and_nothing_else(tmp_path):
     lines = greenpose("--help", cwd=tmp_path).out.splitlines()
     listed = [words[1] for line in lines if len(words := line.split()) > 2 and words[0] == "│" and line[2] != " "]
