@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The footprint check as a CI job calls it; the action and the GitLab template share it. Everything comes by the
+# The footprint check as the GitHub action calls it; the GitLab template has a script of its own. Everything comes by the
 # environment: CANDIDATE, and optionally BASELINE, BUDGETS, AGAINST, STRICT, NAME, RESULTS.
 # Exits with 0 when fine, 1 when regressed, 2 when nothing could be checked; inconclusive and incomparable are
 # warnings (exit 0) unless STRICT is true.

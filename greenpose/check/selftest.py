@@ -100,7 +100,7 @@ class SelfTest:
         least = "no change up to +30 %" if self.smallest_change is None else f"{signed_percent(self.smallest_change)}"
         return (
             f"self-test of this machine, {self.date}: {self.alarms} false alarms in {self.comparisons} comparisons of "
-            f"equal sides (below {100 * self.bound:.2g} %, before restarts); found in 95 % of comparisons: {least} or "
+            f"equal sides (below {100 * self.bound:.2g} %, before restarts); found in 95 % of checks: {least} or "
             "more"
         )
 

@@ -124,5 +124,5 @@ def test_the_line_for_verdicts_says_counts_bound_and_smallest_change():
         comparisons=60, alarms=0, meetings=5, smallest_change=0.055, cpu_s=1.0, machine="m", date="2026-11-25",
         seconds=60.0, **ABOUT,
     )  # fmt: skip
-    for part in ("0 false alarms in 60 comparisons", "below 4.9 %", "found in 95 % of comparisons: +5.5"):
+    for part in ("0 false alarms in 60 comparisons", "below 4.9 %", "found in 95 % of checks: +5.5"):
         assert part in str(result)
