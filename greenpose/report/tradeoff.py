@@ -1,5 +1,6 @@
 """What accuracy costs, as scatter charts before they are drawn: points, front, words, and the data as a table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from greenpose.formatting import NBSP, listed, plural
@@ -113,19 +114,18 @@ def scatters(study: Study) -> list[Scatter]:
     """Return one chart for each footprint quantity; the quantity that exits are ranked by comes first."""
     training = training_figure(study.records)
     figures = [training if figure is TRAIN_ENERGY else figure for figure in FOOTPRINTS]
-    lead = cost_figure(study)
-    return [scatter(study, figure) for figure in sorted(figures, key=lambda figure: figure is not lead)]
+    lead, named = cost_figure(study), recommended(study)
+    return [scatter(study, figure, named=named) for figure in sorted(figures, key=lambda figure: figure is not lead)]
 
 
-def scatter(study: Study, figure: Figure) -> Scatter:
-    """Return AP against one quantity, cheapest point first."""
+def scatter(study: Study, figure: Figure, *, named: Sequence[Point] = ()) -> Scatter:
+    """Return AP against one quantity, cheapest point first; the exits that the answer names are to be labelled."""
     figure = study.shown(figure)
     found = [(point, point.figure(figure), point.figure(AP)) for point in study.points]
     drawn = [(point, x, y) for point, x, y in found if x.value is not None and y.value is not None]
     drawn.sort(key=lambda each: (each[1].value or 0, -(each[2].value or 0)))
     ranked = _fair(study, figure)
     best = set(front([(x.value or 0, y.value or 0) for _, x, y in drawn])) if ranked else set()
-    named = recommended(study)
     reasons = [y.missing or x.missing for _, x, y in found if x.value is None or y.value is None]
     return Scatter(
         id=f"chart-{figure.name.replace('_', '-')}",

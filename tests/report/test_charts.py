@@ -80,7 +80,7 @@ def test_the_front_beside_the_answer_has_five_exits_the_answers_among_them_and_s
 def test_the_exits_that_the_answer_names_are_named_in_the_chart_off_the_front_too():
     best = metered_at(record("HRNet4", ap={4: 0.945}), 1.0)
     dear = metered_at(record("HRNet3", ap={3: 0.94}), 2.0)
-    chart = scatter(study([best, dear]), ENERGY)
+    chart = scatters(study([best, dear]))[0]
     assert {mark.label: (mark.named, mark.front) for mark in chart.marks} == {
         "HRNet4": (True, True),
         "HRNet3": (True, False),
