@@ -28,10 +28,10 @@ def detect(
     joints: Float[np.ndarray, "pose keypoint 2"],
     peaks: Float[np.ndarray, "pose keypoint"],
     *,
-    image_ids: Sequence[int] | Int[np.ndarray, "pose"],
-    areas: Sequence[float] | Float[np.ndarray, "pose"],
+    image_ids: Sequence[int] | Int[np.ndarray, " pose"],
+    areas: Sequence[float] | Float[np.ndarray, " pose"],
     sigmas: Sequence[float],
-    box_scores: Sequence[float] | Float[np.ndarray, "pose"] | None = None,
+    box_scores: Sequence[float] | Float[np.ndarray, " pose"] | None = None,
     category_id: int = 1,
 ) -> list[dict[str, Any]]:
     """Return poses as COCO results, one for each subject that several boxes of an image found.
@@ -60,12 +60,12 @@ def detect(
 
 def oks_nms(
     joints: Float[np.ndarray, "pose keypoint 2"],
-    scores: Float[np.ndarray, "pose"],
-    areas: Float[np.ndarray, "pose"],
+    scores: Float[np.ndarray, " pose"],
+    areas: Float[np.ndarray, " pose"],
     sigmas: Sequence[float],
     *,
     threshold: SupportsFloat = _SAME_ABOVE,
-) -> Int[np.ndarray, "kept"]:
+) -> Int[np.ndarray, " kept"]:
     """Return the indices of the poses to keep, best first: none has an OKS above `threshold` with a better one.
 
     The sigmas are the profile's own; the reference code always takes COCO's 17 and fails on other skeletons as soon
@@ -84,9 +84,9 @@ def oks_nms(
 def _similarity(
     joints: Float[np.ndarray, "pose keypoint 2"],
     other: Float[np.ndarray, "keypoint 2"],
-    areas: Float[np.ndarray, "pose"],
-    sigmas: Float[np.ndarray, "keypoint"],
-) -> Float[np.ndarray, "pose"]:
+    areas: Float[np.ndarray, " pose"],
+    sigmas: Float[np.ndarray, " keypoint"],
+) -> Float[np.ndarray, " pose"]:
     """Return object keypoint similarity with all keypoints counted: mean of exp(-d² / (2 area (2 sigma)²))."""
     squared = ((joints - other) ** 2).sum(-1)
     spread = 2 * (areas[:, None] + np.spacing(1)) * (2 * sigmas) ** 2

@@ -101,10 +101,10 @@ def share_interval(
 class _Ranking:
     """One category's results, best first, and what they hit at each OKS threshold."""
 
-    image: Int[np.ndarray, "result"]
+    image: Int[np.ndarray, " result"]
     correct: Bool[np.ndarray, "threshold result"]
     wrong: Bool[np.ndarray, "threshold result"]
-    wanted: Int[np.ndarray, "image"]
+    wanted: Int[np.ndarray, " image"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,7 +112,7 @@ class _Matches:
     """All images matched once."""
 
     images: tuple[Any, ...]
-    recall_levels: Float[np.ndarray, "level"]
+    recall_levels: Float[np.ndarray, " level"]
     rankings: tuple[_Ranking, ...]
 
 
@@ -145,13 +145,13 @@ def _rank(per_image: Sequence[Mapping[str, Any] | None], num_thresholds: int) ->
     return _Ranking(image=image, correct=hit & ~ignored, wrong=~hit & ~ignored, wanted=wanted)
 
 
-def _image_groups(images: Sequence[Any], groups: Mapping[Any, str]) -> Int[np.ndarray, "image"]:
+def _image_groups(images: Sequence[Any], groups: Mapping[Any, str]) -> Int[np.ndarray, " image"]:
     """Return each image's group as a number; an image without a group stands alone."""
     names = [f"group {groups[image]}" if image in groups else f"image {image}" for image in images]
     return np.unique(names, return_inverse=True)[1]
 
 
-def _draw(group: Int[np.ndarray, "member"], resamples: int, seed: int) -> Int[np.ndarray, "resample member"] | None:
+def _draw(group: Int[np.ndarray, " member"], resamples: int, seed: int) -> Int[np.ndarray, "resample member"] | None:
     """Return how often each member is drawn in each resample, whole groups together; None for less than two groups."""
     num_groups = int(group.max()) + 1
     if num_groups < 2:
@@ -173,7 +173,7 @@ def _metrics(matches: _Matches, counts: Int[np.ndarray, "resample image"]) -> Fl
 
 
 def _ranked(
-    ranking: _Ranking, counts: Int[np.ndarray, "resample image"], recall_levels: Float[np.ndarray, "level"]
+    ranking: _Ranking, counts: Int[np.ndarray, "resample image"], recall_levels: Float[np.ndarray, " level"]
 ) -> Float[np.ndarray, "resample 4"]:
     """Return the metrics of one category, as pycocotools accumulates them, with every image counted so many times."""
     wanted = counts @ ranking.wanted
@@ -191,9 +191,9 @@ def _ranked(
 def _average_precision(
     hits: Int[np.ndarray, "resample result"],
     misses: Int[np.ndarray, "resample result"],
-    wanted: Int[np.ndarray, "resample"],
-    recall_levels: Float[np.ndarray, "level"],
-) -> tuple[Float[np.ndarray, "resample"], Float[np.ndarray, "resample"]]:
+    wanted: Int[np.ndarray, " resample"],
+    recall_levels: Float[np.ndarray, " level"],
+) -> tuple[Float[np.ndarray, " resample"], Float[np.ndarray, " resample"]]:
     """Return average precision and final recall of every resample."""
     if not hits.shape[1]:
         return np.zeros(len(hits)), np.zeros(len(hits))
@@ -205,7 +205,7 @@ def _average_precision(
     return np.take_along_axis(beyond, reached, axis=1).mean(1), recall[:, -1]
 
 
-def _mean_of_known(values: Float[np.ndarray, "first *rest"]) -> Float[np.ndarray, "*rest"]:
+def _mean_of_known(values: Float[np.ndarray, " first *rest"]) -> Float[np.ndarray, " *rest"]:
     """Return the mean over the first axis without nan; nan where there is nothing else."""
     known = ~np.isnan(values)
     total, number = np.where(known, values, 0).sum(0), known.sum(0)
@@ -217,7 +217,7 @@ def _intervals(metrics: Float[np.ndarray, "resample 4"], level: float) -> dict[s
     return {name: _ends(metrics[:, column], level) for column, name in enumerate(METRICS)}
 
 
-def _ends(values: Float[np.ndarray, "resample"], level: float) -> Interval:
+def _ends(values: Float[np.ndarray, " resample"], level: float) -> Interval:
     low, high = np.quantile(values[~np.isnan(values)], [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

@@ -60,7 +60,7 @@ class Pose:
     """In square pixels."""
     joints: Float[np.ndarray, "keypoint 2"]
     """In image pixels; (0, 0) where unlabelled."""
-    visibility: Int[np.ndarray, "keypoint"]
+    visibility: Int[np.ndarray, " keypoint"]
     """0, 1 or 2."""
     crowd: bool = False
     """Whether the box is around many subjects."""

@@ -26,7 +26,7 @@ class Instance:
     """Square pixels, as OKS uses it; which area that is says the profile."""
     joints: Float[np.ndarray, "keypoint 2"]
     """x and y of each keypoint in image pixels; (0, 0) where unlabelled."""
-    visibility: Int[np.ndarray, "keypoint"]
+    visibility: Int[np.ndarray, " keypoint"]
     """COCO's flag of each keypoint: 0 unlabelled, 1 labelled but occluded, 2 visible."""
     crowd: bool = False
     """Whether the box is around many subjects that nobody told apart."""

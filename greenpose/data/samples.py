@@ -103,7 +103,7 @@ class Samples:
         return len(self.instances)
 
     def crops(
-        self, indices: Sequence[int] | Int[np.ndarray, "some"]
+        self, indices: Sequence[int] | Int[np.ndarray, " some"]
     ) -> UInt8[np.ndarray, "some height width *channel"]:
         """Return the crops of some samples: grey, or RGB as soon as one of them is in colour.
 
@@ -113,7 +113,7 @@ class Samples:
         return self.cut([int(index) for index in indices])
 
     def targets(
-        self, indices: Sequence[int] | Int[np.ndarray, "some"] | None = None
+        self, indices: Sequence[int] | Int[np.ndarray, " some"] | None = None
     ) -> Float32[np.ndarray, "some keypoint height width"]:
         """Return the target heatmaps of some samples, by default of all."""
         which = slice(None) if indices is None else np.asarray(indices)
@@ -125,7 +125,7 @@ class Samples:
             sigma=self.sigma,
         )[0]
 
-    def take(self, indices: Sequence[int] | Int[np.ndarray, "some"]) -> "Samples":
+    def take(self, indices: Sequence[int] | Int[np.ndarray, " some"]) -> "Samples":
         """Return some of the samples as a split of their own, with nothing else to be found; crops are not copied."""
         chosen = tuple(int(index) for index in indices)
         return type(self)(
@@ -183,7 +183,7 @@ class Samples:
         return np.stack([np.minimum(instance.visibility, 1) for instance in self.instances])
 
     @property
-    def image_ids(self) -> Int[np.ndarray, "sample"]:
+    def image_ids(self) -> Int[np.ndarray, " sample"]:
         """Return the image id of each sample."""
         return np.array([instance.image_id for instance in self.instances])
 
@@ -198,7 +198,7 @@ class Samples:
         return tuple(instance.box for instance in self.instances)
 
     @property
-    def crop_areas(self) -> Float[np.ndarray, "sample"]:
+    def crop_areas(self) -> Float[np.ndarray, " sample"]:
         """Return the size of each crop in square image pixels."""
         areas: np.ndarray = np.prod(self.scales.astype(np.float64) * SCALE_UNIT_PX, axis=1)
         return areas
@@ -245,7 +245,7 @@ class Samples:
 class Batch:
     """Some samples, as the network's step needs them before they are normalised."""
 
-    indices: Int[np.ndarray, "batch"]
+    indices: Int[np.ndarray, " batch"]
     """Which samples these are."""
     images: UInt8[np.ndarray, "batch height width *channel"]
     """Their crops."""
@@ -261,14 +261,14 @@ def batches(samples: Samples, batch_size: int, rng: np.random.Generator | None =
         yield batch_of(samples, indices)
 
 
-def in_turn(count: int, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Int[np.ndarray, "batch"]]:
+def in_turn(count: int, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Int[np.ndarray, " batch"]]:
     """Yield which samples each batch has."""
     order = np.arange(count) if rng is None else rng.permutation(count)
     for start in range(0, count, batch_size):
         yield order[start : start + batch_size]
 
 
-def batch_of(samples: Samples, indices: Int[np.ndarray, "batch"]) -> Batch:
+def batch_of(samples: Samples, indices: Int[np.ndarray, " batch"]) -> Batch:
     """Return some samples with their targets."""
     heatmaps, weights = encode_heatmaps(
         samples.joints[indices],

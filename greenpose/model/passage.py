@@ -44,7 +44,7 @@ class Passage:
             self._go_on()
         return cast("Tensor", self._net.heads[str(exit_number)](self._finest))
 
-    def keep(self, chosen: Int[Tensor, "some"]) -> None:
+    def keep(self, chosen: Int[Tensor, " some"]) -> None:
         """Let some of the images go on, by their numbers among those that are here."""
         self._waiting = [x.index_select(0, chosen) for x in self._waiting]
         self._finest = self._finest.index_select(0, chosen)

@@ -22,7 +22,7 @@ NEVER, EVER = 1e30, -1.0
 class Left:
     """Where the images of a batch left, and what they left with."""
 
-    exits: Int[Tensor, "batch"]
+    exits: Int[Tensor, " batch"]
     """Exit of each image."""
     heatmaps: Float[Tensor, "batch keypoint height width"]
     """Its heatmaps there."""

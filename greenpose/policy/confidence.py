@@ -12,12 +12,12 @@ from torch import Tensor
 Confidence = Literal["peak", "entropy"]
 
 
-def peak(heatmaps: Float[Tensor, "batch keypoint height width"]) -> Float[Tensor, "batch"]:
+def peak(heatmaps: Float[Tensor, "batch keypoint height width"]) -> Float[Tensor, " batch"]:
     """Return the mean of each image's heatmap maxima, none below 0; a perfect heatmap peaks at 1."""
     return heatmaps.flatten(2).amax(-1).clamp(min=0).mean(-1)
 
 
-def entropy(heatmaps: Float[Tensor, "batch keypoint height width"]) -> Float[Tensor, "batch"]:
+def entropy(heatmaps: Float[Tensor, "batch keypoint height width"]) -> Float[Tensor, " batch"]:
     """Return 1 less the mean entropy of each image's heatmaps over its largest value, the logarithm of the pixels.
 
     A heatmap without what is below zero, over its sum, is read as a distribution over pixels: 1 is a single pixel, 0 is

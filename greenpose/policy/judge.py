@@ -74,12 +74,12 @@ def exit_interval(seen: Seen, exit_: int) -> Bounds | None:
     )
 
 
-def parts_of(left: Int[np.ndarray, "sample"], exits: Sequence[int]) -> dict[int, float]:
+def parts_of(left: Int[np.ndarray, " sample"], exits: Sequence[int]) -> dict[int, float]:
     """Return the part of the images that leaves at each exit."""
     return {exit_: float(np.mean(left == exit_)) for exit_ in exits}
 
 
-def mean_interval(values: Float[np.ndarray, "sample"], groups: Sequence[str]) -> Bounds | None:
+def mean_interval(values: Float[np.ndarray, " sample"], groups: Sequence[str]) -> Bounds | None:
     """Return the 95 % percentile bootstrap interval of a mean, whole groups drawn with replacement; None for one group.
 
     A mean without any spread is its own interval.

@@ -24,7 +24,7 @@ class Seen:
     """The split."""
     said: Mapping[int, ExitPredictions]
     """Predictions of each exit, shallow to deep."""
-    sure: Mapping[int, Float[np.ndarray, "sample"]]
+    sure: Mapping[int, Float[np.ndarray, " sample"]]
     """Confidence of each exit."""
 
     @property
@@ -49,7 +49,7 @@ class Seen:
         """Return whether patients are known."""
         return len(set(self.samples.subjects)) > 1
 
-    def leave(self, thresholds: Thresholds) -> Int[np.ndarray, "sample"]:
+    def leave(self, thresholds: Thresholds) -> Int[np.ndarray, " sample"]:
         """Return the exit at which each image leaves: the first one that is sure enough, else the deepest."""
         left = np.full(len(self.samples), self.exits[-1])
         for exit_, threshold in sorted(thresholds.items(), reverse=True):
@@ -57,7 +57,7 @@ class Seen:
                 left[self.sure[exit_] >= threshold] = exit_
         return left
 
-    def at(self, left: Int[np.ndarray, "sample"]) -> ExitPredictions:
+    def at(self, left: Int[np.ndarray, " sample"]) -> ExitPredictions:
         """Return what is said of each image by the exit at which it leaves."""
         which, sample = np.searchsorted(self.exits, left), np.arange(len(left))
         said = self.said.values()

@@ -30,7 +30,7 @@ class Ways:
         passed = sum(1 for each, threshold in thresholds.items() if threshold is not None and each < exit_)
         return self.alone[exit_] + passed * self.head
 
-    def of_each(self, left: Int[np.ndarray, "sample"], thresholds: Thresholds) -> Float[np.ndarray, "sample"]:
+    def of_each(self, left: Int[np.ndarray, " sample"], thresholds: Thresholds) -> Float[np.ndarray, " sample"]:
         """Return what each image costs."""
         costs = {exit_: self.macs(exit_, thresholds) for exit_ in self.alone}
         return np.array([costs[int(exit_)] for exit_ in left], dtype=np.float64)

@@ -38,7 +38,7 @@ GRACE_SECONDS = 60.0
 class Share:
     """A process's part of a batch."""
 
-    indices: Int[np.ndarray, "part"]
+    indices: Int[np.ndarray, " part"]
     """The samples; one that is another's where the batch is too small for all."""
     num: int
     """How many of them count: all, or none of the borrowed one."""
@@ -60,7 +60,7 @@ class Team:
         """Return whether this process meters, validates and writes."""
         return self.rank == 0
 
-    def share(self, batch: Int[np.ndarray, "batch"]) -> Share:
+    def share(self, batch: Int[np.ndarray, " batch"]) -> Share:
         """Return this process's part of a batch; the parts cover it once and differ by one sample at most."""
         mine = np.array_split(batch, self.size)[self.rank]
         return Share(indices=mine if len(mine) else batch[:1], num=len(mine), total=len(batch))
@@ -142,7 +142,7 @@ def following(rank: int, size: int, device: str, port: int) -> Iterator[None]:
 
 
 @contextmanager
-def _group(store: distributed.Store, *, rank: int, size: int, device: str) -> Iterator[None]:
+def _group(store: TCPStore, *, rank: int, size: int, device: str) -> Iterator[None]:
     where = place(device, rank)
     cuda = where.startswith("cuda")
     if cuda:
@@ -158,7 +158,7 @@ def _group(store: distributed.Store, *, rank: int, size: int, device: str) -> It
         distributed.destroy_process_group()
 
 
-def _await(others: Sequence[subprocess.Popen[bytes]], store: distributed.Store) -> None:
+def _await(others: Sequence[subprocess.Popen[bytes]], store: TCPStore) -> None:
     """Wait until all have joined: a group that is short of one would wait for it till its patience ends."""
     while not store.check([f"here/{rank}" for rank in range(1, len(others) + 1)]):
         dead = [f"{rank} (exit code {one.poll()})" for rank, one in enumerate(others, 1) if one.poll() is not None]

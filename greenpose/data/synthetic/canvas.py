@@ -78,7 +78,7 @@ class Canvas:
             return None
         return slice(first_row, last_row), slice(first_column, last_column)
 
-    def _offsets(self, window: Window, u: float, v: float) -> tuple[Float[np.ndarray, "w"], Float[np.ndarray, "h 1"]]:
+    def _offsets(self, window: Window, u: float, v: float) -> tuple[Float[np.ndarray, " w"], Float[np.ndarray, "h 1"]]:
         rows, columns = window
         return (
             np.arange(columns.start, columns.stop, dtype=np.float32) + (self.left - u),

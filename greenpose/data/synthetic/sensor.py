@@ -57,7 +57,7 @@ def sense(
     return depth.astype(np.uint16)
 
 
-def _edges(surface: Float[np.ndarray, "h w"], native_px: float) -> tuple[np.ndarray, Float[np.ndarray, "edge"]]:
+def _edges(surface: Float[np.ndarray, "h w"], native_px: float) -> tuple[np.ndarray, Float[np.ndarray, " edge"]]:
     """Return the flat indices of the pixels at depth edges, and the depth difference in mm per native px there."""
     rise = np.zeros_like(surface)
     np.abs(surface[:, 1:] - surface[:, :-1], out=rise[:, 1:])
@@ -94,7 +94,7 @@ def _shadow(disparity: Float[np.ndarray, "h w"], sensor: Sensor, native_px: floa
 def _punch(
     lost: np.ndarray,
     edges: np.ndarray,
-    rise: Float[np.ndarray, "edge"],
+    rise: Float[np.ndarray, " edge"],
     sensor: Sensor,
     fields: Bank,
     rng: np.random.Generator,
