@@ -214,7 +214,8 @@ class MeasureConfig(Document):
     min_window_seconds: PositiveFloat = 0.5
     """A window lasts at least this long: the call is repeated inside it."""
     rel_ci: PositiveFloat = 0.05
-    """Stop when the 95 % half-width of every exit's energy is below this fraction."""
+    """Stop when the 95 % half-width, over this run's blocks, of every exit's energy and of its ratio to the final
+    exit's is below this fraction."""
     max_blocks: PositiveInt = 12
     """Stop after this many interleaved blocks in any case."""
     max_seconds: PositiveFloat = 60.0

@@ -1,16 +1,17 @@
 """One split at one input size, ready to train on and to be scored."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from greenpose.data.archive import read_archive, write_archive
-from greenpose.data.crops import Framing, crop, crop_matrix, frame_box, transform_points, used_box
+from greenpose.data.crops import Framing, crop, frame_box, transform_points, used_box
+from greenpose.data.cutting import Chosen, Cut, FromImages, FromMemory, matrix_of, shortened
 from greenpose.data.document import coco_document
 from greenpose.data.heatmaps import SCALE_UNIT_PX, encode_heatmaps, find_peaks
 from greenpose.data.images import Reader
@@ -18,12 +19,9 @@ from greenpose.data.instance import Instance
 from greenpose.data.profile import Profile
 from greenpose.errors import DataError
 
-Cut: TypeAlias = Callable[[Sequence[int]], np.ndarray]
 CACHE_BYTES = 2 * 1024**3
 """Crops that are cut out of image files are kept in memory up to this size a split, and cut at every use beyond it."""
-_SHOWN_FAULTS = 20
 _DRAWN_AT_ONCE = 64
-_COLOUR_DIMENSIONS = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # no slots: what is derived once is kept in __dict__
@@ -67,9 +65,9 @@ class Samples:
             DataError: there is nothing to build from, or images cannot be read (all of them are named).
         """
         _check(instances, profile, framing)
-        images = _FromImages(instances=tuple(instances), reader=reader, framing=framing)
+        images = FromImages(instances=tuple(instances), reader=reader, framing=framing)
         kept = images.all_of(cache_bytes)
-        cut: Cut = images if kept is None else _FromMemory(crops=kept)
+        cut: Cut = images if kept is None else FromMemory(crops=kept)
         return cls(
             profile=profile,
             framing=framing,
@@ -132,7 +130,7 @@ class Samples:
             profile=self.profile,
             framing=self.framing,
             instances=tuple(self.instances[index] for index in chosen),
-            cut=_Chosen(cut=self.cut, chosen=chosen),
+            cut=Chosen(cut=self.cut, chosen=chosen),
         )
 
     @property
@@ -280,92 +278,6 @@ def batch_of(samples: Samples, indices: Int[np.ndarray, " batch"]) -> Batch:
     return Batch(indices=indices, images=samples.crops(indices), heatmaps=heatmaps, weights=weights)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _FromMemory:
-    """Crops that are there already."""
-
-    crops: np.ndarray
-
-    def __call__(self, indices: Sequence[int]) -> np.ndarray:
-        """Return the crops of some samples."""
-        some: np.ndarray = self.crops[list(indices)]
-        return some
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Chosen:
-    """Crops of a part, by the part's own numbers."""
-
-    cut: Cut
-    chosen: tuple[int, ...]
-
-    def __call__(self, indices: Sequence[int]) -> np.ndarray:
-        """Return the crops of some samples."""
-        return self.cut([self.chosen[index] for index in indices])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _FromImages:
-    """Crops that are cut out of their images at every use."""
-
-    instances: tuple[Instance, ...]
-    reader: Reader
-    framing: Framing
-
-    def __call__(self, indices: Sequence[int]) -> np.ndarray:
-        """Return the crops of some samples."""
-        return _stacked(list(self._each(indices)))
-
-    def all_of(self, most_bytes: int) -> np.ndarray | None:
-        """Return all crops, None where they take more; a first one in colour, or a later one, makes all of them so."""
-        width, height = self.framing.input_size
-        count = len(self.instances)
-        if count * width * height > most_bytes:
-            return None
-        crops = np.empty((count, height, width), dtype=np.uint8)
-        for index, one in enumerate(self._each(range(count))):
-            if one.ndim == crops.ndim:  # colour, and the first
-                if 3 * crops.nbytes > most_bytes:
-                    return None
-                crops = np.repeat(crops[..., None], 3, -1)
-            crops[index] = one if one.ndim == crops[index].ndim else one[..., None]
-        return crops
-
-    def _each(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Yield the crop of each sample; an image that neighbours share is read once, faults are told at the end."""
-        faults: dict[str, None] = {}
-        name, image = "", None
-        for index in indices:
-            instance = self.instances[index]
-            try:
-                image = self.reader(instance) if image is None or instance.image != name else image
-            except DataError as error:
-                faults |= dict.fromkeys(error.faults)
-                image = None
-                continue
-            name = instance.image
-            yield crop(image, matrix_of(instance, self.framing), self.framing.input_size)
-        if faults:
-            raise DataError(_shortened(list(faults)))
-
-
-def matrix_of(instance: Instance, framing: Framing) -> Float[np.ndarray, "2 3"]:
-    """Return the matrix from the instance's image to its crop."""
-    center, scale = frame_box(instance.box, instance.image_size, framing)
-    return crop_matrix(center.astype(np.float64), scale.astype(np.float64), framing.input_size)
-
-
-def _stacked(crops: list[np.ndarray]) -> np.ndarray:
-    if len({cut.ndim for cut in crops}) == 1:
-        return np.stack(crops)
-    return np.stack([cut if cut.ndim == _COLOUR_DIMENSIONS else np.repeat(cut[..., None], 3, -1) for cut in crops])
-
-
-def _shortened(faults: list[str]) -> list[str]:
-    more = len(faults) - _SHOWN_FAULTS
-    return faults[:_SHOWN_FAULTS] + ([f"... and {more} more"] if more > 0 else [])
-
-
 def _check(instances: Sequence[Instance], profile: Profile, framing: Framing) -> None:
     """Refuse what no source should give: an empty split, poses of another skeleton, boxes beside their image."""
     if not instances:
@@ -381,4 +293,4 @@ def _check(instances: Sequence[Instance], profile: Profile, framing: Framing) ->
         if used_box(i.box, i.image_size, as_given=framing.as_given) is None
     ]
     if faults:
-        raise DataError(_shortened(faults))
+        raise DataError(shortened(faults))

@@ -108,7 +108,7 @@ class PolicyCurve(Numbers):
     grade: Literal["A", "B", "C"] | None = None
     """A: every material component measured; B: mixed; C: modelled; null where nothing was measured."""
     converged: bool | None = None
-    """Whether every energy and ratio is known to within `measure.rel_ci`; null where nothing was measured."""
+    """Whether blocks agree on every energy and ratio to within `measure.rel_ci`; null where nothing was measured."""
     warnings: list[str] = Field(default_factory=list)
     """What to mind, and what to try next."""
     host: dict[str, Any] = Field(default_factory=dict)

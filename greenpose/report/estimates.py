@@ -1,4 +1,4 @@
-"""Numbers as the page shows them: in display units, with both intervals; means over runs, ratios, overlap."""
+"""Numbers as the page shows them: in display units, with both intervals; means over runs, ratios."""
 
 import math
 import statistics
@@ -124,30 +124,9 @@ def ratio(part: Estimate, whole: Estimate) -> Estimate:
     )
 
 
-def overlap(first: Estimate, second: Estimate) -> bool | None:
-    """Return whether the two 95 % intervals share a value.
-
-    A number without an interval stands for itself; None where that decides nothing: neither has an interval, or the
-    one that has does not reach the other.
-    """
-    ends = [_interval(each) for each in (first, second)]
-    if not all(ends):
-        return None
-    (low, high), (other_low, other_high) = (each for each in ends if each)
-    shared = low <= other_high and other_low <= high
-    known = [each.low is not None for each in (first, second)]
-    return shared if all(known) else (True if shared and any(known) else None)
-
-
 def worst(kinds: Sequence[Kind]) -> Kind:
     """Return the least trustworthy of the given kinds."""
     return max(kinds, key=_WORST_LAST.index)
-
-
-def _interval(each: Estimate) -> tuple[float, float] | None:
-    if each.value is None:
-        return None
-    return (each.value, each.value) if each.low is None or each.high is None else (each.low, each.high)
 
 
 def _mean_factors(estimates: Sequence[Estimate]) -> tuple[float, float] | None:

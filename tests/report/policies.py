@@ -2,7 +2,7 @@
 
 from greenpose.record import Record
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint, PolicyTrial
-from tests.report.records import AP, MACS, basis
+from tests.report.exits import AP, MACS, basis
 
 HEAD = 1_179_648
 

@@ -8,7 +8,8 @@ import yaml
 
 from greenpose.report.disclosures import disclosures
 from greenpose.report.study import study
-from tests.report.records import MACS, failure, paper_grid, record, with_making
+from tests.report.exits import MACS
+from tests.report.records import failure, paper_grid, record, with_making
 
 GRID = ("HRNet3", "HRNet4-OKD")
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.record import Quantity
-from greenpose.report.estimates import Estimate, estimate, over_runs, overlap, ratio, worst
-from tests.report.records import basis
+from greenpose.report.estimates import Estimate, estimate, over_runs, ratio, worst
+from tests.report.exits import basis
 
 POSITIVE = st.floats(0.01, 100)
 
@@ -84,20 +84,3 @@ def test_nothing_is_divided_by_zero_or_by_nothing():
     assert ratio(Estimate(value=1.0), zero).value is None
     assert ratio(Estimate(value=1.0), none).missing == "no counter"
     assert ratio(zero, Estimate(value=1.0)).value == 0
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "expected"),
-    [
-        ((1, 3), (2, 4), True),
-        ((1, 2), (2, 4), True),
-        ((1, 2), (2.1, 4), False),
-        ((1, 2), (None, None), True),
-        ((3, 4), (None, None), None),
-        ((None, None), (None, None), None),
-    ],
-)
-def test_overlap_is_symmetric_and_unknown_without_intervals(first, second, expected):
-    a, b = (Estimate(value=1.5, low=low, high=high) for low, high in (first, second))
-    assert overlap(a, b) is expected
-    assert overlap(b, a) is expected

@@ -8,7 +8,8 @@ import pytest
 from greenpose.report.figures import ENERGY
 from greenpose.report.headline import headline, recommended
 from greenpose.report.study import study
-from tests.report.records import OTHER_HOST, basis, failure, record, with_making
+from tests.report.exits import basis
+from tests.report.records import OTHER_HOST, failure, record, with_making
 
 MODELLED = "energy is modelled, not measured, so trust its ratios more than its joules and grams"
 ONE_SEED = "every experiment ran with one seed, so chance between trainings is in no interval"

@@ -13,9 +13,10 @@ import pytest
 
 from greenpose.report import render
 from greenpose.report.embedding import unpack
+from tests.report.exits import MISSING_AP
 from tests.report.html_tree import read
 from tests.report.published import published
-from tests.report.records import MISSING_AP, OTHER_HOST, failure, paper_grid, record
+from tests.report.records import OTHER_HOST, failure, paper_grid, record
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report.html"
 CONSTANT = {"title": "Two experiments", "generated_at": "2025-06-01T12:00:00+00:00", "version": "0.1.0"}

@@ -8,8 +8,9 @@ from greenpose.report.labels import CHARACTER
 from greenpose.report.purposes import REST, bill, bill_table, by_activity, by_component, by_purpose, flows, flows_table
 from greenpose.report.study import study
 from greenpose.report.totals import grand_total
+from tests.report.exits import IDLE_WATTS
 from tests.report.html_tree import read
-from tests.report.records import IDLE_WATTS, failure, paper_grid, record
+from tests.report.records import failure, paper_grid, record
 
 
 @pytest.mark.parametrize("cut", [by_purpose, by_component, by_activity])

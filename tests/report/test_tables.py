@@ -2,13 +2,12 @@
 
 import pytest
 
-from greenpose.record import Basis, Interval
-from greenpose.report.bill import allocation_table, crosscheck_sentences, crosscheck_table, phases_table, training_table
+from greenpose.record import Basis
+from greenpose.report.bill import allocation_table, crosscheck_table, phases_table, training_table
 from greenpose.report.exits import (
     COUNTERS,
     counter_sentences,
     counters_table,
-    emissions_table,
     means_table,
     runs_table,
     shares_table,
@@ -19,8 +18,9 @@ from greenpose.report.limits import limits
 from greenpose.report.scenario import scenario_table
 from greenpose.report.study import study
 from greenpose.report.sureness import precision, setting_facts, sureness_table, warnings
-from greenpose.report.totals import grand_total, totals_table
-from tests.report.records import MISSING_AP, MISSING_ENERGY, failure, paper_grid, record, with_making
+from greenpose.report.totals import totals_table
+from tests.report.exits import MISSING_AP, MISSING_ENERGY
+from tests.report.records import failure, paper_grid, record
 
 BARE = Basis(unit="J", kind="modelled", method="a model")
 """A basis without intervals."""
@@ -94,66 +94,6 @@ def test_single_exits_have_no_shares():
     assert shares_table(study([record("HRNet3")])) is None
 
 
-def test_the_bill_has_components_and_says_which_are_not_covered():
-    run = record("HRNet3")
-    covered = run.components[0]
-    absent = covered.model_copy(update={"component": "gpu", "kind": "not_covered", "method": "no GPU counter"})
-    kwh = run.train_energy_kwh_by_component | {"gpu": 0.0}
-    run = run.model_copy(update={"components": [*run.components, absent], "train_energy_kwh_by_component": kwh})
-    table = training_table(study([run]))
-    assert cell(table, 0, "GPU").missing == "gpu: no GPU counter"
-    assert cell(table, 0, "CPU").value == f"≈\u202f{1000 * kwh['cpu']:.2f}"
-
-
-def test_allocated_shares_sum_to_the_run():
-    table = allocation_table(study([record("HRNet4-COKD")]))
-    shares = [float(row.cells[0].value) for row in table.sections[0].rows]
-    assert sum(shares) == pytest.approx(100, abs=0.2)
-    assert "airport rule" in table.caption
-
-
-def test_sums_in_another_order_are_no_spread():
-    runs = [record("HRNet4-OKD", seed=seed) for seed in (1, 2, 3)]
-    cells = [row.cells[0] for row in allocation_table(study(runs)).sections[0].rows]
-    assert [each.interval for each in cells] == ["", ""]
-
-
-def test_the_total_includes_runs_that_did_not_finish():
-    runs, failures = paper_grid((1,), ("HRNet3", "HRNet4")), [failure(), failure(seed=2, co2eq_g=None)]
-    total = grand_total(study([*runs, *failures]))
-    phases = [phase for run in runs for phase in run.phases]
-    assert total.runs == 4
-    assert total.seconds == pytest.approx(sum(phase.seconds for phase in phases) + 824)
-    assert total.energy_kwh == pytest.approx(sum(phase.energy_kwh for phase in phases) + 2 * 0.00126)
-    assert total.co2eq_g == pytest.approx(sum(phase.energy_kwh for phase in phases) * 331 + 0.4167)
-    assert total.unknown == 1
-    assert cell(totals_table(study([*runs, *failures])), 2, "CO2eq").value.startswith("≥")
-
-
-@pytest.mark.parametrize(
-    ("ratio", "expected"),
-    [
-        (2.6, "at 2.6 times our energy (1 run): more than twice ours"),
-        (0.4, "less than half of ours"),
-        (1.13, "within 13 % of ours"),
-        (0.8, "within 25 % of ours"),
-    ],
-)
-def test_the_distance_of_another_tool_is_said_in_words(ratio, expected):
-    run = record("HRNet3")
-    check = run.crosscheck[0].model_copy(update={"ratio": ratio})
-    found = study([run.model_copy(update={"crosscheck": [check]})])
-    assert expected in crosscheck_sentences(found)[0].replace("\u00a0", " ")
-
-
-def test_a_tool_that_failed_says_why():
-    run = record("HRNet3")
-    check = run.crosscheck[0].model_copy(update={"energy_kwh": None, "ratio": None, "note": "no RAPL"})
-    found = study([run.model_copy(update={"crosscheck": [check]})])
-    assert crosscheck_sentences(found) == ["codecarbon 3.3.2 gave no figure. Its note: no RAPL."]
-    assert cell(crosscheck_table(found), 0, "Its energy").missing == "no RAPL"
-
-
 def test_each_counter_shows_its_figure_and_its_distance_from_the_macs():
     found = study(paper_grid((1,), ("HRNet3", "HRNet4-OKD")))
     table = counters_table(found)
@@ -171,17 +111,6 @@ def test_memory_at_its_peak_is_shown_where_any_run_followed_it():
     assert cell(table, 0, "Memory at its peak").value == "12.3"
     assert cell(table, 1, "Memory at its peak").value == NOT_MEASURED
     assert "Memory at its peak" not in [column.head for column in counters_table(study([older])).columns]
-
-
-def test_making_the_machine_is_shown_where_it_is_known_and_adds_up():
-    run = record("HRNet3")
-    assert emissions_table(study([run])) is None
-    known = with_making(run)
-    table = emissions_table(study([known]))
-    parts = [float(cell(table, 0, head).value.strip("≈\u202f")) for head in ("Operation", "Making the machine", "SCI")]
-    assert parts[0] + parts[1] == pytest.approx(parts[2], abs=0.02)
-    heads = [column.head for column in training_table(study([known])).columns]
-    assert heads[-3:] == ["Training CO2eq", "Making the machine", "SCI"]
 
 
 def test_a_counter_that_counts_two_per_mac_is_said_to_do_so():
@@ -232,72 +161,6 @@ def test_the_setting_tells_threads_allocator_and_neighbours():
     assert dict(setting_facts(busy))["Allocator"].startswith("not pinned")
 
 
-def test_the_energy_of_large_runs_is_in_kwh():
-    run = record("HRNet3")
-    basis = dict(run.basis)
-    basis["train_energy_kwh"] = basis["train_energy_kwh"].model_copy(update={"type_b": Interval(low=6.0, high=24.0)})
-    table = training_table(study([run.model_copy(update={"train_energy_kwh": 12.0, "basis": basis})]))
-    heading = next(column for column in table.columns if column.head == "Training energy")
-    assert (heading.unit, cell(table, 0, "Training energy").value) == ("kWh", "≈\u202f12.0")
-
-
-def test_a_phase_has_the_spread_of_its_runs_and_no_more_digits_than_that_bears():
-    runs = [record("HRNet3", seed=seed) for seed in (1, 2, 3)]
-    scaled = [
-        run.model_copy(
-            update={
-                "phases": [
-                    phase.model_copy(update={"energy_kwh": factor * 1e-3, "seconds": factor * 100.0})
-                    for phase in run.phases
-                    if phase.name == "train"
-                ]
-            }
-        )
-        for run, factor in zip(runs, (1.0, 2.0, 3.0), strict=True)
-    ]
-    train = cell(phases_table(study(scaled)), 0, "Train")
-    assert train.value == "≈\u202f2.0"
-    assert train.interval.split("\n") == ["±2.5", "200\u00a0±250\u00a0s"]
-    assert cell(phases_table(study([*scaled, record("HRNet4")])), 0, "Validate").value == "none"
-
-
-def test_the_total_has_a_line_for_each_way_of_ending_and_bars_that_are_shares():
-    found = study([record("HRNet3"), failure(), failure(seed=2, reason="interrupted"), failure(seed=3)])
-    lines = {row.head: row.cells for row in totals_table(found).sections[0].rows}
-    assert {head: cells[0].value for head, cells in lines.items()} == {
-        "Finished": "1",
-        "Failed": "2",
-        "Interrupted": "1",
-        "All": "4",
-    }
-    bars = {head: cells[2].bar for head, cells in lines.items()}
-    assert bars["All"] == 1
-    assert bars["Failed"] == pytest.approx(2 * bars["Interrupted"])
-    assert bars["Finished"] + bars["Failed"] + bars["Interrupted"] == pytest.approx(1)
-
-
-def test_runs_that_did_not_finish_stand_in_the_bill_with_what_they_took():
-    found = study([with_making(record("HRNet3")), failure(), failure(seed=2, reason="lost", phase="", co2eq_g=None)])
-    first, second = training_table(found).sections[0].rows[-2:]
-    table = training_table(found)
-    assert (first.head, cell(table, 1, "Epochs").value, cell(table, 1, "Epochs").interval) == (
-        "HRNet4-COKD-seed=1-0badc0de",
-        "failed",
-        "in train",
-    )
-    assert [cell(table, 1, head).value for head in ("Time", "Training energy", "Training CO2eq")] == [
-        "412",
-        "≈\u202f1.26",
-        "≈\u202f0.417",
-    ]
-    assert cell(table, 0, "Training energy").bar == 1
-    run = found.records[0]
-    assert cell(table, 1, "Training energy").bar == pytest.approx(0.00126 / run.train_energy_kwh)
-    assert cell(table, 2, "Training CO2eq").missing
-    assert "stand last" in table.caption
-    assert second.cells[0].value == "lost"
-
-
 @pytest.mark.parametrize(
     ("values", "unit"),
     [
@@ -340,31 +203,12 @@ def test_limits_say_what_an_interval_of_one_run_holds_and_whence_those_of_severa
     assert "Runs differ by, assumed" in heads
 
 
-def test_the_allocation_names_its_rules_and_costs_without_brackets():
-    run = record("HRNet3")
-    other = run.allocation.model_copy(update={"cost": "MACs of each exit (backward passes are proportional)"})
-    said = dict(limits(study([run, record("HRNet4").model_copy(update={"allocation": other})])))["Allocation"]
-    assert said.startswith(
-        "By the airport rule, from MACs of each exit or joules of each segment of the training step."
-    )
-    assert "(" not in said
-
-
 def test_what_cannot_be_held_against_anything_is_not_called_unmeasured():
     found = study([record("HRNet4-OKD")])
     table = scenario_table(found)
     line = next(row for row in table.sections[0].rows if row.head.endswith("4"))
     assert line.cells[-1].value == "not applicable"
     assert "not applicable: it is the final exit itself" in table.notes
-
-
-def test_phases_of_small_trainings_read_in_milliwatt_hours():
-    run = record("HRNet3")
-    spent = {"train": 0.1e-3, "test": 2e-6}
-    phases = [phase.model_copy(update={"energy_kwh": spent.get(phase.name, 1e-6)}) for phase in run.phases]
-    table = phases_table(study([run.model_copy(update={"phases": phases})]))
-    assert {column.unit for column in table.columns} == {"mWh; s below"}
-    assert [cell(table, 0, head).value for head in ("Train", "Test")] == ["≈\u202f100", "≈\u202f2.00"]
 
 
 def test_very_many_assumed_differences_are_told_by_their_ends():

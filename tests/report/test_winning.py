@@ -5,7 +5,8 @@ import pytest
 from greenpose.record import Interval
 from greenpose.report.study import study
 from greenpose.report.winning import added_kwh, crossings, images_needed
-from tests.report.records import basis, record
+from tests.report.exits import basis
+from tests.report.records import record
 
 
 def with_break_even(value, *, share=0.7, interval=None, missing=None):

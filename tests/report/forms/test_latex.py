@@ -9,8 +9,9 @@ import pytest
 from greenpose.report.forms import to_latex
 from greenpose.report.forms.latex import escape
 from greenpose.report.study import Side, side_by_side, study
+from tests.report.exits import MISSING_AP
 from tests.report.published import published
-from tests.report.records import MISSING_AP, paper_grid, record
+from tests.report.records import paper_grid, record
 
 GRID = ("HRNet2", "HRNet3", "HRNet4", "HRNet4-OKD-DS", "HRNet4-COKD")
 

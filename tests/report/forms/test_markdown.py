@@ -5,7 +5,8 @@ import re
 from greenpose.report.forms import to_markdown
 from greenpose.report.headline import headline
 from greenpose.report.study import Side, side_by_side, study
-from tests.report.records import MISSING_AP, failure, paper_grid, record
+from tests.report.exits import MISSING_AP
+from tests.report.records import failure, paper_grid, record
 
 CONSTANT = {"title": "Two experiments", "generated_at": "2025-06-01T12:00:00+00:00", "version": "0.1.0"}
 SMALL = [*paper_grid((1, 2), ("HRNet3", "HRNet4-OKD")), failure()]

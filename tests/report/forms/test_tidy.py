@@ -6,7 +6,8 @@ import math
 import pytest
 
 from greenpose.report.forms import COLUMNS, tidy_lines
-from tests.report.records import MISSING_AP, failure, paper_grid, record, with_making
+from tests.report.exits import MISSING_AP
+from tests.report.records import failure, paper_grid, record, with_making
 
 
 @pytest.fixture(scope="module")
