@@ -47,8 +47,9 @@ def check_against(
         CheckError: if there is no such revision, environment or exit.
         GreenPoseError: if a side cannot be run.
     """
-    with two_sides(Path.cwd(), against=against, environment=environment) as sides:
-        return compare_sides(candidate, sides, Options() if options is None else options)
+    chosen = Options() if options is None else options
+    with two_sides(Path.cwd(), against=against, environment=environment, heard=chosen.heard) as sides:
+        return compare_sides(candidate, sides, chosen)
 
 
 def compare_sides(candidate: Path, sides: Sides, options: Options) -> Verdict:

@@ -3,21 +3,23 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from greenpose.check.dependencies import changed_dependencies, needed_by, wanted
+from greenpose.check.differences import few
 from greenpose.check.duel import Worker
-from greenpose.check.revision import Revision, changed_dependencies, checked_out, find_revision, head_of, uncommitted
+from greenpose.check.environment import Install, environment_for, interpreter
+from greenpose.check.revision import Revision, checked_out, find_revision, head_of, uncommitted
 from greenpose.errors import CheckError
 from greenpose.formatting import plural
 from greenpose.metering import pinned_environment
 
 PACKAGE = Path("greenpose/__init__.py")
-INTERPRETERS = ("bin/python", "Scripts/python.exe")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +84,24 @@ class Sides:
 
 
 @contextmanager
-def two_sides(folder: Path, *, against: str | None, environment: Path | None) -> Iterator[Sides]:
+def two_sides(
+    folder: Path,
+    *,
+    against: str | None,
+    environment: Path | None,
+    install: Install | None = None,
+    heard: Callable[[str], object] = lambda _: None,
+) -> Iterator[Sides]:
     """Build both sides: a revision, another environment, or a revision in another environment, and what is here.
+
+    A revision that wants other packages gets an environment of its own, unless one is given.
+
+    Args:
+        folder: anywhere in the repository.
+        against: the revision; None for what is installed in `environment`.
+        environment: a virtual environment, or its interpreter.
+        install: makes the environment of a revision; pip by default.
+        heard: told what takes minutes.
 
     Raises:
         CheckError: if there is no such revision or environment.
@@ -97,9 +115,8 @@ def two_sides(folder: Path, *, against: str | None, environment: Path | None) ->
         sides = _revisions(revision, tree, python)
         changed = changed_dependencies(tree, revision.repository)
         if changed and environment is None:
-            shown = "; ".join([*changed[:3], *([f"and {len(changed) - 3} more"] if len(changed) > 3 else [])])
-            remedy = f"install {revision} into an environment of its own and give that too, by --against-env"
-            sides = replace(sides, obstacle=f"the two want different packages ({shown}); {remedy}")
+            heard(f"installing what {revision} wants: once, some minutes")
+            sides = _in_its_own(sides, tree, changed, install)
         yield sides
 
 
@@ -108,17 +125,29 @@ def this_side(name: str) -> Side:
     return Side(name=name, python=sys.executable, root=Path(str(files("greenpose"))).parent, tree=None)
 
 
-def interpreter(environment: Path) -> str:
-    """Return the interpreter of an environment: of a virtual environment's folder, or the file itself.
+def _in_its_own(sides: Sides, tree: Path, changed: Sequence[str], install: Install | None) -> Sides:
+    """Return the sides with the base in an environment made for it, or why there can be none."""
+    differ = f"the two want different packages ({few(list(changed))})"
+    wants, root = wanted(tree), sides.base.root
+    if root is None:  # the package that runs here, on what it needs and the revision pins
+        wants = replace(wants, dependencies=(*wants.dependencies, *needed_by("greenpose")))
+    try:
+        environment = environment_for(wants, install=install)
+    except CheckError as error:
+        remedy = "make an environment for it yourself and give that too, by --against-env"
+        return replace(sides, obstacle=f"{differ}, and its own cannot be installed: {error}; {remedy}")
+    base = replace(sides.base, python=interpreter(environment), root=root or _alone(environment))
+    return replace(sides, base=base, notes=(*sides.notes, f"{differ}: each runs with its own"))
 
-    Raises:
-        CheckError: if there is none.
-    """
-    places = [environment, *(environment / place for place in INTERPRETERS)]
-    for place in places:
-        if place.is_file() and os.access(place, os.X_OK):
-            return str(place.absolute())
-    raise CheckError([f"--against-env {environment}: no Python there; give a virtual environment or its bin/python"])
+
+def _alone(environment: Path) -> Path:
+    """Return a folder that holds the package which runs here and nothing of what is installed beside it."""
+    folder = environment / "greenpose-alone"
+    folder.mkdir(exist_ok=True)
+    package = folder / PACKAGE.parent
+    package.unlink(missing_ok=True)
+    package.symlink_to(Path(str(files("greenpose"))), target_is_directory=True)
+    return folder
 
 
 def _environments(python: str, environment: Path | None) -> Sides:

@@ -1,7 +1,9 @@
-"""Who is at work in a run folder: a claim that a dead process cannot hold."""
+"""Who is at work in a folder: claims and locks that a dead process cannot hold."""
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -32,3 +34,22 @@ def is_held(path: Path) -> bool:
         return abs(process.create_time() - float(note["process_started"])) < 1.0
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return False
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process, after waiting for who holds it; without a trace in it.
+
+    Where the system has no such locks (Windows), nothing is held.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)

@@ -7,8 +7,8 @@ import pytest
 
 import greenpose
 from greenpose.check.networks import find_networks
-from greenpose.check.revision import changed_dependencies, checked_out, find_revision
-from greenpose.check.sides import Side, interpreter, two_sides
+from greenpose.check.revision import checked_out, find_revision
+from greenpose.check.sides import Side, two_sides
 from greenpose.errors import CheckError
 from greenpose.formatting import plural
 
@@ -98,39 +98,6 @@ def test_inside_a_hook_git_is_asked_about_the_folder_and_not_about_the_hook_s_re
         assert (tree / "e.yaml").exists()
 
 
-def wants(folder, pyproject, **files):
-    folder.mkdir()
-    (folder / "pyproject.toml").write_text(pyproject)
-    for name, text in files.items():
-        (folder / f"{name}.txt").write_text(text)
-    return folder
-
-
-def test_dependencies_are_compared_by_what_a_run_needs_and_not_by_what_developers_use(tmp_path):
-    project = (
-        '[project]\ndependencies = ["torch>=2.6", "numpy>=2"]\n[project.optional-dependencies]\ndev = ["ruff>=0.9"]\n'
-    )
-    base = wants(tmp_path / "a", project, constraints="torch==2.12.0\nruff==0.9.1\nsympy==1.13\n# a remark\n")
-    developers = "ruff==0.10\nsympy==1.13\nTorch == 2.12.0\nhypothesis==7\n"
-    same = wants(tmp_path / "b", project.replace("0.9", "0.10"), constraints=developers)
-    newer = wants(tmp_path / "c", project, constraints="torch==2.13.0\nruff==0.9.1\nsympy==1.14\n")
-    assert changed_dependencies(base, base) == []
-    assert changed_dependencies(base, newer) == ["sympy==1.13 → sympy==1.14", "torch==2.12.0 → torch==2.13.0"]
-    assert changed_dependencies(base, same) == []
-
-
-def test_a_range_that_changes_counts_and_without_a_list_of_dependencies_every_pin_does(tmp_path):
-    base = wants(tmp_path / "a", '[project]\ndependencies = ["torch>=2.6"]\n')
-    head = wants(tmp_path / "b", '[project]\ndependencies = ["torch>=2.7"]\n')
-    assert changed_dependencies(base, head) == ["torch>=2.6 → torch>=2.7"]
-    old, new = wants(tmp_path / "c", "", requirements="anything==1\n"), wants(tmp_path / "d", "", requirements="")
-    assert changed_dependencies(old, new) == ["anything==1 → no anything"]
-
-
-def test_trees_without_any_list_of_dependencies_want_the_same(tmp_path):
-    assert changed_dependencies(tmp_path, tmp_path) == []
-
-
 def test_the_base_is_the_revision_s_code_and_file_and_the_head_the_working_tree_s(repository):
     with two_sides(repository, against="HEAD~1", environment=None) as sides:
         file = repository / "e.yaml"
@@ -172,14 +139,63 @@ def test_a_repository_that_is_not_greenpose_s_runs_the_installed_one_on_both_sid
         assert "both sides run the installed one" in sides.notes[0]
 
 
-def test_changed_dependencies_are_an_obstacle_unless_the_other_environment_is_given(repository, tmp_path):
+@pytest.fixture
+def other_packages(repository, tmp_path, monkeypatch):
+    """The repository, its working tree with another pin; and whatever is cached goes into a folder of its own."""
+    monkeypatch.setenv("GREENPOSE_CACHE", str(tmp_path / "cache"))
     (repository / "constraints.txt").write_text("torch==2.13\n")
-    with two_sides(repository, against="HEAD", environment=None) as sides:
+    return repository
+
+
+def test_a_base_with_other_dependencies_runs_its_own_code_in_an_environment_made_for_it(other_packages):
+    installed = []
+
+    def install(folder, wants):
+        installed.append(wants)
+        (folder / "bin").mkdir(parents=True)
+        (folder / "bin/python").symlink_to(sys.executable)
+
+    for _ in range(2):
+        with two_sides(other_packages, against="HEAD", environment=None, install=install) as sides:
+            assert sides.obstacle == ""
+            assert sides.base.python.endswith("/env/bin/python")
+            assert sides.base.root == sides.base.tree
+            assert (sides.head.python, sides.head.root) == (sys.executable, other_packages)
+            assert "no torch → torch==2.13" in sides.notes[-1]
+    assert len(installed) == 1
+
+
+def test_where_nothing_can_be_installed_the_sides_are_not_compared_and_the_way_out_is_named(other_packages):
+    def install(folder, wants):
+        raise CheckError(["pip says: no network"])
+
+    with two_sides(other_packages, against="HEAD", environment=None, install=install) as sides:
         assert "no torch → torch==2.13" in sides.obstacle
+        assert "no network" in sides.obstacle
         assert "--against-env" in sides.obstacle
-    with two_sides(repository, against="HEAD", environment=Path(sys.executable)) as sides:
+    with two_sides(other_packages, against="HEAD", environment=Path(sys.executable), install=install) as sides:
         assert sides.obstacle == ""
         assert sides.base.root is not None
+
+
+def test_a_project_that_is_not_greenpose_s_runs_this_one_alone_on_what_both_want(other_packages):
+    git(other_packages, "rm", "-rq", "greenpose")
+    git(other_packages, "commit", "-q", "-m", "only experiments")
+    seen = []
+
+    def install(folder, wants):
+        seen.append(wants)
+        (folder / "bin").mkdir(parents=True)
+        (folder / "bin/python").symlink_to(sys.executable)
+
+    with two_sides(other_packages, against="HEAD", environment=None, install=install) as sides:
+        root = sides.base.root
+        assert root is not None
+        assert [each.name for each in root.iterdir()] == ["greenpose"]
+        assert (root / "greenpose").resolve() == Path(greenpose.__file__).parent
+        sides.base.refuse_other_code({"package": str(Path(greenpose.__file__).parent)})
+    assert any(requirement.startswith("torch") for requirement in seen[0].dependencies)
+    assert not any("pytest" in requirement for requirement in seen[0].dependencies)
 
 
 def test_another_environment_runs_what_it_has_installed(tmp_path):
@@ -188,14 +204,6 @@ def test_another_environment_runs_what_it_has_installed(tmp_path):
         assert sides.head.root == Path(greenpose.__file__).parents[1]
         assert sides.against == sys.prefix
         assert sides.base.python == f"{sys.prefix}/bin/python"
-
-
-def test_an_environment_is_a_folder_or_an_interpreter_and_anything_else_is_refused(tmp_path):
-    assert interpreter(Path(sys.executable)) == sys.executable
-    (tmp_path / "file").write_text("")
-    for path in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
-        with pytest.raises(CheckError, match=f"--against-env {path}: no Python there"):
-            interpreter(path)
 
 
 def test_a_side_that_imports_other_code_than_it_was_to_is_refused(tmp_path):

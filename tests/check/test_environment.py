@@ -1,0 +1,93 @@
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from greenpose.check.dependencies import Wanted
+from greenpose.check.environment import KEPT_SECONDS, environment_for, interpreter, with_pip
+from greenpose.errors import CheckError
+
+
+def wanting(*dependencies, pins=()):
+    return Wanted(dependencies=dependencies, pins=tuple(pins))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GREENPOSE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "environments"
+
+
+class Installer:
+    """Makes empty environments and counts them; one that is `broken` fails when it is half done."""
+
+    def __init__(self):
+        self.made, self.broken = [], False
+
+    def __call__(self, folder, wants):
+        folder.mkdir()
+        if self.broken:
+            raise CheckError(["pip install says: no network"])
+        self.made.append(wants)
+
+
+def test_an_environment_is_made_once_for_what_is_wanted():
+    install = Installer()
+    first = environment_for(wanting("torch==2.12"), install=install)
+    assert environment_for(wanting("torch==2.12"), install=install) == first
+    assert environment_for(wanting("torch==2.13"), install=install) != first
+    assert environment_for(wanting("torch==2.12", pins=["numpy==2.1"]), install=install) != first
+    assert len(install.made) == 3
+
+
+def test_one_that_was_not_finished_is_made_anew():
+    install = Installer()
+    install.broken = True
+    with pytest.raises(CheckError, match="no network"):
+        environment_for(wanting("torch"), install=install)
+    install.broken = False
+    assert environment_for(wanting("torch"), install=install).is_dir()
+
+
+def test_one_that_nobody_used_for_long_goes_when_another_is_made(cache):
+    install = Installer()
+    old, used = (environment_for(wanting(name), install=install) for name in ("old", "used"))
+    for folder in (old, used):
+        finished = folder.parent / "finished.json"
+        before = finished.stat().st_mtime - KEPT_SECONDS - 1
+        os.utime(finished, (before, before))
+    environment_for(wanting("used"), install=install)
+    new = environment_for(wanting("new"), install=install)
+    assert {folder.name for folder in cache.iterdir()} == {used.parent.name, new.parent.name}
+
+
+@pytest.fixture
+def wheel(tmp_path) -> Path:
+    """A package `demo` that holds one number."""
+    file = tmp_path / "demo-1.2-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("demo.py", "number = 7\n")
+        archive.writestr("demo-1.2.dist-info/METADATA", "Metadata-Version: 2.1\nName: demo\nVersion: 1.2\n")
+        archive.writestr("demo-1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("demo-1.2.dist-info/RECORD", "")
+    return file
+
+
+def test_pip_installs_what_is_wanted_within_the_pins_and_else_says_why_not(wheel):
+    environment = environment_for(wanting(f"demo @ {wheel.as_uri()}", pins=["demo==1.2"]))
+    program = [interpreter(environment), "-c", "import demo, sys; print(demo.number, sys.prefix)"]
+    said = subprocess.run(program, capture_output=True, text=True, check=True).stdout.split()
+    assert said == ["7", str(environment)]
+    with pytest.raises(CheckError, match=r"pip install says: .*conflict"):
+        with_pip(environment, wanting(f"demo @ {wheel.as_uri()}", pins=["demo==1.1"]))
+
+
+def test_an_environment_is_a_folder_or_an_interpreter_and_anything_else_is_refused(tmp_path):
+    assert interpreter(Path(sys.executable)) == sys.executable
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
+        with pytest.raises(CheckError, match=f"--against-env {path}: no Python there"):
+            interpreter(path)
