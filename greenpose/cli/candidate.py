@@ -16,6 +16,7 @@ from greenpose.store import collect
 
 if TYPE_CHECKING:
     from greenpose.counting import ExitCount
+    from greenpose.model import Architecture
 
 YAML = (".yaml", ".yml")
 
@@ -80,10 +81,11 @@ def _count_all(cells: Sequence[Cell]) -> list[Footprint]:
     """Return the footprint of every distinct network, each counted once."""
     from importlib.metadata import version
 
-    from greenpose.counting import architecture_of, count
+    from greenpose.counting import architecture_of
 
     shapes = {cell.name: (architecture_of(cell.config), cell.config.data.input_size) for cell in cells}
-    counts = {shape: {number: _plain(one) for number, one in count(*shape).items()} for shape in {*shapes.values()}}
+    named = {shapes[cell.name]: cell.experiment for cell in cells}
+    counts = {shape: _counted(name, *shape) for shape, name in named.items()}
     footprints = {}
     for cell in cells:
         same = {shapes[other.name] for other in cells if other.experiment == cell.experiment}
@@ -93,6 +95,21 @@ def _count_all(cells: Sequence[Cell]) -> list[Footprint]:
             cell.config, counts[shape], labels=(name,), num_joints=shape[0].num_joints, torch=version("torch")
         )
     return list(footprints.values())
+
+
+def _counted(name: str, architecture: "Architecture", input_size: tuple[int, int]) -> dict[int, dict[str, object]]:
+    """Return what the gate compares, by exit.
+
+    Raises:
+        CheckError: if the network cannot be run, as after a change that broke it.
+    """
+    from greenpose.counting import count
+
+    try:
+        return {number: _plain(one) for number, one in count(architecture, input_size).items()}
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        says = f"{type(error).__name__}: {error}"
+        raise CheckError([f"{name}: cannot be counted: it fails on one image in evaluation mode: {says}"]) from error
 
 
 def _plain(count: "ExitCount") -> dict[str, object]:

@@ -1,5 +1,6 @@
 """`greenpose check`: is the footprint worse than a baseline or a budget allows?"""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,11 +84,28 @@ def check(
       greenpose check runs/quick/HRNet3-5c1f0a2e --budgets budgets.yaml --format text,junit -o results/
       greenpose check experiments/quick.yaml --against origin/main
     """
+    of_checks: dict[str, object] = {
+        "--baseline": baseline,
+        "--budgets": budgets,
+        "--update": update,
+        "--reason": reason,
+        "--format": formats != "text",
+        "--name": name,
+        "--strict": strict,
+        "--against": against,
+        "--against-env": against_env,
+        "--exit": exits,
+        "--max-pairs": max_pairs,
+        "--wall": wall,
+    }
     if self_test:
+        of_others = {"--only": only, "--output": output, "--history": history}
+        _refuse({**of_checks, **of_others}, "means nothing here; --self-test compares nothing but equal sides")
         from greenpose.cli.paired import show_self_test
 
         raise typer.Exit(EXIT_OK if show_self_test(candidate, as_json=as_json, quiet=quiet) else EXIT_UNSURE)
     if candidate is None and history is not None:
+        _refuse(of_checks, "means nothing here; --history without a CANDIDATE only shows the trend")
         from greenpose.cli.trend import show_trend
 
         show_trend(history, output=output, only=only or [], as_json=as_json)
@@ -125,6 +143,17 @@ def check(
     raise typer.Exit(EXIT_REGRESSED if strict and code == EXIT_UNSURE else code)
 
 
+def _refuse(given: Mapping[str, object], why: str) -> None:
+    """Refuse options that were given and would be ignored.
+
+    Raises:
+        CheckError: naming them all.
+    """
+    faults = [f"{option}: {why}" for option, value in given.items() if value]
+    if faults:
+        raise CheckError(faults)
+
+
 def _pairing(
     against: str | None, environment: Path | None, *, exits: list[int] | None, max_pairs: int | None, wall: bool
 ) -> "Pairing | None":
@@ -140,9 +169,7 @@ def _pairing(
             against=against, environment=environment, exits=tuple(exits or ()), max_pairs=max_pairs, wall=wall
         )
     given = {"--exit": exits, "--max-pairs": max_pairs, "--wall": wall}
-    faults = [f"{option}: belongs to --against REF or --against-env PATH" for option, value in given.items() if value]
-    if faults:
-        raise CheckError(faults)
+    _refuse(given, "belongs to --against REF or --against-env PATH")
     return None
 
 

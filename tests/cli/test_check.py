@@ -176,6 +176,8 @@ def test_a_run_that_failed_is_neither_checked_nor_accepted(place):
         (["run", "--format", "json,junit", "-o", "x.json"], "do not go into one file"),
         (["run", "--name", "a b"], "--name a b: use letters"),
         (["--history", "nowhere"], "holds no history"),
+        (["--history", "past", "--strict"], "--strict: means nothing here; --history without a CANDIDATE only shows"),
+        (["--self-test", "--baseline", "b.json"], "--baseline: means nothing here; --self-test compares"),
     ],
 )
 def test_a_mistake_ends_in_words_and_code_two(place, arguments, says):
@@ -301,6 +303,13 @@ def test_an_experiment_is_profiled_on_the_spot_and_another_network_is_incomparab
     assert done.code == 3
     assert {one["outcome"] for one in done.json["findings"]} == {"incomparable"}
     assert all(one["head"] is None for one in done.json["findings"])
+
+
+def test_a_network_that_fails_is_told_as_a_mistake_and_not_as_a_regression(profiled, monkeypatch):
+    monkeypatch.setattr(HRNet, "forward", lambda *_, **__: zeros(1).reshape(7))
+    done = check(profiled, "tiny.yaml")
+    assert (done.code, done.out) == (2, "")
+    assert "tiny: cannot be counted: it fails on one image in evaluation mode: RuntimeError: shape '[7]'" in done.err
 
 
 def test_a_grid_is_checked_network_by_network(tmp_path):
