@@ -3,15 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from greenpose.check.baseline import Baseline, Context, Filed, Margins, key_of
+from greenpose.check.baseline import AP_DECIMALS, Baseline, Context, Filed, Margins, key_of
 from greenpose.check.exact import experiment_in, obstacle, own_names, without_operator
 from greenpose.check.footprint import EXACT, Footprint
 from greenpose.check.selection import Selection
 from greenpose.check.verdict import Finding
 from greenpose.errors import CheckError
-
-AP_DECIMALS = 4
-"""Decimals of an AP in the file: far below its interval, and readable."""
 
 Values = dict[tuple[str, str], float]
 """Values by experiment and name."""

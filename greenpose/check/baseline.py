@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictFloat, StrictInt
+from pydantic import Field, StrictFloat, StrictInt, ValidationError, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from greenpose.check.footprint import EXACT
 from greenpose.errors import CheckError
@@ -17,8 +18,21 @@ SCHEMA: Literal["greenpose.baseline/1"] = "greenpose.baseline/1"
 FILE = Path("greenpose-baseline.json")
 """Where a baseline lies unless told otherwise."""
 KEY = re.compile(r"(?:(?P<experiment>[^/]+)/)?(?P<where>exit\d+)\.(?P<metric>\w+)(?:\.(?P<operator>.+))?")
+AP_DECIMALS = 4
+"""Decimals of an AP in the file: far below its interval, and readable."""
 ENTRY = re.compile(r'\s*("(?:[^"\\]|\\.)*")\s*:')
 """A line of the file that begins with a key."""
+
+
+def _number(value: Any, check: Callable[[Any], Any]) -> Any:
+    """Return a number, or say once that it is none: of two types that fit, pydantic reports each."""
+    try:
+        return check(value)
+    except ValidationError:
+        raise PydanticCustomError("number", "is not a number") from None
+
+
+Value = Annotated[StrictInt | StrictFloat, WrapValidator(_number)]
 
 
 class Context(Document):
@@ -60,7 +74,7 @@ class Baseline(Document):
     """Tolerances; yours to edit."""
     experiments: dict[str, Context] = Field(min_length=1)
     """By name, what makes their values comparable."""
-    values: dict[str, StrictInt | StrictFloat]
+    values: dict[str, Value]
     """`exit3.macs`, or with several experiments `HRNet4/exit3.macs`; `exit3.operations.add` is the calls of one
     operator. Parameters, MACs, bytes per image, calls per inference, AP as a fraction."""
 
@@ -122,6 +136,8 @@ def _parse(text: str, where: str) -> Filed:
     data = _object(text, where)
     baseline, faults = parse(Baseline, data, where=where)
     lines = _lines(text)
+    for key, line in lines.items():
+        faults = [fault.replace(f"{where}: values.{key}: ", f"{where}:{line}: values.{key}: ", 1) for fault in faults]
     if baseline is not None:
         faults = [f"{where}:{lines.get(key, 1)}: {fault}" for key, fault in _key_faults(baseline)]
     if baseline is None or faults:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from greenpose.check.baseline import KEY, Context, Filed
+from greenpose.check.baseline import AP_DECIMALS, KEY, Context, Filed
 from greenpose.check.differences import few, of_accuracy, of_calls, of_counts
 from greenpose.check.footprint import EXACT, PER_TORCH, UNITS, Footprint
 from greenpose.check.selection import Selection
@@ -121,6 +121,7 @@ class _Pair:
             outcome, says = "incomparable", f"not compared: {reason}"
         elif metric == "ap":
             margin = self._filed.baseline.margins.ap
+            head = round(head, AP_DECIMALS)  # as the file has it: what did not change must not seem to
             outcome, says = of_accuracy(base, head, quantity.basis.type_a, margin=margin)
         else:
             outcome, says = of_counts(base, head, unit)

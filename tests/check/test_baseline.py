@@ -66,7 +66,7 @@ def test_bytes_that_are_no_text_are_refused_in_words(file):
         read_baseline(file)
 
 
-def test_all_faults_of_a_layout_come_together(refused):
+def test_all_faults_of_a_layout_come_together(refused, file):
     def edit(document):
         document["reasn"] = document.pop("reason")
         document["margins"]["ap"] = -1
@@ -78,10 +78,13 @@ def test_all_faults_of_a_layout_come_together(refused):
         "reasn: unknown key; did you mean reason?",
         "reason: is missing",
         "margins.ap",
-        "values.exit3.macs",
+        "values.exit3.macs: is not a number (got 'many')",
         "inptu: unknown key; did you mean input?",
     ):
         assert fault in faults
+    assert faults.count("values.exit3.macs") == 1
+    line = 1 + ['"exit3.macs"' in line for line in file.read_text().splitlines()].index(True)
+    assert f"{file}:{line}: values.exit3.macs" in faults
 
 
 def test_all_values_that_mean_nothing_are_named_at_their_lines(refused, file):

@@ -157,6 +157,12 @@ def test_accuracy_regresses_only_where_all_of_its_interval_is_below_the_floor(fi
     assert seen["exit3.ap"] == outcome
 
 
+def test_accuracy_that_did_not_change_is_not_shown_as_changed_by_the_file_s_rounding(filed):
+    run = ran(ap={3: 0.477873})
+    seen = found(run, filed(run))["exit3.ap"]
+    assert seen.base == seen.head == 0.4779
+
+
 def test_accuracy_on_other_data_is_incomparable(filed):
     base = filed(ran())
     contexts = {"HRNet4-OKD": base.baseline.experiments["HRNet4-OKD"].model_copy(update={"data": "coco babypose 0"})}
