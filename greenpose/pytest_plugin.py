@@ -61,10 +61,10 @@ class Checker:
             pytest.fail(f"footprint {name!r} is checked twice in this test; give each network its own name")
         self.seen.add(name)
         here = _counted(net, image)
-        accepted = _read(self.path)
         if self.update:
-            _write(self.path, accepted | {name: here})
+            _accept(self.path, name, here)
             return
+        accepted = _read(self.path)
         if name not in accepted:
             pytest.fail(f"{self.path.name} has no {name!r} yet; run pytest --footprint-update and review the file")
         worse = _worse(accepted[name], here)
@@ -120,8 +120,11 @@ def _read(path: Path) -> dict[str, Counts]:
     return footprints
 
 
-def _write(path: Path, footprints: Mapping[str, Counts]) -> None:
+def _accept(path: Path, name: str, here: Counts) -> None:
+    """Put a footprint into the file; other processes, as those of pytest-xdist, wait meanwhile."""
+    from greenpose.store.claim import locked
     from greenpose.store.folder import write_text
 
-    document = {"footprints": dict(footprints), "schema": SCHEMA}
-    write_text(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
+    with locked(path.parent):
+        document = {"footprints": _read(path) | {name: here}, "schema": SCHEMA}
+        write_text(path, json.dumps(document, indent=1, sort_keys=True) + "\n")

@@ -121,6 +121,18 @@ def test_another_torch_leaves_out_what_belongs_to_its_version(project):
     assert run(project, "test_net.py::test_same", "-o", f"footprint_file={changed.name}") == {"same": ""}
 
 
+def test_processes_beside_each_other_lose_nothing_of_what_they_accept(tmp_path):
+    names = [f"exit{number}" for number in range(24)]
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_many.py").write_text(
+        "import pytest\nfrom torch import nn, zeros\n"
+        f"@pytest.mark.parametrize('name', {names})\n"
+        "def test_one(footprint, name):\n    footprint.check(nn.Identity(), zeros(1, 3, 8, 8), name=name)\n"
+    )
+    run(tmp_path, "-n", "2", "--footprint-update")
+    assert sorted(accepted(tmp_path)["footprints"]) == sorted(names)
+
+
 @pytest.mark.parametrize(("text", "words"), [("{", "not a file of footprints"), ('{"schema": "x"}', "schema is 'x'")])
 def test_a_damaged_file_fails_in_words(project, text, words):
     (project / "damaged.json").write_text(text)
