@@ -87,6 +87,18 @@ def test_words_of_a_pull_request_never_become_part_of_a_script():
     assert not [script for script in scripts if "${{" in script]
 
 
+def test_the_action_installs_the_greenpose_that_it_is_part_of_unless_told_otherwise(pipeline, tmp_path):
+    step = next(step for step in ACTION["runs"]["steps"] if step["name"] == "Install GreenPose")
+    assert (ROOT / ".ci/action" / ".." / ".." / "pyproject.toml").exists()
+    assert step["env"]["HERE"] == "${{ github.action_path }}/../.."
+    fake = tmp_path / "bin" / "python"
+    fake.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@" >"$SEEN"\n')
+    fake.chmod(0o755)
+    for given, installed in {"": "/the/action", "greenpose==0.1": "greenpose==0.1"}.items():
+        _, seen, _ = pipeline(f"\n{step['run']}\n", INSTALL=given, HERE="/the/action")
+        assert seen[-1] == installed
+
+
 def test_every_input_of_the_action_is_used_and_every_variable_of_the_script_is_set():
     step = next(step for step in ACTION["runs"]["steps"] if step.get("id") == "check")
     text = yaml.safe_dump(ACTION["runs"])
