@@ -46,7 +46,7 @@ check: setup  ## formatting, lint, types, import contracts, our own networks' fo
 	$(BIN)/lint-imports
 	$(BIN)/greenpose check experiments/quick.yaml --baseline .ci/baseline.json
 
-gate: setup  ## hold GreenPose to its own footprint: what its import loads, how soon it reads, what metering costs a run
+gate: setup  ## hold GreenPose to its own footprint: what its import loads and takes, how soon it reads, what metering costs a run
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.overhead --quick
 

@@ -168,9 +168,10 @@ def report_equal(recorded: Recorded) -> list[str]:
     restless = sum(len(trial.attempts[0].restless) for trial in trials)
     false, exits = counts["regressed"] + counts["improved"], len(trials) * len(EXITS)
     print(f"equal sides: {len(trials)} comparisons of {len(EXITS)} exits: {_counted(counts)}")
-    print(f"  false alarms: {false} of {exits}, below {100 * upper_bound(false, exits):.2g} % (95 %)")
-    print(f"  before restarts: {first} of {exits}, below {100 * upper_bound(first, exits):.2g} %")
-    print(f"  told apart from themselves: {restless} of {exits}")
+    print(f"  false alarms: {false} of {exits}, below {_bound(false, exits)} (95 %)")
+    print(f"  before restarts: {first} of {exits}, below {_bound(first, exits)}")
+    controls = 2 * len(QUANTITIES) * sum(len(trial.attempts) for trial in trials)
+    print(f"  controls: {restless} of {controls} told apart from themselves, below {_bound(restless, controls)} (95 %)")
     faults = [f"{false} false alarms of {exits}"] if false else []
     return faults + ([f"{exits} comparisons of equal exits, {COMPARISONS} wanted"] if exits < COMPARISONS else [])
 
@@ -181,16 +182,20 @@ def report_heavier(recorded: Mapping[str, Recorded], kind: str) -> list[str]:
     outcomes = {quantity: Counter(trial.outcome(quantity) for trial in trials) for quantity in QUANTITIES}
     total = sum(outcomes.values(), Counter())
     failing = sum(any(trial.outcome(quantity) == "regressed" for quantity in QUANTITIES) for trial in trials)
+    missed = _bound(len(trials) - failing, len(trials))
     print(
-        f"input {kind}, as many more MACs: {len(trials)} trials; the check fails in {failing}; "
-        f"by exits: {_counted(total)}"
+        f"input {kind}, as many more MACs: the check of {len(EXITS)} exits fails in {failing} of {len(trials)} trials, "
+        f"misses below {missed} (95 %); by exits, which share processes: {_counted(total)}"
     )
     for quantity, counts in outcomes.items():
         ratios = [one.judgements[quantity].ratio.value for start in recorded[kind].starts for one in start]
         print(f"  exit {quantity.exit}: CPU time {100 * (median(ratios) - 1):+.1f} % in the median; {_counted(counts)}")
-    share, wanted = total["regressed"] / total.total(), POWER if kind == TENTH else 1.0
+    wanted = POWER if kind == TENTH else 1.0
+    shares = {"exits": total["regressed"] / total.total(), "checks": failing / len(trials)}
     faults = [f"{kind}: called improved"] if total["improved"] else []
-    faults += [f"{kind}: regressed in {share:.1%} of exits' trials, {wanted:.0%} wanted"] if share < wanted else []
+    faults += [
+        f"{kind}: {share:.1%} of {what}, {wanted:.0%} wanted" for what, share in shares.items() if share < wanted
+    ]
     few = kind == TENTH and total.total() < TRIALS
     return faults + ([f"{kind}: {total.total()} trials of an exit, {TRIALS} wanted"] if few else [])
 
@@ -204,6 +209,10 @@ def report_cost(recorded: Recorded) -> list[str]:
         f"{max(costs):.2g} s at most; {median(pairs):.0f} pairs in the median, {max(pairs)} at most\n"
     )
     return [f"{median(costs):.2g} s of CPU a side, 5 s allowed"] if median(costs) > 5 else []
+
+
+def _bound(hits: int, total: int) -> str:
+    return f"{100 * upper_bound(hits, total):.2g} %"
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -31,6 +31,8 @@ CLEAN = Path(str(files("greenpose")))
 WANTED = 20
 UNCOUNTED = "cannot be counted"
 """What stands for a mutant that fails where the clean code does not."""
+MISTAKE = 2
+"""Exit code of a check that could not be made."""
 TIMED = "HRNet4-OKD-DS"
 """The experiment of the quick grid that the paired gate runs."""
 
@@ -119,11 +121,13 @@ class Bench:
 
 
 def _counted(root: Path, baseline: Path) -> tuple[str, ...]:
-    """Return the quantities that regressed, or that it cannot be counted at all."""
+    """Return the quantities that regressed, or that it cannot be counted at all: either way the check fails."""
     done = _greenpose(root, "--baseline", baseline, "--json")
-    if not done.stdout:
-        error = done.stderr.strip().splitlines()[-1].partition(":")[0]
-        return (f"{UNCOUNTED} ({error})",)
+    if done.returncode == MISTAKE:
+        said = " ".join(done.stderr.split())
+        assert UNCOUNTED in said, said
+        return (f"{UNCOUNTED} ({said.partition(' mode: ')[2].partition(':')[0]})",)
+    assert done.returncode in (0, 1, 3), done.stderr
     findings = [one for one in json.loads(done.stdout)["findings"] if one["outcome"] == "regressed"]
     return tuple(dict.fromkeys(one["metric"] for one in findings))
 

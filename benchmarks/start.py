@@ -1,6 +1,7 @@
 """What metering costs before it measures: `python -m benchmarks.start`, about a minute.
 
-Promised: importing `greenpose.metering` loads neither torch nor pandas; the first reading is taken within 50 ms of
+Promised: importing `greenpose.metering` loads neither torch nor pandas, and takes no more CPU time than importing numpy
+does beside it, by IMPORT_LIMIT times; the first reading is taken within 50 ms of
 `greenpose.meter()`; codecarbon's search for the CPU's name, the slow part of its start, runs once a host and outside
 windows. Each line is the median of fresh processes.
 """
@@ -19,19 +20,27 @@ from greenpose.units import with_prefix
 
 REPEATS = 9
 FIRST_READING_SECONDS = 0.05
+IMPORT_LIMIT = 1.5
+"""What the import may take, times what numpy's takes."""
 NOT_WANTED = ("torch", "pandas", "codecarbon", "matplotlib")
 
 METER = """
     import json, sys, time
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     import greenpose
     greenpose.metering.Meter
-    imported = time.perf_counter()
+    imported, cpu = time.perf_counter(), time.process_time() - cpu
     loaded = sorted(sys.modules)
     meter = greenpose.meter(country="ITA")
     with meter:
         read = time.perf_counter()
-    print(json.dumps({"import": imported - began, "first reading": read - imported, "loaded": loaded}))
+    print(json.dumps({"import": imported - began, "cpu": cpu, "first reading": read - imported, "loaded": loaded}))
+"""
+NUMPY = """
+    import json, time
+    cpu = time.process_time()
+    import numpy
+    print(json.dumps({"cpu": time.process_time() - cpu}))
 """
 CODECARBON = """
     import json, time
@@ -70,12 +79,15 @@ def main() -> int:
 
 
 def _meter(cache: str) -> list[str]:
-    found = [fresh(METER, cache) for _ in range(REPEATS)]
+    found, numpy = zip(*((fresh(METER, cache), fresh(NUMPY, cache)) for _ in range(REPEATS)), strict=True)
     for what in ("import", "first reading"):
         times = sorted(each[what] for each in found)
         print(f"{what}: {_text(statistics.median(times))} (best {_text(times[0])}, worst {_text(times[-1])})")
     faults = [f"importing greenpose.metering loads {name}" for name in NOT_WANTED if name in found[0]["loaded"]]
     print(f"modules loaded by the import: {len(found[0]['loaded'])}, of them not wanted: {len(faults)}")
+    cost = statistics.median(here["cpu"] / there["cpu"] for here, there in zip(found, numpy, strict=True))
+    print(f"CPU time of the import: {cost:.2f} times numpy's; at most {IMPORT_LIMIT} times")
+    faults += [f"the import takes {cost:.2f} times numpy's CPU time"] if cost > IMPORT_LIMIT else []
     first = statistics.median(each["first reading"] for each in found)
     if first > FIRST_READING_SECONDS:
         faults.append(f"first reading after {_text(first)}, promised {_text(FIRST_READING_SECONDS)}")
