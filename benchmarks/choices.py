@@ -110,7 +110,7 @@ def _frozen(config: Experiment, batch: Batch) -> Side:
 
 def _shallow(config: Experiment, batch: Batch) -> Side:
     net = _network(config)
-    step = Step(net, build_objective(config), torch.optim.Adam(net.parameters(), fused=True), grows=True)
+    step = Step(net, build_objective(config), torch.optim.Adam(net.parameters(), fused=True))
     step.reach(2)
     return lambda: step(batch)
 

@@ -126,7 +126,6 @@ def fit(
         objective,
         optimizer,
         average=average,
-        grows=bool(recipe.grow),
         precision=recipe.precision,
         team=current_team(),
     )

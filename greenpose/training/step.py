@@ -26,18 +26,15 @@ class Step:
         optimizer: torch.optim.Optimizer,
         *,
         average: Average | None = None,
-        grows: bool = False,
         precision: Precision = "float32",
         team: Team | None = None,
     ) -> None:
-        """Keep what a step needs; in a team, `net` is made to average its gradients over all processes.
-
-        `grows` tells whether steps will end at shallow exits too.
-        """
+        """Keep what a step needs; in a team, `net` is made to average its gradients over all processes."""
         self.team = team or Team()
         self.device = next(net.parameters()).device
-        self._final = net.depth
-        self._net = self.team.wrapped(_Partly(net), whole=not grows)
+        self._final, self._reached = net.depth, net.depth
+        self._partly = _Partly(net)
+        self._net: nn.Module = self.team.wrapped(self._partly)
         self._whole, self._optimizer, self._precision = objective, optimizer, precision
         self.reach(net.depth)
         self._average = average
@@ -47,6 +44,10 @@ class Step:
         is_whole = exit_number == self._final
         self._objective = self._whole if is_whole else self._whole.up_to(exit_number)
         self._exits = None if is_whole else self._objective.wiring.exits
+        if is_whole != (self._reached == self._final):
+            self._net = self._partly  # the wrapping that was must be gone before the next: it listens to gradients
+            self._net = self.team.wrapped(self._partly, whole=is_whole)
+        self._reached = exit_number
 
     def train(self) -> None:
         """Put the network into training mode."""

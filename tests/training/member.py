@@ -17,6 +17,7 @@ from tests.training.samples import dots
 
 OBJECTIVE = Objective(Wiring(exits=(1, 2), edges=(Edge(teacher=2, student=1),), supervised=(1, 2)), kd_weight=10.0)
 RECIPE = TrainConfig(epochs=2, batch=3, lr=2e-3, milestones=(2,), patience=9)
+GROWING = TrainConfig(epochs=3, batch=3, lr=2e-3, milestones=(2,), patience=9, grow={1: 0.34})
 COUNTS = (6, 5, 1)
 """Batches of even parts, of uneven ones, and of less images than processes."""
 
@@ -46,8 +47,9 @@ def shared_gradients(count, *, train):
     return gradients(net, *(part[share.indices] for part in batch(count)), factor=team.weight(share))
 
 
-def trained(folder):
+def trained(folder, recipe=RECIPE):
     """Return the weights after a training in the team, and the images that this process cut for it."""
+    folder.mkdir(exist_ok=True)
     seen = []
     train = dots(8)
     splits = {"train": replace(train, cut=lambda indices: (seen.extend(indices), train.cut(indices))[1])}
@@ -55,7 +57,7 @@ def trained(folder):
         splits["val"] = dots(4, seed=1)
     net = network()
     files = Files(checkpoint=folder / "checkpoint.pt", best=lambda exit_: folder / f"best-{exit_}.safetensors")
-    fitted = fit(net, OBJECTIVE, splits, recipe=RECIPE, seed=5, files=files)
+    fitted = fit(net, OBJECTIVE, splits, recipe=recipe, seed=5, files=files)
     return {"weights": net.state_dict(), "seen": seen, "epochs": fitted.epochs}
 
 
@@ -66,6 +68,7 @@ def everything(folder):
     found["own statistics"] = shared_gradients(5, train=True)
     found["agreed"] = team.agreed(team.leads, torch.device("cpu"))
     found["summed"] = team.summed({"a": 1.5, "b": float(team.rank)}, torch.device("cpu"))
+    found["grown"] = trained(folder / "grown", GROWING)["weights"]
     return found | trained(folder)
 
 

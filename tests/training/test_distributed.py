@@ -73,6 +73,15 @@ def test_both_end_with_the_same_weights_after_as_many_epochs(found):
     assert not torch.equal(mine["weights"]["conv1.weight"], member.network().state_dict()["conv1.weight"])
 
 
+def test_a_network_that_grows_ends_with_the_same_weights_in_both_and_every_stage_trained(found):
+    mine, other = (process["grown"] for process in found)
+    before = member.network().state_dict()
+    for name, weight in mine.items():
+        if "running" not in name and "batches" not in name:
+            torch.testing.assert_close(weight, other[name], rtol=0, atol=0)
+            assert not torch.equal(weight, before[name]), name
+
+
 def test_every_epoch_sees_every_image_once_in_one_process_or_the_other(found):
     mine, other = (process["seen"] for process in found)
     assert len(mine) == 2 * 5
