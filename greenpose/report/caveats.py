@@ -16,6 +16,7 @@ def caveats(study: Study) -> list[str]:
         _settings(study),
         _gaps(study),
         _seeds(study),
+        _known(study),
         _stopped(study),
         _shared(study),
         _disturbed(study),
@@ -63,6 +64,15 @@ def _seeds(study: Study) -> str:
     if single == len(study.groups):
         return "every experiment ran with one seed, so chance between trainings is in no interval"
     return f"{plural(single, 'experiment')} ran with one seed: no interval there holds chance between trainings"
+
+
+def _known(study: Study) -> str:
+    """Return whether accuracy is of patients whom the network was trained on."""
+    most = max(run.dataset.get("shared_subjects", 0) for run in study.records)
+    if not most:
+        return ""
+    both = f"{plural(most, 'subject')} {'is' if most == 1 else 'are'} in training and test both"
+    return f"{both}, so AP says little of new ones"
 
 
 def _stopped(study: Study) -> str:
