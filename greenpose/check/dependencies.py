@@ -3,8 +3,8 @@
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,21 @@ def wanted(tree: Path) -> Wanted:
         dependencies=tuple(_project(tree / "pyproject.toml").get("dependencies", [])),
         pins=tuple(_by_name(reversed(lines)).values()),
     )
+
+
+def with_package(one: Wanted, package: str) -> Wanted:
+    """Return what is wanted, and what an installed package needs."""
+    return replace(one, dependencies=(*(one.dependencies or one.pins), *needed_by(package)))
+
+
+def as_here(base: Wanted, head: Wanted) -> Wanted:
+    """Return what the base wants, with what both want alike and the base does not pin pinned to what is installed here.
+
+    Else the newest of it would be installed, and the two would differ in more than the revisions say.
+    """
+    open_, here = _by_name(base.dependencies), _by_name(head.dependencies)
+    alike = [name for name, line in open_.items() if here.get(name) == line and name not in _by_name(base.pins)]
+    return replace(base, pins=(*base.pins, *(pin for name in alike for pin in _pin_of(name))))
 
 
 def needed_by(package: str) -> list[str]:
@@ -58,6 +73,14 @@ def _that_matter(one: Wanted) -> dict[str, str]:
     needed = _with_their_own(dependencies)
     matter = dependencies | {name: line for name, line in pinned.items() if name in needed or not dependencies}
     return {name: name + line.replace(" ", "")[len(name) :] for name, line in matter.items()}
+
+
+def _pin_of(name: str) -> list[str]:
+    """Return the pin of an installed package, nothing where it is not installed; `2.13.0` admits `2.13.0+cpu` too."""
+    try:
+        return [f"{name}=={version(name).partition('+')[0]}"]
+    except PackageNotFoundError:
+        return []
 
 
 def _with_their_own(names: Iterable[str]) -> set[str]:

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from greenpose.check.dependencies import changed_dependencies, needed_by, wanted
+from greenpose.check.dependencies import as_here, changed_dependencies, wanted, with_package
 from greenpose.check.differences import few
 from greenpose.check.duel import Worker
 from greenpose.check.environment import Install, environment_for, interpreter
@@ -116,7 +116,7 @@ def two_sides(
         changed = changed_dependencies(tree, revision.repository)
         if changed and environment is None:
             heard(f"installing what {revision} wants: once, some minutes")
-            sides = _in_its_own(sides, tree, changed, install)
+            sides = _in_its_own(sides, (tree, revision.repository), changed, install)
         yield sides
 
 
@@ -125,14 +125,14 @@ def this_side(name: str) -> Side:
     return Side(name=name, python=sys.executable, root=Path(str(files("greenpose"))).parent, tree=None)
 
 
-def _in_its_own(sides: Sides, tree: Path, changed: Sequence[str], install: Install | None) -> Sides:
-    """Return the sides with the base in an environment made for it, or why there can be none."""
+def _in_its_own(sides: Sides, trees: tuple[Path, Path], changed: Sequence[str], install: Install | None) -> Sides:
+    """Return the sides with the base in an environment made for it, or why there can be none; `trees` are theirs."""
     differ = f"the two want different packages ({few(list(changed))})"
-    wants, root = wanted(tree), sides.base.root
+    wants, here, root = *map(wanted, trees), sides.base.root
     if root is None:  # the package that runs here, on what it needs and the revision pins
-        wants = replace(wants, dependencies=(*wants.dependencies, *needed_by("greenpose")))
+        wants, here = (with_package(one, "greenpose") for one in (wants, here))
     try:
-        environment = environment_for(wants, install=install)
+        environment = environment_for(as_here(wants, here), install=install)
     except CheckError as error:
         remedy = "make an environment for it yourself and give that too, by --against-env"
         return replace(sides, obstacle=f"{differ}, and its own cannot be installed: {error}; {remedy}")

@@ -1,4 +1,6 @@
-from greenpose.check.dependencies import Wanted, changed_dependencies, needed_by, wanted
+from importlib.metadata import version
+
+from greenpose.check.dependencies import Wanted, as_here, changed_dependencies, needed_by, wanted, with_package
 
 
 def wants(folder, pyproject, **files):
@@ -45,6 +47,22 @@ def test_what_is_to_be_installed_is_taken_as_written_with_one_pin_of_each_packag
         dependencies=("tomli>=2; python_version < '3.11' and os_name == 'posix'",),
         pins=("numpy==2.1", "Torch == 2.12.0"),
     )
+
+
+def test_what_both_want_alike_and_nobody_pins_is_as_installed_here_and_the_rest_as_the_base_says():
+    base = Wanted(dependencies=("numpy>=2", "torch>=2.6", "PyYAML<6", "no-such"), pins=("torch==2.12",))
+    head = Wanted(dependencies=("numpy>=2", "torch>=2.6", "PyYAML>=6", "no-such"), pins=("torch==2.13",))
+    assert as_here(base, head) == Wanted(
+        dependencies=base.dependencies, pins=("torch==2.12", f"numpy=={version('numpy')}")
+    )
+    assert not [pin for pin in as_here(head, head).pins if "+" in pin]
+
+
+def test_with_a_package_its_own_needs_come_to_what_a_list_of_pins_wants():
+    both = with_package(Wanted(dependencies=(), pins=("pandas==2.2",)), "greenpose")
+    assert both.dependencies[0] == "pandas==2.2"
+    assert any(line.startswith("torch") for line in both.dependencies)
+    assert both.pins == ("pandas==2.2",)
 
 
 def test_what_a_package_needs_leaves_its_extras_out():
