@@ -194,6 +194,9 @@ class TrainConfig(Document):
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay, per step, of the moving average of the weights that is validated, tested and kept; 0: the weights as they
     are, as the paper."""
+    mirror: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Part of an epoch's images, drawn anew for each, that is mirrored, left and right keypoints changing places; 0:
+    none, as the paper."""
     patience: PositiveInt = 13
     """Stop after this many validations in a row in which no exit reached its own best AP."""
     validate_every: PositiveInt = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from greenpose.data.archive import read_archive, write_archive
 from greenpose.data.crops import Framing, crop, frame_box, transform_points, used_box
@@ -16,6 +16,7 @@ from greenpose.data.document import coco_document
 from greenpose.data.heatmaps import SCALE_UNIT_PX, encode_heatmaps, find_peaks
 from greenpose.data.images import Reader
 from greenpose.data.instance import Instance
+from greenpose.data.mirror import other_sides, turned_images, turned_joints, turned_visibility
 from greenpose.data.profile import Profile
 from greenpose.errors import DataError
 
@@ -28,8 +29,8 @@ _DRAWN_AT_ONCE = 64
 class Samples:
     """One split at one input size; a sample is one instance, its crop and its joints in the crop.
 
-    Crops are the same in every epoch (the paper augments nothing), so they are kept: those of generated images in a
-    file, those of image files in memory where they fit.
+    Crops are the same in every epoch (the paper augments nothing, and mirrors come last), so they are kept: those of
+    generated images in a file, those of image files in memory where they fit.
     """
 
     profile: Profile
@@ -266,16 +267,27 @@ def in_turn(count: int, batch_size: int, rng: np.random.Generator | None = None)
         yield order[start : start + batch_size]
 
 
-def batch_of(samples: Samples, indices: Int[np.ndarray, " batch"]) -> Batch:
-    """Return some samples with their targets."""
+def batch_of(
+    samples: Samples, indices: Int[np.ndarray, " batch"], *, mirrored: Bool[np.ndarray, " batch"] | None = None
+) -> Batch:
+    """Return some samples with their targets; those that are `mirrored` as they are seen in a mirror.
+
+    Raises:
+        DataError: an image cannot be read; or some are mirrored, and the profile does not say which joints that swaps.
+    """
+    joints, visibility, images = samples.joints[indices], samples.visibility[indices], samples.crops(indices)
+    if mirrored is not None:
+        sides = other_sides(samples.profile)
+        joints = turned_joints(joints, mirrored, width=samples.input_size[0], sides=sides)
+        visibility, images = turned_visibility(visibility, mirrored, sides=sides), turned_images(images, mirrored)
     heatmaps, weights = encode_heatmaps(
-        samples.joints[indices],
-        samples.visibility[indices],
+        joints,
+        visibility,
         input_size=samples.input_size,
         heatmap_size=samples.heatmap_size,
         sigma=samples.sigma,
     )
-    return Batch(indices=indices, images=samples.crops(indices), heatmaps=heatmaps, weights=weights)
+    return Batch(indices=indices, images=images, heatmaps=heatmaps, weights=weights)
 
 
 def _check(instances: Sequence[Instance], profile: Profile, framing: Framing) -> None:

@@ -27,6 +27,9 @@ from greenpose.training.selection import Best, Selection
 from greenpose.training.step import Step
 from greenpose.training.window import Parted, Window, unmetered
 
+MIRROR = 1
+"""Draws which images are mirrored apart from their order, which stays that of a training without mirrors."""
+
 
 @runtime_checkable
 class Ledger(Protocol):
@@ -143,7 +146,7 @@ def fit(
         lr = paced(0)
         step.reach(growth[epoch - 1])
         with window(f"train/epoch {epoch}", len(splits["train"])) as parts:
-            stream = _shares(splits["train"], recipe.batch, np.random.default_rng([seed, epoch]), step)
+            stream = _shares(splits["train"], recipe, (seed, epoch), step)
             loss, terms = _train_epoch(step, stream, epoch, told, parts, paced=paced)
         if not step.team.leads:
             continue
@@ -181,13 +184,15 @@ def _set_rate(optimizer: torch.optim.Optimizer, lr: float) -> float:
     return lr
 
 
-def _shares(samples: Samples, batch_size: int, rng: np.random.Generator, step: Step) -> Iterator[tuple[Share, Batch]]:
+def _shares(samples: Samples, recipe: TrainConfig, seeds: tuple[int, int], step: Step) -> Iterator[tuple[Share, Batch]]:
     """Yield this process's part of every batch; beside a GPU they are made ahead."""
+    mirrored = np.random.default_rng([*seeds, MIRROR]).random(len(samples)) < recipe.mirror
 
     def made(share: Share) -> tuple[Share, Batch]:
-        return share, batch_of(samples, share.indices)
+        return share, batch_of(samples, share.indices, mirrored=mirrored[share.indices] if recipe.mirror else None)
 
-    shares = (step.team.share(indices) for indices in in_turn(len(samples), batch_size, rng))
+    order = in_turn(len(samples), recipe.batch, np.random.default_rng(seeds))
+    shares = (step.team.share(indices) for indices in order)
     yield from ahead(made, shares, threads=THREADS if step.device.type == "cuda" else 0)
 
 

@@ -5,7 +5,13 @@ import numpy as np
 from greenpose.data import Framing, Instance, Profile, Samples
 
 PROFILE = Profile(
-    name="dots", category="dots", keypoints=("a", "b"), sigmas=(0.1, 0.1), sigma_source="assumed", area="box"
+    name="dots",
+    category="dots",
+    keypoints=("a", "b"),
+    flip_pairs=((0, 1),),
+    sigmas=(0.1, 0.1),
+    sigma_source="assumed",
+    area="box",
 )
 
 

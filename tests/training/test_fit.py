@@ -3,11 +3,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from greenpose.config import TrainConfig
+from greenpose.data import batch_of
 from greenpose.errors import GreenPoseError
 from greenpose.losses import Edge, Objective, Wiring
 from greenpose.model import HRNet, load_weights
@@ -98,7 +100,11 @@ def test_every_epoch_sees_every_image_once_in_an_order_of_its_own(tmp_path):
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-@pytest.mark.parametrize("recipe", [{}, {"schedule": "one-cycle", "warmup": 0.2, "average": 0.7}, {"grow": {1: 0.34}}])
+@pytest.mark.parametrize(
+    "recipe",
+    [{}, {"schedule": "one-cycle", "warmup": 0.2, "average": 0.7}, {"grow": {1: 0.34}}, {"mirror": 0.5}],
+    ids=str,
+)
 def test_a_training_that_was_stopped_and_resumed_ends_where_an_undisturbed_one_does(tmp_path, recipe):
     undisturbed, whole = train(tmp_path / "a", **recipe)
     with pytest.raises(KeyboardInterrupt):
@@ -124,6 +130,30 @@ def test_every_epoch_is_noted_however_near_its_checkpoint_a_kill_comes(tmp_path,
     second.trained = lambda *_: None
     train(tmp_path, ledger=second)
     assert first.noted + second.noted == ([1, 2, 3] if saved else [1, 1, 2, 3])
+
+
+def test_a_part_of_the_images_is_mirrored_others_in_each_epoch_and_in_the_same_order(tmp_path, monkeypatch):
+    seen = []
+
+    def listening(samples, indices, *, mirrored=None):
+        seen.append((tuple(indices), mirrored))
+        return batch_of(samples, indices, mirrored=mirrored)
+
+    monkeypatch.setattr(import_module("greenpose.training.fit"), "batch_of", listening)
+    train(tmp_path / "a")
+    plain = [indices for indices, _ in seen]
+    assert {mirrored for _, mirrored in seen} == {None}
+    seen.clear()
+    train(tmp_path / "b", mirror=0.5)
+    assert [indices for indices, _ in seen] == plain
+    drawn = np.concatenate([mirrored for _, mirrored in seen])
+    assert 0 < drawn.sum() < len(drawn)
+    by_image = [{*zip(indices, mirrored, strict=True)} for indices, mirrored in seen]
+    epochs = [by_image[0] | by_image[1], by_image[2] | by_image[3]]
+    assert epochs[0] != epochs[1]
+    seen.clear()
+    train(tmp_path / "c", mirror=1.0)
+    assert all(mirrored.all() for _, mirrored in seen)
 
 
 GROWING = {"epochs": 4, "grow": {1: 0.5}}
