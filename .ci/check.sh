@@ -9,7 +9,7 @@ results=${RESULTS:-footprint}
 arguments=("$CANDIDATE" --format text,json,junit,sarif,markdown,github,badge --output "$results")
 [ -n "${BASELINE:-}" ] && arguments+=(--baseline "$BASELINE")
 [ -n "${BUDGETS:-}" ] && arguments+=(--budgets "$BUDGETS")
-[ -n "${AGAINST:-}" ] && arguments+=(--against "$AGAINST")
+[ -n "${AGAINST:-}" ] && arguments+=(--against "$AGAINST" --install)
 [ -n "${NAME:-}" ] && arguments+=(--name "$NAME")
 mkdir -p "$results"
 

@@ -125,6 +125,7 @@ def _accept(path: Path, name: str, here: Counts) -> None:
     from greenpose.store.claim import locked
     from greenpose.store.folder import write_text
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent):
         document = {"footprints": _read(path) | {name: here}, "schema": SCHEMA}
         write_text(path, json.dumps(document, indent=1, sort_keys=True) + "\n")

@@ -10,6 +10,7 @@ from typing import Any
 from greenpose.check.contest import RESTARTS, Attempt, contest
 from greenpose.check.counters import counters
 from greenpose.check.duel import Clock, Duel, RefusalError, Worker, a_core
+from greenpose.check.environment import with_pip
 from greenpose.check.findings import finding_of, incomparable
 from greenpose.check.networks import Network, find_networks
 from greenpose.check.paired import Rule
@@ -34,6 +35,8 @@ class Options:
     """Exits to compare; all by default."""
     wall: bool = False
     """True: judge wall time too. That takes many more pairs, but sees waiting, which CPU time does not."""
+    install: bool = False
+    """True: pip may make an environment for a revision that wants other packages."""
     heard: Callable[[str], object] = lambda _: None
     """Told how far it is."""
 
@@ -48,7 +51,8 @@ def check_against(
         GreenPoseError: if a side cannot be run.
     """
     chosen = Options() if options is None else options
-    with two_sides(Path.cwd(), against=against, environment=environment, heard=chosen.heard) as sides:
+    install = with_pip if chosen.install else None
+    with two_sides(Path.cwd(), against=against, environment=environment, install=install) as sides:
         return compare_sides(candidate, sides, chosen)
 
 

@@ -8,43 +8,75 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-PINS = ("constraints.txt", "requirements.txt")
+CONSTRAINTS, REQUIREMENTS = "constraints.txt", "requirements.txt"
 """Files that say which versions are installed."""
 REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?P<rest>.*)")
+REMARK = re.compile(r"(^|\s)(#.*|--hash\S*|\\$)")
+"""What does not say which version is wanted: remarks, hashes, and the ends of lines that go on."""
+PINNED = re.compile(r"[^=;]*==\s*(?P<version>[^\s;,*]+)\s*(;.*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a checkout wants to be installed, as its files say it."""
+    """What a checkout wants to be installed, as its files say it; pip is who reads them."""
 
     dependencies: tuple[str, ...]
     """Requirements of the project, e.g. `torch>=2.6`; none where it names none."""
-    pins: tuple[str, ...]
-    """Requirements in its files of versions, e.g. `torch==2.13.0`, developers' among them; one of each package."""
+    constraints: str = ""
+    """Text of its constraints."""
+    requirements: str = ""
+    """Text of its list of requirements."""
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """Return the lines of both lists by the names of their packages; constraints hold first."""
+        return _by_name(self.requirements.splitlines()) | _by_name(self.constraints.splitlines())
 
 
 def wanted(tree: Path) -> Wanted:
     """Return what a checkout wants to be installed."""
-    lines = [line.partition("#")[0].strip() for file in PINS for line in _lines(tree / file)]
     return Wanted(
         dependencies=tuple(_project(tree / "pyproject.toml").get("dependencies", [])),
-        pins=tuple(_by_name(reversed(lines)).values()),
+        constraints=_text(tree / CONSTRAINTS),
+        requirements=_text(tree / REQUIREMENTS),
     )
 
 
 def with_package(one: Wanted, package: str) -> Wanted:
-    """Return what is wanted, and what an installed package needs."""
-    return replace(one, dependencies=(*(one.dependencies or one.pins), *needed_by(package)))
+    """Return what is wanted, and what an installed package needs instead of that package."""
+    others = [line for line in one.dependencies if package not in _by_name([line])]
+    return replace(one, dependencies=(*others, *needed_by(package)))
 
 
 def as_here(base: Wanted, head: Wanted) -> Wanted:
-    """Return what the base wants, with what both want alike and the base does not pin pinned to what is installed here.
+    """Return what the base wants, with dependencies that both leave open alike as they are installed here.
 
-    Else the newest of it would be installed, and the two would differ in more than the revisions say.
+    Else the newest of them would be installed, and the two would differ in more than the revisions say. What these
+    need themselves is pip's choice.
     """
-    open_, here = _by_name(base.dependencies), _by_name(head.dependencies)
-    alike = [name for name, line in open_.items() if here.get(name) == line and name not in _by_name(base.pins)]
-    return replace(base, pins=(*base.pins, *(pin for name in alike for pin in _pin_of(name))))
+    left_open, here, pinned = _by_name(base.dependencies), _by_name(head.dependencies), base.pins
+    alike = [name for name, line in left_open.items() if here.get(name) == line and name not in pinned]
+    pins = [f"{name}=={installed}" for name in alike if (installed := installed_version(name))]
+    return replace(base, constraints="\n".join([base.constraints, *pins]).strip("\n"))
+
+
+def not_as_wanted(head: Wanted, names: Iterable[str]) -> list[str]:
+    """Return which of some packages are pinned to another version than is installed here, one line each."""
+    faults = []
+    for name in names:
+        match = PINNED.fullmatch(head.pins.get(name, ""))
+        installed = installed_version(name)
+        if match and installed and match["version"].partition("+")[0] != installed:
+            faults.append(f"{name} {match['version']} is wanted here, {installed} is installed")
+    return faults
+
+
+def installed_version(name: str) -> str | None:
+    """Return the version of an installed package without its local part, which `==` leaves open; None without it."""
+    try:
+        return version(name).partition("+")[0]
+    except PackageNotFoundError:
+        return None
 
 
 def needed_by(package: str) -> list[str]:
@@ -56,31 +88,22 @@ def needed_by(package: str) -> list[str]:
     return [line for line in lines if "extra ==" not in line]
 
 
-def changed_dependencies(base: Path, head: Path) -> list[str]:
-    """Return what two trees want to be installed differently, one line each: `torch==2.12 → torch==2.13`.
+def changed_dependencies(base: Wanted, head: Wanted) -> dict[str, str]:
+    """Return by package what is wanted differently: `torch==2.12 → torch==2.13`.
 
     Of a project with dependencies only these count, with what they need themselves as it is installed here: pins of
     what developers use change nothing that a run does.
     """
-    before, after = _that_matter(wanted(base)), _that_matter(wanted(head))
+    before, after = _that_matter(base), _that_matter(head)
     names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-    return [f"{before.get(name, f'no {name}')} → {after.get(name, f'no {name}')}" for name in names]
+    return {name: f"{before.get(name, f'no {name}')} → {after.get(name, f'no {name}')}" for name in names}
 
 
 def _that_matter(one: Wanted) -> dict[str, str]:
     """Return every requirement of a run by the name of its package; a pin stands before a range."""
-    dependencies, pinned = _by_name(one.dependencies), _by_name(one.pins)
+    dependencies = _by_name(one.dependencies)
     needed = _with_their_own(dependencies)
-    matter = dependencies | {name: line for name, line in pinned.items() if name in needed or not dependencies}
-    return {name: name + line.replace(" ", "")[len(name) :] for name, line in matter.items()}
-
-
-def _pin_of(name: str) -> list[str]:
-    """Return the pin of an installed package, nothing where it is not installed; `2.13.0` admits `2.13.0+cpu` too."""
-    try:
-        return [f"{name}=={version(name).partition('+')[0]}"]
-    except PackageNotFoundError:
-        return []
+    return dependencies | {name: line for name, line in one.pins.items() if name in needed or not dependencies}
 
 
 def _with_their_own(names: Iterable[str]) -> set[str]:
@@ -95,9 +118,20 @@ def _with_their_own(names: Iterable[str]) -> set[str]:
 
 
 def _by_name(requirements: Iterable[str]) -> dict[str, str]:
-    """Return requirements by the names of their packages, as packaging compares these (PEP 503); the last one holds."""
-    matches = [match for match in map(REQUIREMENT.match, requirements) if match]
-    return {re.sub(r"[-_.]+", "-", match["name"]).lower(): match[0] for match in matches}
+    """Return requirements by the names of their packages, as packaging compares these (PEP 503), without spaces.
+
+    Several lines on one package, as for several versions of Python, stand together; what has no name, as an address,
+    stands for itself.
+    """
+    found: dict[str, str] = {}
+    for requirement in requirements:
+        line = REMARK.sub("", requirement).replace(" ", "").strip()
+        match = REQUIREMENT.fullmatch(line)
+        if match:
+            name = re.sub(r"[-_.]+", "-", match["name"]).lower()
+            name, line = (line, line) if match["rest"].startswith(("+", ":")) else (name, name + match["rest"])
+            found[name] = f"{found[name]} | {line}" if name in found and found[name] != line else line
+    return found
 
 
 def _project(file: Path) -> dict[str, Any]:
@@ -108,5 +142,5 @@ def _project(file: Path) -> dict[str, Any]:
     return project
 
 
-def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.is_file() else ""

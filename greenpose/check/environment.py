@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,9 +20,11 @@ from greenpose.store.claim import locked
 
 INTERPRETERS = ("bin/python", "Scripts/python.exe")
 FINISHED = "finished.json"
-"""What an environment holds when it is whole: what was installed."""
+"""What lies beside an environment when it is whole: what was installed."""
 KEPT_SECONDS = 30 * 24 * 3600
 """An environment that nobody used for so long is removed when the next one is made: torch takes a gigabyte."""
+ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_CONSTRAINT", "PIP_REQUIREMENT")
+"""Settings of pip that would install something else, or somewhere else."""
 
 Install = Callable[[Path, Wanted], None]
 """Makes an environment in a folder."""
@@ -32,28 +36,30 @@ def interpreter(environment: Path) -> str:
     Raises:
         CheckError: if there is none.
     """
-    places = [environment, *(environment / place for place in INTERPRETERS)]
-    for place in places:
-        if place.is_file() and os.access(place, os.X_OK):
-            return str(place.absolute())
-    raise CheckError([f"--against-env {environment}: no Python there; give a virtual environment or its bin/python"])
+    found = _interpreter(environment)
+    if found is None:
+        raise CheckError(
+            [f"--against-env {environment}: no Python there; give a virtual environment or its bin/python"]
+        )
+    return found
 
 
-def environment_for(wants: Wanted, *, install: Install | None = None) -> Path:
+def environment_for(wants: Wanted, *, install: Install) -> Path:
     """Return the folder of an environment with what is wanted; it is made where there is none in the cache.
 
     Raises:
         CheckError: if it cannot be made.
     """
-    text = json.dumps({"python": sys.version, **asdict(wants)}, indent=1)
+    made_by = {"python": sys.version, "base": sys.base_prefix, "machine": platform.machine()}
+    text = json.dumps({**made_by, **asdict(wants)}, indent=1)
     folder = cache_folder() / "environments" / hashlib.sha256(text.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
+    os.utime(folder)  # used now
     with locked(folder):
-        if not (folder / FINISHED).exists():
+        if not (folder / FINISHED).exists() or _interpreter(folder / "env") is None:
             _remove_unused(folder.parent)
-            shutil.rmtree(folder / "env", ignore_errors=True)  # what an interrupted process left
-            (install or with_pip)(folder / "env", wants)
-        (folder / FINISHED).write_text(text, encoding="utf-8")
+            _make(folder, wants, install)
+            (folder / FINISHED).write_text(text, encoding="utf-8")
     return folder / "env"
 
 
@@ -63,23 +69,51 @@ def with_pip(folder: Path, wants: Wanted) -> None:
     Raises:
         CheckError: with what pip or venv said last.
     """
-    _run([sys.executable, "-m", "venv", str(folder)])
-    pins = folder / "constraints.txt"
-    pins.write_text("\n".join(wants.pins) + "\n", encoding="utf-8")
-    pip = [interpreter(folder), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, "--constraint", str(pins), *(wants.dependencies or wants.pins)])
+    # -I: neither PYTHONPATH nor the working folder may pass for what is installed there.
+    _run([sys.executable, "-I", "-m", "venv", str(folder)])
+    python = _interpreter(folder)
+    assert python is not None
+    options = ["--quiet", "--no-input", "--disable-pip-version-check"]
+    for name, text in {"constraint": wants.constraints, "requirement": wants.requirements}.items():
+        file = folder / f"{name}s.txt"
+        file.write_text(text, encoding="utf-8")
+        options += [f"--{name}", str(file)] if text else []
+    _run([python, "-I", "-m", "pip", "install", *options, *wants.dependencies])
+
+
+def _interpreter(environment: Path) -> str | None:
+    places = [environment, *(environment / place for place in INTERPRETERS)]
+    return next((str(place.absolute()) for place in places if place.is_file() and os.access(place, os.X_OK)), None)
+
+
+def _make(folder: Path, wants: Wanted, install: Install) -> None:
+    """Make an environment, and leave nothing of it where that fails; what a killed process left goes first."""
+    shutil.rmtree(folder / "env", ignore_errors=True)
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, folder / "env", ignore_errors=True)
+        install(folder / "env", wants)
+        undo.pop_all()
 
 
 def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=environment,
+    )
     if done.returncode != 0:
         lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         said = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "nothing")
-        raise CheckError([f"{' '.join(command[1:4])} says: {said.removeprefix('ERROR: ')}"])
+        raise CheckError([f"{' '.join(command[3:5])} says: {said.removeprefix('ERROR: ')}"])
 
 
 def _remove_unused(folder: Path) -> None:
     """Remove environments that were not used for long."""
-    for finished in folder.glob(f"*/{FINISHED}"):
-        if time.time() - finished.stat().st_mtime > KEPT_SECONDS:
-            shutil.rmtree(finished.parent, ignore_errors=True)
+    for each in folder.iterdir():
+        if time.time() - each.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(each, ignore_errors=True)

@@ -3,14 +3,14 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from greenpose.check.dependencies import as_here, changed_dependencies, wanted, with_package
+from greenpose.check.dependencies import as_here, changed_dependencies, not_as_wanted, wanted, with_package
 from greenpose.check.differences import few
 from greenpose.check.duel import Worker
 from greenpose.check.environment import Install, environment_for, interpreter
@@ -90,18 +90,14 @@ def two_sides(
     against: str | None,
     environment: Path | None,
     install: Install | None = None,
-    heard: Callable[[str], object] = lambda _: None,
 ) -> Iterator[Sides]:
     """Build both sides: a revision, another environment, or a revision in another environment, and what is here.
-
-    A revision that wants other packages gets an environment of its own, unless one is given.
 
     Args:
         folder: anywhere in the repository.
         against: the revision; None for what is installed in `environment`.
         environment: a virtual environment, or its interpreter.
-        install: makes the environment of a revision; pip by default.
-        heard: told what takes minutes.
+        install: makes an environment for a revision that wants other packages; None: it is not compared.
 
     Raises:
         CheckError: if there is no such revision or environment.
@@ -113,11 +109,7 @@ def two_sides(
     revision = find_revision(folder, against)
     with checked_out(revision) as tree:
         sides = _revisions(revision, tree, python)
-        changed = changed_dependencies(tree, revision.repository)
-        if changed and environment is None:
-            heard(f"installing what {revision} wants: once, some minutes")
-            sides = _in_its_own(sides, (tree, revision.repository), changed, install)
-        yield sides
+        yield _in_its_own(sides, tree, revision.repository, install) if environment is None else sides
 
 
 def this_side(name: str) -> Side:
@@ -125,29 +117,38 @@ def this_side(name: str) -> Side:
     return Side(name=name, python=sys.executable, root=Path(str(files("greenpose"))).parent, tree=None)
 
 
-def _in_its_own(sides: Sides, trees: tuple[Path, Path], changed: Sequence[str], install: Install | None) -> Sides:
-    """Return the sides with the base in an environment made for it, or why there can be none; `trees` are theirs."""
-    differ = f"the two want different packages ({few(list(changed))})"
-    wants, here, root = *map(wanted, trees), sides.base.root
+def _in_its_own(sides: Sides, tree: Path, repository: Path, install: Install | None) -> Sides:
+    """Return the sides, with the base in an environment made for it where it wants other packages than the head.
+
+    Where none can or may be made, or the head is not installed as it says, there is an obstacle.
+    """
+    wants, here, root = wanted(tree), wanted(repository), sides.base.root
+    changed = changed_dependencies(wants, here)
+    if not changed:
+        return sides
+    differ = f"the two want different packages ({few(list(changed.values()))})"
+    missing = not_as_wanted(here, changed)
+    if missing:
+        return replace(sides, obstacle=f"{differ}, but {few(missing)}; install what the working tree wants")
+    remedy = "or make one yourself and give it by --against-env"
+    if install is None:
+        return replace(sides, obstacle=f"{differ}; let pip make an environment for the base by --install, {remedy}")
     if root is None:  # the package that runs here, on what it needs and the revision pins
-        wants, here = (with_package(one, "greenpose") for one in (wants, here))
+        wants, here, root = *(with_package(one, "greenpose") for one in (wants, here)), _alone(tree.parent)
     try:
         environment = environment_for(as_here(wants, here), install=install)
     except CheckError as error:
-        remedy = "make an environment for it yourself and give that too, by --against-env"
-        return replace(sides, obstacle=f"{differ}, and its own cannot be installed: {error}; {remedy}")
-    base = replace(sides.base, python=interpreter(environment), root=root or _alone(environment))
+        return replace(sides, obstacle=f"{differ}, and the base's cannot be installed: {error}; mend that, {remedy}")
+    base = replace(sides.base, python=interpreter(environment), root=root)
     return replace(sides, base=base, notes=(*sides.notes, f"{differ}: each runs with its own"))
 
 
-def _alone(environment: Path) -> Path:
+def _alone(folder: Path) -> Path:
     """Return a folder that holds the package which runs here and nothing of what is installed beside it."""
-    folder = environment / "greenpose-alone"
-    folder.mkdir(exist_ok=True)
-    package = folder / PACKAGE.parent
-    package.unlink(missing_ok=True)
-    package.symlink_to(Path(str(files("greenpose"))), target_is_directory=True)
-    return folder
+    alone = folder / "alone"
+    alone.mkdir()
+    (alone / PACKAGE.parent).symlink_to(Path(str(files("greenpose"))), target_is_directory=True)
+    return alone
 
 
 def _environments(python: str, environment: Path | None) -> Sides:
@@ -166,7 +167,7 @@ def _revisions(revision: Revision, tree: Path, python: str) -> Sides:
     roots = [top if (top / PACKAGE).is_file() else None for top in (tree, repository)]
     notes = []
     if roots == [None, None]:
-        notes.append("this repository holds no package greenpose: both sides run the installed one, only files differ")
+        notes.append("this repository holds no package greenpose: both sides run the installed one")
     elif None in roots:
         holder = "base" if roots[0] is None else "head"
         notes.append(f"the {holder} holds no package greenpose and runs the installed one")

@@ -63,6 +63,10 @@ def check(
     against_env: Annotated[
         Path | None, typer.Option(help="Python environment to compare with; with --against, to run the revision in.")
     ] = None,
+    install: Annotated[
+        bool,
+        typer.Option("--install", help="Let pip, and the network, make an environment for a revision with other pins."),
+    ] = False,
     exits: Annotated[list[int] | None, typer.Option("--exit", help="Pair only this exit. Repeatable.")] = None,
     max_pairs: Annotated[
         int | None,
@@ -97,6 +101,7 @@ def check(
         "--exit": exits,
         "--max-pairs": max_pairs,
         "--wall": wall,
+        "--install": install,
     }
     if self_test:
         of_others = {"--only": only, "--output": output, "--history": history}
@@ -117,11 +122,12 @@ def check(
     from greenpose.cli.writing import chosen_formats, write_outputs
 
     chosen = chosen_formats(formats, output, as_json=as_json)
-    pairing = _pairing(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall)
+    pairing = _pairing(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall, install=install)
     with err(quiet=quiet).status(f"reading {candidate}"):
         question = read_question(
             candidate, baseline, budgets, only=only or [], creating=update, paired=pairing is not None
         )
+    _refuse({"--reason": reason and not update}, "belongs to --update")
     title = _title(name) or question.candidate.name
     extra: dict[str, Any] = {}
     if update:
@@ -155,7 +161,13 @@ def _refuse(given: Mapping[str, object], why: str) -> None:
 
 
 def _pairing(
-    against: str | None, environment: Path | None, *, exits: list[int] | None, max_pairs: int | None, wall: bool
+    against: str | None,
+    environment: Path | None,
+    *,
+    exits: list[int] | None,
+    max_pairs: int | None,
+    wall: bool,
+    install: bool,
 ) -> "Pairing | None":
     """Return what is to be compared in turns, None where nothing is.
 
@@ -166,9 +178,14 @@ def _pairing(
         from greenpose.cli.paired import Pairing
 
         return Pairing(
-            against=against, environment=environment, exits=tuple(exits or ()), max_pairs=max_pairs, wall=wall
+            against=against,
+            environment=environment,
+            exits=tuple(exits or ()),
+            max_pairs=max_pairs,
+            wall=wall,
+            install=install,
         )
-    given = {"--exit": exits, "--max-pairs": max_pairs, "--wall": wall}
+    given = {"--exit": exits, "--max-pairs": max_pairs, "--wall": wall, "--install": install}
     _refuse(given, "belongs to --against REF or --against-env PATH")
     return None
 

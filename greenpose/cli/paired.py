@@ -31,6 +31,8 @@ class Pairing:
     """Most pairs of turns; None for the usual number."""
     wall: bool
     """Whether wall time is judged too."""
+    install: bool
+    """Whether pip may make an environment for the revision."""
 
     def verdict(self, candidate: Path, *, quiet: bool) -> Verdict:
         """Return what both sides' turns led to.
@@ -42,7 +44,7 @@ class Pairing:
         most = self.max_pairs or (WALL_PAIRS if self.wall else usual.max_pairs)
         rule = replace(usual, max_pairs=most, batch=min(usual.batch, most))
         with err(quiet=quiet).status("starting both sides") as status:
-            options = Options(rule=rule, exits=self.exits, wall=self.wall, heard=status.update)
+            options = Options(rule=rule, exits=self.exits, wall=self.wall, install=self.install, heard=status.update)
             return check_against(candidate, against=self.against, environment=self.environment, options=options)
 
 

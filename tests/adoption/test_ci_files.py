@@ -90,12 +90,11 @@ def test_words_of_a_pull_request_never_become_part_of_a_script():
 def test_the_action_installs_the_greenpose_that_it_is_part_of_unless_told_otherwise(pipeline, tmp_path):
     step = next(step for step in ACTION["runs"]["steps"] if step["name"] == "Install GreenPose")
     assert (ROOT / ".ci/action" / ".." / ".." / "pyproject.toml").exists()
-    assert step["env"]["HERE"] == "${{ github.action_path }}/../.."
     fake = tmp_path / "bin" / "python"
     fake.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@" >"$SEEN"\n')
     fake.chmod(0o755)
-    for given, installed in {"": "/the/action", "greenpose==0.1": "greenpose==0.1"}.items():
-        _, seen, _ = pipeline(f"\n{step['run']}\n", INSTALL=given, HERE="/the/action")
+    for given, installed in {"": "/action/here/../..", "greenpose==0.1": "greenpose==0.1"}.items():
+        _, seen, _ = pipeline(f"\n{step['run']}\n", INSTALL=given, GITHUB_ACTION_PATH="/action/here")
         assert seen[-1] == installed
 
 
@@ -118,7 +117,7 @@ def test_the_gitlab_job_lets_an_inconclusive_check_warn_and_shows_junit(pipeline
     assert "--strict" not in seen
     assert GITLAB["artifacts"]["reports"]["junit"] == "$RESULTS/*.xml"
     _, strict, _ = pipeline(script, **(defaults | {"STRICT": "true", "AGAINST": "origin/main"}))
-    assert strict[-3:] == ["--against", "origin/main", "--strict"]
+    assert strict[-4:] == ["--against", "origin/main", "--install", "--strict"]
 
 
 def test_the_commit_hook_runs_the_exact_gate_where_a_network_may_have_changed():

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from greenpose.errors import CheckError
 from greenpose.formatting import plural
 
 EXPERIMENT = "carbon: {country: ITA}\n"
+TORCH = version("torch").partition("+")[0]
 
 
 def git(folder, *arguments):
@@ -143,7 +145,7 @@ def test_a_repository_that_is_not_greenpose_s_runs_the_installed_one_on_both_sid
 def other_packages(repository, tmp_path, monkeypatch):
     """The repository, its working tree with another pin; and whatever is cached goes into a folder of its own."""
     monkeypatch.setenv("GREENPOSE_CACHE", str(tmp_path / "cache"))
-    (repository / "constraints.txt").write_text("torch==2.13\n")
+    (repository / "constraints.txt").write_text(f"torch=={TORCH}\n")
     return repository
 
 
@@ -161,7 +163,7 @@ def test_a_base_with_other_dependencies_runs_its_own_code_in_an_environment_made
             assert sides.base.python.endswith("/env/bin/python")
             assert sides.base.root == sides.base.tree
             assert (sides.head.python, sides.head.root) == (sys.executable, other_packages)
-            assert "no torch → torch==2.13" in sides.notes[-1]
+            assert f"no torch → torch=={TORCH}" in sides.notes[-1]
     assert len(installed) == 1
 
 
@@ -170,12 +172,24 @@ def test_where_nothing_can_be_installed_the_sides_are_not_compared_and_the_way_o
         raise CheckError(["pip says: no network"])
 
     with two_sides(other_packages, against="HEAD", environment=None, install=install) as sides:
-        assert "no torch → torch==2.13" in sides.obstacle
+        assert f"no torch → torch=={TORCH}" in sides.obstacle
         assert "no network" in sides.obstacle
         assert "--against-env" in sides.obstacle
     with two_sides(other_packages, against="HEAD", environment=Path(sys.executable), install=install) as sides:
         assert sides.obstacle == ""
         assert sides.base.root is not None
+
+
+def test_nothing_is_installed_unless_that_is_allowed(other_packages):
+    with two_sides(other_packages, against="HEAD", environment=None) as sides:
+        assert f"no torch → torch=={TORCH}" in sides.obstacle
+        assert "--install" in sides.obstacle
+
+
+def test_a_head_that_is_not_installed_as_it_says_is_not_compared(other_packages):
+    (other_packages / "constraints.txt").write_text("torch==1.0\n")
+    with two_sides(other_packages, against="HEAD", environment=None, install=lambda *_: pytest.fail("no")) as sides:
+        assert f"torch 1.0 is wanted here, {TORCH} is installed" in sides.obstacle
 
 
 def test_a_project_that_is_not_greenpose_s_runs_this_one_alone_on_what_both_want(other_packages):

@@ -176,6 +176,7 @@ def test_a_run_that_failed_is_neither_checked_nor_accepted(place):
         (["run", "--format", "json,junit", "-o", "x.json"], "do not go into one file"),
         (["run", "--name", "a b"], "--name a b: use letters"),
         (["--history", "nowhere"], "holds no history"),
+        (["run", "--reason", "because"], "--reason: belongs to --update"),
         (["--history", "past", "--strict"], "--strict: means nothing here; --history without a CANDIDATE only shows"),
         (["--self-test", "--baseline", "b.json"], "--baseline: means nothing here; --self-test compares"),
     ],
