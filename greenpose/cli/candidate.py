@@ -107,7 +107,7 @@ def _counted(name: str, architecture: "Architecture", input_size: tuple[int, int
 
     try:
         return {number: _plain(one) for number, one in count(architecture, input_size).items()}
-    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         says = f"{type(error).__name__}: {error}"
         raise CheckError([f"{name}: cannot be counted: it fails on one image in evaluation mode: {says}"]) from error
 

@@ -20,6 +20,7 @@ def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
         "data": lambda: _data(config.data) if images else _profile(config.data),
         "model.weights": lambda: _weights(config.model.weights),
         "process.device": lambda: _device(config.process),
+        "train.mirror": lambda: _mirror(config),
         "train.precision": lambda: _precision(config),
     }
     faults: list[str] = []
@@ -69,6 +70,14 @@ def _device(process: ProcessConfig) -> None:
         from greenpose.run import require_device
 
         require_device(process.device, process.replicas)
+
+
+def _mirror(config: Experiment) -> None:
+    from greenpose.data import load_profile
+    from greenpose.data.mirror import other_sides
+
+    if config.train.mirror:
+        other_sides(load_profile(config.data.profile))
 
 
 def _precision(config: Experiment) -> None:

@@ -286,7 +286,7 @@ class Experiment(Document):
     name: Name
     """Name of the experiment."""
     seed: int = 1
-    """Seed of initial weights and of the order of batches."""
+    """Seed of initial weights, of the order of batches, and of what is mirrored."""
     data: DataConfig = DataConfig()
     """Images, joints, crops."""
     model: ModelConfig = ModelConfig()

@@ -1,5 +1,7 @@
+import re
 import subprocess
 import sys
+from importlib.resources import files
 
 import pytest
 
@@ -78,6 +80,16 @@ def test_a_country_takes_the_place_of_a_files_own_hourly_grid(tmp_path):
     (tmp_path / "own.yaml").write_text("carbon: {hourly: grid.csv, label: roof}\n")
     assert greenpose("run", "own.yaml", "--dry-run", cwd=tmp_path).code == 2
     assert greenpose("run", "own.yaml", "--country", "ITA", "--dry-run", cwd=tmp_path).code == 0
+
+
+def test_a_skeleton_without_partners_is_refused_where_images_are_to_be_mirrored(tmp_path):
+    babypose = (files("greenpose") / "data/profiles/babypose.yaml").read_text()
+    (tmp_path / "own.yaml").write_text(re.sub(r"flip_pairs: .*\n", "", babypose))
+    (tmp_path / "e.yaml").write_text("carbon: {country: ITA}\ndata: {profile: own.yaml}\ntrain: {recipe: green}\n")
+    done = greenpose("run", "e.yaml", "--dry-run", cwd=tmp_path)
+    assert done.code == 2
+    assert "train.mirror: profile babypose: has no flip_pairs" in done.err
+    assert greenpose("run", "e.yaml", "--set", "train.mirror=0", "--dry-run", cwd=tmp_path).code == 0
 
 
 def test_with_json_a_mistake_is_a_document_too(tmp_path):

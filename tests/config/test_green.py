@@ -18,6 +18,7 @@ def train_of(train, exits=(2, 3, 4)):
 def test_it_fills_what_is_not_given_and_no_more():
     plain, green = train_of({}), train_of({"recipe": "green", "lr": 4e-3})
     assert (green.schedule, green.warmup, green.lr, green.grow) == ("one-cycle", 0.4, 4e-3, {2: 0.3, 3: 0.45})
+    assert (green.mirror, plain.mirror) == (0.5, 0.0)
     assert green.epochs == 0.65 * plain.epochs
     assert (green.batch, green.patience, green.precision) == (plain.batch, plain.patience, plain.precision)
     assert plain.grow == {}

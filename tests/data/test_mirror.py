@@ -56,6 +56,22 @@ def test_in_a_mirrored_batch_every_joint_still_lies_on_its_dot_and_takes_its_par
             assert batch.images[number, 4 * row, 4 * column] == grey
 
 
+def test_a_single_pixel_stays_under_its_joint():
+    images = np.zeros((1, 5, 8), np.uint8)
+    images[0, 2, 3] = 255
+    joints = np.array([[[3.0, 2.0], [0.0, 0.0]]], np.float32)
+    which = np.array([True])
+    ((row, column),) = np.argwhere(turned_images(images, which)[0] == 255)
+    turned = turned_joints(joints, which, width=8, sides=SIDES)
+    assert turned[0, SIDES[0]].tolist() == [column, row]
+
+
+def test_colours_are_turned_like_greys():
+    images = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)
+    turned = turned_images(images, np.array([True, False]))
+    np.testing.assert_array_equal(turned, [np.fliplr(images[0]), images[1]])
+
+
 def test_without_mirrors_a_batch_is_as_it_was():
     samples, indices = dots(4), np.arange(4)
     plain, none = batch_of(samples, indices), batch_of(samples, indices, mirrored=np.zeros(4, bool))
