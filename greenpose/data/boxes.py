@@ -89,6 +89,20 @@ def load_boxes(config: DataConfig, annotated: Samples) -> Detected | None:
     return Detected(file=found.file.name, sha256=found.sha256, samples=samples)
 
 
+def num_boxes(config: DataConfig) -> int:
+    """Return how many detected boxes are to be searched; 0 where the annotated ones are.
+
+    Raises:
+        DataError: with all faults of the file.
+    """
+    if config.detections is None:
+        return 0
+    found = inspect_boxes(config)
+    if found.faults:
+        raise DataError(found.faults)
+    return len(found.instances)
+
+
 def inspect_boxes(config: DataConfig) -> Boxes:
     """Return the configured file of detected boxes as far as it can be read; no image is decoded.
 

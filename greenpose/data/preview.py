@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 
 from greenpose.config import DataConfig
+from greenpose.data.boxes import num_boxes
 from greenpose.data.check import SPLITS
 from greenpose.data.crops import Framing
 from greenpose.data.images import image_reader, window_depth
@@ -22,6 +23,8 @@ class Preview:
 
     counts: Mapping[str, int]
     """Samples of each split; of synthetic data at most so many, since frames without the infant are left out."""
+    searched: int
+    """Detected boxes, which are searched in the test besides."""
     few: Samples
     """Some samples of the training split, at most as many as were asked for."""
     to_make: int
@@ -53,8 +56,8 @@ def preview(config: DataConfig, *, num: int) -> Preview:
         framing=framing,
         cache_bytes=CACHE_BYTES * min(num, len(instances)) // len(instances),
     )
-    counts = {split: len(found[split].instances) for split in SPLITS}
-    return Preview(counts=counts, few=few, to_make=sum(counts.values()))
+    counts, searched = {split: len(found[split].instances) for split in SPLITS}, num_boxes(config)
+    return Preview(counts=counts, searched=searched, few=few, to_make=sum(counts.values()) + searched)
 
 
 def repeated(samples: Samples, num: int) -> Samples:
@@ -75,4 +78,4 @@ def _synthetic(config: DataConfig, profile: Profile, framing: Framing, num: int)
     images = {instance.image: window_depth(depth, window) for instance, depth in made}
     few = Samples.build([instance for instance, _ in made], partial(image_of, images), profile=profile, framing=framing)
     missing = [split for split in SPLITS if not is_generated(config, split, profile)]
-    return Preview(counts=counts, few=few, to_make=sum(counts[split] for split in missing))
+    return Preview(counts=counts, searched=0, few=few, to_make=sum(counts[split] for split in missing))

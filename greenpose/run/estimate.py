@@ -169,7 +169,7 @@ class _Here:
             [
                 setup.look.image * (setup.look.preview.to_make if fresh else 0),
                 setup.counting,
-                of.test * counts["test"],
+                of.test * (counts["test"] + setup.look.preview.searched),
                 self.between,
             ]
         )

@@ -1,5 +1,8 @@
 """A look at data tells what loading them all would, and costs little."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -55,6 +58,17 @@ def test_a_folder_is_counted_by_its_annotations_and_all_of_it_is_read_each_time(
     seen = preview(folder, num=2)
     assert seen.counts == {split: len(samples) for split, samples in load_splits(folder).items()}
     assert seen.to_make == sum(seen.counts.values())
+
+
+def test_detected_boxes_are_counted_apart_and_have_to_be_read_too(folder):
+    box = {"image_id": 1, "category_id": 1, "bbox": [10, 10, 60, 60], "score": 0.5}
+    (Path(folder.root) / "boxes.json").write_text(json.dumps([box] * 5))
+    plain, seen = (preview(folder.model_copy(update={"detections": name}), num=2) for name in (None, "boxes.json"))
+    assert (plain.searched, seen.searched) == (0, 5)
+    assert seen.to_make == plain.to_make + 5
+    (Path(folder.root) / "boxes.json").write_text("[]")
+    with pytest.raises(DataError, match="holds no box"):
+        preview(folder.model_copy(update={"detections": "boxes.json"}), num=2)
 
 
 def test_the_few_samples_are_the_first_of_the_training_split(synthetic, folder):

@@ -17,7 +17,7 @@ MACS = {"a": 1e6, "b": 4e6, "c": 1e7, "d": 1e8}
 
 
 def setup(macs: float) -> Setup:
-    look = Look(preview=Preview(counts={}, few=dots(1), to_make=0), image=Cost())
+    look = Look(preview=Preview(counts={}, searched=0, few=dots(1), to_make=0), image=Cost())
     config = Experiment(name="x", data=DataConfig(), carbon=CarbonConfig(country="ITA"))
     return Setup(config=config, look=look, params=1, macs={4: 1}, step_macs=macs, counting=Cost())
 
