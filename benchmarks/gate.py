@@ -165,12 +165,12 @@ def report_equal(recorded: Recorded) -> list[str]:
     trials = recorded.trials
     counts = Counter(trial.outcome(quantity) for trial in trials for quantity in QUANTITIES)
     first = sum(bool(trial.attempts[0].claim(quantity)) for trial in trials for quantity in QUANTITIES)
-    restless = sum(len(trial.attempts[0].restless) for trial in trials)
+    restless = sum(len(attempt.restless) for trial in trials for attempt in trial.attempts)
     false, exits = counts["regressed"] + counts["improved"], len(trials) * len(EXITS)
     print(f"equal sides: {len(trials)} comparisons of {len(EXITS)} exits: {_counted(counts)}")
     print(f"  false alarms: {false} of {exits}, below {_bound(false, exits)} (95 %)")
     print(f"  before restarts: {first} of {exits}, below {_bound(first, exits)}")
-    controls = 2 * len(QUANTITIES) * sum(len(trial.attempts) for trial in trials)
+    controls = len(QUANTITIES) * sum(len(trial.attempts) for trial in trials)
     print(f"  controls: {restless} of {controls} told apart from themselves, below {_bound(restless, controls)} (95 %)")
     faults = [f"{false} false alarms of {exits}"] if false else []
     return faults + ([f"{exits} comparisons of equal exits, {COMPARISONS} wanted"] if exits < COMPARISONS else [])

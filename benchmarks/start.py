@@ -1,7 +1,7 @@
 """What metering costs before it measures: `python -m benchmarks.start`, about a minute.
 
-Promised: importing `greenpose.metering` loads neither torch nor pandas, and takes no more CPU time than importing numpy
-does beside it, by IMPORT_LIMIT times; the first reading is taken within 50 ms of
+Promised: importing `greenpose.metering` loads neither torch nor pandas, and takes at most IMPORT_LIMIT times the CPU
+time that importing numpy takes beside it; the first reading is taken within 50 ms of
 `greenpose.meter()`; codecarbon's search for the CPU's name, the slow part of its start, runs once a host and outside
 windows. Each line is the median of fresh processes.
 """

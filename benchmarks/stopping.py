@@ -4,8 +4,8 @@ Every run of `reports/recipes` was trained to its end and validated after each e
 be tried on it afterwards: what had it cost when the rule would have ended it, and how much lower was each exit's best
 validation AP by then? Two rules: patience, the official code's (no exit tied or beat its best in so many validations),
 and patience by the interval (no exit beat its best by more than the half-width of the validation split's 95 % interval,
-taken from the test split's by their numbers of subjects). Networks that grow are left out: exits join as planned.
-Nothing is promised.
+taken from the test split's by their numbers of subjects). Networks that grow are left out, since exits join as planned;
+so are data whose subjects are unknown. Nothing is promised.
 """
 
 import sys
@@ -69,17 +69,15 @@ def _beyond(widths: Mapping[int, float]) -> Rises:
 def row(runs: Sequence[Record], rule: str) -> str:
     """Return a line of the table: what a rule would have done to some runs, in the mean."""
     ends = [stop(run.validations, *rules(run)[rule]) for run in runs]
-    shares = [
-        run.validations[end - 1].energy_kwh / run.validations[-1].energy_kwh
-        for run, end in zip(runs, ends, strict=True)
-    ]
+    last = [run.validations[end - 1] for run, end in zip(runs, ends, strict=True)]
+    shares = [seen.energy_kwh / run.validations[-1].energy_kwh for run, seen in zip(runs, last, strict=True)]
     lost: dict[int, list[float]] = {}
     for run, end in zip(runs, ends, strict=True):
         whole = best_until(run.validations, len(run.validations))
         for exit_, ap in best_until(run.validations, end).items():
             lost.setdefault(exit_, []).append(100 * (ap - whole[exit_]))
     cells = [
-        ", ".join(map(str, ends)),
+        ", ".join(str(seen.epoch) for seen in last),
         f"{100 * mean(shares):.0f} %",
         *(f"{mean(each):+.1f}" for each in lost.values()),
     ]
@@ -90,7 +88,7 @@ def main() -> int:
     """Print a table of every experiment and rule."""
     folder = Path(sys.argv[1]) if sys.argv[1:] else FOLDER
     found = [run for run in collect([folder]) if isinstance(run, Record)]
-    runs = [run for run in found if not run.config["train"].get("grow")]
+    runs = [run for run in found if not run.config["train"].get("grow") and all(run.subjects.values())]
     names = dict.fromkeys(run.experiment for run in runs)
     exits = [entry.exit for entry in runs[0].exits]
     print(f"| recipe | rule | ends after epoch | energy | {' | '.join(f'exit {exit_}, points' for exit_ in exits)} |")

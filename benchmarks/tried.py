@@ -1,7 +1,8 @@
-"""What freezing does to the green recipe, which does not do it: `python -m benchmarks.tried`, five minutes.
+"""What freezing does to a network that grows, which no recipe does: `python -m benchmarks.tried`, five minutes.
 
-The green recipe of `experiments/recipes.yaml` as it is, and with what is trained already frozen when deeper stages
-join. Three seeds of each, the last validation's AP of every exit and the CPU time of training. Nothing is promised.
+The green recipe of `experiments/recipes.yaml` as it is, and with the weights of what is trained already frozen when
+deeper stages join (norms go on following their statistics). Three seeds of each, the last validation's AP of every exit
+and the CPU time of training with its validations. Nothing is promised.
 """
 
 import sys
