@@ -18,7 +18,7 @@ from greenpose.metering.finding import Finding
 from greenpose.metering.grading import MEANING, gaps, grade, worst_kind
 from greenpose.metering.host import Host, Unusable, host_of
 from greenpose.metering.inference import Plan, measure_exits
-from greenpose.metering.instrument import Meter, Surroundings, Total
+from greenpose.metering.instrument import Meter, Surroundings
 from greenpose.metering.machine import (
     Machine,
     is_pinned,
@@ -36,6 +36,7 @@ from greenpose.metering.samples import ExitMeasurement
 from greenpose.metering.source import NO_ENERGY, CounterSource, Joules, Provenance, ScriptedSource, Source
 from greenpose.metering.statistics import FEWEST, Bounds, Estimate, estimate
 from greenpose.metering.tail import FEWEST_CALLS
+from greenpose.metering.total import Total
 from greenpose.metering.window import Window, read_windows
 
 __all__ = [

@@ -1,7 +1,7 @@
 """The meter: windows as differences of cumulative readings."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,43 +15,14 @@ from greenpose.metering.clock import CpuClock
 from greenpose.metering.contamination import Witness
 from greenpose.metering.crosscheck import Crosscheck, CrossReading
 from greenpose.metering.embodied import Embodied
-from greenpose.metering.grading import Grade, grade
+from greenpose.metering.grading import grade
 from greenpose.metering.log import WindowLog
 from greenpose.metering.opened import OpenWindow, Start
 from greenpose.metering.parts import Part, Parts
 from greenpose.metering.reading import NO_COUNTERS, NOTHING_MISSING, Reading
 from greenpose.metering.source import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
+from greenpose.metering.total import Total
 from greenpose.metering.window import Window
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Total:
-    """What was used since the meter's start."""
-
-    seconds: float
-    """Wall time."""
-    cpu_seconds: float
-    """CPU time of this process and its children."""
-    joules: Mapping[str, Joules]
-    """Energy per component."""
-    co2eq_g: Grams | None
-    """Operational emissions in grams, low, mid and high (energy and grid intervals multiplied); None without a grid."""
-    embodied_co2eq_g: Grams | None
-    """What making the hardware costs for the wall time; None without a grid, or where it was left out."""
-    grade: Grade
-    """A measured, B mixed, C modelled."""
-
-    @property
-    def energy(self) -> Joules:
-        """Return the energy of all components."""
-        return sum(self.joules.values(), NO_ENERGY)
-
-    @property
-    def sci_g(self) -> Grams | None:
-        """Return operational and embodied emissions together: the Software Carbon Intensity per metered block."""
-        if self.co2eq_g is None or self.embodied_co2eq_g is None:
-            return None
-        return self.co2eq_g + self.embodied_co2eq_g
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

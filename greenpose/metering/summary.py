@@ -2,8 +2,9 @@
 
 from greenpose.metering.carbon import Grams
 from greenpose.metering.grading import MEANING
-from greenpose.metering.instrument import Meter, Total
+from greenpose.metering.instrument import Meter
 from greenpose.metering.source import Joules
+from greenpose.metering.total import Total
 from greenpose.metering.window import Window
 from greenpose.units import significant, with_prefix
 

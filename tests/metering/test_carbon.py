@@ -193,7 +193,7 @@ def test_a_machine_made_of_less_than_nothing_or_used_for_no_time_is_refused(kg, 
 
 
 def test_every_setting_of_a_configuration_is_understood(tmp_path):
-    from greenpose.config.experiment import CarbonConfig
+    from greenpose.config import CarbonConfig
 
     config = CarbonConfig(hourly=hourly_file(tmp_path), label="roof", pue=1.5, embodied_kg=0, lifetime_years=6)
     carbon = carbon_of(**config.model_dump())
@@ -214,7 +214,7 @@ def test_every_setting_of_a_configuration_is_understood(tmp_path):
 def test_there_is_exactly_one_way_to_know_the_grid(settings, said):
     from pydantic import ValidationError
 
-    from greenpose.config.experiment import CarbonConfig
+    from greenpose.config import CarbonConfig
 
     with pytest.raises(ValidationError) as caught:
         CarbonConfig(**settings)

@@ -1,0 +1,66 @@
+"""How an experiment's inference is metered, and what turns its energy into emissions."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from greenpose.schema import Document
+
+
+class MeasureConfig(Document):
+    """How inference is metered, exit by exit, on truncated networks."""
+
+    batch: PositiveInt = 8
+    """Images per call; latency and energy are per image."""
+    min_window_seconds: PositiveFloat = 0.5
+    """A window lasts at least this long: the call is repeated inside it."""
+    rel_ci: PositiveFloat = 0.05
+    """Stop when the 95 % half-width, over this run's blocks, of every exit's energy and of its ratio to the final
+    exit's is below this fraction."""
+    max_blocks: PositiveInt = 12
+    """Stop after this many interleaved blocks in any case."""
+    max_seconds: PositiveFloat = 60.0
+    """Stop after this many seconds in any case."""
+    step_blocks: PositiveInt = 12
+    """Interleaved blocks in which the parts of a training step are measured, for networks with several exits."""
+    allocation: Literal["airport", "macs", "incremental", "deepest"] = "airport"
+    """Rule by which training is split over the exits that share it: `airport` divides each segment equally among the
+    exits that need it; `macs` is proportional to each exit's MACs; `incremental` charges what an exit adds to the next
+    shallower one; `deepest` charges the deepest exit everything."""
+
+
+class CarbonConfig(Document):
+    """What turns joules, and the making of the machine, into grams."""
+
+    country: str | None = None
+    """ISO 3166 alpha-3 code of the grid, e.g. ITA; its annual mean intensity is looked up offline."""
+    intensity_g_per_kwh: PositiveFloat | None = None
+    """Your own intensity instead, in gCO2eq per kWh."""
+    hourly: str | None = None
+    """Your own file of hourly intensities instead: a CSV with the columns `datetime` (ISO 8601, UTC unless it has an
+    offset) and `g_per_kwh`, or an export of Electricity Maps."""
+    label: str | None = None
+    """What to call the grid of your own intensity or file."""
+    pue: Annotated[float, Field(ge=1)] = 1.0
+    """Power usage effectiveness: the building's energy over the machine's. It applies to energy only."""
+    embodied_kg: Annotated[float, Field(ge=0)] | None = None
+    """What it took to make the machine that you see (on a virtual machine: your part of its host), in kgCO2eq; null =
+    modelled from its parts, 0 = left out."""
+    lifetime_years: PositiveFloat = 4.0
+    """Years that the machine is used, over which making it is spread (the SCI specification's example)."""
+
+    @model_validator(mode="after")
+    def _one_grid(self) -> "CarbonConfig":
+        grids = [name for name in ("country", "intensity_g_per_kwh", "hourly") if getattr(self, name) is not None]
+        faults = []
+        if not grids:
+            faults.append(
+                "give country (e.g. ITA), intensity_g_per_kwh or hourly (a CSV file): emissions depend on where you are"
+            )
+        if len(grids) > 1:
+            faults.append(f"{' and '.join(grids)} are given; keep one, and set the others to null")
+        if self.label is not None and self.country is not None:
+            faults.append(f"label {self.label!r} belongs to intensity_g_per_kwh or hourly; a country has its own name")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self

@@ -1,0 +1,85 @@
+"""The images of an experiment: where they come from, and how crops and their targets are made."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from greenpose.schema import Document
+
+
+class SplitNumbers(Document):
+    """One number for each split."""
+
+    train: PositiveInt
+    """For training."""
+    val: PositiveInt
+    """For validation: choosing the best epoch and stopping."""
+    test: PositiveInt
+    """For testing, once, at the end."""
+
+
+class SyntheticConfig(Document):
+    """Synthetic depth infants: how many, how often seen, how hard."""
+
+    seed: int = 0
+    """Seed of bodies, cameras and motion; patients of different splits are always different."""
+    patients: SplitNumbers = SplitNumbers(train=48, val=8, test=12)
+    """Patients in each split."""
+    frames: SplitNumbers = SplitNumbers(train=30, val=12, test=16)
+    """Frames of each patient in each split."""
+    frame_step: PositiveInt = 7
+    """Every n-th frame of a patient is taken (10 are a second); wider apart is more varied."""
+    size: tuple[PositiveInt, PositiveInt] = (640, 480)
+    """Width and height of a frame, in pixels."""
+    yaw_spread_deg: Annotated[float, Field(ge=0, le=180)] = 180.0
+    """The camera looks from anywhere within plus or minus this angle around the crib; wide is hard."""
+
+
+class DataConfig(Document):
+    """Where images and joints come from, and how a crop and its targets are made."""
+
+    source: Literal["synthetic", "coco"] = "synthetic"
+    """`synthetic`: generated depth infants; `coco`: a folder with COCO keypoint annotations."""
+    profile: str = "babypose"
+    """Joints, skeleton and OKS sigmas: `babypose`, `coco`, `openfield`, or the path of a profile's YAML."""
+    input_size: tuple[PositiveInt, PositiveInt] = (192, 256)
+    """Width and height of the network's input, in pixels; multiples of 32."""
+    sigma: PositiveFloat = 2.0
+    """Standard deviation of a target's Gaussian, in heatmap pixels."""
+    padding: PositiveFloat = 1.25
+    """A crop is the subject's box times this."""
+    depth_window_mm: tuple[float, float] | None = None
+    """Nearest and farthest depth between which a 16-bit image is mapped to grey levels; null for 8-bit images (and for
+    synthetic ones: 350 to 900)."""
+    root: str | None = None
+    """Folder of a `coco` data set."""
+    images: str = "images"
+    """Folder of the images, below `root`."""
+    annotations: dict[Literal["train", "val", "test"], str] = Field(default_factory=dict)
+    """Annotation file of each split, below `root`; those not named are found under `annotations/` by their names."""
+    detections: str | None = None
+    """File of detected boxes, below `root`, in which the test split is searched, such as
+    `person_detection_results/results_test.json` (COCO results: image_id, category_id, bbox, score); null = annotated
+    boxes, which training and validation always take."""
+    synthetic: SyntheticConfig = SyntheticConfig()
+    """Settings of the `synthetic` source."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DataConfig":
+        if self.source == "coco" and not self.root:
+            raise ValueError("source is coco, but root (the folder with images and annotations) is not given")
+        if self.source != "coco" and self.detections is not None:
+            raise ValueError(f"detections {self.detections!r} belong to a coco folder, but source is {self.source}")
+        if any(side % 32 for side in self.input_size):
+            width, height = (max(32, round(side / 32) * 32) for side in self.input_size)
+            raise ValueError(
+                f"input_size {list(self.input_size)} must be multiples of 32; nearest: [{width}, {height}]"
+            )
+        if self.depth_window_mm and not self.depth_window_mm[0] < self.depth_window_mm[1]:
+            raise ValueError("depth_window_mm must be [nearest, farthest] with nearest < farthest")
+        return self
+
+    @property
+    def heatmap_size(self) -> tuple[int, int]:
+        """Return width and height of a heatmap: a quarter of the input's."""
+        return self.input_size[0] // 4, self.input_size[1] // 4

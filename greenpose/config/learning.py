@@ -1,0 +1,123 @@
+"""The network of an experiment, and how it learns: who teaches whom, by which losses, by which recipe."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from greenpose.schema import Document
+
+Exit = Annotated[int, Field(ge=1, le=4)]
+"""Number of the stage after which a heatmap is read."""
+
+TEACHES = re.compile(r"^\s*([1-4])\s*->\s*([1-4])\s*$")
+
+
+class ModelConfig(Document):
+    """The network: HRNet of any width, with the exits that the experiment needs."""
+
+    exits: tuple[Exit, ...] = (4,)
+    """Stages after which a heatmap is read; the network ends with the deepest."""
+    width: PositiveInt = 32
+    """Channels of the highest-resolution branch (W in HRNet-W32); branches have W, 2W, 4W, 8W."""
+    stem_width: PositiveInt = 64
+    """Channels of the stem, and a quarter of layer1's output; 64 in the official networks."""
+    modules: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 4, 3)
+    """Multi-resolution modules in stages 2, 3 and 4."""
+    blocks: PositiveInt = 4
+    """Residual blocks in each branch of a module, and bottlenecks in layer1."""
+    init: Literal["default", "normal", "torch"] = "default"
+    """Weights before training: `default` = torch's own, heads N(0, 0.001); `normal` = every convolution N(0, 0.001)
+    (INIT_WEIGHTS of the official code); `torch` = torch's own everywhere ("scratch" there)."""
+    weights: str | None = None
+    """File of pretrained weights to start from: official HRNet pose format or the paper's."""
+
+    @model_validator(mode="after")
+    def _distinct_exits(self) -> "ModelConfig":
+        if not self.exits or len(set(self.exits)) != len(self.exits):
+            raise ValueError(f"exits {list(self.exits)} must be distinct and at least one, e.g. [3, 4]")
+        return self
+
+
+class WiringConfig(Document):
+    """Which exit teaches which, and which exits see the labels."""
+
+    teach: tuple[str, ...] = ()
+    """Online distillation: edges such as `4->3` (exit 4 teaches exit 3)."""
+    supervise: tuple[Exit, ...] | None = None
+    """Exits that see the labels; null = only the deepest. More than one is deep supervision."""
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """Return (teacher, student) of each edge."""
+        return tuple((int(match[1]), int(match[2])) for match in map(TEACHES.match, self.teach) if match)
+
+    @model_validator(mode="after")
+    def _arrows(self) -> "WiringConfig":
+        for index, arrow in enumerate(self.teach):
+            match = TEACHES.match(arrow)
+            if not match or match[1] == match[2]:
+                raise ValueError(f"teach[{index}] is {arrow!r}; write teacher->student with two exits, e.g. 4->3")
+        return self
+
+
+class LossConfig(Document):
+    """Weights and conventions of the supervised and the distillation loss."""
+
+    teacher_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the deepest exit's supervised loss."""
+    ds_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of each other supervised exit's loss (deep supervision)."""
+    kd_weight: Annotated[float, Field(ge=0)] = 2000.0
+    """Weight of each distillation loss; its effect scales with 1 / heatmap pixels (2000 belongs to 48x64)."""
+    temperature: PositiveFloat = 1.0
+    """Temperature that softens both heatmaps of a distillation edge."""
+    detach_teacher: bool = False
+    """True: the distillation loss does not move the teacher. The paper's training did not detach it."""
+    temperature_squared: bool = False
+    """True: multiply the distillation loss by the squared temperature (Hinton et al. 2015). The paper's did not."""
+    normalise: Literal["pixels", "keypoints"] = "pixels"
+    """Divisor of the distillation loss: heatmap pixels (the paper's) or keypoints."""
+    use_target_weight: bool = False
+    """True: unlabelled keypoints drop out of the supervised loss. The paper trained them towards empty heatmaps."""
+
+
+class TrainConfig(Document):
+    """The recipe."""
+
+    recipe: Literal["paper", "green", "other"] = "paper"
+    """What the settings below are. `paper`: the paper's, at whatever size, which others are held against; `green`: one
+    that takes less energy (docs/recipe.md), in those that are not given; `other`."""
+    epochs: PositiveInt = 60
+    """Most epochs to train."""
+    batch: PositiveInt = 32
+    """Images per step."""
+    lr: PositiveFloat = 7.5e-4
+    """Adam's learning rate."""
+    milestones: tuple[PositiveInt, ...] = (30, 50)
+    """Epochs after which the learning rate is multiplied by `gamma`."""
+    gamma: PositiveFloat = 0.33
+    """Factor of the learning rate at each milestone."""
+    schedule: Literal["steps", "one-cycle"] = "steps"
+    """`steps`: the milestones, as the paper; `one-cycle`: up to `lr` over `warmup`, then down to 0 along a cosine."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of all epochs over which `one-cycle` rises."""
+    grow: dict[Exit, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
+    """Until which part of all epochs the network is trained only as far as an exit, which sees the labels meanwhile,
+    e.g. `{2: 0.3, 3: 0.5}`; empty: the whole network from the first step on, as the paper."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay, per step, of the moving average of the weights that is validated, tested and kept; 0: the weights as they
+    are, as the paper."""
+    mirror: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Part of an epoch's images, drawn anew for each, that is mirrored, left and right keypoints changing places; 0:
+    none, as the paper."""
+    patience: PositiveInt = 13
+    """Stop after this many validations in a row in which no exit reached its own best AP."""
+    validate_every: PositiveInt = 1
+    """Validate after every n-th epoch, and after the last."""
+    selection: Literal["per-exit", "any-exit"] = "per-exit"
+    """`per-exit`: each exit is tested with its own best epoch; `any-exit`: with the last epoch in which any exit tied
+    or beat its best (the official code's rule)."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Arithmetic of the network's forward and backward pass in training: `bf16` on GPUs and CPUs that have units for
+    it, refused elsewhere. Weights, norms, losses and all evaluation stay in float32."""
