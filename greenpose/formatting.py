@@ -1,12 +1,23 @@
-"""How a number and its interval become text: no more digits than the interval bears, and never a false zero."""
+"""How a number and its interval become text, and how the user's own text is shown without steering what shows it.
+
+A number has no more digits than its interval bears, and is never a false zero.
+"""
 
 import math
+import re
+import unicodedata
 from dataclasses import dataclass
 
 from greenpose.units import significant
 
 NBSP = "\u00a0"
 MINUS = "\u2212"
+JOINERS = "\u200c\u200d"
+"""Marks that cannot be seen but make letters and emoji what they are."""
+_MARKDOWN = re.compile(r"[\\`*_\[\]|~#]|:(?=//)|^[-+=]")
+"""What Markdown reads as its own: marks, links, cells, and at a line's start bullets and underlines."""
+_NUMBERED = re.compile(r"^(\d+)([.)])")
+"""How an item of a numbered list begins."""
 MOST_DIGITS = 4
 """Significant digits beyond which no printed value goes, however narrow its interval."""
 
@@ -97,6 +108,27 @@ def plural(count: int, noun: str) -> str:
 def listed(parts: list[str]) -> str:
     """Return `a`, `a and b`, `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+
+
+def shown(text: str) -> str:
+    r"""Return somebody's text on one line, with what would steer a terminal, a log or a document written out.
+
+    Control characters (ESC, line breaks and tabs among them), marks that turn the direction of writing or cannot be
+    seen, lone surrogates and what is no character stand as Python writes them: `\x1b`, `\u202e`, `\ud800`. Every
+    letter, every space within a line, and the joiners that scripts and emoji need stay as they are.
+    """
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def in_markdown(text: str) -> str:
+    """Return somebody's text as `shown`, for a place in Markdown that reads nothing in it as its own, nor as HTML."""
+    escaped = _NUMBERED.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\g<0>", shown(text).strip()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _visible(character: str) -> str:
+    harmless = character.isprintable() or character in JOINERS or unicodedata.category(character) == "Zs"
+    return character if harmless else character.encode("unicode_escape").decode("ascii")
 
 
 def _capped(value: float, digits: int, most_decimals: int | None) -> str:

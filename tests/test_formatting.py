@@ -6,8 +6,9 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from greenpose.formatting import borne_decimals, exact, fixed, listed, number, percent, plain, span
+from greenpose.formatting import borne_decimals, exact, fixed, in_markdown, listed, number, percent, plain, shown, span
 
 NONZERO = st.floats(min_value=1e-9, max_value=1e9) | st.floats(min_value=-1e9, max_value=-1e-9)
 
@@ -87,3 +88,72 @@ def test_a_value_smaller_than_its_interval_still_shows():
 )
 def test_numbers_and_lists_are_typeset_alike_everywhere(text, expected):
     assert text == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("a\x1b]8;;https://evil.example\x07b", "a\\x1b]8;;https://evil.example\\x07b"),
+        ("safe\u202egnp.exe", "safe\\u202egnp.exe"),
+        ("one\r\n::error ::two", "one\\r\\n::error ::two"),
+        ("tab\tfeed\x0cnext\x85line\u2028end", "tab\\tfeed\\x0cnext\\x85line\\u2028end"),
+        ("\ud800 \ufffe \U0001ffff", "\\ud800 \\ufffe \\U0001ffff"),
+        ("zero\u200bwidth\ufeff", "zero\\u200bwidth\\ufeff"),
+    ],
+)
+def test_what_would_steer_a_terminal_or_a_document_is_written_out(text, expected):
+    assert shown(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "HRNet3", "Größe 48×64", "C:\\data", "4.1\u00a0±0.2", "12\u202f000", "می\u200cخواهم", "👩\u200d🔬", "姿势"],
+)
+def test_what_people_write_is_shown_as_it_is(text):
+    assert shown(text) == text
+
+
+@given(st.text(st.characters()) | st.text(st.characters(categories=("Cc", "Cf", "Cs", "Cn", "Zl", "Zp"))))
+def test_what_is_shown_is_one_line_that_every_format_can_hold(text):
+    ready = shown(text)
+    assert len(ready.splitlines()) <= 1
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]", ready)
+    assert ready == shown(ready)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# heading",
+        "a\n# heading",
+        "`code` ``` fence",
+        "[link](https://evil.example) ![image](x.png)",
+        "https://evil.example",
+        "<img src=x onerror=alert(1)>",
+        "&lt;b&gt; &amp; *em* __strong__ ~~gone~~",
+        "a | b",
+        "- item",
+        "1. item",
+        "12) item",
+        "+ item",
+        "===",
+        "\\` \\\\` C:\\data",
+        "<!-- greenpose:other -->",
+    ],
+)
+def test_markdown_shows_the_users_text_as_it_is(text):
+    for page, before in ((in_markdown(text), ""), (f"- **{in_markdown(text)}**", "")):
+        tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(page)
+        inline = [child for token in tokens for child in token.children or ()]
+        assert {child.type for child in inline} <= {"text", "text_special", "strong_open", "strong_close"}
+        assert before + "".join(child.content for child in inline) == shown(text)
+    row = MarkdownIt("commonmark").enable("table").parse(f"| a | b |\n|---|---|\n| {in_markdown(text)} | 1 |")
+    assert [token.content for token in row if token.type == "inline"][-1] == "1"
+
+
+@given(st.text())
+def test_markdown_shows_any_text_as_it_is(text):
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(in_markdown(text))
+    said = "".join(child.content for token in tokens for child in token.children or ())
+    assert said == shown(text).strip()
