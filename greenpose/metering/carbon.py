@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from greenpose.errors import GreenPoseError, MeteringError
-from greenpose.metering.hourly import Hours, Period, read_hours
+from greenpose.metering.hourly import PLAUSIBLE, Hours, Period, plausible, read_hours
 from greenpose.metering.source import Joules
 from greenpose.metering.window import Window
 from greenpose.units import co2eq_g, joules_to_kwh
@@ -99,6 +99,13 @@ class Carbon:
             raise GreenPoseError(f"embodied_kg {self.embodied_kg}: must be a finite number of kg, zero or more")
         if not (math.isfinite(self.lifetime_years) and self.lifetime_years > 0):
             raise GreenPoseError(f"lifetime_years {self.lifetime_years}: must be a number of years above zero")
+
+    @property
+    def doubt(self) -> str | None:
+        """Return why an intensity of the user's own may be a slip; None where it may be a grid's."""
+        if self.hours is not None:
+            return self.hours.doubt
+        return None if self.intensity.country != CUSTOM else _slip(self.intensity.g_per_kwh)
 
     def grid(self, start: datetime | None = None, seconds: float = 0.0) -> Intensity:
         """Return the grid's intensity over a period; without a start, or without hourly data, its mean."""
@@ -224,7 +231,7 @@ def custom_intensity(g_per_kwh: float, *, name: str = OWN_FACTOR, vintage: str =
         g_per_kwh=g_per_kwh,
         low=g_per_kwh * (1 - ANNUAL_MEAN_ERROR),
         high=g_per_kwh * (1 + ANNUAL_MEAN_ERROR),
-        source="given by the user",
+        source="; ".join(filter(None, ("given by the user", _slip(g_per_kwh)))),
         vintage=vintage,
     )
 
@@ -244,6 +251,8 @@ def _hourly(hours: Hours, period: Period, *, name: str) -> Intensity:
     source = f"hourly data given by the user: {hours.name} (SHA-256 {hours.digest})"
     if hours.scope:
         source += f", {hours.scope}"
+    if hours.doubt:
+        source += f"; {hours.doubt}"
     if period.guessed >= SHOWN:
         source += f"; {period.guessed:.0%} of the time is outside the file: its mean for the same hours of the day"
     return Intensity(
@@ -255,6 +264,14 @@ def _hourly(hours: Hours, period: Period, *, name: str) -> Intensity:
         source=source,
         vintage=hours.vintage,
     )
+
+
+def _slip(g_per_kwh: float) -> str | None:
+    if plausible(g_per_kwh):
+        return None
+    low, high = PLAUSIBLE
+    kg = f": were {1000 * g_per_kwh:g} meant, given in kg?" if plausible(1000 * g_per_kwh) else ""
+    return f"{g_per_kwh:g} g/kWh is no grid's, which have {low:g} to {high:g}{kg}"
 
 
 def _hint(country: str, table: Mapping[str, Mapping[str, Any]]) -> str:

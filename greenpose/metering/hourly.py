@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,14 @@ power station and of imports. It is taken below the 15 % of a national annual me
 GUESSED_ERROR = 0.30
 """Least relative error of an hour that the file does not hold and the same hour of other days stands in for, k about 2:
 a default, since a windy and a still day differ by more than the hours of one day do."""
+PLAUSIBLE = (1.0, 2000.0)
+"""Grams per kWh outside of which a figure is doubted: 0.331 is somebody's kg.
+
+Source: over their life cycles power stations lie between nuclear's 5 and coal's 1100 (UNECE 2021, Integrated Life-cycle
+Assessment of Electricity Sources); room on both sides is a judgement.
+"""
+YEARS = (1900, 2200)
+"""Years that hours may lie in: beyond, a date is a slip, and its arithmetic ends."""
 MOST_FAULTS = 20
 """Faults of a file that are listed; more are counted."""
 
@@ -59,6 +68,8 @@ class Hours:
     """Start of the first hour, UTC."""
     values: tuple[float, ...]
     """Grams of CO2 equivalent per kWh of each hour."""
+    doubt: str | None = None
+    """Which figures are no grid's, with their place; None where all are plausible."""
 
     @property
     def end(self) -> datetime:
@@ -126,23 +137,33 @@ def read_hours(path: str | Path) -> Hours:
     return _parsed(str(path), content)
 
 
+def plausible(g_per_kwh: float) -> bool:
+    """Return whether a grid may have such an intensity."""
+    return PLAUSIBLE[0] <= g_per_kwh <= PLAUSIBLE[1]
+
+
 @lru_cache(maxsize=4)
 def _parsed(path: str, content: bytes) -> Hours:
     try:
-        lines = content.decode("utf-8-sig").splitlines()
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FaultsError([f"{path}: is not UTF-8 text (byte {error.start}); save it as a CSV file in UTF-8"]) from None
-    reader = csv.DictReader(lines)
-    time, value = _columns(path, reader.fieldnames or ())
     faults: list[str] = []
+    lines = _lines(path, text, faults)
+    _, names = next(lines, (1, []))
+    time, value = _columns(path, names)
     rows: list[tuple[datetime, float]] = []
+    odd: list[str] = []
     before: datetime | None = None
-    for row in reader:
-        where = f"{path}:{reader.line_num}"
+    for number, cells in lines:
+        where = f"{path}:{number}"
+        row = _row(names, cells, where, faults)
         moment, grams = _moment(row, time, where, faults), _grams(row, value, where, faults)
         if moment is not None:
             faults += _disorder(before, moment, where)
             rows.append((moment, grams or 0.0))
+        if grams is not None and not plausible(grams):
+            odd.append(f"{grams:g} in line {number}")
         before = moment
     if not faults and len(rows) < LEAST_HOURS:
         faults.append(f"{path}: holds {len(rows)} hours; a day, {LEAST_HOURS}, is the least")
@@ -155,7 +176,34 @@ def _parsed(path: str, content: bytes) -> Hours:
         scope=_scope(value),
         first=rows[0][0],
         values=tuple(grams for _, grams in rows),
+        doubt=_doubt(odd, len(rows)),
     )
+
+
+def _lines(path: str, text: str, faults: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the cells of each line that is not empty with its number, up to one that is no CSV."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, cells
+    except csv.Error as error:
+        faults.append(f"{path}:{reader.line_num}: is no CSV: {error}")
+
+
+def _row(names: Sequence[str], cells: Sequence[str], where: str, faults: list[str]) -> dict[str, str]:
+    if len(cells) > len(names):
+        hint = "12.9, not 12,9, and no commas between thousands"
+        faults.append(f"{where}: has {len(cells)} cells, the header {len(names)}; write numbers with a point: {hint}")
+    return dict(zip(names, cells, strict=False))
+
+
+def _doubt(odd: Sequence[str], rows: int) -> str | None:
+    if not odd:
+        return None
+    shown = ", ".join(odd[:3]) + (" and so on" if len(odd) > 3 else "")
+    low, high = PLAUSIBLE
+    return f"{len(odd)} of {rows} hours lie outside {low:g} to {high:g} g/kWh ({shown}): were other units meant?"
 
 
 def _columns(path: str, names: Sequence[str]) -> tuple[str, str]:
@@ -175,20 +223,23 @@ def _columns(path: str, names: Sequence[str]) -> tuple[str, str]:
     return plain[time[0]], plain[value[0]]
 
 
-def _moment(row: Mapping[str, str | None], column: str, where: str, faults: list[str]) -> datetime | None:
-    text = (row[column] or "").strip()
+def _moment(row: Mapping[str, str], column: str, where: str, faults: list[str]) -> datetime | None:
+    text = row.get(column, "").strip()
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         faults.append(f"{where}: {column} is {text!r}; write ISO 8601, e.g. 2025-01-31T13:00Z")
         return None
+    if not YEARS[0] <= moment.year < YEARS[1]:
+        faults.append(f"{where}: {column} is {text!r}; the years {YEARS[0]} to {YEARS[1]} are understood")
+        return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _grams(row: Mapping[str, str | None], column: str, where: str, faults: list[str]) -> float | None:
-    text = (row[column] or "").strip()
+def _grams(row: Mapping[str, str], column: str, where: str, faults: list[str]) -> float | None:
+    text = row.get(column, "").strip()
     try:
-        grams = float(text)
+        grams = math.nan if "_" in text else float(text)
     except ValueError:
         grams = math.nan
     if math.isfinite(grams) and grams >= 0:

@@ -181,6 +181,27 @@ def test_a_users_own_factor_keeps_its_label():
     assert carbon_of(intensity_g_per_kwh=30.0).intensity.country_name == "user's own factor"
 
 
+@pytest.mark.parametrize(
+    ("grams", "said"), [(0.331, "331 meant, given in kg?"), (0.0, "1 to 2000"), (2001.0, "1 to 2000"), (12.9, None)]
+)
+def test_a_factor_that_no_grid_has_is_doubted_wherever_its_source_is_told(grams, said):
+    carbon = carbon_of(intensity_g_per_kwh=grams)
+    assert (carbon.doubt is None) == (said is None)
+    if said is None:
+        assert carbon.intensity.source == "given by the user"
+    else:
+        assert said in carbon.doubt
+        assert carbon.intensity.source == f"given by the user; {carbon.doubt}"
+
+
+def test_doubtful_hours_are_told_wherever_their_source_is(tmp_path):
+    path = tmp_path / "kg.csv"
+    path.write_text("datetime,g_per_kwh\n" + "".join(f"2025-01-01T{hour:02}:00,0.3\n" for hour in range(24)))
+    carbon = carbon_of(hourly=str(path))
+    assert "24 of 24 hours lie outside 1 to 2000" in carbon.doubt
+    assert carbon.intensity.source.endswith(carbon.doubt)
+
+
 def test_no_grid_at_all_is_refused():
     with pytest.raises(GreenPoseError, match="give a country"):
         carbon_of()

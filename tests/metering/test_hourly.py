@@ -184,3 +184,42 @@ def test_a_period_half_outside_is_half_guessed():
 def test_a_grid_of_nothing_stays_at_nothing():
     period = hours(*[0.0] * 48).over(FIRST + timedelta(days=9), 60)
     assert (period.low, period.mid, period.high) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("value", ["12,9", "1,234.5"])
+def test_a_comma_in_a_number_makes_a_cell_too_many_and_is_no_smaller_number(tmp_path, value):
+    lines = rows()
+    lines[3] = f"2025-01-01T03:00,{value}"
+    (fault,) = faults(write(tmp_path / "comma.csv", lines))
+    assert "comma.csv:5: has 3 cells, the header 2; write numbers with a point" in fault
+
+
+def test_lines_are_counted_as_an_editor_does_also_behind_a_quoted_break(tmp_path):
+    lines = [f'{line},"of\nnote"' if number == 1 else f"{line},x" for number, line in enumerate(rows())]
+    lines[5] = "2025-01-01T05:00,much,x"
+    (fault,) = faults(write(tmp_path / "note.csv", lines, "datetime,g_per_kwh,note"))
+    assert fault.startswith(f"{tmp_path}/note.csv:8: g_per_kwh is 'much'")
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59-14:00", "0001-01-01T00:00+14:00", "9999-12-31T00:00", "20250"])
+def test_a_date_beyond_all_calendars_is_refused_with_its_line(tmp_path, moment):
+    lines = rows()
+    lines[0] = f"{moment},100"
+    told = faults(write(tmp_path / "far.csv", lines))
+    assert f"far.csv:2: datetime is '{moment}'" in told[0]
+
+
+@pytest.mark.parametrize("text", ['"a\n' * 3, "2025-01-01T00:00," + "9" * 200_000, "2025-01-01T00:00,1_000"])
+def test_what_is_no_csv_or_no_plain_number_is_refused_with_its_line(tmp_path, text):
+    told = faults(write(tmp_path / "odd.csv", [text]))
+    assert all(f"{tmp_path}/odd.csv:" in fault for fault in told)
+
+
+def test_hours_that_no_grid_has_are_doubted_with_their_lines(tmp_path):
+    lines = rows()
+    lines[3], lines[7] = "2025-01-01T03:00,0.331", "2025-01-01T07:00,2001"
+    doubt = read_hours(write(tmp_path / "kg.csv", lines)).doubt
+    assert doubt == (
+        "2 of 24 hours lie outside 1 to 2000 g/kWh (0.331 in line 5, 2001 in line 9): were other units meant?"
+    )
+    assert read_hours(write(tmp_path / "fine.csv", rows())).doubt is None
