@@ -1,6 +1,5 @@
 """Another revision of a git repository, checked out beside the working tree for as long as it is needed."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -10,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenpose.errors import CheckError
+from greenpose.git import ask_git
 
 READ = ("*.py", "*.yaml", "*.yml", "pyproject.toml")
 """Files that can change what a run does."""
-OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,20 +92,10 @@ def head_of(repository: Path) -> str:
 
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # In a hook, git tells its children where the repository is; we ask about the one around a folder.
-    environment = {name: value for name, value in os.environ.items() if name not in OF_HOOKS}
-    try:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            errors="replace",
-            env=environment,
-        )
-    except FileNotFoundError:
-        raise CheckError(["--against: needs git, which is not installed"]) from None
+    done = ask_git(folder, *arguments)
+    if done is None:
+        raise CheckError(["--against: needs git, which is not installed"])
+    return done
 
 
 def _last(text: str) -> str:

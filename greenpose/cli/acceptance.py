@@ -1,9 +1,7 @@
 """`greenpose check --update`: what a candidate costs becomes the baseline, budgets with a ratchet are tightened."""
 
-import subprocess
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from greenpose import __version__
 from greenpose.check import (
@@ -19,6 +17,7 @@ from greenpose.check import (
 )
 from greenpose.cli.checking import Question, answer
 from greenpose.errors import CheckError
+from greenpose.git import head_commit
 from greenpose.store.folder import write_text
 
 
@@ -63,17 +62,6 @@ def accept_candidate(question: Question, reason: str) -> Accepted:
         question = replace(question, filed=read_baseline(question.baseline))
     question, tightened = _tighten(question)
     return Accepted(question=question, changed=changed, tightened=tightened)
-
-
-def head_commit(folder: Path) -> str | None:
-    """Return what is checked out in the repository around a folder; None outside one."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _tighten(question: Question) -> tuple[Question, dict[str, tuple[float, float]]]:

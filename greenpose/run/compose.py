@@ -1,7 +1,6 @@
 """From what a run produced to its record: every number with how it was obtained and how sure it is."""
 
 import statistics
-import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 import greenpose
 from greenpose.config import Experiment
 from greenpose.data.boxes import Detected
+from greenpose.git import ask_git, head_commit
 from greenpose.metering import (
     Embodied,
     Joules,
@@ -136,19 +136,13 @@ def git_state() -> dict[str, Any]:
     here = Path(greenpose.__file__).parent
 
     def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=False, timeout=10
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
+        done = ask_git(here, *arguments, timeout_s=10)
+        return done.stdout.strip() if done is not None and done.returncode == 0 else None
 
     # An installed package may lie inside somebody else's repository: their commit would say nothing of our code.
     if git("ls-files", "--error-unmatch", "__init__.py") is None:
         return {}
-    commit = git("rev-parse", "HEAD")
-    return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    return {"commit": head_commit(here), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
 
 
 def _dataset(facts: Facts) -> dict[str, Any]:
