@@ -21,5 +21,6 @@ def small_job(*settings: str) -> Experiment:
 
 def start_again_pinned(module: str) -> None:
     """Replace this process by the same one with allocator and threads pinned, which only acts from the very start."""
-    if not is_pinned(os.environ):
+    # Where another allocator serves memory, starting again does not help.
+    if not is_pinned() and pinned_environment().items() - os.environ.items():
         os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], os.environ | pinned_environment())

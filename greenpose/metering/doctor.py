@@ -11,7 +11,7 @@ from greenpose.metering.finding import Finding
 from greenpose.metering.grading import Grade, grade
 from greenpose.metering.host import Host, host_of
 from greenpose.metering.instrument import Meter, Surroundings
-from greenpose.metering.machine import Machine, is_pinned, pinned_environment
+from greenpose.metering.machine import Machine, allocator_of_process, is_pinned, pinned_environment
 from greenpose.metering.pace import Pace, probe
 from greenpose.metering.source import Component, CounterSource, Joules, Source
 from greenpose.metering.verdict import Look, component_findings, meaning, verdict
@@ -126,6 +126,9 @@ def _allocator(environ: Mapping[str, str]) -> Finding:
         return Finding(
             topic="allocator", level="good", says="memory is kept between steps, as for every measured process"
         )
+    if not is_pinned(pinned_environment()):
+        says = f"memory is served by {allocator_of_process()}, to which the settings of glibc's allocator mean nothing"
+        return Finding(topic="allocator", level="note", says=f"not pinned: {says}", remedy="start without it")
     names = " ".join(f"{name}={value}" for name, value in pinned_environment().items())
     return Finding(
         topic="allocator",

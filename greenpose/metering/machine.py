@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -109,10 +110,50 @@ def pinned_environment(threads: int = 1) -> dict[str, str]:
     return dict(MEASURED_ENVIRONMENT) | {"OMP_NUM_THREADS": str(threads)}
 
 
-def is_pinned(environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether this process was started with the allocator and waiting policy of `pinned_environment`."""
+OTHER_ALLOCATORS = re.compile(r"jemalloc|tcmalloc|mimalloc|hoard|snmalloc|rpmalloc|scudo|tbbmalloc_proxy|lockless")
+"""How the libraries are called that take glibc's place in serving memory; its variables say nothing to them."""
+
+
+def is_pinned(environ: Mapping[str, str] | None = None, *, allocator: str | None = None) -> bool:
+    """Return whether this process was started with the allocator and waiting policy of `pinned_environment`.
+
+    The variables are glibc's: where another library serves memory, linked or preloaded, nothing is pinned. `allocator`
+    is that library's path, by default the one that serves this process; empty where the system does not say.
+    """
     environ = os.environ if environ is None else environ
-    return all(environ.get(name) == value for name, value in MEASURED_ENVIRONMENT.items())
+    allocator = allocator_of_process() if allocator is None else allocator
+    foreign = OTHER_ALLOCATORS.search(environ.get("LD_PRELOAD", "")) or (allocator and not _GLIBC.search(allocator))
+    return not foreign and all(environ.get(name) == value for name, value in MEASURED_ENVIRONMENT.items())
+
+
+_GLIBC = re.compile(r"/libc(\.so\.6|-2\.\d+\.so)$")
+
+
+@lru_cache(maxsize=1)
+def allocator_of_process() -> str:
+    """Return the path of the library whose `malloc` this process calls; empty where the system does not say.
+
+    Source: dladdr(3).
+    """
+    if sys.platform != "linux":
+        return ""
+    import ctypes
+
+    class Found(ctypes.Structure):
+        _fields_ = (
+            ("file", ctypes.c_char_p),
+            ("base", ctypes.c_void_p),
+            ("symbol", ctypes.c_char_p),
+            ("address", ctypes.c_void_p),
+        )
+
+    found = Found()
+    try:
+        process = ctypes.CDLL(None)
+        known = process.dladdr(ctypes.cast(process.malloc, ctypes.c_void_p), ctypes.byref(found))
+    except (AttributeError, OSError):
+        return ""
+    return os.fsdecode(found.file) if known and found.file else ""
 
 
 def process_settings(

@@ -1,8 +1,14 @@
 import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 
 from greenpose.metering import is_pinned, pinned_environment, process_settings, read_machine, software_versions
+from greenpose.metering.machine import allocator_of_process
 from tests.metering.fakes import kernel, machine, write
 
 
@@ -84,6 +90,52 @@ def test_a_process_is_pinned_with_exactly_these_variables():
     assert is_pinned(pinned_environment())
     assert not is_pinned({})
     assert not is_pinned(pinned_environment() | {"MALLOC_MMAP_MAX_": "65536"})
+
+
+@pytest.mark.parametrize("library", ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so"])
+def test_a_preloaded_allocator_is_not_pinned_by_variables_that_only_glibc_hears(library):
+    preloaded = pinned_environment() | {"LD_PRELOAD": f"/opt/other.so:/usr/lib/{library}"}
+    assert not is_pinned(preloaded)
+    assert process_settings(environ=preloaded)["pinned"] is False
+    assert is_pinned(pinned_environment() | {"LD_PRELOAD": "/opt/other.so"})
+
+
+@pytest.mark.parametrize(
+    ("path", "pinned"),
+    [
+        ("/lib/x86_64-linux-gnu/libc.so.6", True),
+        ("/lib/x86_64-linux-gnu/libc-2.31.so", True),
+        ("", True),
+        ("/usr/lib/libjemalloc.so.2", False),
+        ("/lib/ld-musl-x86_64.so.1", False),
+        ("/opt/conda/bin/python3.11", False),
+    ],
+)
+def test_only_a_process_whose_memory_glibc_serves_is_pinned(path, pinned):
+    assert is_pinned(pinned_environment(), allocator=path) is pinned
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks for glibc's own library")
+def test_the_library_that_serves_memory_is_found_also_where_another_one_was_preloaded(tmp_path):
+    assert re.search(r"/libc[.-]", allocator_of_process())
+    source = tmp_path / "own.c"
+    source.write_text(
+        "#include <stddef.h>\nvoid *__libc_malloc(size_t);\nvoid *malloc(size_t size) { return __libc_malloc(size); }\n"
+    )
+    library = tmp_path / "libown.so"
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    program = "from greenpose.metering.machine import allocator_of_process, is_pinned; print(allocator_of_process()); "
+    asked = subprocess.run(
+        [sys.executable, "-c", program + "print(is_pinned())"],
+        env=os.environ | pinned_environment() | {"LD_PRELOAD": str(library)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert asked.stdout.split() == [str(library), "False"]
 
 
 def test_settings_name_what_moves_numbers_and_nothing_private():
