@@ -28,7 +28,7 @@ def detect(
     joints: Float[np.ndarray, "pose keypoint 2"],
     peaks: Float[np.ndarray, "pose keypoint"],
     *,
-    image_ids: Sequence[int] | Int[np.ndarray, " pose"],
+    image_ids: Sequence[int] | np.ndarray,
     areas: Sequence[float] | Float[np.ndarray, " pose"],
     sigmas: Sequence[float],
     box_scores: Sequence[float] | Float[np.ndarray, " pose"] | None = None,
@@ -40,16 +40,18 @@ def detect(
     crop's), `box_scores` how sure its box is (1 for annotated boxes). Order is kept.
     """
     scores = rescore(peaks, 1.0 if box_scores is None else box_scores)
-    image_of = np.asarray(image_ids)
+    image_of = [int(image) for image in image_ids]  # plain numbers: an array makes floats of ids around 2^63
+    images = {image: place for place, image in enumerate(dict.fromkeys(image_of))}
+    places = np.array([images[image] for image in image_of], dtype=np.intp)
     sizes = np.asarray(areas, dtype=np.float64)
     kept: list[int] = []
-    for image in np.unique(image_of):
-        here = np.flatnonzero(image_of == image)
+    for place in images.values():
+        here = np.flatnonzero(places == place)
         kept += here[oks_nms(joints[here], scores[here], sizes[here], sigmas)].tolist()
     rows = np.concatenate([joints, peaks[..., None]], -1)
     return [
         {
-            "image_id": int(image_of[pose]),
+            "image_id": image_of[pose],
             "category_id": category_id,
             "keypoints": rows[pose].ravel().tolist(),
             "score": float(scores[pose]),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from greenpose.accuracy.oks import METRICS, evaluate
+from greenpose.accuracy.oks import METRICS, evaluate, image_order
 from greenpose.accuracy.pck import Norm, pck_hits
 
 Interval = tuple[float, float]
@@ -120,7 +120,7 @@ def _match(
     ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
 ) -> _Matches:
     evaluator = evaluate(ground_truth, detections, sigmas)
-    images = tuple(evaluator.params.imgIds)
+    images = tuple(image_order(ground_truth))
     matched = evaluator.evalImgs
     by_category = [matched[start : start + len(images)] for start in range(0, len(matched), len(images))]
     rankings = (_rank(per_image, len(evaluator.params.iouThrs)) for per_image in by_category)

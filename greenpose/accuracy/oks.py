@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from greenpose.data.annotations import crowd_flag
+from greenpose.data.profile import sigma_faults
 from greenpose.errors import DataError
 
 METRICS = ("ap", "ap50", "ap75", "ar")
@@ -23,11 +25,13 @@ def oks_ap(
     `ground_truth` is a COCO document, `detections` a list of COCO results, `sigmas` one spread per keypoint. Neither
     is changed. OKS thresholds are .50, .55 ... .95, at most 20 results count per image, and the similarity is scaled
     by each annotation's own `area`: figures from different kinds of area cannot be compared. Annotations are numbered
-    anew and their labelled keypoints counted anew, since the evaluator silently misjudges wrong ones. A crowd
+    anew and their labelled keypoints counted anew, since the evaluator silently misjudges wrong ones; ids of images and
+    categories may be of any size, since it only sees their places. A crowd
     (`iscrowd`) and a subject without a labelled keypoint need not be found, and a result on its box is not wrong.
 
     Raises:
-        DataError: keypoints and sigmas differ in number, a result names an unknown image, or nothing is labelled.
+        DataError: keypoints and sigmas differ in number, a sigma is none, a result names an unknown image, an area is
+            not above 0 or not finite, or nothing is labelled.
 
     Source: COCO keypoint evaluation (2017), as in pycocotools.
     """
@@ -55,18 +59,20 @@ def summarise(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
 def evaluate(ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]) -> Any:
     """Return pycocotools' evaluator with every image matched (`evalImgs`), for the one area range of everything.
 
+    It knows images by their places in `image_order`.
+
     Raises:
         DataError: see `oks_ap`.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    _check(ground_truth, detections, num_keypoints=len(sigmas))
+    _check(ground_truth, detections, sigmas)
     with contextlib.redirect_stdout(io.StringIO()):
         wanted, found = COCO(), COCO()
         wanted.dataset = _prepared(ground_truth)
         wanted.createIndex()
-        found.dataset = dict(wanted.dataset) | {"annotations": [_result(d, n) for n, d in enumerate(detections, 1)]}
+        found.dataset = dict(wanted.dataset) | {"annotations": _results(ground_truth, detections)}
         found.createIndex()
         evaluator = COCOeval(wanted, found, "keypoints")
         evaluator.params.kpt_oks_sigmas = np.asarray(sigmas, dtype=np.float64)
@@ -75,36 +81,72 @@ def evaluate(ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, 
     return evaluator
 
 
+def image_order(ground_truth: Mapping[str, Any]) -> list[Any]:
+    """Return the ids of a document's images in the order in which the evaluator has them.
+
+    It keeps ids in arrays, where whole numbers on both sides of 2^63 become floats that are no longer told apart.
+    """
+    return sorted({image["id"] for image in ground_truth["images"]}, key=_by_kind)
+
+
+def _by_kind(id_: Any) -> tuple[bool, Any]:
+    return isinstance(id_, str), id_
+
+
+def _places(ground_truth: Mapping[str, Any]) -> tuple[dict[Any, int], dict[Any, int]]:
+    """Return the place of each image and of each category by its id."""
+    categories = sorted({category["id"] for category in ground_truth["categories"]}, key=_by_kind)
+    images = image_order(ground_truth)
+    return {id_: n for n, id_ in enumerate(images)}, {id_: n for n, id_ in enumerate(categories)}
+
+
 def _prepared(ground_truth: Mapping[str, Any]) -> dict[str, Any]:
+    images, categories = _places(ground_truth)
     annotations = [
         dict(annotation)
         | {
             "id": number,
+            "image_id": images[annotation["image_id"]],
+            "category_id": categories.get(annotation["category_id"], -1),
             "num_keypoints": sum(flag > 0 for flag in annotation["keypoints"][2::3]),
-            "iscrowd": int(annotation.get("iscrowd", 0)),
+            "iscrowd": int(bool(crowd_flag(annotation.get("iscrowd")))),
             "bbox": annotation.get("bbox") or [0, 0, 0, 0],
         }
         for number, annotation in enumerate(ground_truth["annotations"], start=1)
     ]
     return {
-        "images": list(ground_truth["images"]),
+        "images": [dict(image) | {"id": images[image["id"]]} for image in ground_truth["images"]],
         "annotations": annotations,
-        "categories": list(ground_truth["categories"]),
+        "categories": [dict(one) | {"id": categories[one["id"]]} for one in ground_truth["categories"]],
     }
 
 
-def _result(detection: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Return a result as the evaluator's index wants it; its area is never used, but asked for."""
-    return dict(detection) | {"id": number, "area": 1.0, "iscrowd": 0}
+def _results(ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return results as the evaluator's index wants them; their area is never used, but asked for."""
+    images, categories = _places(ground_truth)
+    return [
+        dict(one)
+        | {
+            "id": number,
+            "image_id": images[one["image_id"]],
+            "category_id": categories[one["category_id"]],
+            "area": 1.0,
+            "iscrowd": 0,
+        }
+        for number, one in enumerate(detections, start=1)
+    ]
 
 
-def _check(ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *, num_keypoints: int) -> None:
+def _check(
+    ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
+) -> None:
     missing = [key for key in ("images", "annotations", "categories") if key not in ground_truth]
     if missing:
         raise DataError([f"ground truth: {', '.join(missing)} missing; a COCO document has all three"])
     faults = [
-        *_annotation_faults(ground_truth, num_keypoints),
-        *_result_faults(ground_truth, detections, num_keypoints),
+        *_annotation_faults(ground_truth, len(sigmas)),
+        *_result_faults(ground_truth, detections, len(sigmas)),
+        *sigma_faults(sigmas),
     ]
     if not faults and not any(_is_judged(annotation) for annotation in ground_truth["annotations"]):
         faults = ["ground truth: no annotation has a labelled keypoint; there is nothing to compare with"]
@@ -113,7 +155,7 @@ def _check(ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, An
 
 
 def _is_judged(annotation: Mapping[str, Any]) -> bool:
-    return not annotation.get("iscrowd", 0) and any(flag > 0 for flag in annotation["keypoints"][2::3])
+    return not crowd_flag(annotation.get("iscrowd")) and any(flag > 0 for flag in annotation["keypoints"][2::3])
 
 
 def _annotation_faults(ground_truth: Mapping[str, Any], num_keypoints: int) -> list[str]:
@@ -123,10 +165,14 @@ def _annotation_faults(ground_truth: Mapping[str, Any], num_keypoints: int) -> l
     lengths = [(_name(a), len(a.get("keypoints") or ())) for a in annotations]
     wrong = [f"{name} has {n}" for name, n in lengths if n != 3 * num_keypoints]
     flat = [_name(a) for a in annotations if not a.get("area", 0) > 0]
+    endless = [_name(a) for a in annotations if a.get("area", 0) == math.inf]
+    flags = [f"{_name(a)} has {a['iscrowd']!r}" for a in annotations if crowd_flag(a.get("iscrowd")) is None]
     return [
         *_fault(wrong, f"ground truth: {3 * num_keypoints} numbers are needed for {num_keypoints} sigmas, but "),
         *_fault(lost, "ground truth: image_id must be that of an image, but "),
         *_fault(flat, "ground truth: area must be above 0, but is not for "),
+        *_fault(endless, "ground truth: area must be finite, but is not for "),
+        *_fault(flags, "ground truth: iscrowd must be 0 or 1, but "),
     ]
 
 

@@ -1,6 +1,7 @@
 """One COCO annotation as a pose: what can be mended is mended and counted, what can't is a fault."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
@@ -14,6 +15,8 @@ from greenpose.data.findings import Level, Notebook
 _MARGIN_SHARE = 0.15
 _MARGIN_PX = 8.0
 """A box made from joints is larger by this share of its longer side, at least by these pixels; assumed."""
+_LONGEST_ID = 100
+"""Digits of an id that is written as a text; a longer one is no number."""
 
 _KINDS: dict[str, tuple[Level, str, str]] = {
     "bad id": ("error", "id", "{n} annotations have no whole number as id"),
@@ -209,14 +212,25 @@ def as_id(value: object) -> int | None:
         return value
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, str) and value.strip().removeprefix("-").isdecimal():
+    if isinstance(value, str) and len(value) <= _LONGEST_ID and value.strip().removeprefix("-").isdecimal():
         return int(value)
     return None
 
 
+def crowd_flag(value: object) -> bool | None:
+    """Return whether `iscrowd` says so; None for what is neither yes nor no. Not given is no; "0" is no, not a text."""
+    if value is None or value == "":
+        return False
+    flag = {"false": 0, "true": 1}.get(value.strip().lower(), value) if isinstance(value, str) else value
+    number = int(flag) if isinstance(flag, bool) else as_id(flag)
+    return bool(number) if number in {0, 1} else None
+
+
 def is_number(value: Any) -> TypeGuard[float]:
-    """Return whether this is a finite number and not a word or a truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Return whether this is a finite number that fits a float, and not a word or a truth value."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max  # also of whole numbers that no float holds, and nan is not
 
 
 def is_box_area(area: float, box: Box) -> bool:

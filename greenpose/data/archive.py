@@ -21,7 +21,7 @@ from greenpose.data.instance import Instance
 from greenpose.data.profile import Profile
 from greenpose.errors import DataError
 
-_LAYOUT = 2
+_LAYOUT = 3
 _CROPS = "crops"
 _LOCAL_HEADER_BYTES = 30
 _COLUMNS = ("id", "image_id", "image", "subject", "image_size", "box", "area", "joints", "visibility")
@@ -160,8 +160,8 @@ def _framing(fields: dict[str, Any]) -> Framing:
 
 def _columns(instances: Sequence[Instance]) -> dict[str, np.ndarray]:
     return {
-        "id": np.array([i.id for i in instances]),
-        "image_id": np.array([i.image_id for i in instances]),
+        "id": np.array([str(i.id) for i in instances]),  # numbers may be too large for an array of numbers
+        "image_id": np.array([str(i.image_id) for i in instances]),
         "image": np.array([i.image for i in instances]),
         "subject": np.array([i.subject for i in instances]),
         "image_size": np.array([i.image_size for i in instances]),
@@ -176,8 +176,8 @@ def _instances(columns: dict[str, np.ndarray]) -> tuple[Instance, ...]:
     plain = {name: columns[name].tolist() for name in ("id", "image_id", "image", "subject", "area")}
     return tuple(
         Instance(
-            id=plain["id"][row],
-            image_id=plain["image_id"][row],
+            id=int(plain["id"][row]),
+            image_id=int(plain["image_id"][row]),
             image=plain["image"][row],
             subject=plain["subject"][row],
             image_size=tuple(columns["image_size"][row].tolist()),

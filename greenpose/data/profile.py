@@ -15,6 +15,8 @@ from greenpose.schema import Document, near, parse
 Pair = tuple[int, int]
 Area = Literal["box", "mask", "drawn"]
 ValueT = TypeVar("ValueT")
+SIGMAS = (0.001, 1.0)
+"""Smallest and largest OKS spread that is taken, in square roots of the area; assumed."""
 
 
 class Profile(Document):
@@ -55,7 +57,7 @@ class Profile(Document):
     @field_validator("sigmas", mode="after")
     @classmethod
     def _check_sigmas(cls, sigmas: tuple[float, ...], info: Any) -> tuple[float, ...]:
-        faults = [f"[{i}] is {sigma}, must be above 0" for i, sigma in enumerate(sigmas) if sigma <= 0]
+        faults = sigma_faults(sigmas)
         names = info.data.get("keypoints")
         if names is not None and len(sigmas) != len(names):
             faults.append(f"{len(sigmas)} values for {len(names)} keypoints; one is needed for each")
@@ -72,6 +74,16 @@ class Profile(Document):
         counts = Counter(index for pair in pairs for index in pair)
         twice = [f"keypoint {index} is in more than one pair" for index, count in counts.items() if count > 1]
         return _or_raise(pairs, _pair_faults(pairs, info.data.get("keypoints")) + twice)
+
+
+def sigma_faults(sigmas: Sequence[float]) -> list[str]:
+    """Return what is wrong with OKS spreads: one beyond the subject's own size calls every pose right, 0 calls none so."""
+    low, high = SIGMAS
+    return [
+        f"[{i}] is {sigma}, must be from {low:g} to {high:g}; measured ones are between 0.02 and 0.2"
+        for i, sigma in enumerate(sigmas)
+        if not low <= sigma <= high
+    ]
 
 
 def _or_raise(value: ValueT, faults: Sequence[str]) -> ValueT:

@@ -45,3 +45,10 @@ def test_like_poses_in_different_images_do_not_meet():
         box_scores=[1.0, 0.5],
     )
     assert [(r["image_id"], r["score"]) for r in results] == [(2, 0.5), (1, 0.25)]
+
+
+def test_poses_of_images_with_64_bit_ids_stay_with_their_images():
+    joints, peaks = np.zeros((4, 3, 2)), np.ones((4, 3))
+    ids = [2**63 - 1, 2**63, 2**63 + 1, 5]
+    found = detect(joints, peaks, image_ids=ids, areas=[100.0] * 4, sigmas=[0.1] * 3)
+    assert [one["image_id"] for one in found] == ids

@@ -122,3 +122,15 @@ def test_a_level_of_half_is_narrower_than_one_of_nine_tenths():
     half = oks_ap_interval(ground_truth, results, SIGMAS, resamples=200, level=0.5)["ap"]
     most = oks_ap_interval(ground_truth, results, SIGMAS, resamples=200, level=0.9)["ap"]
     assert most[0] < half[0] < half[1] < most[1]
+
+
+def test_intervals_know_the_patients_of_images_with_64_bit_ids():
+    ground_truth, results = poses(12)
+    groups = {image["id"]: f"p{n // 3}" for n, image in enumerate(ground_truth["images"])}
+    wanted = oks_ap_interval(ground_truth, results, SIGMAS, groups=groups, resamples=200)
+    new = {image["id"]: 2**63 - 6 + n for n, image in enumerate(ground_truth["images"])}
+    large = {**ground_truth, "images": [{"id": id_} for id_ in new.values()]}
+    large["annotations"] = [one | {"image_id": new[one["image_id"]]} for one in ground_truth["annotations"]]
+    found = [one | {"image_id": new[one["image_id"]]} for one in results]
+    patients = {new[id_]: patient for id_, patient in groups.items()}
+    assert oks_ap_interval(large, found, SIGMAS, groups=patients, resamples=200) == wanted

@@ -163,3 +163,46 @@ def test_many_faults_of_a_kind_are_counted():
 def test_a_pose_without_confident_peaks_scores_zero():
     assert rescore(np.array([0.1, 0.2, 0.0])) == 0.0
     np.testing.assert_allclose(rescore(np.array([[0.1, 0.4, 0.6], [0.9, 0.0, 0.0]]), [1.0, 0.5]), [0.5, 0.45])
+
+
+_AROUND_2_63 = 2**63 - 512
+
+
+@pytest.mark.parametrize("first", [_AROUND_2_63, 2**64 - 3, 10**30])
+def test_image_ids_of_any_size_are_told_apart(first):
+    """As floats, ids on both sides of 2^63 fall together, and one image's results are judged by another's subjects."""
+    ground_truth, results = poses(24, noise=20)
+    wanted = oks_ap(ground_truth, results, SIGMAS)
+    new = {image["id"]: first + 100 * n for n, image in enumerate(ground_truth["images"])}
+    large = {
+        "images": [image | {"id": new[image["id"]]} for image in ground_truth["images"]],
+        "annotations": [one | {"image_id": new[one["image_id"]]} for one in ground_truth["annotations"]],
+        "categories": ground_truth["categories"],
+    }
+    found = [one | {"image_id": new[one["image_id"]]} for one in results]
+    assert oks_ap(large, found, SIGMAS) == wanted
+
+
+def test_category_ids_of_any_size_are_told_apart():
+    ground_truth, results = poses()
+    wanted = oks_ap(ground_truth, results, SIGMAS)
+    large = {**ground_truth, "categories": [{"id": 2**63 + 5}, {"id": 3}]}
+    large["annotations"] = [one | {"category_id": 2**63 + 5} for one in ground_truth["annotations"]]
+    assert oks_ap(large, [one | {"category_id": 2**63 + 5} for one in results], SIGMAS) == wanted
+
+
+@pytest.mark.parametrize("sigma", [9e18, 0, -0.1, float("nan")])
+def test_a_sigma_that_calls_every_pose_alike_is_refused(sigma):
+    with pytest.raises(DataError, match=r"\[1\] is .*, must be from 0.001 to 1"):
+        oks_ap(*poses(), (SIGMAS[0], sigma, *SIGMAS[2:]))
+
+
+def test_a_crowd_that_is_written_as_text_is_one_and_its_denial_is_none():
+    ground_truth, results = poses()
+    wanted = oks_ap(ground_truth, results, SIGMAS)
+    for annotation in ground_truth["annotations"]:
+        annotation["iscrowd"] = "0"
+    assert oks_ap(ground_truth, results, SIGMAS) == wanted
+    ground_truth["annotations"][0]["iscrowd"] = "perhaps"
+    with pytest.raises(DataError, match="iscrowd must be 0 or 1, but annotation 1 has 'perhaps'"):
+        oks_ap(ground_truth, results, SIGMAS)

@@ -89,3 +89,10 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_keypoint_named_or_mirrored_twice_is_refused(tmp_path, changes):
     with pytest.raises(ConfigError, match="more than on"):
         load_profile(_write(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("sigma", [9e18, 1.01, 0, -0.1])
+def test_a_sigma_beyond_the_subjects_own_size_is_refused(tmp_path, sigma):
+    """OKS of a sigma of 9e18 is 1 for any pose: AP 100 %."""
+    with pytest.raises(ConfigError, match=r"sigmas: \[1\] is .*, must be from 0.001 to 1"):
+        load_profile(_write(tmp_path, sigmas=[0.1, sigma, 0.1]))
