@@ -13,10 +13,10 @@ import numpy as np
 from greenpose.config import DataConfig
 from greenpose.data.annotations import as_id, is_number
 from greenpose.data.check import split_files
-from greenpose.data.coco import find_category, image_folders, load_document, window_of
+from greenpose.data.coco import find_category, image_folders, load_document
 from greenpose.data.crops import used_box
 from greenpose.data.findings import Notebook, errors
-from greenpose.data.images import Window, image_reader
+from greenpose.data.images import image_reader
 from greenpose.data.instance import Instance
 from greenpose.data.pictures import Picture, read_pictures
 from greenpose.data.profile import Profile, load_profile
@@ -47,8 +47,6 @@ class Boxes:
     """One a box, without joints, in the file's order; empty where anything is wrong."""
     scores: tuple[float, ...]
     """How sure the detector is of each."""
-    window: Window | None
-    """The depth window in mm that the annotation file recommends, None when it doesn't."""
     faults: tuple[str, ...]
     """All that is wrong with the file and with the images that it asks for."""
 
@@ -68,7 +66,8 @@ class Detected:
 def load_boxes(config: DataConfig, annotated: Samples) -> Detected | None:
     """Return the detected boxes of the test split `annotated`; None where the annotated ones are to be searched.
 
-    A box is cropped as it stands: the reference code cleans annotated boxes only.
+    A box is cropped as it stands: the reference code cleans annotated boxes only. Depth is seen through the window of
+    the annotated ones.
 
     Raises:
         DataError: with all faults of the file, or naming the images that cannot be read.
@@ -80,7 +79,8 @@ def load_boxes(config: DataConfig, annotated: Samples) -> Detected | None:
         raise DataError(found.faults)
     samples = Samples.build(
         found.instances,
-        image_reader(window=config.depth_window_mm or found.window),
+        image_reader(window=annotated.window),
+        window=annotated.window,
         profile=annotated.profile,
         framing=replace(annotated.framing, as_given=True),
         truth=annotated.instances if annotated.truth is None else annotated.truth,
@@ -130,7 +130,6 @@ def inspect_boxes(config: DataConfig) -> Boxes:
         sha256=digest,
         instances=tuple(_instance(n, entry, pictures, profile) for n, entry in enumerate(sound, start=1)),
         scores=tuple(float(entry["score"]) for entry in sound),
-        window=window_of(document),
         faults=tuple(faults),
     )
 

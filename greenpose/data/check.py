@@ -87,6 +87,16 @@ def _between(root: Path, files: Mapping[str, Path], splits: Mapping[str, Split])
     return [*shared(str(root), alone, by_frame=by_frame), both, *areas]
 
 
+def windows(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
+    """Return an error where files recommend different depth windows: a split would be seen through another's."""
+    own = {split: found.window for split, found in splits.items() if found.window}
+    if len(set(own.values())) < 2:
+        return []
+    told = ", ".join(f"{split} {near:g} to {far:g}" for split, (near, far) in own.items())
+    text = f"files recommend different depth windows in mm ({told}); one must hold for all: set data.depth_window_mm"
+    return [Finding(level="error", where=str(root), message=text)]
+
+
 def _areas(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
     """Return a warning where OKS would judge by areas of two kinds."""
     boxes = {split: found.num_box_areas for split, found in splits.items()}

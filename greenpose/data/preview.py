@@ -14,7 +14,15 @@ from greenpose.data.crops import Framing
 from greenpose.data.images import image_reader, window_depth
 from greenpose.data.profile import Profile, load_profile
 from greenpose.data.samples import CACHE_BYTES, Samples
-from greenpose.data.splits import SYNTHETIC_WINDOW_MM, check_joints, generate, image_of, inspect_splits, is_generated
+from greenpose.data.splits import (
+    SYNTHETIC_WINDOW_MM,
+    check_joints,
+    depth_window,
+    generate,
+    image_of,
+    inspect_splits,
+    is_generated,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +55,12 @@ def preview(config: DataConfig, *, num: int) -> Preview:
     if config.source == "synthetic":
         return _synthetic(config, profile, framing, num)
     found = inspect_splits(config)
-    window = config.depth_window_mm or next(iter(found.values())).window
+    window = depth_window(config, found)
     instances = found["train"].instances
     few = Samples.build(
         instances[:num],
         image_reader(window=window),
+        window=window,
         profile=profile,
         framing=framing,
         cache_bytes=CACHE_BYTES * min(num, len(instances)) // len(instances),

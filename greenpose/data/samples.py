@@ -14,7 +14,7 @@ from greenpose.data.crops import Framing, crop, frame_box, transform_points, use
 from greenpose.data.cutting import Chosen, Cut, FromImages, FromMemory, matrix_of, shortened
 from greenpose.data.document import coco_document
 from greenpose.data.heatmaps import SCALE_UNIT_PX, encode_heatmaps, find_peaks
-from greenpose.data.images import Reader
+from greenpose.data.images import Reader, Window
 from greenpose.data.instance import Instance
 from greenpose.data.mirror import other_sides, turned_images, turned_joints, turned_visibility
 from greenpose.data.profile import Profile
@@ -45,6 +45,8 @@ class Samples:
     """What is there to be found, with crowds and unlabelled subjects, which need not be; None: the samples are it."""
     box_scores: tuple[float, ...] | None = None
     """How sure a detector is of each sample's box; None: the boxes are annotated."""
+    window: Window | None = None
+    """The depth window in mm that image files were seen through; None for 8-bit ones and generated frames."""
 
     @classmethod
     def build(
@@ -54,11 +56,12 @@ class Samples:
         *,
         profile: Profile,
         framing: Framing,
+        window: Window | None = None,
         truth: Sequence[Instance] | None = None,
         box_scores: Sequence[float] | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> "Samples":
-        """Return the samples of a split; `reader` gives the whole image of an instance.
+        """Return the samples of a split; `reader` gives the whole image of an instance, seen through `window`.
 
         Where all crops fit in `cache_bytes`, as many channels as they have, every image is read now.
 
@@ -76,6 +79,7 @@ class Samples:
             cut=cut,
             truth=None if truth is None else tuple(truth),
             box_scores=None if box_scores is None else tuple(box_scores),
+            window=window,
         )
 
     @classmethod
@@ -132,6 +136,7 @@ class Samples:
             framing=self.framing,
             instances=tuple(self.instances[index] for index in chosen),
             cut=Chosen(cut=self.cut, chosen=chosen),
+            window=self.window,
         )
 
     @property
@@ -182,9 +187,9 @@ class Samples:
         return np.stack([np.minimum(instance.visibility, 1) for instance in self.instances])
 
     @property
-    def image_ids(self) -> Int[np.ndarray, " sample"]:
-        """Return the image id of each sample."""
-        return np.array([instance.image_id for instance in self.instances])
+    def image_ids(self) -> np.ndarray:
+        """Return the image id of each sample, as plain whole numbers of any size."""
+        return np.array([instance.image_id for instance in self.instances], dtype=object)
 
     @property
     def subjects(self) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ import numpy as np
 from greenpose.cache import cache_folder
 from greenpose.config import DataConfig, SyntheticConfig
 from greenpose.data.boxes import inspect_boxes
-from greenpose.data.check import SPLITS, check_folder, split_files
+from greenpose.data.check import SPLITS, check_folder, split_files, windows
 from greenpose.data.coco import Split
 from greenpose.data.crops import Framing
 from greenpose.data.findings import errors
-from greenpose.data.images import Reader, image_reader, window_depth
+from greenpose.data.images import Window, image_reader, window_depth
 from greenpose.data.instance import Instance
 from greenpose.data.profile import Profile, load_profile
 from greenpose.data.samples import Samples
@@ -40,14 +40,22 @@ def load_splits(config: DataConfig, *, only: Sequence[str] = SPLITS) -> dict[str
     if config.source == "synthetic":
         return {split: _synthetic(config, split, profile, framing) for split in only}
     found = inspect_splits(config)
-    window = config.depth_window_mm or next(iter(found.values())).window
-    reader = image_reader(window=window)
-    return {split: _annotated(found[split], reader, profile, framing) for split in only}
+    window = depth_window(config, found)
+    return {split: _annotated(found[split], window, profile, framing) for split in only}
 
 
-def _annotated(split: Split, reader: Reader, profile: Profile, framing: Framing) -> Samples:
+def depth_window(config: DataConfig, found: Mapping[str, Split]) -> Window | None:
+    """Return the one depth window in mm that all splits and detected boxes are seen through; None for 8-bit images.
+
+    The configured one, else the one that the annotation files recommend; `inspect_splits` refuses two different ones.
+    """
+    return config.depth_window_mm or next((split.window for split in found.values() if split.window), None)
+
+
+def _annotated(split: Split, window: Window | None, profile: Profile, framing: Framing) -> Samples:
     truth = (*split.instances, *split.aside) if split.aside else None
-    return Samples.build(split.instances, reader, profile=profile, framing=framing, truth=truth)
+    reader = image_reader(window=window)
+    return Samples.build(split.instances, reader, window=window, profile=profile, framing=framing, truth=truth)
 
 
 def check_joints(config: DataConfig, profile: Profile) -> None:
@@ -73,6 +81,8 @@ def inspect_splits(config: DataConfig) -> dict[str, Split]:
     split_files(root, named=config.annotations)
     checked = check_folder(root, profile=load_profile(config.profile), images=config.images, named=config.annotations)
     faults = errors(checked.findings)
+    if config.depth_window_mm is None:
+        faults += errors(windows(root, checked.splits))
     if config.detections is not None:
         faults += inspect_boxes(config).faults
     if faults:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import cv2
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from greenpose.config import DataConfig
 from greenpose.data.boxes import inspect_boxes, load_boxes
 from greenpose.data.crops import box_to_center_scale, crop, crop_matrix
-from greenpose.data.images import read_image
+from greenpose.data.images import read_image, window_depth
 from greenpose.data.splits import inspect_splits, load_splits
 from greenpose.errors import DataError
 from tests.data.coco_files import document, write
@@ -161,3 +162,43 @@ def test_annotated_boxes_are_taken_where_no_file_is_named(tmp_path):
 def test_detected_boxes_of_generated_infants_are_refused():
     with pytest.raises(ValidationError, match=r"'x\.json' belong to a coco folder, but source is synthetic"):
         DataConfig(detections="x.json")
+
+
+def test_detected_and_annotated_boxes_are_seen_through_one_depth_window(tmp_path):
+    """The train file recommends a window, the test file none: the same image must look the same in both."""
+    depth = np.arange(1200, dtype=np.uint16).reshape(30, 40)
+    config = folder(tmp_path, [box(7)])
+    for split, (first, prefix) in {"train": (1, "a"), "val": (4, "b"), "test": (7, "c")}.items():
+        content = document(first=first, prefix=prefix)
+        write(tmp_path, split, content=content | ({"info": {"depth_window_mm": [100, 1100]}} if split == "train" else {}))
+    _write_depth(tmp_path, depth)
+    splits = load_splits(config)
+    found = load_boxes(config, splits["test"])
+    assert splits["test"].window == found.samples.window == (100.0, 1100.0)
+    seen = window_depth(depth, (100, 1100))
+    np.testing.assert_array_equal(found.samples.crops([0])[0], crop(seen, _whole(found.samples), (32, 32)))
+    np.testing.assert_array_equal(splits["test"].crops([0])[0], crop(seen, _whole(splits["test"]), (32, 32)))
+
+
+def _write_depth(root, depth):
+    """Make depth of all images: c7 as it is given, no two alike."""
+    for file in (root / "images").glob("*.png"):
+        cv2.imwrite(str(file), depth + np.uint16(int(file.stem[1:]) - 1) - np.uint16(6))
+
+
+def _whole(samples):
+    return crop_matrix(samples.centers[0], samples.scales[0], samples.input_size)
+
+
+@pytest.mark.parametrize("own", [None, (200.0, 800.0)])
+def test_files_that_recommend_different_depth_windows_are_refused_unless_one_is_chosen(tmp_path, own):
+    config = folder(tmp_path, [box(7)]).model_copy(update={"depth_window_mm": own})
+    for split, (first, prefix, near) in {"train": (1, "a", 100), "val": (4, "b", 100), "test": (7, "c", 300)}.items():
+        content = document(first=first, prefix=prefix) | {"info": {"depth_window_mm": [near, 900]}}
+        write(tmp_path, split, content=content)
+    _write_depth(tmp_path, np.full((30, 40), 700, np.uint16))
+    if own:
+        assert load_splits(config)["test"].window == own
+    else:
+        with pytest.raises(DataError, match=r"train 100 to 900, val 100 to 900, test 300 to 900.*depth_window_mm"):
+            inspect_splits(config)

@@ -261,3 +261,15 @@ def test_normalised_crops_have_the_papers_mean_and_scale():
     np.testing.assert_allclose(normalised[1, :, 0, 0], expected, rtol=1e-6)
     colour = np.repeat(crops[..., None], 3, -1)
     np.testing.assert_array_equal(normalise(colour), normalised)
+
+
+def test_64_bit_ids_are_kept_whole_in_memory_and_in_the_file(tmp_path):
+    """In an array of numbers, ids on both sides of 2^63 become floats that are no longer told apart."""
+    ids = [2**63 - 1, 2**63, 2**63 + 1]
+    some = [instance(id=id_, image_id=id_, image=f"frame{id_}") for id_ in ids]
+    samples = Samples.build(some, CountingReader(), profile=PROFILE, framing=_FRAMING)
+    samples.save(tmp_path / "x.npz")
+    for kept in (samples, Samples.load(tmp_path / "x.npz")):
+        assert kept.image_ids.tolist() == ids
+        assert [one.id for one in kept.instances] == ids
+        assert list(kept.subject_of_image) == ids
