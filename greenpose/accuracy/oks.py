@@ -137,9 +137,7 @@ def _results(ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, 
     ]
 
 
-def _check(
-    ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
-) -> None:
+def _check(ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]) -> None:
     missing = [key for key in ("images", "annotations", "categories") if key not in ground_truth]
     if missing:
         raise DataError([f"ground truth: {', '.join(missing)} missing; a COCO document has all three"])

@@ -69,9 +69,14 @@ def obstacle(metric: str, there: Context, here: Footprint, *, convention: str | 
         return f"images are {there.input} in the baseline and {here.input} here"
     if metric in PER_TORCH and there.torch != here.torch:
         return f"it belongs to torch {there.torch} in the baseline and {here.torch} here"
-    if metric == "ap" and there.data != here.data:
+    if metric == "ap" and not _same_data(there.data or "", here.data or ""):
         return f"accuracy was evaluated on {there.data} in the baseline and on {here.data} here"
     return ""
+
+
+def _same_data(there: str, here: str) -> bool:
+    """Return whether accuracy is of the same data; earlier versions did not say which annotations."""
+    return there == here or here.startswith(f"{there}, ") or there.startswith(f"{here}, ")
 
 
 class _Pair:

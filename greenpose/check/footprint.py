@@ -74,7 +74,7 @@ def of_record(record: Record) -> Footprint:
         network=network_of(record.config.get("model", {}), num_joints=len(record.dataset.get("keypoints", ()))),
         input="x".join(map(str, data.get("input_size", ()))),
         torch=minor(record.software.get("torch", "")),
-        data=_data_of(data),
+        data=_data_of(data, record.dataset.get("annotations_sha256", {})),
         exits=tuple(entry.exit for entry in record.exits),
         quantities=dict(_of_run(record)),
         operations={entry.exit: entry.operations for entry in record.exits if entry.operations},
@@ -160,8 +160,9 @@ def _exact_ratios(quantities: Mapping[str, Quantity], exits: tuple[int, ...]) ->
                 yield f"exit{number}/final.{name}", Quantity(name=name, value=part / whole, basis=basis)
 
 
-def _data_of(data: Mapping[str, Any]) -> str:
-    """Return what accuracy was evaluated on: source and profile, and a digest of all settings but folders."""
+def _data_of(data: Mapping[str, Any], annotations: Mapping[str, str]) -> str:
+    """Return what accuracy was evaluated on: source, profile, digests of all settings but folders and of the labels."""
     settings = {key: value for key, value in data.items() if key not in PLACES}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-    return f"{data.get('source')} {str(data.get('profile')).rsplit('/', 1)[-1]} {digest}"
+    settled = f"{data.get('source')} {str(data.get('profile')).rsplit('/', 1)[-1]} {digest}"
+    return f"{settled}, annotations {annotations['test'][:12]}" if "test" in annotations else settled

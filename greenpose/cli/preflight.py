@@ -1,10 +1,14 @@
 """What can be refused before anything is trained: unknown places, unreadable data, weights that are not there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from greenpose.config import DataConfig, Experiment, ProcessConfig
 from greenpose.errors import FaultsError, GreenPoseError
+
+if TYPE_CHECKING:
+    from greenpose.grid import Planned
 
 CHECKED = ("carbon", "data", "model", "process", "train")
 """Sections of an experiment that are looked at; experiments that agree in them need one look."""
@@ -31,6 +35,22 @@ def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
             faults += [f"{setting}: {fault}" for fault in error.faults]
         except GreenPoseError as error:
             faults.append(f"{setting}: {error}")
+    return faults
+
+
+def relabelled(planned: Sequence["Planned"]) -> list[str]:
+    """Return which runs, finished or begun, have learnt from other annotations than those that lie there now."""
+    from greenpose.data.splits import annotations_sha256, check_annotations
+
+    faults: list[str] = []
+    for one in planned:
+        if one.cell.config.data.source == "synthetic" or not one.folder.config.exists():
+            continue
+        before = one.folder.read_cell().get("annotations_sha256", {})
+        try:
+            check_annotations(before, annotations_sha256(one.cell.config.data), where=str(one.folder.path))
+        except FaultsError as error:
+            faults += error.faults
     return faults
 
 

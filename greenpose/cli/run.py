@@ -20,9 +20,11 @@ from greenpose.cli.console import (
     out,
     print_json,
 )
+from greenpose.cli.preflight import relabelled
 from greenpose.cli.torchrun import is_spare, replicas
 from greenpose.config.budget import Budget
 from greenpose.config.grid import shuffled
+from greenpose.errors import DataError
 from greenpose.grid import Command, Outcome, Planned, plan, run_all, set_aside, worker_command
 from greenpose.store import State
 
@@ -66,6 +68,8 @@ def run(
     name, cells = find_cells(file, is_grid=grid, settings=settings, seeds=seed or [])
     places = _Places.of(name, where)
     planned = plan(shuffled(cells), places.runs, only=only or [])
+    if resume and (faults := relabelled(planned)):
+        raise DataError(faults)
     if dry_run:
         _show_plan(planned, as_json=as_json)
         return

@@ -77,7 +77,7 @@ class Profile(Document):
 
 
 def sigma_faults(sigmas: Sequence[float]) -> list[str]:
-    """Return what is wrong with OKS spreads: one beyond the subject's own size calls every pose right, 0 calls none so."""
+    """Return what is wrong with OKS spreads: one beyond the subject's size calls every pose right, 0 calls none so."""
     low, high = SIGMAS
     return [
         f"[{i}] is {sigma}, must be from {low:g} to {high:g}; measured ones are between 0.02 and 0.2"

@@ -14,10 +14,11 @@ from greenpose.data.check import SPLITS, check_folder, split_files, windows
 from greenpose.data.coco import Split
 from greenpose.data.crops import Framing
 from greenpose.data.findings import errors
-from greenpose.data.images import Window, image_reader, window_depth
+from greenpose.data.images import Window, image_reader, read_bytes, window_depth
 from greenpose.data.instance import Instance
 from greenpose.data.profile import Profile, load_profile
 from greenpose.data.samples import Samples
+from greenpose.data.sums import sha256
 from greenpose.data.synthetic import JOINTS, Spec, admit
 from greenpose.errors import DataError
 
@@ -42,6 +43,34 @@ def load_splits(config: DataConfig, *, only: Sequence[str] = SPLITS) -> dict[str
     found = inspect_splits(config)
     window = depth_window(config, found)
     return {split: _annotated(found[split], window, profile, framing) for split in only}
+
+
+def annotations_sha256(config: DataConfig) -> dict[str, str]:
+    """Return the SHA-256 of each split's annotation file, of those that are there: what is wrong tells `load_splits`.
+
+    None of generated data, which the settings tell whole.
+    """
+    if config.source == "synthetic":
+        return {}
+    try:
+        files = split_files(Path(config.root or ""), named=config.annotations, required=())
+        return {split: sha256(read_bytes(file)) for split, file in files.items()}
+    except DataError:
+        return {}
+
+
+def check_annotations(before: Mapping[str, str], now: Mapping[str, str], *, where: str) -> None:
+    """Refuse to go on with a run on other annotations: what it has learnt would not be what its record says.
+
+    Raises:
+        DataError: naming the splits whose file is no longer the one that the run was begun with.
+    """
+    changed = [split for split, digest in before.items() if now.get(split, digest) != digest]
+    if changed:
+        text = (
+            f"was begun with other annotations of {' and '.join(changed)}; --fresh trains anew, or give another --out"
+        )
+        raise DataError([f"{where}: {text}"])
 
 
 def depth_window(config: DataConfig, found: Mapping[str, Split]) -> Window | None:

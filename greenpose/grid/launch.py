@@ -108,6 +108,8 @@ def worker_environment(config: ProcessConfig, workers: int) -> dict[str, str]:
 
 
 def _start(planned: Planned, command: Command, *, workers: int, quiet: bool) -> _Job:
+    from greenpose.data.splits import annotations_sha256  # what reads images is not needed to say what a command does
+
     cell = planned.cell
     planned.folder.path.mkdir(parents=True, exist_ok=True)
     planned.folder.write_cell(
@@ -117,6 +119,7 @@ def _start(planned: Planned, command: Command, *, workers: int, quiet: bool) -> 
             "axes": cell.axes,
             "config_hash": cell.config_hash,
             "experiment": cell.config.model_dump(mode="json"),
+            "annotations_sha256": annotations_sha256(cell.config.data),
         }
     )
     process = subprocess.Popen(

@@ -52,8 +52,9 @@ class Record(Numbers):
     dataset: dict[str, Any] = Field(default_factory=dict)
     """Where the images come from: source, profile, keypoints, sigmas and their origin; which `area` scales OKS; and in
     which `boxes` the test split was searched: `annotated`, or `detected` with their file, its hash and their number.
-    `shared_subjects` is how many patients are in training and test both: where there are any, accuracy is not about new
-    ones."""
+    `annotations_sha256` is the hash of each split's annotation file, of a run on a folder: with another one it is a run
+    on other data. `shared_subjects` is how many patients are in training and test both: where there are any, accuracy
+    is not about new ones."""
     train_seconds: float
     """Wall time of training, validation included."""
     train_cpu_seconds: float

@@ -34,6 +34,8 @@ class Reason:
     """Names of the numbers that do not compare across it."""
 
 
+UNKNOWN = object()
+"""What a record of an earlier version does not tell: no reason not to compare."""
 REASONS = (
     Reason(words="another machine", of=lambda run: run.host.get("fingerprint") or run.host, figures=_SAME_MACHINE),
     Reason(words="another device", of=lambda run: run.process.get("device"), figures=_SAME_MACHINE),
@@ -54,6 +56,11 @@ REASONS = (
     Reason(
         words="other test data",
         of=lambda run: [run.config.get("data"), run.images.get("test"), run.dataset.get("area")],
+        figures=(AP.name,),
+    ),
+    Reason(
+        words="other annotations of the test images",
+        of=lambda run: run.dataset.get("annotations_sha256", {}).get("test", UNKNOWN),
         figures=(AP.name,),
     ),
 )
@@ -87,7 +94,8 @@ class Pair:
 
     def _differs(self, of: Callable[[Record], Any]) -> bool:
         runs = (*self.first.runs, *self.second.runs)
-        return len({json.dumps(of(run), sort_keys=True, default=str) for run in runs}) > 1
+        told = [value for run in runs if (value := of(run)) is not UNKNOWN]
+        return len({json.dumps(value, sort_keys=True, default=str) for value in told}) > 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

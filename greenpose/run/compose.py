@@ -155,6 +155,7 @@ def _dataset(facts: Facts) -> dict[str, Any]:
         "sigmas": list(profile.sigmas),
         "sigma_source": profile.sigma_source,
         "area": facts.area,
+        **({"annotations_sha256": dict(facts.annotations)} if facts.annotations else {}),
         **_boxes(facts.boxes),
         "shared_subjects": len(_subjects(facts, "train") & _subjects(facts, "test")),
         "input_size": list(data.input_size),

@@ -10,7 +10,7 @@ from greenpose.config import Experiment
 from greenpose.config.budget import Budget
 from greenpose.data import Samples
 from greenpose.data.boxes import Detected, load_boxes
-from greenpose.data.splits import load_splits
+from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
 from greenpose.errors import GreenPoseError
 from greenpose.metering import ExitMeasurement, MicroPlan, carbon_of, read_windows
 from greenpose.model import HRNet, SubNetwork
@@ -70,6 +70,8 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
     stage = note.stage = Stage(meter, observer)
     with meter:
         with stage("data"):
+            annotations = annotations_sha256(config.data)
+            check_annotations(cell.get("annotations_sha256", {}), annotations, where=str(folder.path))
             splits = load_splits(config.data)
             boxes = load_boxes(config.data, splits["test"])
         net, loaded = build_network(config)
@@ -98,6 +100,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         cell=cell,
         config=config,
         splits=splits,
+        annotations=annotations,
         boxes=boxes,
         counts=counts,
         epochs=[*read_lines(folder.epochs)],

@@ -27,6 +27,8 @@ class Facts:
     """The same configuration, validated."""
     splits: Mapping[str, Samples]
     """The data."""
+    annotations: Mapping[str, str]
+    """SHA-256 of each split's annotation file; none for generated data."""
     boxes: Detected | None
     """The detected boxes that the test split was searched by; None: the annotated ones."""
     counts: Mapping[int, ExitCount]

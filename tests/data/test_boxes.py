@@ -170,7 +170,9 @@ def test_detected_and_annotated_boxes_are_seen_through_one_depth_window(tmp_path
     config = folder(tmp_path, [box(7)])
     for split, (first, prefix) in {"train": (1, "a"), "val": (4, "b"), "test": (7, "c")}.items():
         content = document(first=first, prefix=prefix)
-        write(tmp_path, split, content=content | ({"info": {"depth_window_mm": [100, 1100]}} if split == "train" else {}))
+        write(
+            tmp_path, split, content=content | ({"info": {"depth_window_mm": [100, 1100]}} if split == "train" else {})
+        )
     _write_depth(tmp_path, depth)
     splits = load_splits(config)
     found = load_boxes(config, splits["test"])

@@ -250,3 +250,12 @@ def test_the_page_of_two_sides_begins_with_what_changed_and_answers_for_the_seco
     ids = [element.attributes["id"] for element in tree if "id" in element.attributes]
     assert len(ids) == len(set(ids))
     assert "Nothing that is recorded differs around the runs." in tree.text
+
+
+def test_accuracy_on_other_labels_is_not_subtracted_and_an_unknown_digest_forbids_nothing():
+    first = record("HRNet3")
+    labelled = [again(first, dataset=first.dataset | {"annotations_sha256": {"test": digest}}) for digest in "ab"]
+    for other, refused in ((labelled[1], True), (labelled[0], False), (first, False)):
+        found = compared([labelled[0]], [other])
+        assert ("AP" not in {column.head for column in found.exits.columns}) == refused
+        assert ("other annotations of the test images" in " ".join(found.sentences)) == refused

@@ -85,3 +85,9 @@ def test_faults_of_the_boxes_are_told_before_anything_is_trained(workplace, monk
     assert [fault.split(": ")[:3] for fault in faults] == [
         ["data", "infants/bad.json", field] for field in ("image_id", "category_id", "bbox", "score")
     ]
+
+
+def test_the_record_says_which_annotations_were_learnt_and_judged(workplace, record):
+    files = {split: workplace / "infants" / "annotations" / f"person_keypoints_{split}.json" for split in NUMBERS}
+    digests = {split: hashlib.sha256(file.read_bytes()).hexdigest() for split, file in files.items()}
+    assert record.dataset["annotations_sha256"] == digests

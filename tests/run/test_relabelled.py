@@ -1,0 +1,95 @@
+"""Runs on other labels are other data: not resumed, not compared, and said."""
+
+import json
+import shutil
+
+import pytest
+
+from greenpose.check.baseline import Context
+from greenpose.check.exact import obstacle
+from greenpose.check.footprint import EXACT, of_record
+from greenpose.config import SyntheticConfig
+from greenpose.data import load_profile, write_coco
+from greenpose.data.splits import SYNTHETIC_WINDOW_MM, generate
+from greenpose.store import RunFolder, collect
+from tests.cli.running import greenpose
+
+EXPERIMENT = {
+    "name": "labelled",
+    "data": {"source": "coco", "root": "infants", "input_size": [32, 32]},
+    "model": {"exits": [1], "width": 4, "stem_width": 4, "modules": [1, 1, 1], "blocks": 1},
+    "train": {"epochs": 1, "batch": 4},
+    "measure": {"batch": 2, "min_window_seconds": 0.02, "max_blocks": 2, "max_seconds": 0.5},
+    "carbon": {"country": "ITA"},
+}
+NUMBERS = {"train": 2, "val": 1, "test": 2}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with data and a finished run on them."""
+    folder = tmp_path_factory.mktemp("labelled")
+    synthetic = SyntheticConfig.model_validate({"size": [160, 120], "patients": NUMBERS, "frames": NUMBERS})
+    splits = {split: generate(synthetic, split) for split in NUMBERS}
+    write_coco(folder / "infants", splits, profile=load_profile("babypose"), window=SYNTHETIC_WINDOW_MM)
+    (folder / "labelled.yaml").write_text(json.dumps(EXPERIMENT))
+    done = greenpose("run", "labelled.yaml", "--no-report", cwd=folder)
+    assert done.code == 0, done.err
+    return folder
+
+
+@pytest.fixture
+def relabelled(trained, tmp_path):
+    """The same, with one joint of the training split moved since."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "infants" / "annotations" / "person_keypoints_train.json"
+    document = json.loads(file.read_text())
+    document["annotations"][0]["keypoints"][0] += 3
+    file.write_text(json.dumps(document))
+    return tmp_path
+
+
+def test_a_finished_run_is_not_taken_for_one_on_other_labels(relabelled):
+    again = greenpose("run", "labelled.yaml", "--no-report", cwd=relabelled)
+    assert again.code == 2
+    assert "was begun with other annotations of train; --fresh trains anew" in again.err
+
+
+def test_a_fresh_run_takes_the_new_labels(relabelled):
+    (before,) = collect([relabelled / "runs"])
+    assert greenpose("run", "labelled.yaml", "--no-report", "--fresh", cwd=relabelled).code == 0
+    (after,) = collect([relabelled / "runs"])
+    digests = [one.dataset["annotations_sha256"] for one in (before, after)]
+    assert digests[0]["train"] != digests[1]["train"]
+    assert digests[0]["test"] == digests[1]["test"]
+
+
+def test_a_worker_does_not_go_on_with_other_labels(relabelled):
+    (record,) = (relabelled / "runs").rglob("record.json")
+    record.unlink()
+    again = greenpose("worker", record.parent, cwd=relabelled)
+    assert again.code != 0
+    assert "was begun with other annotations of train" in (record.parent / "failure.json").read_text()
+
+
+def test_a_run_begun_before_digests_were_kept_goes_on(relabelled):
+    (config,) = (relabelled / "runs").rglob("config.yaml")
+    folder = RunFolder(config.parent)
+    folder.write_cell({key: value for key, value in folder.read_cell().items() if key != "annotations_sha256"})
+    assert greenpose("run", "labelled.yaml", "--no-report", cwd=relabelled).code == 0
+
+
+def test_the_gate_compares_accuracy_on_the_same_test_labels_only(trained):
+    (record,) = collect([trained / "runs"])
+    other = record.model_copy(deep=True)
+    other.dataset["annotations_sha256"]["test"] = "0" * 64
+    older = record.model_copy(deep=True)
+    del older.dataset["annotations_sha256"]
+
+    def refusal(there):
+        footprint = of_record(there)
+        context = Context(data=footprint.data, input=footprint.input, network=footprint.network, torch=footprint.torch)
+        return obstacle("ap", context, of_record(record), convention=EXACT["ap"])
+
+    assert (refusal(record), refusal(older)) == ("", "")
+    assert "accuracy was evaluated on coco babypose" in refusal(other)
