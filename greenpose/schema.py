@@ -1,12 +1,95 @@
 """How every file that people write or read back is validated: unknown keys refused, all faults together."""
 
 import difflib
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, get_args
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 DocumentT = TypeVar("DocumentT", bound="Document")
+
+SYNONYMS: Mapping[str, str] = MappingProxyType(
+    {
+        "learning_rate": "lr",
+        "batch_size": "batch",
+        "num_epochs": "epochs",
+        "max_epochs": "epochs",
+        "n_epochs": "epochs",
+        "image_size": "input_size",
+        "channels": "width",
+        "scheduler": "schedule",
+        "lr_schedule": "schedule",
+        "num_threads": "threads",
+        "pretrained": "weights",
+        "checkpoint": "weights",
+        "path": "root",
+        "folder": "root",
+        "dataset": "data",
+        "early_stopping": "patience",
+        "flip": "mirror",
+    }
+)
+"""What settings are called elsewhere, and here."""
+WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "int_type": "must be a whole number",
+        "int_parsing": "must be a whole number",
+        "int_from_float": "must be a whole number",
+        "int_parsing_size": "has more digits than any number here",
+        "float_type": "must be a number",
+        "float_parsing": "must be a number",
+        "finite_number": "must be a finite number",
+        "bool_type": "must be true or false",
+        "bool_parsing": "must be true or false",
+        "greater_than": "must be above {gt}",
+        "greater_than_equal": "must be at least {ge}",
+        "less_than": "must be below {lt}",
+        "less_than_equal": "must be at most {le}",
+        "literal_error": "must be {expected}",
+        "string_too_short": "must not be empty",
+        "string_too_long": "must have {max_length} characters at most",
+        "string_unicode": "holds half a character",
+        "too_short": "needs {min_length} at least, and has {actual_length}",
+        "too_long": "takes {max_length} at most, and has {actual_length}",
+    }
+)
+"""What is wrong, by pydantic's name for it."""
+LISTS = ("list_type", "tuple_type")
+MAPPINGS = ("dict_type", "mapping_type", "model_type", "model_attributes_type")
+LONGEST = 60
+"""Characters of a wrong value that a message repeats."""
+
+
+def _no_truth(value: Any) -> Any:
+    if value is True or value is False:
+        raise ValueError(f"must be a number; {_truth(value)}")
+    return value
+
+
+def _truth(value: bool) -> str:
+    words = "yes, on and true" if value else "no, off and false"
+    return f"YAML reads {words} as the truth value {str(value).lower()}"
+
+
+NO_TRUTH = BeforeValidator(_no_truth)
+"""What a number is marked with that people write: a truth value is none."""
+
+
+def _at_home(place: str) -> str:
+    if not place.startswith("~"):
+        return place
+    try:
+        return str(Path(place).expanduser())
+    except RuntimeError:
+        raise ValueError(f"{place}: this machine knows no such home folder; write the whole path") from None
+
+
+Place = Annotated[str, AfterValidator(_at_home)]
+"""A path; `~` stands for the home folder."""
 
 
 class Document(BaseModel):
@@ -47,18 +130,72 @@ def dotted(location: Sequence[str | int]) -> str:
     return path
 
 
+def field_at(kind: type[BaseModel], key: str) -> FieldInfo | None:
+    """Return the field at a dotted key of a model, or None where there is none."""
+    first, _, rest = key.partition(".")
+    field = kind.model_fields.get(first)
+    if field is None or not rest:
+        return field
+    inner = _model_in(field.annotation)
+    return field_at(inner, rest) if inner is not None else None
+
+
+def shown(value: Any) -> str:
+    """Return a value as people write it, cut where it is long."""
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
 def _sentence(fault: Mapping[str, Any], kind: type[BaseModel], where: str) -> str:
-    location = tuple(fault["loc"])
+    location = tuple(part for part in fault["loc"] if part != "[key]")
     place = f"{where}: {dotted(location)}" if location else where
     if fault["type"] == "extra_forbidden":
-        return f"{place}: unknown key; {near(str(location[-1]), _keys_at(kind, location[:-1]))}"
-    if fault["type"] == "missing":
-        return f"{place}: is missing"
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    value = fault.get("input")
-    shown = "" if isinstance(value, Mapping | list | tuple) or fault["type"] == "value_error" else f" (got {value!r})"
-    return f"{place}: {message}{shown}"
+        return f"{place}: unknown key; {_meant(kind, location)}"
+    return f"{place}: {_wrong(str(fault['type']), fault)}"
+
+
+def _wrong(what: str, fault: Mapping[str, Any]) -> str:
+    """Return what is wrong with a value, in the words of who wrote it."""
+    value, said = fault.get("input"), str(fault["msg"])
+    if what == "value_error":
+        return said.removeprefix("Value error, ")
+    if what == "missing":
+        return "is missing"
+    if what in LISTS:
+        return f"must be a list; write {'[]' if value is None else f'[{shown(value)}]'}"
+    if what in MAPPINGS:
+        return (
+            f"{'holds nothing' if value is None else f'is {shown(value)}'}; it takes keys and values, or {{}} for none"
+        )
+    if what == "string_type" and isinstance(value, bool | int | float):
+        why = _truth(value) if isinstance(value, bool) else f"{shown(value)} is a number"
+        return f'must be text; {why}: put it in quotes, e.g. "{"no" if value is False else shown(value)}"'
+    limits = {name: _plain(limit) for name, limit in fault.get("ctx", {}).items()}
+    words = WORDS[what].format(**limits) if what in WORDS else said[:1].lower() + said[1:]
+    return words if isinstance(value, Mapping | list | tuple) else f"{words} (got {shown(value)})"
+
+
+def _plain(limit: Any) -> Any:
+    """Return a limit without the `.0` of a whole number."""
+    return f"{limit:g}" if isinstance(limit, float) else limit
+
+
+def _meant(kind: type[BaseModel], location: Sequence[str | int]) -> str:
+    """Return what an unknown key may stand for: a sibling, or a key of that name elsewhere in the file."""
+    key, siblings = str(location[-1]), _keys_at(kind, location[:-1])
+    meant = SYNONYMS.get(key.lower(), key)
+    if meant in siblings:
+        return f"did you mean {meant}?"
+    elsewhere = [path for path in paths(kind) if path.rpartition(".")[2] == meant]
+    return f"did you mean {' or '.join(elsewhere[:2])}?" if elsewhere else near(key, siblings)
+
+
+def paths(kind: type[BaseModel], before: str = "") -> Iterator[str]:
+    """Yield the dotted path of every key below a model."""
+    for name, field in kind.model_fields.items():
+        yield f"{before}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from paths(field.annotation, f"{before}{name}.")
 
 
 def _keys_at(kind: type[BaseModel], location: Sequence[str | int]) -> list[str]:

@@ -1,27 +1,27 @@
 """How an experiment's inference is metered, and what turns its energy into emissions."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from greenpose.schema import Document
+from greenpose.schema import NO_TRUTH, Document, Place
 
 
 class MeasureConfig(Document):
     """How inference is metered, exit by exit, on truncated networks."""
 
-    batch: PositiveInt = 8
+    batch: Annotated[int, Field(ge=1, le=65_536), NO_TRUTH] = 8
     """Images per call; latency and energy are per image."""
-    min_window_seconds: PositiveFloat = 0.5
+    min_window_seconds: Annotated[float, Field(ge=1e-6, le=3600), NO_TRUTH] = 0.5
     """A window lasts at least this long: the call is repeated inside it."""
-    rel_ci: PositiveFloat = 0.05
+    rel_ci: Annotated[float, Field(ge=1e-12, le=10), NO_TRUTH] = 0.05
     """Stop when the 95 % half-width, over this run's blocks, of every exit's energy and of its ratio to the final
     exit's is below this fraction."""
-    max_blocks: PositiveInt = 12
+    max_blocks: Annotated[int, Field(ge=1, le=1_000_000), NO_TRUTH] = 12
     """Stop after this many interleaved blocks in any case."""
-    max_seconds: PositiveFloat = 60.0
+    max_seconds: Annotated[float, Field(ge=1e-6, le=1e6), NO_TRUTH] = 60.0
     """Stop after this many seconds in any case."""
-    step_blocks: PositiveInt = 12
+    step_blocks: Annotated[int, Field(ge=1, le=100_000), NO_TRUTH] = 12
     """Interleaved blocks in which the parts of a training step are measured, for networks with several exits."""
     allocation: Literal["airport", "macs", "incremental", "deepest"] = "airport"
     """Rule by which training is split over the exits that share it: `airport` divides each segment equally among the
@@ -29,24 +29,30 @@ class MeasureConfig(Document):
     shallower one; `deepest` charges the deepest exit everything."""
 
 
+def _no_norway(value: Any) -> Any:
+    if value is False:
+        raise ValueError('YAML reads NO, no and off as the truth value false; Norway is "NOR" (ISO 3166 alpha-3)')
+    return value
+
+
 class CarbonConfig(Document):
     """What turns joules, and the making of the machine, into grams."""
 
-    country: str | None = None
+    country: Annotated[str | None, BeforeValidator(_no_norway)] = None
     """ISO 3166 alpha-3 code of the grid, e.g. ITA; its annual mean intensity is looked up offline."""
-    intensity_g_per_kwh: PositiveFloat | None = None
+    intensity_g_per_kwh: Annotated[float, Field(ge=1e-3, le=10_000), NO_TRUTH] | None = None
     """Your own intensity instead, in gCO2eq per kWh."""
-    hourly: str | None = None
+    hourly: Place | None = None
     """Your own file of hourly intensities instead: a CSV with the columns `datetime` (ISO 8601, UTC unless it has an
     offset) and `g_per_kwh`, or an export of Electricity Maps."""
     label: str | None = None
     """What to call the grid of your own intensity or file."""
-    pue: Annotated[float, Field(ge=1)] = 1.0
+    pue: Annotated[float, Field(ge=1, le=100), NO_TRUTH] = 1.0
     """Power usage effectiveness: the building's energy over the machine's. It applies to energy only."""
-    embodied_kg: Annotated[float, Field(ge=0)] | None = None
+    embodied_kg: Annotated[float, Field(ge=0, le=1e6), NO_TRUTH] | None = None
     """What it took to make the machine that you see (on a virtual machine: your part of its host), in kgCO2eq; null =
     modelled from its parts, 0 = left out."""
-    lifetime_years: PositiveFloat = 4.0
+    lifetime_years: Annotated[float, Field(ge=0.01, le=100), NO_TRUTH] = 4.0
     """Years that the machine is used, over which making it is spread (the SCI specification's example)."""
 
     @model_validator(mode="after")

@@ -2,36 +2,47 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from greenpose.schema import Document
+from greenpose.schema import NO_TRUTH, Document, Place
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1), NO_TRUTH]
+"""Seed of random numbers: what every generator takes."""
+Count = Annotated[int, Field(ge=1, le=100_000), NO_TRUTH]
+"""How many patients or frames."""
+InputPixels = Annotated[int, Field(ge=32, le=4096), NO_TRUTH]
+"""Side of the network's input."""
+FramePixels = Annotated[int, Field(ge=16, le=8192), NO_TRUTH]
+"""Side of a synthetic frame."""
+Depth = Annotated[float, Field(ge=0, le=65_535), NO_TRUTH]
+"""Depth that a 16-bit image can hold."""
 
 
 class SplitNumbers(Document):
     """One number for each split."""
 
-    train: PositiveInt
+    train: Count
     """For training."""
-    val: PositiveInt
+    val: Count
     """For validation: choosing the best epoch and stopping."""
-    test: PositiveInt
+    test: Count
     """For testing, once, at the end."""
 
 
 class SyntheticConfig(Document):
     """Synthetic depth infants: how many, how often seen, how hard."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of bodies, cameras and motion; patients of different splits are always different."""
     patients: SplitNumbers = SplitNumbers(train=48, val=8, test=12)
     """Patients in each split."""
     frames: SplitNumbers = SplitNumbers(train=30, val=12, test=16)
     """Frames of each patient in each split."""
-    frame_step: PositiveInt = 7
+    frame_step: Annotated[int, Field(ge=1, le=10_000), NO_TRUTH] = 7
     """Every n-th frame of a patient is taken (10 are a second); wider apart is more varied."""
-    size: tuple[PositiveInt, PositiveInt] = (640, 480)
+    size: tuple[FramePixels, FramePixels] = (640, 480)
     """Width and height of a frame, in pixels."""
-    yaw_spread_deg: Annotated[float, Field(ge=0, le=180)] = 180.0
+    yaw_spread_deg: Annotated[float, Field(ge=0, le=180), NO_TRUTH] = 180.0
     """The camera looks from anywhere within plus or minus this angle around the crib; wide is hard."""
 
 
@@ -42,16 +53,16 @@ class DataConfig(Document):
     """`synthetic`: generated depth infants; `coco`: a folder with COCO keypoint annotations."""
     profile: str = "babypose"
     """Joints, skeleton and OKS sigmas: `babypose`, `coco`, `openfield`, or the path of a profile's YAML."""
-    input_size: tuple[PositiveInt, PositiveInt] = (192, 256)
+    input_size: tuple[InputPixels, InputPixels] = (192, 256)
     """Width and height of the network's input, in pixels; multiples of 32."""
-    sigma: PositiveFloat = 2.0
+    sigma: Annotated[float, Field(ge=0.1, le=100), NO_TRUTH] = 2.0
     """Standard deviation of a target's Gaussian, in heatmap pixels."""
-    padding: PositiveFloat = 1.25
+    padding: Annotated[float, Field(ge=0.1, le=10), NO_TRUTH] = 1.25
     """A crop is the subject's box times this."""
-    depth_window_mm: tuple[float, float] | None = None
+    depth_window_mm: tuple[Depth, Depth] | None = None
     """Nearest and farthest depth between which a 16-bit image is mapped to grey levels; null for 8-bit images (and for
     synthetic ones: 350 to 900)."""
-    root: str | None = None
+    root: Place | None = None
     """Folder of a `coco` data set."""
     images: str = "images"
     """Folder of the images, below `root`."""
@@ -75,6 +86,9 @@ class DataConfig(Document):
             raise ValueError(
                 f"input_size {list(self.input_size)} must be multiples of 32; nearest: [{width}, {height}]"
             )
+        if self.sigma > min(self.heatmap_size) / 2:
+            width, height = self.heatmap_size
+            raise ValueError(f"sigma {self.sigma:g} is more than half a heatmap of {width}x{height} pixels; 2 is usual")
         if self.depth_window_mm and not self.depth_window_mm[0] < self.depth_window_mm[1]:
             raise ValueError("depth_window_mm must be [nearest, farthest] with nearest < farthest")
         return self

@@ -4,28 +4,50 @@ Defaults are what the paper's training really did, wherever the paper says or it
 section 3 and the official configurations).
 """
 
+import re
 from typing import Annotated, Any
 
-from pydantic import PositiveInt, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from greenpose.config.accounting import CarbonConfig, MeasureConfig
-from greenpose.config.data import DataConfig
+from greenpose.config.data import DataConfig, Seed
 from greenpose.config.green import with_green_recipe
 from greenpose.config.learning import LossConfig, ModelConfig, TrainConfig, WiringConfig
-from greenpose.schema import Document
+from greenpose.schema import NO_TRUTH, Document
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=80)]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+DEVICE = r"^(cpu|cuda(:\d{1,4})?)$"
+
+
+def _named(name: str) -> str:
+    if not re.match(NAME, name) or name.endswith("\n"):
+        better = re.sub(r"[^A-Za-z0-9._+-]+", "_", name).strip("_.+-") or "mine"
+        raise ValueError(
+            f"{name!r} cannot name a folder: take letters, digits, . _ + and -, a letter or digit first, e.g. {better}"
+        )
+    return name
+
+
+def _known_device(device: str) -> str:
+    if not re.match(DEVICE, device) or device.endswith("\n"):
+        raise ValueError(f"{device!r} is no device; write cpu, cuda or cuda:N")
+    return device
+
+
+Name = Annotated[
+    str, StringConstraints(max_length=80), AfterValidator(_named), Field(json_schema_extra={"pattern": NAME})
+]
 """A name that is also a folder's: letters, digits, `.`, `_`, `+`, `-`."""
 
 
 class ProcessConfig(Document):
     """The process that trains and measures."""
 
-    device: Annotated[str, StringConstraints(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+    device: Annotated[str, AfterValidator(_known_device), Field(json_schema_extra={"pattern": DEVICE})] = "cpu"
     """`cpu`, `cuda` or `cuda:N`."""
-    threads: PositiveInt = 1
+    threads: Annotated[int, Field(ge=1, le=1024), NO_TRUTH] = 1
     """Threads of torch and OpenMP; one is the most repeatable."""
-    replicas: PositiveInt = 1
+    replicas: Annotated[int, Field(ge=1, le=1024), NO_TRUTH] = 1
     """Processes that train together on this machine, each with a part of every batch and, from `device` on, a GPU of
     its own; `torchrun` sets it. Test and inference are the first one's alone."""
 
@@ -35,7 +57,7 @@ class Experiment(Document):
 
     name: Name
     """Name of the experiment."""
-    seed: int = 1
+    seed: Seed = 1
     """Seed of initial weights, of the order of batches, and of what is mirrored."""
     data: DataConfig = DataConfig()
     """Images, joints, crops."""

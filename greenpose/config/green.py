@@ -16,6 +16,7 @@ def with_green_recipe(given: Any) -> Any:
         return given
     model = given.get("model")
     exits = model.get("exits", ()) if isinstance(model, Mapping) else ()
+    exits = exits if isinstance(exits, list | tuple) else ()
     shallow = sorted(number for number in exits if isinstance(number, int))[:-1]
     grow = {exit_: part for exit_, part in GROW.items() if exit_ in shallow}
     return {**given, "train": {**GREEN, "grow": grow, **train}}

@@ -4,16 +4,16 @@ import hashlib
 import itertools
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from greenpose.config.experiment import Experiment, Name
-from greenpose.config.overrides import assign, merge
+from greenpose.config.overrides import assign, from_option, given_twice, merge
 from greenpose.errors import ConfigError
-from greenpose.schema import Document, near, parse
+from greenpose.schema import Document, field_at, near, parse, shown
 
 PATHS = (
     *("data.root", "data.images", "data.annotations", "data.detections", "data.profile"),
@@ -43,7 +43,9 @@ class Grid(Document):
     def adjusted(self, *, overrides: Mapping[str, Any], seeds: tuple[int, ...]) -> "Grid":
         """Return the grid with more overrides, and with its seeds replaced where any are given."""
         axes = {**self.axes, "seed": list(seeds)} if seeds else self.axes
-        return self.model_copy(update={"overrides": {**self.overrides, **overrides}, "axes": axes})
+        exclude = [row for row in self.exclude if not seeds or any(_meets("seed", row, seed) for seed in seeds)]
+        changes = {"overrides": {**self.overrides, **overrides}, "axes": axes, "exclude": exclude}
+        return self.model_copy(update=changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,20 +81,40 @@ def expand(grid: Grid, *, where: str) -> list[Cell]:
     """
     cells: list[Cell] = []
     faults = _row_faults(grid, where)
-    for experiment, axes, changes in _rows(grid):
-        config = merge(merge(grid.base, grid.experiments[experiment]), changes)
-        for key, value in grid.overrides.items():
-            config = assign(config, key, value)
-        parsed, found = parse(Experiment, {**config, "name": experiment}, where=f"{where}: {experiment}")
-        faults += found
+    ill: dict[str, list[str]] = {}
+    for experiment, axes, changes in [] if faults else _rows(grid):
+        parsed, found = _experiment(grid, experiment, changes)
+        for fault in found:
+            ill.setdefault(fault, []).append(experiment)
         if parsed is not None:
             cells.append(_cell(grid.name, experiment, axes, parsed))
+    faults += [_located(fault, list(dict.fromkeys(names)), grid, where) for fault, names in ill.items()]
     faults = faults or _twins(cells, where)
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
     if not cells:
         raise ConfigError([f"{where}: every run is excluded"])
     return cells
+
+
+def _experiment(grid: Grid, name: str, changes: Mapping[str, Any]) -> tuple[Experiment | None, list[str]]:
+    """Return one run's configuration, or what is wrong with it."""
+    try:
+        config = merge(merge(grid.base, grid.experiments[name]), changes)
+        for key, value in grid.overrides.items():
+            config = assign(config, key, value)
+    except ConfigError as error:
+        return None, list(error.faults)
+    parsed, faults = parse(Experiment, {**config, "name": name}, where="")
+    return parsed, [fault.removeprefix(": ") for fault in faults]
+
+
+def _located(fault: str, experiments: Sequence[str], grid: Grid, where: str) -> str:
+    """Return a fault once, with the experiment that has it, or the option that it comes from."""
+    others = len(experiments) - 1
+    also = "" if not others else f" (and in {experiments[1]})" if others == 1 else f" (and in {others} others)"
+    placed = from_option(fault, "", grid.overrides)
+    return placed if placed != fault else f"{where}: {experiments[0]}: {fault}{also}"
 
 
 def shuffled(cells: list[Cell], *, seed: int = 0) -> list[Cell]:
@@ -123,20 +145,72 @@ def _last_part(value: Any) -> Any:
 
 
 def _row_faults(grid: Grid, where: str) -> list[str]:
-    """Return a fault for each row that names no experiment or axis of the grid, and each axis that is set over."""
+    """Return what is wrong with the rows and axes of a grid, and with what is set over them."""
     faults = []
     for kind, rows in (("include", grid.include), ("exclude", grid.exclude)):
         for index, row in enumerate(rows):
-            name = row.get("experiment")
-            if (kind == "include" or name is not None) and name not in grid.experiments:
-                hint = near(str(name), list(grid.experiments))
-                faults.append(f"{where}: {kind}[{index}].experiment is {name!r}; {hint}")
+            faults += [f"{kind}[{index}]{fault}" for fault in _name_faults(grid, row, needed=kind == "include")]
     known = ["experiment", *grid.axes]
     for index, row in enumerate(grid.exclude):
         unknown = [key for key in row if key not in known]
-        faults += [f"{where}: exclude[{index}].{key}: is no axis; {near(key, known)}" for key in unknown]
-    set_over = [key for key in grid.overrides if key in grid.axes]
-    return faults + [f"{where}: {key} is an axis; change it under axes (seeds: --seed)" for key in set_over]
+        faults += [f"exclude[{index}].{key}: is no axis; {near(key, known)}" for key in unknown]
+        if not unknown and not faults:
+            faults += [f"exclude[{index}]{fault}" for fault in _fruitless(grid, row)]
+    faults += [f"axes.{axis}: is empty; give it values, or drop it" for axis, values in grid.axes.items() if not values]
+    faults += [f"{key} is an axis; change it under axes (seeds: --seed)" for key in grid.overrides if key in grid.axes]
+    for place, settings in (("base", grid.base), *((f"experiments.{n}", e) for n, e in grid.experiments.items())):
+        faults += [f"{place}: {key} is given twice, nested and by its dotted key" for key in given_twice(settings)]
+    return [f"{where}: {fault}" for fault in faults]
+
+
+def _name_faults(grid: Grid, row: Mapping[str, Any], *, needed: bool) -> list[str]:
+    """Return what is wrong with the experiments that a row names."""
+    if "experiment" not in row:
+        return [".experiment is missing; " + near("", list(grid.experiments))] if needed else []
+    names = _several(row["experiment"])
+    unknown = [name for name in names if not isinstance(name, str) or name not in grid.experiments]
+    return [f".experiment is {_quoted(name)}; {near(str(name), list(grid.experiments))}" for name in unknown]
+
+
+def _quoted(name: Any) -> str:
+    return f"{shown(name)}, not text (put it in quotes)" if not isinstance(name, str) else repr(name)
+
+
+def _fruitless(grid: Grid, row: Mapping[str, Any]) -> list[str]:
+    """Return why a row leaves nothing out: it is empty, or a value of it is none of its axis."""
+    if not row:
+        return [": is empty, and would leave out every run"]
+    return [
+        f".{key}: {shown(value)} is none of {', '.join(map(shown, grid.axes[key]))}: this row leaves nothing out"
+        for key, value in row.items()
+        if key != "experiment" and not any(_meets(key, row, have) for have in grid.axes[key])
+    ]
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _meets(key: str, row: Mapping[str, Any], have: Any) -> bool:
+    """Return whether a row leaves out what has this value: it names none for the key, or it, or it among several."""
+    if key not in row:
+        return True
+    wanted = row[key]
+    if key == "experiment":
+        return have in _several(wanted)
+    meant = _parsed(key, have)
+    return _parsed(key, wanted) == meant or (isinstance(wanted, list) and any(_parsed(key, v) == meant for v in wanted))
+
+
+def _parsed(key: str, value: Any) -> Any:
+    """Return a value as the setting that it stands for is parsed; as it is where it is none."""
+    field = field_at(Experiment, key)
+    if field is None:
+        return value
+    try:
+        return TypeAdapter(field.rebuild_annotation()).validate_python(value)
+    except ValidationError:
+        return value
 
 
 def _rows(grid: Grid) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -148,14 +222,13 @@ def _rows(grid: Grid) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         rows += [(name, axes, axes) for name in grid.experiments if not _excluded(grid, name, axes)]
     for row in grid.include:
         changes = {key: value for key, value in row.items() if key != "experiment"}
-        if row.get("experiment") in grid.experiments:
-            rows.append((row["experiment"], changes, changes))
+        rows += [(name, changes, changes) for name in _several(row["experiment"])]
     return rows
 
 
 def _excluded(grid: Grid, experiment: str, axes: Mapping[str, Any]) -> bool:
     have = {**axes, "experiment": experiment}
-    return any(all(have.get(key) == value for key, value in row.items()) for row in grid.exclude)
+    return any(all(_meets(key, row, have[key]) for key in row) for row in grid.exclude)
 
 
 def _cell(grid: str, experiment: str, axes: dict[str, Any], config: Experiment) -> Cell:

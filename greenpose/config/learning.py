@@ -3,12 +3,19 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from greenpose.schema import Document
+from greenpose.schema import NO_TRUTH, Document, Place
 
-Exit = Annotated[int, Field(ge=1, le=4)]
+Exit = Annotated[int, Field(ge=1, le=4), NO_TRUTH]
 """Number of the stage after which a heatmap is read."""
+
+Repeats = Annotated[int, Field(ge=1, le=64), NO_TRUTH]
+"""How often a part of the network is repeated."""
+Epochs = Annotated[int, Field(ge=1, le=100_000), NO_TRUTH]
+"""A number of epochs."""
+Weight = Annotated[float, Field(ge=0, le=1e9), NO_TRUTH]
+"""Weight of a loss."""
 
 TEACHES = re.compile(r"^\s*([1-4])\s*->\s*([1-4])\s*$")
 
@@ -18,18 +25,18 @@ class ModelConfig(Document):
 
     exits: tuple[Exit, ...] = (4,)
     """Stages after which a heatmap is read; the network ends with the deepest."""
-    width: PositiveInt = 32
+    width: Annotated[int, Field(ge=1, le=512), NO_TRUTH] = 32
     """Channels of the highest-resolution branch (W in HRNet-W32); branches have W, 2W, 4W, 8W."""
-    stem_width: PositiveInt = 64
+    stem_width: Annotated[int, Field(ge=1, le=1024), NO_TRUTH] = 64
     """Channels of the stem, and a quarter of layer1's output; 64 in the official networks."""
-    modules: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 4, 3)
+    modules: tuple[Repeats, Repeats, Repeats] = (1, 4, 3)
     """Multi-resolution modules in stages 2, 3 and 4."""
-    blocks: PositiveInt = 4
+    blocks: Repeats = 4
     """Residual blocks in each branch of a module, and bottlenecks in layer1."""
     init: Literal["default", "normal", "torch"] = "default"
     """Weights before training: `default` = torch's own, heads N(0, 0.001); `normal` = every convolution N(0, 0.001)
     (INIT_WEIGHTS of the official code); `torch` = torch's own everywhere ("scratch" there)."""
-    weights: str | None = None
+    weights: Place | None = None
     """File of pretrained weights to start from: official HRNet pose format or the paper's."""
 
     @model_validator(mode="after")
@@ -64,13 +71,13 @@ class WiringConfig(Document):
 class LossConfig(Document):
     """Weights and conventions of the supervised and the distillation loss."""
 
-    teacher_weight: Annotated[float, Field(ge=0)] = 1.0
+    teacher_weight: Weight = 1.0
     """Weight of the deepest exit's supervised loss."""
-    ds_weight: Annotated[float, Field(ge=0)] = 1.0
+    ds_weight: Weight = 1.0
     """Weight of each other supervised exit's loss (deep supervision)."""
-    kd_weight: Annotated[float, Field(ge=0)] = 2000.0
+    kd_weight: Weight = 2000.0
     """Weight of each distillation loss; its effect scales with 1 / heatmap pixels (2000 belongs to 48x64)."""
-    temperature: PositiveFloat = 1.0
+    temperature: Annotated[float, Field(ge=0.01, le=1000), NO_TRUTH] = 1.0
     """Temperature that softens both heatmaps of a distillation edge."""
     detach_teacher: bool = False
     """True: the distillation loss does not move the teacher. The paper's training did not detach it."""
@@ -88,32 +95,32 @@ class TrainConfig(Document):
     recipe: Literal["paper", "green", "other"] = "paper"
     """What the settings below are. `paper`: the paper's, at whatever size, which others are held against; `green`: one
     that takes less energy (docs/recipe.md), in those that are not given; `other`."""
-    epochs: PositiveInt = 60
+    epochs: Epochs = 60
     """Most epochs to train."""
-    batch: PositiveInt = 32
+    batch: Annotated[int, Field(ge=1, le=65_536), NO_TRUTH] = 32
     """Images per step."""
-    lr: PositiveFloat = 7.5e-4
+    lr: Annotated[float, Field(ge=1e-10, le=10), NO_TRUTH] = 7.5e-4
     """Adam's learning rate."""
-    milestones: tuple[PositiveInt, ...] = (30, 50)
+    milestones: tuple[Epochs, ...] = (30, 50)
     """Epochs after which the learning rate is multiplied by `gamma`."""
-    gamma: PositiveFloat = 0.33
+    gamma: Annotated[float, Field(ge=1e-6, le=10), NO_TRUTH] = 0.33
     """Factor of the learning rate at each milestone."""
     schedule: Literal["steps", "one-cycle"] = "steps"
     """`steps`: the milestones, as the paper; `one-cycle`: up to `lr` over `warmup`, then down to 0 along a cosine."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    warmup: Annotated[float, Field(ge=0, lt=1), NO_TRUTH] = 0.0
     """Part of all epochs over which `one-cycle` rises."""
-    grow: dict[Exit, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
+    grow: dict[Exit, Annotated[float, Field(gt=0, lt=1), NO_TRUTH]] = Field(default_factory=dict)
     """Until which part of all epochs the network is trained only as far as an exit, which sees the labels meanwhile,
     e.g. `{2: 0.3, 3: 0.5}`; empty: the whole network from the first step on, as the paper."""
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    average: Annotated[float, Field(ge=0, lt=1), NO_TRUTH] = 0.0
     """Decay, per step, of the moving average of the weights that is validated, tested and kept; 0: the weights as they
     are, as the paper."""
-    mirror: Annotated[float, Field(ge=0, le=1)] = 0.0
+    mirror: Annotated[float, Field(ge=0, le=1), NO_TRUTH] = 0.0
     """Part of an epoch's images, drawn anew for each, that is mirrored, left and right keypoints changing places; 0:
     none, as the paper."""
-    patience: PositiveInt = 13
+    patience: Epochs = 13
     """Stop after this many validations in a row in which no exit reached its own best AP."""
-    validate_every: PositiveInt = 1
+    validate_every: Epochs = 1
     """Validate after every n-th epoch, and after the last."""
     selection: Literal["per-exit", "any-exit"] = "per-exit"
     """`per-exit`: each exit is tested with its own best epoch; `any-exit`: with the last epoch in which any exit tied

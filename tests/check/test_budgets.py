@@ -110,5 +110,5 @@ def test_a_file_without_budgets_is_refused(tmp_path):
     with pytest.raises(CheckError, match="budgets"):
         read_budgets(file)
     file.write_text("- exit3.macs <= 1\n")
-    with pytest.raises(ConfigError, match="not a mapping"):
+    with pytest.raises(ConfigError, match="holds a list, not keys and values"):
         read_budgets(file)

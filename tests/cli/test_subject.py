@@ -119,7 +119,7 @@ def test_a_record_without_its_folder_is_not_enough(run, tmp_path):
     [
         ("nix.yaml", None, "no such file"),
         ("nix", None, "no such folder; give the folder of a finished run, or an experiment"),
-        ("empty.yaml", "", "not a mapping"),
+        ("empty.yaml", "", "is empty; it takes keys and values"),
         ("folder/config.yaml", "name: x", "is not what a run writes"),
     ],
 )

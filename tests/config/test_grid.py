@@ -102,7 +102,7 @@ def test_all_faults_of_a_grid_are_reported_together_with_their_places(tmp_path):
         expand(load_grid(file), where=str(file))
     text = str(caught.value)
     assert f"{file}: A: train.epoch: unknown key; did you mean epochs?" in text
-    assert "model.width: input should be a valid integer" in text
+    assert "model.width: must be a whole number (got 'wide')" in text
     assert "'wide'" in text
     assert "teach[0] is '5->3'" in text
 
@@ -128,7 +128,7 @@ def test_a_wiring_that_does_not_fit_the_network_is_refused(tmp_path, wiring, mes
     ("text", "message"),
     [
         ("name: x\nname: y\n", "given twice"),
-        ("- 1\n", "holds list"),
+        ("- 1\n", "holds a list"),
         ("name: [\n", "not valid YAML"),
         ("name: x\n", "carbon: is missing"),
         ("name: x\ncarbon: {}\n", "give country"),
@@ -168,7 +168,7 @@ def test_settings_are_read_as_yaml_and_bad_ones_all_named(tmp_path):
 KEYS = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(".".join)
 
 
-@given(KEYS, st.integers(), st.dictionaries(st.sampled_from("abc"), st.integers()))
+@given(KEYS, st.integers(), st.dictionaries(st.sampled_from("abc"), st.none() | st.just({"a": {"b": {}}})))
 def test_what_is_assigned_can_be_looked_up(key, value, base):
     assert lookup(assign(base, key, value), key) == value
 
@@ -176,3 +176,84 @@ def test_what_is_assigned_can_be_looked_up(key, value, base):
 def test_merging_keeps_what_is_not_named():
     merged = merge({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 5}, "c.d": 6})
     assert merged == {"a": {"x": 1, "y": 5}, "b": 3, "c": {"d": 6}}
+
+
+def test_a_value_where_a_section_belongs_is_named_when_a_dotted_key_leads_below_it(tmp_path):
+    file = tmp_path / "g.yaml"
+    file.write_text(
+        "name: g\nbase: {carbon: {country: ITA}, model: small.yaml}\nexperiments: {A: {model.exits: [3]}, B: {}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        expand(load_grid(file), where="g")
+    assert caught.value.faults == (
+        "g: A: model: is 'small.yaml', so that model.exits has no place; write its settings below model",
+        "g: B: model: is 'small.yaml'; it takes keys and values, or {} for none",
+    )
+
+
+def test_a_setting_given_nested_and_dotted_in_one_place_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"experiments.A: train.epochs is given twice"):
+        expand(grid(experiments={"A": {"train.epochs": 3, "train": {"epochs": 4}}}), where="g")
+    file = tmp_path / "e.yaml"
+    file.write_text("carbon: {country: ITA}\ntrain.epochs: 3\ntrain: {epochs: 4}\n")
+    with pytest.raises(ConfigError, match=r"train.epochs: is given twice"):
+        load_experiment(file)
+
+
+def test_rows_are_compared_as_settings_are_parsed():
+    cells = expand(
+        grid(axes={"train.lr": ["1e-3", 0.01], "seed": [1, "2"]}, exclude=[{"train.lr": 0.001}, {"seed": 2}]), where="g"
+    )
+    assert [(c.experiment, c.config.train.lr, c.config.seed) for c in cells] == [("A", 0.01, 1), ("B", 0.01, 1)]
+
+
+def test_a_list_in_a_row_names_several():
+    cells = expand(
+        grid(
+            axes={"seed": [1, 2, 3], "train.milestones": [[3], [3, 5]]},
+            exclude=[{"experiment": ["A", "B"], "seed": [1, 2]}, {"experiment": "A", "train.milestones": [3, 5]}],
+            include=[{"experiment": ["A", "B"], "seed": 9}],
+        ),
+        where="g",
+    )
+    assert [(c.experiment, c.config.seed, len(c.config.train.milestones)) for c in cells] == [
+        *(("A", 3, 1), ("B", 3, 1), ("B", 3, 2)),
+        *(("A", 9, 2), ("B", 9, 2)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"seed": 4}, "exclude[0].seed: 4 is none of 1, 2: this row leaves nothing out"),
+        ({"seed": []}, "exclude[0].seed: [] is none of 1, 2"),
+        ({}, "exclude[0]: is empty, and would leave out every run"),
+        ({"experiment": ["A", "C"]}, "exclude[0].experiment is 'C'; "),
+        ({"experiment": True}, "exclude[0].experiment is true, not text (put it in quotes)"),
+    ],
+)
+def test_a_row_that_leaves_nothing_out_is_an_error(row, message):
+    with pytest.raises(ConfigError) as caught:
+        expand(grid(axes={"seed": [1, 2]}, exclude=[row]), where="g")
+    assert f"g: {message}" in str(caught.value)
+
+
+def test_a_row_of_seeds_that_the_command_line_takes_away_is_no_error():
+    some = grid(axes={"seed": [1, 2]}, exclude=[{"experiment": "A", "seed": 2}])
+    assert len(expand(some.adjusted(overrides={}, seeds=(5,)), where="g")) == 2
+    assert len(expand(some.adjusted(overrides={}, seeds=(2, 5)), where="g")) == 3
+
+
+def test_an_empty_axis_is_named():
+    with pytest.raises(ConfigError, match=r"axes.seed: is empty"):
+        expand(grid(axes={"seed": []}), where="g")
+
+
+def test_one_fault_of_many_experiments_is_one_line():
+    experiments = {name: {} for name in "ABCDEFGHIJK"}
+    with pytest.raises(ConfigError) as in_file:
+        expand(grid(base={**BASE, "model": {"width": "abc"}}, experiments=experiments), where="g")
+    assert in_file.value.faults == ("g: A: model.width: must be a whole number (got 'abc') (and in 10 others)",)
+    with pytest.raises(ConfigError) as on_line:
+        expand(grid(experiments=experiments).adjusted(overrides={"model.width": "abc"}, seeds=()), where="g")
+    assert on_line.value.faults == ("--set model.width: must be a whole number (got 'abc')",)
