@@ -7,6 +7,13 @@ class GreenPoseError(Exception):
     """A user's mistake or a missing thing: the message says what, where, and what would be right."""
 
 
+def said(error: Exception) -> str:
+    """Return what an error says in one line, with the file where the system names one."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'input/output'}: {error.strerror}"
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
 class FaultsError(GreenPoseError):
     """Several faults of one file, reported together.
 

@@ -122,10 +122,10 @@ def _read(path: Path) -> dict[str, Counts]:
 
 def _accept(path: Path, name: str, here: Counts) -> None:
     """Put a footprint into the file; other processes, as those of pytest-xdist, wait meanwhile."""
-    from greenpose.store.claim import locked
+    from greenpose.lock import locked
     from greenpose.store.folder import write_text
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.parent):
+    with locked(path.with_name(f".{path.name}.lock")):
         document = {"footprints": _read(path) | {name: here}, "schema": SCHEMA}
         write_text(path, json.dumps(document, indent=1, sort_keys=True) + "\n")

@@ -16,7 +16,7 @@ from pathlib import Path
 from greenpose.cache import cache_folder
 from greenpose.check.dependencies import Wanted
 from greenpose.errors import CheckError
-from greenpose.store.claim import locked
+from greenpose.lock import locked
 
 INTERPRETERS = ("bin/python", "Scripts/python.exe")
 FINISHED = "finished.json"
@@ -55,7 +55,7 @@ def environment_for(wants: Wanted, *, install: Install) -> Path:
     folder = cache_folder() / "environments" / hashlib.sha256(text.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     os.utime(folder)  # used now
-    with locked(folder):
+    with locked(folder.with_name(f".{folder.name}.lock")):  # beside it: an environment is removed under its lock
         if not (folder / FINISHED).exists() or _interpreter(folder / "env") is None:
             _remove_unused(folder.parent)
             _make(folder, wants, install)

@@ -63,7 +63,8 @@ def _root(
 def main() -> None:
     """Run the command line and exit with its code; a user's mistake ends in words, never in a traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup, which the user's run is to outlive
+        signal.signal(signal.SIGHUP, _interrupt)
     sys.excepthook = _crashed
     try:
         app()

@@ -18,7 +18,7 @@ class RunProgress:
             TextColumn("      {task.description:<10}"),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
@@ -56,4 +56,4 @@ class RunProgress:
     def say(self, line: str, *, detail: bool = False) -> None:
         """Print one line above the bar; a detail only where everything is to be heard."""
         if self._verbose or not detail:
-            self._bar.console.print(f"      {line}")
+            self._bar.console.print(f"      {line}", markup=False)

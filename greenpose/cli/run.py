@@ -1,5 +1,6 @@
 """`greenpose run`: an experiment or a grid, from data to report."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from greenpose.cli.cells import find_cells
@@ -24,12 +26,12 @@ from greenpose.cli.preflight import relabelled
 from greenpose.cli.torchrun import is_spare, replicas
 from greenpose.config.budget import Budget
 from greenpose.config.grid import shuffled
-from greenpose.errors import DataError
-from greenpose.grid import Command, Outcome, Planned, plan, run_all, set_aside, worker_command
+from greenpose.errors import DataError, GreenPoseError, said
+from greenpose.grid import Outcome, Planned, plan, run_all, set_aside, worker_command
 from greenpose.store import State
 
-FINE = (State.DONE, State.STOPPED)
-"""States of runs that did what was asked of them."""
+FINE = (State.DONE, State.STOPPED, State.RUNNING)
+"""States of runs that did what was asked of them, or that another process is at work on."""
 
 
 def run(
@@ -77,7 +79,10 @@ def run(
         planned = [set_aside(one) for one in planned]
     command = partial(worker_command, verbose=verbose, budget=budget)
     todo = _todo(planned, budget, err(quiet=quiet))
-    outcomes = _run(todo, len(planned), workers, err(quiet=quiet), command, quiet=quiet or (as_json and not verbose))
+    run_them = partial(
+        run_all, workers=workers, quiet=quiet or (as_json and not verbose), command=command, budget=budget
+    )
+    outcomes = _run(todo, len(planned), err(quiet=quiet), run_them, together=workers > 1 and len(todo) > 1)
     if make_report:
         _write_report(plan(cells, places.runs), places.page, name)
     _conclude(planned, outcomes, places if make_report else None, as_json=as_json)
@@ -103,7 +108,7 @@ def _show_plan(planned: list[Planned], *, as_json: bool) -> None:
         return
     table = Table("run", "state", "folder", box=None, header_style="bold")
     for one in planned:
-        table.add_row(one.cell.name, one.state.value, str(one.folder.path))
+        table.add_row(escape(one.cell.name), one.state.value, escape(str(one.folder.path)))
     out().print(table)
 
 
@@ -111,11 +116,14 @@ def _todo(planned: list[Planned], budget: Budget, console: Console) -> list[Plan
     """Return the runs that are to be done now; say why the others are not."""
     todo = []
     for one in planned:
+        name = escape(one.cell.name)
         if one.state is State.RUNNING:
-            console.print(f"[yellow]note:[/yellow] another process is at work on {one.cell.name}; it is left alone")
-        elif one.state is State.STOPPED and not budget.allows_more_than(one.folder.stopped_at()):
-            console.print(f"[yellow]note:[/yellow] {one.cell.name} stopped at its budget; a higher one lets it go on")
-        elif one.state is not State.DONE:
+            console.print(f"[yellow]note:[/yellow] another process is at work on {name}; it is left alone")
+        elif one.state is State.STOPPED and not one.folder.may_go_on(budget):
+            console.print(f"[yellow]note:[/yellow] {name} stopped at its budget; a higher one lets it go on")
+        elif one.state is State.DONE:
+            one.folder.tidy()
+        else:
             todo.append(one)
     done = sum(one.state is State.DONE for one in planned)
     if done:
@@ -124,21 +132,20 @@ def _todo(planned: list[Planned], budget: Budget, console: Console) -> list[Plan
 
 
 def _run(
-    todo: list[Planned], num_planned: int, workers: int, console: Console, command: Command, *, quiet: bool
+    todo: list[Planned], num_planned: int, console: Console, run_them: Callable[..., list[Outcome]], *, together: bool
 ) -> list[Outcome]:
-    together = workers > 1 and len(todo) > 1
     if together:
-        console.print(f"[yellow]note:[/yellow] {workers} runs at a time share this machine: their energy and time blur")
+        console.print("[yellow]note:[/yellow] runs at the same time share this machine: their energy and time blur")
     counter = iter(range(num_planned - len(todo) + 1, num_planned + 1))
 
     def started(one: Planned) -> None:
-        console.print(f"[bold]\\[{next(counter)}/{num_planned}][/bold] {one.cell.name}")
+        console.print(f"[bold]\\[{next(counter)}/{num_planned}][/bold] {escape(one.cell.name)}")
 
     def ended(outcome: Outcome) -> None:
         console.print(_sentence(outcome, named=together), soft_wrap=True)
 
     try:
-        return run_all(todo, workers=workers, quiet=quiet, command=command, started=started, ended=ended)
+        return run_them(todo, started=started, ended=ended)
     except KeyboardInterrupt:
         console.print("interrupted; what was measured is kept, and the same command goes on from there")
         raise
@@ -146,13 +153,23 @@ def _run(
 
 def _sentence(outcome: Outcome, *, named: bool) -> str:
     """Return one line about how a run ended; it needs its name where another may have begun since."""
+    name = f"{outcome.planned.cell.name}  " if named else ""
+    color = "green" if outcome.state in FINE else "red"
+    return f"      [{color}]{outcome.state.value}[/]  {escape(name + _told(outcome))}"
+
+
+def _told(outcome: Outcome) -> str:
     from greenpose.cli.summary import failure_line, record_line
 
+    if outcome.message:
+        return outcome.message
+    if outcome.state is State.RUNNING:
+        return f"another process is at work on {outcome.planned.cell.name}"
     folder = outcome.planned.folder
-    fine = outcome.state in FINE
-    told = record_line(folder) if fine else failure_line(folder, code=outcome.code)
-    name = f"{outcome.planned.cell.name}  " if named else ""
-    return f"      [{'green' if fine else 'red'}]{outcome.state.value}[/]  {name}{told}"
+    try:
+        return record_line(folder) if outcome.state in FINE else failure_line(folder, code=outcome.code)
+    except GreenPoseError as error:
+        return said(error)
 
 
 def _write_report(grid: list[Planned], page: Path, name: str) -> None:

@@ -1,13 +1,17 @@
 """`greenpose worker FOLDER`: one run, in this process. `run` starts it; a cluster's scheduler may."""
 
+import os
+import signal
+import threading
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from greenpose.cli.console import EXIT_INTERRUPTED, QuietOption, VerboseOption, err
 from greenpose.config.budget import Budget
-from greenpose.errors import GreenPoseError
+from greenpose.errors import GreenPoseError, said
 
 
 def worker(
@@ -20,8 +24,12 @@ def worker(
 ) -> None:
     """Do the run whose configuration lies in a folder; why it ended early stands in its failure.json."""
     from greenpose.cli.progress import RunProgress
+    from greenpose.grid import TIED
     from greenpose.store import RunFolder
 
+    tied = bool(os.environ.pop(TIED, ""))
+    if tied:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         from greenpose.run import execute
 
@@ -30,5 +38,15 @@ def worker(
             execute(RunFolder(folder), observer=progress, budget=budget)
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except GreenPoseError:
+    except GreenPoseError as error:
+        run = RunFolder(folder)
+        if not (run.failure.exists() or (tied and run.is_taken())):  # else who started us says so
+            err(quiet=quiet).print(Text(f"      {said(error)}"), soft_wrap=True)
         raise typer.Exit(1) from None
+
+
+def _end_with_parent() -> None:
+    """Ask this process to stop when the one that started it is gone, however it went: its pipe ends then."""
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

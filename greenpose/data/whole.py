@@ -4,12 +4,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from io import TextIOWrapper
 from pathlib import Path
 
 from greenpose.errors import DataError
-
-_LOCK = ".lock"
+from greenpose.lock import locked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,41 +30,25 @@ def whole_folder(root: Path) -> Iterator[Unfinished]:
     Raises:
         DataError: `root` is in use, or another process is making it.
     """
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DataError([f"{root}: is in use already; name a new folder, or delete this one first"])
     path = unfinished_path(root)
-    remains = path.exists()
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / _LOCK).open("w") as lock, ExitStack() as undo:
-        _hold(lock, root, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.with_name(f"{path.name}.lock"), wait=False) as mine, ExitStack() as undo:
+        if not mine:
+            raise DataError([f"{path}: another process is making {root} just now; wait for it, or name another"])
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise DataError([f"{root}: is in use already; name a new folder, or delete this one first"])
+        remains = path.exists()
         undo.callback(shutil.rmtree, path, ignore_errors=True)
-        _sweep(path)
+        if remains:
+            shutil.rmtree(path)
+        path.mkdir()
         yield Unfinished(path=path, swept=remains)
         if root.is_dir():
             root.rmdir()
         path.rename(root)
         undo.pop_all()
-        (root / _LOCK).unlink()
 
 
 def unfinished_path(root: Path) -> Path:
     """Return where a folder lies while it is made."""
     return root.absolute().with_name(f".{root.absolute().name}.unfinished")
-
-
-def _hold(lock: TextIOWrapper, root: Path, path: Path) -> None:
-    """Take the lock, which ends with the process that holds it, or refuse."""
-    import fcntl  # there are no such locks on Windows, where nothing else here needs to fail
-
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise DataError([f"{path}: another process is making {root} just now; wait for it, or name another"]) from None
-
-
-def _sweep(path: Path) -> None:
-    for entry in path.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name != _LOCK:
-            entry.unlink()

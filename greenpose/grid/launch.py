@@ -16,11 +16,14 @@ from typing import Protocol, runtime_checkable
 
 from greenpose.config import ProcessConfig
 from greenpose.config.budget import OPTIONS, Budget
+from greenpose.errors import GreenPoseError, said
 from greenpose.grid.plan import Planned
 from greenpose.metering import pinned_environment
 from greenpose.store import State
 from greenpose.store.lost import note_lost
 
+TIED = "GREENPOSE_TIED"
+"""Set for a worker whose standard input ends with the process that started it, and that is to end then too."""
 GRACE_SECONDS = 60.0
 """How long an interrupted run may take to write down what it has before it is killed."""
 
@@ -37,6 +40,8 @@ class Outcome:
     """Exit code of its process; negative: the signal that ended it."""
     seconds: float
     """Wall time of its process."""
+    message: str = ""
+    """What kept it from being started, or from leaving a note of its own; empty where its folder says how it ended."""
 
 
 @runtime_checkable
@@ -64,12 +69,15 @@ def run_all(
     workers: int = 1,
     quiet: bool = False,
     command: Command | None = None,
+    budget: Budget | None = None,
     started: Callable[[Planned], None] = _ignore,
     ended: Callable[[Outcome], None] = _ignore,
 ) -> list[Outcome]:
     """Run the cells and return how each ended; one that fails does not stop the others.
 
-    `command` tells what to start for a run, by default GreenPose's own worker in this interpreter.
+    `command` tells what to start for a run, by default GreenPose's own worker in this interpreter. When a cell's turn
+    comes its folder is looked at again: one that another process finished within `budget` meanwhile, or is at work on,
+    is left to it.
 
     Raises:
         KeyboardInterrupt: after every running cell has written down what it has.
@@ -79,16 +87,21 @@ def run_all(
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                started(waiting[0])
-                running.append(_start(waiting.popleft(), command or worker_command, workers=workers, quiet=quiet))
+                begun = _begin(
+                    waiting.popleft(), command or worker_command, workers, started, quiet=quiet, budget=budget
+                )
+                if isinstance(begun, _Job):
+                    running.append(begun)
+                else:
+                    outcomes.append(begun)
+                    ended(begun)
             for job in _finished(running):
                 running.remove(job)
                 outcomes.append(_outcome(job))
                 ended(outcomes[-1])
-    except KeyboardInterrupt:
-        for outcome in _interrupt(running):
+    finally:
+        for outcome in _interrupt(running):  # none, unless something ended us
             ended(outcome)
-        raise
     return outcomes
 
 
@@ -105,6 +118,25 @@ def worker_environment(config: ProcessConfig, workers: int) -> dict[str, str]:
     if config.device == "cpu":
         environment["CUDA_VISIBLE_DEVICES"] = ""
     return environment
+
+
+def _begin(
+    planned: Planned,
+    command: Command,
+    workers: int,
+    started: Callable[[Planned], None],
+    *,
+    quiet: bool,
+    budget: Budget | None,
+) -> _Job | Outcome:
+    """Return the job of a cell; its outcome where there is nothing to do any more, or it cannot be started."""
+    try:
+        if planned.folder.is_taken() or not planned.folder.may_go_on(budget or Budget()):
+            return Outcome(planned=planned, state=planned.folder.state(), code=0, seconds=0.0)
+        started(planned)
+        return _start(planned, command, workers=workers, quiet=quiet)
+    except (OSError, GreenPoseError) as error:
+        return Outcome(planned=planned, state=State.FAILED, code=1, seconds=0.0, message=said(error))
 
 
 def _start(planned: Planned, command: Command, *, workers: int, quiet: bool) -> _Job:
@@ -124,16 +156,18 @@ def _start(planned: Planned, command: Command, *, workers: int, quiet: bool) -> 
     )
     process = subprocess.Popen(
         command(planned, quiet=quiet or workers > 1),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # nothing is written: it ends when we do, however that is, and the worker notices
         stdout=subprocess.DEVNULL,
         process_group=0,  # Ctrl-C on the terminal reaches us alone; we pass it on once
-        env=worker_environment(cell.config.process, workers),
+        env=worker_environment(cell.config.process, workers) | {TIED: "1"},
     )
     return _Job(planned=planned, process=process, started=time.monotonic())
 
 
 def _finished(running: Sequence[_Job]) -> list[_Job]:
     """Return the jobs that have ended, after waiting a moment for the first."""
+    if not running:
+        return []
     with contextlib.suppress(subprocess.TimeoutExpired):
         running[0].process.wait(timeout=0.2)
     return [job for job in running if job.process.poll() is not None]
@@ -142,9 +176,15 @@ def _finished(running: Sequence[_Job]) -> list[_Job]:
 def _outcome(job: _Job) -> Outcome:
     code = job.process.returncode
     folder = job.planned.folder
-    if code != 0 and folder.state() not in {State.DONE, State.FAILED, State.INTERRUPTED, State.RUNNING, State.STOPPED}:
-        note_lost(folder, code=code)
-    return Outcome(planned=job.planned, state=folder.state(), code=code, seconds=time.monotonic() - job.started)
+    seconds = time.monotonic() - job.started
+    if job.process.stdin:
+        job.process.stdin.close()
+    try:
+        if code != 0 and folder.state() in {State.TODO, State.STARTED}:
+            note_lost(folder, code=code)
+    except (OSError, GreenPoseError) as error:  # its folder is gone, or the disk is full: the other cells go on
+        return Outcome(planned=job.planned, state=State.FAILED, code=code, seconds=seconds, message=said(error))
+    return Outcome(planned=job.planned, state=folder.state(), code=code, seconds=seconds)
 
 
 def _interrupt(running: Sequence[_Job]) -> list[Outcome]:
@@ -153,7 +193,7 @@ def _interrupt(running: Sequence[_Job]) -> list[Outcome]:
     for job in running:
         job.process.terminate()  # SIGINT is ignored by what was started in a background job
     for job in running:
-        try:
+        try:  # its input stays open till then: it is to hear of this once
             job.process.wait(timeout=max(0.1, deadline - time.monotonic()))
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             job.process.kill()

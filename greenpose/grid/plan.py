@@ -2,7 +2,7 @@
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from greenpose.config import Cell, Experiment
@@ -74,13 +74,17 @@ def set_aside(planned: Planned) -> Planned:
 
     One that a living process is at work on is returned as it is.
     """
-    if planned.state is State.RUNNING or not planned.folder.path.exists():
+    if not planned.folder.path.exists():
         return planned
     shelf = planned.folder.path.parent / ".previous"
-    shelf.mkdir(exist_ok=True)
-    number = 1 + sum(1 for _ in shelf.glob(f"{planned.cell.name}.*"))
-    planned.folder.path.rename(shelf / f"{planned.cell.name}.{number}")
-    return Planned(cell=planned.cell, folder=planned.folder, state=State.TODO)
+    with planned.folder.claimed() as mine:
+        if not mine:
+            return replace(planned, state=State.RUNNING)
+        shelf.mkdir(exist_ok=True)
+        number = 1 + sum(1 for _ in shelf.glob(f"{planned.cell.name}.*"))
+        aside = RunFolder(planned.folder.path.rename(shelf / f"{planned.cell.name}.{number}"))
+        aside.running.unlink()
+    return replace(planned, state=State.TODO)
 
 
 def _matches(cell: Cell, pattern: str) -> bool:

@@ -30,7 +30,6 @@ from greenpose.run.setup import (
     seed_everything,
 )
 from greenpose.store import RunFolder, read_lines
-from greenpose.store.claim import claim
 from greenpose.store.lost import windows_of
 from greenpose.training import ExitScores, Files, Fitted, fit, judge
 from greenpose.training.distributed import leading
@@ -42,21 +41,23 @@ def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = No
     """Do the run whose configuration lies in `folder`, and write its record there.
 
     Training ends early where a `budget` does not bear another epoch: the record says so, and the checkpoint stays.
+    A run that is finished by now, also by another process a moment ago, is left as it is.
     What ends the run without a record is written to `failure.json` and the log, and goes on to the caller.
 
     Raises:
         GreenPoseError: if the folder is taken, or the configuration cannot be run.
     """
-    if not claim(folder.running):
-        raise GreenPoseError(f"{folder.path}: another process is at work here ({folder.running.name})")
-    try:
-        folder.sweep()
+    budget = budget or Budget()
+    with folder.claimed() as mine:
+        if not mine:
+            raise GreenPoseError(f"{folder.path}: another process is at work here ({folder.running.name} says which)")
+        if not folder.may_go_on(budget):
+            observer.say("done already")
+            return
         with logging_to(folder), FailureNote(folder) as note:
             folder.shelve_failure()
             folder.shelve_record()
-            folder.write_record(_run(folder, observer, budget or Budget(), note))
-    finally:
-        folder.running.unlink(missing_ok=True)
+            folder.write_record(_run(folder, observer, budget, note))
 
 
 def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNote) -> Record:

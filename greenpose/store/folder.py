@@ -1,16 +1,22 @@
 """One run's folder: its files, its state, and writing that is never seen half done."""
 
 import enum
+import json
 import os
-from collections.abc import Iterable, Mapping
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from greenpose.config.budget import Budget
+from greenpose.errors import GreenPoseError, RecordError
+from greenpose.lock import is_locked, locked
 from greenpose.record import Failure, Record, dumps, loads
-from greenpose.store.claim import is_held
 
 
 class State(enum.Enum):
@@ -44,7 +50,7 @@ class RunFolder:
 
     @property
     def running(self) -> Path:
-        """Return the path of the note that a process is at work here."""
+        """Return the path of the lock file that is held by the process at work here, and says which one it is."""
         return self.path / "running.json"
 
     @property
@@ -89,7 +95,7 @@ class RunFolder:
         recorded = self.record.exists()
         if recorded and not self.stopped_at():
             return State.DONE
-        if is_held(self.running):
+        if self.is_taken():
             return State.RUNNING
         if recorded:
             return State.STOPPED
@@ -98,12 +104,36 @@ class RunFolder:
             return State.INTERRUPTED if '"reason": "interrupted"' in text else State.FAILED
         return State.STARTED if self.windows.exists() or self.checkpoint.exists() else State.TODO
 
+    def is_taken(self) -> bool:
+        """Return whether a process that is alive now is at work here."""
+        return is_locked(self.running)
+
     def stopped_at(self) -> dict[str, float]:
         """Return the limits at which the recorded run stopped; none where it went to its end or has no record."""
         if not (self.record.exists() and self.checkpoint.exists()):
             return {}
-        record = loads(self.record.read_text(encoding="utf-8"), where=str(self.record))
-        return dict(record.budget) if isinstance(record, Record) and record.stopped == "budget" else {}
+        record = self._recorded()
+        return dict(record.budget) if record is not None and record.stopped == "budget" else {}
+
+    def may_go_on(self, budget: Budget) -> bool:
+        """Return whether there is something left to do: no record yet, or one of a run that a lower budget stopped."""
+        limits = self.stopped_at()
+        return budget.allows_more_than(limits) if limits else not self.record.exists()
+
+    @contextmanager
+    def claimed(self) -> Iterator[bool]:
+        """Yield whether this process alone may work here until the block ends; what killed ones left goes first.
+
+        Raises:
+            GreenPoseError: if nothing can be locked here.
+        """
+        with locked(self.running, wait=False) as mine:
+            if mine:
+                me = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat()}
+                with suppress(OSError):  # for people: the lock says it all
+                    self.running.write_text(json.dumps(me) + "\n", encoding="utf-8")
+                self._sweep()
+            yield mine
 
     def write_cell(self, cell: Mapping[str, Any]) -> None:
         """Write the resolved configuration and what the grid knows of the run."""
@@ -124,10 +154,27 @@ class RunFolder:
         """Write why the attempt ended."""
         write_text(self.failure, dumps(failure))
 
-    def sweep(self) -> None:
-        """Remove what a kill in the middle of a write left behind; only for who holds the claim."""
+    def tidy(self) -> None:
+        """Sweep what a process left that was killed just after the run was done, where this process may."""
+        if self.checkpoint.exists() or self.running.exists():
+            with suppress(OSError, GreenPoseError), self.claimed():
+                pass
+
+    def _sweep(self) -> None:
+        """Remove what a kill left behind: half-written files, and beside a finished record what only a resume needs."""
         for leftover in self.path.glob(".*.[0-9]*"):
             leftover.unlink(missing_ok=True)
+        record = self._recorded()
+        if record is not None and record.stopped != "budget":
+            self.checkpoint.unlink(missing_ok=True)
+
+    def _recorded(self) -> Record | None:
+        """Return the record; None where there is none, or none that can be read."""
+        try:
+            record = loads(self.record.read_text(encoding="utf-8"), where=str(self.record))
+        except (OSError, UnicodeDecodeError, RecordError):
+            return None
+        return record if isinstance(record, Record) else None
 
     def shelve_record(self) -> None:
         """Keep the record of a run that stopped at its budget under a number, so that the run can go on."""

@@ -11,7 +11,6 @@ from greenpose.config import Grid, expand
 from greenpose.errors import ConfigError
 from greenpose.grid import plan, run_all, set_aside
 from greenpose.store import State
-from greenpose.store.claim import claim
 
 FINISHES = "import pathlib, sys; (pathlib.Path(sys.argv[1]) / 'record.json').write_text('{}')"
 DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
@@ -99,12 +98,14 @@ def test_an_interrupt_is_passed_on_once_and_waits_for_the_run_to_write_what_it_h
 def test_a_run_that_another_process_is_at_work_on_is_left_alone(tmp_path):
     (one,) = planned(tmp_path, A=FINISHES)
     one.folder.path.mkdir(parents=True)
-    assert claim(one.folder.running)
-    (busy,) = planned(tmp_path, A=FINISHES)
-    assert busy.state is State.RUNNING
-    assert set_aside(busy) == busy
-    run_all([busy], command=starting(A="import sys; sys.exit(1)"))
-    assert not one.folder.failure.exists()
+    with one.folder.claimed():
+        (busy,) = planned(tmp_path, A=FINISHES)
+        assert busy.state is State.RUNNING
+        assert set_aside(busy) == busy
+        assert set_aside(one) == busy  # planned before the other began
+        (outcome,) = run_all([one], command=starting(A=FINISHES))
+        assert (outcome.state, outcome.code) == (State.RUNNING, 0)
+        assert not one.folder.record.exists()
 
 
 def test_a_run_begun_with_data_from_another_place_is_refused(tmp_path):
@@ -135,3 +136,46 @@ def test_starting_anew_keeps_what_was_there(tmp_path):
         assert set_aside(one).state is State.TODO
         assert not one.folder.path.exists()
     assert len(list((tmp_path / ".previous").glob("*/record.json"))) == 2
+
+
+def test_a_run_that_another_process_finished_since_it_was_planned_is_not_started_again(tmp_path):
+    first, second = planned(tmp_path, A=FINISHES, B=FINISHES)
+    second.folder.path.mkdir(parents=True)
+    second.folder.record.write_text("theirs")
+    begun = []
+    outcomes = run_all(
+        [first, second], command=starting(A=FINISHES, B=FINISHES), started=lambda one: begun.append(one.cell.experiment)
+    )
+    assert begun == ["A"]
+    assert [(outcome.state, outcome.code) for outcome in outcomes] == [(State.DONE, 0), (State.DONE, 0)]
+    assert second.folder.record.read_text() == "theirs"
+
+
+def test_a_folder_removed_under_way_is_one_failure_that_names_a_file_and_the_others_go_on(tmp_path):
+    scripts = {"A": "import shutil, sys; shutil.rmtree(sys.argv[1]); sys.exit(1)", "B": FINISHES}
+    outcomes = run_all(planned(tmp_path, **scripts), command=starting(**scripts))
+    assert [outcome.state for outcome in outcomes] == [State.FAILED, State.DONE]
+    assert outcomes[0].message == f"{outcomes[0].planned.folder.config}: No such file or directory"
+
+
+def test_a_folder_that_cannot_be_made_is_one_failure_that_names_it_and_the_others_go_on(tmp_path):
+    cells = planned(tmp_path, A=FINISHES, B=FINISHES)
+    cells[0].folder.path.write_text("a file in its place")
+    outcomes = run_all(cells, command=starting(A=FINISHES, B=FINISHES))
+    assert [outcome.state for outcome in outcomes] == [State.FAILED, State.DONE]
+    assert str(cells[0].folder.path) in outcomes[0].message
+
+
+def test_no_run_is_left_behind_when_something_else_ends_the_grid(tmp_path):
+    scripts = {"A": WAITS, "B": FINISHES}
+    first, second = planned(tmp_path, **scripts)
+
+    def ended(outcome):
+        if outcome.planned is second:
+            while not (first.folder.path / "began").exists():
+                time.sleep(0.02)
+            raise RuntimeError("the terminal is gone")
+
+    with pytest.raises(RuntimeError, match="the terminal is gone"):
+        run_all([first, second], workers=2, command=starting(**scripts), ended=ended)
+    assert (first.folder.path / "said-goodbye").exists()

@@ -227,6 +227,64 @@ def _shorten(folder: Path) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(cell))
 
 
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGQUIT])
+def test_a_run_outlives_a_closed_terminal_under_nohup_but_not_the_process_that_started_it(tmp_path, end):
+    write_grid(tmp_path)
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        process = _start(tmp_path, *LONG)
+    finally:
+        signal.signal(signal.SIGHUP, ignored)
+    _after_epochs(tmp_path, 1)
+    (worker,) = psutil.Process(process.pid).children()
+    for one in (process, worker):
+        one.send_signal(signal.SIGHUP)
+    _after_epochs(tmp_path, 3)
+    assert process.poll() is None
+    process.send_signal(end)
+    assert psutil.wait_procs([worker], timeout=60)[1] == []
+    process.communicate()
+    (folder,) = (tmp_path / "runs" / "tiny").iterdir()
+    assert json.loads((folder / "failure.json").read_text())["reason"] == "interrupted"
+    assert not (folder / "running.json").exists()
+
+
+def test_rivals_on_one_folder_train_every_run_once_and_none_says_that_anything_failed(tmp_path):
+    write_grid(tmp_path)
+    command = [
+        sys.executable,
+        "-m",
+        "greenpose",
+        "run",
+        "--grid",
+        "tiny.yaml",
+        "--no-report",
+        "--set",
+        "train.epochs=1",
+    ]
+    rivals = [
+        subprocess.Popen(
+            [*command, "--set", "train.epochs=1", "--set", "train.milestones=[]"],
+            cwd=tmp_path,
+            env=os.environ | {"GREENPOSE_CACHE": str(tmp_path / "cache")},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    complaints = [rival.communicate(timeout=500)[1] for rival in rivals]
+    assert [rival.returncode for rival in rivals] == [0] * 4, complaints
+    records = collect([tmp_path / "runs"])
+    assert [record.attempts for record in records] == [1, 1]
+    for record in records:
+        folder = tmp_path / "runs" / "tiny" / record.name
+        assert [line["epoch"] for line in read_lines(folder / "epochs.jsonl")] == [1]
+        before = (folder / "record.json").read_bytes()
+        done = greenpose("worker", folder, cwd=tmp_path)
+        assert (done.code, done.err.strip()) == (0, "done already")
+        assert (folder / "record.json").read_bytes() == before
+
+
 def test_an_interrupt_keeps_everything_and_exits_with_130(tmp_path):
     write_grid(tmp_path)
     process = _start(tmp_path, *LONG)

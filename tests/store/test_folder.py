@@ -1,13 +1,11 @@
 import json
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
 from greenpose.errors import RecordError
 from greenpose.record import Failure, dumps, loads
 from greenpose.store import RunFolder, State, append_line, collect, read_lines
-from greenpose.store.claim import claim, is_held
 
 
 def failure(name="A-1", reason="failed") -> Failure:
@@ -45,8 +43,10 @@ def test_the_state_of_a_run_is_what_its_files_say(tmp_path):
 def test_a_run_that_a_living_process_holds_is_running_whatever_else_it_left(tmp_path):
     folder = RunFolder(tmp_path)
     folder.write_failure(failure())
-    assert claim(folder.running)
-    assert folder.state() is State.RUNNING
+    with folder.claimed() as mine:
+        assert mine
+        assert folder.state() is State.RUNNING
+    assert folder.state() is State.FAILED
 
 
 def test_a_damaged_failure_note_is_still_a_failure(tmp_path):
@@ -59,7 +59,8 @@ def test_leftovers_of_a_killed_write_are_swept_and_nothing_else(tmp_path):
     folder = RunFolder(tmp_path)
     for name in (".checkpoint.pt.123", "checkpoint.pt", ".previous"):
         (tmp_path / name).touch()
-    folder.sweep()
+    with folder.claimed():
+        pass
     assert sorted(path.name for path in tmp_path.iterdir()) == [".previous", "checkpoint.pt"]
 
 
@@ -88,21 +89,20 @@ def test_collecting_a_folder_finds_runs_below_it_but_not_what_was_set_aside(tmp_
     assert [entry.name for entry in collect([tmp_path])] == ["A-1", "B-2"]
 
 
-def test_a_living_process_holds_its_claim_and_a_dead_one_does_not(tmp_path):
-    note = tmp_path / "running.json"
-    assert claim(note)
-    assert is_held(note)
-    assert not claim(note)
-    code = (
-        f"from pathlib import Path; from greenpose.store.claim import claim; claim(Path({str(tmp_path / 'other')!r}))"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-    assert not is_held(tmp_path / "other")
-    assert claim(tmp_path / "other")
-
-
-def test_a_claim_whose_number_was_given_to_another_process_is_not_held(tmp_path):
-    note = tmp_path / "running.json"
-    claim(note)
-    note.write_text(json.dumps(json.loads(note.read_text()) | {"process_started": 1.0}))
-    assert not is_held(note)
+def test_what_a_kill_left_beside_a_finished_record_is_swept_but_not_what_a_stopped_run_goes_on_from(tmp_path):
+    published = next(Path(__file__).parents[2].glob("reports/quick/*/record.json"))
+    text = json.dumps(json.loads(published.read_text()) | {"stopped": "epochs"})
+    done, stopped, damaged = (RunFolder(tmp_path / name) for name in ("done", "stopped", "damaged"))
+    for folder in (done, stopped, damaged):
+        folder.path.mkdir()
+        folder.checkpoint.touch()
+        folder.running.touch()
+    done.record.write_text(text)
+    stopped.record.write_text(text.replace('"stopped": "epochs"', '"stopped": "budget"'))
+    damaged.record.write_text(text[:1000])
+    for folder in (done, stopped, damaged):
+        folder.tidy()
+        assert not folder.running.exists()
+    assert not done.checkpoint.exists()
+    assert stopped.checkpoint.exists()
+    assert damaged.checkpoint.exists()

@@ -1,0 +1,106 @@
+"""One process at a time: locks that the system takes back when their holder ends, however it ends.
+
+A lock belongs to an open file, not to a process number written into one: it holds across containers and network file
+systems, whatever the clock does, and the kernel lets it go with a killed holder, also with one that nobody waited for.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from greenpose.errors import GreenPoseError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+POLL_SECONDS = 0.01
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock file for the block, and yield whether it is held: always so where it may `wait` for its holder.
+
+    The file goes with the lock; what is in it means nothing.
+
+    Raises:
+        GreenPoseError: if the file system has no locks, or the file cannot be made.
+    """
+    lock = _lock(path)
+    try:
+        mine = _acquire(lock, path, wait=wait)
+        held = path.stat() if mine else None
+    except (OSError, NotImplementedError) as error:
+        lock.release(force=True)
+        raise GreenPoseError(
+            f"{path}: cannot be locked ({getattr(error, 'strerror', None) or error}); without a lock two processes "
+            f"would do the same work: use a folder that may be written, on a file system with locks"
+        ) from None
+    try:
+        yield mine
+    finally:
+        if held is not None:
+            with suppress(OSError):
+                # Under the lock: whoever waits finds the file gone, and makes a new one. Its folder may have been
+                # removed and made again by another process meanwhile, whose lock file it is then.
+                if os.path.samestat(held, path.stat()):
+                    path.unlink()
+            lock.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process that is alive now holds a lock file; nothing is changed or disturbed by asking."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return _refuses(path)
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: who else asks is not in the way
+    except BlockingIOError:
+        return True
+    except OSError:  # this file system has no locks: nobody could take one
+        return False
+    finally:
+        os.close(file)
+    return False
+
+
+def _acquire(lock: "FileLock", path: Path, *, wait: bool) -> bool:
+    """Return whether the lock was got; who only asks whether it is held may be in the way for a moment."""
+    from filelock import Timeout
+
+    while True:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            if not wait and is_locked(path):
+                return False
+            time.sleep(POLL_SECONDS)
+        else:
+            return True
+
+
+def _refuses(path: Path) -> bool:
+    """Return whether a lock file cannot be had just now, by trying."""
+    from filelock import Timeout
+
+    if not path.exists():
+        return False
+    try:
+        with _lock(path).acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
+def _lock(path: Path) -> "FileLock":
+    from filelock import FileLock
+
+    # Not the soft lock that it would take where there is no flock: that one believes in process numbers.
+    return FileLock(path, thread_local=False, fallback_to_soft=False)
