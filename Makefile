@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 BROWSER := $(VENV)/.browser
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu test-browser check gate examples format clean
+.PHONY: help setup demo test test-slow test-gpu test-browser torture check gate examples format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,10 @@ test-browser: $(BROWSER)  ## run the report's tests in Chromium, installing it w
 $(BROWSER): $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	@touch $@
+
+torture: setup  ## kills, rivals, broken disks, damaged files, hostile words, lying counters: at length, figures printed
+	$(BIN)/pytest tests/torture -m torture -s
+	@if [ -f tests/metering/test_lying_counters.py ]; then $(BIN)/pytest tests/metering/test_lying_counters.py -v; fi
 
 check: setup  ## formatting, lint, types, import contracts, our own networks' footprint
 	$(BIN)/ruff format --check .

@@ -1,0 +1,217 @@
+"""Commands in processes that begin warm: forked from one that has loaded everything and trained once.
+
+A whole run takes half a second then instead of five. What `greenpose run` starts as its worker is forked likewise: a
+child of its own in a group of its own, which gets the same pipes, signals and environment.
+"""
+
+import inspect
+import io
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+GRID = """
+name: t
+base:
+  data:
+    input_size: [32, 32]
+    synthetic:
+      size: [64, 48]
+      patients: {train: 2, val: 1, test: 1}
+      frames: {train: 3, val: 2, test: 2}
+  model: {width: 4, stem_width: 4, modules: [1, 1, 1], blocks: 1}
+  loss: {kd_weight: 42}
+  train: {epochs: 2, batch: 4, lr: 2.0e-3, milestones: [1], patience: 9}
+  measure: {batch: 1, min_window_seconds: 0.005, max_blocks: 2, max_seconds: 1, step_blocks: 1}
+  carbon: {country: ITA}
+experiments:
+  A: {model.exits: [2]}
+  B: {model.exits: [2, 3], wiring.teach: [3->2], wiring.supervise: [2, 3]}
+"""
+PARAMETERS = [name for name in inspect.signature(subprocess.Popen._execute_child).parameters if name != "self"]
+RUN = ("run", "--grid", "t.yaml", "--no-report")
+
+
+class Child:
+    """One command that is at work in a folder."""
+
+    def __init__(self, *arguments, cwd, plan=None, cold=False):
+        number, self.log = tempfile.mkstemp(dir=cwd.parent, prefix="said-")
+        os.close(number)
+        self.cold = cold
+        if cold:
+            with Path(self.log).open("wb") as said:
+                command = [sys.executable, "-m", "greenpose", *arguments]
+                environment = {**os.environ, "PYTHONPATH": str(ROOT), **settings(cwd)}
+                self.process = subprocess.Popen(
+                    command,
+                    cwd=cwd,
+                    env=environment,
+                    stdout=said,
+                    stderr=said,
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+        else:
+            self.process = nursery().Process(target=live, args=(arguments, str(cwd), self.log, plan))
+            self.process.start()
+
+    @property
+    def said(self):
+        """Return what it wrote to both streams."""
+        return Path(self.log).read_text(errors="replace")
+
+    def wait(self, seconds=180):
+        """Return the code that it ended with."""
+        if self.cold:
+            return self.process.wait(seconds)
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, f"still at work after {seconds} s: {self.said}"
+        return self.process.exitcode
+
+    def tree(self):
+        """Return its process and those below it that live."""
+        try:
+            me = psutil.Process(self.process.pid)
+            return [me, *me.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+
+def nursery():
+    """Return where processes come from; the first call takes some seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.torture.warm"])
+    os.environ["PYTHONPATH"] = str(ROOT)
+    return context
+
+
+def settings(cwd):
+    """Return what a command's environment says."""
+    return {"GREENPOSE_CACHE": str(Path(cwd) / "cache"), "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+
+
+def live(arguments, cwd, log, plan):
+    """Be the command, in a session of its own."""
+    os.setsid()
+    said = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(said, stream)
+    os.chdir(cwd)
+    os.environ.update(settings(cwd))
+    subprocess.Popen = Forking
+    Forking.plan = plan
+    os._exit(be(arguments, plan if plan and plan["who"] == arguments[0] else None))
+
+
+def be(arguments, plan):
+    """Return the code that the command line ends with."""
+    from greenpose.cli.app import main
+
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = ["greenpose", *arguments]
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(stream), "w") for stream in (1, 2))
+    if plan:
+        from tests.torture.shim import install
+
+        install(Path.cwd(), plan)
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    else:
+        code = 0
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return code
+
+
+class HangError(BaseException):
+    """A command took too long."""
+
+
+def command(*arguments, call=None, seconds=60):
+    """Return code, words and fault of a command, or of a function that one calls, in this process.
+
+    The code is 2 where a user's mistake was found; the fault is an exception that nobody caught, or None. It may take
+    so many seconds of the processor, since the machine may be busy.
+    """
+    from greenpose.cli.app import main
+    from greenpose.errors import GreenPoseError
+
+    def late(*_):
+        raise HangError
+
+    said, streams, code, fault = io.StringIO(), (sys.stdout, sys.stderr), 0, None
+    sys.argv, sys.stdout, sys.stderr = ["greenpose", *map(str, arguments)], said, said
+    signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        call() if call else main()
+    except SystemExit as end:
+        code = end.code or 0
+    except GreenPoseError as error:
+        code, said = 2, io.StringIO(str(error))
+    except BaseException as error:
+        code, fault = 1, error
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        sys.stdout, sys.stderr = streams
+    return code, said.getvalue(), fault
+
+
+class Forking(subprocess.Popen):
+    """Starts GreenPose by forking; everything else as ever."""
+
+    plan = None
+
+    def _execute_child(self, *given):
+        got = dict(zip(PARAMETERS, given, strict=True))
+        if list(got["args"])[1:3] != ["-m", "greenpose"]:
+            super()._execute_child(*given)
+            return
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = 70
+            try:
+                self._settle(got)
+                code = be(got["args"][3:], self.plan if self.plan and self.plan["who"] == got["args"][3] else None)
+            finally:
+                os._exit(code)
+        self._child_created = True
+        pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(got[name] for name in pipes))
+
+    def _settle(self, got):
+        """Do in the child what starting a program does."""
+        if got["start_new_session"]:
+            os.setsid()
+        if got.get("process_group", -1) >= 0:
+            os.setpgid(0, got["process_group"])
+        for stream, name in enumerate(("p2cread", "c2pwrite", "errwrite")):
+            if got[name] >= 0:
+                os.dup2(got[name], stream)
+        if got["preexec_fn"]:
+            got["preexec_fn"]()
+        os.chdir(got["cwd"] or Path.cwd())
+        if got["env"] is not None:
+            os.environ.clear()
+            os.environ.update(got["env"])
+        first = 3
+        for number in sorted(got["pass_fds"]):
+            os.closerange(first, number)
+            first = number + 1
+        os.closerange(first, 4096)

@@ -1,0 +1,274 @@
+"""A grid that is killed, raced or written to a broken disk, and then started once more by the same command."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+
+import psutil
+import pytest
+
+from tests.torture import LENGTH, SIZES, dice, size
+from tests.torture.nursery import GRID, RUN, Child
+
+JUDGED = ("exit", "ap", "ap50", "ap75", "ar", "pck", "best_epoch", "params", "macs")
+TRAINING = ("train", "validate", "checkpoint")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+ERRORS = {
+    "ENOSPC": ("open", "write", "mkdir", "fsync", "rename", "link"),
+    "EIO": ("open", "write", "mkdir", "fsync", "rename", "link", "unlink"),
+    "EACCES": ("open", "mkdir", "rename", "link", "unlink"),
+}
+"""What each error can meet."""
+SPARE = ("running.json", "checkpoint.pt")
+"""Files whose removal may fail without a word: the next command does without it."""
+
+
+class Place:
+    """A folder with the tiny grid, and what a kill must not change."""
+
+    def __init__(self, root):
+        self.root = root
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+        (root / "t.yaml").write_text(GRID)
+
+    def start(self, *options, **how):
+        return Child(*RUN, *options, cwd=self.root, **how)
+
+    def files(self, name):
+        return {file.parent.name: file for file in sorted(self.root.glob(f"runs/t/*/{name}"))}
+
+    def notes(self):
+        """Return what may only grow from now on: finished records, and every whole line of the windows."""
+        records = {name: file.read_bytes() for name, file in self.files("record.json").items()}
+        return records, {name: lines_of(file) for name, file in self.files("windows.jsonl").items()}
+
+    def result(self):
+        """Return weights and accuracy of each cell."""
+        found = {}
+        for name, file in self.files("record.json").items():
+            weights = {best.name: best.read_bytes() for best in sorted(file.parent.glob("best-*.safetensors"))}
+            record = json.loads(file.read_text())
+            found[name] = weights, [[entry[key] for key in JUDGED] for entry in record["exits"]]
+        return found
+
+    def faults(self, notes, result):
+        """Return what the last command, which ended well, has lost, doubled or changed."""
+        records, windows = notes
+        faults = [f"{name}: finished record lost" for name, text in records.items() if self.read(name) != text]
+        for name, file in self.files("windows.jsonl").items():
+            lines = lines_of(file)
+            if lines[: len(windows.get(name, []))] != windows.get(name, []):
+                faults.append(f"{name}: windows lost")
+            faults += [f"{name}: {fault}" for fault in doubled(lines, json.loads(self.read(name) or b"null"))]
+        if self.result() != result:
+            faults.append(f"other weights or accuracy, or no record: {[*self.result()]}")
+        left = [path.name for path in self.root.glob("runs/t/*/*") if path.name[0] == "." or "tmp" in path.name]
+        left += [f.name for pattern in ("running.json", "checkpoint.pt") for f in self.root.glob(f"runs/t/*/{pattern}")]
+        return faults + [f"rubbish: {name}" for name in left]
+
+    def read(self, name):
+        file = self.root / "runs" / "t" / name / "record.json"
+        return file.read_bytes() if file.exists() else b""
+
+
+def lines_of(file):
+    """Return the lines that are whole."""
+    return file.read_bytes().split(b"\n")[:-1]
+
+
+def doubled(lines, record):
+    """Yield windows that are there twice, and a record that does not hold their sum."""
+    windows = [entry for entry in map(parsed, lines) if entry and "schema" not in entry]
+    keys = Counter((window["attempt"], window["id"]) for window in windows)
+    yield from (f"window {key} is there {number} times" for key, number in keys.items() if number > 1)
+    roots = [window for window in windows if (window["attempt"], window["parent"]) not in keys]
+    trained = sum(window["seconds"] for window in roots if window["name"].split("/")[0] in TRAINING)
+    if record and record["train_seconds"] != pytest.approx(trained):
+        yield f"record says {record['train_seconds']} s of training, its windows {trained}"
+
+
+def parsed(line):
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What an uninterrupted grid gives, and the seconds that it takes."""
+    place = Place(tmp_path_factory.mktemp("whole") / "work")
+    assert Child("--version", cwd=place.root).wait() == 0  # from here on the nursery is warm
+    began = time.monotonic()
+    child = place.start()
+    assert child.wait() == 0, child.said
+    took = time.monotonic() - began
+    assert not place.faults(place.notes(), place.result())
+    return place.result(), took
+
+
+def conclude(name, tried, faults, **figures):
+    """Print the figures of one test, and fail with what it found."""
+    told = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in figures.items())
+    print(f"\n{name}: {tried} tried, {told}{', ' if told else ''}{len(faults)} faults")
+    assert not faults, "\n".join(map(str, faults[:20]))
+
+
+def again(place, result, notes, *, label):
+    """Give the same command once more and return what is wrong then."""
+    child = place.start()
+    code = child.wait()
+    said = [f"{label}: then code {code}: {child.said[-300:]}"] if code or "Traceback" in child.said else []
+    return said + [f"{label}: {fault}" for fault in place.faults(notes, result)]
+
+
+def orphans(processes, seconds=5):
+    """Wait for processes to end and return how many do not; those are ended then."""
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, timeout=5)
+    return len(alive)
+
+
+@LENGTH
+def test_kills_at_any_moment_lose_and_double_nothing(tmp_path, whole, full):
+    result, took = whole
+    rolled, faults, unfinished = dice("kills"), [], 0
+    number = size(full, short=5, whole=200)
+    for turn in range(number):
+        place = Place(tmp_path / "work")
+        cold = full and turn % 10 == 9
+        child = place.start(cold=cold)
+        whom = rolled.choice(("tree", "parent", "worker"))
+        time.sleep(rolled.uniform(0, 1.1) * (took + 6 * cold))
+        tree = child.tree()
+        victims = {"tree": tree, "parent": tree[:1], "worker": tree[1:2]}[whom]
+        for process in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        code = child.wait()
+        left = orphans(tree[1:]) if whom == "parent" else 0
+        unfinished += len(place.files("record.json")) < len(result)
+        label = f"kill {turn} ({whom})"
+        faults += [f"{label}: its worker trained on"] if left else []
+        if whom == "worker" and victims and code not in (0, 4):
+            faults.append(f"{label}: the grid ended with {code}: {child.said[-300:]}")
+        faults += again(place, result, place.notes(), label=label)
+    conclude("kills", number, faults, in_the_middle=unfinished)
+
+
+@SIZES
+def test_signals_lose_nothing_and_leave_nobody_at_work(tmp_path, whole, full):
+    result, took = whole
+    rolled, faults, codes = dice("signals"), [], Counter()
+    number = size(full, short=2, whole=28)
+    for turn in range(number):
+        place, sign = Place(tmp_path / "work"), SIGNALS[turn % len(SIGNALS)]
+        child = place.start()
+        time.sleep(rolled.uniform(0.1, 1) * took)
+        tree = child.tree()
+        if tree:
+            os.kill(tree[0].pid, sign)
+        code = child.wait()
+        codes[code] += 1
+        label = f"signal {turn} ({sign.name})"
+        faults += [f"{label}: its worker trained on"] if orphans(tree[1:]) else []
+        faults += [f"{label}: traceback: {child.said[-400:]}"] if "Traceback" in child.said else []
+        faults += [f"{label}: code {code}"] if code not in (0, 130, -sign) else []
+        faults += again(place, result, place.notes(), label=label)
+    conclude("signals", number, faults, **{f"times_code_{code}": many for code, many in codes.items()})
+
+
+def watched(place, tmp_path, **plan):
+    """Run the grid with its worker, or itself, watched; return how it ended and the changes that were made."""
+    log = tmp_path / "changes.jsonl"
+    log.unlink(missing_ok=True)
+    child = place.start(plan={"who": "worker", "log": str(log)} | plan)
+    child.wait()
+    return child, [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+@SIZES
+def test_a_crash_before_any_rename_link_removal_fsync_or_write_loses_nothing(tmp_path, whole, full):
+    result, _ = whole
+    rolled, faults = dice("crashes"), []
+    _, changes = watched(Place(tmp_path / "work"), tmp_path)
+    cell = len(changes) // 2  # the first cell's and the second's are alike
+    points = [n for n, change in enumerate(changes[:cell], start=1) if change["operation"] not in ("open", "mkdir")]
+    other = [n for n in points if changes[n - 1]["operation"] != "write"]
+    number = size(full, short=4, whole=40)
+    chosen = rolled.sample(other, min(len(other), number // 2))
+    chosen += rolled.sample([n for n in points if n not in chosen], number - len(chosen))
+    met = Counter()
+    for point in chosen:
+        place = Place(tmp_path / "work")
+        child, made = watched(place, tmp_path, kill=point)
+        change = made[point - 1]
+        met[change["operation"]] += 1
+        label = f"crash before change {point} ({change['operation']} {change['file']} in {change['place']})"
+        faults += [f"{label}: the grid said {child.said[-300:]}"] if "Traceback" in child.said else []
+        faults += again(place, result, place.notes(), label=label)
+    conclude("crash points", number, faults, **met)
+
+
+@LENGTH
+def test_rivals_on_one_folder_train_every_cell_once_and_all_end_well(tmp_path, whole, full):
+    result, _ = whole
+    faults, rounds, rivals = [], size(full, short=1, whole=10), 8 if full else 4
+    for turn in range(rounds):
+        place = Place(tmp_path / "work")
+        children = [place.start() for _ in range(rivals)]
+        codes = [child.wait() for child in children]
+        said = [child.said[-400:] for child, code in zip(children, codes, strict=True) if code]
+        faults += [f"round {turn}: codes {codes}: {said}"] if any(codes) else []
+        for name, file in place.files("record.json").items():
+            record = json.loads(file.read_text())
+            trained = Counter(
+                w["name"]
+                for w in map(parsed, lines_of(place.root / f"runs/t/{name}/windows.jsonl"))
+                if w and w.get("name", "").startswith("train/") and w["parent"] is None
+            )
+            if record["attempts"] != 1 or set(trained.values()) != {1}:
+                faults.append(f"round {turn}: {name}: {record['attempts']} attempts, epochs {dict(trained)}")
+        faults += [f"round {turn}: {fault}" for fault in place.faults(place.notes(), result)]
+    conclude("rivals", rounds, faults, processes_each=rivals)
+
+
+@LENGTH
+def test_each_write_that_fails_ends_in_words_that_name_the_file_and_is_made_up_for(tmp_path, whole, full):
+    result, _ = whole
+    rolled, faults, unmet = dice("disks"), [], []
+    sites = {}
+    for who in ("run", "worker"):
+        _, changes = watched(Place(tmp_path / "work"), tmp_path, who=who)
+        for change in changes:
+            sites[who, *(change[key] for key in ("operation", "file", "place"))] = change
+    cases = [
+        (site, change, error, lasting)
+        for site, change in sites.items()
+        for error, met in ERRORS.items()
+        if change["operation"] in met
+        for lasting in ((False, True) if error == "ENOSPC" else (False,))
+    ]
+    number = min(len(cases), size(full, short=6, whole=len(cases)))
+    for site, change, error, lasting in rolled.sample(cases, number):
+        place = Place(tmp_path / "work")
+        fail = {**change, "error": error, "lasting": lasting}
+        fail.pop("struck")
+        child, made = watched(place, tmp_path, who=site[0], fail=fail)
+        label = f"{error}{' from then on' if lasting else ''} at {' '.join(site)}"
+        if not any(one["struck"] for one in made):
+            unmet.append(label)
+        code, said = child.process.exitcode, child.said
+        faults += [f"{label}: traceback: {said[-500:]}"] if "Traceback" in said else []
+        silent = code == 0 and change["operation"] == "unlink" and change["file"] in SPARE
+        if not silent and change["file"] not in said:
+            faults.append(f"{label}: code {code}, and no word of {change['file']}: {said[-300:]}")
+        faults += again(place, result, place.notes(), label=label)
+    conclude("failing writes", number, [*faults, *(f"never met: {label}" for label in unmet)], sites=len(sites))
