@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The footprint check as the GitHub action calls it; the GitLab template has a script of its own. Everything comes by the
-# environment: CANDIDATE, and optionally BASELINE, BUDGETS, AGAINST, STRICT, NAME, RESULTS.
-# Exits with 0 when fine, 1 when regressed, 2 when nothing could be checked; inconclusive and incomparable are
-# warnings (exit 0) unless STRICT is true.
+# environment: CANDIDATE, and optionally BASELINE, BUDGETS, AGAINST, STRICT, OTHER_TASK, NAME, RESULTS.
+# Exits with 0 when fine, 1 when regressed, 2 when nothing could be checked. What nobody can know is a warning (exit 0)
+# unless STRICT is true; but where the candidate has become another task, of which the baseline says nothing, it fails
+# (exit 1) unless OTHER_TASK is warn.
 set -uo pipefail
 
 results=${RESULTS:-footprint}
@@ -11,6 +12,7 @@ arguments=("$CANDIDATE" --format text,json,junit,sarif,markdown,github,badge --o
 [ -n "${BUDGETS:-}" ] && arguments+=(--budgets "$BUDGETS")
 [ -n "${AGAINST:-}" ] && arguments+=(--against "$AGAINST" --install)
 [ -n "${NAME:-}" ] && arguments+=(--name "$NAME")
+[ "${STRICT:-false}" = true ] || [ "${OTHER_TASK:-fail}" = warn ] || arguments+=(--lenient)
 mkdir -p "$results"
 
 greenpose check "${arguments[@]}"
@@ -22,9 +24,17 @@ if [ $code != 2 ] && [ -n "$document" ]; then
   verdict=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["outcome"])' "$document")
 fi
 [ -n "${GITHUB_OUTPUT:-}" ] && echo "verdict=$verdict" >>"$GITHUB_OUTPUT"
-if [ $code = 3 ] && [ "${STRICT:-false}" != true ]; then
-  echo "The check is $verdict: shown as a warning. Set STRICT to true to fail on that."
-  exit 0
+if [ "${STRICT:-false}" = true ]; then
+  [ $code = 3 ] && code=1
+  exit $code
 fi
-[ $code = 3 ] && exit 1
+[ $code = 3 ] && code=0
+case "$code $verdict" in
+"0 inconclusive" | "0 incomparable")
+  echo "The check is $verdict: shown as a warning. Set STRICT to true to fail on that."
+  ;;
+"1 incomparable")
+  echo "The candidate has become another task: accept it by --update, or set OTHER_TASK to warn."
+  ;;
+esac
 exit $code

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SCHEMA = "greenpose.footprint/1"
-UNITS = {"params": "parameters", "macs": "MACs", "activation_bytes": "B", "peak_bytes": "B"}
-PER_TORCH = ("peak_bytes", "operations")
-"""What belongs to a minor version of torch."""
 
 Counts = dict[str, Any]
 """By name: a number, or the calls of each operator."""
@@ -67,6 +64,9 @@ class Checker:
         accepted = _read(self.path)
         if name not in accepted:
             pytest.fail(f"{self.path.name} has no {name!r} yet; run pytest --footprint-update and review the file")
+        fault = _fault(accepted[name])
+        if fault:
+            pytest.fail(f"{self.path.name}: {name!r}: {fault}; remove it and accept anew")
         worse = _worse(accepted[name], here)
         if worse:
             hint = "if that is wanted, pytest --footprint-update and review the file"
@@ -91,19 +91,37 @@ def _counted(net: "nn.Module", image: "Tensor") -> Counts:
 
 
 def _worse(accepted: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return a line for each quantity that rose, or that can no longer be compared."""
+    """Return a line for each quantity that rose, or that another input forbids to compare."""
     from greenpose.check.differences import of_calls, of_counts
+    from greenpose.check.footprint import OF_INPUT, PER_TORCH, UNITS
 
-    if accepted.get("input") != here["input"]:
-        return [f"  not comparable: the input was {accepted.get('input')} and is {here['input']}"]
+    moved = f"not comparable: the input was {accepted['input']} and is {here['input']}"
     lines = []
     for metric in (*UNITS, "operations"):
-        if metric in PER_TORCH and accepted.get("torch") != here["torch"]:
+        if metric in OF_INPUT and accepted["input"] != here["input"]:
+            lines.append(f"  {metric}: {moved}")
+            continue
+        if metric in PER_TORCH and accepted["torch"] != here["torch"]:
             continue
         judge = of_calls(accepted[metric], here[metric]) if metric == "operations" else None
         outcome, says = judge or of_counts(accepted[metric], here[metric], UNITS[metric])
         lines += [f"  {metric}: {says}"] if outcome == "regressed" else []
     return lines
+
+
+def _fault(accepted: Any) -> str:
+    """Return what is wrong with an accepted footprint, as after an edit; empty where nothing is."""
+    from greenpose.check.footprint import COUNTED
+
+    if not isinstance(accepted, dict):
+        return f"is {accepted!r}, no footprint"
+    calls = accepted.get("operations")
+    numbers = {name: accepted.get(name) for name in COUNTED}
+    numbers |= calls if isinstance(calls, dict) else {"operations": calls}
+    words = {name: accepted.get(name) for name in ("input", "torch")}
+    wrong = [name for name, value in numbers.items() if isinstance(value, bool) or not isinstance(value, int)]
+    wrong += [name for name, value in words.items() if not isinstance(value, str)]
+    return f"no whole number, or no text, under {', '.join(map(str, wrong))}" if wrong else ""
 
 
 def _read(path: Path) -> dict[str, Counts]:
@@ -114,8 +132,8 @@ def _read(path: Path) -> dict[str, Counts]:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema"] != SCHEMA:
             pytest.fail(f"{path}: schema is {document['schema']!r}; this version reads {SCHEMA}")
-        footprints: dict[str, Counts] = document["footprints"]
-    except (ValueError, KeyError, TypeError) as error:
+        footprints: dict[str, Counts] = dict(document["footprints"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         pytest.fail(f"{path}: not a file of footprints ({type(error).__name__} {error}); remove it and accept anew")
     return footprints
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from greenpose.check.baseline import AP_DECIMALS, Baseline, Context, Filed, Margins, key_of
-from greenpose.check.exact import experiment_in, obstacle, own_names, without_operator
+from greenpose.check.exact import experiment_in, obstacle, own_names, reconfigured, without_operator
 from greenpose.check.footprint import EXACT, Footprint
 from greenpose.check.selection import Selection
 from greenpose.check.verdict import Finding
@@ -134,7 +134,11 @@ def _unlike(name: str, old: Baseline, experiment: str, here: Footprint | None) -
         return "" if convention == EXACT[metric] else f"it counts {convention!r}, this version {EXACT[metric]!r}"
     if not here.trained:
         there = there.model_copy(update={"data": here.data})
-    return obstacle(metric, there, here, convention=convention)
+    changed = reconfigured(there, here)
+    if changed:
+        return f"the network is another one ({changed})"
+    found = obstacle(metric, there, here, convention=convention)
+    return "" if found is None else found.says
 
 
 def _context(here: Footprint, *, data: str | None) -> Context:

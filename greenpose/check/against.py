@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from greenpose.check.contest import RESTARTS, Attempt, contest
 from greenpose.check.counters import counters
 from greenpose.check.duel import Clock, Duel, RefusalError, Worker, a_core
 from greenpose.check.environment import with_pip
-from greenpose.check.findings import finding_of, incomparable
+from greenpose.check.findings import METRICS, finding_of, incomparable
 from greenpose.check.networks import Network, find_networks
 from greenpose.check.paired import Rule
+from greenpose.check.selection import Selection
 from greenpose.check.selftest import recall
 from greenpose.check.sides import Side, Sides, two_sides
 from greenpose.check.verdict import Finding, Verdict
@@ -33,6 +34,8 @@ class Options:
     """When a ratio has regressed, and how long to go on."""
     exits: tuple[int, ...] = ()
     """Exits to compare; all by default."""
+    only: Selection = field(default_factory=Selection)
+    """Quantities to compare; exits that have none of them are not run."""
     wall: bool = False
     """True: judge wall time too. That takes many more pairs, but sees waiting, which CPU time does not."""
     install: bool = False
@@ -64,16 +67,49 @@ def compare_sides(candidate: Path, sides: Sides, options: Options) -> Verdict:
         GreenPoseError: if a side cannot be run.
     """
     with tempfile.TemporaryDirectory() as folder:
-        networks = find_networks(candidate, Path(folder), options.exits)
-        labels = [f"{network.label}/" if len(networks) > 1 else "" for network in networks]
-        found = [_Comparison(*one, sides, options).run() for one in zip(networks, labels, strict=True)]
+        chosen = [
+            (replace(network, exits=exits), label)
+            for network, label in _labelled(find_networks(candidate, Path(folder), options.exits))
+            if (exits := tuple(exit_ for exit_ in network.exits if _selected(label, exit_, options.only)))
+        ]
+        found = [_Comparison(network, label, sides, options).run() for network, label in chosen]
     return Verdict(
         subject=str(candidate),
         against=sides.against,
-        findings=tuple(finding for one in found for finding in one.findings),
+        findings=tuple(
+            finding
+            for one in found
+            for finding in one.findings
+            if finding.name in options.only or finding.outcome == "incomparable"
+        ),
         notes=tuple(dict.fromkeys([*sides.notes, *(note for one in found for note in one.notes), *_self_tested()])),
-        samples={"paired": {network.label: one.samples for network, one in zip(networks, found, strict=True)}},
+        samples={"paired": {network.label: one.samples for (network, _), one in zip(chosen, found, strict=True)}},
     )
+
+
+def paired_names(candidate: Path, exits: Sequence[int] = ()) -> list[str]:
+    """Return the names of what can be measured in pairs of a candidate: `exit3.cpu_s_per_image`, ...
+
+    Raises:
+        CheckError: if there is no such exit.
+        GreenPoseError: if the candidate cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        networks = _labelled(find_networks(candidate, Path(folder), exits))
+    return [name for network, label in networks for exit_ in network.exits for name in _names(label, exit_)]
+
+
+def _labelled(networks: Sequence[Network]) -> list[tuple[Network, str]]:
+    """Return networks with what stands before the names of their quantities: nothing where there is only one."""
+    return [(network, f"{network.label}/" if len(networks) > 1 else "") for network in networks]
+
+
+def _names(label: str, exit_: int) -> list[str]:
+    return [f"{label}exit{exit_}.{metric}" for metric, _ in METRICS.values()]
+
+
+def _selected(label: str, exit_: int, only: Selection) -> bool:
+    return any(name in only for name in _names(label, exit_))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +140,7 @@ class _Comparison:
                 return self._blocked(str(refusal))
             for side, worker in ((self._sides.base, base), (self._sides.head, head)):
                 side.refuse_other_code(worker.hello)
-            return self._blocked(obstacle) if obstacle else self._compared(base, head)
+            return self._blocked(obstacle, changed=True) if obstacle else self._compared(base, head)
 
     def _compared(self, base: Worker, head: Worker) -> _Found:
         device = head.hello["device"]
@@ -152,14 +188,21 @@ class _Comparison:
         have = {worker.name: worker.hello["exits"] for worker in (base, head)}
         lonely = sorted({exit_ for exits in have.values() for exit_ in exits} - set(shared))
         return [
-            incomparable(exit_, f"{name} has no exit {exit_}", device=head.hello["device"], label=self._label)
+            incomparable(
+                exit_,
+                f"{name} has no exit {exit_}",
+                device=head.hello["device"],
+                label=self._label,
+                changed=name == head.name,
+            )
             for exit_ in lonely
             for name, exits in have.items()
             if exit_ not in exits
         ]
 
-    def _blocked(self, why: str) -> _Found:
-        return _Found(findings=[incomparable(exit_, why, label=self._label) for exit_ in self._network.exits])
+    def _blocked(self, why: str, *, changed: bool = False) -> _Found:
+        exits = self._network.exits
+        return _Found(findings=[incomparable(exit_, why, label=self._label, changed=changed) for exit_ in exits])
 
     def _heard(self, said: str) -> None:
         self._options.heard(f"{self._label}{said}")

@@ -1,11 +1,16 @@
-"""The exact gate: counts are compared to the last digit, accuracy with its interval, unlike things not at all."""
+"""The exact gate: counts are compared to the last digit, accuracy with its interval, unlike things not at all.
+
+An exit is held against the exit of that number, whatever shape the network has now: what costs more has regressed. Only
+what another task moves, as other images or keypoints do, is not compared, quantity by quantity.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from greenpose.check.baseline import AP_DECIMALS, KEY, Context, Filed
 from greenpose.check.differences import few, of_accuracy, of_calls, of_counts
-from greenpose.check.footprint import EXACT, PER_TORCH, UNITS, Footprint
+from greenpose.check.footprint import EXACT, OF_INPUT, OF_KEYPOINTS, PER_TORCH, UNITS, Footprint, settings_of
 from greenpose.check.selection import Selection
 from greenpose.check.verdict import Finding, Outcome
 from greenpose.formatting import listed
@@ -19,6 +24,15 @@ class Comparison:
     """One for each selected quantity of the baseline; an exit's operators are one."""
     notes: tuple[str, ...]
     """What was not compared, and why."""
+
+
+class Obstacle(NamedTuple):
+    """Why values of a quantity mean different things there and here."""
+
+    says: str
+    """The reason."""
+    changed: bool
+    """True where the candidate has become another task; False where only torch, GreenPose or its record differ."""
 
 
 def compare(footprints: Sequence[Footprint], filed: Filed, *, only: Selection) -> Comparison:
@@ -59,19 +73,33 @@ def without_operator(name: str) -> str:
     return f"{match['where']}.{match['metric']}"
 
 
-def obstacle(metric: str, there: Context, here: Footprint, *, convention: str | None) -> str:
-    """Return why values of a quantity mean different things there and here; empty where they do not."""
+def obstacle(metric: str, there: Context, here: Footprint, *, convention: str | None) -> Obstacle | None:
+    """Return why values of a quantity mean different things there and here; None where they do not."""
+    return next(_obstacles(metric, there, here, convention), None)
+
+
+def _obstacles(metric: str, there: Context, here: Footprint, convention: str | None) -> Iterator[Obstacle]:
     if convention != EXACT[metric]:
-        return f"the baseline counts {convention!r}, this version {EXACT[metric]!r}"
-    if there.network != here.network:
-        return f"the network is another one (baseline: {there.network}; here: {here.network})"
-    if there.input != here.input:
-        return f"images are {there.input} in the baseline and {here.input} here"
+        yield Obstacle(f"the baseline counts {convention!r}, this version {EXACT[metric]!r}", changed=False)
+    if not here.input:
+        yield Obstacle("the candidate's record does not say what network and images it is about", changed=True)
+    before, after = (settings_of(one.network).get("joints") for one in (there, here))
+    if metric in OF_KEYPOINTS and before != after:
+        yield Obstacle(f"the network has {before} keypoints in the baseline and {after} here", changed=True)
+    if metric in OF_INPUT and there.input != here.input:
+        yield Obstacle(f"images are {there.input} in the baseline and {here.input} here", changed=True)
     if metric in PER_TORCH and there.torch != here.torch:
-        return f"it belongs to torch {there.torch} in the baseline and {here.torch} here"
+        yield Obstacle(f"it belongs to torch {there.torch} in the baseline and {here.torch} here", changed=False)
     if metric == "ap" and not _same_data(there.data or "", here.data or ""):
-        return f"accuracy was evaluated on {there.data} in the baseline and on {here.data} here"
-    return ""
+        says = f"accuracy was evaluated on {there.data} in the baseline and on {here.data} here"
+        yield Obstacle(says, changed=True)
+
+
+def reconfigured(there: Context, here: Footprint) -> str:
+    """Return what changed in shape and input, `width 8 → 32 and input 64x64 → 96x96`; empty where nothing did."""
+    before, after = ({"input": one.input, **settings_of(one.network)} for one in (there, here))
+    changed = [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
+    return listed([f"{name} {before.get(name) or 'unknown'} → {after.get(name) or 'unknown'}" for name in changed])
 
 
 def _same_data(there: str, here: str) -> bool:
@@ -93,7 +121,10 @@ class _Pair:
         return [self._finding(*name.split(".")) for name in names if not self._only_profiled(name)]
 
     def notes(self) -> Iterator[str]:
-        """Yield what was left out."""
+        """Yield what the configuration has become, and what was left out."""
+        changed = reconfigured(self._filed.baseline.experiments[self._experiment], self._here)
+        if changed and self._values:
+            yield f"{self._here.name}: the configuration is not the baseline's: {changed}"
         skipped = [self._key(name) for name in self._values if self._only_profiled(name)]
         if skipped:
             yield f"{few(skipped)}: not checked, for that takes a run; {self._here.name} was only profiled"
@@ -110,43 +141,50 @@ class _Pair:
         return self._filed.baseline.key(self._experiment, name)
 
     def _finding(self, where: str, metric: str) -> Finding:
-        reason = self._obstacle(where, metric)
-        judge = self._operators if metric == "operations" else self._value
-        finding = judge(where, metric, reason)
-        assert finding.line is not None
-        return finding
+        found = self._obstacle(where, metric)
+        if found is not None:
+            return self._incomparable(where, metric, found)
+        return self._operators(where, metric) if metric == "operations" else self._value(where, metric)
 
-    def _value(self, where: str, metric: str, reason: str) -> Finding:
+    def _incomparable(self, where: str, metric: str, why: Obstacle) -> Finding:
+        """Return the finding of a quantity that is not compared."""
+        values = {name: value for name, value in self._values.items() if without_operator(name) == f"{where}.{metric}"}
+        return self._place(
+            where,
+            metric,
+            min(values),
+            outcome="incomparable",
+            says=f"not compared: {why.says}",
+            base=sum(values.values()),
+            head=None,
+            changed=why.changed,
+        )
+
+    def _value(self, where: str, metric: str) -> Finding:
         """Return the finding of a quantity with one value."""
-        name, unit = f"{where}.{metric}", UNITS.get(metric, "fraction")
-        base, quantity = self._values[name], self._here.quantities.get(name)
-        head = None if reason or quantity is None else quantity.value
+        name = f"{where}.{metric}"
+        base, quantity = self._values[name], self._here.quantities[name]
+        head = quantity.value
+        assert head is not None
         outcome: Outcome
-        if head is None or quantity is None:
-            outcome, says = "incomparable", f"not compared: {reason}"
-        elif metric == "ap":
+        if metric == "ap":
             margin = self._filed.baseline.margins.ap
             head = round(head, AP_DECIMALS)  # as the file has it: what did not change must not seem to
             outcome, says = of_accuracy(base, head, quantity.basis.type_a, margin=margin)
         else:
-            outcome, says = of_counts(base, head, unit)
-        return self._place(where, metric, name, outcome=outcome, says=says, unit=unit, base=base, head=head)
+            outcome, says = of_counts(base, head, UNITS[metric])
+        return self._place(where, metric, name, outcome=outcome, says=says, base=base, head=head)
 
-    def _operators(self, where: str, metric: str, reason: str) -> Finding:
+    def _operators(self, where: str, metric: str) -> Finding:
         """Return the finding of an exit's operators; its line is the first one that differs."""
         start = f"{where}.{metric}."
         base = {name.removeprefix(start): int(calls) for name, calls in self._values.items() if name.startswith(start)}
-        calls = {} if reason else self._here.operations[int(where.removeprefix("exit"))]
+        calls = self._here.operations[int(where.removeprefix("exit"))]
         head = {name: number for name, number in calls.items() if self._key(start + name) in self._only}
-        outcome: Outcome = "incomparable"
-        says = f"not compared: {reason}"
-        if not reason:
-            outcome, says = of_calls(base, head)
+        outcome, says = of_calls(base, head)
         first = min(base, key=lambda name: (base[name] == head.get(name), name))
-        total = None if reason else sum(head.values())
-        return self._place(
-            where, metric, start + first, outcome=outcome, says=says, unit="calls", base=sum(base.values()), head=total
-        )
+        total, now = sum(base.values()), sum(head.values())
+        return self._place(where, metric, start + first, outcome=outcome, says=says, base=total, head=now)
 
     def _place(
         self,
@@ -156,9 +194,9 @@ class _Pair:
         *,
         outcome: Outcome,
         says: str,
-        unit: str,
         base: float,
         head: float | None,
+        changed: bool = False,
     ) -> Finding:
         """Return a finding with its line: that of the value `name`."""
         return Finding(
@@ -167,24 +205,27 @@ class _Pair:
             way="exact",
             outcome=outcome,
             says=says,
-            unit=unit,
+            unit="calls" if metric == "operations" else UNITS.get(metric, "fraction"),
             base=base,
             head=head,
+            changed=changed,
             file=self._filed.name,
             line=self._filed.lines.get(self._key(name)),
         )
 
-    def _obstacle(self, where: str, metric: str) -> str:
+    def _obstacle(self, where: str, metric: str) -> Obstacle | None:
         baseline, number = self._filed.baseline, int(where.removeprefix("exit"))
         there = baseline.experiments[self._experiment]
-        reason = obstacle(metric, there, self._here, convention=baseline.conventions.get(metric))
-        if reason or f"{where}.{metric}" in own_names(self._here):
-            return reason
         if number not in self._here.exits:
-            return f"{self._here.name} has only exits {listed([str(one) for one in self._here.exits])}"
+            only = f"{self._here.name} has only exits {listed([str(one) for one in self._here.exits])}"
+            return Obstacle(only, changed=True)
+        found = obstacle(metric, there, self._here, convention=baseline.conventions.get(metric))
+        if found is not None or f"{where}.{metric}" in own_names(self._here):
+            return found
         quantity = self._here.quantities.get(f"{where}.{metric}")
         missing = quantity.basis.missing if quantity else None
-        return f"the candidate has no such number ({missing or 'its record is from before it was counted'})"
+        says = f"the candidate has no such number ({missing or 'its record is from before it was counted'})"
+        return Obstacle(says, changed=False)
 
 
 def _left_out(footprints: Sequence[Footprint], filed: Filed) -> list[str]:
@@ -205,6 +246,7 @@ def _unknown(footprint: Footprint, filed: Filed) -> Finding:
         way="exact",
         outcome="incomparable",
         says=f"not compared: {filed.name} knows {known}, but no {footprint.name}",
+        changed=True,
         file=filed.name,
         line=1,
     )

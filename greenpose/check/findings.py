@@ -46,8 +46,8 @@ def finding_of(
     )
 
 
-def incomparable(exit_: int, why: str, *, device: str = "cpu", label: str = "") -> Finding:
-    """Return the finding of an exit that cannot be compared."""
+def incomparable(exit_: int, why: str, *, device: str = "cpu", label: str = "", changed: bool = False) -> Finding:
+    """Return the finding of an exit that cannot be compared, perhaps because the candidate has `changed`."""
     metric, unit = METRICS["cpu_s" if device == "cpu" else "gpu_s"]
     return Finding(
         where=f"{label}exit{exit_}",
@@ -56,6 +56,7 @@ def incomparable(exit_: int, why: str, *, device: str = "cpu", label: str = "") 
         outcome="incomparable",
         says=f"not compared: {why}",
         unit=unit,
+        changed=changed,
     )
 
 

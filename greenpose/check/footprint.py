@@ -26,6 +26,10 @@ COUNTED = ("params", "macs", "activation_bytes", "peak_bytes")
 UNITS = MappingProxyType({"params": "parameters", "macs": "MACs", "activation_bytes": "B", "peak_bytes": "B"})
 PER_TORCH = frozenset({"peak_bytes", "operations"})
 """What belongs to a minor version of torch."""
+OF_INPUT = frozenset({"macs", "activation_bytes", "peak_bytes"})
+"""What an exit costs at one size of input; its parameters and operators are the same at any."""
+OF_KEYPOINTS = OF_INPUT | {"params"}
+"""What the number of keypoints moves: each has a heatmap of its own."""
 FREE = frozenset({"exits", "init", "weights"})
 """Settings of the model that no exit's cost depends on: it costs its minimal sub-network, whatever that starts from."""
 PLACES = frozenset(key.removeprefix("data.") for key in PATHS if key.startswith("data."))
@@ -41,9 +45,9 @@ class Footprint:
     labels: tuple[str, ...]
     """Names under which a baseline may know it, the most specific first; under the last one it is accepted."""
     network: str
-    """Shape of the network in words; only values of one shape are compared."""
+    """Shape of the network in words."""
     input: str
-    """Width and height of an image, e.g. `64x64`; likewise."""
+    """Width and height of an image, e.g. `64x64`."""
     torch: str
     """Minor version of torch, e.g. `2.13`."""
     data: str | None
@@ -115,6 +119,11 @@ def network_of(model: Mapping[str, Any], *, num_joints: int) -> str:
     shape = {key: value for key, value in model.items() if key not in FREE}
     parts = [f"{key} {'/'.join(map(str, value)) if isinstance(value, list) else value}" for key, value in shape.items()]
     return ", ".join(sorted([*parts, f"joints {num_joints}"]))
+
+
+def settings_of(network: str) -> dict[str, str]:
+    """Return the settings that `network_of` put into words, by name."""
+    return {name: value for name, _, value in (part.partition(" ") for part in network.split(", "))}
 
 
 def minor(version: str) -> str:

@@ -54,6 +54,8 @@ class Finding:
     """The baseline or budget file that holds the other side; None where no file does."""
     line: int | None = None
     """Line of that file; None where there is no such line."""
+    changed: bool = False
+    """True where it is incomparable because the candidate has become another task, and not because of where it ran."""
 
     @property
     def name(self) -> str:
@@ -86,6 +88,11 @@ class Verdict:
         """Return the gravest outcome of any finding; what only warns counts as ok."""
         outcomes = [_counted(finding) for finding in self.findings]
         return max(outcomes, key=GRAVITY.index, default="incomparable")
+
+    @property
+    def changed(self) -> bool:
+        """Return whether something is incomparable because the candidate has become another task."""
+        return any(finding.changed for finding in self.findings)
 
     def of(self, *outcomes: Outcome) -> tuple[Finding, ...]:
         """Return the findings with any of these outcomes."""

@@ -20,6 +20,7 @@ from greenpose.cli.console import (
 from greenpose.errors import CheckError
 
 if TYPE_CHECKING:
+    from greenpose.check import Verdict
     from greenpose.cli.acceptance import Accepted
     from greenpose.cli.checking import Question
     from greenpose.cli.paired import Pairing
@@ -42,7 +43,7 @@ def check(
     ] = None,
     budgets: Annotated[Path | None, typer.Option(help="YAML file of limits, e.g. exit3.macs <= 1.9e9.")] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Check or accept only this, e.g. exit3.macs or 'exit3.*'. Repeatable.")
+        list[str] | None, typer.Option(help="Check or accept only this, e.g. exit3.macs, exit3 or HRNet3. Repeatable.")
     ] = None,
     update: Annotated[bool, typer.Option("--update", help="Accept what the candidate costs; needs --reason.")] = False,
     reason: Annotated[str, typer.Option(help="Why that is fine; kept in the baseline.")] = "",
@@ -57,6 +58,14 @@ def check(
         Path | None, typer.Option(help="Folder to append the verdict to; without a CANDIDATE, to show the trend of.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 instead of 3.")] = False,
+    lenient: Annotated[
+        bool,
+        typer.Option(
+            "--lenient",
+            help="Exit 0 instead of 3; but 1 where the candidate has become another task: other images, keypoints, "
+            "exits, data or name.",
+        ),
+    ] = False,
     against: Annotated[
         str | None, typer.Option(help="Git revision to compare CPU time and energy with, in paired turns.")
     ] = None,
@@ -96,6 +105,7 @@ def check(
         "--format": formats != "text",
         "--name": name,
         "--strict": strict,
+        "--lenient": lenient,
         "--against": against,
         "--against-env": against_env,
         "--exit": exits,
@@ -125,16 +135,22 @@ def check(
     pairing = _pairing(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall, install=install)
     with err(quiet=quiet).status(f"reading {candidate}"):
         question = read_question(
-            candidate, baseline, budgets, only=only or [], creating=update, paired=pairing is not None
+            candidate,
+            baseline,
+            budgets,
+            only=only or [],
+            creating=update,
+            paired=() if pairing is None else pairing.names(candidate),
         )
     _refuse({"--reason": reason and not update}, "belongs to --update")
+    _refuse({"--lenient": lenient and strict}, "means the opposite of --strict; give one of them")
     title = _title(name) or question.candidate.name
     extra: dict[str, Any] = {}
     if update:
         question, extra = _accepted(question, reason, quiet=quiet or "text" not in chosen)
     verdicts = answer(question)
     if pairing is not None:
-        verdicts.append(pairing.verdict(candidate, quiet=quiet))
+        verdicts.append(pairing.verdict(candidate, only=question.only, quiet=quiet))
     verdict = joined(verdicts)
     if history is not None:
         from greenpose.cli.trend import remember
@@ -145,8 +161,15 @@ def check(
 
         print_json(document(verdict, title) | extra)
     write_outputs(verdict, title, chosen, output, verbose=verbose, quiet=quiet)
+    raise typer.Exit(_code(verdict, strict=strict, lenient=lenient))
+
+
+def _code(verdict: "Verdict", *, strict: bool, lenient: bool) -> int:
+    """Return the exit code of a verdict."""
     code = EXIT_CODES[verdict.outcome]
-    raise typer.Exit(EXIT_REGRESSED if strict and code == EXIT_UNSURE else code)
+    if code == EXIT_UNSURE and (strict or lenient):
+        return EXIT_REGRESSED if strict or verdict.changed else EXIT_OK
+    return code
 
 
 def _refuse(given: Mapping[str, object], why: str) -> None:

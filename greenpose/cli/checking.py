@@ -36,30 +36,32 @@ def read_question(
     *,
     only: Sequence[str],
     creating: bool,
-    paired: bool = False,
+    paired: Sequence[str] = (),
 ) -> Question:
     """Return what is asked, everything read; where a baseline is to be made, there need not be one yet.
 
-    With `paired`, which is another question, there need be neither baseline nor budgets; nothing is counted then.
+    `paired` names what is to be measured in pairs: then there need be neither baseline nor budgets, and without them
+    nothing is counted.
 
     Raises:
         GreenPoseError: with what is missing or damaged.
     """
-    if baseline is None and budgets is None and (FILE.exists() or creating):
+    if baseline is None and (FILE.exists() or (creating and budgets is None)):
         baseline = FILE
-    if baseline is None and budgets is None:
-        if paired:
-            unread = Candidate(name=plain_name(candidate.stem), source=str(candidate), footprints=())
-            return Question(candidate=unread, baseline=None, filed=None, budgets=None, limits=(), only=Selection(()))
+    if baseline is None and budgets is None and not paired:
         raise CheckError([f"give --baseline FILE, --budgets FILE or --against REF: there is no {FILE} here"])
     filed = None if baseline is None or (creating and not baseline.exists()) else read_baseline(baseline)
     limits = () if budgets is None else read_budgets(budgets)
     selection = Selection(tuple(only))
-    if filed is not None or (limits and baseline is None):
+    if filed is not None or baseline is None:
         names = [] if filed is None else [*filed.baseline.values]
-        selection.require([*names, *(f"{limit.where}.{limit.metric}" for limit in limits)])
+        selection.require([*names, *(f"{limit.where}.{limit.metric}" for limit in limits), *paired])
+    if paired and not any(name in selection for name in paired):
+        selects = f"--only {' '.join(only)}: selects nothing that is measured in pairs, as {paired[0]}"
+        raise CheckError([f"{selects}; leave out --against, or select that too"])
+    unread = Candidate(name=plain_name(candidate.stem), source=str(candidate), footprints=())
     return Question(
-        candidate=find_candidate(candidate),
+        candidate=find_candidate(candidate) if baseline or budgets else unread,
         baseline=baseline,
         filed=filed,
         budgets=budgets,

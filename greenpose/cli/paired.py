@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from greenpose.check import Verdict
-from greenpose.check.against import Options, check_against
+from greenpose.check import Selection, Verdict
+from greenpose.check.against import Options, check_against, paired_names
 from greenpose.check.amounts import signed_percent
 from greenpose.check.paired import Rule
 from greenpose.check.selftest import SelfTest, remember, self_test
@@ -34,7 +34,15 @@ class Pairing:
     install: bool
     """Whether pip may make an environment for the revision."""
 
-    def verdict(self, candidate: Path, *, quiet: bool) -> Verdict:
+    def names(self, candidate: Path) -> list[str]:
+        """Return the names of what can be measured of a candidate.
+
+        Raises:
+            GreenPoseError: if it cannot be read, or has no such exit.
+        """
+        return paired_names(candidate, self.exits)
+
+    def verdict(self, candidate: Path, *, only: Selection, quiet: bool) -> Verdict:
         """Return what both sides' turns led to.
 
         Raises:
@@ -44,7 +52,9 @@ class Pairing:
         most = self.max_pairs or (WALL_PAIRS if self.wall else usual.max_pairs)
         rule = replace(usual, max_pairs=most, batch=min(usual.batch, most))
         with err(quiet=quiet).status("starting both sides") as status:
-            options = Options(rule=rule, exits=self.exits, wall=self.wall, install=self.install, heard=status.update)
+            options = Options(
+                rule=rule, exits=self.exits, only=only, wall=self.wall, install=self.install, heard=status.update
+            )
             return check_against(candidate, against=self.against, environment=self.environment, options=options)
 
 

@@ -8,6 +8,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from greenpose.check import Acceptance, Filed, Selection, accept, compare
+from greenpose.check.footprint import COUNTED
+from greenpose.pytest_plugin import _worse
+from tests.check.candidates import counts, profiled
+
 PROJECT = """
 import torch
 from torch import nn
@@ -46,6 +51,9 @@ def test_cheaper(footprint):
 
 def test_larger_image(footprint):
     footprint.check(Net(), image(16), name="exit3")
+
+def test_larger_image_and_wider(footprint):
+    footprint.check(Net(width=5), image(16), name="exit3")
 
 def test_one_name_for_two(footprint):
     footprint.check(Net(), image(), name="exit3")
@@ -104,13 +112,41 @@ def test_what_costs_as_accepted_or_less_passes(outcomes):
         ("wider", ["params: rose from 112 parameters to 140 parameters (+25.0", "macs: rose", "footprint-update"]),
         ("twice", ["operations", "convolution 1 → 2"]),
         ("forgotten_eval", ["operations", "0 → 1"]),
-        ("larger_image", ["not comparable: the input was 1x3x8x8 and is 1x3x16x16"]),
+        ("larger_image", ["macs: not comparable: the input was 1x3x8x8 and is 1x3x16x16"]),
         ("one_name_for_two", ["checked twice in this test"]),
     ],
 )
 def test_what_costs_more_or_otherwise_fails_in_words(outcomes, name, words):
     complaint = outcomes[name].replace("\u00a0", " ")
     assert all(word in complaint for word in words), complaint
+
+
+def as_accepted(footprint):
+    """Return what the plugin knows of exit 3 of a footprint."""
+    numbers = {name: int(footprint.quantities[f"exit3.{name}"].value) for name in COUNTED}
+    return numbers | {"operations": footprint.operations[3], "input": footprint.input, "torch": footprint.torch}
+
+
+@pytest.mark.parametrize(
+    ("settings", "fails"),
+    [
+        ({}, False),
+        ({"model": {"width": 32}, "exit3": {"macs": 90_000_000_000, "params": 45_000_000}}, True),
+        ({"model": {"width": 8}, "exit3": {"macs": 400_000_000}}, False),
+        ({"model": {"modules": [1, 2, 1]}, "exit3": {"macs": 6_000_000_001}}, True),
+        ({"data": {"input_size": [96, 96]}}, True),
+        ({"torch": "2.14.0", "exit3": {"peak_bytes": 9, "operations": {"add": 900}}}, False),
+        ({"torch": "2.14.0", "exit3": {"params": 3_000_001}}, True),
+        ({"exit3": {"operations": counts(3)["operations"] | {"_to_copy": 1}}}, True),
+    ],
+)
+def test_the_plugin_and_a_lenient_gate_say_the_same_of_the_same_change(settings, fails):
+    reason = Acceptance(reason="first", at="2026-11-25T08:00:00+00:00", commit=None, version="0.1.0")
+    before, after = profiled(3), profiled(3, **settings)
+    filed = Filed(name="b", baseline=accept(None, [before], only=Selection(), acceptance=reason), lines={})
+    findings = compare([after], filed, only=Selection()).findings
+    assert any(finding.fails or finding.changed for finding in findings) is fails
+    assert bool(_worse(as_accepted(before), as_accepted(after))) is fails
 
 
 def test_another_torch_leaves_out_what_belongs_to_its_version(project):
@@ -133,7 +169,25 @@ def test_processes_beside_each_other_lose_nothing_of_what_they_accept(tmp_path):
     assert sorted(accepted(tmp_path)["footprints"]) == sorted(names)
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "not a file of footprints"), ('{"schema": "x"}', "schema is 'x'")])
+def test_other_images_and_a_wider_network_fail_by_what_is_comparable_too(outcomes):
+    assert "params" not in outcomes["larger_image"]
+    assert "params: rose" in outcomes["larger_image_and_wider"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not a file of footprints"),
+        ("[" * 100_000, "not a file of footprints"),
+        ('{"schema": "x"}', "schema is 'x'"),
+        ('{"schema": "greenpose.footprint/1", "footprints": {"exit3": 5}}', "'exit3': is 5, no footprint"),
+        ('{"schema": "greenpose.footprint/1", "footprints": 5}', "not a file of footprints"),
+        (
+            '{"schema": "greenpose.footprint/1", "footprints": {"exit3": {"params": "1", "torch": 2}}}',
+            "no whole number, or no text, under params, macs, activation_bytes, peak_bytes, operations, input, torch",
+        ),
+    ],
+)
 def test_a_damaged_file_fails_in_words(project, text, words):
     (project / "damaged.json").write_text(text)
     assert words in run(project, "test_net.py::test_same", "-o", "footprint_file=damaged.json")["same"]

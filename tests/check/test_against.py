@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import greenpose
-from greenpose.check.against import Options, check_against, compare_sides
+from greenpose.check import Selection
+from greenpose.check.against import Options, check_against, compare_sides, paired_names
 from greenpose.check.output import to_json
 from greenpose.check.paired import Rule
 from greenpose.check.sides import Side, Sides
@@ -54,6 +55,23 @@ def test_a_costlier_head_is_regressed_after_three_pairs_of_processes(file, tmp_p
     assert len(noted(tmp_path, "base")) == len(noted(tmp_path, "head")) == 3
 
 
+def test_only_what_is_selected_is_run_and_judged(file, tmp_path):
+    verdict = compare_sides(file, sides(tmp_path), Options(only=Selection(("exit3.cpu_s_per_image",)), wall=True))
+    assert [finding.name for finding in verdict.findings] == ["exit3.cpu_s_per_image"]
+    assert noted(tmp_path, "base")[0]["request"]["exits"] == [3]
+
+
+def test_of_several_networks_only_what_is_selected_is_started(tmp_path):
+    file = tmp_path / "grid.yaml"
+    file.write_text(
+        "name: g\nbase: {carbon: {country: ITA}, model: {exits: [3]}}\nexperiments: {A: {}, B: {model.width: 18}}\n"
+    )
+    assert paired_names(file)[:2] == ["A/exit3.cpu_s_per_image", "A/exit3.gpu_s_per_image"]
+    verdict = compare_sides(file, sides(tmp_path), Options(only=Selection(("B",))))
+    assert outcomes(verdict) == {"B/exit3": "ok"}
+    assert [one["request"]["only"] for one in noted(tmp_path, "base")] == [["B"]]
+
+
 def test_both_processes_are_pinned_and_share_a_core_a_file_and_exits(file, tmp_path):
     compare_sides(file, sides(tmp_path), Options(exits=(3,)))
     (base,), (head,) = noted(tmp_path, "base"), noted(tmp_path, "head")
@@ -71,6 +89,7 @@ def test_sides_that_do_not_agree_on_what_is_run_are_incomparable(file, tmp_path,
     verdict = compare_sides(file, sides(tmp_path, base={"hello": {key: other}}), Options())
     assert outcomes(verdict) == {"exit2": "incomparable", "exit3": "incomparable"}
     assert "there and" in verdict.findings[0].says
+    assert verdict.changed
     assert verdict.findings[0].ratio is None
 
 
@@ -87,12 +106,16 @@ def test_an_exit_that_only_one_side_has_is_incomparable_and_the_others_are_compa
     verdict = compare_sides(file, sides(tmp_path, base={"hello": {"exits": [3]}}), Options())
     assert outcomes(verdict) == {"exit3": "ok", "exit2": "incomparable"}
     assert "base has no exit 2" in verdict.findings[1].says
+    assert not verdict.changed
+    lost = compare_sides(file, sides(tmp_path, head={"hello": {"exits": [3]}}), Options())
+    assert (outcomes(lost)["exit2"], lost.changed) == ("incomparable", True)
 
 
 def test_an_obstacle_is_said_and_nothing_is_started(file, tmp_path):
     verdict = compare_sides(file, sides(tmp_path, obstacle="the two want different packages"), Options())
     assert set(outcomes(verdict).values()) == {"incomparable"}
     assert "different packages" in verdict.findings[0].says
+    assert not verdict.changed
     assert not (tmp_path / "base.jsonl").exists()
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from greenpose.check import Acceptance, Filed, Selection, accept, compare, dumps, read_baseline
@@ -87,18 +89,72 @@ def test_the_line_of_operators_is_that_of_the_first_that_differs(filed, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("other", "reason"),
+    ("model", "line"),
     [
-        ({"model": {"width": 18}}, "the network is another one"),
-        ({"model": {"modules": [1, 2, 2]}}, "the network is another one"),
-        ({"data": {"input_size": [96, 64]}}, "images are 64x64 in the baseline and 96x64 here"),
+        ({"width": 32}, "width 16 → 32"),
+        ({"modules": [1, 2, 1]}, "modules 1/4/3 → 1/2/1"),
+        ({"width": 18, "blocks": 5}, "blocks 4 → 5 and width 16 → 18"),
     ],
 )
-def test_another_network_or_input_is_incomparable_and_never_a_number(filed, other, reason):
-    for seen in found(profiled(**other), filed(profiled())).values():
-        assert seen.outcome == "incomparable"
-        assert reason in seen.says
-        assert seen.head is None
+@pytest.mark.parametrize(("factor", "outcome"), [(15, "regressed"), (0.5, "improved")])
+def test_a_network_of_another_shape_is_compared_exit_by_exit_and_one_line_says_what_changed(
+    filed, model, line, factor, outcome
+):
+    costs = {number: {"macs": int(factor * 2e9 * number), "params": int(factor * 1e6 * number)} for number in (3, 4)}
+    candidate = profiled(model=model, exit3=costs[3], exit4=costs[4])
+    compared = compare([candidate], filed(profiled()), only=EVERYTHING)
+    seen = {finding.name: finding for finding in compared.findings}
+    for number in (3, 4):
+        macs = seen[f"exit{number}.macs"]
+        assert (macs.outcome, macs.base, macs.head) == (outcome, 2e9 * number, factor * 2e9 * number)
+        assert seen[f"exit{number}.params"].outcome == outcome
+        assert seen[f"exit{number}.operations"].outcome == "ok"
+    assert [note for note in compared.notes if line in note] == [
+        f"HRNet4: the configuration is not the baseline's: {line}"
+    ]
+
+
+def test_on_other_images_only_what_their_size_moves_is_incomparable(filed):
+    compared = compare([profiled(data={"input_size": [96, 64]})], filed(profiled()), only=EVERYTHING)
+    for seen in compared.findings:
+        moved = seen.metric in ("macs", "activation_bytes", "peak_bytes")
+        assert seen.outcome == ("incomparable" if moved else "ok"), seen
+        assert seen.changed == moved
+        assert (seen.head is None) == moved
+        assert not moved or "images are 64x64 in the baseline and 96x64 here" in seen.says
+    assert compared.notes == ("HRNet4: the configuration is not the baseline's: input 64x64 → 96x64",)
+
+
+def test_on_other_images_what_their_size_does_not_move_still_regresses(filed):
+    seen = outcomes(profiled(data={"input_size": [96, 64]}, exit3={"params": 3_000_001}), filed(profiled()))
+    assert seen["exit3.params"] == "regressed"
+    assert seen["exit3.macs"] == "incomparable"
+
+
+def test_with_other_keypoints_only_the_operators_are_comparable(filed):
+    other = replace(profiled(), network=profiled().network.replace("joints 12", "joints 17"))
+    seen = found(other, filed(profiled()))
+    assert {one.metric for one in seen.values() if one.outcome == "ok"} == {"operations"}
+    assert "12 keypoints in the baseline and 17 here" in seen["exit3.macs"].says
+    assert all(one.changed == (one.outcome == "incomparable") for one in seen.values())
+
+
+def test_what_differs_around_the_candidate_is_not_the_candidates_doing(filed):
+    base = filed(profiled())
+    counted = base.baseline.model_copy(update={"conventions": base.baseline.conventions | {"macs": "by hand"}})
+    for candidate, there in (
+        (profiled(torch="2.14.0"), base),
+        (profiled(), replace(base, baseline=counted)),
+        (ran(counted={3: {"peak_bytes": None, "operations": {}}}), filed(ran())),
+    ):
+        unlike = [one for one in found(candidate, there).values() if one.outcome == "incomparable"]
+        assert unlike
+        assert not any(one.changed for one in unlike)
+
+
+def test_an_exit_or_experiment_that_is_gone_is_the_candidates_doing(filed):
+    assert found(profiled(4), filed(profiled(3, 4)))["exit3.macs"].changed
+    assert found(profiled(experiment="HRNet5"), filed(profiled()))["HRNet5.experiment"].changed
 
 
 def test_what_no_exit_costs_may_differ(filed):

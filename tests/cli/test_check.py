@@ -171,6 +171,9 @@ def test_a_run_that_failed_is_neither_checked_nor_accepted(place):
         (["run", "--baseline", "none.json"], "none.json: no such file; make one"),
         (["run", "--budgets", "none.yaml"], "none.yaml: no such file"),
         (["run", "--only", "exit3.mac"], "did you mean exit3.macs"),
+        (["run", "--only", "HRNet3"], "an exit or a quantity, as exit3 or exit3.activation_bytes"),
+        (["run", "--strict", "--lenient"], "--lenient: means the opposite of --strict"),
+        (["run", "--against", "HEAD", "--only", "exit3.macs"], "--only exit3.macs: selects nothing that is measured"),
         (["run", "--format", "jnuit"], "did you mean junit"),
         (["run", "--format", "json,junit"], "cannot share stdout"),
         (["run", "--format", "json,junit", "-o", "x.json"], "do not go into one file"),
@@ -249,7 +252,16 @@ def test_quiet_says_one_sentence(place):
     assert check(place, "run", "-q").out == "ok: of 12 checked, nothing worse\n"
 
 
+def test_budgets_are_held_beside_a_baseline_that_lies_there(place):
+    (place / "budgets.yaml").write_text("budgets: [exit3.macs <= 5e9]\n")
+    write_run(place / "run", macs=1)
+    done = check(place, "run", "--budgets", "budgets.yaml", "--json")
+    assert (done.code, done.json["against"]) == (1, "greenpose-baseline.json and budgets.yaml")
+    assert {one["way"] for one in done.json["findings"]} == {"exact", "budget"}
+
+
 def test_budgets_alone_are_enough_and_a_ratchet_tightens_them(place):
+    (place / "greenpose-baseline.json").unlink()
     (place / "budgets.yaml").write_text("budgets:\n  - {budget: exit3.macs <= 5e9, ratchet: true}  # ours\n")
     done = check(place, "run", "--budgets", "budgets.yaml", "--json")
     assert (done.code, [one["name"] for one in done.json["findings"]]) == (0, ["exit3.macs"])
@@ -296,14 +308,50 @@ def test_the_baseline_of_an_experiment_holds_the_closed_numbers_of_each_exit(pro
         assert values[f"exit{number}.operations.convolution"] == len(convolutions)
 
 
-def test_an_experiment_is_profiled_on_the_spot_and_another_network_is_incomparable(profiled, tmp_path):
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        (" width: 8", " width: 32", "width 8 → 32"),
+        (" width: 8", " width: 10", "width 8 → 10"),
+        ("modules: [1, 1, 1]", "modules: [2, 1, 1]", "modules 1/1/1 → 2/1/1"),
+    ],
+)
+def test_a_wider_or_deeper_network_has_regressed_with_its_figures(profiled, tmp_path, before, after, line):
     assert check(profiled, "tiny.yaml").code == 0
-    (tmp_path / "tiny.yaml").write_text(EXPERIMENT.replace("width: 8", "width: 16"))
+    (tmp_path / "tiny.yaml").write_text(EXPERIMENT.replace(before, after))
     baseline = profiled / "greenpose-baseline.json"
     done = check(tmp_path, "tiny.yaml", "--baseline", baseline, "--json")
-    assert done.code == 3
-    assert {one["outcome"] for one in done.json["findings"]} == {"incomparable"}
-    assert all(one["head"] is None for one in done.json["findings"])
+    assert (done.code, done.json["outcome"]) == (1, "regressed")
+    macs = next(one for one in done.json["findings"] if one["name"] == "exit2.macs")
+    accepted = json.loads(baseline.read_text())["values"]["exit2.macs"]
+    assert (macs["outcome"], macs["base"]) == ("regressed", accepted)
+    assert macs["head"] > accepted
+    assert done.json["notes"] == [f"tiny: the configuration is not the baseline's: {line}"]
+
+
+def test_a_narrower_network_is_an_improvement(profiled, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(EXPERIMENT.replace(" width: 8", " width: 6"))
+    done = check(tmp_path, "tiny.yaml", "--baseline", profiled / "greenpose-baseline.json", "--json")
+    assert (done.code, done.json["outcome"]) == (0, "improved")
+
+
+def test_another_task_is_incomparable_and_fails_a_lenient_check_where_another_torch_does_not(profiled, tmp_path):
+    text = (profiled / "greenpose-baseline.json").read_text()
+    torch = json.loads(text)["experiments"]["tiny"]["torch"]
+    (tmp_path / "greenpose-baseline.json").write_text(text)
+    (tmp_path / "older.json").write_text(text.replace(f'"torch": "{torch}"', '"torch": "2.1"'))
+    (tmp_path / "larger.yaml").write_text(EXPERIMENT.replace("[64, 32]", "[96, 64]"))
+    (tmp_path / "renamed.yaml").write_text(EXPERIMENT.replace("name: tiny", "name: other"))
+    (tmp_path / "tiny.yaml").write_text(EXPERIMENT)
+    other_torch = ["tiny.yaml", "--baseline", "older.json"]
+    for arguments, code in ((other_torch, 0), (["larger.yaml"], 1), (["renamed.yaml"], 1)):
+        assert check(tmp_path, *arguments).code == 3
+        assert check(tmp_path, *arguments, "--lenient").code == code
+    seen = {one["name"]: one["outcome"] for one in check(tmp_path, "larger.yaml", "--json").json["findings"]}
+    assert {name for name, outcome in seen.items() if outcome == "incomparable"} == {
+        f"exit{k}.{metric}" for k in (1, 2) for metric in ("macs", "activation_bytes", "peak_bytes")
+    }
+    assert seen["exit2.params"] == seen["exit2.operations"] == "ok"
 
 
 def test_a_network_that_fails_is_told_as_a_mistake_and_not_as_a_regression(profiled, monkeypatch):
