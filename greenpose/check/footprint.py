@@ -171,7 +171,9 @@ def _exact_ratios(quantities: Mapping[str, Quantity], exits: tuple[int, ...]) ->
 
 def _data_of(data: Mapping[str, Any], annotations: Mapping[str, str]) -> str:
     """Return what accuracy was evaluated on: source, profile, digests of all settings but folders and of the labels."""
-    settings = {key: value for key, value in data.items() if key not in PLACES}
+    profile: Any = data.get("profile")
+    own = profile if isinstance(profile, Mapping) else None
+    settings = {key: value for key, value in data.items() if key not in PLACES} | ({"profile": own} if own else {})
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-    settled = f"{data.get('source')} {str(data.get('profile')).rsplit('/', 1)[-1]} {digest}"
+    settled = f"{data.get('source')} {own.get('name') if own else str(profile).rsplit('/', 1)[-1]} {digest}"
     return f"{settled}, annotations {annotations['test'][:12]}" if "test" in annotations else settled

@@ -62,7 +62,8 @@ def find_networks(
 def shape_of(config: Experiment) -> str:
     """Return what the cost of an exit depends on, as text; a side's process (`run/side.py`) groups by the same."""
     model = config.model.model_dump(mode="json", exclude={"exits", "weights", "init"})
-    data = [config.data.profile, config.data.input_size, config.measure.batch, config.process.device]
+    profile = config.data.model_dump(mode="json", include={"profile"})
+    data = [*profile.values(), config.data.input_size, config.measure.batch, config.process.device]
     return json.dumps([model, data], sort_keys=True)
 
 

@@ -44,7 +44,7 @@ def relabelled(planned: Sequence["Planned"]) -> list[str]:
 
     faults: list[str] = []
     for one in planned:
-        if one.cell.config.data.source == "synthetic" or not one.folder.config.exists():
+        if one.cell.config.data.source == "synthetic" or one.damage or not one.folder.config.exists():
             continue
         before = one.folder.read_cell().get("annotations_sha256", {})
         try:

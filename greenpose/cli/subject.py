@@ -8,6 +8,8 @@ from typing import Any
 from greenpose.cli.preflight import faults_of
 from greenpose.config import Cell, Experiment, Grid, expand, load_experiment, load_grid, packaged_experiment, read_yaml
 from greenpose.config.load import parse_settings
+from greenpose.config.overrides import assign
+from greenpose.config.profile import is_file
 from greenpose.errors import ConfigError
 from greenpose.grid import select
 from greenpose.schema import near, parse
@@ -21,6 +23,8 @@ COSTLY: dict[str, Any] = dict.fromkeys(("model", "measure", "carbon", "process")
 """Settings that the cost of inference depends on; runs that agree in them cost the same."""
 FREE = ("measure", "carbon", "process")
 """Sections that may be changed for a trained run: they do not touch what was trained."""
+ALSO_FREE = ("data.input_size", "data.root")
+"""Further settings of that kind: the size of what is measured, and where the same data lie now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,28 +84,41 @@ def _of_run(folder: RunFolder, settings: Sequence[str], only: Sequence[str]) -> 
     faults = _unfinished(folder)
     faults += [f"--only {name}: chooses from a grid, and {folder.path} is one run" for name in only]
     faults += [
-        f"--set {key}: a finished run stays as it was trained; {', '.join(FREE)} and data.input_size may be changed"
+        f"--set {key}: a finished run stays as it was trained; {', '.join((*FREE, *ALSO_FREE))} may be changed"
         for key in overrides
-        if key.split(".")[0] not in FREE and key != "data.input_size"
+        if key.split(".")[0] not in FREE and key not in ALSO_FREE
     ]
     if faults:
         raise ConfigError(faults)
-    written = read_yaml(folder.config)
-    experiment: Any = written.get("experiment")
-    if not isinstance(experiment, dict) or not {"name", "config_hash"} <= written.keys():
-        raise ConfigError([f"{folder.config}: is not what a run writes there"])
-    name = str(experiment.get("name"))
-    rows = {"name": name, "experiments": {name: experiment}, "overrides": overrides}
+    written = folder.read_cell()
+    name = str(written["experiment"].get("name"))
+    rows = {"name": name, "experiments": {name: _from_here(written["experiment"])}, "overrides": overrides}
     grid, faults = parse(Grid, rows, where=str(folder.config))
     if grid is None:
         raise ConfigError(faults)
+    (cell,) = expand(grid, where=str(folder.config))
+    if "data.root" in overrides:
+        from greenpose.data.splits import annotations_sha256, check_annotations
+
+        check_annotations(
+            written.get("annotations_sha256", {}), annotations_sha256(cell.config.data), where=str(folder.path)
+        )
     return Subject(
-        config=_without_weights(expand(grid, where=str(folder.config))[0]),
+        config=_without_weights(cell),
         config_hash=str(written["config_hash"]),
         name=str(written["name"]),
         source=str(folder.path),
         trained=folder,
     )
+
+
+def _from_here(experiment: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's configuration; a path of a profile, which older runs hold, is taken from the current folder."""
+    data = experiment.get("data")
+    profile = data.get("profile") if isinstance(data, dict) else None
+    if not isinstance(profile, str) or not is_file(profile):
+        return experiment
+    return assign(experiment, "data.profile", str(Path(profile).absolute()))
 
 
 def _unfinished(folder: RunFolder) -> list[str]:

@@ -5,7 +5,8 @@ from greenpose.config.data import DataConfig, SplitNumbers, SyntheticConfig
 from greenpose.config.experiment import Experiment, ProcessConfig
 from greenpose.config.grid import Cell, Grid, expand
 from greenpose.config.learning import LossConfig, ModelConfig, TrainConfig, WiringConfig
-from greenpose.config.load import load_experiment, load_grid, packaged_experiment, read_yaml
+from greenpose.config.load import load_experiment, load_grid
+from greenpose.config.read import packaged_experiment, read_yaml
 
 __all__ = [
     "CarbonConfig",

@@ -1,9 +1,10 @@
 """The images of an experiment: where they come from, and how crops and their targets are made."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from greenpose.config.profile import Profile
 from greenpose.schema import NO_TRUTH, Document, Place
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1), NO_TRUTH]
@@ -16,6 +17,12 @@ FramePixels = Annotated[int, Field(ge=16, le=8192), NO_TRUTH]
 """Side of a synthetic frame."""
 Depth = Annotated[float, Field(ge=0, le=65_535), NO_TRUTH]
 """Depth that a 16-bit image can hold."""
+
+
+def _name_or_own(profile: Any) -> Any:
+    if isinstance(profile, str | dict | Profile):
+        return profile
+    raise ValueError("must be the name of a profile, such as babypose, or the path of one's own YAML")
 
 
 class SplitNumbers(Document):
@@ -51,8 +58,9 @@ class DataConfig(Document):
 
     source: Literal["synthetic", "coco"] = "synthetic"
     """`synthetic`: generated depth infants; `coco`: a folder with COCO keypoint annotations."""
-    profile: str = "babypose"
-    """Joints, skeleton and OKS sigmas: `babypose`, `coco`, `openfield`, or the path of a profile's YAML."""
+    profile: Annotated[str | Profile, BeforeValidator(_name_or_own)] = "babypose"
+    """Joints, skeleton and OKS sigmas: `babypose`, `coco`, `openfield`, or the path of one's own YAML, beside the
+    file that names it; a run keeps its contents."""
     input_size: tuple[InputPixels, InputPixels] = (192, 256)
     """Width and height of the network's input, in pixels; multiples of 32."""
     sigma: Annotated[float, Field(ge=0.1, le=100), NO_TRUTH] = 2.0

@@ -6,12 +6,14 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from greenpose.config.experiment import Experiment, Name
 from greenpose.config.overrides import assign, from_option, given_twice, merge
+from greenpose.config.profile import is_file, own_profile
 from greenpose.errors import ConfigError
 from greenpose.schema import Document, field_at, near, parse, shown
 
@@ -76,6 +78,8 @@ def grid_of_one(experiment: Experiment, *, seeds: tuple[int, ...] = ()) -> Grid:
 def expand(grid: Grid, *, where: str) -> list[Cell]:
     """Return the runs of a grid, axis by axis in the order written; all are validated before any is returned.
 
+    `where` is the file that the grid was read from: a profile's path is taken from beside it.
+
     Raises:
         ConfigError: with all faults of all runs, each named once.
     """
@@ -83,7 +87,7 @@ def expand(grid: Grid, *, where: str) -> list[Cell]:
     faults = _row_faults(grid, where)
     ill: dict[str, list[str]] = {}
     for experiment, axes, changes in [] if faults else _rows(grid):
-        parsed, found = _experiment(grid, experiment, changes)
+        parsed, found = _experiment(grid, experiment, changes, folder=Path(where).parent)
         for fault in found:
             ill.setdefault(fault, []).append(experiment)
         if parsed is not None:
@@ -97,16 +101,32 @@ def expand(grid: Grid, *, where: str) -> list[Cell]:
     return cells
 
 
-def _experiment(grid: Grid, name: str, changes: Mapping[str, Any]) -> tuple[Experiment | None, list[str]]:
-    """Return one run's configuration, or what is wrong with it."""
+def _experiment(
+    grid: Grid, name: str, changes: Mapping[str, Any], *, folder: Path
+) -> tuple[Experiment | None, list[str]]:
+    """Return one run's configuration, or what is wrong with it; a profile of one's own lies beside the grid's file."""
     try:
         config = merge(merge(grid.base, grid.experiments[name]), changes)
         for key, value in grid.overrides.items():
             config = assign(config, key, value)
+        config = _with_profile(config, folder)
     except ConfigError as error:
         return None, list(error.faults)
     parsed, faults = parse(Experiment, {**config, "name": name}, where="")
     return parsed, [fault.removeprefix(": ") for fault in faults]
+
+
+def _with_profile(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a configuration with the contents of a profile of one's own in the place of its path."""
+    data = config.get("data")
+    profile = data.get("profile") if isinstance(data, Mapping) else None
+    if not isinstance(profile, str) or not is_file(profile):
+        return config
+    place = Path(profile).expanduser()
+    try:
+        return assign(config, "data.profile", own_profile(folder / place))
+    except ConfigError as error:
+        raise ConfigError([f"data.profile: {fault}" for fault in error.faults]) from None
 
 
 def _located(fault: str, experiments: Sequence[str], grid: Grid, where: str) -> str:
@@ -129,13 +149,22 @@ def shuffled(cells: list[Cell], *, seed: int = 0) -> list[Cell]:
 
 
 def identity(config: Experiment) -> str:
-    """Return the SHA-256 of a configuration: sorted keys, resolved defaults, file names without their folders."""
+    """Return the SHA-256 of a configuration: sorted keys, resolved defaults, file names without their folders.
+
+    A profile that ships counts by its name, one's own by its contents.
+    """
     data: dict[str, Any] = config.model_dump(mode="json")
     for key in PATHS:
         section, field = key.split(".")
-        data[section][field] = _last_part(data[section][field])
+        place = data[section][field]
+        data[section][field] = place if _is_contents(key, place) else _last_part(place)
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_contents(key: str, value: Any) -> bool:
+    """Return whether a setting that may be a path is a profile's contents instead."""
+    return key == "data.profile" and isinstance(value, dict)
 
 
 def _last_part(value: Any) -> Any:

@@ -1,107 +1,14 @@
-"""What a data set annotates: its keypoints, how they are joined and mirrored, and how sharply OKS judges each."""
+"""The profiles that ship, and one's own, by name, by path, or as an experiment holds them."""
 
-from collections import Counter
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
 
-import yaml
-from pydantic import Field, field_validator
-
+from greenpose.config.profile import Profile, is_file, own_profile, sigma_faults
+from greenpose.config.read import parse_yaml
 from greenpose.errors import ConfigError
-from greenpose.schema import Document, near, parse
+from greenpose.schema import near
 
-Pair = tuple[int, int]
-Area = Literal["box", "mask", "drawn"]
-ValueT = TypeVar("ValueT")
-SIGMAS = (0.001, 1.0)
-"""Smallest and largest OKS spread that is taken, in square roots of the area; assumed."""
-
-
-class Profile(Document):
-    """A skeleton and the figures that its accuracy is judged by."""
-
-    name: str = Field(min_length=1)
-    """What the profile is called on the command line and in records."""
-    category: str = Field(min_length=1)
-    """The COCO category that carries these keypoints."""
-    keypoints: tuple[str, ...] = Field(min_length=1)
-    """Keypoint names in the order in which every file and heatmap has them."""
-    skeleton: tuple[Pair, ...] = ()
-    """Pairs of keypoint indices (from 0) that are drawn as limbs."""
-    flip_pairs: tuple[Pair, ...] = ()
-    """Pairs of keypoint indices (from 0) that change places in a mirror."""
-    sigmas: tuple[float, ...]
-    """OKS spread of each keypoint, a fraction of the square root of the area; one per keypoint."""
-    sigma_source: str = Field(min_length=1)
-    """Where the sigmas come from; "assumed" when nobody measured them."""
-    area: Area = "drawn"
-    """Which area OKS uses: `box` = width x height of the box, `mask` = the annotated silhouette,
-    `drawn` = whatever the annotation's own `area` holds. APs across areas cannot be compared."""
-
-    @property
-    def num_keypoints(self) -> int:
-        """Return how many keypoints a pose has."""
-        return len(self.keypoints)
-
-    @field_validator("keypoints", mode="after")
-    @classmethod
-    def _strip_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        stripped = tuple(name.strip() for name in names)
-        twice = [name for name, count in Counter(stripped).items() if count > 1]
-        if twice:
-            raise ValueError(f"{', '.join(twice)} named more than once; every keypoint needs its own name")
-        return stripped
-
-    @field_validator("sigmas", mode="after")
-    @classmethod
-    def _check_sigmas(cls, sigmas: tuple[float, ...], info: Any) -> tuple[float, ...]:
-        faults = sigma_faults(sigmas)
-        names = info.data.get("keypoints")
-        if names is not None and len(sigmas) != len(names):
-            faults.append(f"{len(sigmas)} values for {len(names)} keypoints; one is needed for each")
-        return _or_raise(sigmas, faults)
-
-    @field_validator("skeleton", mode="after")
-    @classmethod
-    def _check_skeleton(cls, pairs: tuple[Pair, ...], info: Any) -> tuple[Pair, ...]:
-        return _or_raise(pairs, _pair_faults(pairs, info.data.get("keypoints")))
-
-    @field_validator("flip_pairs", mode="after")
-    @classmethod
-    def _check_flip_pairs(cls, pairs: tuple[Pair, ...], info: Any) -> tuple[Pair, ...]:
-        counts = Counter(index for pair in pairs for index in pair)
-        twice = [f"keypoint {index} is in more than one pair" for index, count in counts.items() if count > 1]
-        return _or_raise(pairs, _pair_faults(pairs, info.data.get("keypoints")) + twice)
-
-
-def sigma_faults(sigmas: Sequence[float]) -> list[str]:
-    """Return what is wrong with OKS spreads: one beyond the subject's size calls every pose right, 0 calls none so."""
-    low, high = SIGMAS
-    return [
-        f"[{i}] is {sigma}, must be from {low:g} to {high:g}; measured ones are between 0.02 and 0.2"
-        for i, sigma in enumerate(sigmas)
-        if not low <= sigma <= high
-    ]
-
-
-def _or_raise(value: ValueT, faults: Sequence[str]) -> ValueT:
-    if faults:
-        raise ValueError("; ".join(faults))
-    return value
-
-
-def _pair_faults(pairs: Sequence[Pair], names: Sequence[str] | None) -> list[str]:
-    if names is None:
-        return []
-    last = len(names) - 1
-    outside = [f"[{i}] is {list(p)}, indices go from 0 to {last}" for i, p in enumerate(pairs) if not _within(p, last)]
-    return outside + [f"[{i}] joins keypoint {p[0]} with itself" for i, p in enumerate(pairs) if p[0] == p[1]]
-
-
-def _within(pair: Pair, last: int) -> bool:
-    return all(0 <= index <= last for index in pair)
+__all__ = ["Profile", "load_profile", "profile_names", "sigma_faults"]
 
 
 def profile_names() -> list[str]:
@@ -110,34 +17,18 @@ def profile_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def load_profile(name: str | Path) -> Profile:
-    """Return a packaged profile by its name, or one's own from a YAML file by its path (`*.yaml`, `*.yml`).
+def load_profile(profile: str | Path | Profile) -> Profile:
+    """Return a packaged profile by its name, one's own by the path of its file, or the one that is given.
 
     Raises:
         ConfigError: no such profile (near names are given) or a faulty file (every fault is given).
     """
-    text, where = _read(name)
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError([f"{where}: not YAML: {' '.join(str(error).split())}"]) from error
-    if not isinstance(content, dict):
-        raise ConfigError([f"{where}: holds no mapping; a profile has keys such as name, keypoints and sigmas"])
-    profile, faults = parse(Profile, content, where=where)
-    if profile is None:
-        raise ConfigError(faults)
-    return profile
-
-
-def _read(name: str | Path) -> tuple[str, str]:
-    path = Path(name)
-    if path.suffix in {".yaml", ".yml"}:
-        try:
-            return path.read_text(encoding="utf-8"), str(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError([f"{path}: this profile cannot be read: {error}"]) from error
-    if str(name) not in profile_names():
-        hint = near(str(name), profile_names())
-        raise ConfigError([f"profile {str(name)!r} is not known; {hint} Or give the path of a .yaml file."])
-    packaged = resources.files("greenpose.data") / "profiles" / f"{name}.yaml"
-    return packaged.read_text(encoding="utf-8"), f"{name}.yaml"
+    if isinstance(profile, Profile):
+        return profile
+    if is_file(profile):
+        return own_profile(Path(profile))
+    if str(profile) not in profile_names():
+        hint = near(str(profile), profile_names())
+        raise ConfigError([f"profile {str(profile)!r} is not known; {hint} Or give the path of a .yaml file."])
+    packaged = resources.files("greenpose.data") / "profiles" / f"{profile}.yaml"
+    return Profile.model_validate(parse_yaml(packaged.read_text(encoding="utf-8"), where=f"{profile}.yaml"))

@@ -21,6 +21,10 @@ class Planned:
     """Where it is kept."""
     state: State
     """What its files show now."""
+    moved: tuple[str, ...] = ()
+    """What it was begun with that lies in another place now."""
+    damage: str | None = None
+    """Why the configuration in its folder cannot be read; None where it can, or where there is none."""
 
 
 def plan(cells: Sequence[Cell], root: Path, *, only: Sequence[str] = ()) -> list[Planned]:
@@ -30,8 +34,8 @@ def plan(cells: Sequence[Cell], root: Path, *, only: Sequence[str] = ()) -> list
         ConfigError: if a pattern matches nothing.
     """
     chosen = select(cells, only)
-    planned = [Planned(cell=cell, folder=(f := RunFolder(root / cell.name)), state=f.state()) for cell in chosen]
-    faults = [fault for one in planned for fault in _moved(one)]
+    planned = [_planned(cell, RunFolder(root / cell.name)) for cell in chosen]
+    faults = [fault for one in planned for fault in one.moved]
     if faults:
         raise ConfigError(faults)
     return planned
@@ -53,14 +57,22 @@ def select(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
     return [cell for cell in cells if not only or any(_matches(cell, pattern) for pattern in only)]
 
 
-def _moved(planned: Planned) -> list[str]:
+def _planned(cell: Cell, folder: RunFolder) -> Planned:
+    """Return where a cell stands; a damaged configuration in its folder says nothing, and is written anew."""
+    moved: list[str] = []
+    damage = None
+    if folder.config.exists():
+        try:
+            moved = _moved(folder, folder.experiment(), cell.config)
+        except ConfigError as error:
+            damage = error.faults[0]
+    return Planned(cell=cell, folder=folder, state=folder.state(), moved=tuple(moved), damage=damage)
+
+
+def _moved(folder: RunFolder, before: Experiment, now: Experiment) -> list[str]:
     """Return a fault where the run's folder was begun with files of the same names from another place."""
-    if not planned.folder.config.exists():
-        return []
-    before = Experiment.model_validate(planned.folder.read_cell()["experiment"])
-    now = planned.cell.config
     return [
-        f"{planned.folder.path}: was begun with {key} {then}, now it is {place}; give another --out"
+        f"{folder.path}: was begun with {key} {then}, now it is {place}; give another --out"
         for key, then, place in (
             ("data.root", before.data.root, now.data.root),
             ("model.weights", before.model.weights, now.model.weights),

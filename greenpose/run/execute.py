@@ -62,7 +62,7 @@ def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = No
 
 def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNote) -> Record:
     cell = folder.read_cell()
-    config = Experiment.model_validate(cell["experiment"])
+    config = folder.experiment()
     require_device(config.process.device, config.process.replicas)
     require_precision(config.train.precision, config.process.device)
     seed_everything(config)

@@ -10,7 +10,6 @@ import threading
 import time
 from pathlib import Path
 
-from greenpose.config import Experiment
 from greenpose.data.splits import load_splits
 from greenpose.run.setup import build_network, build_objective, seed_everything
 from greenpose.store import RunFolder
@@ -22,7 +21,7 @@ LOOK_SECONDS = 1.0
 
 def follow(folder: RunFolder, rank: int, port: int) -> None:
     """Train the run of a folder, as the leader does, until it ends."""
-    config = Experiment.model_validate(folder.read_cell()["experiment"])
+    config = folder.experiment()
     process = config.process
     mine = process.model_copy(update={"device": place(process.device, rank)})
     config = config.model_copy(update={"process": mine})

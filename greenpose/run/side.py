@@ -133,7 +133,8 @@ def _network_of(request: Mapping[str, Any]) -> tuple[Any, tuple[int, ...]]:
 def _shape(config: Any) -> str:
     """Return what the cost of an exit depends on, as text."""
     model = config.model.model_dump(mode="json", exclude={"exits", "weights", "init"})
-    data = [config.data.profile, config.data.input_size, config.measure.batch, config.process.device]
+    profile = config.data.model_dump(mode="json", include={"profile"})
+    data = [*profile.values(), config.data.input_size, config.measure.batch, config.process.device]
     return json.dumps([model, data], sort_keys=True)
 
 

@@ -13,10 +13,15 @@ from typing import Any
 
 import yaml
 
+from greenpose.config import Experiment, read_yaml
 from greenpose.config.budget import Budget
-from greenpose.errors import GreenPoseError, RecordError
+from greenpose.errors import ConfigError, GreenPoseError, RecordError
 from greenpose.lock import is_locked, locked
 from greenpose.record import Failure, Record, dumps, loads
+from greenpose.schema import parse
+
+CELL = frozenset({"name", "grid", "axes", "config_hash", "experiment"})
+"""What stands in a run's `config.yaml`."""
 
 
 class State(enum.Enum):
@@ -140,9 +145,26 @@ class RunFolder:
         write_text(self.config, yaml.safe_dump(dict(cell), sort_keys=False, allow_unicode=True))
 
     def read_cell(self) -> dict[str, Any]:
-        """Return what `write_cell` wrote."""
-        cell: dict[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        """Return what `write_cell` wrote.
+
+        Raises:
+            ConfigError: if it is damaged, or none of this.
+        """
+        cell = read_yaml(self.config)
+        if not isinstance(cell.get("experiment"), dict) or not cell.keys() >= CELL:
+            raise ConfigError([f"{self.config}: is not what a run writes there"])
         return cell
+
+    def experiment(self) -> Experiment:
+        """Return the configuration that `write_cell` wrote.
+
+        Raises:
+            ConfigError: if it is damaged, or of another version of GreenPose that had other settings.
+        """
+        config, faults = parse(Experiment, self.read_cell()["experiment"], where=f"{self.config}: experiment")
+        if config is None:
+            raise ConfigError(faults)
+        return config
 
     def write_record(self, record: Record) -> None:
         """Write the record; the run is done, and what only a resume needs is removed, unless a budget stopped it."""

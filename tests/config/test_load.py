@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.config import expand, load_experiment, load_grid
-from greenpose.config.load import experiment_file, parse_yaml, read_yaml
+from greenpose.config.read import experiment_file, parse_yaml, read_yaml
 from greenpose.errors import ConfigError
 
 TRUE = "YAML reads yes, on and true as the truth value true"

@@ -1,0 +1,77 @@
+"""A damaged folder is one line; the others of its grid go on."""
+
+import pytest
+import yaml
+
+from greenpose.config import Grid, expand
+from greenpose.errors import ConfigError
+from greenpose.grid import plan
+from greenpose.store import RunFolder, State
+from tests.cli.running import greenpose
+from tests.run.tiny import TINY, write_grid
+
+
+def cells():
+    return expand(Grid.model_validate(yaml.safe_load(TINY)), where="tiny")
+
+
+def written(cell):
+    return yaml.safe_dump(
+        {
+            "name": cell.name,
+            "grid": "tiny",
+            "axes": {},
+            "config_hash": cell.config_hash,
+            "experiment": cell.config.model_dump(mode="json"),
+        }
+    ).encode()
+
+
+DAMAGE = {
+    "no UTF-8": lambda text: b"\xff\xfe" + text,
+    "cut": lambda text: text[: len(text) // 2] + b": [",
+    "empty": lambda text: b"",
+    "list": lambda text: b"- 1\n",
+    "of another version": lambda text: text.replace(b"padding:", b"margin:"),
+    "without its experiment": lambda text: b"name: x\nconfig_hash: y\n",
+    "nested": lambda text: b"experiment: " + b"[" * 500,
+    "holds itself": lambda text: b"experiment: &a {x: *a}\n",
+    "digits": lambda text: b"experiment: " + b"7" * 5000,
+    "half a character": lambda text: text.replace(b"ITA", b'"\\ud800"'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=list(DAMAGE))
+def test_a_damaged_configuration_is_told_with_its_file_and_the_plan_goes_on(tmp_path, damage):
+    first, second = cells()
+    folder = RunFolder(tmp_path / first.name)
+    folder.path.mkdir()
+    assert plan([first], tmp_path)[0].damage is None
+    folder.config.write_bytes(written(first))
+    assert plan([first], tmp_path)[0].damage is None
+    folder.config.write_bytes(damage(written(first)))
+    planned = plan([first, second], tmp_path)
+    assert [one.state for one in planned] == [State.TODO, State.TODO]
+    assert planned[0].damage.startswith(f"{folder.config}: ")
+    assert planned[1].damage is None
+    with pytest.raises(ConfigError) as caught:
+        folder.experiment()
+    assert caught.value.faults[0] == planned[0].damage
+
+
+def test_commands_name_it_and_end_with_two(tmp_path):
+    write_grid(tmp_path)
+    first, second = cells()
+    for cell in (first, second):
+        (tmp_path / "runs" / cell.name).mkdir(parents=True)
+    (tmp_path / "runs" / first.name / "config.yaml").write_bytes(b"\xff")
+    (tmp_path / "runs" / first.name / "record.json").write_text("{}")
+    done = greenpose("run", "tiny.yaml", "--out", "runs", "--dry-run", "--only", "HRNet3*", cwd=tmp_path)
+    assert done.code == 0, done.err
+    done = greenpose("measure", f"runs/{first.name}", cwd=tmp_path)
+    assert done.code == 2
+    assert done.err == f"error: runs/{first.name}/config.yaml: is not UTF-8 text (byte 0); save it as UTF-8\n"
+    done = greenpose("worker", f"runs/{first.name}", cwd=tmp_path)
+    assert done.code == 2
+    assert f"runs/{first.name}/config.yaml: is not UTF-8 text" in done.err
+    assert "Traceback" not in done.err
