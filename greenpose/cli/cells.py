@@ -3,24 +3,47 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from greenpose.config import Cell, expand, load_experiment, load_grid, packaged_experiment
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+from greenpose.config import Cell, Experiment, expand, load_experiment, load_grid, packaged_experiment, read_yaml
+from greenpose.config.load import is_grid
+from greenpose.config.read import experiment_file
 from greenpose.errors import ConfigError
 
 
 def find_cells(
-    file: Path | None, *, is_grid: bool, settings: Sequence[str] = (), seeds: Sequence[int] = ()
+    file: Path | None, console: Console, *, as_grid: bool, settings: Sequence[str] = (), seeds: Sequence[int] = ()
 ) -> tuple[str, list[Cell]]:
     """Return a file's name for its runs, and the runs; without a file those of the packaged quick grid.
+
+    Where there is no such file, a packaged experiment may have the name. A grid is taken for one whether or not it was
+    called so, which `console` is told.
 
     Raises:
         ConfigError: with everything that would stop one of them later: unknown countries, profiles, data folders.
     """
-    path = file or packaged_experiment("quick")
-    load = load_grid if is_grid or file is None else load_experiment
+    path = experiment_file(file) if file else packaged_experiment("quick")
+    unsaid = file is not None and not as_grid and is_grid(read_yaml(path))
+    load = load_grid if unsaid or as_grid or file is None else load_experiment
     grid = load(path, settings=settings, seeds=seeds)
     cells = expand(grid, where=str(path))
     _check_beforehand(cells)
+    if unsaid:
+        console.print(f"[yellow]note:[/yellow] {escape(str(file))} is a grid: it has {len(cells)} runs", soft_wrap=True)
+    for hint in dict.fromkeys(hint for cell in cells for hint in hints_of(cell.config)):
+        console.print(Text.assemble(("note: ", "yellow"), hint), soft_wrap=True)
     return grid.name, cells
+
+
+def hints_of(config: Experiment) -> list[str]:
+    """Return what can be run and is hardly meant."""
+    return [
+        f"wiring.teach: exit {student} learns from exit {teacher}, which is shallower; 4->3 lets 4 teach 3"
+        for teacher, student in config.wiring.edges
+        if teacher < student
+    ]
 
 
 def _check_beforehand(cells: Sequence[Cell]) -> None:

@@ -19,8 +19,12 @@ SCHEMA = "greenpose.estimate/1"
 
 
 def estimate(
-    file: Annotated[Path | None, typer.Argument(help="Experiment, or with --grid a grid. Default: quick grid.")] = None,
-    grid: Annotated[bool, typer.Option("--grid", help="FILE is a grid of experiments.")] = False,
+    file: Annotated[
+        Path | None, typer.Argument(help="Experiment or grid, or the name of one that ships. Default: quick.")
+    ] = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Take FILE for a grid of experiments, and nothing else.")
+    ] = False,
     seconds: Annotated[float, typer.Option(min=1, help="Time for trial steps on this machine.")] = 20.0,
     seed: Annotated[list[int] | None, typer.Option(help="Seed; repeat for several.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. train.epochs=5.")] = None,
@@ -41,7 +45,7 @@ def estimate(
       greenpose estimate experiments/openfield.yaml --set data.root=DIR
     """
     chosen = [*(settings or []), *changes(country=country, device=device)]
-    name, cells = find_cells(file, is_grid=grid, settings=chosen, seeds=seed or [])
+    name, cells = find_cells(file, err(quiet=quiet), as_grid=grid, settings=chosen, seeds=seed or [])
     cells = select(cells, only or [])
     start_again_pinned(cells[0].config.process)
     with err(quiet=quiet).status("starting") as status:

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
-from greenpose.config import Experiment, expand, load_experiment, load_grid, read_yaml
+from greenpose.config import Experiment, expand, load_experiment, load_grid, packaged_experiment, read_yaml
+from greenpose.config.load import is_grid
+from greenpose.config.read import experiment_file
 from greenpose.units import with_prefix
 
 if TYPE_CHECKING:
@@ -40,7 +42,10 @@ class _Subject:
 
 
 def profile(
-    file: Annotated[Path | None, typer.Argument(help="Experiment or grid. Default: the paper's HRNet-W32.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Experiment or grid, or the name of one that ships. Default: the paper's HRNet-W32."),
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. model.width=48.")] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -79,12 +84,8 @@ def _subjects(file: Path | None, settings: list[str]) -> list[_Subject]:
 
 
 def _experiments(file: Path | None, settings: list[str]) -> list[Experiment]:
-    if file is None:
-        from greenpose.config import packaged_experiment
-
-        file = packaged_experiment("table1")
-    data = read_yaml(file)
-    load = load_grid if "base" in data or "experiments" in data else load_experiment
+    file = experiment_file(file) if file else packaged_experiment("table1")
+    load = load_grid if is_grid(read_yaml(file)) else load_experiment
     return [cell.config for cell in expand(load(file, settings=settings), where=str(file))]
 
 

@@ -35,9 +35,15 @@ FINE = (State.DONE, State.STOPPED, State.RUNNING)
 
 
 def run(
-    file: Annotated[Path | None, typer.Argument(help="Experiment, or with --grid a grid. Default: quick grid.")] = None,
-    grid: Annotated[bool, typer.Option("--grid", help="FILE is a grid of experiments.")] = False,
-    where: Annotated[Path | None, typer.Option("--out", help="Folder for runs and page [runs/GRID, reports/].")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="Experiment or grid, or the name of one that ships. Default: quick.")
+    ] = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Take FILE for a grid of experiments, and nothing else.")
+    ] = False,
+    where: Annotated[
+        Path | None, typer.Option("--out", help="Folder for runs and page. Default: runs/NAME and reports/.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time; more than one blurs energy and time.")] = 1,
     seed: Annotated[list[int] | None, typer.Option(help="Seed; repeat for several.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. train.epochs=5.")] = None,
@@ -67,7 +73,7 @@ def run(
         return
     budget = Budget(energy_kwh=budget_kwh, co2eq_g=budget_gco2, seconds=budget_seconds)
     settings = [*(settings or []), *changes(country=country, device=device), *replicas()]
-    name, cells = find_cells(file, is_grid=grid, settings=settings, seeds=seed or [])
+    name, cells = find_cells(file, err(quiet=quiet), as_grid=grid, settings=settings, seeds=seed or [])
     places = _Places.of(name, where)
     planned = plan(shuffled(cells), places.runs, only=only or [])
     if resume and (faults := relabelled(planned)):
@@ -117,6 +123,10 @@ def _todo(planned: list[Planned], budget: Budget, console: Console) -> list[Plan
     todo = []
     for one in planned:
         name = escape(one.cell.name)
+        if one.damage:
+            console.print(
+                f"[yellow]note:[/yellow] {escape(one.damage)}; what is run anew writes it anew", soft_wrap=True
+            )
         if one.state is State.RUNNING:
             console.print(f"[yellow]note:[/yellow] another process is at work on {name}; it is left alone")
         elif one.state is State.STOPPED and not one.folder.may_go_on(budget):

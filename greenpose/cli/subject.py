@@ -7,9 +7,10 @@ from typing import Any
 
 from greenpose.cli.preflight import faults_of
 from greenpose.config import Cell, Experiment, Grid, expand, load_experiment, load_grid, packaged_experiment, read_yaml
-from greenpose.config.load import parse_settings
+from greenpose.config.load import is_grid, parse_settings
 from greenpose.config.overrides import assign
 from greenpose.config.profile import is_file
+from greenpose.config.read import experiment_file
 from greenpose.errors import ConfigError
 from greenpose.grid import select
 from greenpose.schema import near, parse
@@ -55,6 +56,7 @@ def find_subject(
     Raises:
         ConfigError: with everything that is wrong.
     """
+    source = source and experiment_file(source)
     folder = None if source is None else _run_folder(source)
     subject = _of_file(source, settings, only) if folder is None else _of_run(folder, settings, only)
     have = sorted(subject.config.model.exits)
@@ -105,7 +107,7 @@ def _of_run(folder: RunFolder, settings: Sequence[str], only: Sequence[str]) -> 
         )
     return Subject(
         config=_without_weights(cell),
-        config_hash=str(written["config_hash"]),
+        config_hash=str(written.get("config_hash", cell.config_hash)),
         name=str(written["name"]),
         source=str(folder.path),
         trained=folder,
@@ -147,9 +149,7 @@ def _of_file(source: Path | None, settings: Sequence[str], only: Sequence[str]) 
     where = "the paper's HRNet-W32" if source is None else str(source)
     if source is None:
         source, settings, only = packaged_experiment("table1"), [*PAPER, *settings], only or ["HRNet4"]
-    data = read_yaml(source)
-    is_grid = "base" in data or "experiments" in data
-    grid = (load_grid if is_grid else load_experiment)(source, settings=settings)
+    grid = (load_grid if is_grid(read_yaml(source)) else load_experiment)(source, settings=settings)
     cells = select(expand(grid, where=str(source)), only)
     costs = {cell.name: _without_weights(cell).model_dump_json(include=COSTLY) for cell in cells}
     if len(set(costs.values())) > 1:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from greenpose.cli.console import EXIT_INTERRUPTED, QuietOption, VerboseOption, err
+from greenpose.cli.console import EXIT_INTERRUPTED, EXIT_USAGE, QuietOption, VerboseOption, err
 from greenpose.config.budget import Budget
 from greenpose.errors import GreenPoseError, said
 
@@ -42,7 +42,7 @@ def worker(
         run = RunFolder(folder)
         if not (run.failure.exists() or (tied and run.is_taken())):  # else who started us says so
             err(quiet=quiet).print(Text(f"      {said(error)}"), soft_wrap=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(EXIT_USAGE) from None
 
 
 def _end_with_parent() -> None:

@@ -20,7 +20,7 @@ from greenpose.lock import is_locked, locked
 from greenpose.record import Failure, Record, dumps, loads
 from greenpose.schema import parse
 
-CELL = frozenset({"name", "grid", "axes", "config_hash", "experiment"})
+CELL = frozenset({"name", "grid", "axes", "experiment"})
 """What stands in a run's `config.yaml`."""
 
 

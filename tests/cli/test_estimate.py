@@ -61,7 +61,6 @@ def test_runs_of_several_seeds_share_a_line_unless_all_is_asked_for(workplace):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tiny.yaml"], "is a grid"),
         (["missing.yaml"], "missing.yaml: no such file"),
         (["tiny.yaml", "--grid", "--only", "HRNet9"], "matches no run"),
         (["tiny.yaml", "--grid", "--country", "Italy"], "did you mean ITA"),

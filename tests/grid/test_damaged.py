@@ -1,5 +1,7 @@
 """A damaged folder is one line; the others of its grid go on."""
 
+from collections.abc import Callable
+
 import pytest
 import yaml
 
@@ -27,16 +29,16 @@ def written(cell):
     ).encode()
 
 
-DAMAGE = {
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "no UTF-8": lambda text: b"\xff\xfe" + text,
     "cut": lambda text: text[: len(text) // 2] + b": [",
-    "empty": lambda text: b"",
-    "list": lambda text: b"- 1\n",
+    "empty": lambda _: b"",
+    "list": lambda _: b"- 1\n",
     "of another version": lambda text: text.replace(b"padding:", b"margin:"),
-    "without its experiment": lambda text: b"name: x\nconfig_hash: y\n",
-    "nested": lambda text: b"experiment: " + b"[" * 500,
-    "holds itself": lambda text: b"experiment: &a {x: *a}\n",
-    "digits": lambda text: b"experiment: " + b"7" * 5000,
+    "without its experiment": lambda _: b"name: x\nconfig_hash: y\n",
+    "nested": lambda _: b"experiment: " + b"[" * 500,
+    "holds itself": lambda _: b"experiment: &a {x: *a}\n",
+    "digits": lambda _: b"experiment: " + b"7" * 5000,
     "half a character": lambda text: text.replace(b"ITA", b'"\\ud800"'),
 }
 
@@ -71,6 +73,7 @@ def test_commands_name_it_and_end_with_two(tmp_path):
     done = greenpose("measure", f"runs/{first.name}", cwd=tmp_path)
     assert done.code == 2
     assert done.err == f"error: runs/{first.name}/config.yaml: is not UTF-8 text (byte 0); save it as UTF-8\n"
+    (tmp_path / "runs" / first.name / "record.json").unlink()
     done = greenpose("worker", f"runs/{first.name}", cwd=tmp_path)
     assert done.code == 2
     assert f"runs/{first.name}/config.yaml: is not UTF-8 text" in done.err

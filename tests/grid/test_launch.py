@@ -155,7 +155,7 @@ def test_a_folder_removed_under_way_is_one_failure_that_names_a_file_and_the_oth
     scripts = {"A": "import shutil, sys; shutil.rmtree(sys.argv[1]); sys.exit(1)", "B": FINISHES}
     outcomes = run_all(planned(tmp_path, **scripts), command=starting(**scripts))
     assert [outcome.state for outcome in outcomes] == [State.FAILED, State.DONE]
-    assert outcomes[0].message == f"{outcomes[0].planned.folder.config}: No such file or directory"
+    assert outcomes[0].message == f"{outcomes[0].planned.folder.config}: no such file"
 
 
 def test_a_folder_that_cannot_be_made_is_one_failure_that_names_it_and_the_others_go_on(tmp_path):

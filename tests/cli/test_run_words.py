@@ -1,0 +1,60 @@
+"""What `run` takes, and what it says about it."""
+
+import pytest
+
+from tests.cli.running import greenpose
+from tests.run.tiny import write_grid
+
+PLACE = "carbon: {country: ITA}\n"
+
+
+def test_a_grid_is_taken_for_one_and_said_to_be(tmp_path):
+    write_grid(tmp_path)
+    done = greenpose("run", "tiny.yaml", "--dry-run", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert len(done.json["runs"]) == 2
+    assert done.err == "note: tiny.yaml is a grid: it has 2 runs\n"
+    asked = greenpose("run", "tiny.yaml", "--grid", "--dry-run", "--json", cwd=tmp_path)
+    assert (asked.json, asked.err) == (done.json, "")
+    assert greenpose("run", "tiny.yaml", "--dry-run", "--quiet", cwd=tmp_path).err == ""
+
+
+@pytest.mark.parametrize("words", [("run", "quick", "--grid", "--dry-run"), ("profile", "quick")])
+def test_an_experiment_that_ships_goes_by_its_name_anywhere(tmp_path, words):
+    done = greenpose(*words, "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "HRNet4-OKD-DS" in done.out
+
+
+def test_a_name_that_nothing_has_gets_the_nearest_that_ships(tmp_path):
+    done = greenpose("run", "qick", cwd=tmp_path)
+    assert (done.code, done.err) == (2, "error: qick: no such file; of those that ship, did you mean quick?\n")
+
+
+def test_a_country_is_never_a_truth_value(tmp_path):
+    done = greenpose("run", "--country", "NO", "--dry-run", cwd=tmp_path)
+    assert done.code == 2
+    assert "country 'NO' is not a three-letter ISO code of the table; did you mean NOR (Norway)?" in done.err
+
+
+def test_a_shallow_exit_that_teaches_a_deep_one_is_told_beforehand(tmp_path):
+    (tmp_path / "e.yaml").write_text(PLACE + "model: {exits: [3, 4]}\nwiring: {teach: [3->4], supervise: [3, 4]}\n")
+    done = greenpose("run", "e.yaml", "--dry-run", cwd=tmp_path)
+    assert done.code == 0
+    assert done.err == ("note: wiring.teach: exit 4 learns from exit 3, which is shallower; 4->3 lets 4 teach 3\n")
+
+
+def test_a_folder_is_no_experiment(tmp_path):
+    (tmp_path / "e.yaml").write_text(PLACE)
+    done = greenpose("run", ".", cwd=tmp_path)
+    assert (done.code, done.err) == (2, "error: .: is a folder; give a file in it: e.yaml\n")
+
+
+def test_one_wrong_option_of_a_grid_is_one_line(tmp_path):
+    done = greenpose("profile", "--set", "model.width=abc", cwd=tmp_path)
+    assert (done.code, done.err) == (2, "error: --set model.width: must be a whole number (got 'abc')\n")
+
+
+def test_a_file_marked_by_windows_is_read(tmp_path):
+    (tmp_path / "e.yaml").write_bytes(b"\xef\xbb\xbf" + PLACE.encode())
+    assert greenpose("run", "e.yaml", "--dry-run", cwd=tmp_path).code == 0
