@@ -49,6 +49,7 @@ def run(
     settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. train.epochs=5.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Experiment or run name, * allowed; repeatable.")] = None,
     resume: Annotated[bool, typer.Option("--resume/--fresh", help="Skip finished runs, or start anew.")] = True,
+    elsewhere: Annotated[bool, typer.Option("--elsewhere", help="Go on with runs begun on another machine.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
     budget_kwh: Annotated[float | None, typer.Option(help="End training of each run before this is passed.")] = None,
     budget_gco2: Annotated[float | None, typer.Option(help="The same for emissions, in gCO2eq.")] = None,
@@ -83,7 +84,7 @@ def run(
         return
     if not resume:
         planned = [set_aside(one) for one in planned]
-    command = partial(worker_command, verbose=verbose, budget=budget)
+    command = partial(worker_command, verbose=verbose, budget=budget, elsewhere=elsewhere)
     todo = _todo(planned, budget, err(quiet=quiet))
     run_them = partial(
         run_all, workers=workers, quiet=quiet or (as_json and not verbose), command=command, budget=budget

@@ -19,6 +19,7 @@ def worker(
     budget_kwh: Annotated[float | None, typer.Option()] = None,
     budget_gco2: Annotated[float | None, typer.Option()] = None,
     budget_seconds: Annotated[float | None, typer.Option()] = None,
+    elsewhere: Annotated[bool, typer.Option()] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -35,7 +36,7 @@ def worker(
 
         with RunProgress(err(quiet=quiet), verbose=verbose) as progress:
             budget = Budget(energy_kwh=budget_kwh, co2eq_g=budget_gco2, seconds=budget_seconds)
-            execute(RunFolder(folder), observer=progress, budget=budget)
+            execute(RunFolder(folder), observer=progress, budget=budget, elsewhere=elsewhere)
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except GreenPoseError as error:

@@ -105,11 +105,22 @@ def run_all(
     return outcomes
 
 
-def worker_command(planned: Planned, *, quiet: bool, verbose: bool = False, budget: Budget | None = None) -> list[str]:
+def worker_command(
+    planned: Planned, *, quiet: bool, verbose: bool = False, budget: Budget | None = None, elsewhere: bool = False
+) -> list[str]:
     """Return the command that does one run; a cluster's scheduler would start the same."""
     volume = ["--quiet"] if quiet else ["--verbose"] if verbose else []
     limits = [f"--budget-{OPTIONS[name]}={limit!r}" for name, limit in (budget.limits if budget else {}).items()]
-    return [sys.executable, "-m", "greenpose", "worker", str(planned.folder.path), *limits, *volume]
+    return [
+        sys.executable,
+        "-m",
+        "greenpose",
+        "worker",
+        str(planned.folder.path),
+        *limits,
+        *volume,
+        *(["--elsewhere"] if elsewhere else []),
+    ]
 
 
 def worker_environment(config: ProcessConfig, workers: int) -> dict[str, str]:

@@ -37,7 +37,7 @@ from greenpose.metering.source import NO_ENERGY, CounterSource, Joules, Provenan
 from greenpose.metering.statistics import FEWEST, Bounds, Estimate, estimate
 from greenpose.metering.tail import FEWEST_CALLS
 from greenpose.metering.total import Total
-from greenpose.metering.window import Window, read_windows
+from greenpose.metering.window import Log, Window, read_log, read_windows
 
 __all__ = [
     "FEWEST",
@@ -66,6 +66,7 @@ __all__ = [
     "Host",
     "Intensity",
     "Joules",
+    "Log",
     "Machine",
     "Meter",
     "MicroCosts",
@@ -104,6 +105,7 @@ __all__ = [
     "predict_total",
     "probe",
     "process_settings",
+    "read_log",
     "read_machine",
     "read_windows",
     "software_versions",

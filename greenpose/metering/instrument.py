@@ -17,6 +17,7 @@ from greenpose.metering.crosscheck import Crosscheck, CrossReading
 from greenpose.metering.embodied import Embodied
 from greenpose.metering.grading import grade
 from greenpose.metering.log import WindowLog
+from greenpose.metering.machine import this_machine
 from greenpose.metering.opened import OpenWindow, Start
 from greenpose.metering.parts import Part, Parts
 from greenpose.metering.reading import NO_COUNTERS, NOTHING_MISSING, Reading
@@ -163,7 +164,7 @@ class Meter:
             self._log = WindowLog(self._log_path, clock=self.clock)
             self._held.callback(self._log.close)
             components = [provenance.as_dict() for provenance in self.provenances]
-            self._log.begin({"started_at": _utc(), "components": components})
+            self._log.begin({"started_at": _utc(), "host": this_machine().fingerprint, "components": components})
         for source in self.sources:
             if isinstance(source, CounterSource):
                 self._held.callback(source.close)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -89,5 +90,5 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _attempts(path: Path) -> int:
-    marker = f'"schema":"{SCHEMA}"'.encode()
-    return sum(marker in line for line in path.read_bytes().split(b"\n"))
+    """Return the highest number of an attempt that left a header or a window, whichever lines are gone or doubled."""
+    return max((int(number) for number in re.findall(rb'"attempt":([0-9]{1,9})[,}]', path.read_bytes())), default=0)

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from greenpose.errors import MeteringError
 from greenpose.metering.contamination import Contamination
@@ -76,6 +77,17 @@ _PLAIN = (
 _CONTAMINATION = ("foreign_cpu_share", "steal_share", "involuntary_switches", "minor_faults")
 
 
+class Log(NamedTuple):
+    """What a `windows.jsonl` holds."""
+
+    windows: list[Window]
+    """Windows of all attempts, each once, also where a line is there twice."""
+    headers: dict[int, dict[str, Any]]
+    """What the meter said of itself at the begin of each attempt."""
+    faults: list[str]
+    """Lines that are no windows and not torn, with their place and why; they are left out."""
+
+
 def read_windows(path: Path) -> list[Window]:
     """Return all windows of all attempts in a `windows.jsonl`; lines that a kill or power cut tore are left out.
 
@@ -84,31 +96,60 @@ def read_windows(path: Path) -> list[Window]:
     Raises:
         MeteringError: if there is no such file, or a line that is not torn is no window.
     """
+    log = read_log(path)
+    if log.faults:
+        more = f" (and {len(log.faults) - 1} more lines)" if len(log.faults) > 1 else ""
+        raise MeteringError(log.faults[0] + more)
+    return log.windows
+
+
+LARGEST = 1e15
+"""No second, joule or count of a window comes near this."""
+
+
+def read_log(path: Path) -> Log:
+    """Return all that can be read of a `windows.jsonl`, and what cannot.
+
+    Raises:
+        MeteringError: if there is no such file.
+    """
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise MeteringError(f"{path}: cannot be read: {error.strerror}") from None
-    windows = []
+    log = Log([], {}, [])
+    known: dict[tuple[int, int], Window] = {}
     for number, line in enumerate(lines, start=1):
         data = _parsed(line)
-        if data is None or "schema" in data:
+        if data is None:
+            continue
+        if "schema" in data:
+            if isinstance(attempt := data.get("attempt"), int):
+                log.headers.setdefault(attempt, data)
             continue
         try:
-            windows.append(_window(data))
-        except (KeyError, TypeError, ValueError) as error:
-            raise MeteringError(f"{path}:{number}: not a window: {type(error).__name__} {error}") from None
-    return windows
+            window = _window(data)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            log.faults.append(f"{path}:{number}: not a window: {type(error).__name__} {error}")
+            continue
+        if (
+            known.setdefault((window.attempt, window.id), window) is window
+            or known[window.attempt, window.id] != window
+        ):
+            log.windows.append(window)
+    return log
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         data = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None
 
 
 def _window(data: dict[str, Any]) -> Window:
+    _require(data)
     plain = {name: data[name] for name in _PLAIN if name != "joules"}
     contamination, crosscheck = data.get("contamination"), data.get("crosscheck")
     return Window(
@@ -119,3 +160,30 @@ def _window(data: dict[str, Any]) -> Window:
         missing=data.get("missing", {}),
         stretches=data.get("stretches", 1),
     )
+
+
+def _require(data: Mapping[str, Any]) -> None:
+    """Refuse a window whose numbers are none, or whose texts nobody could print.
+
+    Raises:
+        TypeError, ValueError: naming the first such field.
+    """
+    parts = {name: value for name in ("contamination", "crosscheck") for name, value in (data.get(name) or {}).items()}
+    texts = ("tool", "mode", "missing")
+    numbers = {name: data[name] for name in ("started_s", "seconds", "cpu_seconds")}
+    numbers |= {name: value for name, value in parts.items() if name not in texts and value is not None}
+    numbers |= {
+        f"joules.{name} {at}": each for name, values in data["joules"].items() for at, each in enumerate(values)
+    }
+    counts = {name: data[name] for name in ("id", "attempt", "items")} | {"stretches": data.get("stretches", 1)}
+    counts |= {} if data["parent"] is None else {"parent": data["parent"]}
+    for name, value in (numbers | counts).items():
+        if isinstance(value, bool) or not isinstance(value, int if name in counts else int | float):
+            raise TypeError(f"{name} is {value!r}, and must be a number")
+        if not abs(value) < LARGEST:
+            raise ValueError(f"{name} is {value!r}: no run reaches that")
+    if not isinstance(data["name"], str) or not isinstance(data["ok"], bool):
+        raise TypeError("name must be text, and ok true or false")
+    data["name"].encode()  # a half of a pair of surrogates could be printed nowhere
+    if datetime.fromisoformat(data["started_at"]).tzinfo is None:
+        raise ValueError(f"started_at is {data['started_at']!r}, without its offset from UTC")

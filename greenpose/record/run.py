@@ -89,10 +89,13 @@ class Record(Numbers):
     """Where each component's energy readings came from."""
     grade: Literal["A", "B", "C"]
     """A: every material component measured; B: mixed; C: modelled."""
+    gaps: list[str] = Field(default_factory=list)
+    """What is missing from the log of windows, in words, and whether the totals hold it; empty where nothing is."""
     crosscheck: list[CrossCheck] = Field(default_factory=list)
     """Other tools' figures for the same work."""
     host: dict[str, Any]
-    """Fingerprint of the machine; runs on different fingerprints are not compared."""
+    """Fingerprint of the machine; runs on different fingerprints are not compared. A run that another machine went on
+    with has both machines' fingerprints, joined by `+`."""
     process: dict[str, Any]
     """Threads, allocator and environment of the measured process, concurrent workers."""
     software: dict[str, str]

@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 from greenpose.data.preview import repeated
 from greenpose.metering import Meter, Window
 from greenpose.run.cost import Cost, cost_of
-from greenpose.run.phases import phase_of
 from greenpose.run.setup import build_network, build_objective, channels_last, seed_everything
 from greenpose.run.setups import Setup, compute_ratio
+from greenpose.store.lost import phase_of
 from greenpose.training import Files, fit, predict, score
 
 EPOCH_SECONDS = 0.3

@@ -15,15 +15,17 @@ from greenpose.git import ask_git, head_commit
 from greenpose.metering import (
     Embodied,
     Joules,
-    Meter,
+    Provenance,
     Window,
     carbon_of,
     gaps,
+    grade,
     process_settings,
     software_versions,
     this_machine,
-    worst_kind,
 )
+from greenpose.metering.grading import Grade
+from greenpose.metering.source import KINDS
 from greenpose.record import Basis, Carbon, Component, CrossCheck, Interval, Kind, Record
 from greenpose.run.course import course
 from greenpose.run.emissions import embodied_entry, training_emissions
@@ -40,6 +42,7 @@ from greenpose.run.phases import (
 )
 from greenpose.run.setup import num_workers
 from greenpose.run.sharing import allocation, training_step
+from greenpose.store.lost import Attempt, attempts_of, kind_of, missing_windows
 from greenpose.training.growth import depths, parts_trained
 from greenpose.units import joules_to_kwh
 
@@ -50,7 +53,10 @@ def compose(facts: Facts) -> Record:
     carbon = carbon_of(**config.carbon.model_dump())
     training = training_windows(facts.windows)
     energy = energy_of(training)
-    kind = worst_kind(meter.total.joules, meter.provenances)
+    here = Attempt(meter.total.joules, meter.provenances, this_machine().fingerprint)
+    attempts = [*attempts_of(facts.earlier), here]
+    kind = kind_of(attempts)
+    lost = missing_windows(facts.windows, epochs=facts.fitted.epochs)
     grams = carbon.grams_of(training).mid
     emissions = training_emissions(training, carbon, meter.embodied, kind=kind)
     kwh = joules_to_kwh(energy.mid)
@@ -91,21 +97,26 @@ def compose(facts: Facts) -> Record:
             step=facts.step,
             trained=parts_trained(depths(config.train, macs)[: facts.fitted.epochs], macs),
         ),
-        exits=[exit_entry(exit_, facts, kind=kind, carbon=carbon, parts=parts) for exit_ in sorted(facts.counts)],
+        exits=[
+            exit_entry(exit_, facts, kind=kind_of([here]), carbon=carbon, parts=parts) for exit_ in sorted(facts.counts)
+        ],
         carbon=carbon_entry(config, windows=training, embodied=meter.embodied),
-        components=component_entries(meter),
-        grade=meter.total.grade,
+        components=component_entries(*(one.provenances for one in attempts)),
+        grade=grade_of(attempts),
         crosscheck=_crosscheck(facts.windows),
-        host=this_machine().as_dict(),
+        host=host_of_all(attempts),
+        gaps=[*lost, *facts.gaps],
         process=process_settings(torch_threads=torch.get_num_threads(), workers=num_workers())
         | {"device": config.process.device},
         software=software_versions(),
         git=git_state(),
-        basis=_training_bases(meter, energy, kind) | {quantity.name: quantity.basis for quantity in emissions},
+        basis=_marked(
+            _training_bases(attempts, energy, kind) | {quantity.name: quantity.basis for quantity in emissions}, lost
+        ),
     )
 
 
-def _training_bases(meter: Meter, energy: Joules, kind: Kind) -> dict[str, Basis]:
+def _training_bases(attempts: Sequence[Attempt], energy: Joules, kind: Kind) -> dict[str, Basis]:
     """Return how the run's own time and energy were obtained."""
     return {
         "train_seconds": clock_basis("s", "monotonic clock; every epoch of every attempt, validation included"),
@@ -113,17 +124,39 @@ def _training_bases(meter: Meter, energy: Joules, kind: Kind) -> dict[str, Basis
         "train_energy_kwh": Basis(
             unit="kWh",
             kind=kind,
-            method=_method(meter),
+            method="; in another attempt: ".join(dict.fromkeys(map(_method, attempts))),
             type_b=kwh_interval(energy),
         ),
     }
 
 
-def _method(meter: Meter) -> str:
+def _marked(bases: dict[str, Basis], lost: Sequence[str]) -> dict[str, Basis]:
+    """Return the bases of totals, which say what they lack where windows are lost."""
+    if not lost:
+        return bases
+    lacks = f"; too small: {'; '.join(lost)}"
+    return {name: basis.model_copy(update={"method": basis.method + lacks}) for name, basis in bases.items()}
+
+
+def _method(attempt: Attempt) -> str:
     """Return how the energy of each component was obtained, and which component is not in it."""
-    said = "; ".join(p.method for p in meter.provenances if p.kind != "not_covered")
-    absent = [provenance.component for provenance in gaps(meter.total.joules, meter.provenances)]
-    return f"{said}; without {' and '.join(absent)}" if absent else said
+    said = "; ".join(p.method for p in attempt.provenances if p.kind != "not_covered")
+    absent = [provenance.component for provenance in gaps(attempt.joules, attempt.provenances)]
+    return (
+        f"{said}; without {' and '.join(absent)}" if absent else said
+    ) or "not known: its log has no header any more"
+
+
+def grade_of(attempts: Sequence[Attempt]) -> Grade:
+    """Return the grade that all attempts have; B where they differ: part of the energy was read from hardware."""
+    grades = {grade(one.joules, one.provenances) if one.provenances else "C" for one in attempts}
+    return grades.pop() if len(grades) == 1 else "B"
+
+
+def host_of_all(attempts: Sequence[Attempt]) -> dict[str, Any]:
+    """Return the machine that the run ended on; where others had a part in it, no single one's fingerprint."""
+    known = list(dict.fromkeys(one.host for one in attempts if one.host is not None))
+    return this_machine().as_dict() | {"fingerprint": "+".join(known)}
 
 
 def now() -> str:
@@ -193,18 +226,24 @@ def carbon_entry(config: Experiment, *, windows: Sequence[Window] = (), embodied
     )
 
 
-def component_entries(meter: Meter) -> list[Component]:
-    """Return where each component's energy comes from."""
+def component_entries(*attempts: Sequence[Provenance]) -> list[Component]:
+    """Return where each component's energy comes from; where attempts differ, by the worst of their ways."""
+    ways: dict[str, list[Provenance]] = {}
+    for provenance in (each for provenances in attempts for each in provenances):
+        ways.setdefault(provenance.component, []).append(provenance)
+    return [_component(some) for some in ways.values()]
+
+
+def _component(ways: Sequence[Provenance]) -> Component:
+    worst = max(reversed(ways), key=lambda each: KINDS.index(each.kind))
     said = {"component", "kind", "method"}
-    return [
-        Component(
-            component=p.component,
-            kind=p.kind,
-            method=p.method,
-            details={key: value for key, value in p.as_dict().items() if key not in said},
-        )
-        for p in meter.provenances
-    ]
+    methods = dict.fromkeys(each.method for each in (worst, *ways))
+    return Component(
+        component=worst.component,
+        kind=worst.kind,
+        method="; in another attempt: ".join(methods),
+        details={key: value for key, value in worst.as_dict().items() if key not in said},
+    )
 
 
 def _crosscheck(windows: Sequence[Window]) -> list[CrossCheck]:

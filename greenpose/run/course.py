@@ -5,7 +5,8 @@ from typing import Any
 
 from greenpose.metering import Window
 from greenpose.record import Validation
-from greenpose.run.phases import phase_of, training_windows
+from greenpose.run.phases import epoch_of, training_windows
+from greenpose.store.lost import phase_of
 from greenpose.units import joules_to_kwh
 
 
@@ -17,11 +18,17 @@ def course(windows: Sequence[Window], epochs: Iterable[Mapping[str, Any]]) -> li
         epochs: Lines of `epochs.jsonl`; an epoch that was trained twice is taken as it came out the last time.
     """
     used = _used_by_epoch(training_windows(windows))
-    aps = {int(line["epoch"]): line["ap"] for line in epochs if line.get("ap")}
-    return [
-        used[number].model_copy(update={"ap": {int(exit_): ap for exit_, ap in aps[number].items()}})
-        for number in sorted(aps.keys() & used.keys())
-    ]
+    aps = {number: ap for line in epochs for number, ap in _scored(line)}
+    return [used[number].model_copy(update={"ap": aps[number]}) for number in sorted(aps.keys() & used.keys())]
+
+
+def _scored(line: Mapping[str, Any]) -> list[tuple[int, dict[int, float]]]:
+    """Return a line's epoch with every exit's AP; nothing where it was not validated, or the line is damaged."""
+    try:
+        ap = {int(exit_): float(value) for exit_, value in line["ap"].items()}
+        return [(int(line["epoch"]), ap)] if ap and all(0 <= value <= 1 for value in ap.values()) else []
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return []
 
 
 def _used_by_epoch(training: Sequence[Window]) -> dict[int, Validation]:
@@ -32,8 +39,8 @@ def _used_by_epoch(training: Sequence[Window]) -> dict[int, Validation]:
         joules += window.energy.mid
         cpu_seconds += window.cpu_seconds
         seconds += window.seconds
-        if phase_of(window) == "validate" and window.ok:
-            number = int(window.name.rpartition(" ")[2])
+        number = epoch_of(window)
+        if phase_of(window) == "validate" and window.ok and number is not None:
             used[number] = Validation(
                 epoch=number,
                 energy_kwh=joules_to_kwh(joules),

@@ -1,6 +1,7 @@
 """The run itself: data, training, test, inference, record; whatever ends it early is written down."""
 
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from greenpose.data import Samples
 from greenpose.data.boxes import Detected, load_boxes
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
 from greenpose.errors import GreenPoseError
-from greenpose.metering import ExitMeasurement, MicroPlan, carbon_of, read_windows
+from greenpose.metering import ExitMeasurement, Log, Meter, MicroPlan, Window, carbon_of, this_machine
 from greenpose.model import HRNet, SubNetwork
 from greenpose.record import Record
 from greenpose.run.compose import compose
@@ -30,17 +31,18 @@ from greenpose.run.setup import (
     seed_everything,
 )
 from greenpose.store import RunFolder, read_lines
-from greenpose.store.lost import windows_of
+from greenpose.store.lost import attempts_of, log_of, phase_of
 from greenpose.training import ExitScores, Files, Fitted, fit, judge
 from greenpose.training.distributed import leading
 from greenpose.training.images import to_images
 from greenpose.training.precision import require_precision
 
 
-def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = None) -> None:
+def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = None, elsewhere: bool = False) -> None:
     """Do the run whose configuration lies in `folder`, and write its record there.
 
     Training ends early where a `budget` does not bear another epoch: the record says so, and the checkpoint stays.
+    A run that was begun on another machine goes on here only where `elsewhere` asks for that.
     A run that is finished by now, also by another process a moment ago, is left as it is.
     What ends the run without a record is written to `failure.json` and the log, and goes on to the caller.
 
@@ -57,16 +59,17 @@ def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = No
         with logging_to(folder), FailureNote(folder) as note:
             folder.shelve_failure()
             folder.shelve_record()
-            folder.write_record(_run(folder, observer, budget, note))
+            folder.write_record(_run(folder, observer, budget, note, elsewhere=elsewhere))
 
 
-def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNote) -> Record:
+def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNote, *, elsewhere: bool) -> Record:
     cell = folder.read_cell()
     config = folder.experiment()
     require_device(config.process.device, config.process.replicas)
     require_precision(config.train.precision, config.process.device)
     seed_everything(config)
-    earlier = windows_of(folder)
+    earlier = log_of(folder)
+    _require_home(folder, earlier, elsewhere=elsewhere)
     meter = build_meter(config, folder.windows, replicas=config.process.replicas)
     stage = note.stage = Stage(meter, observer)
     with meter:
@@ -88,9 +91,10 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
             macs={exit_: float(found.macs) for exit_, found in counts.items()},
             carbon=carbon_of(**config.carbon.model_dump()),
             budget=budget,
-            earlier=earlier,
+            earlier=earlier.windows,
         )
         fitted = _train(config, folder, net, splits, stage, ledger)
+        _require_windows(folder, [*earlier.windows, *meter.windows], fitted)
         subs = trained_networks(net, folder, net.exits)
         with stage("test", items=len(splits["test"])):
             scores = _test(subs, splits["test"], boxes, config)
@@ -111,10 +115,50 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         step=step,
         forecast=ledger.forecast,
         budget=budget,
-        windows=read_windows(folder.windows),
+        earlier=earlier,
+        windows=[*earlier.windows, *meter.windows],
+        gaps=[*earlier.faults, *_removed(folder, meter)],
         meter=meter,
     )
+    for gap in facts.gaps:
+        observer.say(gap)
     return compose(facts)
+
+
+def _require_home(folder: RunFolder, earlier: Log, *, elsewhere: bool) -> None:
+    """Refuse to go on on a machine other than the run was begun on, unless that is asked for.
+
+    Raises:
+        GreenPoseError: naming both machines.
+    """
+    here = this_machine().fingerprint
+    others = sorted({one.host for one in attempts_of(earlier) if one.host not in {None, here}} - {None})
+    if others and not elsewhere:
+        raise GreenPoseError(
+            f"{folder.path}: was begun on another machine ({', '.join(map(str, others))}; this one is {here}): its "
+            f"figures would be of neither; go on there, start anew with --fresh, or mix them with --elsewhere"
+        )
+
+
+def _require_windows(folder: RunFolder, windows: Sequence[Window], fitted: Fitted) -> None:
+    """Refuse a training of which no window is left: it would seem to have cost nothing.
+
+    Raises:
+        GreenPoseError: naming the log.
+    """
+    if not any(phase_of(window) == "train" for window in windows):
+        raise GreenPoseError(
+            f"{folder.windows}: holds no window of the {fitted.epochs} epochs that the checkpoint has: what they cost "
+            f"is lost; put the file back, or start anew with --fresh"
+        )
+
+
+def _removed(folder: RunFolder, meter: Meter) -> list[str]:
+    """Return in words how many windows of this attempt somebody took out of the log while the run was under way."""
+    kept = {(window.attempt, window.id) for window in log_of(folder).windows}
+    gone = sum((window.attempt, window.id) not in kept for window in meter.windows)
+    of = f"of attempt {meter.attempt} {gone} of {len(meter.windows)} windows"
+    return [f"{of} are not in {folder.windows.name} any more; the totals hold them"] if gone else []
 
 
 def _train(

@@ -9,7 +9,7 @@ from greenpose.config.budget import Budget
 from greenpose.counting import ExitCount
 from greenpose.data import Samples
 from greenpose.data.boxes import Detected
-from greenpose.metering import ExitMeasurement, Meter, Window
+from greenpose.metering import ExitMeasurement, Log, Meter, Window
 from greenpose.record import Forecast
 from greenpose.run.segments import StepCosts
 from greenpose.training import ExitScores, Fitted
@@ -47,8 +47,12 @@ class Facts:
     """What was expected early in training; None for a run too short to expect anything."""
     budget: Budget
     """Limits that the run was given."""
+    earlier: Log
+    """The log of windows as earlier attempts left it."""
     windows: Sequence[Window]
     """All windows of all attempts."""
+    gaps: Sequence[str]
+    """What is missing from the log of windows though the totals hold it."""
     meter: Meter
     """The meter of this attempt."""
 

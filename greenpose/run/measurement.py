@@ -102,7 +102,7 @@ def compose_measurement(
         warnings=_warnings({number: one.warnings for number, one in exits.items()}),
         exits=[_entry(number, measured, config) for number in sorted(exits)],
         carbon=carbon_entry(config, embodied=meter.embodied),
-        components=component_entries(meter),
+        components=component_entries(meter.provenances),
         grade=meter.total.grade,
         host=this_machine().as_dict(),
         process=process_settings(torch_threads=torch.get_num_threads(), workers=num_workers())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from greenpose.metering import NO_ENERGY, Joules, Meter, Window
 from greenpose.record import Basis, Interval, Kind, Phase
-from greenpose.store.lost import outermost
+from greenpose.store.lost import outermost, phase_of
 from greenpose.units import joules_to_kwh
 
 PHASES = ("data", "count", "train", "validate", "checkpoint", "test", "inference", "segments")
@@ -13,11 +13,6 @@ TRAINING = ("train", "validate", "checkpoint")
 """Phases that make up training; what they cost is the training's footprint."""
 PARTS = ("data", "forward", "backward", "step")
 """Parts of the phase `train`, as training calls them."""
-
-
-def phase_of(window: Window) -> str:
-    """Return the phase that a window belongs to: the first word of its name."""
-    return window.name.replace("/", " ").split(" ", 1)[0]
 
 
 def training_windows(windows: Sequence[Window]) -> list[Window]:
@@ -42,12 +37,19 @@ class EpochCost:
     """Wall time of its windows."""
 
 
+def epoch_of(window: Window) -> int | None:
+    """Return the epoch that a window of training belongs to; None where its name, damaged, tells none."""
+    number = window.name.rpartition(" ")[2]
+    return int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else None
+
+
 def whole_epochs(windows: Sequence[Window]) -> dict[int, dict[str, Window]]:
     """Return the windows, by phase, of each epoch that was trained to its end; of one trained twice, the last ones."""
     whole = [window for window in windows if window.parent is None and phase_of(window) in TRAINING and window.ok]
     groups: dict[int, dict[str, Window]] = {}
     for window in whole:
-        groups.setdefault(int(window.name.rpartition(" ")[2]), {})[phase_of(window)] = window
+        if (number := epoch_of(window)) is not None:
+            groups.setdefault(number, {})[phase_of(window)] = window
     return {number: parts for number, parts in sorted(groups.items()) if "train" in parts}
 
 

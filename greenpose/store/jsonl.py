@@ -20,7 +20,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         for line in log:
             try:
                 entry = json.loads(line)
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(entry, dict):
                 yield entry

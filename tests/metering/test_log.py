@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from greenpose.errors import MeteringError
-from greenpose.metering import Joules, Window, read_windows
+from greenpose.metering import Joules, Window, read_log, read_windows
 from greenpose.metering.contamination import Contamination
 from greenpose.metering.crosscheck import CrossReading
 from greenpose.metering.log import WindowLog
@@ -174,3 +174,76 @@ def test_a_killed_process_keeps_its_closed_windows(tmp_path):
     assert [entry.name for entry in windows] == ["epoch 0", "epoch 1", "epoch 2"]
     assert {entry.parent for entry in windows} == {1}
     assert all(entry.energy.mid > 0 for entry in windows)
+
+
+def test_a_log_appended_to_itself_counts_once(tmp_path):
+    path = tmp_path / "windows.jsonl"
+    for _ in range(2):
+        log = WindowLog(path)
+        log.begin({})
+        log.append(window(1, attempt=log.attempt))
+        log.append(window(2, attempt=log.attempt))
+        log.close()
+    once = read_windows(path)
+    path.write_bytes(path.read_bytes() * 2)
+    assert read_windows(path) == once
+    assert len(once) == 4
+    assert WindowLog(path).attempt == 3
+
+
+def test_an_attempt_after_one_whose_header_is_gone_has_a_number_of_its_own(tmp_path):
+    path = tmp_path / "windows.jsonl"
+    log = WindowLog(path)
+    log.begin({})
+    path.write_text("")  # the open file goes on at its new end
+    log.append(window(1))
+    log.close()
+    assert WindowLog(path).attempt == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seconds", "2.0"),
+        ("seconds", float("nan")),
+        ("seconds", 1e308),
+        ("cpu_seconds", None),
+        ("id", 1.5),
+        ("id", True),
+        ("attempt", None),
+        ("parent", "1"),
+        ("name", ["train"]),
+        ("name", "\ud800"),
+        ("ok", 1),
+        ("items", float("inf")),
+        ("started_at", "yesterday"),
+        ("started_at", "2026-01-01T00:00:00"),
+        ("started_at", 5),
+        ("joules", [1, 2, 3]),
+        ("joules", {"cpu": [1, 2]}),
+        ("joules", {"cpu": [1, None, 3]}),
+        ("joules", {"cpu": "123"}),
+        ("joules", None),
+        ("contamination", {"shares": 1}),
+        ("contamination", [1]),
+        ("crosscheck", {"tool": "x", "seconds": "long"}),
+        ("crosscheck", "all is well"),
+    ],
+)
+def test_a_damaged_line_is_named_with_its_place_and_costs_only_itself(tmp_path, field, value):
+    path = tmp_path / "windows.jsonl"
+    lines = [window(number).as_dict() for number in (1, 2, 3)]
+    lines[1][field] = value
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    log = read_log(path)
+    assert [entry.id for entry in log.windows] == [1, 3]
+    (fault,) = log.faults
+    assert fault.startswith(f"{path}:2: not a window: ")
+    with pytest.raises(MeteringError, match=r"windows\.jsonl:2: not a window"):
+        read_windows(path)
+
+
+def test_a_line_nested_beyond_reason_is_left_out(tmp_path):
+    path = tmp_path / "windows.jsonl"
+    path.write_text("[" * 100_000 + "\n" + json.dumps(window(1).as_dict()) + "\n" + "9" * 5000 + "\n")
+    assert [entry.id for entry in read_windows(path)] == [1]
