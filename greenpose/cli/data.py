@@ -77,6 +77,8 @@ def check(
 ) -> None:
     """Check any COCO keypoints folder: what would stop a training, what would bend its numbers, what is in it.
 
+    The last line says whether it trains, and with which profile.
+
     Example: greenpose data check babypose --profile babypose
     """
     from greenpose.data import load_profile
@@ -87,9 +89,10 @@ def check(
         wanted = load_profile(profile) if profile else None
         found = check_folder(folder, profile=wanted, images=images, decode=True)
     if as_json:
-        print_json(_as_json(folder, found))
+        print_json(_as_json(folder, found) | {"trains": found.trains, "verdict": found.verdict(profile)})
     else:
         _show(found, err(quiet=quiet))
+        out().print(found.verdict(profile), markup=False, highlight=False, soft_wrap=True)
     if not found.usable:
         raise typer.Exit(EXIT_USAGE)
 

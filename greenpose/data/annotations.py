@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from greenpose.data.crops import Box, clean_box
 from greenpose.data.findings import Level, Notebook
@@ -15,6 +15,16 @@ from greenpose.data.findings import Level, Notebook
 _MARGIN_SHARE = 0.15
 _MARGIN_PX = 8.0
 """A box made from joints is larger by this share of its longer side, at least by these pixels; assumed."""
+_PLACEHOLDER = 1.0
+"""Square pixels; an area of as much or less is none: tools write 1, or the share of the image."""
+_LEAST_OF_BOX, _MOST_OF_BOX = 0.01, 1.1
+"""Areas beyond these shares of their box are doubted: a silhouette fills some of it, and no more than it; assumed."""
+_ASTRAY_PX, _ASTRAY_SHARE = 2.0, 0.1
+"""How far outside its box a joint may lie, in pixels and shares of its sides, before it counts as outside; assumed."""
+_SHARES, _PERCENT = 1.5, (50.0, 101.0)
+"""Largest coordinate of a whole file that tells shares of the image, and smallest and largest that tell percentages."""
+_ALMOST_ALL, _MANY = 0.95, 0.25
+"""Shares of boxes that must fit as corners, and that must leave their image else, to be taken for corners; assumed."""
 _LONGEST_ID = 100
 """Digits of an id that is written as a text; a longer one is no number."""
 
@@ -24,6 +34,13 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
     "length": ("error", "keypoints", "{n} annotations have not three numbers for every keypoint"),
     "number": ("error", "keypoints", "{n} annotations hold something that is no finite number"),
     "flag": ("error", "keypoints", "{n} annotations have a visibility that is not 0, 1 or 2"),
+    "flagless": ("error", "iscrowd", "{n} annotations have an iscrowd that is neither 0 nor 1"),
+    "twice": ("error", "id", "{n} annotations are there again under another id: same image, box and joints"),
+    "huge area": (
+        "error",
+        "area",
+        "{n} annotations have an area, or a box in its place, larger than their image: OKS calls any pose there right",
+    ),
     "nowhere": ("error", "bbox", "{n} annotations have no box and no labelled joint inside the image"),
     "other category": ("warning", "category_id", "{n} annotations are of another category and left out"),
     "no keypoints": ("warning", "keypoints", "{n} annotations have no keypoints and are left out"),
@@ -33,9 +50,30 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
         "{n} annotations have joints with v=0 although x and y are given; these are taken as unlabelled, "
         "but if v tells occlusion in this file, write 1 for them",
     ),
+    "origin": (
+        "warning",
+        "keypoints",
+        "{n} annotations have joints at 0, 0 with v=1 or 2; these are taken as unlabelled, as some tools export them",
+    ),
+    "astray": (
+        "warning",
+        "bbox",
+        "{n} annotations have most of their joints outside their box, which is x, y, width, height in pixels",
+    ),
     "outside": ("warning", "keypoints", "{n} annotations have labelled joints outside their image"),
     "no box": ("warning", "bbox", "{n} annotations have no usable box; it is made from their joints"),
     "no area": ("warning", "area", "{n} annotations have no area; width x height of the box is taken for OKS"),
+    "unit area": (
+        "warning",
+        "area",
+        "{n} annotations have an area of 1 or less, a placeholder or share; width x height of the box is taken for OKS",
+    ),
+    "small area": (
+        "warning",
+        "area",
+        "{n} annotations have an area below a hundredth of their box: OKS hardly calls a pose there right",
+    ),
+    "wide area": ("warning", "area", "{n} annotations have an area larger than their box, as of another image size"),
     "crowd": ("note", "iscrowd", "{n} annotations are crowds and left out"),
     "minus one": ("note", "keypoints", "{n} annotations have joints at -1, -1; these are taken as unlabelled"),
     "unlabelled": ("note", "keypoints", "{n} annotations have no labelled joint and are left out"),
@@ -43,7 +81,7 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
 }
 LEFT_OUT = ("other category", "no keypoints", "crowd", "unlabelled")
 """Kinds of annotations that are neither trained on nor asked for."""
-MENDED = ("hidden", "outside", "minus one", "no box", "no area", "recount")
+MENDED = ("hidden", "origin", "outside", "minus one", "no box", "no area", "unit area", "recount")
 """Kinds of annotations that are used, but not quite as they are written."""
 _ASIDE = ("crowd", "no keypoints", "unlabelled")
 """Kinds that are left out of training and test, but at whose boxes a result is not wrong (COCO's rule)."""
@@ -99,7 +137,13 @@ class Reading:
 
     def poses(self, entries: Sequence[Mapping[str, Any]]) -> list[Pose]:
         """Return the poses that can be used, in the file's order."""
-        return [pose for entry in entries if (pose := self._pose(entry)) is not None]
+        found = [pose for entry in entries if (pose := self._pose(entry)) is not None]
+        first: dict[tuple[object, ...], int] = {}
+        for pose in found:
+            same = first.setdefault((pose.image_id, pose.box, pose.joints.tobytes()), pose.id)
+            if same != pose.id:
+                self.note("twice", f"{pose.id} = {same}")
+        return found
 
     def _pose(self, entry: Mapping[str, Any]) -> Pose | None:
         number = as_id(entry.get("id"))
@@ -140,8 +184,8 @@ class Reading:
     def _left_out(self, entry: Mapping[str, Any]) -> str | None:
         if as_id(entry.get("category_id")) not in self.categories:
             return "other category"
-        if entry.get("iscrowd"):
-            return "crowd"
+        if (crowd := crowd_flag(entry.get("iscrowd"))) is not False:
+            return "crowd" if crowd else "flagless"
         return None if entry.get("keypoints") else "no keypoints"
 
     def _joints(self, entry: Mapping[str, Any], number: int) -> np.ndarray | None:
@@ -166,9 +210,11 @@ class Reading:
         labelled = rows[:, 2] > 0
         if rows[~labelled, :2].any():
             self.note("hidden", number)
-        if labelled.any() and "num_keypoints" in entry and entry["num_keypoints"] != labelled.sum():
+        if labelled.any() and "num_keypoints" in entry and as_id(entry["num_keypoints"]) != labelled.sum():
             self.note("recount", number)
-        return rows * labelled[:, None]
+        if (unmarked := labelled & ~rows[:, :2].any(1)).any():
+            self.note("origin", number)
+        return rows * (labelled & ~unmarked)[:, None]
 
     def _framed(self, entry: Mapping[str, Any], number: int, image_id: int, rows: np.ndarray) -> Pose | None:
         size = self.image_sizes[image_id]
@@ -181,11 +227,16 @@ class Reading:
             self.note("no box" if box else "nowhere", number)
         if box is None:
             return None
+        if drawn is not None and _astray(points, drawn):
+            self.note("astray", number)
+        area = self._area(entry, number, box)
+        if area > math.prod(size):
+            self.note("huge area", number)
         return Pose(
             id=number,
             image_id=image_id,
             box=box,
-            area=self._area(entry, number, box),
+            area=area,
             joints=rows[:, :2],
             visibility=rows[:, 2].astype(np.intp),
             drawn_box=drawn is not None,
@@ -193,15 +244,67 @@ class Reading:
         )
 
     def _area(self, entry: Mapping[str, Any], number: int, box: Box) -> float:
-        drawn = self._drawn_area(entry)
-        if drawn is None and not self.box_area:
-            self.note("no area", number)
-        return box[2] * box[3] if drawn is None else drawn
+        drawn, of_box = self._drawn_area(entry), box[2] * box[3]
+        if drawn is None:
+            if not self.box_area:
+                self.note("unit area" if is_number(entry.get("area")) and entry["area"] > 0 else "no area", number)
+            return of_box
+        if drawn < _LEAST_OF_BOX * of_box:
+            self.note("small area", number)
+        if drawn > _MOST_OF_BOX * of_box:
+            self.note("wide area", number)
+        return drawn
 
     def _drawn_area(self, entry: Mapping[str, Any]) -> float | None:
-        """Return the annotation's own area; None where it has none, or the profile's is that of the box."""
+        """Return the annotation's own area; None where it has none, a placeholder, or the profile's is the box's."""
         area = entry.get("area")
-        return float(area) if not self.box_area and is_number(area) and float(area) > 0 else None
+        return float(area) if not self.box_area and is_number(area) and float(area) > _PLACEHOLDER else None
+
+
+def _astray(points: Float[np.ndarray, "joint 2"], box: Box) -> bool:
+    """Return whether more than half of some joints lie clearly outside a box."""
+    x, y, width, height = box
+    return bool(_outside(points, (x, y, x + width, y + height)).mean() > 0.5)
+
+
+def _outside(points: Float[np.ndarray, "joint 2"], corners: Box) -> Bool[np.ndarray, " joint"]:
+    low, high = np.array(corners[:2]), np.array(corners[2:])
+    slack = _ASTRAY_PX + _ASTRAY_SHARE * (high - low)
+    beyond: np.ndarray = ((points < low - slack) | (points > high + slack)).any(1)
+    return beyond
+
+
+def note_conventions(poses: Sequence[Pose], sizes: Mapping[int, tuple[int, int]], notebook: Notebook) -> None:
+    """Refuse a file whose numbers are all of another kind than COCO's: shares, percentages, or corners as boxes."""
+    if not poses:
+        return
+    points = [pose.joints[pose.visibility > 0] for pose in poses]
+    largest = max(float(some.max()) for some in points)
+    smallest_side = min(min(sizes[pose.image_id]) for pose in poses)
+    text = f"all joints lie within {largest:.4g} px of their image's corner: are they {{}}? Write pixels"
+    if largest <= _SHARES:
+        notebook.add("error", text.format("shares of its width and height"), field="annotations.keypoints")
+    elif _PERCENT[0] < largest <= _PERCENT[1] and smallest_side >= 2 * _PERCENT[1]:
+        notebook.add("error", text.format("percentages of its width and height"), field="annotations.keypoints")
+    drawn = [(pose.box, sizes[pose.image_id], some) for pose, some in zip(poses, points, strict=True) if pose.drawn_box]
+    note_corners(drawn, notebook, field="annotations.bbox")
+
+
+def note_corners(boxes: Sequence[tuple[Box, tuple[int, int], np.ndarray]], notebook: Notebook, *, field: str) -> None:
+    """Refuse boxes, each with its image's size and labelled joints, that only make sense as x1, y1, x2, y2.
+
+    As corners nearly all of them lie in their image and hold their joints; as x, y, width, height many leave it.
+    """
+    fitting = sum(_are_corners(box, size, points) for box, size, points in boxes)
+    leaving = [box for box, size, _ in boxes if box[0] + box[2] > size[0] + 2 or box[1] + box[3] > size[1] + 2]
+    if boxes and fitting >= _ALMOST_ALL * len(boxes) and len(leaving) >= _MANY * len(boxes):
+        text = "boxes look like corners x1, y1, x2, y2; COCO's are x, y, width, height, as which {n} leave their image"
+        notebook.count("error", [list(box) for box in leaving], text, field=field)
+
+
+def _are_corners(box: Box, size: tuple[int, int], points: Float[np.ndarray, "joint 2"]) -> bool:
+    x1, y1, x2, y2 = box
+    return x1 < x2 <= size[0] + 1 and y1 < y2 <= size[1] + 1 and not _outside(points, box).any()
 
 
 def as_id(value: object) -> int | None:

@@ -1,7 +1,6 @@
 """Detected boxes: where a detector saw subjects, to be searched for poses instead of the annotated boxes."""
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from greenpose.config import DataConfig
-from greenpose.data.annotations import as_id, is_number
+from greenpose.data.annotations import as_id, is_number, note_corners
 from greenpose.data.check import split_files
-from greenpose.data.coco import find_category, image_folders, load_document
+from greenpose.data.coco import find_category, image_folders, load_document, load_json
 from greenpose.data.crops import used_box
 from greenpose.data.findings import Notebook, errors
 from greenpose.data.images import image_reader
@@ -136,14 +135,8 @@ def inspect_boxes(config: DataConfig) -> Boxes:
 
 def _load(file: Path, notebook: Notebook) -> tuple[list[dict[str, Any]], str]:
     """Return the file's entries and its hash; no entries after noting what is wrong with it."""
-    try:
-        content = file.read_bytes()
-        entries = json.loads(content)
-    except OSError as error:
-        notebook.add("error", f"cannot be read: {error.strerror}")
-        return [], ""
-    except ValueError as error:
-        notebook.add("error", f"is not JSON: {error}")
+    entries, content = load_json(file, notebook)
+    if not content:
         return [], ""
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         notebook.add("error", f"is no list of detected boxes, such as {_EXAMPLE}")
@@ -175,6 +168,10 @@ def _note(
             seen.setdefault(kind, []).append(f"[{number}] has {entry.get(_KINDS[kind][0])!r}")
     for kind, (field, text) in _KINDS.items():
         notebook.count("error", seen.get(kind, ()), text, field=field)
+    if not seen:
+        sizes = {number: picture.size for number, picture in pictures.items()}
+        placed = [(_box(entry["bbox"]), sizes.get(as_id(entry["image_id"]) or 0)) for entry in entries]
+        note_corners([(box, size, np.zeros((0, 2))) for box, size in placed if size], notebook, field="bbox")
 
 
 def _box_faults(value: Any, picture: Picture | None) -> Iterator[str]:

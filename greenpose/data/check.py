@@ -1,22 +1,25 @@
 """Whole folders: which file is which split, what is wrong in each, and what two of them share."""
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from greenpose.data.coco import Split, inspect_split
 from greenpose.data.findings import Finding, Level, Notebook, errors, first_few
-from greenpose.data.images import decode_stored, read_bytes
+from greenpose.data.images import Window, decode_stored, read_bytes
 from greenpose.data.instance import Instance
-from greenpose.data.profile import Profile
+from greenpose.data.profile import Profile, load_profile, profile_names
 from greenpose.data.sums import verify_sums
 from greenpose.errors import DataError
 
 SPLITS = ("train", "val", "test")
 """The splits of a data set: to train on, to choose the best epoch by, to report."""
+_WORDS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+"""What a split is called in names of files and folders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,36 @@ class FolderCheck:
     def usable(self) -> bool:
         """Return whether nothing forbids use."""
         return not errors(self.findings)
+
+    @property
+    def trains(self) -> bool:
+        """Return whether a run can begin with it: usable, and every split is there."""
+        return self.usable and all(split in self.splits for split in SPLITS)
+
+    def verdict(self, profile: str | None = None) -> str:
+        """Return in one line whether it trains, with which profile and what has to be set besides.
+
+        Without the name of a profile that it was checked by, a packaged one with the files' keypoints is named.
+        """
+        if not self.usable:
+            number = len(errors(self.findings))
+            return f"not usable: {number} error{'s' * (number > 1)}"
+        absent = [split for split in SPLITS if split not in self.splits]
+        if absent:
+            return f"does not train as it is: no annotation file for {' and '.join(absent)}"
+        keypoints = {split.keypoints for split in self.splits.values()}
+        known = (
+            [profile] if profile else [name for name in profile_names() if {load_profile(name).keypoints} == keypoints]
+        )
+        if not known:
+            return "sound, but no packaged profile has these keypoints: write one, and check again with --profile FILE"
+        windowless = (
+            any(split.depth for split in self.splits.values()) and len({*windows_of(self.splits).values()}) != 1
+        )
+        settings = " and data.depth_window_mm: [NEAR, FAR]" if windowless else ""
+        warnings = sum(finding.level == "warning" for finding in self.findings)
+        first = f"; read the {warnings} warning{'s' * (warnings > 1)} first" if warnings else ""
+        return f"fine: trains with profile {known[0]}{settings}{first}"
 
 
 def check_folder(
@@ -55,10 +88,18 @@ def check_folder(
         text = "no annotation file found; their names must hold train, val or test, as person_keypoints_train.json"
         raise DataError([f"{root / 'annotations'}: {text}"])
     splits = {split: inspect_split(file, root / images, profile) for split, file in files.items()}
-    between = _between(root, files, splits)
+    between = [*_absent(root, splits), *_between(root, files, splits)]
+    between += [replace(finding, level="warning") for finding in windows(root, splits)]
     findings = [finding for found in splits.values() for finding in found.findings]
     inside = [*_undecodable(root, splits), *verify_sums(root)] if decode else []
     return FolderCheck(splits=splits, findings=(*findings, *between, *inside))
+
+
+def _absent(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
+    """Return a warning where splits are missing: a run needs all of them."""
+    absent = [split for split in SPLITS if split not in splits]
+    text = f"there is no annotation file for {' and '.join(absent)}; a run needs {', '.join(SPLITS)}"
+    return [Finding(level="warning", where=str(root), message=text)] if absent else []
 
 
 def _undecodable(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
@@ -67,7 +108,7 @@ def _undecodable(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
     broken: list[str] = []
     for file in sorted({instance.image for found in splits.values() for instance in found.instances}):
         try:
-            decode_stored(read_bytes(file), file)
+            decode_stored(read_bytes(file), file, thorough=True)
         except DataError as error:
             broken += error.faults
     notebook.count("error", broken, "{n} images cannot be decoded", field="images")
@@ -87,9 +128,14 @@ def _between(root: Path, files: Mapping[str, Path], splits: Mapping[str, Split])
     return [*shared(str(root), alone, by_frame=by_frame), both, *areas]
 
 
+def windows_of(splits: Mapping[str, Split]) -> dict[str, Window]:
+    """Return the depth window in mm that each split's file recommends, of those that do."""
+    return {split: found.window for split, found in splits.items() if found.window}
+
+
 def windows(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
     """Return an error where files recommend different depth windows: a split would be seen through another's."""
-    own = {split: found.window for split, found in splits.items() if found.window}
+    own = windows_of(splits)
     if len(set(own.values())) < 2:
         return []
     told = ", ".join(f"{split} {near:g} to {far:g}" for split, (near, far) in own.items())
@@ -113,8 +159,9 @@ def split_files(
 ) -> dict[str, Path]:
     """Return the annotation file of each split: the `named` ones below `root`, else those that the names tell.
 
-    Under `annotations/` a file belongs to the one split whose name it holds; where several do, those with "keypoints"
-    in their names go first, since COCO keeps captions and boxes beside them.
+    Under `annotations/` a file belongs to the one split that its name tells in a word of its own; else the files of the
+    folder `train`, `valid` or `test` are taken, as Roboflow lays them out. Where there are several, those with
+    "keypoints" in their names go first, since COCO keeps captions and boxes beside them.
 
     Raises:
         DataError: a required split has no file, or a split has several.
@@ -138,13 +185,15 @@ def split_files(
 
 
 def _candidates(folder: Path, split: str) -> list[Path]:
-    others = [other for other in SPLITS if other != split]
-    found = [
-        file
-        for file in sorted(folder.glob("*.json"))
-        if split in file.stem.lower() and not any(other in file.stem.lower() for other in others)
-    ]
+    found = [file for file in sorted(folder.glob("*.json")) if _splits_in(file.stem) == {split}]
+    found = found or [file for word in _WORDS[split] for file in sorted((folder.parent / word).glob("*.json"))]
     return [file for file in found if "keypoints" in file.stem.lower()] or found
+
+
+def _splits_in(name: str) -> set[str]:
+    """Return the splits that a name tells in a word of its own: "interval" and "latest" tell none."""
+    words = {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+    return {split for split, known in _WORDS.items() if words & {*known}}
 
 
 def shared(where: str, splits: Mapping[str, Sequence[Instance]], *, by_frame: bool = False) -> list[Finding]:

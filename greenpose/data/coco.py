@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from greenpose.data.annotations import Pose, Reading, as_id, is_box_area, is_number
+from greenpose.data.annotations import Pose, Reading, as_id, is_box_area, is_number, note_conventions
 from greenpose.data.findings import Finding, Notebook, errors
 from greenpose.data.images import Window
 from greenpose.data.instance import Instance
-from greenpose.data.pictures import Picture, read_pictures, subject_of
+from greenpose.data.pictures import DEPTH_BITS, Picture, read_pictures, subject_of
 from greenpose.data.profile import Profile
 from greenpose.errors import DataError
 
@@ -38,6 +38,8 @@ class Split:
     """The depth window in mm that the file itself recommends, None when it doesn't."""
     by_frame: bool = False
     """Whether the file itself says that frames were dealt out, and not patients."""
+    depth: bool = False
+    """Whether images are 16-bit depth, which needs a window."""
 
     @property
     def num_images(self) -> int:
@@ -65,7 +67,8 @@ def read_split(annotations: Path, images_dir: Path, profile: Profile, *, allow_m
     """Return the instances of a COCO keypoints file whose category has the profile's keypoints.
 
     `image` of an instance is the path of its file. Images are looked for in `images_dir`, in its subfolders that the
-    annotation file's name mentions (`val2017`), and beside it. What was left out or mended tells `inspect_split`.
+    annotation file's name mentions (`val2017`), beside it and beside the
+    annotation file, never outside of these folders. What was left out or mended tells `inspect_split`.
 
     Raises:
         DataError: with every fault of the file; a missing or broken image is one unless `allow_missing`.
@@ -97,6 +100,7 @@ def inspect_split(
         document, names, categories, pictures, notebook, box_area=bool(profile and profile.area == "box")
     )
     check_ids(document["annotations"], notebook)
+    _note_files(pictures, notebook)
     subjects = _subjects(document["annotations"])
     instances = _instances(poses, pictures, subjects, notebook)
     if not instances and not errors(notebook.findings):
@@ -109,6 +113,7 @@ def inspect_split(
         findings=_all(notebook),
         window=window,
         by_frame=_info(document).get("split_by") == "frame",
+        depth=any(picture.bits == DEPTH_BITS for picture in pictures.values()),
     )
 
 
@@ -130,20 +135,40 @@ def _info(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def load_document(file: Path, notebook: Notebook) -> dict[str, Any] | None:
     """Return a COCO document with its three lists, or None after noting what is wrong with it."""
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        notebook.add("error", f"cannot be read: {error.strerror}")
-        return None
-    except ValueError as error:
-        notebook.add("error", f"is not JSON: {error}")
+    document, content = load_json(file, notebook)
+    if not content:
         return None
     if not isinstance(document, dict):
-        notebook.add("error", "is no COCO document: it holds a list; results of a detector look so, annotations do not")
+        kind = "a list" if isinstance(document, list) else "no mapping"
+        text = f"is no COCO document: it holds {kind}; results of a detector look so, annotations do not"
+        notebook.add("error", text)
         return None
     wrong = [key for key in _LISTS if not _is_list_of_entries(document.get(key))]
     notebook.count("error", wrong, "{n} of the three lists of a COCO document are missing or no lists of entries")
     return None if wrong else document
+
+
+def load_json(file: Path, notebook: Notebook) -> tuple[Any, bytes]:
+    """Return what a JSON file holds, and its bytes; no bytes after noting why it cannot be read."""
+    try:
+        content = file.read_bytes()
+        text = content.decode("utf-8-sig")
+        value = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+    except OSError as error:
+        fault = f"cannot be read: {error.strerror}"
+    except UnicodeEncodeError as error:
+        half = str(error.object)[max(0, error.start - 20) : error.start]
+        fault = f"holds half a character (a lone surrogate) behind {half!r}; write the whole one, or none"
+    except RecursionError:
+        fault = "is nested too deeply to be a COCO document"
+    except ValueError as error:
+        fault = f"is not JSON: {str(error).partition('; use sys.')[0]}"
+    else:
+        return value, content or b"null"
+    notebook.add("error", fault)
+    return None, b""
 
 
 def _is_list_of_entries(value: object) -> bool:
@@ -154,11 +179,13 @@ def find_category(
     document: Mapping[str, Any], profile: Profile | None, notebook: Notebook
 ) -> tuple[tuple[str, ...], frozenset[int]]:
     """Return the keypoint names and the ids of the categories that have them; no names after an error."""
+    _note_category_ids(document["categories"], notebook)
     named = {as_id(c.get("id")): _names(c) for c in document["categories"]}
     posed = {number: names for number, names in named.items() if names and number is not None}
     if profile is None:
         kinds = set(posed.values())
         if len(kinds) == 1:
+            _note_skeleton(document["categories"], frozenset(posed), None, notebook)
             return kinds.pop(), frozenset(posed)
         found = "several categories have different ones" if kinds else "no category names any"
         notebook.add("error", f"which keypoints are meant? {found}; name a profile", field="categories.keypoints")
@@ -168,10 +195,53 @@ def find_category(
         text = f"the category names no keypoints; they are taken for those of profile {profile.name}, in its order"
         notebook.add("warning", text, field="categories.keypoints")
         fitting = frozenset(number for number in named if number is not None)
+    _note_skeleton(document["categories"], fitting, profile, notebook)
     if not fitting:
         notebook.add("error", _difference(document["categories"], profile), field="categories.keypoints")
         return (), frozenset()
     return profile.keypoints, fitting
+
+
+def _note_category_ids(categories: Sequence[Mapping[str, Any]], notebook: Notebook) -> None:
+    """Note categories that no annotation can name: without a whole number as id, or with another one's."""
+    worded = [f"{one.get('name')!r} has {one.get('id')!r}" for one in categories if as_id(one.get("id")) is None]
+    notebook.count("error", worded, "{n} categories have no whole number as id", field="categories.id")
+    owners: dict[int, list[str]] = {}
+    for one in categories:
+        if (number := as_id(one.get("id"))) is not None:
+            owners.setdefault(number, []).append(repr(one.get("name")))
+    twice = [f"{number} is {' and '.join(names)}" for number, names in owners.items() if len(names) > 1]
+    notebook.count("error", twice, "{n} ids are those of several categories", field="categories.id")
+
+
+def _note_skeleton(
+    categories: Sequence[Mapping[str, Any]], wanted: frozenset[int], profile: Profile | None, notebook: Notebook
+) -> None:
+    """Warn where a file joins its keypoints otherwise than the profile: they may be others, or counted from 0."""
+    for one in categories:
+        pairs = _pairs(one.get("skeleton")) if as_id(one.get("id")) in wanted else set()
+        count = len(_names(one)) or (profile.num_keypoints if profile else 0)
+        ours = {frozenset(end + 1 for end in pair) for pair in profile.skeleton} if profile else set()
+        name, strange = repr(one.get("name")), sorted(sorted(pair) for pair in pairs - ours)
+        if any(0 in pair for pair in pairs):
+            text = f"{name} counts keypoints from 0 in its skeleton, COCO from 1; it is drawn as the profile says"
+        elif any(not 1 <= end <= count for pair in pairs for end in pair):
+            text = f"{name} joins keypoints that are not there: it has {count}"
+        elif ours and strange:
+            joined = (
+                f"{name} joins {', '.join(map(str, strange[:5]))}, which profile {profile and profile.name} does not"
+            )
+            text = f"{joined}; are the joints in the same order?"
+        else:
+            continue
+        notebook.add("warning", text, field="categories.skeleton")
+
+
+def _pairs(skeleton: Any) -> set[frozenset[int]]:
+    """Return which keypoints a file joins, as it counts them; what is no pair is left out."""
+    pairs = skeleton if isinstance(skeleton, list) else []
+    ends = [[as_id(end) for end in pair] for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+    return {frozenset(end for end in pair if end is not None) for pair in ends if None not in pair}
 
 
 def _names(category: Mapping[str, Any]) -> tuple[str, ...]:
@@ -189,11 +259,13 @@ def _difference(categories: Sequence[Mapping[str, Any]], profile: Profile) -> st
 def _how_different(names: tuple[str, ...], wanted: tuple[str, ...]) -> str:
     if not names:
         return "names none"
+    if names == wanted:
+        return "has them, but no id of its own"
     if sorted(names) == sorted(wanted):
         return "has them in another order: " + ", ".join(names)
     lacking = [name for name in wanted if name not in names]
     extra = [name for name in names if name not in wanted]
-    parts = [f"has {len(names)} instead of {len(wanted)}"]
+    parts = [f"has {len(names)} instead of {len(wanted)}"] if len(names) != len(wanted) else []
     parts += [f"lacks {', '.join(lacking)}"] if lacking else []
     parts += [f"has also {', '.join(extra)}"] if extra else []
     return ", ".join(parts)
@@ -202,7 +274,10 @@ def _how_different(names: tuple[str, ...], wanted: tuple[str, ...]) -> str:
 def image_folders(annotations: Path, images_dir: Path) -> list[Path]:
     """Return where the images of an annotation file are looked for, in turn."""
     inner = sorted(entry for entry in images_dir.glob("*") if entry.name in annotations.stem and entry.is_dir())
-    return [images_dir, *reversed(inner), images_dir.parent]
+    file = annotations.resolve()
+    around = [images_dir.resolve(), images_dir.parent.resolve()]
+    beside = [images_dir.parent] if [file.is_relative_to(folder) for folder in around] == [False, True] else []
+    return [images_dir, *reversed(inner), *beside, annotations.parent]
 
 
 def read_poses(
@@ -229,6 +304,7 @@ def read_poses(
         text = "none of the {n} annotations has keypoints: is this the right file?"
         notebook.count("error", without, text, field="annotations.keypoints")
     reading.report(notebook)
+    note_conventions(poses, sizes, notebook)
     return poses, reading
 
 
@@ -239,6 +315,15 @@ def check_ids(entries: Sequence[Mapping[str, Any]], notebook: Notebook) -> None:
     notebook.count("error", twice, "{n} ids are those of several annotations", field="annotations.id")
     worded = [entry["image_id"] for entry in entries if isinstance(entry.get("image_id"), str)]
     notebook.count("note", worded, "{n} annotations give it as text; read as a number", field="annotations.image_id")
+
+
+def _note_files(pictures: Mapping[int, Picture], notebook: Notebook) -> None:
+    """Refuse one file under several ids: it would be in the set twice, and judged once for each."""
+    owners: dict[Path, list[int]] = {}
+    for image_id, picture in pictures.items():
+        owners.setdefault(picture.file.resolve(), []).append(image_id)
+    twice = [f"{file.name} is {' and '.join(map(str, ids))}" for file, ids in owners.items() if len(ids) > 1]
+    notebook.count("error", twice, "{n} files are listed as several images", field="images.file_name")
 
 
 def _subjects(entries: Sequence[Mapping[str, Any]]) -> dict[int, str]:

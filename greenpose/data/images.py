@@ -1,16 +1,19 @@
 """Image files as arrays: 8-bit as they are, 16-bit depth through a window that has to be named."""
 
-import struct
+import io
+import mmap
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import BinaryIO, SupportsFloat, TypeAlias
+from typing import SupportsFloat, TypeAlias
 
 import cv2
 import numpy as np
 from jaxtyping import Real, UInt8
 
+from greenpose.data.headers import Header, header_of, is_jpeg, scans_end
 from greenpose.data.instance import Instance
 from greenpose.errors import DataError
 
@@ -19,22 +22,9 @@ Window: TypeAlias = tuple[SupportsFloat, SupportsFloat]
 Reader: TypeAlias = Callable[[Instance], np.ndarray]
 """Gives an instance's whole image: uint8, grey [height, width] or RGB [height, width, 3]."""
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
-_JPEG_END = b"\xff\xd9"
-_TAIL_BYTES = 4096
-_EIGHT_BITS = 8
 _BGR, _BGRA = 3, 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """What an image file says of itself without being decoded."""
-
-    size: tuple[int, int]
-    """Width and height in pixels."""
-    bits: int
-    """Bits per channel: 8, or 16 for raw depth."""
+_MID_GREY = 128
+"""What libjpeg fills pixels with that a baseline JPEG does not hold."""
 
 
 def window_depth(depth: Real[np.ndarray, "height width"], window: Window) -> UInt8[np.ndarray, "height width"]:
@@ -65,7 +55,8 @@ def read_image(path: str | Path, *, window: Window | None = None) -> UInt8[np.nd
     """Return the image as grey [height, width] or RGB [height, width, 3].
 
     A 16-bit image is depth in mm and needs the `window` that becomes grey 1..255 (see `window_depth`); read any other
-    way it would come out nearly black. Rotation notes in a file are ignored: annotations refer to the stored pixels.
+    way it would come out nearly black. A note in the file that turns its pixels is not followed; annotated images that
+    have one are refused.
 
     Raises:
         DataError: the file is missing, broken or of another kind; or the window is missing or superfluous.
@@ -80,22 +71,51 @@ def read_image(path: str | Path, *, window: Window | None = None) -> UInt8[np.nd
     return _as_rgb(decoded)
 
 
-def decode_stored(data: bytes, name: str | Path) -> Real[np.ndarray, "height width *channel"]:
-    """Return an image as its file holds it: uint8, grey or colour (blue first), or uint16 depth.
+def decode_stored(
+    data: bytes, name: str | Path, *, thorough: bool = False
+) -> Real[np.ndarray, "height width *channel"]:
+    """Return an image, or its first frame, as its file holds it: uint8, grey or colour (blue first), or uint16 depth.
+
+    A baseline JPEG that was cut short and closed again ends in mid-grey, and is refused; a progressive one is only
+    blurred, which is looked for if `thorough`, at the cost of two more readings.
 
     Raises:
         DataError: the file is empty, truncated, broken, no image, or an image of another kind.
     """
-    fault = _fault(data[: len(_PNG)], data[-_TAIL_BYTES:])
-    if fault:
-        raise DataError([f"{name}: {fault}"])
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    header_of(data, name)  # refuses what must not be decoded
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        decoded = None
     if decoded is None:
         raise DataError([f"{name}: cannot be decoded; it is broken or no image"])
+    if is_jpeg(data) and _is_suspicious(decoded, thorough=thorough) and not holds_all_pixels(data):
+        raise DataError([f"{name}: is truncated: it is closed like a whole JPEG, but its last pixels are missing"])
     if decoded.dtype != np.uint8 and not (decoded.dtype == np.uint16 and decoded.ndim == 2):
         raise DataError([f"{name}: holds {decoded.dtype} {decoded.shape}; known are 8-bit images and 16-bit depth"])
     stored: np.ndarray = decoded
     return stored
+
+
+def _is_suspicious(decoded: np.ndarray, *, thorough: bool) -> bool:
+    return thorough or bool((decoded[-1, -1] == _MID_GREY).all())
+
+
+def holds_all_pixels(data: bytes) -> bool:
+    """Return whether a JPEG's coded pixels are all there: then nothing that is put in behind them changes the image."""
+    from PIL import Image  # slow to load, and rarely needed
+
+    end = scans_end(data)
+    if end is None:
+        return False
+    noise = bytes(np.random.default_rng(0).integers(0, 255, 512, dtype=np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's own limit of size, which is lower than ours
+        try:
+            one, other = (np.asarray(Image.open(io.BytesIO(d))) for d in (data, data[:end] + noise + data[end:]))
+        except (OSError, ValueError, Image.DecompressionBombError):
+            return False
+    return np.array_equal(one, other)
 
 
 def _no_window(path: str | Path, depth: np.ndarray) -> str:
@@ -133,64 +153,22 @@ def read_bytes(path: str | Path) -> bytes:
         raise DataError([f"{path}: cannot be read: {error.strerror}"]) from error
 
 
-def _fault(head: bytes, tail: bytes) -> str:
-    """Return what is wrong with a file that begins and ends like this, "" for nothing.
-
-    OpenCV decodes a truncated file in part and says so on the terminal only.
-    """
-    if not head:
-        return "is empty"
-    if head.startswith(_PNG):
-        return "" if b"IEND" in tail else "is truncated: a PNG ends with IEND"
-    if head.startswith(_JPEG):
-        return "" if _JPEG_END in tail else "is truncated: a JPEG ends with FF D9"
-    return ""
-
-
 def read_header(path: str | Path) -> Header:
-    """Return size and depth of an image file; PNG and JPEG are not decoded for it.
+    """Return size and depth of an image file; PNG, JPEG and WebP are not decoded for it.
 
     Raises:
-        DataError: the file is missing, empty, truncated or no image.
+        DataError: the file is missing, empty, truncated, too large or no image.
     """
     try:
         with Path(path).open("rb") as file:
-            head = file.read(32)
-            file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES))
-            fault = _fault(head, file.read())
-            header = None if fault else _parse_header(head, file)
+            if not file.seek(0, 2):
+                raise DataError([f"{path}: is empty"])
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:  # only what is looked at is read
+                header = header_of(data, path)
+                if header is not None and header.bits is not None:
+                    return header
+                decoded = decode_stored(data[:], path)
     except OSError as error:
         raise DataError([f"{path}: cannot be read: {error.strerror}"]) from error
-    except (struct.error, IndexError):
-        fault, header = "is broken: its header ends early", None
-    if fault:
-        raise DataError([f"{path}: {fault}"])
-    return header or _decoded_header(path)
-
-
-def _parse_header(head: bytes, file: BinaryIO) -> Header | None:
-    if head.startswith(_PNG):
-        width, height, bits = struct.unpack(">IIB", head[16:25])
-        return Header(size=(width, height), bits=16 if bits > _EIGHT_BITS else _EIGHT_BITS)
-    if head.startswith(_JPEG):
-        return _jpeg_header(file)
-    return None
-
-
-def _jpeg_header(file: BinaryIO) -> Header:
-    """Walk the segments to the frame header (SOF0-15, less the three codes in that range that are none)."""
-    file.seek(2)
-    while True:
-        marker = file.read(2)[1]
-        (length,) = struct.unpack(">H", file.read(2))
-        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
-            bits, height, width = struct.unpack(">BHH", file.read(5))
-            return Header(size=(width, height), bits=bits)
-        file.seek(length - 2, 1)
-
-
-def _decoded_header(path: str | Path) -> Header:
-    decoded = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if decoded is None:
-        raise DataError([f"{path}: cannot be decoded; it is broken or no image"])
-    return Header(size=(decoded.shape[1], decoded.shape[0]), bits=decoded.dtype.itemsize * 8)
+    known = header or Header(size=(decoded.shape[1], decoded.shape[0]), bits=None)
+    return replace(known, bits=decoded.dtype.itemsize * 8, animated=known.animated or cv2.imcount(str(path)) > 1)

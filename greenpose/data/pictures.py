@@ -15,7 +15,10 @@ from greenpose.errors import DataError
 
 _PATIENT = re.compile(r"(pz|patient|pat|subject|subj|sub|infant|baby)[-_ ]?\d+", re.IGNORECASE)
 """A folder of such a name holds one patient's images; `pzN` is the babyPose set's."""
-_DEPTH_BITS = 16
+DEPTH_BITS = 16
+"""Bits per channel of raw depth."""
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""File names that Windows keeps for devices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,10 @@ class Picture:
     """Patient, "" when unknown."""
     bits: int
     """Bits per channel."""
+    orientation: int = 1
+    """How EXIF turns the stored pixels before they are shown, 1 to 8; 1: not at all."""
+    animated: bool = False
+    """Whether the file holds more frames than the one that is taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +47,8 @@ class Search:
     """Gives the path of a listed image, None where it is not there."""
     below: Path
     """The folder to name where an image is missing."""
+    inside: tuple[Path, ...]
+    """Folders outside of which nothing is read, whatever a name or a link says; resolved."""
     subject: Callable[[Mapping[str, Any]], str]
     """Gives the patient of a listed image, "" where unknown."""
     allow_missing: bool = False
@@ -66,7 +75,8 @@ def read_pictures(
     An image is looked for in each of the folders in turn.
     """
     find = partial(_find, folders)
-    search = Search(find=find, below=folders[0], subject=subject_of, allow_missing=allow_missing)
+    inside = tuple(folder.resolve() for folder in folders)
+    search = Search(find=find, below=folders[0], inside=inside, subject=subject_of, allow_missing=allow_missing)
     return search_pictures(document, search, notebook).found
 
 
@@ -76,22 +86,61 @@ def search_pictures(document: Mapping[str, Any], search: Search, notebook: Noteb
     found: dict[int, Picture] = {}
     missing: list[Mapping[str, Any]] = []
     broken: list[str] = []
+    astray: list[str] = []
     for image_id, entry in known.items():
         file = search.find(entry)
         if file is None:
             missing.append(entry)
-            continue
-        try:
-            header = read_header(file)
-        except DataError as error:
-            broken += error.faults
-            continue
-        found[image_id] = Picture(file=file, size=header.size, subject=search.subject(entry), bits=header.bits)
+        elif not any(file.resolve().is_relative_to(folder) for folder in search.inside):
+            astray.append(f"{listed_name(entry)} is {file.resolve()}")
+        else:
+            try:
+                found[image_id] = _picture(file, search.subject(entry))
+            except DataError as error:
+                broken += error.faults
+    text = "{n} file names or links lead outside the data folder, and are not read; copy the images into it"
+    notebook.count("error", astray, text, field="images.file_name")
     _note_missing(missing, search, notebook)
     note_broken(broken, notebook, allow_missing=search.allow_missing)
     _note_sizes(known, found, notebook)
     _note_depth(found, notebook)
+    _note_shown_otherwise(found, notebook)
     return Pictures(found=found, missing=tuple(map(listed_name, missing)), broken=tuple(broken))
+
+
+def _picture(file: Path, subject: str) -> Picture:
+    header = read_header(file)
+    return Picture(
+        file=file,
+        size=header.size,
+        subject=subject,
+        bits=header.bits or 8,
+        orientation=header.orientation,
+        animated=header.animated,
+    )
+
+
+def _note_shown_otherwise(pictures: Mapping[int, Picture], notebook: Notebook) -> None:
+    """Note images that other programs show otherwise than they are read here: turned, moving, or not at all."""
+    files = pictures.values()
+    turned = [f"{one.file.name} has {one.orientation}" for one in files if one.orientation != 1]
+    text = (
+        "{n} images have an EXIF orientation, by which annotation tools turn them and others do not: nobody can tell "
+        "which pixels the joints are meant for; save them upright without it, and look at the joints in them"
+    )
+    notebook.count("error", turned, text, field="images")
+    moving = [one.file.name for one in files if one.animated]
+    notebook.count("warning", moving, "{n} images have several frames; the first one is taken", field="images")
+    reserved = [one.file.name for one in files if _RESERVED.fullmatch(one.file.name)]
+    notebook.count("note", reserved, "{n} file names cannot be used on Windows", field="images.file_name")
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a file is there; a name that no file can have, as one that is too long, is that of none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def subject_of(entry: Mapping[str, Any]) -> str:
@@ -145,7 +194,7 @@ def _annotated(
 def _find(folders: Sequence[Path], entry: Mapping[str, Any]) -> Path | None:
     name = _path(entry)
     candidates = (folder / name for folder in folders) if name else ()
-    return next((file for file in candidates if file.is_file()), None)
+    return next((file for file in candidates if is_file(file)), None)
 
 
 def _note_missing(missing: Sequence[Mapping[str, Any]], search: Search, notebook: Notebook) -> None:
@@ -183,7 +232,7 @@ def _note_sizes(entries: Mapping[int, Mapping[str, Any]], pictures: Mapping[int,
 
 
 def _note_depth(pictures: Mapping[int, Picture], notebook: Notebook) -> None:
-    deep = [picture.file.name for picture in pictures.values() if picture.bits == _DEPTH_BITS]
+    deep = [picture.file.name for picture in pictures.values() if picture.bits == DEPTH_BITS]
     if len(deep) in {0, len(pictures)}:
         notebook.count("note", deep, "{n} images are 16-bit depth, read through a window of near and far mm")
     else:

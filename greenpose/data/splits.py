@@ -10,7 +10,7 @@ import numpy as np
 from greenpose.cache import cache_folder
 from greenpose.config import DataConfig, SyntheticConfig
 from greenpose.data.boxes import inspect_boxes
-from greenpose.data.check import SPLITS, check_folder, split_files, windows
+from greenpose.data.check import SPLITS, check_folder, split_files, windows, windows_of
 from greenpose.data.coco import Split
 from greenpose.data.crops import Framing
 from greenpose.data.findings import errors
@@ -78,7 +78,7 @@ def depth_window(config: DataConfig, found: Mapping[str, Split]) -> Window | Non
 
     The configured one, else the one that the annotation files recommend; `inspect_splits` refuses two different ones.
     """
-    return config.depth_window_mm or next((split.window for split in found.values() if split.window), None)
+    return config.depth_window_mm or next(iter(windows_of(found).values()), None)
 
 
 def _annotated(split: Split, window: Window | None, profile: Profile, framing: Framing) -> Samples:

@@ -95,3 +95,37 @@ def test_joints_of_another_skeleton_are_named(workplace):
     done = greenpose("run", "mine.yaml", "--dry-run", cwd=workplace)
     assert done.code == 2
     assert "has 12 instead of 4" in done.err
+
+
+def verdict(workplace: Path, *options: str) -> str:
+    done = greenpose("data", "check", "infants", *options, cwd=workplace)
+    assert "Traceback" not in done.err
+    return done.out.strip().splitlines()[-1]
+
+
+def test_a_check_ends_with_whether_and_with_which_profile_the_folder_trains(workplace):
+    assert verdict(workplace) == "fine: trains with profile babypose"
+    told = json.loads(greenpose("data", "check", "infants", "--json", cwd=workplace).out)
+    assert (told["trains"], told["verdict"]) == (True, "fine: trains with profile babypose")
+    for split in ("train", "val", "test"):
+        change(annotations(workplace, split), lambda document: document["info"].pop("depth_window_mm"))
+    assert verdict(workplace, "--profile", "babypose") == (
+        "fine: trains with profile babypose and data.depth_window_mm: [NEAR, FAR]"
+    )
+    annotations(workplace, "test").unlink()
+    assert verdict(workplace) == "does not train as it is: no annotation file for test"
+    change(annotations(workplace), lambda document: document["annotations"].append(document["annotations"][0]))
+    assert verdict(workplace) == "not usable: 1 error"
+
+
+def test_a_check_of_a_skeleton_that_no_profile_has_says_what_to_write(workplace):
+    for split in ("train", "val", "test"):
+        change(annotations(workplace, split), lambda document: document["categories"][0]["keypoints"].reverse())
+    assert "no packaged profile has these keypoints" in verdict(workplace)
+
+
+def test_an_image_beside_the_folder_is_not_read(workplace):
+    file = annotations(workplace)
+    shutil.copy(min((workplace / "infants" / "images").rglob("*.png")), workplace / "private.png")
+    change(file, lambda document: document["images"][0].update(file_name="../../private.png"))
+    refused(workplace, file.name, "lead outside the data folder")

@@ -67,6 +67,19 @@ def test_counts_tell_images_patients_and_labelled_joints(tmp_path):
         ({"bbox": [200, 0, 10, 10]}, "warning", "annotations.bbox: 1 annotations have no usable box"),
         ({"area": 0}, "warning", "annotations.area: 1 annotations have no area"),
         ({"area": ...}, "warning", "annotations.area: 1 annotations have no area"),
+        ({"area": 1}, "warning", "annotations.area: 1 annotations have an area of 1 or less"),
+        ({"area": 0.3}, "warning", "annotations.area: 1 annotations have an area of 1 or less"),
+        ({"area": 2}, "warning", "annotations.area: 1 annotations have an area below a hundredth of their box"),
+        ({"area": 700}, "warning", "annotations.area: 1 annotations have an area larger than their box"),
+        ({"area": 1201}, "error", "annotations.area: 1 annotations have an area, or a box in its place, larger than"),
+        ({"area": ..., "bbox": [-5, -5, 60, 60]}, "error", "annotations.area: 1 annotations have an area, or a box in"),
+        ({"bbox": [0, 20, 4, 4]}, "warning", "annotations.bbox: 1 annotations have most of their joints outside their"),
+        ({"keypoints": [0, 0, 2, 16, 20, 1, 20, 12, 2]}, "warning", "1 annotations have joints at 0, 0 with v=1 or 2"),
+        ({"iscrowd": "perhaps"}, "error", "annotations.iscrowd: 1 annotations have an iscrowd that is neither 0 nor 1"),
+        ({"iscrowd": {}}, "error", "annotations.iscrowd: 1 annotations have an iscrowd that is neither 0 nor 1"),
+        ({"num_keypoints": []}, "note", "annotations.num_keypoints: 1 annotations count their keypoints otherwise"),
+        ({"id": "9" * 5000}, "error", "annotations.id: 1 annotations have no whole number as id"),
+        ({"area": 10**400}, "warning", "annotations.area: 1 annotations have no area"),
         ({"iscrowd": True}, "note", "annotations.iscrowd: 1 annotations are crowds"),
         ({"keypoints": [0, 0, 0] * 3, "num_keypoints": 0}, "note", "1 annotations have no labelled joint"),
         ({"keypoints": [-1, -1, 2, 9, 9, 2, 8, 8, 2]}, "note", "1 annotations have joints at -1, -1"),
@@ -89,6 +102,9 @@ def test_what_is_wrong_with_an_annotation_is_counted_and_named(tmp_path, changes
         {"iscrowd": ...},
         {"num_keypoints": ...},
         {"iscrowd": False},
+        {"iscrowd": "0"},
+        {"iscrowd": "false"},
+        {"iscrowd": None},
         {"segmentation": []},
         {"image_id": 2.0},
         {"id": "11"},
@@ -101,7 +117,15 @@ def test_what_other_tools_leave_out_or_write_otherwise_is_no_fault(tmp_path, cha
 
 
 @pytest.mark.parametrize(
-    "changes", [{"keypoints": ...}, {"category_id": 4}, {"iscrowd": 1}, {"keypoints": [0, 0, 0] * 3}]
+    "changes",
+    [
+        {"keypoints": ...},
+        {"category_id": 4},
+        {"iscrowd": 1},
+        {"iscrowd": "1"},
+        {"iscrowd": "True"},
+        {"keypoints": [0, 0, 0] * 3},
+    ],
 )
 def test_what_cannot_be_used_is_left_out(tmp_path, changes):
     assert [one.id for one in _inspect(tmp_path, spoilt(**changes)).instances] == [10, 12]

@@ -10,7 +10,7 @@ from typing import Any
 from greenpose.data.annotations import Pose, as_id
 from greenpose.data.coco import check_ids, find_category, load_document, read_poses
 from greenpose.data.findings import Finding, Notebook, errors
-from greenpose.data.pictures import Picture, Pictures, Search, listed_name, search_pictures, subject_of
+from greenpose.data.pictures import Picture, Pictures, Search, is_file, listed_name, search_pictures, subject_of
 from greenpose.data.profile import Profile
 from greenpose.data.raw.patients import Patient, patient_number
 
@@ -59,6 +59,7 @@ def read_export(patient: Patient, raw: Path, profile: Profile, *, allow_missing:
     search = Search(
         find=partial(locate, raw, patient.name),
         below=raw / "images",
+        inside=((raw / "images").resolve(),),
         subject=lambda _: patient.name,
         allow_missing=allow_missing,
     )
@@ -87,7 +88,7 @@ def locate(raw: Path, patient: str, entry: Mapping[str, Any]) -> Path | None:
     The longest end of that path that is found below `images` counts, at least folder and file; else the patient's own
     folder is looked into.
     """
-    return next((file for file in _candidates(raw, patient, entry) if file.is_file()), None)
+    return next((file for file in _candidates(raw, patient, entry) if is_file(file)), None)
 
 
 def _candidates(raw: Path, patient: str, entry: Mapping[str, Any]) -> Iterator[Path]:
