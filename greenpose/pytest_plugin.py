@@ -3,6 +3,8 @@
     def test_footprint(footprint):
         footprint.check(net, torch.zeros(1, 3, 256, 192), name="exit3")
 
+An image may also be a tuple, the network's inputs in their order, or a dict, its inputs by name.
+
 Counted, not measured: parameters, MACs, bytes of activations, most bytes alive at once, and calls of torch's operators,
 of the network as it is given (one in training mode calls other operators). `pytest --footprint-update` accepts; the
 file, `footprint.json` beside pytest's configuration unless `footprint_file` says otherwise, is meant to be reviewed.
@@ -51,8 +53,12 @@ class Checker:
     seen: set[str] = field(default_factory=set)
     """Names used in this test."""
 
-    def check(self, net: "nn.Module", image: "Tensor", *, name: str) -> None:
-        """Fail the test where `net` costs more, or otherwise, than accepted under `name`; `image` is a batch of one."""
+    def check(self, net: "nn.Module", image: "Tensor | tuple[Any, ...] | dict[str, Any]", *, name: str) -> None:
+        """Fail the test where `net` costs more, or otherwise, than accepted under `name`.
+
+        `image` is a batch of one: a tensor, a tuple of the network's inputs, or a dict of them by name. What cannot be
+        counted fails the test too.
+        """
         __tracebackhide__ = True
         if name in self.seen:
             pytest.fail(f"footprint {name!r} is checked twice in this test; give each network its own name")
@@ -73,21 +79,35 @@ class Checker:
             pytest.fail("\n".join([f"{name} costs more than {self.path.name} allows:", *worse, hint]))
 
 
-def _counted(net: "nn.Module", image: "Tensor") -> Counts:
+def _counted(net: "nn.Module", image: Any) -> Counts:
     import torch
 
     from greenpose.check.footprint import minor
-    from greenpose.counting import activation_bytes, flops, operations, peak_bytes
+    from greenpose.counting import CountingError, activation_bytes, count_macs, num_params, operations, peak_bytes
 
-    return {
-        "activation_bytes": activation_bytes(net, image),
-        "input": "x".join(map(str, image.shape)),
-        "macs": flops(net, image) // 2,
-        "operations": operations(net, image),
-        "params": sum(parameter.numel() for parameter in net.parameters()),
-        "peak_bytes": peak_bytes(net, image),
-        "torch": minor(torch.__version__),
-    }
+    inputs = image if isinstance(image, tuple) else () if isinstance(image, dict) else (image,)
+    named = image if isinstance(image, dict) else {}
+    try:
+        return {
+            "activation_bytes": activation_bytes(net, *inputs, **named),
+            "input": _shapes(image),
+            "macs": count_macs(net, *inputs, **named),
+            "operations": operations(net, *inputs, **named),
+            "params": num_params(net),
+            "peak_bytes": peak_bytes(net, *inputs, **named),
+            "torch": minor(torch.__version__),
+        }
+    except CountingError as error:
+        pytest.fail(f"this network cannot be counted: {error}")
+
+
+def _shapes(image: Any) -> str:
+    """Return what goes in, as text: 1x3x8x8, (1x3x8x8, 1x5), {mask: 1x5}; of what is no tensor its value."""
+    if isinstance(image, list | tuple):
+        return f"({', '.join(map(_shapes, image))})"
+    if isinstance(image, dict):
+        return f"{{{', '.join(f'{name}: {_shapes(value)}' for name, value in sorted(image.items()))}}}"
+    return "x".join(map(str, image.shape)) if hasattr(image, "shape") else repr(image)
 
 
 def _worse(accepted: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,9 @@
 """Parameters, multiply-accumulates, memory and operators needed to reach each exit, by several counters."""
 
 from greenpose.counting.census import Census, census
-from greenpose.counting.counters import FORMULAE, PAPER_FORMULA, CountingError, Formula, flops, run_counters
-from greenpose.counting.counts import INPUT_SIZE, ExitCount, architecture_of, count
+from greenpose.counting.counters import FORMULAE, PAPER_FORMULA, CountingError, Formula, run_counters
+from greenpose.counting.counts import INPUT_SIZE, ExitCount, architecture_of, count, num_params
+from greenpose.counting.macs import count_macs
 from greenpose.counting.memory import activation_bytes, peak_bytes
 from greenpose.counting.operations import operations
 from greenpose.counting.reference import ReferenceCount, Share, reference_crop, reference_share
@@ -23,8 +24,9 @@ __all__ = [
     "architecture_of",
     "census",
     "count",
+    "count_macs",
     "count_training_step",
-    "flops",
+    "num_params",
     "operations",
     "peak_bytes",
     "reference_crop",

@@ -73,12 +73,6 @@ def run_counters(net: nn.Module, image: Tensor) -> dict[str, int]:
     return {name: counter(copy.deepcopy(net), image) for name, counter in counters.items()}
 
 
-def flops(net: nn.Module, image: Tensor) -> int:
-    """Return the floating-point operations of one inference, in the network's own mode, by torch's counter."""
-    with torch.no_grad():
-        return conv_flops(lambda: net(image))
-
-
 def conv_flops(step: Callable[[], object]) -> int:
     """Return the floating-point operations of the convolutions in `step`, forward and backward, by torch's counter."""
     with FlopCounterMode(display=False) as counter:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from greenpose.config import Experiment
 from greenpose.counting.census import Census, census
@@ -121,8 +122,11 @@ def blank_network(architecture: Architecture) -> HRNet:
 
 
 def num_params(net: nn.Module) -> int:
-    """Return the number of parameters."""
-    return sum(parameter.numel() for parameter in net.parameters())
+    """Return the number of parameters; quantised modules keep theirs where torch does not list them."""
+    listed = {id(entry) for entry in (*net.parameters(), *net.buffers())}
+    kept = [leaf for leaf in tree_leaves(net.state_dict(keep_vars=True)) if isinstance(leaf, Tensor) and leaf.ndim]
+    packed = (leaf.numel() for leaf in kept if id(leaf) not in listed)
+    return sum(parameter.numel() for parameter in net.parameters()) + sum(packed)
 
 
 def _count_exit(architecture: Architecture, tiles: int) -> ExitCount:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-def operations(net: nn.Module, *inputs: Any) -> dict[str, int]:
+def operations(net: nn.Module, *inputs: Any, **named: Any) -> dict[str, int]:
     """Return the calls of each operator in one inference, by name, sorted.
 
     Operators are what reaches torch's dispatcher without gradients: `relu_` (in place) is another one than `relu`, and
@@ -17,7 +17,7 @@ def operations(net: nn.Module, *inputs: Any) -> dict[str, int]:
     """
     tally = _Tally()
     with torch.no_grad(), tally:
-        net(*inputs)
+        net(*inputs, **named)
     return dict(sorted(tally.calls.items()))
 
 

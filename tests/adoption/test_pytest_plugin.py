@@ -31,6 +31,26 @@ def test_accept(footprint):
     footprint.check(Net(), image(), name="exit3")
     footprint.check(nn.Sequential(Net(), nn.Dropout(0.5)).eval(), image(), name="with dropout")
 
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.line = nn.Linear(5, 4)
+    def forward(self, image, row):
+        return image.mean((2, 3, 4)) @ self.line(row).reshape(4, 1)
+
+def test_accept_inputs(footprint):
+    video, row = torch.zeros(1, 4, 2, 8, 8), torch.zeros(1, 5)
+    footprint.check(Pair(), (video, row), name="in order")
+    footprint.check(Pair(), {"row": row, "image": video}, name="by name")
+    layer = nn.TransformerEncoderLayer(64, 4, 64, batch_first=True).eval()
+    footprint.check(layer, torch.zeros(1, 32, 64), name="sequence")
+
+def test_spectrum(footprint):
+    class Spectrum(nn.Module):
+        def forward(self, x):
+            return torch.fft.rfft(x).abs()
+    footprint.check(Spectrum(), torch.zeros(1, 8), name="spectrum")
+
 def test_same(footprint):
     footprint.check(Net(), image(), name="exit3")
 
@@ -80,7 +100,10 @@ def project(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_net.py").write_text(PROJECT)
-    assert run(folder, "test_net.py::test_accept", "--footprint-update") == {"accept": ""}
+    accepting = run(
+        folder, *(f"test_net.py::test_{name}" for name in ("accept", "accept_inputs")), "--footprint-update"
+    )
+    assert {name: said for name, said in accepting.items() if said} == {}
     return folder
 
 
@@ -101,8 +124,21 @@ def test_what_is_accepted_is_counted_right(project):
     assert counts["input"] == "1x3x8x8"
 
 
+def test_inputs_in_order_by_name_and_of_any_dimensions_are_counted(project):
+    footprints = accepted(project)["footprints"]
+    assert footprints["in order"]["macs"] == footprints["by name"]["macs"] == 5 * 4 + 4
+    assert footprints["in order"]["input"] == "(1x4x2x8x8, 1x5)"
+    assert footprints["by name"]["input"] == "{image: 1x4x2x8x8, row: 1x5}"
+    assert footprints["sequence"]["macs"] == 655_360 + 2 * 32 * 64 * 64
+
+
 def test_what_costs_as_accepted_or_less_passes(outcomes):
-    assert {name for name, complaint in outcomes.items() if not complaint} == {"accept", "same", "cheaper"}
+    assert {name for name, complaint in outcomes.items() if not complaint} == {
+        "accept",
+        "accept_inputs",
+        "same",
+        "cheaper",
+    }
 
 
 @pytest.mark.parametrize(
@@ -113,6 +149,7 @@ def test_what_costs_as_accepted_or_less_passes(outcomes):
         ("twice", ["operations", "convolution 1 → 2"]),
         ("forgotten_eval", ["operations", "0 → 1"]),
         ("larger_image", ["macs: not comparable: the input was 1x3x8x8 and is 1x3x16x16"]),
+        ("spectrum", ["cannot be counted", "no rule for what aten._fft_r2c computes", "not free"]),
         ("one_name_for_two", ["checked twice in this test"]),
     ],
 )
