@@ -1,6 +1,5 @@
 """Joints as heatmaps and back, by the conventions that the paper's networks were trained and scored with."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, SupportsFloat
 
@@ -31,32 +30,40 @@ def encode_heatmaps(
     The peak sits on a whole heatmap pixel and the Gaussian ends `3 sigma` from it. Kept from the reference code: the
     pixel is rounded towards zero, so that a joint up to 1.5 pixels left of or above the frame peaks at column or row
     0; a joint outside whose window touches the frame is drawn; one whose window is just off it, on the left or above,
-    counts as all-zero map with its weight; further out the weight is 0.
+    counts as all-zero map with its weight; further out the weight is 0. Where `3 sigma` is not whole, the window, of
+    `6 sigma + 1` pixels, has its ends cut to whole pixels, towards zero, and the peak in its middle: up to a pixel
+    beside the joint's, and less of the Gaussian on the right and below.
 
     Source: Cacciatore et al. (2025), https://doi.org/10.1145/3757067, after Sun et al. (2019), `generate_target`.
     """
     joints = np.asarray(joints, dtype=np.float64)
     weight = np.asarray(visibility, dtype=np.float32)
     spread = float(sigma)
-    radius = math.floor(3 * spread)
     stride = np.asarray(input_size, dtype=np.float64) / np.asarray(heatmap_size)
     peaks = np.trunc(joints / stride + 0.5)
-    outside = (peaks - radius >= np.asarray(heatmap_size)) | (peaks + radius + 1 < 0)
+    first, end = np.trunc(peaks - 3 * spread), np.trunc(peaks + 3 * spread + 1)
+    outside = (first >= np.asarray(heatmap_size)) | (end < 0)
     weight = np.where(outside.any(-1), np.float32(0), weight)
-    along_x = _profiles(peaks[..., 0], heatmap_size[0], radius=radius, sigma=spread)
-    along_y = _profiles(peaks[..., 1], heatmap_size[1], radius=radius, sigma=spread)
+    along_x = _profiles(first[..., 0], end[..., 0], heatmap_size[0], sigma=spread)
+    along_y = _profiles(first[..., 1], end[..., 1], heatmap_size[1], sigma=spread)
     along_y[weight <= _DRAWN_ABOVE] = 0
     heatmaps: np.ndarray = along_y[..., :, None] * along_x[..., None, :]
     return heatmaps, weight
 
 
 def _profiles(
-    peaks: Float[np.ndarray, "*batch keypoint"], length: int, *, radius: int, sigma: float
+    first: Float[np.ndarray, "*batch keypoint"],
+    end: Float[np.ndarray, "*batch keypoint"],
+    length: int,
+    *,
+    sigma: float,
 ) -> Float32[np.ndarray, "*batch keypoint length"]:
-    """Return the Gaussian along one axis; a two-dimensional one is the product of two of these."""
-    distance = (np.arange(length) - peaks[..., None]).astype(np.float32)
+    """Return the Gaussian along one axis, from its first pixel to before its end; two make a two-dimensional one."""
+    middle = (6 * sigma + 1) // 2
+    pixels = np.arange(length)
+    distance = (pixels - (first + middle)[..., None]).astype(np.float32)
     values: np.ndarray = np.exp(distance**2 * np.float32(-0.5 / sigma**2))
-    values[np.abs(distance) > radius] = 0
+    values[(pixels < first[..., None]) | (pixels >= end[..., None])] = 0
     return values
 
 

@@ -34,6 +34,50 @@ def test_a_joint_is_drawn_as_the_paper_draws_it(case):
         assert [drawn.argmax() % 48, drawn.argmax() // 48] == case["argmax_xy"]
 
 
+def test_a_window_that_is_not_whole_is_cut_as_the_papers_code_cuts_it():
+    maps, weight = encode_heatmaps([[51.2, 64.0]], [1], input_size=(100, 130), heatmap_size=(48, 64), sigma=1.5)
+    rows, columns = np.nonzero(maps[0])
+    assert maps.sum(dtype=np.float64) == pytest.approx(14.10278, abs=5e-6)
+    assert (len(rows), weight[0]) == (100, 1)
+    assert (maps[0].argmax() % 48, maps[0].argmax() // 48) == (25, 32)
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (20, 29, 27, 36)
+
+
+def drawn_into_a_frame(joint, *, input_size, heatmap_size, sigma):
+    """The paper's way: a patch with the Gaussian is made, and what of it lies in the frame goes there."""
+    frame, reach = np.zeros(heatmap_size[::-1]), sigma * 3
+    spots = [
+        int(place / (large / small) + 0.5) for place, large, small in zip(joint, input_size, heatmap_size, strict=True)
+    ]
+    begins, ends = [int(spot - reach) for spot in spots], [int(spot + reach + 1) for spot in spots]
+    if any(b >= size for b, size in zip(begins, heatmap_size, strict=True)) or any(end < 0 for end in ends):
+        return frame, 0
+    side = np.arange(0, 2 * reach + 1)
+    bell = np.exp(-((side - (2 * reach + 1) // 2) ** 2) / (2 * sigma**2))
+    (left, top), (right, bottom) = [
+        [max(0, b) for b in begins],
+        [min(e, n) for e, n in zip(ends, heatmap_size, strict=True)],
+    ]
+    patch = np.outer(bell, bell)[top - begins[1] : bottom - begins[1], left - begins[0] : right - begins[0]]
+    frame[top:bottom, left:right] = patch
+    return frame, 1
+
+
+@given(
+    x=st.floats(-60, 260),
+    y=st.floats(-60, 260),
+    sigma=st.floats(0.2, 4) | st.sampled_from([1.0, 1.1, 1.2, 1.25, 1.4, 1.5, 4 / 3, 2.0, 2.5]),
+    input_size=st.sampled_from([(192, 256), (100, 130), (128, 128), (64, 96)]),
+)
+def test_any_sigma_at_any_stride_is_drawn_as_the_papers_code_draws_it(x, y, sigma, input_size):
+    sizes = {"input_size": input_size, "heatmap_size": (48, 64), "sigma": sigma}
+    maps, weight = encode_heatmaps([[x, y]], [1], **sizes)
+    frame, counted = drawn_into_a_frame((x, y), **sizes)
+    np.testing.assert_allclose(maps[0], frame, rtol=2e-5, atol=1e-6)
+    np.testing.assert_array_equal(maps[0] > 0, frame.astype(np.float32) > 0)
+    assert weight[0] == counted
+
+
 def test_a_batch_is_encoded_as_its_images_one_by_one():
     joints = 300 * np.random.default_rng(0).random((2, 3, 5, 2)) - 40
     visibility = np.random.default_rng(1).integers(0, 2, (2, 3, 5))
@@ -57,7 +101,7 @@ def test_tensors_are_taken_like_arrays():
     np.testing.assert_array_equal(peaks, weight)
 
 
-@given(x=st.floats(0, 191), y=st.floats(0, 255), sigma=st.sampled_from([1.0, 1.5, 2.0, 2.5, 3.0]))
+@given(x=st.floats(0, 191), y=st.floats(0, 255), sigma=st.sampled_from([1.0, 4 / 3, 2.0, 3.0]))
 def test_decoding_finds_an_encoded_joint_within_half_a_heatmap_pixel(x, y, sigma):
     maps, _ = encode_heatmaps([[[x, y]]], [[1]], **_SIZES, sigma=sigma)
     decoded, peaks = decode_heatmaps(maps, [[96, 128]], [[0.96, 1.28]], shift=False)
