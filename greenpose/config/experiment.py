@@ -5,6 +5,7 @@ section 3 and the official configurations).
 """
 
 import re
+from math import isclose
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -12,9 +13,11 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from greenpose.config.accounting import CarbonConfig, MeasureConfig
 from greenpose.config.data import DataConfig, Seed
 from greenpose.config.green import with_green_recipe
-from greenpose.config.learning import LossConfig, ModelConfig, TrainConfig, WiringConfig
+from greenpose.config.learning import LossConfig, ModelConfig, TrainConfig, WiringConfig, paper_weight
 from greenpose.schema import NO_TRUTH, Document
 
+NEAR = 0.05
+"""How far a weight of distillation may lie from the paper's before somebody is told."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 DEVICE = r"^(cpu|cuda(:\d{1,4})?)$"
 
@@ -92,10 +95,41 @@ class Experiment(Document):
         for index, exit_ in enumerate(self.supervised):
             if exit_ not in exits:
                 raise ValueError(f"wiring.supervise[{index}]: exit {exit_} does not exist; {have}")
-        taught = {student for _, student in self.wiring.edges}
-        idle = [exit_ for exit_ in exits if exit_ not in taught and exit_ not in self.supervised]
-        if idle:
-            raise ValueError(f"wiring: exit {idle[0]} learns nothing; supervise it or let an exit teach it ({have})")
+        return self
+
+    @model_validator(mode="after")
+    def _weight_of_distillation(self) -> "Experiment":
+        if self.loss.kd_weight == "auto":
+            if self.wiring.teach and self.loss.normalise == "keypoints":
+                raise ValueError(
+                    "loss.kd_weight: auto follows the size of heatmaps, which normalise: keypoints leaves out; write a"
+                    " number: 2000 x keypoints / 3072 is as strong as the paper's"
+                )
+            weight = paper_weight(self.data.heatmap_size)
+            self.__dict__["loss"] = self.loss.model_copy(update={"kd_weight": weight})
+        return self
+
+    @model_validator(mode="after")
+    def _every_exit_learns(self) -> "Experiment":
+        exits, loss = sorted(self.model.exits), self.loss
+        weights = {exit_: "teacher_weight" if exit_ == exits[-1] else "ds_weight" for exit_ in exits}
+        learning = {exit_ for exit_ in self.supervised if getattr(loss, weights[exit_])}
+        for _ in exits:  # a chain of teachers is no longer
+            learning |= {student for teacher, student in self.wiring.edges if teacher in learning and loss.kd_weight}
+        for exit_ in exits:
+            if exit_ not in learning:
+                naught = {weights[exit_]} if exit_ in self.supervised else set()
+                naught |= {"kd_weight"} if exit_ in {student for _, student in self.wiring.edges} else set()
+                zeros = [f"loss.{name}" for name in sorted(naught) if not getattr(loss, name)]
+                why = f", since {' and '.join(zeros)} {'is' if len(zeros) == 1 else 'are'} 0" if zeros else ""
+                have = "this network has exits " + ", ".join(map(str, exits))
+                raise ValueError(
+                    f"wiring: exit {exit_} learns nothing{why}; supervise it or let an exit teach it ({have})"
+                )
+        if self.train.grow and not loss.teacher_weight:
+            raise ValueError(
+                "train.grow: an exit that is the last one for a while learns nothing, since loss.teacher_weight is 0"
+            )
         return self
 
     @model_validator(mode="after")
@@ -118,6 +152,20 @@ class Experiment(Document):
                 " processes; enlarge train.batch, or take fewer"
             )
         return self
+
+    @property
+    def doubts(self) -> list[str]:
+        """Return what is allowed and hardly meant, each as a sentence that begins with its setting."""
+        width, height = self.data.heatmap_size
+        balanced, weight = paper_weight((width, height)), self.loss.kd_weight
+        if not self.wiring.teach or self.loss.normalise != "pixels" or balanced == paper_weight((48, 64)):
+            return []
+        if isclose(float(weight), balanced, rel_tol=NEAR):
+            return []
+        return [
+            f"loss.kd_weight is {weight:g} on heatmaps of {width}x{height}, where {balanced:.3g} weighs as much as the"
+            " paper's 2000 on 48x64; auto gives that"
+        ]
 
     @property
     def supervised(self) -> tuple[int, ...]:

@@ -1,11 +1,11 @@
 """The network of an experiment, and how it learns: who teaches whom, by which losses, by which recipe."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from greenpose.schema import NO_TRUTH, Document, Place
+from greenpose.schema import NO_TRUTH, Document, Place, shown
 
 Exit = Annotated[int, Field(ge=1, le=4), NO_TRUTH]
 """Number of the stage after which a heatmap is read."""
@@ -14,7 +14,9 @@ Repeats = Annotated[int, Field(ge=1, le=64), NO_TRUTH]
 """How often a part of the network is repeated."""
 Epochs = Annotated[int, Field(ge=1, le=100_000), NO_TRUTH]
 """A number of epochs."""
-Weight = Annotated[float, Field(ge=0, le=1e9), NO_TRUTH]
+HEAVIEST = 1e9
+"""Largest weight of a loss."""
+Weight = Annotated[float, Field(ge=0, le=HEAVIEST), NO_TRUTH]
 """Weight of a loss."""
 
 TEACHES = re.compile(r"^\s*([1-4])\s*->\s*([1-4])\s*$")
@@ -68,6 +70,22 @@ class WiringConfig(Document):
         return self
 
 
+def paper_weight(heatmap_size: tuple[int, int]) -> float:
+    """Return the weight that balances distillation and labels on heatmaps of a size as the paper's does on its own."""
+    width, height = heatmap_size
+    return 2000 * width * height / (48 * 64)
+
+
+def _weight_or_auto(value: Any) -> Any:
+    """Return a weight as a number, or `auto`; one sentence says what is wrong with anything else."""
+    try:
+        if value == "auto" or 0 <= float(value) <= HEAVIEST:
+            return value
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"must be auto, or a number from 0 to {HEAVIEST:g} (got {shown(value)})")
+
+
 class LossConfig(Document):
     """Weights and conventions of the supervised and the distillation loss."""
 
@@ -75,8 +93,9 @@ class LossConfig(Document):
     """Weight of the deepest exit's supervised loss."""
     ds_weight: Weight = 1.0
     """Weight of each other supervised exit's loss (deep supervision)."""
-    kd_weight: Weight = 2000.0
-    """Weight of each distillation loss; its effect scales with 1 / heatmap pixels (2000 belongs to 48x64)."""
+    kd_weight: Annotated[Weight | Literal["auto"], BeforeValidator(_weight_or_auto), NO_TRUTH] = "auto"
+    """Weight of each distillation loss. Its effect scales with 1 / heatmap pixels: `auto` is 2000 x pixels / 3072, the
+    paper's 2000 at its 48x64, and is kept as that number."""
     temperature: Annotated[float, Field(ge=0.01, le=1000), NO_TRUTH] = 1.0
     """Temperature that softens both heatmaps of a distillation edge."""
     detach_teacher: bool = False

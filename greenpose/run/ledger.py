@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from greenpose.config import Experiment
+from greenpose.config import Experiment, LossConfig
 from greenpose.config.budget import Budget
 from greenpose.metering import Carbon, Prediction, Window
 from greenpose.record import Forecast
@@ -18,6 +18,8 @@ from greenpose.units import joules_to_kwh, significant
 
 SHOW_SECONDS = 0.5
 """Training is shown this often at most: looking costs a reading of all meters."""
+OUTWEIGHING = 10.0
+"""Distillation that outweighs the labels so many times is warned of."""
 FORECAST_EPOCHS = 2
 """The forecast that the record keeps is the one made after this many epochs."""
 
@@ -42,6 +44,7 @@ class Ledger:
         self._images, self._macs, self._carbon, self._budget = images, macs, carbon, budget
         self._cpus = busy_share(config.process)
         self._earlier = list(earlier)
+        self._loss, self._warned = config.loss, False
         self._shown = 0.0
         self.forecast: Forecast | None = None
 
@@ -76,11 +79,25 @@ class Ledger:
         if epoch.epoch <= FORECAST_EPOCHS:
             self.forecast = forecast(epoch.epoch, energy, time, recipe=self._recipe)
         aps = "  ".join(f"exit {exit_} AP {100 * ap:.1f} %" for exit_, ap in epoch.ap.items())
+        self._look_at(epoch)
         text = f"epoch {epoch.epoch}: loss {epoch.loss:.3g}  {aps}".rstrip()
         if epoch.epoch < self._recipe.epochs:
             text += f"  training will take {_spread(energy)}"
         LOGGER.info("%s", text)
         self._stage.observer.say(text, detail=not epoch.ap)
+
+    def _look_at(self, epoch: Epoch) -> None:
+        """Warn, once, where distillation outweighs the labels by far."""
+        ratio = outweighing(epoch.terms, self._loss)
+        if ratio < OUTWEIGHING or self._warned:
+            return
+        self._warned = True
+        text = (
+            f"in epoch {epoch.epoch} distillation outweighs the labels {significant(ratio, 2)} times: exits learn"
+            " little but each other; lower loss.kd_weight, or raise loss.temperature"
+        )
+        LOGGER.warning("%s", text)
+        self._stage.observer.say(f"warning: {text}")
 
     def _windows(self) -> list[Window]:
         return [*self._earlier, *self._stage.meter.windows]
@@ -120,6 +137,15 @@ class Ledger:
             for cost in (joules_of, seconds_of)
         )
         return energy, time
+
+
+def outweighing(terms: Mapping[str, float], loss: LossConfig) -> float:
+    """Return how many times an epoch's weighted divergences are its weighted squared errors; 0 without either."""
+    labels = {int(name.removeprefix("label ")): value for name, value in terms.items() if name.startswith("label ")}
+    weights = {exit_: loss.teacher_weight if exit_ == max(labels) else loss.ds_weight for exit_ in labels}
+    hard = sum(weights[exit_] * value for exit_, value in labels.items())
+    soft = float(loss.kd_weight) * sum(value for name, value in terms.items() if "->" in name)
+    return soft / hard if hard else 0.0
 
 
 def _spread(energy: Prediction) -> str:

@@ -64,7 +64,7 @@ def build_objective(config: Experiment) -> Objective:
         wiring=Wiring(exits=exits, edges=edges, supervised=config.supervised),
         teacher_weight=loss.teacher_weight,
         ds_weight=loss.ds_weight,
-        kd_weight=loss.kd_weight,
+        kd_weight=float(loss.kd_weight),
         temperature=loss.temperature,
         detach_teacher=loss.detach_teacher,
         temperature_squared=loss.temperature_squared,

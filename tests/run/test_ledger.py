@@ -1,13 +1,16 @@
 """What is decided while training goes on: when a budget is used up."""
 
+from typing import ClassVar
+
 import pytest
 
-from greenpose.config import CarbonConfig, Experiment, TrainConfig
+from greenpose.config import CarbonConfig, Experiment, LossConfig, TrainConfig
 from greenpose.config.budget import Budget
 from greenpose.metering import Meter, carbon_of
-from greenpose.run.ledger import Ledger
+from greenpose.run.ledger import Ledger, outweighing
 from greenpose.run.observer import Stage
 from greenpose.store import RunFolder
+from greenpose.training import Epoch
 from tests.metering.fakes import TickingClock, TickingSource
 from tests.metering.grids import dirty_now
 
@@ -43,3 +46,47 @@ def test_a_budget_of_emissions_counts_the_hours_in_which_training_runs(tmp_path,
             earlier=[],
         )
         assert ledger.enough() is enough
+
+
+@pytest.mark.parametrize(
+    ("terms", "ratio"),
+    [
+        ({"label 3": 0.002, "label 4": 0.003, "4->3": 0.00002}, 0.04 / (0.5 * 0.002 + 3 * 0.003)),
+        ({"label 4": 0.001, "4->3": 0.00001, "4->2": 0.00002}, 0.06 / 0.003),
+        ({"label 4": 0.001}, 0),
+        ({"label 3": 0.001, "label 4": 0.001, "4->3": float("nan")}, float("nan")),
+    ],
+)
+def test_distillation_is_weighed_against_the_labels_as_the_loss_weighs_them(terms, ratio):
+    loss = LossConfig(kd_weight=2000, teacher_weight=3, ds_weight=0.5)
+    assert outweighing(terms, loss) == pytest.approx(ratio, nan_ok=True)
+
+
+def test_distillation_that_outweighs_the_labels_tenfold_is_warned_of_once(tmp_path):
+    class Hearing(Silent):
+        said: ClassVar[list[str]] = []
+
+        def say(self, line, *, detail=False):
+            self.said += [] if detail else [line]
+
+    clock = TickingClock()
+    with Meter([TickingSource(clock, watts=1.0)], clock=clock, cpu_clock=clock) as meter:
+        teaching = {"model": {"exits": [3, 4]}, "wiring": {"teach": ["4->3"]}, "train": {"epochs": 9}}
+        config = Experiment.model_validate({"name": "tiny", "carbon": {"country": "ITA"}, **teaching})
+        ledger = Ledger(
+            RunFolder(tmp_path),
+            Stage(meter, Hearing()),
+            config=config,
+            images={"train": 8, "val": 2},
+            macs={4: 1.0},
+            carbon=carbon_of(country="ITA"),
+            budget=Budget(),
+            earlier=[],
+        )
+        for number, divergence in enumerate((0.000004, 0.00001, 0.00003), 1):
+            with meter.window(f"train/epoch {number}"):
+                clock.advance(1.0)
+            terms = {"label 4": 0.001, "4->3": divergence}
+            ledger.closed(Epoch(epoch=number, loss=0.1, terms=terms, lr=1e-3, ap={}, pck={}))
+    (said,) = [line for line in Hearing.said if "outweighs" in line]
+    assert said.startswith("warning: in epoch 2 distillation outweighs the labels 20 times")
