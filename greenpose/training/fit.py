@@ -4,8 +4,9 @@ The order of batches depends on the seed and the epoch alone, so that a resumed 
 that was interrupted. Several processes may train together (`distributed`): one leads and keeps everything.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -14,11 +15,12 @@ import torch
 
 from greenpose.config import TrainConfig
 from greenpose.data import Batch, Samples, batch_of, in_turn
+from greenpose.errors import GreenPoseError
 from greenpose.losses import Objective
 from greenpose.model import HRNet
 from greenpose.training.ahead import THREADS, ahead
 from greenpose.training.average import Average
-from greenpose.training.checkpoint import load_state, save_best, save_state
+from greenpose.training.checkpoint import DAMAGE, damaged, load_state, save_best, save_state, settle, waiting
 from greenpose.training.distributed import Share, current_team
 from greenpose.training.evaluate import validation_scores
 from greenpose.training.growth import depths
@@ -27,6 +29,11 @@ from greenpose.training.selection import Best, Selection
 from greenpose.training.step import Step
 from greenpose.training.window import Parted, Window, unmetered
 
+LOST = 1e3
+"""A term of the loss that is above this over an epoch and in its last step: heatmaps are 45 times off their peak's
+height at every pixel."""
+SHOWN = 100
+"""Characters that are shown of what torch says of a damaged checkpoint."""
 MIRROR = 1
 """Draws which images are mirrored apart from their order, which stays that of a training without mirrors."""
 
@@ -132,6 +139,8 @@ def fit(
         precision=recipe.precision,
         team=current_team(),
     )
+    if step.team.leads:
+        _settle(selection, net.exits, files)
     growth = depths(recipe, net.exits)
     spent = False
 
@@ -152,18 +161,32 @@ def fit(
             continue
         ap: dict[int, float] = {}
         pck: dict[int, float] = {}
+        chosen: list[int] = []
         spent = epoch < recipe.epochs and told.enough()
         if epoch % recipe.validate_every == 0 or epoch == recipe.epochs or spent:
             with window(f"validate/epoch {epoch}", len(splits["val"])):
                 ap, pck = validation_scores(average.net, splits["val"], batch=recipe.batch)
-                for exit_ in selection.update(epoch, ap):
-                    save_best(files.best(exit_), average.net.truncate(exit_).state_dict())
+                chosen = selection.update(epoch, ap)
+                _keep(average.net, chosen, epoch, files)
         how = Epoch(epoch=epoch, loss=loss, terms=terms, lr=lr, ap=ap, pck=pck)
         told.ended(how)
         with window(f"checkpoint/epoch {epoch}", 0):
             save_state(files.checkpoint, _state(net, optimizer, selection, average, epoch))
+            _settle(selection, chosen, files)
         told.closed(how)
     return Fitted(best=selection.best, epochs=epoch, stopped=_ending(epoch, recipe, selection))
+
+
+def _keep(net: HRNet, exits: Iterable[int], epoch: int, files: Files) -> None:
+    """Write exits' weights, beside their best ones until the checkpoint knows of them."""
+    for exit_ in exits:
+        save_best(waiting(files.best(exit_)), net.truncate(exit_).state_dict(), epoch=epoch)
+
+
+def _settle(selection: Selection, exits: Iterable[int], files: Files) -> None:
+    """Make the best weights of exits those of the epochs that the checkpoint knows."""
+    for exit_ in exits:
+        settle(files.best(exit_), selection.best[exit_].epoch if exit_ in selection.best else None)
 
 
 def _may_go_on(recipe: TrainConfig, selection: Selection, growth: Sequence[int], epoch: int) -> bool:
@@ -216,10 +239,22 @@ def _train_epoch(
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + value * share.num
         done, mine = done + share.total, mine + share.num
+        if step.team.size == 1 and not isfinite(sums["total"]):
+            raise _diverged(epoch, done, sums["total"])
         told.trained(epoch, done, sums["total"] / max(1, mine))
         parts.part("data")
     means = {name: value / done for name, value in step.team.summed(sums, step.device).items()}
+    if step.team.leads and not all(min(means[name], value) < LOST for name, value in values.items() if name != "total"):
+        raise _diverged(epoch, done, means["total"])
     return means.pop("total"), means
+
+
+def _diverged(epoch: int, images: int, loss: float) -> GreenPoseError:
+    """Return the error that ends a training whose weights are beyond repair."""
+    return GreenPoseError(
+        f"training diverged: the mean loss is {loss:.3g} after {images} images of epoch {epoch}, and later"
+        " epochs would not mend it; lower train.lr or the loss's weights, or look at model.weights and the images"
+    )
 
 
 def _state(
@@ -232,12 +267,37 @@ def _state(
 def _resume(
     net: HRNet, optimizer: torch.optim.Optimizer, selection: Selection, average: Average, checkpoint: Path
 ) -> int:
-    """Return the last epoch of the checkpoint after taking everything up from it; 0 where there is none."""
+    """Return the last epoch of the checkpoint after taking everything up from it; 0 where there is none.
+
+    Raises:
+        GreenPoseError: the checkpoint is damaged.
+    """
     state = load_state(checkpoint)
     if state is None:
         return 0
-    net.load_state_dict(state["net"])
-    optimizer.load_state_dict(state["optimizer"])
-    selection.restore(state["selection"])
-    average.restore(state.get("average", {}))
-    return int(state["epoch"])
+    try:
+        net.load_state_dict(state["net"])
+        settings = optimizer.state_dict()["param_groups"]  # they are the recipe's, and the rate is set before each step
+        optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": settings})
+        selection.restore(state["selection"])
+        average.restore(state.get("average", {}))
+        epoch = int(state["epoch"])
+    except DAMAGE as error:
+        raise damaged(checkpoint, f"{type(error).__name__} {' '.join(str(error).split())[:SHOWN]}") from None
+    if (fault := _fault(optimizer, selection, net.exits, epoch)) is not None:
+        raise damaged(checkpoint, fault)
+    return epoch
+
+
+def _fault(optimizer: torch.optim.Optimizer, selection: Selection, exits: Collection[int], epoch: int) -> str | None:
+    """Return what cannot be in a state that was loaded whole; None where all of it can."""
+    if epoch < 1:
+        return f"epoch {epoch}"
+    for exit_, best in selection.best.items():
+        if exit_ not in exits or not 1 <= best.epoch <= epoch or not isfinite(best.ap):
+            return f"exit {exit_} with AP {best.ap} in epoch {best.epoch} of {epoch}"
+    for parameter, moments in optimizer.state.items():
+        shapes = {name: value.shape for name, value in moments.items() if torch.is_tensor(value)}
+        if shapes != {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
+            return "moments that are not this network's"
+    return None

@@ -42,5 +42,7 @@ class Selection:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what a checkpoint kept."""
-        self.waiting = state["waiting"]
-        self.best = {int(exit_): Best(**value) for exit_, value in state["best"].items()}
+        self.waiting = int(state["waiting"])
+        self.best = {
+            int(exit_): Best(epoch=int(value["epoch"]), ap=float(value["ap"])) for exit_, value in state["best"].items()
+        }

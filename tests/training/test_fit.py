@@ -1,7 +1,11 @@
+import copy
 import json
+import os
+import random
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +19,7 @@ from greenpose.losses import Edge, Objective, Wiring
 from greenpose.model import HRNet, load_weights
 from greenpose.training import Files, fit, predict
 from greenpose.training.checkpoint import save_state
+from greenpose.training.step import Step
 from tests.training.samples import dots
 
 SPLITS = {"train": dots(8), "val": dots(4, seed=1)}
@@ -64,6 +69,13 @@ class Listener:
         self.epochs.append(epoch)
         if epoch.epoch == self._stop_after:
             raise KeyboardInterrupt
+
+
+class Forgiving(Listener):
+    """One that minds no loss."""
+
+    def trained(self, epoch, done, loss):
+        pass
 
 
 def same(first, second):
@@ -203,6 +215,177 @@ def test_a_broken_checkpoint_is_refused_in_words(tmp_path):
     (tmp_path / "a" / "checkpoint.pt").write_bytes(b"half a checkpoint")
     with pytest.raises(GreenPoseError, match=r"checkpoint\.pt: cannot be read"):
         train(tmp_path / "a")
+
+
+def finished(folder):
+    """The checkpoint of a training that is through."""
+    train(folder)
+    return folder / "checkpoint.pt"
+
+
+def complained(folder, **changes):
+    """What is said against going on; nothing where training does."""
+    try:
+        train(folder, **changes)
+    except GreenPoseError as error:
+        return str(error)
+    return ""
+
+
+def test_a_checkpoint_with_changed_bytes_is_taken_or_refused_in_words(tmp_path):
+    path, draw = finished(tmp_path / "a"), random.Random(1)
+    whole = path.read_bytes()
+    refused = 0
+    for _ in range(60):
+        content = bytearray(whole)
+        match draw.randrange(3):
+            case 0:
+                del content[draw.randrange(len(content)) :]
+            case 1:
+                content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+            case _:
+                start = draw.randrange(min(4000, len(content)))  # the pickle lies in front
+                content[start : start + draw.randrange(1, 9)] = draw.randbytes(draw.randrange(9))
+        path.write_bytes(content)
+        complaint = complained(tmp_path / "a")
+        refused += bool(complaint)
+        assert not complaint or complaint.startswith(f"{path}: cannot be read")
+        assert "\n" not in complaint
+    assert refused > 30
+
+
+def spoilt(state, draw):
+    """Leave out or replace one thing, anywhere in a nested state."""
+    place = state
+    while isinstance(place, dict | list) and place:
+        key = draw.choice(list(place) if isinstance(place, dict) else range(len(place)))
+        if not isinstance(place[key], dict | list) or not place[key] or draw.random() < 0.3:
+            if draw.random() < 0.4:
+                del place[key]
+            else:
+                place[key] = draw.choice([None, -1, 10**30, "x", float("nan"), [], {}, torch.zeros(2), True, {"a": 1}])
+            return
+        place = place[key]
+
+
+def test_a_checkpoint_with_parts_missing_or_replaced_is_taken_or_refused_in_words(tmp_path):
+    path, draw = finished(tmp_path / "a"), random.Random(2)
+    whole = torch.load(path, weights_only=True)
+    refused = 0
+    for _ in range(150):
+        state = copy.deepcopy(whole)
+        spoilt(state, draw)
+        torch.save(state, path)
+        complaint = complained(tmp_path / "a", epochs=RECIPE.epochs + 1)
+        refused += bool(complaint)
+        assert not complaint or complaint.startswith((f"{path}: cannot be read", "training diverged"))
+    assert refused > 75
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        (lambda state: state["selection"].pop("best"), "KeyError 'best'"),
+        (lambda state: state.update(epoch=-3), "epoch -3"),
+        (lambda state: state["selection"]["best"][2].update(epoch=99), "exit 2 .* epoch 99 of 3"),
+    ],
+)
+def test_what_a_checkpoint_lacks_is_said(tmp_path, lost, said):
+    path = finished(tmp_path / "a")
+    state = torch.load(path, weights_only=True)
+    lost(state)
+    torch.save(state, path)
+    with pytest.raises(GreenPoseError, match=rf"checkpoint\.pt: cannot be read, since it is damaged \({said}.*--fresh"):
+        train(tmp_path / "a")
+
+
+@pytest.mark.parametrize("spoil", ["weights", "rate"])
+def test_a_loss_that_is_beyond_repair_ends_the_training(tmp_path, spoil):
+    net, changes = network(), {}
+    if spoil == "weights":
+        with torch.no_grad():
+            net.get_parameter("heads.1.weight")[0, 0] = float("nan")
+    else:
+        changes = {"lr": 1e6, "milestones": (9,)}
+    listener = Forgiving()
+    with pytest.raises(GreenPoseError, match=r"training diverged: the mean loss is \S+ after \d+ images of epoch 1,"):
+        train(tmp_path, net=net, ledger=listener, **changes)
+    assert listener.epochs == []
+
+
+def test_a_step_that_goes_wrong_and_is_mended_ends_nothing(tmp_path, monkeypatch):
+    seen = []
+
+    def faltering(step, batch, *rest, **named):
+        seen.append(batch)
+        values = Step.__call__(step, batch, *rest, **named)
+        return dict.fromkeys(values, 1e6) if len(seen) == 1 else values
+
+    monkeypatch.setattr(import_module("greenpose.training.fit"), "Step", type("S", (Step,), {"__call__": faltering}))
+    _, fitted = train(tmp_path)
+    assert fitted.epochs == 3
+
+
+def test_a_kill_before_the_checkpoint_leaves_the_best_weights_of_the_epochs_that_it_knows(tmp_path, monkeypatch):
+    """Epoch 3 is validated because a budget ends there; its checkpoint is never written."""
+    ever_better = [({1: n / 9, 2: n / 9}, {}) for n in range(1, 9)]
+    recipe = {"epochs": 6, "validate_every": 2}
+
+    def begin(folder, stop):
+        scores = iter(ever_better)
+        monkeypatch.setattr(import_module("greenpose.training.fit"), "validation_scores", lambda *_, **__: next(scores))
+        with pytest.raises(KeyboardInterrupt):
+            train(folder, ledger=stop, **recipe)
+
+    def killed(path, state):
+        if state["epoch"] == 3:
+            raise KeyboardInterrupt
+        save_state(path, state)
+
+    begin(tmp_path / "a", Listener(stop_after=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(import_module("greenpose.training.fit"), "save_state", killed)
+        begin(tmp_path / "b", Listener(enough_after=3))
+    assert same(best_weights(tmp_path / "a"), best_weights(tmp_path / "b"))
+    worse = iter([({1: 0.0, 2: 0.0}, {})] * 9)
+    monkeypatch.setattr(import_module("greenpose.training.fit"), "validation_scores", lambda *_, **__: next(worse))
+    _, fitted = train(tmp_path / "b", net=network(seed=99), **recipe)
+    assert fitted.best[2].epoch == 2
+    assert same(best_weights(tmp_path / "a"), best_weights(tmp_path / "b"))
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [
+        *("best-exit1.safetensors", "best-exit2.safetensors", "checkpoint.pt")
+    ]
+
+
+def test_a_kill_between_the_checkpoint_and_its_best_weights_loses_neither(tmp_path, monkeypatch):
+    train(tmp_path / "a", epochs=1)
+
+    def killed(path, state):
+        save_state(path, state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(import_module("greenpose.training.fit"), "save_state", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "b", epochs=1)
+    assert not (tmp_path / "b" / "best-exit2.safetensors").exists()
+    train(tmp_path / "b", net=network(seed=99), epochs=1)
+    assert same(best_weights(tmp_path / "a"), best_weights(tmp_path / "b"))
+
+
+def test_what_training_leaves_is_on_disk_and_has_the_mode_of_any_file(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def noting(number):
+        synced.append(Path(f"/proc/self/fd/{number}").resolve().name)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    (tmp_path / "any").touch()
+    train(tmp_path / "a", epochs=1)
+    assert {name.rpartition(".")[0] for name in synced} >= {".checkpoint.pt", "..best-exit2.safetensors.next"}
+    for name in ("checkpoint.pt", "best-exit1.safetensors", "best-exit2.safetensors"):
+        assert (tmp_path / "a" / name).stat().st_mode == (tmp_path / "any").stat().st_mode
 
 
 def test_the_learning_rate_falls_after_its_milestones(tmp_path):
