@@ -22,7 +22,7 @@ def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
     checks: dict[str, Callable[[], object]] = {
         f"carbon.{_grid(config)}": lambda: _place(config),
         "data": lambda: _data(config.data) if images else _profile(config.data),
-        "model.weights": lambda: _weights(config.model.weights),
+        "model.weights": lambda: _weights(config),
         "process.device": lambda: _device(config.process),
         "train.mirror": lambda: _mirror(config),
         "train.precision": lambda: _precision(config),
@@ -80,9 +80,17 @@ def _profile(config: DataConfig) -> None:
     load_profile(config.profile)
 
 
-def _weights(path: str | None) -> None:
-    if path is not None and not Path(path).is_file():
+def _weights(config: Experiment) -> None:
+    path = config.model.weights
+    if path is None:
+        return
+    if not Path(path).is_file():
         raise GreenPoseError(f"{path}: no such file; give pretrained weights, or null to start from random ones")
+    from greenpose.counting import architecture_of
+    from greenpose.counting.counts import blank_network
+    from greenpose.run.setup import fill
+
+    fill(blank_network(architecture_of(config)), config.model)
 
 
 def _device(process: ProcessConfig) -> None:

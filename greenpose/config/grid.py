@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -22,6 +23,10 @@ PATHS = (
     *("model.weights", "carbon.hourly"),
 )
 """Settings that say where something lies, not what it is: only their last part counts for a run's identity."""
+
+LATER: Mapping[str, Any] = MappingProxyType({"model.partial": False})
+"""Settings that came after the first published runs, and what they are where nobody sets them: such runs stay what
+they were."""
 
 
 class Grid(Document):
@@ -158,6 +163,10 @@ def identity(config: Experiment) -> str:
         section, field = key.split(".")
         place = data[section][field]
         data[section][field] = place if _is_contents(key, place) else _last_part(place)
+    for key, default in LATER.items():
+        section, field = key.split(".")
+        if data[section][field] == default:
+            del data[section][field]
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

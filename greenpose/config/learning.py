@@ -40,6 +40,8 @@ class ModelConfig(Document):
     (INIT_WEIGHTS of the official code); `torch` = torch's own everywhere ("scratch" there)."""
     weights: Place | None = None
     """File of pretrained weights to start from: official HRNet pose format or the paper's."""
+    partial: bool = False
+    """True: such weights may fill less than 90 % of the tensors before the heads; the others stay random."""
 
     @model_validator(mode="after")
     def _distinct_exits(self) -> "ModelConfig":

@@ -76,6 +76,13 @@ class LoadReport:
         """Whether the network was filled entirely; entries of the file that found no place do not matter."""
         return not self.missing and not self.mismatched
 
+    @property
+    def trunk(self) -> tuple[int, int]:
+        """How many tensors of the network before its heads were filled, and how many there are."""
+        filled = sum(_is_trunk(name) for name in self.matched)
+        left = (*self.missing, *(each.name for each in self.mismatched))
+        return filled, filled + sum(map(_is_trunk, left))
+
     def __str__(self) -> str:
         whole = len(self.matched) + len(self.missing) + len(self.mismatched)
         heads = {m.head: (m.in_file[0], m.in_network[0]) for m in self.mismatched if m.head}
@@ -167,6 +174,10 @@ def _entries(content: Any, where: str) -> dict[str, Tensor]:
 
 def _tensors(content: Mapping[Any, Any]) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
+
+
+def _is_trunk(name: str) -> bool:
+    return not name.startswith("heads.") and not name.endswith(_COUNTER)
 
 
 def _is_tally(name: str) -> bool:

@@ -9,13 +9,15 @@ from typing import TypeVar
 import cv2
 import torch
 
-from greenpose.config import Experiment
+from greenpose.config import Experiment, ModelConfig
 from greenpose.counting import architecture_of
-from greenpose.errors import GreenPoseError
+from greenpose.errors import GreenPoseError, ModelError
 from greenpose.losses import Edge, Objective, Wiring
 from greenpose.metering import Meter, carbon_of, meter
 from greenpose.model import HRNet, LoadReport, initialise, load_weights
 
+FILLED = 0.9
+"""Least part of the tensors before the heads that pretrained weights are to fill."""
 NetworkT = TypeVar("NetworkT", bound=torch.nn.Module)
 
 
@@ -42,12 +44,35 @@ def seed_everything(config: Experiment) -> None:
 
 
 def build_network(config: Experiment) -> tuple[HRNet, LoadReport | None]:
-    """Return the network on its device, and what was loaded into it where weights are given."""
-    model = config.model
+    """Return the network on its device, and what was loaded into it where weights are given.
+
+    Raises:
+        ModelError: if the weights cannot be read, or fill too little of the network.
+    """
     net = HRNet(**asdict(architecture_of(config)))
-    initialise(net, model.init)
-    report = load_weights(net, model.weights) if model.weights else None
+    initialise(net, config.model.init)
+    report = fill(net, config.model)
     return channels_last(net.to(config.process.device)), report
+
+
+def fill(net: HRNet, model: ModelConfig) -> LoadReport | None:
+    """Return what was loaded into a network in place; None where no weights are given.
+
+    Raises:
+        ModelError: if the weights cannot be read, or fill too little of the network.
+    """
+    if model.weights is None:
+        return None
+    report = load_weights(net, model.weights)
+    filled, whole = report.trunk
+    if filled < FILLED * whole and not model.partial:
+        said = (
+            f"{model.weights}: fills {filled} of the {whole} tensors before the heads ({filled / whole:.0%}), and the"
+            f" others would stay random ({report}); give weights of this shape (model.width {model.width},"
+            f" model.modules {list(model.modules)}), or say that it is meant: model.partial=true"
+        )
+        raise ModelError([said])
+    return report
 
 
 def channels_last(net: NetworkT) -> NetworkT:
