@@ -39,11 +39,12 @@ def find_cells(
 
 def hints_of(config: Experiment) -> list[str]:
     """Return what can be run and is hardly meant."""
-    return [
+    backwards = [
         f"wiring.teach: exit {student} learns from exit {teacher}, which is shallower; 4->3 lets 4 teach 3"
         for teacher, student in config.wiring.edges
         if teacher < student
     ]
+    return backwards + config.doubts
 
 
 def _check_beforehand(cells: Sequence[Cell]) -> None:

@@ -24,7 +24,6 @@ from greenpose.cli.console import (
 )
 from greenpose.cli.preflight import relabelled
 from greenpose.cli.torchrun import is_spare, replicas
-from greenpose.config import Cell
 from greenpose.config.budget import Budget
 from greenpose.config.grid import shuffled
 from greenpose.errors import DataError, GreenPoseError, said
@@ -80,7 +79,6 @@ def run(
     planned = plan(shuffled(cells), places.runs, only=only or [])
     if resume and (faults := relabelled(planned)):
         raise DataError(faults)
-    _doubt(cells, err(quiet=quiet))
     if dry_run:
         _show_plan(planned, as_json=as_json)
         return
@@ -119,12 +117,6 @@ def _show_plan(planned: list[Planned], *, as_json: bool) -> None:
     for one in planned:
         table.add_row(escape(one.cell.name), one.state.value, escape(str(one.folder.path)))
     out().print(table)
-
-
-def _doubt(cells: list[Cell], console: Console) -> None:
-    """Say what is allowed and hardly meant, once for all runs of an experiment."""
-    for line in dict.fromkeys(f"{cell.experiment}: {doubt}" for cell in cells for doubt in cell.config.doubts):
-        console.print(f"[yellow]warning:[/yellow] {escape(line)}", soft_wrap=True)
 
 
 def _todo(planned: list[Planned], budget: Budget, console: Console) -> list[Planned]:
