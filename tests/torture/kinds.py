@@ -39,6 +39,8 @@ class Kind:
     readers: tuple
     """Command lines, or functions that are called with the folder."""
     share: float = 1.0
+    refused: bool = False
+    """A run for a device that is not here: what is sound is refused too, in words, before anything is trained."""
 
 
 def kinds(run):
@@ -58,7 +60,7 @@ def kinds(run):
         "failure": Kind("lost/failure.json", "json", (("report", "lost", "-o", "page.md"),), 2),
         "policy": Kind(f"{run}/policy.json", "json", (page,), 2),
         "config": Kind(f"{run}/config.yaml", "yaml", (("run", "--grid", "t.yaml", "--dry-run"), subject), 4),
-        "config at work": Kind("cuda/config.yaml", "yaml", (("worker", "cuda"), lost), 2),
+        "config at work": Kind("cuda/config.yaml", "yaml", (("worker", "cuda"), lost), 2, refused=True),
         "windows": Kind("part/windows.jsonl", "jsonl", (windows, lost_part), 4),
         "resumed windows": Kind("part/windows.jsonl", "jsonl", (("worker", "part"),), 0.1),
         "resumed epochs": Kind("part/epochs.jsonl", "jsonl", (("worker", "part"),), 0.1),

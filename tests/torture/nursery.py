@@ -89,7 +89,7 @@ class Child:
 def nursery():
     """Return where processes come from; the first call takes some seconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.torture.warm"])
+    context.set_forkserver_preload(["__main__", "tests.torture.warm"])
     os.environ["PYTHONPATH"] = str(ROOT)
     return context
 

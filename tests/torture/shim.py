@@ -24,7 +24,7 @@ class Shim:
     """
 
     def __init__(self, folder, plan):
-        self.folder, self.plan = os.path.realpath(folder), plan
+        self.folder, self.plan, self.process = os.path.realpath(folder), plan, os.getpid()
         self.count, self.struck = 0, False
         self.log = os.open(plan["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.put = os.write
@@ -60,8 +60,10 @@ class Shim:
         """Return a file's name without the numbers of processes, None where it lies elsewhere."""
         if isinstance(path, int):
             path = os.readlink(f"/proc/self/fd/{path}")
+            if not path.startswith(os.sep):  # a pipe
+                return None
         path = os.path.realpath(path)
-        if not path.startswith(self.folder + os.sep):
+        if os.getpid() != self.process or not path.startswith(self.folder + os.sep):
             return None
         return ".".join(part for part in os.path.basename(path).split(".") if part and not part.isdigit())
 

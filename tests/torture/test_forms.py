@@ -194,7 +194,7 @@ def differs(ending, page, plain):
     return faults
 
 
-def write(word, field):
+def write(word, field, endings):
     """Write record, failure and budgets with a word in them, and every form of both commands; return what is said."""
     record = json.loads(Path("sound.json").read_text())
     holder = record
@@ -211,7 +211,7 @@ def write(word, field):
         {"budget": "exit4.macs <= 1", "level": "warn", "reason": word},
     ]
     Path("u.yaml").write_text(json.dumps({"budgets": budgets}))
-    outputs = [part for ending in ENDS for part in ("-o", f"page.{ending}")]
+    outputs = [part for ending in endings for part in ("-o", f"page.{ending}")]
     date = ("--date", "2026-01-01T00:00:00Z")
     said = [command("report", "run", "lost", *outputs, "--title", word, *date)]
     said.append(
@@ -232,7 +232,7 @@ def clear():
         file.unlink()
 
 
-def attack(folder, number, fields, told):
+def attack(folder, number, fields, endings, told):
     """Put hostile words through every form, in this process."""
     os.chdir(folder)
     os.environ.update(settings(folder))
@@ -249,11 +249,11 @@ def attack(folder, number, fields, told):
         field = rolled.choice(fields)
         if field not in plain:
             clear()
-            plain[field] = [said for _, said, _ in write(PLAIN, field)], pages()
+            plain[field] = [said for _, said, _ in write(PLAIN, field, endings)], pages()
         clear()
         label = f"{word!r} as {'.'.join(field)}"
         for (code, said, fault), what, was in zip(
-            write(word, field), ("report", "check"), plain[field][0], strict=True
+            write(word, field, endings), ("report", "check"), plain[field][0], strict=True
         ):
             refused += code == 2
             if fault is not None or code not in (0, 1, 2, 3):
@@ -273,13 +273,13 @@ def test_hostile_words_change_no_form_beyond_its_words(tmp_path, full):
 
     (tmp_path / "sound.json").write_text(dumps(record("HRNet4-OKD")))
     (tmp_path / "failure.json").write_text(dumps(failure("HRNet3")))
-    number, told = size(full, short=8, whole=200), tmp_path / "told.json"
-    assert at_work(attack, str(tmp_path), number, FIELDS if full else FIELDS[:1], told) == 0
+    number, told = size(full, short=6, whole=200), tmp_path / "told.json"
+    assert at_work(attack, str(tmp_path), number, FIELDS if full else FIELDS[:1], ENDS if full else ENDS[1:], told) == 0
     left = json.loads(told.read_text())
     for fault in left["faults"]:
         print(f"\n  {fault}", end="")
     print(
         f"\nhostile words: {number} tried, {left['refused']} refusals, {left['forms']}, {len(left['faults'])} through"
     )
-    assert len(left["forms"]) >= 8
+    assert len(left["forms"]) >= (8 if full else 7)
     assert not left["faults"], "\n".join(left["faults"][:20])

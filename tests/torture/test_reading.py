@@ -7,6 +7,7 @@ import resource
 import shutil
 import traceback
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,9 @@ WHOLE = re.compile(
     re.IGNORECASE,
 )
 """Words for what is wrong with a file as a whole, which has no place."""
+SOUND_FILES = {}
 SOUND = (0, 3)
-"""Codes of sound files; the run of another device is refused, in words."""
+"""Codes of sound files."""
 BINARY = ("png", "jpeg", "state", "tensors")
 HANG_SECONDS = 2
 ROOM = 3 << 30
@@ -49,37 +51,47 @@ def complaint(kind, code, said, fault, keys):
     return "" if kind.form in BINARY or not keys or named else f"place {keys} not named: {words[:160]!r}"
 
 
-def torment(sound, folder, name, numbers, told):
-    """Try one kind so often, in this process, and write down how each way of ending was reached first."""
+def torment(sound, folder, tasks, told):
+    """Try some kinds so often each, in this process, and write down how each way of failing was reached first."""
     from tests.torture.kinds import kinds
-    from tests.torture.mutating import mutate
 
     shutil.copytree(sound, folder)
     os.chdir(folder)
     os.environ.update(settings(folder))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders of images talk past Python
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
-    kind = kinds(Path("run.txt").read_text())[name]
-    file, content = Path(kind.file), Path(kind.file).read_bytes()
-    before = {path: path.read_bytes() for path in file.parent.iterdir() if path.is_file()}
-    codes, faults = Counter(), {}
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders of images talk past Python
-    for reader in kind.readers:
-        ended = ask(kind, reader)
-        if ended[0] not in SOUND or ended[2]:
-            faults["sound"] = [[-1, f"{reader}: a sound file ended so: {ended}"]]
-    for number in range(*numbers):
-        rolled = dice(f"{name} {number}")
-        damaged, keys = mutate(content, kind.form, rolled)
-        restore(before)
-        file.write_bytes(damaged)
-        told.write_text(json.dumps({"now": number, "codes": codes, "faults": faults}))
-        code, said, fault = ask(kind, rolled.choice(kind.readers))
-        codes[f"code {code}"] += fault is None
-        wrong = complaint(kind, code, said, fault, keys)
-        if wrong:
-            faults.setdefault(re.sub(r"\d+|0x\w+", "#", wrong)[:60], []).append([number, wrong])
-    told.write_text(json.dumps({"codes": codes, "faults": faults}))
+    found = kinds(Path("run.txt").read_text())
+    codes, faults, left = Counter(), {}, [*tasks]
+    while left:
+        name, number, end = left.pop(0)
+        if number < end:
+            left.insert(0, (name, number + 1, end))
+            told.write_text(json.dumps({"codes": codes, "faults": faults, "left": left}))
+            torment_once(name, found[name], number, codes, faults.setdefault(name, {}))
+    told.write_text(json.dumps({"codes": codes, "faults": faults, "left": []}))
+
+
+def torment_once(name, kind, number, codes, faults):
+    """Damage one file and let it be read; first of all the sound one, by everybody."""
+    from tests.torture.mutating import mutate
+
+    file, rolled = Path(kind.file), dice(f"{name} {number}")
+    if name not in SOUND_FILES:
+        SOUND_FILES[name] = {path: path.read_bytes() for path in file.parent.iterdir() if path.is_file()}
+        for ended in map(partial(ask, kind), kind.readers):
+            if (ended[0] not in SOUND and not kind.refused) or ended[2]:
+                faults["sound"] = [[-1, f"a sound file ended so: {ended}"]]
+    before = SOUND_FILES[name]
+    damaged, keys = mutate(before[file], kind.form, rolled)
+    restore(before)
+    file.write_bytes(damaged)
+    code, said, fault = ask(kind, rolled.choice(kind.readers))
+    restore(before)
+    codes[f"code {code}"] += fault is None
+    wrong = complaint(kind, code, said, fault, keys)
+    if wrong:
+        faults.setdefault(re.sub(r"\d+|0x\w+", "#", wrong)[:60], []).append([number, wrong])
 
 
 def restore(before):
@@ -137,21 +149,19 @@ def test_damaged_files_end_in_words_that_name_file_and_place(tmp_path, sound, fu
     chosen = os.environ.get("GREENPOSE_TORTURE_KINDS", "").split(",") if full else [""]
     found = {name: kind for name, kind in found.items() if chosen == [""] or name in chosen}
     shares = sum(kind.share for kind in found.values())
-    codes, faults, tried = Counter(), [], 0
-    for name, kind in found.items():
-        many = max(1, round(size(full, short=400, whole=50_000) * kind.share / shares))
-        begin, told = 0, tmp_path / f"{name}.json"
-        while begin < many:
-            ended = at_work(torment, str(sound), tmp_path / f"{name} {begin}", name, (begin, many), told)
-            left = json.loads(told.read_text()) if told.exists() else {"now": begin, "codes": {}, "faults": {}}
-            begin = many if ended == 0 else left["now"] + 1
-            codes += left["codes"]
-            ways = left["faults"].values()
-            faults += [f"{name} {way[0][0]} (and {len(way) - 1} more): {way[0][1]}" for way in ways]
-            if ended:
-                faults.append(f"{name} {left.get('now')}: the process ended with {ended}")
-        tried += many
-        print(f"\n{name}: {many} tried, {sum(fault.startswith(f'{name} ') for fault in faults)} ways to fail", end="")
+    number = size(full, short=230, whole=50_000)
+    tasks = [(name, 0, max(1, round(number * kind.share / shares))) for name, kind in found.items()]
+    tried, left, codes, faults = sum(end for _, _, end in tasks), tasks, Counter(), []
+    while left:
+        folder = tmp_path / f"work {len(left)} {left[0][1]}"
+        ended = at_work(torment, str(sound), folder, left, folder.with_suffix(".json"))
+        told = json.loads(folder.with_suffix(".json").read_text())
+        left = told["left"]
+        codes += told["codes"]
+        for name, ways in told["faults"].items():
+            faults += [f"{name} {way[0][0]} (and {len(way) - 1} more): {way[0][1]}" for way in ways.values()]
+        if ended:
+            faults.append(f"{left[0][0]} {left[0][1] - 1}: the process ended with {ended}")
     for fault in faults:
         print(f"\n  {fault}", end="")
     times = {what.replace(" ", "_"): number for what, number in sorted(codes.items())}

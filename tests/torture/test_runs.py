@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections import Counter
+from fnmatch import fnmatch
 
 import psutil
 import pytest
@@ -23,21 +24,19 @@ ERRORS = {
     "EACCES": ("open", "mkdir", "rename", "link", "unlink"),
 }
 """What each error can meet."""
-SPARE = ("running.json", "checkpoint.pt")
-"""Files whose removal may fail without a word: the next command does without it."""
 
 
 class Place:
     """A folder with the tiny grid, and what a kill must not change."""
 
-    def __init__(self, root):
-        self.root = root
+    def __init__(self, root, only="*"):
+        self.root, self.only = root, only
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
         (root / "t.yaml").write_text(GRID)
 
     def start(self, *options, **how):
-        return Child(*RUN, *options, cwd=self.root, **how)
+        return Child(*RUN, "--only", self.only, *options, cwd=self.root, **how)
 
     def files(self, name):
         return {file.parent.name: file for file in sorted(self.root.glob(f"runs/t/*/{name}"))}
@@ -65,7 +64,7 @@ class Place:
             if lines[: len(windows.get(name, []))] != windows.get(name, []):
                 faults.append(f"{name}: windows lost")
             faults += [f"{name}: {fault}" for fault in doubled(lines, json.loads(self.read(name) or b"null"))]
-        if self.result() != result:
+        if self.result() != {name: cell for name, cell in result.items() if fnmatch(name, self.only)}:
             faults.append(f"other weights or accuracy, or no record: {[*self.result()]}")
         left = [path.name for path in self.root.glob("runs/t/*/*") if path.name[0] == "." or "tmp" in path.name]
         left += [f.name for pattern in ("running.json", "checkpoint.pt") for f in self.root.glob(f"runs/t/*/{pattern}")]
@@ -114,6 +113,8 @@ def whole(tmp_path_factory):
 
 def conclude(name, tried, faults, **figures):
     """Print the figures of one test, and fail with what it found."""
+    for fault in faults:
+        print(f"\n  {fault}", end="")
     told = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in figures.items())
     print(f"\n{name}: {tried} tried, {told}{', ' if told else ''}{len(faults)} faults")
     assert not faults, "\n".join(map(str, faults[:20]))
@@ -140,13 +141,13 @@ def orphans(processes, seconds=5):
 def test_kills_at_any_moment_lose_and_double_nothing(tmp_path, whole, full):
     result, took = whole
     rolled, faults, unfinished = dice("kills"), [], 0
-    number = size(full, short=5, whole=200)
+    number, cells = size(full, short=4, whole=200), "*" if full else "A*"
     for turn in range(number):
-        place = Place(tmp_path / "work")
+        place = Place(tmp_path / "work", cells)
         cold = full and turn % 10 == 9
         child = place.start(cold=cold)
         whom = rolled.choice(("tree", "parent", "worker"))
-        time.sleep(rolled.uniform(0, 1.1) * (took + 6 * cold))
+        time.sleep(rolled.uniform(0, 1.1 if full else 0.5) * (took + 6 * cold))
         tree = child.tree()
         victims = {"tree": tree, "parent": tree[:1], "worker": tree[1:2]}[whom]
         for process in victims:
@@ -154,7 +155,7 @@ def test_kills_at_any_moment_lose_and_double_nothing(tmp_path, whole, full):
                 process.kill()
         code = child.wait()
         left = orphans(tree[1:]) if whom == "parent" else 0
-        unfinished += len(place.files("record.json")) < len(result)
+        unfinished += len(place.files("record.json")) < (len(result) if full else 1)
         label = f"kill {turn} ({whom})"
         faults += [f"{label}: its worker trained on"] if left else []
         if whom == "worker" and victims and code not in (0, 4):
@@ -197,18 +198,19 @@ def watched(place, tmp_path, **plan):
 @SIZES
 def test_a_crash_before_any_rename_link_removal_fsync_or_write_loses_nothing(tmp_path, whole, full):
     result, _ = whole
-    rolled, faults = dice("crashes"), []
-    _, changes = watched(Place(tmp_path / "work"), tmp_path)
-    cell = len(changes) // 2  # the first cell's and the second's are alike
-    points = [n for n, change in enumerate(changes[:cell], start=1) if change["operation"] not in ("open", "mkdir")]
+    rolled, faults, cell = dice("crashes"), [], "B*" if full else "A*"
+    _, changes = watched(Place(tmp_path / "work", cell), tmp_path)
+    points = [n for n, change in enumerate(changes, start=1) if change["operation"] not in ("open", "mkdir")]
     other = [n for n in points if changes[n - 1]["operation"] != "write"]
-    number = size(full, short=4, whole=40)
+    number = size(full, short=3, whole=40)
     chosen = rolled.sample(other, min(len(other), number // 2))
     chosen += rolled.sample([n for n in points if n not in chosen], number - len(chosen))
     met = Counter()
     for point in chosen:
-        place = Place(tmp_path / "work")
+        place = Place(tmp_path / "work", cell)
         child, made = watched(place, tmp_path, kill=point)
+        if len(made) < point:  # the number of windows is not the same each time
+            continue
         change = made[point - 1]
         met[change["operation"]] += 1
         label = f"crash before change {point} ({change['operation']} {change['file']} in {change['place']})"
@@ -244,11 +246,10 @@ def test_rivals_on_one_folder_train_every_cell_once_and_all_end_well(tmp_path, w
 def test_each_write_that_fails_ends_in_words_that_name_the_file_and_is_made_up_for(tmp_path, whole, full):
     result, _ = whole
     rolled, faults, unmet = dice("disks"), [], []
-    sites = {}
+    sites, cells = {}, "*" if full else "A*"
     for who in ("run", "worker"):
-        _, changes = watched(Place(tmp_path / "work"), tmp_path, who=who)
-        for change in changes:
-            sites[who, *(change[key] for key in ("operation", "file", "place"))] = change
+        _, changes = watched(Place(tmp_path / "work", cells), tmp_path, who=who)
+        sites |= {(who, *(change[key] for key in ("operation", "file", "place"))): change for change in changes}
     cases = [
         (site, change, error, lasting)
         for site, change in sites.items()
@@ -256,9 +257,9 @@ def test_each_write_that_fails_ends_in_words_that_name_the_file_and_is_made_up_f
         if change["operation"] in met
         for lasting in ((False, True) if error == "ENOSPC" else (False,))
     ]
-    number = min(len(cases), size(full, short=6, whole=len(cases)))
+    number = min(len(cases), size(full, short=3, whole=len(cases)))
     for site, change, error, lasting in rolled.sample(cases, number):
-        place = Place(tmp_path / "work")
+        place = Place(tmp_path / "work", cells)
         fail = {**change, "error": error, "lasting": lasting}
         fail.pop("struck")
         child, made = watched(place, tmp_path, who=site[0], fail=fail)
@@ -267,8 +268,8 @@ def test_each_write_that_fails_ends_in_words_that_name_the_file_and_is_made_up_f
             unmet.append(label)
         code, said = child.process.exitcode, child.said
         faults += [f"{label}: traceback: {said[-500:]}"] if "Traceback" in said else []
-        silent = code == 0 and change["operation"] == "unlink" and change["file"] in SPARE
-        if not silent and change["file"] not in said:
+        without = code == 0 and not place.faults(place.notes(), result)  # caches: nothing hangs on them
+        if not without and change["file"] not in said:
             faults.append(f"{label}: code {code}, and no word of {change['file']}: {said[-300:]}")
         faults += again(place, result, place.notes(), label=label)
     conclude("failing writes", number, [*faults, *(f"never met: {label}" for label in unmet)], sites=len(sites))
