@@ -273,7 +273,7 @@ def test_hostile_words_change_no_form_beyond_its_words(tmp_path, full):
 
     (tmp_path / "sound.json").write_text(dumps(record("HRNet4-OKD")))
     (tmp_path / "failure.json").write_text(dumps(failure("HRNet3")))
-    number, told = size(full, short=6, whole=200), tmp_path / "told.json"
+    number, told = size(full, short=5, whole=200), tmp_path / "told.json"
     assert at_work(attack, str(tmp_path), number, FIELDS if full else FIELDS[:1], ENDS if full else ENDS[1:], told) == 0
     left = json.loads(told.read_text())
     for fault in left["faults"]:

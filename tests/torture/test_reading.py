@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import shutil
+import subprocess
 import traceback
 from collections import Counter
 from functools import partial
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.torture import LENGTH, SEED, dice, size
-from tests.torture.nursery import HangError, command, nursery, settings
+from tests.torture.nursery import Forking, HangError, command, nursery, settings
 
 PLACE = re.compile(r"(line|column|char|byte|position|row|key|entry) \d+|:\d+|\[\d+\]|\d+ bytes")
 WHOLE = re.compile(
@@ -119,6 +120,7 @@ def prepare(folder):
     """Leave one sound file of each kind."""
     from tests.torture.kinds import make
 
+    subprocess.Popen = Forking
     os.chdir(folder)
     os.environ.update(settings(folder))
     Path("run.txt").write_text(make(Path(folder)))
@@ -149,7 +151,7 @@ def test_damaged_files_end_in_words_that_name_file_and_place(tmp_path, sound, fu
     chosen = os.environ.get("GREENPOSE_TORTURE_KINDS", "").split(",") if full else [""]
     found = {name: kind for name, kind in found.items() if chosen == [""] or name in chosen}
     shares = sum(kind.share for kind in found.values())
-    number = size(full, short=230, whole=50_000)
+    number = size(full, short=160, whole=50_000)
     tasks = [(name, 0, max(1, round(number * kind.share / shares))) for name, kind in found.items()]
     tried, left, codes, faults = sum(end for _, _, end in tasks), tasks, Counter(), []
     while left:

@@ -137,11 +137,11 @@ def orphans(processes, seconds=5):
     return len(alive)
 
 
-@LENGTH
+@SIZES
 def test_kills_at_any_moment_lose_and_double_nothing(tmp_path, whole, full):
     result, took = whole
     rolled, faults, unfinished = dice("kills"), [], 0
-    number, cells = size(full, short=4, whole=200), "*" if full else "A*"
+    number, cells = size(full, short=3, whole=200), "*" if full else "A*"
     for turn in range(number):
         place = Place(tmp_path / "work", cells)
         cold = full and turn % 10 == 9
@@ -219,7 +219,7 @@ def test_a_crash_before_any_rename_link_removal_fsync_or_write_loses_nothing(tmp
     conclude("crash points", number, faults, **met)
 
 
-@LENGTH
+@SIZES
 def test_rivals_on_one_folder_train_every_cell_once_and_all_end_well(tmp_path, whole, full):
     result, _ = whole
     faults, rounds, rivals = [], size(full, short=1, whole=10), 8 if full else 4
