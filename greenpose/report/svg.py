@@ -63,7 +63,7 @@ class Sheet:
         rules = "".join(f".{self.looks[style]}{{{style}}}" for style in new)
         body = drawing[: found.start()] + (f"<style>{rules}</style>" if rules else "") + drawing[found.end() :]
         body = re.sub(r'(?<= class=")(s\d+)(?=")', lambda name: self.looks[own[name[1]]], body)
-        return self._share_markers(body)
+        return re.sub(r"<(use|text|path)\b([^>]*?)(/?)>", _unquoted, self._share_markers(body))
 
     def _share_markers(self, body: str) -> str:
         for whole, name, look in re.findall(r'(<defs><path id="([^"]+)"([^>]*)/></defs>)', body):
@@ -72,6 +72,15 @@ class Sheet:
             body = body.replace(whole, "" if known else f'<defs><path id="{id_}"{look}/></defs>')
             body = body.replace(f'href="#{name}"', f'href="#{id_}"')
         return body
+
+
+def _unquoted(tag: re.Match[str]) -> str:
+    """Return a tag as HTML lets one write it: words and numbers without quotes, in front of what ends with one."""
+    bare = re.findall(r' (?:class|x|y)="[\w.-]+"', tag[2])
+    rest = re.sub(r' (?:class|x|y)="[\w.-]+"', "", tag[2])
+    if tag[3] and not rest:
+        return tag[0]  # a slash behind a bare word would be part of it
+    return f"<{tag[1]}{''.join(bare).replace(chr(34), '')}{rest}{tag[3]}>"
 
 
 def _own_ids(body: str, prefix: str) -> str:

@@ -191,3 +191,18 @@ def test_points_that_were_metered_beside_much_load_are_hollow():
 
     assert "fill:var(--paper)" in drawn_beside(0.9)
     assert "fill:var(--paper)" not in drawn_beside(0.05)
+
+
+def test_the_error_bars_of_a_point_stand_in_its_own_group_so_that_they_are_filtered_with_it():
+    chart = scatter(study(paper_grid((1, 2), ("HRNet3", "HRNet4-OKD"))), ENERGY)
+    groups = re.findall(r"<g><title>([^<]*):.*?</title>(.*?)</g>", draw(chart).svg)
+    assert [name for name, _ in groups] == [mark.label for mark in chart.marks]
+    for _, body in groups:
+        (bars,) = re.findall(r'<path d="([^"]*)" class="s\d+"/>', re.sub("<defs>.*?</defs>", "", body))
+        ((x, y),) = re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)"', body)
+        left, level, right, centre, *ends = re.match(
+            r"M([\d.]+) ([\d.]+)H([\d.]+)H([\d.]+)V([\d.]+)V([\d.]+)$", bars
+        ).groups()
+        assert (centre, level) == (x, y)
+        assert float(left) < float(x) < float(right)
+        assert float(ends[1]) < float(y) < float(ends[0])

@@ -86,6 +86,7 @@ def _defaults() -> Iterator[None]:
             "svg.fonttype": "none",
             "text.parse_math": False,
             "hatch.linewidth": 1.6,
+            "path.simplify": False,  # it drops lines of no length, which are our dots
         }
         yield
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from greenpose.report.charts.canvas import FONT, SHAPES, Drawing, baseline, grid, panel, pixels, strokes
+from greenpose.report.charts.canvas import FONT, SHAPES, Drawing, baseline, grid, panel, pixels
 from greenpose.report.charts.ticks import ticks
 from greenpose.report.estimates import Estimate
 from greenpose.report.figures import PERCENT
@@ -79,17 +79,19 @@ def _points(axes: Any, chart: Scatter) -> None:
         _cloud(axes, [mark for mark in chart.marks if id(mark) not in told])
     for front, colour, order in ((False, DIM, 2), (True, ACCENT, 4)):
         marks = [(index, mark) for index, mark in enumerate(chart.told) if mark.front is front]
-        strokes(axes, [line for _, mark in marks for line in _cross(mark)], color=colour, linewidth=1.2, zorder=order)
         for index, mark in marks:
+            xs, ys, centre = _crossed(mark)
             axes.plot(
-                *([value] for value in _place(mark)),
+                xs,
+                ys,
+                linewidth=1.2,
                 marker=SHAPES.get(mark.exit, "D"),
+                markevery=[centre],
                 markersize=9 if front else 7,
                 color=colour,
                 markerfacecolor=PAPER if mark.x.disturbed else colour,
-                linestyle="none",
                 clip_on=False,
-                zorder=order + 1,
+                zorder=order,
                 gid=f"point-{index}",
             )
 
@@ -116,6 +118,17 @@ def _cross(mark: Mark) -> list[tuple[tuple[float, float], tuple[float, float]]]:
     (x, y), (left, right), (bottom, top) = _place(mark), reach(mark.x), reach(mark.y, PERCENT)
     lines = [((left, y), (right, y)), ((x, bottom), (x, top))]
     return [(first, second) for first, second in lines if first != second]
+
+
+def _crossed(mark: Mark) -> tuple[list[float], list[float], int]:
+    """Return the intervals of a point as one line through it, and which of its corners the point is.
+
+    One line, so that the page's script can take both off the chart together.
+    """
+    (x, y), (left, right), (bottom, top) = _place(mark), reach(mark.x), reach(mark.y, PERCENT)
+    across = [(left, y), (right, y)] if left < right else []
+    corners = [*across, (x, y), *([(x, bottom), (x, top)] if bottom < top else [])]
+    return [x for x, _ in corners], [y for _, y in corners], len(across)
 
 
 def reach(each: Estimate, most: float = math.inf) -> tuple[float, float]:
