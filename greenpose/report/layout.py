@@ -1,7 +1,7 @@
 """What a table of the page is made of; the template turns it into markup."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from greenpose.formatting import Text, number
 from greenpose.record import Kind
@@ -79,12 +79,13 @@ class Table:
     """Headings of the other columns."""
     sections: tuple[Section, ...]
     """The lines."""
+    notes: tuple[str, ...] = field(init=False)
+    """Why numbers are missing, each reason once, in order of appearance; footnote k is the k-th."""
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Return why numbers are missing, each reason once, in order of appearance; footnote k is the k-th."""
+    def __post_init__(self) -> None:
+        """Gather the footnotes once: every missing cell asks for the number of its own."""
         cells = (cell for section in self.sections for row in section.rows for cell in row.cells)
-        return tuple(dict.fromkeys(cell.note for cell in cells if cell.missing))
+        object.__setattr__(self, "notes", tuple(dict.fromkeys(cell.note for cell in cells if cell.missing)))
 
     @property
     def num_rows(self) -> int:

@@ -13,7 +13,8 @@ from greenpose.report.exits import (
     shares_table,
 )
 from greenpose.report.figures import ENERGY, Figure, prefixed
-from greenpose.report.layout import NOT_MEASURED, figure_column
+from greenpose.report.forms.markdown import markdown_table
+from greenpose.report.layout import NOT_MEASURED, Column, Row, Section, Table, figure_column, missing_cell
 from greenpose.report.limits import limits
 from greenpose.report.scenario import scenario_table
 from greenpose.report.study import study
@@ -220,3 +221,23 @@ def test_very_many_assumed_differences_are_told_by_their_ends():
             run.model_copy(update={"seed": seed, "exits": [run.exits[0].model_copy(update={"measurement": seen})]})
         )
     assert "differ, 2.2\u00a0% to 12\u00a0% (1 standard" in dict(limits(study(runs)))["Intervals"]
+
+
+class Walked(tuple):
+    """Lines that count how often they are gone through."""
+
+    walks = 0
+
+    def __iter__(self):
+        type(self).walks += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("lines", [10, 200])
+def test_footnotes_are_gathered_once_however_many_cells_are_missing(lines):
+    Walked.walks = 0
+    rows = Walked(Row(head=str(n), cells=(missing_cell(f"reason {n % 3}"),)) for n in range(lines))
+    heads = {"id": "t", "caption": "c", "heads": ("Exit",), "columns": (Column(head="AP", unit="%"),)}
+    text = markdown_table(Table(**heads, sections=(Section(rows=rows),)))
+    assert text.count("[^t-2]") == len(range(1, lines, 3)) + 1
+    assert Walked.walks <= 2
