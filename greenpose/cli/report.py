@@ -1,9 +1,11 @@
 """`greenpose report`: records to one self-contained HTML page, and to the other forms of the report."""
 
+import functools
+import math
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -12,12 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from greenpose import __version__
-from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, out, print_json
+from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
 from greenpose.errors import ReportError
+from greenpose.formatting import shown
 from greenpose.schema import near
 from greenpose.store.folder import write_parts, write_text
 
 if TYPE_CHECKING:
+    from greenpose.record import Failure, Record
     from greenpose.report import Study
 
 
@@ -42,6 +46,15 @@ def report(
             "same records and command give the same bytes.",
         ),
     ] = "",
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=100, help="Percentage points of AP that a cheaper exit may lose and still be recommended [2]."
+        ),
+    ] = None,
+    floor: Annotated[
+        float | None, typer.Option(min=0, max=100, help="AP in percent below which no exit is recommended [20].")
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -52,15 +65,23 @@ def report(
 
     Example: greenpose report runs/quick -o quick.html -o quick.tex
     """
-    del quiet, verbose
+    del verbose
     outputs = outputs or []
     if not outputs and figures is None:
         raise ReportError("nothing to write; name a file, e.g. -o report.html, or a folder with --figures")
     writers = [_writer(path) for path in outputs]
+    left_out: list[str] = []
     made = moment(date)
+    compared = functools.cache(lambda: _judged(_study(runs, left_out), margin=margin, floor=floor))
+    asked = Asked(runs=tuple(runs), verdict=verdict, generated_at=made, study=compared, left_out=left_out)
     for path, write in zip(outputs, writers, strict=True):
-        write(Asked(runs=tuple(runs), output=path, title=title or path.stem, verdict=verdict, generated_at=made))
-    drawn = write_figures(runs, figures) if figures else []
+        write(replace(asked, output=path, title=title or path.stem))
+    drawn = write_figures(compared(), figures) if figures else []
+    notes = err(quiet=quiet)
+    if figures or any(write is not write_csv for write in writers):
+        notes.print(_answer(compared()), markup=False, soft_wrap=True)
+    for fault in dict.fromkeys(left_out):
+        notes.print(f"left out: {shown(fault)}", markup=False, soft_wrap=True)
     _say([*outputs, *drawn], as_json=as_json)
 
 
@@ -91,14 +112,22 @@ class Asked:
 
     runs: tuple[Path, ...]
     """Where its runs are."""
-    output: Path
+    output: Path = Path()
     """The file."""
-    title: str
+    title: str = ""
     """Title of the report."""
     verdict: Path | None = None
     """Verdict to attach; None for none."""
     generated_at: str = field(default_factory=moment)
     """When it is made, as printed on it."""
+    study: "Callable[[], Study] | None" = None
+    """Returns the runs, read once for all files; None to read them."""
+    left_out: list[str] = field(default_factory=list)
+    """Faults of what could not be read, one a line, added to while reading."""
+
+    def compared(self) -> "Study":
+        """Return what the file is about."""
+        return self.study() if self.study else _study(self.runs, self.left_out)
 
 
 def write_page(asked: Asked) -> None:
@@ -114,7 +143,7 @@ def write_markdown(asked: Asked) -> None:
     """Write the summary in Markdown."""
     from greenpose.report.forms import to_markdown
 
-    text = to_markdown(_study(asked.runs), title=asked.title, generated_at=asked.generated_at, version=__version__)
+    text = to_markdown(asked.compared(), title=asked.title, generated_at=asked.generated_at, version=__version__)
     write_text(asked.output, text)
 
 
@@ -124,10 +153,10 @@ def write_csv(asked: Asked) -> None:
     from greenpose.report.forms import tidy_lines
     from greenpose.store import stream
 
-    sides = {"": asked.runs}
-    if len(asked.runs) == 2 and _study(asked.runs).sides:
+    sides: dict[str, Sequence[Path]] = {"": asked.runs}
+    if len(asked.runs) == 2 and asked.compared().sides:
         sides = {FIRST: asked.runs[:1], SECOND: asked.runs[1:]}
-    lines = tidy_lines({side: stream(paths) for side, paths in sides.items()})
+    lines = tidy_lines({side: stream(paths, left_out=asked.left_out) for side, paths in sides.items()})
     write_parts(asked.output, (line.encode() for line in lines))
 
 
@@ -135,7 +164,7 @@ def write_latex(asked: Asked) -> None:
     """Write the table in LaTeX."""
     from greenpose.report.forms import to_latex
 
-    write_text(asked.output, to_latex(_study(asked.runs), title=asked.title, version=__version__))
+    write_text(asked.output, to_latex(asked.compared(), title=asked.title, version=__version__))
 
 
 def write_pdf(asked: Asked) -> None:
@@ -150,12 +179,12 @@ def write_pdf(asked: Asked) -> None:
     write_parts(asked.output, [to_pdf(_page(asked), browser=browser)])
 
 
-def write_figures(runs: Sequence[Path], folder: Path) -> list[Path]:
-    """Write every chart of the page of some runs into a folder, and return the files."""
+def write_figures(compared: "Study", folder: Path) -> list[Path]:
+    """Write every chart of a page into a folder, and return the files."""
     from greenpose.report.forms import pictures
 
     written = []
-    for name, content in pictures(_study(runs)):
+    for name, content in pictures(compared):
         write_parts(folder / name, [content])
         written.append(folder / name)
     return written
@@ -188,7 +217,7 @@ def _page(asked: Asked) -> str:
     if asked.verdict is not None:
         attached = read_verdict(asked.verdict.read_text(encoding="utf-8"), where=str(asked.verdict))
     return render_study(
-        _study(asked.runs),
+        asked.compared(),
         title=asked.title,
         generated_at=asked.generated_at,
         version=__version__,
@@ -197,17 +226,49 @@ def _page(asked: Asked) -> str:
     )
 
 
-def _study(runs: Sequence[Path]) -> "Study":
-    """Return the runs; those of two paths side by side where both hold the same experiments."""
+def _judged(compared: "Study", *, margin: float | None, floor: float | None) -> "Study":
+    """Return the runs with the user's own margin and floor of recommending, where given.
+
+    Raises:
+        ReportError: if one of them is no number.
+    """
+    for name, value in (("margin", margin), ("floor", floor)):
+        if value is not None and math.isnan(value):
+            raise ReportError(f"--{name} {value}: no number; it lies between 0 and 100")
+    return replace(
+        compared,
+        margin=compared.margin if margin is None else margin,
+        floor=compared.floor if floor is None else floor,
+    )
+
+
+def _study(runs: Sequence[Path], left_out: list[str]) -> "Study":
+    """Return the runs; those of two paths side by side where both hold the same experiments, but no run twice."""
     from greenpose.report import Side, alike, gathered, side_by_side, study
     from greenpose.store import policies, stream
 
-    if len(runs) != 2 or runs[0].resolve() == runs[1].resolve():
-        return study(gathered(stream(runs)), policies=policies(runs))
-    first, second = (tuple(gathered(stream([path]))) for path in runs)
-    if not alike(first, second):
-        return study([*first, *second], policies=policies(runs))
-    return side_by_side(Side(name=str(runs[0]), entries=first), Side(name=str(runs[1]), entries=second))
+    if len(runs) == 2 and runs[0].resolve() != runs[1].resolve():
+        first, second = (tuple(gathered(stream([path], left_out=left_out))) for path in runs)
+        if alike(first, second) and not _copies(first, second):
+            sides = (Side(name=str(path), entries=each) for path, each in zip(runs, (first, second), strict=True))
+            return replace(side_by_side(*sides), left_out=tuple(left_out))
+        left_out.clear()
+    entries = gathered(stream(runs, left_out=left_out))
+    found = policies(runs, left_out=left_out)
+    return replace(study(entries, policies=found), left_out=tuple(left_out))
+
+
+def _copies(first: "Sequence[Record | Failure]", second: "Sequence[Record | Failure]") -> bool:
+    """Return whether one of two sets of runs holds nothing but what the other one holds too."""
+    fewer, others = sorted((first, second), key=len)
+    known = {entry.name: entry for entry in others}
+    return all(known.get(entry.name) == entry for entry in fewer)
+
+
+def _answer(compared: "Study") -> str:
+    from greenpose.report import answer
+
+    return shown(answer(compared)[0])
 
 
 def _say(paths: Sequence[Path], *, as_json: bool) -> None:

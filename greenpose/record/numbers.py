@@ -15,12 +15,16 @@ not_covered: not available here.
 """
 
 
+MOST = 1e30
+"""Beyond every amount that a run can come to, in whatever unit; arithmetic with greater ones leaves floating point."""
+
+
 class Interval(Document):
     """A range, in the unit of the number it belongs to."""
 
-    low: float
+    low: float = Field(ge=-MOST, le=MOST)
     """Lower end."""
-    high: float
+    high: float = Field(ge=-MOST, le=MOST)
     """Upper end."""
 
 

@@ -2,13 +2,30 @@
 
 import contextlib
 import json
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from greenpose.errors import RecordError
+from greenpose.record.numbers import MOST
 from greenpose.record.run import FAILURE_SCHEMA, SCHEMA, Failure, Record
 from greenpose.schema import Document, parse
+
+_FRACTIONS = ("ap", "ap50", "ap75", "ar", "pck", "pck_corrected")
+_AMOUNTS_OF_EXIT = (
+    "exit", "params", "macs", "activation_bytes", "peak_bytes", "latency_s", "latency_p95_s", "cpu_s_per_image",
+    "energy_j_per_image", "co2eq_g_per_1000_images", "embodied_co2eq_g_per_1000_images", "sci_g_per_1000_images",
+    "break_even_images",
+)  # fmt: skip
+_AMOUNTS_OF_RUN = (
+    "epochs", "attempts", "train_seconds", "train_cpu_seconds", "train_energy_kwh", "train_co2eq_g",
+    "train_embodied_co2eq_g", "train_sci_g",
+)  # fmt: skip
+_AMOUNTS_OF_PHASE = ("seconds", "cpu_seconds", "energy_kwh", "windows")
+_AMOUNTS_OF_FAILURE = ("seconds", "energy_kwh", "co2eq_g")
+"""Numbers that cannot be negative; net energy can, gross energy less idle power."""
 
 
 def dumps(document: Document) -> str:
@@ -20,20 +37,78 @@ def loads(text: str, *, where: str) -> Record | Failure:
     """Return the record or failure written in `text`.
 
     Raises:
-        RecordError: if the text is no JSON, of an unknown schema, or breaks it; all faults are named.
+        RecordError: if the text is no JSON, of an unknown schema, breaks it, or holds numbers that there cannot be; all
+            faults are named.
     """
+    document = _parsed(text, where=where)
+    faults = _impossible(document)
+    if faults:
+        raise RecordError([f"{where}: {fault}" for fault in faults])
+    return document
+
+
+def _parsed(text: str, *, where: str) -> Record | Failure:
     for kind in (Record, Failure):  # thrice as fast as parsing first, and what is at fault is found below
         with contextlib.suppress(ValidationError):
             return kind.model_validate_json(text)
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError([f"{where}: not JSON: {error}"]) from None
+    if re.search(r"\\u[dD][89a-fA-F]", text) and not _is_text(data):
+        raise RecordError([f"{where}: half of a character (a lone surrogate) stands in it; it is no text in UTF-8"])
     schema = data.get("schema") if isinstance(data, dict) else None
     kinds: dict[Any, type[Record | Failure]] = {SCHEMA: Record, FAILURE_SCHEMA: Failure}
-    if schema not in kinds:
+    if not isinstance(schema, str) or schema not in kinds:
         raise RecordError([f"{where}: schema is {schema!r}; this version reads {' and '.join(kinds)}"])
     document, faults = parse(kinds[schema], data, where=where)
     if document is None:
         raise RecordError(faults)
     return document
+
+
+def _is_text(data: Any) -> bool:
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _impossible(document: Record | Failure) -> list[str]:
+    """Return every number that there cannot be, each as `key: value; what it would have to be`."""
+    if isinstance(document, Failure):
+        return _beyond(document, _AMOUNTS_OF_FAILURE, "", MOST)
+    faults = _beyond(document, _AMOUNTS_OF_RUN, "", MOST)
+    for name, parts in (("phases", document.phases), ("train_parts", document.train_parts)):
+        # noise may take what lies between the windows, or parts, below zero
+        faults += [
+            fault
+            for at, part in enumerate(parts)
+            if part.name != "other"
+            for fault in _beyond(part, _AMOUNTS_OF_PHASE, f"{name}[{at}].", MOST)
+        ]
+    faults += _beyond(document.carbon, ("intensity_g_per_kwh", "pue"), "carbon.", MOST)
+    numbers = [entry.exit for entry in document.exits]
+    if not numbers or len({*numbers}) < len(numbers):
+        faults.append(f"exits: {numbers}; each exit stands there once, and at least one does")
+    for at, entry in enumerate(document.exits):
+        faults += _beyond(entry, _AMOUNTS_OF_EXIT, f"exits[{at}].", MOST)
+        faults += _beyond(entry, _FRACTIONS, f"exits[{at}].", 1)
+    for at, each in enumerate(document.validations):
+        faults += [
+            f"validations[{at}].ap.{exit_}: {ap!r}; it lies between 0 and 1"
+            for exit_, ap in each.ap.items()
+            if not 0 <= ap <= 1
+        ]
+    return faults
+
+
+def _beyond(document: Document, names: Sequence[str], place: str, most: float) -> list[str]:
+    """Return the numbers of a document that are negative or greater than the most they can be."""
+    values = vars(document)
+    return [
+        f"{place}{name}: {value!r}; it lies between 0 and {most:g}"
+        for name in names
+        if (value := values[name]) is not None and not 0 <= value <= most
+    ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from greenpose.formatting import exact
+from greenpose.formatting import exact, shown
 from greenpose.record import Basis, Exit, Failure, Phase, Record
 from greenpose.report.figures import AP, Figure
 from greenpose.report.headline import cost_figure
@@ -20,6 +20,8 @@ MANY_RUNS = 500
 """Runs beyond which the page has neither lines nor records of single runs: both take some 5 KiB each."""
 MANY_EXPERIMENTS = 60
 """Experiments beyond which only the most telling ones have lines in tables."""
+MOST_FAULTS = 12
+"""Records that cannot be used, of which each is named."""
 _NOTHING: set[str] = set()
 _SHARED = ("unit", "kind", "method", "missing")
 """Words of a basis, of which thousands are equal."""
@@ -94,7 +96,16 @@ def notices(study: Study) -> list[str]:
             f"Tables below the answer tell of {MANY_EXPERIMENTS} experiments of {exact(len(study.groups))}: those that "
             "no other beats, then the most accurate. The answer, the total bill and charts of accuracy hold all."
         )
-    return [*said, "Every number of every run: greenpose report RUNS -o FILE.csv."] if said else []
+    if said:
+        said.append("Every number of every run: greenpose report RUNS -o FILE.csv.")
+    return [*said, *unusable(study)]
+
+
+def unusable(study: Study) -> list[str]:
+    """Return in a line each which records are left out since they cannot be used; of very many the first ones."""
+    told = [f"Left out, since it cannot be used: {shown(fault)}." for fault in study.left_out[:MOST_FAULTS]]
+    more = len(study.left_out) - len(told)
+    return [*told, f"Left out for the same reason: {exact(more)} more."] if more else told
 
 
 @contextlib.contextmanager

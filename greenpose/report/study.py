@@ -17,6 +17,8 @@ _HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": 
 """What is told of a machine, and how."""
 MANY_SEEDS = 12
 """Seeds beyond which not each is named."""
+MARGIN, FLOOR = 2.0, 20.0
+"""Points of AP that a cheaper exit may lose, and the AP in percent that an exit must reach, to be recommended."""
 FIRST, SECOND = "first", "second"
 """The two sides of a comparison."""
 
@@ -113,6 +115,12 @@ class Study:
     """The two sides that are compared, by `first` and `second`; none where the runs are one set."""
     policies: tuple[PolicyCurve, ...] = ()
     """What is known of leaving early, for some of the runs."""
+    left_out: tuple[str, ...] = ()
+    """Records that cannot be used: where each lies and what is wrong."""
+    margin: float = MARGIN
+    """Percentage points of AP by which a cheaper exit may lie below the most accurate one and still be recommended."""
+    floor: float = FLOOR
+    """AP in percent below which no exit is recommended."""
 
     @property
     def points(self) -> tuple[Point, ...]:

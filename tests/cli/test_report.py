@@ -1,16 +1,20 @@
 """`greenpose report` in its forms."""
 
 import csv
+import html
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from greenpose.record import dumps
+from greenpose.report.forms.markdown import plain_text
+from greenpose.report.study import FLOOR, MARGIN
 from tests.cli.running import greenpose
-from tests.report.records import failure, paper_grid
+from tests.report.records import failure, paper_grid, record
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +84,9 @@ def test_only_what_a_form_needs_is_loaded(runs, tmp_path):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+LATER = {"started_at": "2025-07-01T08:00:00Z", "finished_at": "2025-07-01T09:30:00Z"}
+
+
 def written(folder, entries):
     for entry in entries:
         (folder / entry.name).mkdir(parents=True)
@@ -101,7 +108,7 @@ def test_the_same_experiments_in_two_folders_are_set_side_by_side(tmp_path):
 
 def test_no_form_pools_two_sides(tmp_path):
     written(tmp_path / "old", paper_grid((1,), ("HRNet3", "HRNet4")))
-    written(tmp_path / "new", paper_grid((1,), ("HRNet3", "HRNet4")))
+    written(tmp_path / "new", [run.model_copy(update=LATER) for run in paper_grid((1,), ("HRNet3", "HRNet4"))])
     forms = [word for ending in ("md", "tex", "csv") for word in ("-o", f"x.{ending}")]
     done = greenpose("report", "old", "new", *forms, "--figures", "charts", cwd=tmp_path)
     assert done.code == 0, done.err
@@ -160,3 +167,77 @@ def test_a_verdict_is_shown_on_the_page_and_a_wrong_file_is_refused(runs, tmp_pa
     for name, message in (("a.html", "a.html: not JSON"), ("none.json", "none.json: No such file")):
         done = greenpose("report", runs, "--verdict", name, "-o", "b.html", cwd=tmp_path)
         assert (done.code, message in done.err) == (2, True), done.err
+
+
+def test_a_run_that_is_named_by_a_link_its_file_or_a_copy_is_one_run_and_a_page_beside_it_is_left_out(tmp_path):
+    runs = written(tmp_path / "runs", paper_grid((1, 2, 3), ("HRNet3",)))
+    folders = sorted(runs.iterdir())
+    (runs / "latest").symlink_to(folders[-1].name)
+    shutil.copytree(folders[0], runs / "backup")
+    (runs / "index.html").write_text("<!doctype html>")
+    (runs / "charts").mkdir()
+    once = greenpose("report", *folders, "-o", "once.md", "-o", "once.csv", cwd=tmp_path)
+    files = [folder / "record.json" for folder in folders]
+    done = greenpose("report", *sorted(runs.iterdir()), *files, "-o", "all.md", "-o", "all.csv", cwd=tmp_path)
+    assert (once.code, done.code) == (0, 0), done.err
+    assert f"left out: {runs / 'index.html'}: not JSON" in done.err
+    assert f"left out: {runs / 'charts'}: no record.json" in done.err
+    assert (tmp_path / "all.csv").read_text() == (tmp_path / "once.csv").read_text()
+    assert "3\u00a0finished runs" in (tmp_path / "all.md").read_text()
+
+
+@pytest.mark.parametrize("second", ["link", "file", "copy"])
+def test_two_names_of_one_run_are_no_two_sides(tmp_path, second):
+    (run,) = written(tmp_path / "runs", paper_grid((1,), ("HRNet3",))).iterdir()
+    names = {"link": tmp_path / "latest", "file": run / "record.json", "copy": tmp_path / "copy"}
+    names["link"].symlink_to(run)
+    shutil.copytree(run, names["copy"])
+    assert greenpose("report", run, names[second], "-o", "a.md", cwd=tmp_path).code == 0
+    page = (tmp_path / "a.md").read_text()
+    assert "1\u00a0finished run took" in page
+    assert "HRNet3 (first)" not in page
+
+
+def test_a_record_with_impossible_numbers_is_named_everywhere_and_averaged_in_nowhere(tmp_path):
+    good, bad = paper_grid((1, 2), ("HRNet3",))
+    worse = bad.exits[0].model_copy(update={"ap": 42.0, "params": -7})
+    written(tmp_path / "runs", [good, bad.model_copy(update={"exits": [worse]})])
+    done = greenpose("report", "runs", "-o", "a.html", "-o", "a.md", "-o", "a.csv", cwd=tmp_path)
+    assert done.code == 0, done.err
+    place = f"runs/{bad.name}/record.json: exits[0]"
+    for fault in (f"{place}.ap: 42.0; it lies between 0 and 1", f"{place}.params: -7; it lies between 0 and 1e+30"):
+        assert f"left out: {fault}" in done.err
+        assert fault in (tmp_path / "a.html").read_text()
+        assert fault.replace("_", "\\_").replace("[", "\\[").replace("]", "\\]") in (tmp_path / "a.md").read_text()
+    assert "1\u00a0finished run took" in (tmp_path / "a.md").read_text()
+    assert bad.name not in (tmp_path / "a.csv").read_text()
+
+
+def test_where_no_record_can_be_used_or_a_path_does_not_exist_nothing_is_written(tmp_path):
+    (run,) = paper_grid((1,), ("HRNet3",))
+    written(tmp_path / "runs", [run.model_copy(update={"train_seconds": -1.0})])
+    written(tmp_path / "good", [run])
+    for paths, said in ((["runs"], "train_seconds: -1.0"), (["good", "goood"], "goood: there is no such file")):
+        done = greenpose("report", *paths, "-o", "a.html", cwd=tmp_path)
+        assert (done.code, said in done.err) == (2, True), done.err
+        assert not (tmp_path / "a.html").exists()
+
+
+def test_the_terminal_says_what_page_and_markdown_answer_by_the_margin_and_floor_that_were_given(tmp_path):
+    run = record("HRNet4-OKD", ap={3: 0.5, 4: 0.55})
+    written(tmp_path / "runs", [run])
+    beginnings = {
+        (): "Deploy HRNet4-OKD exit 4 for",
+        ("--margin", "9"): "Deploy HRNet4-OKD exit 3: at",
+        ("--floor", "60"): "No exit",
+    }
+    for options, beginning in beginnings.items():
+        done = greenpose("report", "runs", "-o", "a.html", "-o", "a.md", *options, cwd=tmp_path)
+        (answer, *_) = done.err.splitlines()
+        assert answer.startswith(beginning)
+        assert html.escape(answer, quote=False) in (tmp_path / "a.html").read_text()
+        assert plain_text(answer) in (tmp_path / "a.md").read_text()
+    assert greenpose("report", "runs", "-o", "b.md", "--margin", "nan", cwd=tmp_path).code == 2
+    said = greenpose("report", "--help", cwd=tmp_path).out
+    assert f"[{MARGIN:g}]" in said
+    assert f"[{FLOOR:g}]" in said

@@ -5,7 +5,8 @@ import pytest
 
 from greenpose.errors import RecordError
 from greenpose.record import Failure, dumps, loads
-from greenpose.store import RunFolder, State, append_line, collect, read_lines
+from greenpose.store import RunFolder, State, append_line, collect, read_lines, stream
+from tests.report.records import record
 
 
 def failure(name="A-1", reason="failed") -> Failure:
@@ -81,6 +82,28 @@ def test_collecting_names_every_path_without_a_record_and_every_fault(tmp_path):
         collect([tmp_path / "empty", tmp_path / "broken.json", tmp_path / "other.json", tmp_path / "none.json"])
     assert len(caught.value.faults) == 4
     assert "greenpose.record/99" in str(caught.value)
+
+
+def test_an_earlier_attempt_in_a_copy_is_part_of_the_run_that_finished_and_another_failure_is_not(tmp_path):
+    run = record()
+    RunFolder(tmp_path / "now").write_record(run)
+    for place, at in (
+        ("copy", "2025-06-01T08:30:00Z"),
+        ("other", "2025-05-01T08:30:00Z"),
+        ("again", "2025-05-01T08:30:00Z"),
+    ):
+        RunFolder(tmp_path / place).write_failure(failure().model_copy(update={"name": run.name, "at": at}))
+    assert [getattr(entry, "at", "") for entry in collect([tmp_path])] == ["", "2025-05-01T08:30:00Z"]
+
+
+def test_two_states_of_one_run_are_not_both_taken(tmp_path):
+    run = record()
+    RunFolder(tmp_path / "a").write_record(run.model_copy(update={"finished_at": "2025-06-01T08:20:00Z"}))
+    RunFolder(tmp_path / "b").write_record(run)
+    faults = []
+    assert len(list(stream([tmp_path], left_out=faults))) == 1
+    (fault,) = faults
+    assert fault.startswith(f"{tmp_path / 'b' / 'record.json'}: the same run as {tmp_path / 'a' / 'record.json'}")
 
 
 def test_collecting_a_folder_finds_runs_below_it_but_not_what_was_set_aside(tmp_path):

@@ -8,6 +8,7 @@ from greenpose.report.exits import means_table
 from greenpose.report.figures import legend
 from greenpose.report.layout import Cell, Column, Table
 from greenpose.report.page import answer, latest
+from greenpose.report.scale import unusable
 from greenpose.report.study import Study
 from greenpose.report.totals import totals_table
 from greenpose.report.tradeoff import front_table
@@ -19,6 +20,7 @@ def to_markdown(compared: Study, *, title: str, generated_at: str, version: str)
     """Return the summary; why a number is missing stands in a footnote. Two sides stay apart, as on the page."""
     parts = [f"# {plain_text(title)}", *(plain_text(sentence) for sentence in answer(compared))]
     parts += [plain_text(f"{name.capitalize()} side: {side.name}") for name, side in compared.sides.items()]
+    parts += [plain_text(sentence) for sentence in unusable(compared)]
     changed = changes(compared)
     parts += [plain_text(sentence) for sentence in (changed.sentences if changed else ())]
     for heading, table in (*_changed(changed), *_tables(compared)):
