@@ -1,6 +1,6 @@
 """Records to tables to charts to one self-contained HTML page; nothing is written, torch is never imported."""
 
-from greenpose.report.page import render, render_study
+from greenpose.report.page import answer, render, render_study
 from greenpose.report.scale import gathered
 from greenpose.report.study import FIRST, SECOND, Side, Study, alike, side_by_side, study
 from greenpose.report.verdict import read_verdict
@@ -11,6 +11,7 @@ __all__ = [
     "Side",
     "Study",
     "alike",
+    "answer",
     "gathered",
     "read_verdict",
     "render",

@@ -1,10 +1,15 @@
 """What to mind before using the answer: energy that is a model's, settings that differ, seeds, stops, gaps."""
 
+from statistics import fmean
+
 from greenpose.formatting import listed, percent, plural
 from greenpose.report.estimates import DISTURBED
-from greenpose.report.figures import ENERGY, disturbance
-from greenpose.report.study import Study, entries
+from greenpose.report.figures import ENERGY, PERCENT, disturbance
+from greenpose.report.study import Point, Study, entries
 from greenpose.report.sureness import not_converged
+
+STILL_RISING = 1.0
+"""Percentage points by which validation AP rises over the last quarter of training where it has not levelled off."""
 
 
 def caveats(study: Study) -> list[str]:
@@ -18,6 +23,7 @@ def caveats(study: Study) -> list[str]:
         _seeds(study),
         _known(study),
         _stopped(study),
+        _rising(study),
         _shared(study),
         _disturbed(study),
         _unsettled(study),
@@ -78,6 +84,35 @@ def _known(study: Study) -> str:
 def _stopped(study: Study) -> str:
     count = sum(run.stopped == "budget" for run in study.records)
     return f"{plural(count, 'run')} stopped at a budget, before the training was done" if count else ""
+
+
+def _rising(study: Study) -> str:
+    """Return at how many exits validation AP was still on its way up when training ended."""
+    risen = [point for point in study.points if _rose(point) >= STILL_RISING]
+    if not risen:
+        return ""
+    return (
+        f"validation AP was still rising at the end of training at {len(risen)} of {plural(len(study.points), 'exit')} "
+        f"(by {STILL_RISING:g} point or more over the last quarter), so longer training may change the answer"
+    )
+
+
+def _rose(point: Point) -> float:
+    """Return by how many points mean validation AP ended above all that it had been in three quarters of the epochs.
+
+    0 where it was not highest at the end, or the runs were not validated alike.
+    """
+    courses = [
+        [(each.epoch, PERCENT * each.ap[point.exit]) for each in run.validations if point.exit in each.ap]
+        for run in point.group.runs
+    ]
+    epochs = {tuple(epoch for epoch, _ in course) for course in courses}
+    if len(epochs) != 1:
+        return 0.0
+    (at,) = epochs
+    means = [fmean(ap for _, ap in column) for column in zip(*courses, strict=True)]
+    early = [mean for epoch, mean in zip(at, means, strict=True) if epoch <= 0.75 * at[-1]]
+    return means[-1] - max(early) if early and means[-1] == max(means) else 0.0
 
 
 def _shared(study: Study) -> str:

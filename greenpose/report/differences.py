@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from greenpose.formatting import MINUS, NBSP
-from greenpose.report.estimates import Estimate, over_runs, ratio, worst
+from greenpose.report.estimates import ROUNDING, Estimate, over_runs, ratio, worst
 from greenpose.report.figures import PERCENT, Figure, mark, of_exit, of_record
 from greenpose.report.layout import Cell, missing_cell
 from greenpose.report.study import Point
@@ -13,8 +13,12 @@ from greenpose.report.study import Point
 Verdict = Literal["same", "alike", "differs", "bare", ""]
 """same: equal to the last digit; alike: the difference's interval holds zero; differs: it does not; bare: no interval
 speaks for it; empty: missing."""
+NonInferiority = Literal["within", "beyond", "open"]
+"""Whether an exit keeps within a margin of another one: shown, shown not to, or neither."""
 FEWEST_PAIRS = 3
 """Seeds in common from which on two exits are compared seed by seed: the first number with a Student's t interval."""
+NORMAL = 1.96
+"""Standard deviations within which 95 % of a normal law lie."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,56 @@ def contrast(first: Point, second: Point, figure: Figure, *, points: bool = Fals
     if change.value is None:
         return difference(each, other, points=points)
     return Difference(change=change, verdict=_verdict(each, other, change, exact=True))
+
+
+def interval_of(first: Point, second: Point, figure: Figure) -> tuple[float, float] | None:
+    """Return the 95 % interval of second less first, in the figure's unit; None where there is none.
+
+    Two seeds have a range, which is none. Three or more that differ by the same have an interval without width.
+    """
+    change = contrast(first, second, figure, points=True).change
+    counts = [len(point.group.runs) for point in (first, second)]
+    bare = any(n == 1 and point.figure(figure).low is None for n, point in zip(counts, (first, second), strict=True))
+    if change.value is None or bare or FEWEST_PAIRS - 1 in counts:
+        return None
+    return (change.value, change.value) if change.low is None or change.high is None else (change.low, change.high)
+
+
+def non_inferiority(first: Point, second: Point, figure: Figure, *, margin: float) -> NonInferiority:
+    """Return whether second keeps within `margin` below first: by the whole interval of the difference, or not at all.
+
+    What is not known well is open, so that knowing less never makes for a bolder answer.
+
+    Source: Piaggio et al. (2012), Reporting of noninferiority and equivalence randomized trials, JAMA 308(24), 2594.
+    """
+    low, high = interval_of(first, second, figure) or (-math.inf, math.inf)
+    return "within" if low > ROUNDING - margin else "beyond" if high < -margin - ROUNDING else "open"
+
+
+def more_to_settle(first: Point, second: Point, figure: Figure, *, margin: float) -> tuple[str, int] | None:
+    """Return of what, and about how many more, an interval on one side of the margin needs; None if none are enough.
+
+    That the difference stays as it is, and that its interval shrinks with the square root of its seeds (by Student's t)
+    or of its test subjects, whichever make it wide. An exit that has no interval must not be asked for.
+    """
+    from greenpose.metering.statistics import t_quantile
+
+    ends = interval_of(first, second, figure)
+    assert ends is not None
+    half, gap = (ends[1] - ends[0]) / 2, abs(sum(ends) / 2 + margin)
+    if gap <= max(half, 1.0) * ROUNDING:
+        return None
+    wide = max(first, second, key=lambda point: _half(point.figure(figure)))
+    seeds, run = len(wide.group.runs), wide.group.runs[0]
+    if seeds < FEWEST_PAIRS:
+        unit = "test image" if run.dataset.get("resampled") == "images" else "test subject"
+        known = int(run.dataset.get("resampled_groups") or run.subjects.get("test") or run.images.get("test") or 1)
+        return unit, max(1, math.ceil(known * (half / gap) ** 2) - known)
+    spread = half * math.sqrt(seeds) / t_quantile(0.975, seeds - 1)
+    needed = max(seeds + 1, math.ceil((NORMAL * spread / gap) ** 2))
+    while t_quantile(0.975, needed - 1) * spread / math.sqrt(needed) > gap:
+        needed += 1
+    return "seed", needed - seeds
 
 
 def seed_by_seed(first: Point, second: Point, figure: Figure) -> list[tuple[Estimate, Estimate]]:

@@ -1,10 +1,19 @@
 """The answer in at most three sentences, made from the data: what accuracy costs, what it all cost, what to mind."""
 
+import math
 from collections.abc import Sequence
 
-from greenpose.formatting import NBSP, listed, percent, plain, plural
+from greenpose.formatting import NBSP, exact, listed, percent, plain, plural
 from greenpose.report.caveats import caveats
-from greenpose.report.differences import Difference, contrast, seed_by_seed
+from greenpose.report.differences import (
+    Difference,
+    NonInferiority,
+    contrast,
+    interval_of,
+    more_to_settle,
+    non_inferiority,
+    seed_by_seed,
+)
 from greenpose.report.estimates import Estimate, ratio
 from greenpose.report.exits import share
 from greenpose.report.figures import AP, CO2, ENERGY, MACS, PERCENT, Figure, mark
@@ -15,6 +24,8 @@ from greenpose.units import prefix, with_prefix
 
 _RANGE_ONLY = 2
 """Runs of which the interval is the range, which is no 95 % interval."""
+_IN_FULL = 100
+"""Seeds or subjects from which on the number that is missing has two digits."""
 _SMALL = 0.1
 """Joules or grams below which they take a prefix."""
 
@@ -38,25 +49,33 @@ def _answer(study: Study) -> str:
     if not study.scored:
         reason = study.points[0].figure(AP).missing
         return f"AP was not measured ({reason}), so no exit can be preferred; {_cost_of_cheapest(study)}."
-    best = _best(study)
     if all(_reaches_zero(point) for point in study.scored):
-        return f"{_nothing_learnt(best)}; {_cost_of_cheapest(study)}."
+        return f"{_nothing_learnt(_best(study))}; {_cost_of_cheapest(study)}."
+    return _preference(study, _best(study), _useful(study))
+
+
+def _preference(study: Study, best: Point, useful: Sequence[Point]) -> str:
+    """Return what to deploy, that this is open, or that no exit is good enough."""
+    if not useful:
+        return (
+            f"No exit is recommended: the highest AP, {_ap(best)} ({_name(best)}), is below {_floor(study)}, the floor "
+            f"of usefulness; {_cost_of_cheapest(study)}."
+        )
     if len(study.scored) == 1:
         alone = "there is no other exit" if len(study.points) == 1 else "no other exit has an AP"
         return f"{_name(best)} reaches AP {_ap(best)} with {_costs(best)}; {alone} to compare it with."
-    learnt = [point for point in study.scored if not _reaches_zero(point)]
-    if learnt == [best]:
-        return f"Deploy {_name(best)}, the only exit whose AP is distinguishable from 0 ({_ap(best)}): {_costs(best)}."
-    other = _other(study, best)
-    return _comparison(study, best, other) if other else _undercut(study, best)
+    if useful == [best]:
+        return f"Deploy {_name(best)}, the only exit that reaches {_floor(study)} ({_ap(best)}): {_costs(best)}."
+    other, verdict = _other(study, best)
+    return _comparison(study, best, other, verdict) if other else _undercut(study, best)
 
 
-def recommended(study: Study) -> list[Point]:
-    """Return the exits that the answer says to deploy or compares with: the most accurate one last, none if unknown."""
-    if not study.scored or all(_reaches_zero(point) for point in study.scored):
+def answered(study: Study) -> list[Point]:
+    """Return the exits that the answer is about, the most accurate one last; none where it prefers none."""
+    if not study.scored or all(_reaches_zero(point) for point in study.scored) or not _useful(study):
         return []
     best = _best(study)
-    other = _other(study, best)
+    other, _ = _other(study, best)
     return [other, best] if other else [best]
 
 
@@ -78,22 +97,28 @@ def _best(study: Study) -> Point:
     return max(study.scored, key=lambda point: (_value(point, AP), -_value(point, MACS)))
 
 
-def _other(study: Study, best: Point) -> Point | None:
-    """Return the exit to hold against the most accurate one; None where no smaller one learnt anything.
+def _useful(study: Study) -> list[Point]:
+    return [point for point in study.scored if _value(point, AP) >= study.floor]
 
-    The smallest of those that are not distinguishable from it, the more accurate one where several are as small; else
-    the most accurate one. None that only scatters too much to tell, where a better one of its size is known to be worse
-    than the best. Smaller by MACs, which are exact: the same network metered in two runs would else seem cheaper than
-    itself.
+
+def _other(study: Study, best: Point) -> tuple[Point | None, NonInferiority]:
+    """Return the exit to hold against the most accurate one and what is known of it; None where no smaller is useful.
+
+    The smallest of those that keep within the margin, the more accurate one where several are as small. Where none is
+    known to, the one that is nearest to being settled, unless a better one of its size is known to fall short; where
+    all fall short, the most accurate one. Smaller by MACs, which are exact: the same network metered in two runs would
+    else seem cheaper than itself.
     """
-    smaller = [point for point in study.scored if _value(point, MACS) < _value(best, MACS)]
-    verdicts = [(point, unlike_best(point, best).verdict) for point in smaller]
-    worse = [point for point, verdict in verdicts if verdict == "differs"]
-    alike = [point for point, verdict in verdicts if verdict == "alike" and not _beaten(point, worse)]
-    if alike:
-        return min(alike, key=lambda point: (_value(point, MACS), -_value(point, AP)))
-    learnt = [point for point in smaller if not _reaches_zero(point)]
-    return max(learnt, key=lambda point: (_value(point, AP), -_value(point, MACS)), default=None)
+    smaller = [point for point in _useful(study) if _value(point, MACS) < _value(best, MACS)]
+    verdicts = [(point, non_inferiority(best, point, AP, margin=study.margin)) for point in smaller]
+    close = [point for point, verdict in verdicts if verdict == "within"]
+    if close:
+        return min(close, key=lambda point: (_value(point, MACS), -_value(point, AP))), "within"
+    short = [point for point, verdict in verdicts if verdict == "beyond"]
+    unsettled = [point for point, verdict in verdicts if verdict == "open" and not _beaten(point, short)]
+    if unsettled:
+        return max(unsettled, key=lambda point: _nearness(point, best)), "open"
+    return max(smaller, key=lambda point: (_value(point, AP), -_value(point, MACS)), default=None), "beyond"
 
 
 def _beaten(point: Point, others: Sequence[Point]) -> bool:
@@ -101,22 +126,54 @@ def _beaten(point: Point, others: Sequence[Point]) -> bool:
     return any(_value(each, AP) > _value(point, AP) and _value(each, MACS) <= _value(point, MACS) for each in others)
 
 
-def _comparison(study: Study, best: Point, other: Point) -> str:
+def _nearness(point: Point, best: Point) -> tuple[float, float, float]:
+    """Return what orders exits by how near they are to keeping within a margin; those without an interval are last."""
+    low, _ = interval_of(best, point, AP) or (-math.inf, math.inf)
+    return low, _value(point, AP), -_value(point, MACS)
+
+
+def _comparison(study: Study, best: Point, other: Point, verdict: NonInferiority) -> str:
     """Compare the most accurate exit with a smaller one."""
     price = _shares(study, other, best)
-    unlike = unlike_best(other, best)
-    if unlike.verdict == "alike":
-        paired = " seed by seed" if seed_by_seed(other, best, AP) else ""
+    paired = " seed by seed" if seed_by_seed(other, best, AP) else ""
+    change = f"a difference of {unlike_best(other, best).change.text(most_decimals=1)} percentage points{paired}"
+    if verdict == "within":
         return (
             f"Deploy {_name(other)}: at {_costs(other)} it takes {price} of {_name(best)}, the most accurate exit, and "
-            f"is not distinguishable from it in AP, {_ap(other)} against {_ap(best)}, a difference of "
-            f"{unlike.change.text(most_decimals=1)} percentage points{paired}."
+            f"its AP keeps within the margin of {_margin(study)}, {_ap(other)} against {_ap(best)}, {change}."
+        )
+    if verdict == "open":
+        return (
+            f"Open: {_name(best)} has the highest AP, {_ap(best)} at {_costs(best)}, and whether {_name(other)} keeps "
+            f"within the margin of {_margin(study)} at {price} is not settled, {_ap(other)}, {change}; "
+            f"{_closing(study, best, other)}."
         )
     kept = percent(_value(other, AP) / _value(best, AP))
     return (
         f"Deploy {_name(best)} for the highest AP, {_ap(best)} at {_costs(best)}; for less compute {_name(other)} "
-        f"keeps {kept} of that AP ({_ap(other)}{_doubt([best, other])}) at {price}."
+        f"keeps {kept} of that AP ({_ap(other)}, more than the margin of {_margin(study)} below) at {price}."
     )
+
+
+def _closing(study: Study, best: Point, other: Point) -> str:
+    """Return what would settle whether an exit keeps within the margin: how many more test subjects or seeds."""
+    if interval_of(best, other, AP) is None:
+        two = any(len(point.group.runs) == _RANGE_ONLY for point in (best, other))
+        return "a third seed would give an interval" if two else "three seeds of each would give an interval"
+    more = more_to_settle(best, other, AP, margin=study.margin)
+    if more is None:
+        return "it lies on the margin, so no number of seeds or test subjects would settle it"
+    unit, count = more
+    number = exact(count) if count < _IN_FULL else plain(count, 2)
+    return f"about {number} more {unit}{'' if count == 1 else 's'} would settle it if the difference stays as it is"
+
+
+def _margin(study: Study) -> str:
+    return f"{study.margin:g}{NBSP}percentage point{'' if study.margin == 1 else 's'}"
+
+
+def _floor(study: Study) -> str:
+    return f"AP {study.floor:g}{NBSP}%"
 
 
 def _undercut(study: Study, best: Point) -> str:

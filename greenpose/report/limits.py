@@ -2,7 +2,7 @@
 
 import re
 
-from greenpose.formatting import NBSP, listed, percent, plain, plural
+from greenpose.formatting import MINUS, NBSP, listed, percent, plain, plural
 from greenpose.record import Record
 from greenpose.report.study import Study
 
@@ -28,6 +28,12 @@ def limits(study: Study) -> list[tuple[str, str]]:
             "AP and AR are OKS averages over thresholds .50 to .95 on the test split, each exit with its best epoch on "
             "the validation split. The interval of a single run comes from resampling test subjects, that of several "
             "runs from how they differ.",
+        ),
+        (
+            "Recommendation",
+            "A cheaper exit is recommended where the whole interval of its difference in AP from the most accurate "
+            f"exit lies above {MINUS}{study.margin:g} points (--margin). Where it reaches below, the answer is open; "
+            f"where all of it lies below, it is not recommended. Below AP {study.floor:g}{NBSP}% (--floor) no exit is.",
         ),
         (
             "Intervals",

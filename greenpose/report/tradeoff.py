@@ -17,7 +17,7 @@ from greenpose.report.figures import (
     mark,
     training_figure,
 )
-from greenpose.report.headline import cost_figure, energy_share, recommended, unlike_best
+from greenpose.report.headline import answered, cost_figure, energy_share, unlike_best
 from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, figure_column, kind_notes
 from greenpose.report.pareto import front
 from greenpose.report.study import Point, Study
@@ -114,7 +114,7 @@ def scatters(study: Study) -> list[Scatter]:
     """Return one chart for each footprint quantity; the quantity that exits are ranked by comes first."""
     training = training_figure(study.records)
     figures = [training if figure is TRAIN_ENERGY else figure for figure in FOOTPRINTS]
-    lead, named = cost_figure(study), recommended(study)
+    lead, named = cost_figure(study), answered(study)
     return [scatter(study, figure, named=named) for figure in sorted(figures, key=lambda figure: figure is not lead)]
 
 
@@ -182,7 +182,7 @@ def front_table(study: Study) -> Table | None:
     """
     if len(study.scored) < 2:
         return None
-    best, named = leaders(study), recommended(study)
+    best, named = leaders(study), answered(study)
     shown = sorted(_first([*named, *best])[:MOST_FRONT], key=lambda point: (-_known(point, AP), _known(point, MACS)))
     figures = [each for each in (ENERGY, MACS) if _all(shown, each) and _fair(study, each)]
     columns = {AP: [point.figure(AP) for point in shown], KEPT: [kept(point, shown[0]) for point in shown]}

@@ -7,11 +7,12 @@ import random
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from greenpose.report import render
+from greenpose.report import render, render_study, study
 from greenpose.report.embedding import unpack
 from tests.report.exits import MISSING_AP
 from tests.report.html_tree import read
@@ -148,7 +149,8 @@ def test_non_zero_numbers_never_print_as_zero():
                 update={"energy_j_per_image": 3e-7, "ap": 2e-5, "basis": {**entry.basis, "energy_j_per_image": energy}}
             )
         )
-    page = read(render([tiny.model_copy(update={"exits": exits, "train_energy_kwh": 4e-9})], **CONSTANT))
+    compared = study([tiny.model_copy(update={"exits": exits, "train_energy_kwh": 4e-9})])
+    page = read(render_study(replace(compared, floor=0.0), **CONSTANT))
     text = page.all("main")[0].text
     assert "300\u00a0nJ per image" in text
     assert "0.002" in text
