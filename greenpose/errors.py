@@ -1,6 +1,8 @@
 """The errors that a user can cause; everything else is our own fault and an assertion."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class GreenPoseError(Exception):
@@ -12,6 +14,19 @@ def said(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'input/output'}: {error.strerror}"
     return str(error).partition("\n")[0] or type(error).__name__
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name a file in what the system says when it cannot be written, as on a full disk.
+
+    Raises:
+        GreenPoseError: instead of the system's error.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise GreenPoseError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 class FaultsError(GreenPoseError):

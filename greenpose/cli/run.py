@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from greenpose.cli.cells import find_cells
 from greenpose.cli.changes import changes
@@ -26,9 +27,9 @@ from greenpose.cli.preflight import relabelled
 from greenpose.cli.torchrun import is_spare, replicas
 from greenpose.config.budget import Budget
 from greenpose.config.grid import shuffled
-from greenpose.errors import DataError, GreenPoseError, said
+from greenpose.errors import DataError, GreenPoseError, RecordError, said
 from greenpose.grid import Outcome, Planned, plan, run_all, set_aside, worker_command
-from greenpose.store import State
+from greenpose.store import State, read_document
 
 FINE = (State.DONE, State.STOPPED, State.RUNNING)
 """States of runs that did what was asked of them, or that another process is at work on."""
@@ -90,9 +91,12 @@ def run(
         run_all, workers=workers, quiet=quiet or (as_json and not verbose), command=command, budget=budget
     )
     outcomes = _run(todo, len(planned), err(quiet=quiet), run_them, together=workers > 1 and len(todo) > 1)
-    if make_report:
-        _write_report(plan(cells, places.runs), places.page, name)
+    damaged = _write_report(plan(cells, places.runs), places.page, name) if make_report else []
+    for fault in damaged:
+        err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
     _conclude(planned, outcomes, places if make_report else None, as_json=as_json)
+    if damaged:
+        raise typer.Exit(EXIT_RUNS_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +187,24 @@ def _told(outcome: Outcome) -> str:
         return said(error)
 
 
-def _write_report(grid: list[Planned], page: Path, name: str) -> None:
-    """Render the page of all runs of this grid that left something, and of nothing else in its folder."""
+def _write_report(grid: list[Planned], page: Path, name: str) -> list[str]:
+    """Render the page of all runs of this grid that left something, and of nothing else in its folder.
+
+    Returns what cannot be read, and is left out.
+    """
     from greenpose.cli.report import Asked, write_page
 
     files = [file for one in grid for file in (one.folder.record, one.folder.failure) if file.exists()]
-    left = {file.parent: file for file in reversed(files)}
-    write_page(Asked(runs=tuple(left.values()), output=page, title=name))
+    left: list[Path] = []
+    faults: list[str] = []
+    for file in {file.parent: file for file in reversed(files)}.values():
+        try:
+            read_document(file)
+            left.append(file)
+        except RecordError as error:
+            faults.append(f"{said(error)}; it is left out of the page, and --fresh runs it again")
+    write_page(Asked(runs=tuple(left), output=page, title=name))
+    return faults
 
 
 def _conclude(planned: list[Planned], outcomes: list[Outcome], places: _Places | None, *, as_json: bool) -> None:
@@ -197,7 +212,7 @@ def _conclude(planned: list[Planned], outcomes: list[Outcome], places: _Places |
     if as_json:
         print_json({"runs": [_line(one) for one in planned], "report": page})
     elif page:
-        out().print(page)
+        out().print(page, markup=False, soft_wrap=True)
     if any(outcome.state not in FINE for outcome in outcomes):
         raise typer.Exit(EXIT_RUNS_FAILED)
 

@@ -1,14 +1,20 @@
 """One line about how a run ended."""
 
+from greenpose.errors import RecordError
 from greenpose.record import Failure, Interval, Quantity, Record
 from greenpose.store import RunFolder, read_document
 from greenpose.units import significant
 
 
 def record_line(folder: RunFolder) -> str:
-    """Return time, energy and the accuracy of every exit of a finished run."""
+    """Return time, energy and the accuracy of every exit of a finished run.
+
+    Raises:
+        RecordError: if its record cannot be read.
+    """
     record = read_document(folder.record)
-    assert isinstance(record, Record)
+    if not isinstance(record, Record):
+        raise RecordError([f"{folder.record}: holds a failure, not a record"])
     energy = record.quantity("train_energy_kwh")
     parts = [
         f"{record.train_seconds:.0f} s training",
@@ -30,10 +36,15 @@ def _spread(quantity: Quantity, interval: Interval | None, *, factor: float) -> 
 
 
 def failure_line(folder: RunFolder, *, code: int) -> str:
-    """Return what a run that did not finish said last, and where to read more."""
+    """Return what a run that did not finish said last, and where to read more.
+
+    Raises:
+        RecordError: if its note cannot be read.
+    """
     if not folder.failure.exists():
-        return f"exit code {code}; see {folder.log}"
+        return f"exit code {code}; " + (f"see {folder.log}" if folder.log.exists() else "it left no log")
     failure = read_document(folder.failure)
-    assert isinstance(failure, Failure)
+    if not isinstance(failure, Failure):
+        raise RecordError([f"{folder.failure}: holds a record, not a failure"])
     what = f": {failure.message}" if failure.reason != "interrupted" else ""
     return f"in {failure.phase or 'start'}{what}  (log: {folder.log})"

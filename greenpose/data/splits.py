@@ -1,7 +1,11 @@
 """From an experiment's data settings to its splits: generated and cached, or read from a COCO folder."""
 
+import atexit
 import hashlib
 import json
+import logging
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -125,8 +129,20 @@ def _synthetic(config: DataConfig, split: str, profile: Profile, framing: Framin
     if path.exists():
         return Samples.load(path)
     window = config.depth_window_mm or SYNTHETIC_WINDOW_MM
-    drawn = ((instance, window_depth(depth, window)) for instance, depth in generate(config.synthetic, split))
-    return Samples.draw(path, drawn, profile=profile, framing=framing)
+
+    def drawn(place: Path) -> Samples:
+        seen = ((instance, window_depth(depth, window)) for instance, depth in generate(config.synthetic, split))
+        return Samples.draw(place, seen, profile=profile, framing=framing)
+
+    try:
+        return drawn(path)
+    except OSError as error:
+        # A cache saves time, no more: without one, what is drawn lies in a place that goes with this process.
+        told = f"{path}: cannot be kept ({error.strerror}); drawn for this run alone"
+        logging.getLogger("greenpose").warning("%s", told)
+        place = Path(tempfile.mkdtemp(prefix="greenpose-"))
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        return drawn(place / path.name)
 
 
 def is_generated(config: DataConfig, split: str, profile: Profile) -> bool:

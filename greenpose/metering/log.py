@@ -36,8 +36,7 @@ class WindowLog:
         Raises:
             MeteringError: if the file cannot be written.
         """
-        self._clock = clock
-        self._fsync = fsync
+        self._path, self._clock, self._fsync = path, clock, fsync
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
@@ -80,9 +79,12 @@ class WindowLog:
         self._write(_ENCODE(data).encode() + b"\n")
 
     def _write(self, line: bytes) -> None:
-        written = os.write(self._file, line)
-        while written < len(line):
-            written += os.write(self._file, line[written:])
+        try:
+            written = os.write(self._file, line)
+            while written < len(line):
+                written += os.write(self._file, line[written:])
+        except OSError as error:
+            raise MeteringError(f"{self._path}: cannot be written: {error.strerror}") from error
         self._dirty = True
 
 

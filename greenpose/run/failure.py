@@ -3,7 +3,7 @@
 import logging
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from greenpose.errors import GreenPoseError
@@ -36,19 +36,28 @@ class FailureNote:
         message = "interrupted" if interrupted else f"{type(error).__name__}: {error}"
         if isinstance(error, GreenPoseError):
             message = str(error)
-        write_failure(
-            self._folder,
-            reason="interrupted" if interrupted else "failed",
-            message=message,
-            phase=self.stage.phase if self.stage else "start",
-            at=now(),
-        )
+        with suppress(OSError, GreenPoseError):  # a full disk, a folder that is gone: what ended the run goes on
+            write_failure(
+                self._folder,
+                reason="interrupted" if interrupted else "failed",
+                message=message,
+                phase=self.stage.phase if self.stage else "start",
+                at=now(),
+            )
+
+
+class _Log(logging.FileHandler):
+    """A log that goes without what it cannot write: the run itself says so when it cannot write."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # its name there
+        """Go on."""
+        del record
 
 
 @contextmanager
 def logging_to(folder: RunFolder) -> Iterator[None]:
     """Write GreenPose's log, and Python's warnings, to the run's log file."""
-    handler = logging.FileHandler(folder.log, encoding="utf-8")
+    handler = _Log(folder.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     loggers = (LOGGER, logging.getLogger("py.warnings"))
     logging.captureWarnings(True)

@@ -5,7 +5,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ import yaml
 
 from greenpose.config import Experiment, read_yaml
 from greenpose.config.budget import Budget
-from greenpose.errors import ConfigError, GreenPoseError, RecordError
+from greenpose.errors import ConfigError, GreenPoseError, RecordError, writing
 from greenpose.lock import is_locked, locked
 from greenpose.record import Failure, Record, dumps, loads
 from greenpose.schema import parse
@@ -218,10 +218,17 @@ def write_text(path: Path, text: str) -> None:
 
 def write_parts(path: Path, parts: Iterable[bytes]) -> None:
     """Write a file in one step, part by part: readers see the old content or the new, also after a crash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.writelines(parts)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with writing(path), ExitStack() as undo:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        undo.callback(_remove, temporary)
+        with temporary.open("wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()

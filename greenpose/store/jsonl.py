@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from greenpose.errors import writing
+
 
 def append_line(path: Path, entry: Mapping[str, Any]) -> None:
     """Append one object to a log."""
-    with path.open("a", encoding="utf-8") as log:
+    with writing(path), path.open("a", encoding="utf-8") as log:
         log.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 

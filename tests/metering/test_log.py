@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -247,3 +248,13 @@ def test_a_line_nested_beyond_reason_is_left_out(tmp_path):
     path = tmp_path / "windows.jsonl"
     path.write_text("[" * 100_000 + "\n" + json.dumps(window(1).as_dict()) + "\n" + "9" * 5000 + "\n")
     assert [entry.id for entry in read_windows(path)] == [1]
+
+
+def test_a_full_disk_is_said_by_the_logs_path(tmp_path):
+    path = tmp_path / "windows.jsonl"
+    log = WindowLog(path)
+    with Path("/dev/full").open("wb") as full:
+        os.dup2(full.fileno(), log._file)
+    with pytest.raises(MeteringError, match=r"windows\.jsonl: cannot be written: No space left on device"):
+        log.append(window())
+    os.close(log._file)

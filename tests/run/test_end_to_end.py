@@ -313,3 +313,40 @@ def test_a_run_that_fails_is_reported_in_words_and_the_next_one_goes_on(tmp_path
     assert json.loads((first / "failure.json").read_text())["phase"] == "train"
     assert (second / "record.json").exists()
     assert first.name in (tmp_path / "reports" / "tiny.html").read_text()
+
+
+def test_a_path_that_looks_like_markup_is_shown_as_it_is_and_a_damaged_record_costs_only_itself(tmp_path):
+    write_grid(tmp_path)
+    where = tmp_path / "[" / "x] [bold]"
+    arguments = ("run", "--grid", "tiny.yaml", "--out", where)
+    first, second = sorted(
+        tmp_path / run["folder"] for run in greenpose(*arguments, "--dry-run", "--json", cwd=tmp_path).json["runs"]
+    )
+    first.mkdir(parents=True)
+    (first / "checkpoint.pt").write_bytes(b"half a checkpoint")
+    done = greenpose(*arguments, cwd=tmp_path)
+    assert done.code == 4
+    assert f"{first}/checkpoint.pt: cannot be read" in done.err
+    assert (second / "record.json").exists()
+    record = (second / "record.json").read_bytes()
+    (second / "record.json").write_bytes(record[: len(record) // 2])
+    done = greenpose(*arguments, cwd=tmp_path)
+    assert done.code == 4
+    assert f"error: {second}/record.json: " in done.err
+    assert "it is left out of the page" in done.err
+    assert "Traceback" not in done.err
+    page = (where / "tiny.html").read_text()
+    assert first.name in page
+    assert second.name not in page
+
+
+def test_a_cache_that_cannot_be_written_costs_time_and_no_run(tmp_path):
+    write_grid(tmp_path)
+    (tmp_path / "file").touch()
+    settings = ("--only", "HRNet2", "--set", "train.epochs=1", "--set", "train.milestones=[]", "--no-report")
+    done = greenpose("run", "--grid", "tiny.yaml", *settings, cwd=tmp_path, cache=tmp_path / "file" / "cache")
+    assert done.code == 0, done.err
+    (folder,) = (tmp_path / "runs" / "tiny").iterdir()
+    log = (folder / "log.txt").read_text()
+    assert "file/cache/synthetic-train-" in log
+    assert "cannot be kept (Not a directory); drawn for this run alone" in log
