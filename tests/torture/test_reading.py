@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import LENGTH, SEED, dice, size
-from tests.torture.nursery import Forking, HangError, command, nursery, settings
+from tests.torture import LENGTH, SEED, SIZES, dice, size
+from tests.torture.nursery import Child, Forking, HangError, command, nursery, settings
 
 PLACE = re.compile(r"(line|column|char|byte|position|row|key|entry) \d+|:\d+|\[\d+\]|\d+ bytes")
 WHOLE = re.compile(
@@ -169,3 +169,24 @@ def test_damaged_files_end_in_words_that_name_file_and_place(tmp_path, sound, fu
     times = {what.replace(" ", "_"): number for what, number in sorted(codes.items())}
     print(f"\nmutations (seed {SEED}): {tried} tried of {len(found)} kinds, {times}, {len(faults)} kinds of faults")
     assert not faults, "\n".join(faults[:20])
+
+
+@SIZES
+def test_a_process_of_its_own_ends_in_words_as_well(tmp_path, sound, full):
+    from tests.torture.kinds import kinds
+    from tests.torture.mutating import mutate
+
+    found = kinds((sound / "run.txt").read_text())
+    spoken = [(name, kind, reader) for name, kind in found.items() for reader in kind.readers if not callable(reader)]
+    faults, rolled = [], dice("cold")
+    for name, kind, reader in rolled.sample(spoken, len(spoken) if full else 1):
+        place = shutil.copytree(sound, tmp_path / name / "work", dirs_exist_ok=True)
+        damaged, keys = mutate((place / kind.file).read_bytes(), kind.form, rolled)
+        (place / kind.file).write_bytes(damaged)
+        child = Child(*reader, cwd=place, cold=True)
+        code = child.wait()
+        note = place / reader[1] / "failure.json"
+        said = child.said + (note.read_text() if note.exists() else "")
+        faults += [f"{name}: {wrong}" for wrong in [complaint(kind, code, said, None, keys)] if wrong]
+    print(f"\nprocesses of their own: {len(spoken) if full else 1} tried, {len(faults)} faults", *faults, sep="\n  ")
+    assert not faults
