@@ -21,8 +21,8 @@ class Beat:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to beat, if it does not already and was not stopped."""
-        if self._thread is None and not self._over.is_set():
+        """Begin to beat, if it does not already and was not stopped; a forked child has no thread, and begins anew."""
+        if (self._thread is None or not self._thread.is_alive()) and not self._over.is_set():
             arguments = (self._method, self._over, self._period_s)
             self._thread = threading.Thread(target=_beat, args=arguments, name="greenpose beat", daemon=True)
             self._thread.start()

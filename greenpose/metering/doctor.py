@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from greenpose.metering.choice import Choice, choose
 from greenpose.metering.contamination import Contamination, Witness
 from greenpose.metering.crosscheck import CodeCarbon
+from greenpose.metering.doubt import STOOD_STILL
 from greenpose.metering.finding import Finding
 from greenpose.metering.grading import Grade, grade
 from greenpose.metering.host import Host, host_of
@@ -92,7 +93,7 @@ def _watch(
     with meter:
         with meter.window("doctor") as opened:
             sleep(WATCH_SECONDS)
-        read = [source for source in sources if source.component in opened.result.joules]
+        read = [source for source in sources if _trouble(opened.result, source.component) is None]
         paces = {source.component: _pace(source, host.clock, sleep) for source in read}
     return opened.result, paces
 
@@ -110,8 +111,14 @@ def _look(window: Window, component: str, pace: Pace | None) -> Look:
     return Look(
         watts=joules * (1 / window.seconds) if joules is not None and moved else None,
         pace=pace,
-        trouble=window.missing.get(component),
+        trouble=_trouble(window, component),
     )
+
+
+def _trouble(window: Window, component: str) -> str | None:
+    """Return why a component could not be read; None if it could, and for a counter that stands still: it is probed."""
+    why = window.missing.get(component)
+    return None if why is None or why.startswith(STOOD_STILL) else why
 
 
 def _grade(choices: tuple[Choice, ...], window: Window) -> Grade:

@@ -1,6 +1,6 @@
 """How good a total is, from how its parts were obtained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from greenpose.metering.source import KINDS, Joules, Kind, Provenance
@@ -11,12 +11,16 @@ MATERIAL = 0.10
 Grade = Literal["A", "B", "C"]
 
 
-def worst_kind(joules: Mapping[str, Joules], provenances: Sequence[Provenance]) -> Kind:
+def worst_kind(joules: Mapping[str, Joules], provenances: Sequence[Provenance], *, short: Collection[str] = ()) -> Kind:
     """Return the worst kind of any material part that was read: that of the total; `not_covered` where none was.
 
     The total is a number, so it has the kind of what is in it. What is not in it is named by `gaps` and lowers `grade`.
+    A counter that was read for a part of the time only, as of those components that are `short`, is an estimate.
     """
-    return max(_material(joules, provenances), key=KINDS.index, default="not_covered")
+    kinds: set[Kind] = {*_material(joules, provenances)}
+    if kinds and short:
+        kinds.add("estimated")
+    return max(kinds, key=KINDS.index, default="not_covered")
 
 
 def gaps(joules: Mapping[str, Joules], provenances: Sequence[Provenance]) -> tuple[Provenance, ...]:
@@ -24,10 +28,13 @@ def gaps(joules: Mapping[str, Joules], provenances: Sequence[Provenance]) -> tup
     return tuple(provenance for provenance in provenances if provenance.component not in joules)
 
 
-def grade(joules: Mapping[str, Joules], provenances: Sequence[Provenance]) -> Grade:
-    """Return A if every material part was measured and none is missing, C if all are models, B for anything between."""
+def grade(joules: Mapping[str, Joules], provenances: Sequence[Provenance], *, short: Collection[str] = ()) -> Grade:
+    """Return A if every material part was measured and none is missing, C if all are models, B for anything between.
+
+    `short` are components that could be read for a part of the time only.
+    """
     kinds = _material(joules, provenances)
-    if kinds == {"measured"} and not gaps(joules, provenances):
+    if kinds == {"measured"} and not gaps(joules, provenances) and not short:
         return "A"
     return "B" if kinds & {"measured", "estimated"} else "C"
 

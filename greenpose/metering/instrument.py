@@ -1,7 +1,9 @@
 """The meter: windows as differences of cumulative readings."""
 
+import math
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,16 +16,21 @@ from greenpose.metering.carbon import Carbon, Grams
 from greenpose.metering.clock import CpuClock
 from greenpose.metering.contamination import Witness
 from greenpose.metering.crosscheck import Crosscheck, CrossReading
+from greenpose.metering.doubt import Trail, judged
 from greenpose.metering.embodied import Embodied
 from greenpose.metering.grading import grade
 from greenpose.metering.log import WindowLog
 from greenpose.metering.machine import this_machine
 from greenpose.metering.opened import OpenWindow, Start
 from greenpose.metering.parts import Part, Parts
-from greenpose.metering.reading import NO_COUNTERS, NOTHING_MISSING, Reading
+from greenpose.metering.pulse import Pulse
+from greenpose.metering.reading import NO_COUNTERS, NO_FAULTS, NOTHING_MISSING, Reading
 from greenpose.metering.source import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
 from greenpose.metering.total import Total
 from greenpose.metering.window import Window
+
+LONGEST_S = 1e9
+"""No meter runs for as long, 30 years: a clock that says so is not believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +45,10 @@ class Surroundings:
     """The hardware that the process holds, and what it took to make it; None where nobody asks for emissions."""
     between_runs: float = 0.0
     """Relative standard deviation between runs of the same work, of seconds and joules per item."""
+    date: Callable[[], float] | None = None
+    """UTC in seconds since 1970; None for the system's beside the system's clock, and for none beside another clock."""
+    pulse: Pulse | None = None
+    """Counts the seconds in which the process was stopped; None for one beside the system's clock only."""
 
 
 @final
@@ -63,12 +74,19 @@ class Meter:
         self.sources = tuple(sources)
         self._models = {source.component: source for source in sources if isinstance(source, ClockModel)}
         self._counters = tuple(source for source in sources if not isinstance(source, ClockModel))
-        self._order = tuple(source.component for source in sources)
+        self._trails: dict[str, Trail] = {source.component: Trail(source.provenance) for source in self._counters}
+        self._order: tuple[str, ...] = tuple(source.component for source in sources)
         self.clock = clock
         self.synchronize: Callable[[], object] = _nothing if synchronize is None else synchronize
         self.carbon = carbon
         self.windows: list[Window] = []
         self._surroundings = Surroundings() if surroundings is None else surroundings
+        real = clock is time.monotonic
+        self._date = self._surroundings.date or (time.time if real else _no_date)
+        self._slept: Callable[[], float] = _slept if real else _zero
+        self._pulse = self._surroundings.pulse or (Pulse() if real else None)
+        self._stopped: Callable[[], float] = _zero if self._pulse is None else self._pulse.stopped_s
+        self._pid = os.getpid()
         self._cpu_clock = CpuClock() if cpu_clock is None else cpu_clock
         self._quick_cpu_clock = self._cpu_clock.quick if isinstance(self._cpu_clock, CpuClock) else self._cpu_clock
         self._log_path = log
@@ -120,8 +138,10 @@ class Meter:
             raise MeteringError("the meter has not started; use it as `with greenpose.meter() as m:`")
         if self._final is None:
             self.synchronize()
-        used = self._modelled((self._final or self._read()).since(self._origin))
-        joules = used.joules
+        used, doubts = self._used((self._final or self._read()).since(self._origin))
+        known: dict[str, Joules] = {**used.joules}
+        known |= {component: trail.used for component, trail in self._trails.items() if trail.used is not None}
+        joules = {component: known[component] for component in self._order if component in known}
         energy = sum(joules.values(), NO_ENERGY)
         return Total(
             seconds=used.seconds,
@@ -129,7 +149,9 @@ class Meter:
             joules=joules,
             co2eq_g=None if self.carbon is None else self.carbon.grams(energy, self._began_at, used.seconds),
             embodied_co2eq_g=self._making(used.seconds),
-            grade=grade(joules, self.provenances),
+            grade=grade(joules, self.provenances, short=used.missing),
+            missing=used.missing,
+            doubts=doubts,
         )
 
     def window(self, name: str, *, items: int = 0, crosscheck: bool = False) -> OpenWindow:
@@ -170,10 +192,14 @@ class Meter:
                 self._held.callback(source.close)
         self._surroundings.witness.open()
         self._held.callback(self._surroundings.witness.close)
+        if self._pulse is not None:
+            self._pulse.start()
+            self._held.callback(self._pulse.stop)
         self.synchronize()
         self._origin = self._read()
         self._began = self._origin.seconds
-        self._began_at = datetime.now(UTC)
+        date_s = self._origin.date_s
+        self._began_at = datetime.now(UTC) if math.isnan(date_s) else datetime.fromtimestamp(date_s, UTC)
         return self
 
     def __exit__(
@@ -193,46 +219,74 @@ class Meter:
         return summarise(self)
 
     def _read(self) -> Reading:
-        return self._read_with(self._cpu_clock)
-
-    def _read_with(self, cpu_clock: Callable[[], float]) -> Reading:
         """Read counters first and the clocks last, always in this order, so that its own cost cancels."""
-        joules: dict[str, Joules] = {}
+        raw, missing = self._raw() if self._counters else (NO_COUNTERS, NOTHING_MISSING)
+        cpu_seconds, seconds = self._cpu_clock(), self.clock()
+        blind = self._cpu_clock.blind if isinstance(self._cpu_clock, CpuClock) else None
+        stopped_s, date_s, slept_s = self._stopped(), self._date(), self._slept()
+        joules, faults = self._believed(raw, seconds) if raw else (NO_COUNTERS, NO_FAULTS)
+        return Reading(seconds, cpu_seconds, joules, missing, stopped_s, faults, date_s, slept_s, blind)
+
+    def _read_quickly(self) -> Reading:
+        self.synchronize()
+        raw, missing = self._raw() if self._counters else (NO_COUNTERS, NOTHING_MISSING)
+        cpu_seconds, seconds = self._quick_cpu_clock(), self.clock()
+        joules, faults = self._believed(raw, seconds) if raw else (NO_COUNTERS, NO_FAULTS)
+        return Reading(seconds, cpu_seconds, joules, missing, self._stopped(), faults)
+
+    def _raw(self) -> tuple[Mapping[str, Joules], dict[str, str]]:
+        raw: dict[str, Joules] = {}
         missing: dict[str, str] = {}
         for source in self._counters:
             try:
-                joules[source.component] = source.read()
+                energy = source.read()
             except MeteringError as error:
                 missing[source.component] = str(error)
-        return Reading(cpu_seconds=cpu_clock(), seconds=self.clock(), joules=joules, missing=missing)
+                continue
+            if math.isfinite(energy.low + energy.mid + energy.high):
+                raw[source.component] = energy
+            else:
+                missing[source.component] = f"its counter shows {energy.mid} J"
+        return raw, missing
 
-    def _modelled(self, used: Reading) -> Reading:
-        """Return what a stretch used with what models make of its clocks, all components in the sources' order.
+    def _believed(
+        self, raw: Mapping[str, Joules], seconds: float
+    ) -> tuple[Mapping[str, Joules], Mapping[str, tuple[int, str]]]:
+        """Return the counters without what is not believed of them, and the faults of each so far."""
+        joules: dict[str, Joules] = {}
+        for component, energy in raw.items():
+            joules[component] = self._trails[component].follow(energy, seconds)
+        return joules, {name: (trail.faults, trail.why) for name, trail in self._trails.items() if trail.faults}
+
+    def _used(self, raw: Reading) -> tuple[Reading, Mapping[str, str]]:
+        """Return what a stretch used, all components in the sources' order, and what is wrong with its clocks.
 
         Models are worked out for whole stretches only: after a convolution, nothing of them is left in the CPU's
-        caches, and a boundary between parts would take several times as long.
+        caches, and a boundary between parts would take several times as long. Of clocks that are wrong there is none.
         """
-        if not self._models:
-            return used
-        joules = dict(used.joules)
-        for component, model in self._models.items():
-            joules[component] = model.over(seconds=used.seconds, cpu_seconds=used.cpu_seconds)
-        return Reading(
-            seconds=used.seconds,
-            cpu_seconds=used.cpu_seconds,
-            joules={component: joules[component] for component in self._order if component in joules},
-            missing=used.missing,
-        )
+        seconds, cpu_seconds, doubts = judged(raw)
+        joules, missing = raw.joules, raw.missing
+        if self._models:
+            known = dict(joules)
+            wrong = doubts and (doubts.get("clock") or doubts.get("cpu clock"))
+            if wrong:
+                missing = {**missing, **dict.fromkeys(self._models, wrong)}
+            else:
+                for component, model in self._models.items():
+                    known[component] = model.over(seconds=seconds, cpu_seconds=cpu_seconds)
+            joules = {component: known[component] for component in self._order if component in known}
+        return Reading(seconds, cpu_seconds, joules, missing), doubts
+
+    def _at(self, reading: Reading) -> str:
+        """Return the UTC time of a reading by the clock since the start, which nobody sets, also across a sleep."""
+        assert self._origin is not None
+        assert self._began_at is not None
+        since = reading.seconds - self._origin.seconds + max(0.0, reading.slept_s - self._origin.slept_s)
+        return _text(self._began_at + timedelta(seconds=since if 0 <= since < LONGEST_S else 0.0))
 
     def _making(self, seconds: float) -> Grams | None:
         embodied = self.embodied
         return None if embodied is None or embodied.kind == "excluded" else embodied.grams(seconds)
-
-    def _read_quickly(self) -> Reading:
-        self.synchronize()
-        if self._counters:
-            return self._read_with(self._quick_cpu_clock)
-        return Reading(self.clock(), self._quick_cpu_clock(), NO_COUNTERS, NOTHING_MISSING)
 
     def _start(self, opened: OpenWindow) -> Start:
         if opened.crosscheck and self._crosscheck is not None and self._crosschecked is None:
@@ -240,9 +294,9 @@ class Meter:
             self._crosschecked = self._opened + 1
         ticks = self._surroundings.witness.read()
         self._opened += 1
-        number, parent, at = self._opened, self._open[-1] if self._open else None, _utc()
+        number, parent = self._opened, self._open[-1] if self._open else None
         self.synchronize()
-        start = Start(id=number, parent=parent, at=at, ticks=ticks, reading=self._read())
+        start = Start(id=number, parent=parent, ticks=ticks, reading=self._read())
         self._open.append(number)
         return start
 
@@ -259,15 +313,15 @@ class Meter:
     def _record(self, opened: OpenWindow, start: Start, *, ok: bool) -> Window:
         """Read, compare with the start, append to the list and to the log."""
         end = self._read()
-        used = self._modelled(end.since(start.reading))
+        used, doubts = self._used(end.since(start.reading))
         self._open.remove(start.id)
         window = Window(
             id=start.id,
             parent=start.parent,
             name=opened.name,
             attempt=self.attempt,
-            started_at=start.at,
-            started_s=start.reading.seconds - self._began,
+            started_at=self._at(start.reading),
+            started_s=self._after(start.reading.seconds),
             seconds=used.seconds,
             cpu_seconds=used.cpu_seconds,
             joules=used.joules,
@@ -278,6 +332,7 @@ class Meter:
             ),
             crosscheck=self._second_opinion(start.id) if opened.crosscheck else None,
             missing=used.missing,
+            doubts=doubts,
         )
         self._keep(window)
         return window
@@ -288,16 +343,15 @@ class Meter:
 
     def _record_part(self, opened: OpenWindow, start: Start, part: Part) -> None:
         self._opened += 1
-        began = datetime.now(UTC) - timedelta(seconds=self.clock() - part.since)
-        used = self._modelled(part.used)
+        used, doubts = self._used(part.used)
         self._keep(
             Window(
                 id=self._opened,
                 parent=start.id,
                 name=f"{opened.name}/{part.name}",
                 attempt=self.attempt,
-                started_at=_text(began),
-                started_s=part.since - self._began,
+                started_at=self._at(start.reading._replace(seconds=part.since)),
+                started_s=self._after(part.since),
                 seconds=used.seconds,
                 cpu_seconds=used.cpu_seconds,
                 joules=used.joules,
@@ -305,12 +359,19 @@ class Meter:
                 ok=True,
                 stretches=part.stretches,
                 missing=used.missing,
+                doubts=doubts,
             )
         )
 
+    def _after(self, seconds: float) -> float:
+        """Return the seconds from the meter's start to a moment; zero where the clock shows no number."""
+        since = seconds - self._began
+        return since if math.isfinite(since) else 0.0
+
     def _keep(self, window: Window) -> None:
+        """Keep a window; a forked child's is not logged: its parent's windows hold its time, under the same numbers."""
         self.windows.append(window)
-        if self._log is not None:
+        if self._log is not None and os.getpid() == self._pid:
             self._log.append(window)
 
     def _second_opinion(self, window: int) -> CrossReading:
@@ -332,3 +393,19 @@ def _text(moment: datetime) -> str:
 
 def _nothing() -> Any:
     return None
+
+
+def _zero() -> float:
+    return 0.0
+
+
+def _no_date() -> float:
+    return math.nan
+
+
+def _slept() -> float:
+    """Return the seconds that the machine slept since it was started: its monotonic clock does not count them."""
+    return time.clock_gettime(_ALL_TIME) - time.monotonic() if _ALL_TIME is not None else 0.0
+
+
+_ALL_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)

@@ -20,8 +20,6 @@ class Start:
     """Number of the window."""
     parent: int | None
     """Window around it; None for an outermost one."""
-    at: str
-    """UTC time, ISO 8601."""
     ticks: Ticks | None
     """The kernel's ledger; None where there is none."""
     reading: Reading

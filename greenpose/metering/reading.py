@@ -1,5 +1,6 @@
 """All counters at one moment, and what lies between two moments."""
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from greenpose.metering.source import Joules
 
 NO_COUNTERS: Mapping[str, Joules] = MappingProxyType({})
 NOTHING_MISSING: Mapping[str, str] = MappingProxyType({})
+NO_FAULTS: Mapping[str, tuple[int, str]] = MappingProxyType({})
 
 
 class Reading(NamedTuple):
@@ -21,14 +23,38 @@ class Reading(NamedTuple):
     """Energy per component that could be read, from an arbitrary origin."""
     missing: Mapping[str, str]
     """Components that could not be read, and why."""
+    stopped_s: float = 0.0
+    """Seconds of the wall clock in which the process was stopped."""
+    faults: Mapping[str, tuple[int, str]] = NO_FAULTS
+    """How often each component's counter did what no counter does, and what it did last."""
+    date_s: float = math.nan
+    """The date, in seconds; NaN where nobody looked."""
+    slept_s: float = 0.0
+    """Seconds in which the machine slept, which the wall clock does not count."""
+    blind: str | None = None
+    """Why the CPU time of running children is not in it; None where it is."""
 
     def since(self, start: "Reading") -> "Reading":
-        """Return what was used from `start` to this reading; a component that one of them lacks is missing."""
+        """Return what was used from `start` to this reading.
+
+        A component that one of them lacks, or whose counter is not believed in between, is missing.
+        """
+        joules = {name: self.joules[name] - start.joules[name] for name in self.joules if name in start.joules}
+        missing = {**start.missing, **self.missing}
+        if self.faults is not start.faults:
+            for name, (count, why) in self.faults.items():
+                if count != start.faults.get(name, (0, ""))[0]:
+                    missing[name] = why
+                    joules.pop(name, None)
         return Reading(
             seconds=self.seconds - start.seconds,
             cpu_seconds=self.cpu_seconds - start.cpu_seconds,
-            joules={name: self.joules[name] - start.joules[name] for name in self.joules if name in start.joules},
-            missing={**start.missing, **self.missing},
+            joules=joules,
+            missing=missing,
+            stopped_s=self.stopped_s - start.stopped_s,
+            date_s=self.date_s - start.date_s,
+            slept_s=self.slept_s - start.slept_s,
+            blind=self.blind or start.blind,
         )
 
     def plus(self, other: "Reading") -> "Reading":
@@ -38,4 +64,5 @@ class Reading(NamedTuple):
             cpu_seconds=self.cpu_seconds + other.cpu_seconds,
             joules={name: self.joules[name] + other.joules[name] for name in self.joules if name in other.joules},
             missing={**self.missing, **other.missing},
+            stopped_s=self.stopped_s + other.stopped_s,
         )

@@ -1,7 +1,7 @@
 """What a meter adds up."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from greenpose.metering.carbon import Grams
 from greenpose.metering.grading import Grade
@@ -24,6 +24,10 @@ class Total:
     """What making the hardware costs for the wall time; None without a grid, or where it was left out."""
     grade: Grade
     """A measured, B mixed, C modelled."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Components of which some or all is not in it, and why."""
+    doubts: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with the clocks, by topic."""
 
     @property
     def energy(self) -> Joules:

@@ -47,8 +47,15 @@ class Window:
     """Another tool's figures; None where none were asked for."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Components that could not be read, and why."""
+    doubts: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with its clocks, by topic: `clock`, `date`, `stopped`, `slept`, `cpu clock`, `children`."""
     stretches: int = 1
     """How many stretches of time it is the sum of: more than one for the part of a window that comes and goes."""
+
+    @property
+    def sound(self) -> bool:
+        """Return whether all of it could be read, by counters and clocks that may be believed: means are over such."""
+        return not self.missing and not self.doubts
 
     @property
     def energy(self) -> Joules:
@@ -65,6 +72,8 @@ class Window:
             data["crosscheck"] = self.crosscheck.as_dict()
         if self.missing:
             data["missing"] = dict(self.missing)
+        if self.doubts:
+            data["doubts"] = dict(self.doubts)
         if self.stretches != 1:
             data["stretches"] = self.stretches
         return data
@@ -158,6 +167,7 @@ def _window(data: dict[str, Any]) -> Window:
         contamination=Contamination(**contamination) if contamination else None,
         crosscheck=CrossReading(**crosscheck) if crosscheck else None,
         missing=data.get("missing", {}),
+        doubts=data.get("doubts", {}),
         stretches=data.get("stretches", 1),
     )
 

@@ -1,0 +1,129 @@
+"""Counters and clocks held against one another: what cannot be so is named, and left out rather than added up."""
+
+import math
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import final
+
+from greenpose.metering.reading import Reading
+from greenpose.metering.source import NO_ENERGY, Joules, Provenance
+
+MOST_WATTS = 30_000.0
+"""No component draws more. Source: twice what NVIDIA states for the largest machine with eight GPUs, 14.3 kW (2024)."""
+SLACK_S = 1.0
+"""A counter moves in steps: this much time's energy more than expected is no sign of a fault."""
+STILL_S = 1.0
+"""A counter of unknown pace that has not moved for as long stands still: no part of a machine draws nothing."""
+STOOD_STILL = "its counter stood still"
+STILL_PERIODS, LEAST_STILL_S = 20, 0.1
+"""The same of a counter whose pace is known: so many of its periods, and no less than this."""
+STEP_S, STEP_SHARE = 1.0, 0.001
+"""Clock and date may differ by this and by this part of the time: the date is slewed by up to 0.05 %, adjtimex(2)."""
+NO_DOUBTS: Mapping[str, str] = MappingProxyType({})
+CPUS = os.cpu_count() or 1
+BUSY_S = 0.05
+"""A clock that does not move while a process works for as long stands still."""
+IDLE_S = 1.0
+"""A process that reads its clocks uses some CPU: none at all in a longer time is the clock's fault."""
+
+
+@final
+class Trail:
+    """One counter's readings, each held against the one before it."""
+
+    def __init__(self, provenance: Provenance) -> None:
+        """Keep how soon the counter ought to move."""
+        period = provenance.update_period_s
+        self._still_s = STILL_S if period is None else max(LEAST_STILL_S, STILL_PERIODS * period)
+        self._first = self._last = self._taken_back = NO_ENERGY
+        self._read_at: float | None = None
+        self._moved_at = 0.0
+        self.faults = 0
+        """How often the counter did what no counter does."""
+        self.why = ""
+        """What it did last."""
+
+    @property
+    def used(self) -> Joules | None:
+        """Return the energy since the first reading without what is not believed; None where none could be read."""
+        return None if self._read_at is None else self._last + self._taken_back - self._first
+
+    def follow(self, now: Joules, at: float) -> Joules:
+        """Return a reading without what is not believed of the steps up to it.
+
+        A counter that stands still is at fault at every reading: a window that ends with one of them, or holds one,
+        lacks it, and one that began with it and ended when the counter moved again does not.
+        """
+        if self._read_at is None:
+            self._first = self._last = now
+            self._moved_at = self._read_at = at
+        rise, gap = now.mid - self._last.mid, at - self._read_at
+        if rise:
+            self._moved_at = at
+        if rise < 0:
+            self._take_back(now, f"its counter went back by {-rise:.3g} J")
+        elif rise > MOST_WATTS * (max(0.0, gap) + SLACK_S):
+            self._take_back(now, f"its counter jumped by {rise:.3g} J within {gap:.3g} s")
+        elif at - self._moved_at >= self._still_s:
+            self.faults, self.why = self.faults + 1, f"{STOOD_STILL} for {at - self._moved_at:.3g} s"
+        self._last, self._read_at = now, at
+        return now if self._taken_back is NO_ENERGY else now + self._taken_back
+
+    def _take_back(self, now: Joules, why: str) -> None:
+        self._taken_back = self._taken_back + self._last - now
+        self.faults, self.why = self.faults + 1, why
+
+
+def judged(used: Reading) -> tuple[float, float, Mapping[str, str]]:
+    """Return the seconds and CPU-seconds of a stretch, and by topic what is wrong with them.
+
+    What nobody knows is zero. Time in which the process was stopped is no part of its seconds.
+    """
+    doubts: dict[str, str] = {}
+    seconds, cpu_seconds = used.seconds, used.cpu_seconds
+    if (wrong := _clock(used)) is not None:
+        doubts["clock"], seconds = f"its seconds are not known: {wrong}", 0.0
+    elif (moved := _date(used)) is not None:
+        doubts["date"] = moved
+    if used.stopped_s > 0:
+        doubts["stopped"] = f"the process was stopped for {used.stopped_s:.3g} s, which its seconds leave out"
+        seconds = max(0.0, seconds - used.stopped_s)
+    if used.slept_s > STEP_S:
+        doubts["slept"] = f"the machine slept for {used.slept_s:.3g} s, which its seconds leave out"
+    if (wrong := _cpu_clock(used, seconds, known="clock" not in doubts)) is not None:
+        doubts["cpu clock"], cpu_seconds = f"its CPU-seconds are not known: {wrong}", 0.0
+    if used.blind:
+        doubts["children"] = used.blind
+    return seconds, cpu_seconds, doubts or NO_DOUBTS
+
+
+def _clock(used: Reading) -> str | None:
+    if not math.isfinite(used.seconds):
+        return "the clock showed no number"
+    if used.seconds < 0:
+        return f"the clock went back by {-used.seconds:.3g} s"
+    if used.seconds == 0 and (used.cpu_seconds > BUSY_S or used.date_s > STEP_S):
+        return "the clock stood still"
+    return None
+
+
+def _date(used: Reading) -> str | None:
+    """Return by how much the date moved against the clock, which it is not charged by; None without a date."""
+    apart = used.date_s - used.seconds - used.slept_s
+    if not abs(apart) > STEP_S + STEP_SHARE * used.seconds:
+        return None
+    way = "forward" if apart > 0 else "back"
+    return f"the date was set {way} by {abs(apart):.3g} s, or the clock is wrong: it is dated from the meter's start"
+
+
+def _cpu_clock(used: Reading, seconds: float, *, known: bool) -> str | None:
+    if not math.isfinite(used.cpu_seconds):
+        return "the CPU clock showed no number"
+    if used.cpu_seconds < 0:
+        return f"the CPU clock went back by {-used.cpu_seconds:.3g} s"
+    if used.cpu_seconds == 0 and seconds >= IDLE_S:
+        return "the CPU clock stood still"
+    if known and used.cpu_seconds > CPUS * (seconds + used.stopped_s + SLACK_S):
+        return f"the CPU clock rose by {used.cpu_seconds:.3g} s in {seconds:.3g} s"
+    return None
