@@ -13,9 +13,10 @@ from greenpose.metering.contamination import Contamination, Witness
 from greenpose.metering.cpu_model import CpuTimeSource, RamSource, power_of
 from greenpose.metering.crosscheck import CodeCarbon, Crosscheck, CrossReading
 from greenpose.metering.doctor import Diagnosis, examine
+from greenpose.metering.doubt import remarks
 from greenpose.metering.embodied import Embodied, Hardware, embodied_of, held_by
 from greenpose.metering.finding import Finding
-from greenpose.metering.grading import MEANING, gaps, grade, worst_kind
+from greenpose.metering.grading import MEANING, gaps, grade, short_of, worst_kind
 from greenpose.metering.host import Host, Unusable, host_of
 from greenpose.metering.inference import Plan, measure_exits
 from greenpose.metering.instrument import Meter, Surroundings
@@ -108,6 +109,8 @@ __all__ = [
     "read_log",
     "read_machine",
     "read_windows",
+    "remarks",
+    "short_of",
     "software_versions",
     "this_machine",
     "worst_kind",

@@ -2,12 +2,15 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
 from types import MappingProxyType
 from typing import final
 
-from greenpose.metering.reading import Reading
+from greenpose.metering.reading import Fault, Reading
 from greenpose.metering.source import NO_ENERGY, Joules, Provenance
+from greenpose.metering.window import Window
 
 MOST_WATTS = 30_000.0
 """No component draws more. Source: twice what NVIDIA states for the largest machine with eight GPUs, 14.3 kW (2024)."""
@@ -43,6 +46,13 @@ class Trail:
         """How often the counter did what no counter does."""
         self.why = ""
         """What it did last."""
+        self.stands = False
+        """Whether it stands still."""
+
+    @property
+    def fault(self) -> Fault:
+        """Return how often it was at fault, why it was last, and whether it stands still."""
+        return self.faults, self.why, self.stands
 
     @property
     def used(self) -> Joules | None:
@@ -52,27 +62,77 @@ class Trail:
     def follow(self, now: Joules, at: float) -> Joules:
         """Return a reading without what is not believed of the steps up to it.
 
-        A counter that stands still is at fault at every reading: a window that ends with one of them, or holds one,
-        lacks it, and one that began with it and ended when the counter moved again does not.
+        A window lacks a counter that stands still when it ends, or that began to in it; not one that only stood still
+        when it began.
         """
         if self._read_at is None:
             self._first = self._last = now
             self._moved_at = self._read_at = at
         rise, gap = now.mid - self._last.mid, at - self._read_at
         if rise:
-            self._moved_at = at
+            self._moved_at, self.stands = at, False
         if rise < 0:
             self._take_back(now, f"its counter went back by {-rise:.3g} J")
         elif rise > MOST_WATTS * (max(0.0, gap) + SLACK_S):
             self._take_back(now, f"its counter jumped by {rise:.3g} J within {gap:.3g} s")
         elif at - self._moved_at >= self._still_s:
-            self.faults, self.why = self.faults + 1, f"{STOOD_STILL} for {at - self._moved_at:.3g} s"
+            self.faults, self.stands = self.faults + (not self.stands), True
+            self.why = f"{STOOD_STILL} for {at - self._moved_at:.3g} s"
         self._last, self._read_at = now, at
         return now if self._taken_back is NO_ENERGY else now + self._taken_back
 
     def _take_back(self, now: Joules, why: str) -> None:
         self._taken_back = self._taken_back + self._last - now
         self.faults, self.why = self.faults + 1, why
+
+
+def remarks(windows: Sequence[Window]) -> list[str]:
+    """Return what was found wrong with counters and clocks in the windows of all attempts, each kind of it once."""
+    closed = {(window.attempt, window.id) for window in windows}
+    outer = [window for window in windows if (window.attempt, window.parent) not in closed]
+    found: dict[str, list[tuple[str, str]]] = {}
+    for window in outer:
+        for component, why in window.missing.items():
+            found.setdefault(f"{component} energy is missing", []).append((window.name, why))
+        for topic, why in window.doubts.items():
+            found.setdefault(TOPICS.get(topic, topic), []).append((window.name, why))
+    told = [
+        f"{what} in {len(some)} of {len(outer)} windows ({_named([name for name, _ in some])}): {some[0][1]}"
+        for what, some in found.items()
+    ]
+    return told + _turned_back(outer)
+
+
+TOPICS = {
+    "clock": "the clock was wrong",
+    "date": "the date was set",
+    "stopped": "the process was stopped",
+    "slept": "the machine slept",
+    "cpu clock": "the CPU clock was wrong",
+    "children": "running children were not seen",
+}
+SHOWN = 3
+"""Windows that are named; more are counted."""
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _turned_back(windows: Sequence[Window]) -> list[str]:
+    """Return which attempts began, by their date, before an earlier one had ended."""
+    ends: dict[int, datetime] = {}
+    for window in windows:
+        end = datetime.fromisoformat(window.started_at) + timedelta(seconds=window.seconds)
+        ends[window.attempt] = max(end, ends.get(window.attempt, end))
+    starts = {window.attempt: datetime.fromisoformat(window.started_at) for window in reversed(windows)}
+    return [
+        f"the date was set back: attempt {after} began {(ends[before] - starts[after]).total_seconds():.3g} s before"
+        f" attempt {before} ended"
+        for before, after in pairwise(sorted(ends))
+        if starts[after] < ends[before] - timedelta(seconds=STEP_S)
+    ]
 
 
 def judged(used: Reading) -> tuple[float, float, Mapping[str, str]]:

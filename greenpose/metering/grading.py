@@ -1,9 +1,10 @@
 """How good a total is, from how its parts were obtained."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 from greenpose.metering.source import KINDS, Joules, Kind, Provenance
+from greenpose.metering.window import Window
 
 MATERIAL = 0.10
 """A component is material above this share of the total."""
@@ -26,6 +27,11 @@ def worst_kind(joules: Mapping[str, Joules], provenances: Sequence[Provenance], 
 def gaps(joules: Mapping[str, Joules], provenances: Sequence[Provenance]) -> tuple[Provenance, ...]:
     """Return the components that exist and are not in the total: nobody knows how large they are."""
     return tuple(provenance for provenance in provenances if provenance.component not in joules)
+
+
+def short_of(windows: Iterable[Window]) -> frozenset[str]:
+    """Return the components that some of the windows lack."""
+    return frozenset(component for window in windows for component in window.missing)
 
 
 def grade(joules: Mapping[str, Joules], provenances: Sequence[Provenance], *, short: Collection[str] = ()) -> Grade:

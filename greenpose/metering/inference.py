@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from greenpose.errors import MeteringError
 from greenpose.metering.instrument import Meter
-from greenpose.metering.samples import IDLE, ExitMeasurement, Sample, describe, widest
+from greenpose.metering.samples import IDLE, ExitMeasurement, Sample, describe, sound, widest
 from greenpose.metering.window import Window
 
 PERIODS_PER_WINDOW = 20
@@ -21,6 +21,8 @@ PERIODS_PER_WINDOW = 20
 WINDOWS_PER_BLOCK = 4
 """A block lasts as long as this many windows at least: beside neighbours a machine's speed changes within seconds, and
 blocks close to one another tell the same again."""
+MOST_CALLS_A_TICK = 10_000
+"""Clocks that are in use move once in 16 ms at least, and a call takes microseconds."""
 BLOCKS_PER_LOOK = 6
 """Whether it is enough is asked after this many blocks. Every look is a chance to stop while the interval is narrow by
 luck: looking at the third block and every third from there on, 95 % intervals held the truth in 90 %."""
@@ -86,8 +88,9 @@ def measure_exits(
     wide, stopped = math.inf, False
     while not stopped and bench.may_continue(len(blocks)):
         blocks.append(bench.block())
-        wide = widest(blocks)
-        stopped = wide <= plan.rel_ci and len(blocks) % BLOCKS_PER_LOOK == 0
+        believed = sound(blocks)
+        wide = widest(believed)
+        stopped = wide <= plan.rel_ci and len(believed) % BLOCKS_PER_LOOK == 0
         heard(len(blocks), wide)
     return describe(
         blocks,
@@ -101,6 +104,16 @@ def measure_exits(
 def idle_windows(exits: int) -> int:
     """Return as how many windows the idle one lasts, which fills a block of so many exits up."""
     return max(1, WINDOWS_PER_BLOCK - exits)
+
+
+def require_motion(first: float, last: float, *, calls: int) -> None:
+    """Refuse a clock that does not move while work is done: a window would never be long enough.
+
+    Raises:
+        MeteringError: if it showed the same after so many calls.
+    """
+    if first == last and calls > MOST_CALLS_A_TICK:
+        raise MeteringError(f"the clock stands still: it showed {last} before and after {calls} calls")
 
 
 class _Bench:
@@ -158,6 +171,7 @@ class _Bench:
                 run()
                 synchronize()
                 edges.append(clock())
+                require_motion(edges[0], edges[-1], calls=len(edges))
             opened.items = self._items * (len(edges) - 1)
         return _sample(opened.result, edges)
 

@@ -24,11 +24,12 @@ from greenpose.metering.machine import this_machine
 from greenpose.metering.opened import OpenWindow, Start
 from greenpose.metering.parts import Part, Parts
 from greenpose.metering.pulse import Pulse
-from greenpose.metering.reading import NO_COUNTERS, NO_FAULTS, NOTHING_MISSING, Reading
+from greenpose.metering.reading import NO_COUNTERS, NO_FAULTS, NOTHING_MISSING, Fault, Reading
 from greenpose.metering.source import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
 from greenpose.metering.total import Total
 from greenpose.metering.window import Window
 
+NOT_STARTED = "the meter has not started; use it as `with greenpose.meter() as m:`"
 LONGEST_S = 1e9
 """No meter runs for as long, 30 years: a clock that says so is not believed."""
 
@@ -122,6 +123,13 @@ class Meter:
         return self._began_at
 
     @property
+    def now_at(self) -> datetime:
+        """Return the UTC time by the date at the start and the clock since then, as windows are dated."""
+        if self._began_at is None:
+            raise MeteringError(NOT_STARTED)
+        return self._began_at + self._since(self.clock(), self._slept())
+
+    @property
     def attempt(self) -> int:
         """Return which start of the run this is, from 1: one more than the log already holds."""
         return 1 if self._log is None else self._log.attempt
@@ -135,7 +143,7 @@ class Meter:
     def total(self) -> Total:
         """Return what was used since the start, up to now or to the end of the block."""
         if self._origin is None:
-            raise MeteringError("the meter has not started; use it as `with greenpose.meter() as m:`")
+            raise MeteringError(NOT_STARTED)
         if self._final is None:
             self.synchronize()
         used, doubts = self._used((self._final or self._read()).since(self._origin))
@@ -249,14 +257,12 @@ class Meter:
                 missing[source.component] = f"its counter shows {energy.mid} J"
         return raw, missing
 
-    def _believed(
-        self, raw: Mapping[str, Joules], seconds: float
-    ) -> tuple[Mapping[str, Joules], Mapping[str, tuple[int, str]]]:
+    def _believed(self, raw: Mapping[str, Joules], seconds: float) -> tuple[Mapping[str, Joules], Mapping[str, Fault]]:
         """Return the counters without what is not believed of them, and the faults of each so far."""
         joules: dict[str, Joules] = {}
         for component, energy in raw.items():
             joules[component] = self._trails[component].follow(energy, seconds)
-        return joules, {name: (trail.faults, trail.why) for name, trail in self._trails.items() if trail.faults}
+        return joules, {name: trail.fault for name, trail in self._trails.items() if trail.faults}
 
     def _used(self, raw: Reading) -> tuple[Reading, Mapping[str, str]]:
         """Return what a stretch used, all components in the sources' order, and what is wrong with its clocks.
@@ -279,10 +285,13 @@ class Meter:
 
     def _at(self, reading: Reading) -> str:
         """Return the UTC time of a reading by the clock since the start, which nobody sets, also across a sleep."""
-        assert self._origin is not None
         assert self._began_at is not None
-        since = reading.seconds - self._origin.seconds + max(0.0, reading.slept_s - self._origin.slept_s)
-        return _text(self._began_at + timedelta(seconds=since if 0 <= since < LONGEST_S else 0.0))
+        return _text(self._began_at + self._since(reading.seconds, reading.slept_s))
+
+    def _since(self, seconds: float, slept_s: float) -> timedelta:
+        assert self._origin is not None
+        since = seconds - self._origin.seconds + max(0.0, slept_s - self._origin.slept_s)
+        return timedelta(seconds=since if 0 <= since < LONGEST_S else 0.0)
 
     def _making(self, seconds: float) -> Grams | None:
         embodied = self.embodied

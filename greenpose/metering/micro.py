@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from greenpose.metering.inference import PERIODS_PER_WINDOW
+from greenpose.metering.inference import PERIODS_PER_WINDOW, require_motion
 from greenpose.metering.instrument import Meter
 from greenpose.metering.source import Provenance
 from greenpose.metering.window import Window
@@ -96,10 +96,12 @@ def _window(piece: Callable[[], object], meter: Meter, name: str, seconds: float
             piece()
             meter.synchronize()
             opened.items += 1
+            require_motion(began, meter.clock(), calls=opened.items)
     return opened.result
 
 
 def _costs(blocks: Sequence[Mapping[str, Window]], meter: Meter, *, fast_enough: bool) -> MicroCosts:
+    blocks = [block for block in blocks if all(window.sound for window in block.values())] or blocks
     windows = [window for block in blocks for window in block.values()]
     series: dict[Currency, Costs] = {"seconds": _series(blocks, lambda window: window.seconds)}
     if all(window.cpu_seconds > 0 for window in windows):

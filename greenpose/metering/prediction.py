@@ -97,7 +97,7 @@ def predict_run(
     calibration by, and the relative standard error of a model where the run itself was not calibrated. It reaches down
     to where all neighbours have left, and up to where they are twice as many.
     """
-    if min(totals) <= 0:
+    if not all(0 < total < math.inf for total in totals):
         return Prediction(low=0.0, value=0.0, high=0.0, basis="nothing reads what it costs")
     beside = neighbours or Neighbours()
     low, value, high = _ahead(Repeated(costs=totals, remaining=len(totals)), beside.scatter)
@@ -154,7 +154,8 @@ class Neighbours:
 
 def _ahead(work: Repeated, scatter: float) -> tuple[float, float, float]:
     """Return low end, expectation and high end of what remains of one kind."""
-    if not any(work.costs):  # nothing is done, or nothing reads what it costs
+    # Nothing is done, nothing reads what it costs, or what reads it lies.
+    if not all(0 <= cost < math.inf for cost in work.costs) or not any(work.costs):
         rest = work.remaining * work.guess
         return rest / GUESS_FACTOR, rest, rest * GUESS_FACTOR
     guesses = [_given(correlation, work.costs, work.remaining, scatter) for correlation in CORRELATIONS]

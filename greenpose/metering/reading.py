@@ -9,7 +9,9 @@ from greenpose.metering.source import Joules
 
 NO_COUNTERS: Mapping[str, Joules] = MappingProxyType({})
 NOTHING_MISSING: Mapping[str, str] = MappingProxyType({})
-NO_FAULTS: Mapping[str, tuple[int, str]] = MappingProxyType({})
+Fault = tuple[int, str, bool]
+"""How often a counter did what no counter does, what it did last, and whether it stands still."""
+NO_FAULTS: Mapping[str, Fault] = MappingProxyType({})
 
 
 class Reading(NamedTuple):
@@ -25,8 +27,8 @@ class Reading(NamedTuple):
     """Components that could not be read, and why."""
     stopped_s: float = 0.0
     """Seconds of the wall clock in which the process was stopped."""
-    faults: Mapping[str, tuple[int, str]] = NO_FAULTS
-    """How often each component's counter did what no counter does, and what it did last."""
+    faults: Mapping[str, Fault] = NO_FAULTS
+    """Faults so far of each component's counter that had any."""
     date_s: float = math.nan
     """The date, in seconds; NaN where nobody looked."""
     slept_s: float = 0.0
@@ -42,8 +44,8 @@ class Reading(NamedTuple):
         joules = {name: self.joules[name] - start.joules[name] for name in self.joules if name in start.joules}
         missing = {**start.missing, **self.missing}
         if self.faults is not start.faults:
-            for name, (count, why) in self.faults.items():
-                if count != start.faults.get(name, (0, ""))[0]:
+            for name, (count, why, stands) in self.faults.items():
+                if stands or count != start.faults.get(name, (0,))[0]:
                     missing[name] = why
                     joules.pop(name, None)
         return Reading(

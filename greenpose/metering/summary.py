@@ -1,6 +1,7 @@
 """A meter's result as text that a person reads."""
 
 from greenpose.metering.carbon import Grams
+from greenpose.metering.doubt import remarks
 from greenpose.metering.grading import MEANING
 from greenpose.metering.instrument import Meter
 from greenpose.metering.source import Joules
@@ -19,6 +20,7 @@ def summarise(meter: Meter) -> str:
         shown = "not covered" if share is None else f"{energy_text(share)}, {provenance.kind}"
         lines.append(f"  {provenance.component}: {shown}: {provenance.method}")
     lines += _emissions(meter, total)
+    lines += [f"  doubtful: {remark}" for remark in remarks(meter.windows)]
     lines.append(f"grade {total.grade}: {MEANING[total.grade]}")
     return "\n".join(lines)
 

@@ -1,8 +1,8 @@
 """One metered window, and how it is written to and read from `windows.jsonl`."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,22 +98,20 @@ class Log(NamedTuple):
 
 
 def read_windows(path: Path) -> list[Window]:
-    """Return all windows of all attempts in a `windows.jsonl`; lines that a kill or power cut tore are left out.
+    """Return all windows of all attempts in a `windows.jsonl`; lines that are no JSON are left out.
 
-    A torn line can only be an attempt's last. Whoever needs to know how many were lost compares the window numbers.
+    A kill or a power cut leaves such a line at an attempt's end. Whoever needs to know how many were lost compares the
+    window numbers.
 
     Raises:
-        MeteringError: if there is no such file, or a line that is not torn is no window.
+        MeteringError: if there is no such file, or naming every line that is JSON and no window.
     """
     log = read_log(path)
     if log.faults:
-        more = f" (and {len(log.faults) - 1} more lines)" if len(log.faults) > 1 else ""
-        raise MeteringError(log.faults[0] + more)
+        more = len(log.faults) - MOST_FAULTS
+        counted = [f"{path}: and {more} lines more"] if more > 0 else []
+        raise MeteringError("\n".join(log.faults[:MOST_FAULTS] + counted))
     return log.windows
-
-
-LARGEST = 1e15
-"""No second, joule or count of a window comes near this."""
 
 
 def read_log(path: Path) -> Log:
@@ -132,15 +130,14 @@ def read_log(path: Path) -> Log:
         data = _parsed(line)
         if data is None:
             continue
-        if "schema" in data:
+        if data.get("schema") == SCHEMA:
             if isinstance(attempt := data.get("attempt"), int):
                 log.headers.setdefault(attempt, data)
             continue
-        try:
-            window = _window(data)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            log.faults.append(f"{path}:{number}: not a window: {type(error).__name__} {error}")
+        if wrong := _wrong(data):
+            log.faults.append(f"{path}:{number}: not a window: {'; '.join(wrong)}")
             continue
+        window = _window(data)
         if (
             known.setdefault((window.attempt, window.id), window) is window
             or known[window.attempt, window.id] != window
@@ -157,8 +154,100 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
+def _wrong(data: Mapping[str, Any]) -> list[str]:
+    """Return what of a line is not as a window has it."""
+    if "schema" in data:
+        return [f"schema is {_shown(data['schema'])}; must be {SCHEMA}, or the line a window"]
+    return [
+        f"{name} is {_shown(data[name])}; must be {said}" if name in data else f"{name} is missing"
+        for name, (required, check, said) in _FIELDS.items()
+        if (name in data or required) and not (name in data and check(data[name]))
+    ]
+
+
+def _shown(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) < LARGEST  # type: ignore[arg-type]
+
+
+def _is_amount(value: object) -> bool:
+    return _is_number(value) and value >= 0  # type: ignore[operator]
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < LARGEST
+
+
+def _is_text(value: object) -> bool:
+    """Return whether it is text that can be written: half of a surrogate pair cannot."""
+    return isinstance(value, str) and (value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value))
+
+
+def _is_moment(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _is_energies(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        _is_text(name) and isinstance(energy, list) and len(energy) == 3 and all(map(_is_amount, energy))
+        for name, energy in value.items()
+    )
+
+
+def _is_reasons(value: object) -> bool:
+    return isinstance(value, dict) and all(_is_text(name) and _is_text(why) for name, why in value.items())
+
+
+def _is_contamination(value: object) -> bool:
+    return value is None or (
+        isinstance(value, dict) and value.keys() == {*_CONTAMINATION} and all(map(_is_number, value.values()))
+    )
+
+
+def _is_crosscheck(value: object) -> bool:
+    texts, names = ("tool", "mode", "missing"), {field.name for field in fields(CrossReading)}
+    return value is None or (
+        isinstance(value, dict)
+        and "tool" in value
+        and value.keys() <= names
+        and _is_amount(value.get("seconds", 0.0))
+        and all(each is None or (_is_text if name in texts else _is_number)(each) for name, each in value.items())
+        and None not in (value["tool"], value.get("mode", ""))
+    )
+
+
+LARGEST = 1e18
+"""No number of a log is as large: the seconds since the Big Bang are fewer."""
+MOST_FAULTS = 20
+"""Faulty lines that are listed; more are counted."""
+_FIELDS: Mapping[str, tuple[bool, Callable[[object], bool], str]] = {
+    "id": (True, _is_count, "a whole number"),
+    "parent": (True, lambda value: value is None or _is_count(value), "a whole number or null"),
+    "name": (True, _is_text, "text"),
+    "attempt": (True, _is_count, "a whole number"),
+    "started_at": (True, _is_moment, "a time with its zone, ISO 8601"),
+    "started_s": (True, _is_number, "a number of seconds"),
+    "seconds": (True, _is_amount, "a number of seconds, zero or more"),
+    "cpu_seconds": (True, _is_amount, "a number of seconds, zero or more"),
+    "joules": (True, _is_energies, "three numbers of joules for each component, zero or more"),
+    "items": (True, _is_count, "a whole number"),
+    "ok": (True, lambda value: isinstance(value, bool), "true or false"),
+    "contamination": (False, _is_contamination, f"numbers of {', '.join(_CONTAMINATION)}"),
+    "crosscheck": (False, _is_crosscheck, "another tool's figures"),
+    "missing": (False, _is_reasons, "a reason for each component"),
+    "doubts": (False, _is_reasons, "a reason for each topic"),
+    "stretches": (False, _is_count, "a whole number"),
+}
+
+
 def _window(data: dict[str, Any]) -> Window:
-    _require(data)
     plain = {name: data[name] for name in _PLAIN if name != "joules"}
     contamination, crosscheck = data.get("contamination"), data.get("crosscheck")
     return Window(
@@ -170,30 +259,3 @@ def _window(data: dict[str, Any]) -> Window:
         doubts=data.get("doubts", {}),
         stretches=data.get("stretches", 1),
     )
-
-
-def _require(data: Mapping[str, Any]) -> None:
-    """Refuse a window whose numbers are none, or whose texts nobody could print.
-
-    Raises:
-        TypeError, ValueError: naming the first such field.
-    """
-    parts = {name: value for name in ("contamination", "crosscheck") for name, value in (data.get(name) or {}).items()}
-    texts = ("tool", "mode", "missing")
-    numbers = {name: data[name] for name in ("started_s", "seconds", "cpu_seconds")}
-    numbers |= {name: value for name, value in parts.items() if name not in texts and value is not None}
-    numbers |= {
-        f"joules.{name} {at}": each for name, values in data["joules"].items() for at, each in enumerate(values)
-    }
-    counts = {name: data[name] for name in ("id", "attempt", "items")} | {"stretches": data.get("stretches", 1)}
-    counts |= {} if data["parent"] is None else {"parent": data["parent"]}
-    for name, value in (numbers | counts).items():
-        if isinstance(value, bool) or not isinstance(value, int if name in counts else int | float):
-            raise TypeError(f"{name} is {value!r}, and must be a number")
-        if not abs(value) < LARGEST:
-            raise ValueError(f"{name} is {value!r}: no run reaches that")
-    if not isinstance(data["name"], str) or not isinstance(data["ok"], bool):
-        raise TypeError("name must be text, and ok true or false")
-    data["name"].encode()  # a half of a pair of surrogates could be printed nowhere
-    if datetime.fromisoformat(data["started_at"]).tzinfo is None:
-        raise ValueError(f"started_at is {data['started_at']!r}, without its offset from UTC")

@@ -88,9 +88,13 @@ class Record(Numbers):
     components: list[Component]
     """Where each component's energy readings came from."""
     grade: Literal["A", "B", "C"]
-    """A: every material component measured; B: mixed; C: modelled."""
+    """A: every material component measured; B: mixed, or in part missing; C: modelled."""
     gaps: list[str] = Field(default_factory=list)
     """What is missing from the log of windows, in words, and whether the totals hold it; empty where nothing is."""
+    doubts: list[str] = Field(default_factory=list)
+    """What was found wrong while metering: counters that failed, stood still, went back or jumped, clocks that lie, a
+    process that was stopped; where, and what it does to the numbers. What is in doubt is in no mean, and energy that
+    could not be believed is in no sum."""
     crosscheck: list[CrossCheck] = Field(default_factory=list)
     """Other tools' figures for the same work."""
     host: dict[str, Any]

@@ -26,6 +26,7 @@ def caveats(study: Study) -> list[str]:
         _rising(study),
         _shared(study),
         _disturbed(study),
+        _doubted(study),
         _unsettled(study),
     )
     return [clause for clause in found if clause]
@@ -133,6 +134,14 @@ def _disturbed(study: Study) -> str:
         f"{count} of {plural(len(shares), 'exit')} {'was' if count == 1 else 'were'} metered while {listed(took)} of "
         f"the CPU: {DISTURBED} marks their numbers, of which time is the least certain"
     )
+
+
+def _doubted(study: Study) -> str:
+    """Return how many runs' counters or clocks were found wrong, and what with the first."""
+    doubted = [run for run in study.records if run.doubts]
+    if not doubted:
+        return ""
+    return f"the meter of {plural(len(doubted), 'run')} found something wrong ({doubted[0].doubts[0]})"
 
 
 def _unsettled(study: Study) -> str:

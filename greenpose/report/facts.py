@@ -10,6 +10,9 @@ from greenpose.report.sureness import setting_facts
 MANY_NAMES = 24
 """Experiments beyond which not each is named."""
 
+MANY_DOUBTED = 12
+"""Runs beyond which not each one's doubts are told; its record tells them."""
+
 
 def facts(compared: Study) -> list[tuple[str, str]]:
     """Return the lines of the header: what was compared, where, under which grid intensity, by which code."""
@@ -34,6 +37,11 @@ def facts(compared: Study) -> list[tuple[str, str]]:
     found.append(("Place and grid", "; ".join(dict.fromkeys(place(run) for run in runs))))
     found.append(("Data", "; ".join(dict.fromkeys(data(run) for run in runs))))
     found.append(("Code", "; ".join(dict.fromkeys(code(run) for run in runs))))
+    doubted = [f"{run.name}: {'; '.join(run.doubts)}" for run in runs if run.doubts]
+    if doubted:
+        more = len(doubted) - MANY_DOUBTED
+        told = [*doubted[:MANY_DOUBTED], *([f"and {plural(more, 'run')} more"] if more > 0 else [])]
+        found.append(("Doubts of the meter", ". ".join(told)))
     return found
 
 

@@ -134,7 +134,8 @@ class _Bench:
         return cost_of([opened.result]) * (1 / len(samples))
 
     def measured(self, blocks: Sequence[Sequence[Window]], test: Cost) -> Measured:
-        """Return what the windows of some epochs say of an image."""
+        """Return what the windows of some epochs say of an image, those that may be believed if there are any."""
+        blocks = [windows for windows in blocks if all(window.sound for window in windows)] or blocks
 
         def each(phase: str, per: int = 1) -> list[Cost]:
             return [cost_of([one for one in windows if phase_of(one) == phase]) * (1 / per) for windows in blocks]

@@ -14,13 +14,14 @@ from greenpose.data.boxes import Detected
 from greenpose.git import ask_git, head_commit
 from greenpose.metering import (
     Embodied,
-    Joules,
     Provenance,
     Window,
     carbon_of,
     gaps,
     grade,
     process_settings,
+    remarks,
+    short_of,
     software_versions,
     this_machine,
 )
@@ -53,7 +54,8 @@ def compose(facts: Facts) -> Record:
     carbon = carbon_of(**config.carbon.model_dump())
     training = training_windows(facts.windows)
     energy = energy_of(training)
-    here = Attempt(meter.total.joules, meter.provenances, this_machine().fingerprint)
+    short = short_of(meter.windows)
+    here = Attempt(meter.total.joules, meter.provenances, this_machine().fingerprint, short)
     attempts = [*attempts_of(facts.earlier), here]
     kind = kind_of(attempts)
     lost = missing_windows(facts.windows, epochs=facts.fitted.epochs)
@@ -71,7 +73,7 @@ def compose(facts: Facts) -> Record:
         config_hash=facts.cell["config_hash"],
         seed=config.seed,
         started_at=facts.windows[0].started_at,
-        finished_at=now(),
+        finished_at=meter.now_at.isoformat(timespec="seconds"),
         attempts=meter.attempt,
         stopped=facts.fitted.stopped,
         budget=facts.budget.limits,
@@ -98,11 +100,13 @@ def compose(facts: Facts) -> Record:
             trained=parts_trained(depths(config.train, macs)[: facts.fitted.epochs], macs),
         ),
         exits=[
-            exit_entry(exit_, facts, kind=kind_of([here]), carbon=carbon, parts=parts) for exit_ in sorted(facts.counts)
+            exit_entry(exit_, facts, kind=kind_of([here._replace(short=frozenset())]), carbon=carbon, parts=parts)
+            for exit_ in sorted(facts.counts)
         ],
         carbon=carbon_entry(config, windows=training, embodied=meter.embodied),
         components=component_entries(*(one.provenances for one in attempts)),
         grade=grade_of(attempts),
+        doubts=remarks(facts.windows),
         crosscheck=_crosscheck(facts.windows),
         host=host_of_all(attempts),
         gaps=[*lost, *facts.gaps],
@@ -111,12 +115,12 @@ def compose(facts: Facts) -> Record:
         software=software_versions(),
         git=git_state(),
         basis=_marked(
-            _training_bases(attempts, energy, kind) | {quantity.name: quantity.basis for quantity in emissions}, lost
+            _training_bases(attempts, training, kind) | {quantity.name: quantity.basis for quantity in emissions}, lost
         ),
     )
 
 
-def _training_bases(attempts: Sequence[Attempt], energy: Joules, kind: Kind) -> dict[str, Basis]:
+def _training_bases(attempts: Sequence[Attempt], training: Sequence[Window], kind: Kind) -> dict[str, Basis]:
     """Return how the run's own time and energy were obtained."""
     return {
         "train_seconds": clock_basis("s", "monotonic clock; every epoch of every attempt, validation included"),
@@ -124,8 +128,10 @@ def _training_bases(attempts: Sequence[Attempt], energy: Joules, kind: Kind) -> 
         "train_energy_kwh": Basis(
             unit="kWh",
             kind=kind,
-            method="; in another attempt: ".join(dict.fromkeys(map(_method, attempts))),
-            type_b=kwh_interval(energy),
+            method="; ".join(
+                ["; in another attempt: ".join(dict.fromkeys(map(_method, attempts))), *_at_least(training)]
+            ),
+            type_b=kwh_interval(energy_of(training)),
         ),
     }
 
@@ -147,9 +153,15 @@ def _method(attempt: Attempt) -> str:
     ) or "not known: its log has no header any more"
 
 
+def _at_least(training: Sequence[Window]) -> list[str]:
+    """Return in how many windows each component could not be read, or not believed."""
+    lacking = {name: sum(name in window.missing for window in training) for name in sorted(short_of(training))}
+    return [f"at least: {name} is missing in {count} of {len(training)} windows" for name, count in lacking.items()]
+
+
 def grade_of(attempts: Sequence[Attempt]) -> Grade:
     """Return the grade that all attempts have; B where they differ: part of the energy was read from hardware."""
-    grades = {grade(one.joules, one.provenances) if one.provenances else "C" for one in attempts}
+    grades = {grade(one.joules, one.provenances, short=one.short) if one.provenances else "C" for one in attempts}
     return grades.pop() if len(grades) == 1 else "B"
 
 

@@ -21,7 +21,7 @@ from greenpose.run.facts import Facts
 from greenpose.run.failure import FailureNote, logging_to
 from greenpose.run.ledger import Ledger
 from greenpose.run.measure import measure_networks, trained_networks
-from greenpose.run.observer import Observer, Stage
+from greenpose.run.observer import LOGGER, Observer, Stage
 from greenpose.run.segments import measure_step
 from greenpose.run.setup import (
     build_meter,
@@ -72,6 +72,8 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
     _require_home(folder, earlier, elsewhere=elsewhere)
     meter = build_meter(config, folder.windows, replicas=config.process.replicas)
     stage = note.stage = Stage(meter, observer)
+    if meter.carbon is not None and meter.carbon.doubt:
+        _warn(observer, f"carbon: {meter.carbon.doubt}")
     with meter:
         with stage("data"):
             annotations = annotations_sha256(config.data)
@@ -122,7 +124,15 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
     )
     for gap in facts.gaps:
         observer.say(gap)
-    return compose(facts)
+    record = compose(facts)
+    for doubt in record.doubts:
+        _warn(observer, doubt)
+    return record
+
+
+def _warn(observer: Observer, text: str) -> None:
+    LOGGER.warning("%s", text)
+    observer.say(f"doubtful: {text}")
 
 
 def _require_home(folder: RunFolder, earlier: Log, *, elsewhere: bool) -> None:

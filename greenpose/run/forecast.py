@@ -47,6 +47,7 @@ def predict_training(
     """
     epochs = whole_epochs(windows)
     done = max(epochs)
+    epochs = {number: of for number, of in epochs.items() if all(window.sound for window in of.values())} or epochs
     trained = [epochs[number]["train"] for number in sorted(epochs)]
     growth = depths(recipe, macs)
     each = {

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from greenpose.errors import GreenPoseError, MeteringError
-from greenpose.metering import NO_ENERGY, Joules, Log, Provenance, Window, carbon_of, read_log, worst_kind
+from greenpose.metering import NO_ENERGY, Joules, Log, Provenance, Window, carbon_of, read_log, short_of, worst_kind
 from greenpose.metering.source import KINDS, Kind
 from greenpose.record import Basis, Failure, Interval, Quantity
 from greenpose.store.folder import RunFolder
@@ -106,6 +106,8 @@ class Attempt(NamedTuple):
     """Where each component's energy came from; none where the log does not say any more."""
     host: str | None
     """Fingerprint of the machine; None where the log does not say."""
+    short: frozenset[str] = frozenset()
+    """Components that some of its windows lack, since they could not be read or not be believed."""
 
 
 def attempts_of(log: Log) -> list[Attempt]:
@@ -119,7 +121,8 @@ def attempts_of(log: Log) -> list[Attempt]:
                 joules[component] = joules.get(component, NO_ENERGY) + energy
         header = log.headers.get(number, {})
         host = header.get("host")
-        found.append(Attempt(joules, _provenances(header), host if isinstance(host, str) else None))
+        short = short_of(window for window in roots if window.attempt == number)
+        found.append(Attempt(joules, _provenances(header), host if isinstance(host, str) else None, short))
     return found
 
 
@@ -132,7 +135,9 @@ def _provenances(header: Mapping[str, Any]) -> tuple[Provenance, ...]:
 
 def kind_of(attempts: Sequence[Attempt]) -> Kind:
     """Return the worst kind of any attempt's energy; where an attempt does not say, it may have been modelled."""
-    kinds = [worst_kind(one.joules, one.provenances) if one.provenances else "modelled" for one in attempts]
+    kinds = [
+        worst_kind(one.joules, one.provenances, short=one.short) if one.provenances else "modelled" for one in attempts
+    ]
     return max(kinds, key=KINDS.index, default="not_covered")
 
 

@@ -258,3 +258,69 @@ def test_a_full_disk_is_said_by_the_logs_path(tmp_path):
     with pytest.raises(MeteringError, match=r"windows\.jsonl: cannot be written: No space left on device"):
         log.append(window())
     os.close(log._file)
+
+
+def line(**changes):
+    data = {name: value for name, value in (window().as_dict() | changes).items() if value is not ...}
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seconds": "2"}, "seconds is '2'; must be a number of seconds, zero or more"),
+        ({"seconds": float("nan")}, "seconds is nan; must be a number of seconds"),
+        ({"cpu_seconds": -0.5}, "cpu_seconds is -0.5; must be a number of seconds, zero or more"),
+        ({"joules": []}, "joules is []; must be three numbers of joules for each component"),
+        ({"joules": {"cpu": [1, 2]}}, "joules is {'cpu': [1, 2]}; must be three numbers"),
+        ({"joules": {"cpu": [1, 2, float("inf")]}}, "must be three numbers"),
+        ({"joules": {"cpu": [1, -2, 3]}}, "must be three numbers of joules for each component, zero or more"),
+        ({"id": True}, "id is True; must be a whole number"),
+        ({"id": 10**400}, "id is 1000"),
+        ({"name": ...}, "name is missing"),
+        ({"name": "\ud800"}, r"name is '\ud800'; must be text"),
+        ({"started_at": "yesterday"}, "started_at is 'yesterday'; must be a time with its zone, ISO 8601"),
+        ({"started_at": "2026-01-01T00:00:00"}, "must be a time with its zone"),
+        ({"ok": 1}, "ok is 1; must be true or false"),
+        ({"parent": "1"}, "parent is '1'; must be a whole number or null"),
+        ({"contamination": {"steal_share": 1.0}}, "must be numbers of foreign_cpu_share, steal_share"),
+        ({"crosscheck": {"seconds": 1.0}}, "crosscheck is {'seconds': 1.0}; must be another tool's figures"),
+        ({"crosscheck": {"tool": "x", "watts": 1.0}}, "must be another tool's figures"),
+        ({"missing": ["gpu"]}, "missing is ['gpu']; must be a reason for each component"),
+        ({"schema": "greenpose.windows/2"}, "schema is 'greenpose.windows/2'; must be greenpose.windows/1"),
+    ],
+)
+def test_a_damaged_line_is_named_with_its_field_and_what_would_be_right(tmp_path, changes, said):
+    path = tmp_path / "windows.jsonl"
+    path.write_text('{"schema":"greenpose.windows/1"}\n' + line() + "\n" + line(**changes) + "\n" + line(id=3) + "\n")
+    with pytest.raises(MeteringError) as caught:
+        read_windows(path)
+    assert str(caught.value).startswith(f"{path}:3: not a window: ")
+    assert said in str(caught.value)
+
+
+def test_all_damaged_lines_are_told_together_and_endless_ones_counted(tmp_path):
+    path = tmp_path / "windows.jsonl"
+    path.write_text(line() + "\n" + (line(ok=None, items=-1) + "\n") * 25)
+    with pytest.raises(MeteringError) as caught:
+        read_windows(path)
+    told = str(caught.value).splitlines()
+    assert told[0] == f"{path}:2: not a window: items is -1; must be a whole number; ok is None; must be true or false"
+    assert (len(told), told[-1]) == (21, f"{path}: and 5 lines more")
+
+
+@pytest.mark.parametrize("torn", [b"[" * 100_000, b"\xff\xfe\x00", b'{"id": ' + b"9" * 5000, b"null", b"[1]", b"\x00"])
+def test_what_is_no_json_costs_only_its_own_line(tmp_path, torn):
+    path = tmp_path / "windows.jsonl"
+    path.write_bytes(line(id=1).encode() + b"\n" + torn + b"\n" + line(id=2).encode() + b"\n")
+    assert [entry.id for entry in read_windows(path)] == [1, 2]
+
+
+def test_doubts_come_back_as_they_were_written(tmp_path):
+    doubtful = window(1, doubts={"stopped": "the process was stopped for 8 s"})
+    log = WindowLog(tmp_path / "windows.jsonl")
+    log.append(doubtful)
+    log.close()
+    assert read_windows(tmp_path / "windows.jsonl") == [doubtful]
+    assert not doubtful.sound
+    assert window().sound
