@@ -40,6 +40,13 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{rounded:.{max(0, digits - 1 - exponent)}f}"
 
 
+def lasting(seconds: float) -> str:
+    """Return how long something lasts, for people: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def prefix(value: float, digits: int = 3) -> tuple[float, str]:
     """Return the factor and name of the SI prefix that keeps `value` between 1 and 1000 when printed with `digits`."""
     if value == 0 or not math.isfinite(value):

@@ -1,25 +1,28 @@
 """What a run shows while it works: a bar with rate, loss and energy on a terminal, one line per epoch elsewhere."""
 
+import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
-from greenpose.units import significant
+from greenpose.units import lasting, significant
 
 
 class RunProgress:
     """Shows a run's phases and epochs on a console."""
 
-    def __init__(self, console: Console, *, verbose: bool = False) -> None:
-        """Draw on `console`; a quiet one draws nothing."""
-        self._verbose = verbose
+    def __init__(self, console: Console, *, verbose: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        """Draw on `console`; a quiet one draws nothing. `clock` tells seconds."""
+        self._verbose, self._clock = verbose, clock
+        self._total: int | None = None
+        self._first: tuple[float, int] | None = None
         self._bar = Progress(
             TextColumn("      {task.description:<10}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=16),
             TaskProgressColumn(),
             TextColumn("{task.fields[note]}", markup=False),
-            TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
             refresh_per_second=2,  # drawing is metered with the run: at rich's ten a second it took 1 % of a core
@@ -43,6 +46,7 @@ class RunProgress:
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(name, total=total, note="")
+        self._total, self._first = total, None
 
     def step(self, done: int, note: str = "") -> None:
         """Report that `done` steps of the phase are complete."""
@@ -51,7 +55,17 @@ class RunProgress:
 
     def training(self, *, done: int, rate: float, loss: float, energy_wh: float) -> None:
         """Report a training step: images done in all epochs, images per second, loss, Wh of the run so far."""
-        self.step(done, f"{rate:.0f} img/s  loss {significant(loss)}  {significant(energy_wh)} Wh")
+        used = f"{significant(energy_wh)} Wh{self._left(done)}"
+        self.step(done, f"{used}  loss {significant(loss)}  {rate:.0f} img/s")
+
+    def _left(self, done: int) -> str:
+        """Return how long the epochs to come last, if none is spared, as fast as since training was first heard of."""
+        now = self._clock()
+        self._first = self._first or (now, done)
+        seconds, images = now - self._first[0], done - self._first[1]
+        if self._total is None or images <= 0 or seconds <= 0:
+            return ""
+        return f", {lasting(seconds * max(0, self._total - done) / images)} left"
 
     def say(self, line: str, *, detail: bool = False) -> None:
         """Print one line above the bar; a detail only where everything is to be heard."""

@@ -15,7 +15,7 @@ import typer
 
 from greenpose import __version__
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
-from greenpose.errors import ReportError
+from greenpose.errors import RecordError, ReportError
 from greenpose.formatting import shown
 from greenpose.schema import near
 from greenpose.store.folder import write_parts, write_text
@@ -30,20 +30,23 @@ def report(
     outputs: Annotated[
         list[Path] | None,
         typer.Option(
-            "-o", "--output", help="File to write; its ending says the form: html, md, csv, tex, pdf. Repeatable."
+            "-o",
+            "--output",
+            help="File to write; its ending says the form: html, md, csv, tex, pdf. Repeatable. Default: a page in "
+            "reports/, called as the runs' folder.",
         ),
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="Folder for every chart as SVG and PNG.")] = None,
     verdict: Annotated[
         Path | None, typer.Option(help="Verdict to show on the page, from greenpose check --format json.")
     ] = None,
-    title: Annotated[str, typer.Option(help="Title of the report [the file's name].")] = "",
+    title: Annotated[str, typer.Option(help="Title of the report. Default: the name of the runs' folder.")] = "",
     date: Annotated[
         str,
         typer.Option(
             envvar="SOURCE_DATE_EPOCH",
-            help="When the report was made, as printed on it: ISO 8601, or seconds since 1970 [now]. With a date, the "
-            "same records and command give the same bytes.",
+            help="When the report was made, as printed on it: ISO 8601, or seconds since 1970. Default: now. With a "
+            "date, the same records and command give the same bytes.",
         ),
     ] = "",
     margin: Annotated[
@@ -66,16 +69,16 @@ def report(
     Example: greenpose report runs/quick -o quick.html -o quick.tex
     """
     del verbose
-    outputs = outputs or []
-    if not outputs and figures is None:
-        raise ReportError("nothing to write; name a file, e.g. -o report.html, or a folder with --figures")
+    _require(runs)
+    name = _name_of(runs)
+    outputs = outputs or ([] if figures else [Path("reports") / f"{name}.html"])
     writers = [_writer(path) for path in outputs]
     left_out: list[str] = []
     made = moment(date)
     compared = functools.cache(lambda: _judged(_study(runs, left_out), margin=margin, floor=floor))
     asked = Asked(runs=tuple(runs), verdict=verdict, generated_at=made, study=compared, left_out=left_out)
     for path, write in zip(outputs, writers, strict=True):
-        write(replace(asked, output=path, title=title or path.stem))
+        write(replace(asked, output=path, title=title or name))
     drawn = write_figures(compared(), figures) if figures else []
     notes = err(quiet=quiet)
     if figures or any(write is not write_csv for write in writers):
@@ -83,6 +86,29 @@ def report(
     for fault in dict.fromkeys(left_out):
         notes.print(f"left out: {shown(fault)}", markup=False, soft_wrap=True)
     _say([*outputs, *drawn], as_json=as_json)
+
+
+def _require(runs: Sequence[Path]) -> None:
+    """Refuse paths at which there is nothing.
+
+    Raises:
+        RecordError: naming all of them, each with the nearest that is there.
+    """
+    faults = []
+    for path in runs:
+        if not path.exists():
+            siblings = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+            hint = near(path.name, siblings) if siblings else "give run folders, folders of runs, or record files"
+            faults.append(f"{path}: no such file or folder; {hint}")
+    if faults:
+        raise RecordError(faults)
+
+
+def _name_of(runs: Sequence[Path]) -> str:
+    """Return what the runs are called: as their folder, or where it is one run, as that run."""
+    folders = [path.resolve().parent if path.is_file() else path.resolve() for path in runs]
+    together = folders[0] if len(set(folders)) == 1 else folders[0].parent
+    return together.name or "report"
 
 
 def moment(date: str = "") -> str:
@@ -215,7 +241,7 @@ def _page(asked: Asked) -> str:
 
     attached = None
     if asked.verdict is not None:
-        attached = read_verdict(asked.verdict.read_text(encoding="utf-8"), where=str(asked.verdict))
+        attached = read_verdict(_text(asked.verdict), where=str(asked.verdict))
     return render_study(
         asked.compared(),
         title=asked.title,
@@ -224,6 +250,15 @@ def _page(asked: Asked) -> str:
         command=shlex.join(["greenpose", *sys.argv[1:]]),
         verdict=attached,
     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise RecordError([f"--verdict {path}: no such file"]) from None
+    except UnicodeDecodeError as error:
+        raise RecordError([f"--verdict {path}: is not UTF-8 text (byte {error.start})"]) from None
 
 
 def _judged(compared: "Study", *, margin: float | None, floor: float | None) -> "Study":

@@ -94,7 +94,7 @@ def run(
     damaged = _write_report(plan(cells, places.runs), places.page, name) if make_report else []
     for fault in damaged:
         err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
-    _conclude(planned, outcomes, places if make_report else None, as_json=as_json)
+    _conclude(planned, outcomes, places if make_report else None, err(quiet=quiet), as_json=as_json)
     if damaged:
         raise typer.Exit(EXIT_RUNS_FAILED)
 
@@ -207,14 +207,44 @@ def _write_report(grid: list[Planned], page: Path, name: str) -> list[str]:
     return faults
 
 
-def _conclude(planned: list[Planned], outcomes: list[Outcome], places: _Places | None, *, as_json: bool) -> None:
+def _conclude(
+    planned: list[Planned], outcomes: list[Outcome], places: _Places | None, console: Console, *, as_json: bool
+) -> None:
+    from greenpose.cli.summary import grid_table
+
     page = str(places.page) if places else None
+    ended = {outcome.planned.cell.name: outcome for outcome in outcomes}
+    results = [(one, _missing(one, ended.get(one.cell.name))) for one in planned]
     if as_json:
-        print_json({"runs": [_line(one) for one in planned], "report": page})
-    elif page:
-        out().print(page, markup=False, soft_wrap=True)
+        print_json({"runs": [_result(one, missing) for one, missing in results], "report": page})
+    else:
+        if len(planned) > 1:
+            rows = [(one.cell.name.rpartition("-")[0], one.folder, missing) for one, missing in results]
+            console.print(grid_table(rows), "")
+        if page:
+            out().print(page, soft_wrap=True, markup=False)
     if any(outcome.state not in FINE for outcome in outcomes):
         raise typer.Exit(EXIT_RUNS_FAILED)
+
+
+def _missing(one: Planned, outcome: Outcome | None) -> str:
+    """Return why a run left no record that can be read, with how it ended; empty where it left one."""
+    from greenpose.cli.summary import numbers
+
+    if one.folder.state() not in FINE:
+        state = one.folder.state().value
+        return f"{state}: {_told(outcome)}" if outcome else state
+    try:
+        numbers(one.folder)
+    except GreenPoseError as error:
+        return said(error)
+    return ""
+
+
+def _result(one: Planned, missing: str) -> dict[str, Any]:
+    from greenpose.cli.summary import numbers
+
+    return _line(one) | ({"missing": missing} if missing else numbers(one.folder))
 
 
 def _line(one: Planned) -> dict[str, Any]:

@@ -1,4 +1,10 @@
-"""One line about how a run ended."""
+"""How runs ended: one line each, and a table of a grid."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
 
 from greenpose.errors import RecordError
 from greenpose.record import Failure, Interval, Quantity, Record
@@ -12,13 +18,10 @@ def record_line(folder: RunFolder) -> str:
     Raises:
         RecordError: if its record cannot be read.
     """
-    record = read_document(folder.record)
-    if not isinstance(record, Record):
-        raise RecordError([f"{folder.record}: holds a failure, not a record"])
-    energy = record.quantity("train_energy_kwh")
+    record = _record(folder)
     parts = [
         f"{record.train_seconds:.0f} s training",
-        f"{_spread(energy, energy.basis.type_b, factor=1e3)} Wh ({energy.basis.kind})",
+        f"{_training_wh(record)} Wh ({record.quantity('train_energy_kwh').basis.kind})",
         *(
             f"exit {entry.exit}: AP {_spread(ap, ap.basis.type_a, factor=100)} %"
             for entry in record.exits
@@ -26,6 +29,55 @@ def record_line(folder: RunFolder) -> str:
         ),
     ]
     return "  ".join(parts)
+
+
+def _record(folder: RunFolder) -> Record:
+    """Return a finished run's record.
+
+    Raises:
+        RecordError: if there is none that can be read.
+    """
+    record = read_document(folder.record)
+    if not isinstance(record, Record):
+        raise RecordError([f"{folder.record}: holds a failure, not a record"])
+    return record
+
+
+def _training_wh(record: Record) -> str:
+    energy = record.quantity("train_energy_kwh")
+    return _spread(energy, energy.basis.type_b, factor=1e3)
+
+
+def grid_table(runs: Iterable[tuple[str, RunFolder, str]]) -> Table:
+    """Return a grid's results, an exit a row: AP and joules per image with their intervals, and what failed.
+
+    Each run is given by its name, its folder, and where it left no record, what it said.
+    """
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for number, column in enumerate(("experiment", "exit", "AP, %", "training, Wh", "J/image", "")):
+        table.add_column(column, justify="left" if number in {0, 5} else "right", no_wrap=number < 5)
+    for name, folder, said in runs:
+        record = None if said else _record(folder)
+        if record is None:
+            table.add_row(Text(name), "", "", "", "", Text(said, style="red"))
+            continue
+        for number, entry in enumerate(record.exits):
+            ap, joules = entry.quantity("ap"), entry.quantity("energy_j_per_image")
+            first = (Text(name), _training_wh(record)) if not number else ("", "")
+            cells = (_or_none(ap, ap.basis.type_a, 100), first[1], _or_none(joules, joules.basis.type_b, 1))
+            table.add_row(first[0], str(entry.exit), *cells, "")
+    return table
+
+
+def _or_none(quantity: Quantity, interval: Interval | None, factor: float) -> str:
+    return "none" if quantity.value is None else _spread(quantity, interval, factor=factor)
+
+
+def numbers(folder: RunFolder) -> dict[str, Any]:
+    """Return what scripts ask of a finished run: seconds and energy of training, AP and energy of every exit."""
+    record = _record(folder)
+    exits = [{"exit": each.exit, "ap": each.ap, "energy_j_per_image": each.energy_j_per_image} for each in record.exits]
+    return {"train_seconds": record.train_seconds, "train_energy_kwh": record.train_energy_kwh, "exits": exits}
 
 
 def _spread(quantity: Quantity, interval: Interval | None, *, factor: float) -> str:

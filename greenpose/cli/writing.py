@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from rich.text import Text
+
 from greenpose import __version__
 from greenpose.check import Verdict
 from greenpose.check.output import (
@@ -20,7 +22,7 @@ from greenpose.check.output import (
     to_sarif,
     to_text,
 )
-from greenpose.cli.console import out
+from greenpose.cli.console import err, out
 from greenpose.errors import CheckError
 from greenpose.schema import near
 from greenpose.store.folder import write_text
@@ -78,8 +80,12 @@ def write_outputs(
                 write_text(path.with_suffix(".shields.json"), badge_endpoint(verdict))
     page_of_job = os.environ.get(SUMMARY)
     if page_of_job and {"github", "markdown"} & {*formats}:
-        with Path(page_of_job).open("a", encoding="utf-8") as page:
-            page.write(to_markdown(verdict, name))
+        try:
+            with Path(page_of_job).open("a", encoding="utf-8") as page:
+                page.write(to_markdown(verdict, name))
+        except OSError as error:
+            told = f"{SUMMARY} {page_of_job}: cannot be written: {error.strerror}; the job has no summary"
+            err().print(Text.assemble(("warning: ", "yellow"), told), soft_wrap=True)
 
 
 def _say(verdict: Verdict, name: str, format_: str, *, verbose: bool, quiet: bool) -> None:

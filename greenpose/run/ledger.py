@@ -10,11 +10,11 @@ from greenpose.metering import Carbon, Prediction, Window
 from greenpose.record import Forecast
 from greenpose.run.forecast import busy_share, forecast, joules_of, predict_training, seconds_of
 from greenpose.run.observer import LOGGER, Stage
-from greenpose.run.phases import energy_of, epoch_costs
+from greenpose.run.phases import energy_of, epoch_costs, training_windows
 from greenpose.store import RunFolder, append_line
 from greenpose.store.lost import outermost
 from greenpose.training import Epoch
-from greenpose.units import joules_to_kwh, significant
+from greenpose.units import joules_to_kwh, lasting, significant
 
 SHOW_SECONDS = 0.5
 """Training is shown this often at most: looking costs a reading of all meters."""
@@ -82,7 +82,8 @@ class Ledger:
         self._look_at(epoch)
         text = f"epoch {epoch.epoch}: loss {epoch.loss:.3g}  {aps}".rstrip()
         if epoch.epoch < self._recipe.epochs:
-            text += f"  training will take {_spread(energy)}"
+            spent = sum(window.seconds for window in training_windows(self._windows()))
+            text += f"  training will take {_spread(energy)}, {lasting(max(0.0, time.value - spent))} left"
         LOGGER.info("%s", text)
         self._stage.observer.say(text, detail=not epoch.ap)
 

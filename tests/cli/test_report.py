@@ -31,11 +31,34 @@ def test_the_ending_of_a_file_says_the_form(runs, tmp_path):
     done = greenpose("report", runs, "-o", "a.html", "-o", "a.md", "-o", "a.csv", "-o", "a.tex", cwd=tmp_path)
     assert done.code == 0, done.err
     assert done.out.split() == ["a.html", "a.md", "a.csv", "a.tex"]
-    beginnings = {"a.html": "<!doctype html>", "a.md": "# a\n", "a.csv": "experiment,run,", "a.tex": "% GreenPose"}
+    beginnings = {
+        "a.html": "<!doctype html>",
+        "a.md": f"# {runs.name}\n",
+        "a.csv": "experiment,run,",
+        "a.tex": "% GreenPose",
+    }
     for name, beginning in beginnings.items():
         assert (tmp_path / name).read_text().startswith(beginning), name
     with (tmp_path / "a.csv").open() as file:
         assert {row["status"] for row in csv.DictReader(file)} == {"finished", "failed"}
+
+
+def test_without_a_file_a_page_is_written_that_is_called_as_the_runs(runs, tmp_path):
+    done = greenpose("report", runs, cwd=tmp_path)
+    assert (done.code, done.out) == (0, f"reports/{runs.name}.html\n"), done.err
+    page = (tmp_path / "reports" / f"{runs.name}.html").read_text()
+    assert f"<title>{runs.name}</title>" in page
+
+
+def test_a_wrong_path_is_named_before_anything_else_with_the_nearest(runs, tmp_path):
+    (tmp_path / "quick").mkdir()
+    for arguments in ([], ["-o", "a.doc"]):
+        done = greenpose("report", "qick", runs, "nowhere/at/all", *arguments, cwd=tmp_path)
+        assert done.code == 2
+        assert done.err.splitlines() == [
+            "error: qick: no such file or folder; did you mean quick?",
+            "error: nowhere/at/all: no such file or folder; give run folders, folders of runs, or record files",
+        ]
 
 
 def test_json_names_every_file_and_nothing_else_is_printed(runs, tmp_path):
@@ -51,12 +74,10 @@ def test_json_names_every_file_and_nothing_else_is_printed(runs, tmp_path):
     [
         (["-o", "a.doc"], "-o a.doc: no form of the report ends in '.doc'"),
         (["-o", "report"], "-o report: no form of the report ends in ''"),
-        ([], "nothing to write; name a file"),
     ],
 )
 def test_a_form_that_does_not_exist_is_refused_before_anything_is_written(runs, tmp_path, arguments, message):
-    done = greenpose("report", runs, "-o", "a.html", *arguments, cwd=tmp_path) if arguments else None
-    done = done or greenpose("report", runs, cwd=tmp_path)
+    done = greenpose("report", runs, "-o", "a.html", *arguments, cwd=tmp_path)
     assert done.code == 2
     assert message in done.err
     assert list(tmp_path.glob("*.html")) == []
@@ -164,7 +185,7 @@ def test_a_verdict_is_shown_on_the_page_and_a_wrong_file_is_refused(runs, tmp_pa
     page = (tmp_path / "a.html").read_text()
     assert "Verdict of the check" in page
     assert "exit3.macs" in page
-    for name, message in (("a.html", "a.html: not JSON"), ("none.json", "none.json: No such file")):
+    for name, message in (("a.html", "a.html: not JSON"), ("none.json", "none.json: no such file")):
         done = greenpose("report", runs, "--verdict", name, "-o", "b.html", cwd=tmp_path)
         assert (done.code, message in done.err) == (2, True), done.err
 

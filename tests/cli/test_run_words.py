@@ -2,7 +2,9 @@
 
 import pytest
 
+from greenpose.record import dumps
 from tests.cli.running import greenpose
+from tests.report.records import record
 from tests.run.tiny import write_grid
 
 PLACE = "carbon: {country: ITA}\n"
@@ -58,3 +60,23 @@ def test_one_wrong_option_of_a_grid_is_one_line(tmp_path):
 def test_a_file_marked_by_windows_is_read(tmp_path):
     (tmp_path / "e.yaml").write_bytes(b"\xef\xbb\xbf" + PLACE.encode())
     assert greenpose("run", "e.yaml", "--dry-run", cwd=tmp_path).code == 0
+
+
+def test_a_finished_grid_is_summed_up_and_scripts_get_its_numbers(tmp_path):
+    write_grid(tmp_path)
+    planned = greenpose("run", "tiny.yaml", "--dry-run", "--json", cwd=tmp_path).json["runs"]
+    for run in planned:
+        (tmp_path / run["folder"]).mkdir(parents=True)
+        name = run["name"].rpartition("-")[0]
+        (tmp_path / run["folder"] / "record.json").write_text(dumps(record(name, ap={2: 0.5, 3: 0.625})))
+    done = greenpose("run", "tiny.yaml", "--no-report", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert done.out == ""
+    rows = [line.split() for line in done.err.splitlines() if " Wh" in line or "50 [" in line or "62 [" in line]
+    assert [row[0] for row in rows] == ["experiment", "HRNet2", "HRNet3-OKD-DS", "3"]
+    done = greenpose("run", "tiny.yaml", "--no-report", "--json", cwd=tmp_path)
+    assert [[each["ap"] for each in run["exits"]] for run in done.json["runs"]] in (
+        [[0.5], [0.5, 0.625]],
+        [[0.5, 0.625], [0.5]],
+    )
+    assert all(run["train_energy_kwh"] > 0 for run in done.json["runs"])
