@@ -24,8 +24,8 @@ def test_a_tilde_stands_for_the_home_folder(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"GREENPOSE_CACHE": "/tmp/kept"}, "/tmp/kept"),
-        ({"XDG_CACHE_HOME": "/tmp/kept"}, "/tmp/kept/greenpose"),
+        ({"GREENPOSE_CACHE": "/var/kept"}, "/var/kept"),
+        ({"XDG_CACHE_HOME": "/var/kept"}, "/var/kept/greenpose"),
         ({}, "GREENPOSE_CACHE is not set, and this user has no home folder: set it to a folder"),
         ({"GREENPOSE_CACHE": "~/kept"}, "GREENPOSE_CACHE is ~/kept, and this user has no home folder"),
     ],

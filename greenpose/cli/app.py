@@ -31,6 +31,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=EPILOG)(run)
 app.command(epilog=EPILOG)(estimate)

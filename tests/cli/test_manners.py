@@ -27,6 +27,19 @@ def test_help_of_every_command_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("words", [[], ["run"], ["data", "check"]])
+def test_help_is_also_asked_for_by_a_letter(tmp_path, words):
+    short, long = (greenpose(*words, option, cwd=tmp_path) for option in ("-h", "--help"))
+    assert (short.code, short.out) == (0, long.out)
+
+
+def test_help_has_no_stray_blanks_where_brackets_were(tmp_path):
+    for words in COMMANDS:
+        text = " ".join(greenpose(*words, "--help", cwd=tmp_path, COLUMNS="400").out.split())
+        assert " ." not in text.replace(" ...", ""), words
+        assert " ;" not in text
+
+
 def test_a_fault_of_our_own_ends_with_a_code_that_is_no_verdict():
     code = "import greenpose.cli.app as app\napp.app = lambda: {}['gone']\napp.main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -238,7 +238,10 @@ def test_where_no_record_can_be_used_or_a_path_does_not_exist_nothing_is_written
     (run,) = paper_grid((1,), ("HRNet3",))
     written(tmp_path / "runs", [run.model_copy(update={"train_seconds": -1.0})])
     written(tmp_path / "good", [run])
-    for paths, said in ((["runs"], "train_seconds: -1.0"), (["good", "goood"], "goood: there is no such file")):
+    for paths, said in (
+        (["runs"], "train_seconds: -1.0"),
+        (["good", "goood"], "goood: no such file or folder; did you mean good?"),
+    ):
         done = greenpose("report", *paths, "-o", "a.html", cwd=tmp_path)
         assert (done.code, said in done.err) == (2, True), done.err
         assert not (tmp_path / "a.html").exists()
