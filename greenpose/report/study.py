@@ -236,9 +236,12 @@ def _groups(records: Sequence[Record], *, among: Sequence[Record] = (), side: st
     names = {key: _label(runs[0]) for key, runs in found.items()}
     labels = {key: _with(name, key[0], settings, side) for key, name in names.items()}
     counts = Counter(labels.values())
+    same = Counter(key[:-1] for key in found)
     groups = [
         Group(
-            label=labels[key] if counts[labels[key]] == 1 else f"{labels[key]} ({runs[0].config_hash[:8]})",
+            label=labels[key]
+            if counts[labels[key]] == 1
+            else f"{labels[key]} ({_apart(runs[0], labelled=same[key[:-1]] > 1)})",
             runs=tuple(runs),
             exits=tuple(sorted({entry.exit for entry in runs[0].exits})),
             name=names[key],
@@ -248,6 +251,13 @@ def _groups(records: Sequence[Record], *, among: Sequence[Record] = (), side: st
         for key, runs in found.items()
     ]
     return tuple(sorted(groups, key=lambda group: natural(group.label)))
+
+
+def _apart(record: Record, *, labelled: bool) -> str:
+    """Return what tells a group from others of its name: its settings, or where only these differ its annotations."""
+    digests = record.dataset.get("annotations_sha256", {}).values()
+    annotations = "/".join(digest[:6] for digest in digests) or "not told"
+    return f"annotations {annotations}" if labelled else record.config_hash[:8]
 
 
 def _with(name: str, own: str, settings: Sequence[str], side: str) -> str:
@@ -263,10 +273,11 @@ def _label(record: Record) -> str:
 
 
 def _identity(record: Record) -> tuple[str, ...]:
-    """Return what runs of one group share: the setting, then everything else but the seed."""
+    """Return what runs of one group share: the setting, then everything else but the seed, annotations included."""
     config = {key: value for key, value in record.config.items() if key != "seed"}
     exits = sorted(entry.exit for entry in record.exits)
-    return setting(record), json.dumps([_label(record), exits, config], sort_keys=True, default=str)
+    settled = json.dumps([_label(record), exits, config], sort_keys=True, default=str)
+    return setting(record), settled, json.dumps(record.dataset.get("annotations_sha256"), sort_keys=True)
 
 
 def _run_order(record: Record) -> tuple[Any, ...]:

@@ -73,3 +73,17 @@ def test_a_country_s_code_is_called_one():
     assert place(record("HRNet3")).startswith("ITA (country code), 331 [281–381] gCO2eq/kWh")
     own = record("HRNet3").carbon.model_copy(update={"country": "custom"})
     assert place(record("HRNet3").model_copy(update={"carbon": own})).startswith("custom, 331")
+
+
+def test_seeds_on_other_labels_are_not_averaged_and_are_named_by_their_labels():
+    first = record("HRNet3")
+    digests = {"train": "a" * 64, "val": "b" * 64, "test": "c" * 64}
+    runs = [
+        record("HRNet3", seed=seed, dataset=first.dataset | {"annotations_sha256": digests | {"train": train * 64}})
+        for seed, train in enumerate("aad", start=1)
+    ]
+    groups = {group.label: [run.seed for run in group.runs] for group in study(runs).groups}
+    assert groups == {
+        "HRNet3 (annotations aaaaaa/bbbbbb/cccccc)": [1, 2],
+        "HRNet3 (annotations dddddd/bbbbbb/cccccc)": [3],
+    }
