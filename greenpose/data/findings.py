@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from greenpose.formatting import shown
+
 Level = Literal["error", "warning", "note"]
 _SHOWN = 5
 
@@ -34,7 +36,7 @@ class Notebook:
     def add(self, level: Level, message: str, *, field: str = "") -> None:
         """Note one thing."""
         where = f"{self.where}: {field}" if field else self.where
-        self.findings.append(Finding(level=level, where=where, message=message))
+        self.findings.append(Finding(level=level, where=where, message=shown(message)))
 
     def count(self, level: Level, examples: Iterable[object], message: str, *, field: str = "") -> None:
         """Note one kind of thing, if it occurs: `{n}` in the message is how often; the first few are named."""
@@ -45,7 +47,7 @@ class Notebook:
 
 def first_few(examples: Iterable[object]) -> str:
     """Return the first five of some things, and how many more there are."""
-    every = [str(example) for example in examples]
+    every = [shown(str(example)) for example in examples]
     more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
     return ", ".join(every[:_SHOWN]) + more
 

@@ -75,7 +75,7 @@ def read_pictures(
     An image is looked for in each of the folders in turn.
     """
     find = partial(_find, folders)
-    inside = tuple(folder.resolve() for folder in folders)
+    inside = tuple(folder.resolve() for folder in folders if folder.parent != folders[0])
     search = Search(find=find, below=folders[0], inside=inside, subject=subject_of, allow_missing=allow_missing)
     return search_pictures(document, search, notebook).found
 
@@ -98,7 +98,7 @@ def search_pictures(document: Mapping[str, Any], search: Search, notebook: Noteb
                 found[image_id] = _picture(file, search.subject(entry))
             except DataError as error:
                 broken += error.faults
-    text = "{n} file names or links lead outside the data folder, and are not read; copy the images into it"
+    text = "{n} file names or links lead outside the data folder, and are not read; copy the images there, or name their folder"
     notebook.count("error", astray, text, field="images.file_name")
     _note_missing(missing, search, notebook)
     note_broken(broken, notebook, allow_missing=search.allow_missing)

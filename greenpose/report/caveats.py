@@ -22,6 +22,7 @@ def caveats(study: Study) -> list[str]:
         _gaps(study),
         _seeds(study),
         _known(study),
+        _labels(study),
         _stopped(study),
         _rising(study),
         _shared(study),
@@ -80,6 +81,16 @@ def _known(study: Study) -> str:
         return ""
     both = f"{plural(most, 'subject')} {'is' if most == 1 else 'are'} in training and test both"
     return f"{both}, so AP says little of new ones"
+
+
+def _labels(study: Study) -> str:
+    """Return whether accuracy is of different test labels, as far as records tell them."""
+    told = {run.dataset.get("annotations_sha256", {}).get("test") for run in study.records} - {None}
+    return (
+        f"runs were tested on {len(told)} different annotation files, so their AP does not compare"
+        if len(told) > 1
+        else ""
+    )
 
 
 def _stopped(study: Study) -> str:

@@ -179,19 +179,21 @@ def secret(tmp_path):
     return file
 
 
-@pytest.mark.parametrize("way", ["up", "absolute", "backslashes", "link", "linked folder"])
+@pytest.mark.parametrize("way", ["up", "absolute", "backslashes", "link", "linked folder", "split"])
 @pytest.mark.parametrize("allow_missing", [True, False])
 def test_nothing_outside_the_data_folder_is_read(tmp_path, secret, way, allow_missing):
     root = tmp_path / "data"
     file, images = write(root)
     (images / "link.png").symlink_to(secret)
-    (images / "linked").symlink_to(secret.parent)
+    for folder in ("linked", "train"):
+        (images / folder).symlink_to(secret.parent)
     names = {
         "up": "../../secret/x.png",
         "absolute": str(secret),
         "backslashes": "..\\..\\secret\\x.png",
         "link": "link.png",
         "linked folder": "linked/x.png",
+        "split": "x.png",
     }
     content = document()
     content["images"][1]["file_name"] = names[way]
@@ -346,3 +348,15 @@ def test_whatever_stands_in_a_file_of_boxes_is_found_or_named(tmp_path, seed):
         except DataError as error:
             pytest.fail(f"raised {error}")
         assert found.instances or found.faults
+
+
+def test_what_would_steer_a_terminal_is_written_out(tmp_path):
+    content = document()
+    content["images"][1]["file_name"] = "\x1b[2Jx\u202e\n.png"
+    content["categories"].append({"id": 3, "name": "\x1b]8;;http://x\x07", "keypoints": []})
+    (tmp_path / "annotations").mkdir()
+    file = tmp_path / "annotations" / "train.json"
+    file.write_text(json.dumps(content))
+    said = [str(finding) for finding in inspect_split(file, tmp_path / "images", PROFILE).findings]
+    assert all(text.isprintable() for text in said)
+    assert any("\\x1b[2Jx\\u202e\\n.png" in text for text in said)

@@ -2,6 +2,7 @@
 
 import random
 
+from greenpose.report.caveats import caveats
 from greenpose.report.facts import place
 from greenpose.report.figures import AP, LATENCY
 from greenpose.report.study import Point, host_name, natural, study
@@ -87,3 +88,11 @@ def test_seeds_on_other_labels_are_not_averaged_and_are_named_by_their_labels():
         "HRNet3 (annotations aaaaaa/bbbbbb/cccccc)": [1, 2],
         "HRNet3 (annotations dddddd/bbbbbb/cccccc)": [3],
     }
+
+
+def test_runs_that_were_tested_on_other_labels_carry_a_caveat():
+    first = record("HRNet3")
+    runs = [record("HRNet3", dataset=first.dataset | {"annotations_sha256": {"test": digest}}) for digest in "ab"]
+    says = "runs were tested on 2 different annotation files, so their AP does not compare"
+    assert says in caveats(study(runs))
+    assert not any("annotation files" in clause for found in ([runs[0]], [first]) for clause in caveats(study(found)))
