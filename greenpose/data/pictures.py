@@ -98,7 +98,7 @@ def search_pictures(document: Mapping[str, Any], search: Search, notebook: Noteb
                 found[image_id] = _picture(file, search.subject(entry))
             except DataError as error:
                 broken += error.faults
-    text = "{n} file names or links lead outside the data folder, and are not read; copy the images there, or name their folder"
+    text = "{n} file names or links lead outside the data folder and are not read; copy the images into it"
     notebook.count("error", astray, text, field="images.file_name")
     _note_missing(missing, search, notebook)
     note_broken(broken, notebook, allow_missing=search.allow_missing)

@@ -185,8 +185,8 @@ def test_nothing_outside_the_data_folder_is_read(tmp_path, secret, way, allow_mi
     root = tmp_path / "data"
     file, images = write(root)
     (images / "link.png").symlink_to(secret)
-    for folder in ("linked", "train"):
-        (images / folder).symlink_to(secret.parent)
+    for name in ("linked", "train"):
+        (images / name).symlink_to(secret.parent)
     names = {
         "up": "../../secret/x.png",
         "absolute": str(secret),
@@ -199,7 +199,7 @@ def test_nothing_outside_the_data_folder_is_read(tmp_path, secret, way, allow_mi
     content["images"][1]["file_name"] = names[way]
     file.write_text(json.dumps(content))
     split = inspect_split(file, images, PROFILE, allow_missing=allow_missing)
-    assert "1 file names or links lead outside the data folder, and are not read" in _said(split, "error")
+    assert "1 file names or links lead outside the data folder and are not read" in _said(split, "error")
     assert all("secret" not in one.image for one in split.instances)
 
 
