@@ -29,8 +29,8 @@ def export(
 ) -> None:
     """Export the truncated network of one exit, nothing behind it included, with its footprint card.
 
-    Files are loaded again and must give the network's own output. card.json and card.md say what they cost, where that
-    was measured, and how sure it is.
+    Files are run again and must give the network's own output; of what cannot be run here, the card says that it is
+    not verified. card.json and card.md say what they cost, where that was measured, and how sure it is.
 
     Example: greenpose export runs/quick/HRNet4-OKD-DS-d23a76c6 --exit 3 --to safetensors,pt2 --fold-bn -o deploy
     """
@@ -45,6 +45,11 @@ def export(
         card = export_exit(
             subject.config, folder, subject.exits[-1], formats=chosen_formats(to), output=target, folded=fold_bn
         )
+    for each in card.files:
+        if each.error is None:
+            err(quiet=quiet).print(
+                f"[yellow]note:[/yellow] {each.file} is not verified: install onnxruntime to have it run"
+            )
     if as_json:
         print_json(json.loads(card.model_dump_json(by_alias=True)))
         return

@@ -28,6 +28,9 @@ class CardFile(Document):
     """Size."""
     sha256: str
     """Digest."""
+    error: float | None = None
+    """Largest difference of its output from the network's, over the largest output, on noise, when it was run again;
+    null: not verified, since nothing here could run it."""
 
 
 class Card(Document):
@@ -108,7 +111,7 @@ def make_card(
 def card_text(card: Card) -> str:
     """Return the card as Markdown."""
     rows = [f"| {name} | {_amount(each)} | {_ends(each)} | {each.basis.kind} |" for name, each in _told(card)]
-    files = [f"- `{each.file}`: {each.bytes} bytes, SHA-256 `{each.sha256}`" for each in card.files]
+    files = [f"- `{each.file}`: {each.bytes} bytes, SHA-256 `{each.sha256}`, {verdict(each)}" for each in card.files]
     folded = "folded into the convolutions" if card.folded else "as trained"
     shape = ", ".join(map(str, card.input["shape"]))
     return "\n".join(
@@ -128,6 +131,13 @@ def card_text(card: Card) -> str:
             "",
         ]
     )
+
+
+def verdict(file: CardFile) -> str:
+    """Return whether a file was run, and how far it was from the network."""
+    if file.error is None:
+        return "not verified: nothing here could run it"
+    return f"run again: {file.error:.1g} of the largest output off" if file.error else "run again: as the network"
 
 
 def _told(card: Card) -> list[tuple[str, Quantity]]:

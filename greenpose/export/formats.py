@@ -1,5 +1,6 @@
 """One network in the formats that others load: safetensors and pt2 by torch alone, ONNX by its own packages."""
 
+import importlib
 import importlib.util
 import json
 import warnings
@@ -9,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from greenpose.errors import ExportError
@@ -21,13 +22,17 @@ NEEDED = MappingProxyType({"onnx": ("onnx", "onnxscript")})
 INPUT, OUTPUT = "images", "heatmaps"
 """Names of the network's input and output."""
 OPSET = 20
+RUNTIME = "onnxruntime"
+"""Package that runs ONNX files."""
+Program = Callable[[Tensor], Tensor]
+"""From images to heatmaps."""
 
 
 def to_safetensors(net: SubNetwork, images: Tensor, path: Path) -> None:
     """Write the tensors by name, and in the file's own header what network they fill."""
     del images
     header = {"architecture": json.dumps(asdict(net.architecture)), "folded": json.dumps(is_folded(net))}
-    save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, path, metadata=header)
+    path.write_bytes(save({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, metadata=header))
 
 
 def to_pt2(net: SubNetwork, images: Tensor, path: Path) -> None:
@@ -54,6 +59,26 @@ def to_onnx(net: SubNetwork, images: Tensor, path: Path) -> None:
         )
 
 
+def read_pt2(path: Path) -> Program:
+    """Return the program in a file."""
+    program: Program = torch.export.load(path).module()
+    return program
+
+
+def read_onnx(path: Path) -> Program | None:
+    """Return the program in a file; None where onnxruntime, which GreenPose does not install, is not there."""
+    if importlib.util.find_spec(RUNTIME) is None:
+        return None
+    session = importlib.import_module(RUNTIME).InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+
+    def run(images: Tensor) -> Tensor:
+        return torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
+
+    return run
+
+
+READERS: Mapping[str, Callable[[Path], Program | None]] = MappingProxyType({"pt2": read_pt2, "onnx": read_onnx})
+"""What runs a file of each format that holds a program."""
 Writer = Callable[[SubNetwork, Tensor, Path], None]
 WRITERS: Mapping[str, Writer] = MappingProxyType({"safetensors": to_safetensors, "pt2": to_pt2, "onnx": to_onnx})
 """By the name of a format, which is also its file's ending."""

@@ -1,6 +1,7 @@
 """What is exported says what the network says, and its card says what the record says."""
 
 import hashlib
+import importlib.util
 import json
 from dataclasses import asdict
 
@@ -11,6 +12,8 @@ from safetensors.torch import load_file
 
 from greenpose.errors import GreenPoseError
 from greenpose.export import absent_packages, card_text, chosen_formats, difference, export_exit
+from greenpose.export.deploy import error_of
+from greenpose.export.formats import read_pt2
 from greenpose.model import Architecture, SubNetwork, fold_batchnorm
 from greenpose.store import read_document
 from tests.policy.seeing import finished
@@ -85,6 +88,42 @@ def test_the_card_is_the_records_and_names_every_file_with_its_digest(run, expor
     assert f"| ap | {entry.ap:.3g}" in card_text(card)
 
 
+def test_the_card_says_how_far_each_file_was_off_when_it_was_run_again(exported):
+    card, output, _ = exported
+    assert {file.file: file.error for file in card.files} == {
+        "exit2.safetensors": 0,
+        "exit2.pt2": pytest.approx(0, abs=1e-5),
+    }
+    assert "`, run again: " in (output / "card.md").read_text()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is not None, reason="onnxruntime would run it")
+def test_a_file_that_nothing_here_can_run_is_not_verified(run, exported, tmp_path):
+    (tmp_path / "exit2.onnx").write_bytes(b"never read")
+    error = error_of(network(run[1]), torch.rand(2, 3, 32, 32), "onnx", tmp_path / "exit2.onnx")
+    assert error is None
+    card, _, _ = exported
+    file = card.files[0].model_copy(update={"file": "exit2.onnx", "error": error})
+    text = card_text(card.model_copy(update={"files": [file]}))
+    assert "`exit2.onnx`" in text
+    assert ", not verified: nothing here could run it\n" in text
+
+
+@pytest.mark.parametrize("spoil", [lambda x: x * 1.001, lambda x: x * float("nan")])
+def test_a_file_that_says_something_else_is_not_kept(run, tmp_path, monkeypatch, spoil):
+    readers = {"pt2": lambda path: lambda images: spoil(read_pt2(path)(images))}
+    monkeypatch.setattr("greenpose.export.deploy.READERS", readers)
+    with pytest.raises(GreenPoseError, match=r"exit2\.pt2: the pt2 file differs from the network by (0\.001|nan)"):
+        export_exit(*run, 2, formats=("pt2",), output=tmp_path, folded=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exported_files_have_the_mode_of_any_file(exported):
+    _, output, _ = exported
+    (output.parent / "any").touch()
+    assert {file.stat().st_mode for file in output.iterdir()} == {(output.parent / "any").stat().st_mode}
+
+
 def test_a_format_whose_packages_are_absent_is_refused_with_what_to_install():
     absent = absent_packages("onnx")
     if not absent:
@@ -114,7 +153,8 @@ def test_an_onnx_model_says_what_the_trained_exit_says(run, tmp_path):
     from onnx.reference import ReferenceEvaluator
 
     config, folder = run
-    export_exit(config, folder, 2, formats=("onnx",), output=tmp_path, folded=True)
+    card = export_exit(config, folder, 2, formats=("onnx",), output=tmp_path, folded=True)
+    assert (card.files[0].error is None) is (importlib.util.find_spec("onnxruntime") is None)
     model = ReferenceEvaluator(str(tmp_path / "exit2.onnx"))
     for batch in (1, 3):
         x = torch.rand(batch, 3, 32, 32)
