@@ -2,7 +2,8 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args
@@ -112,6 +113,33 @@ def parse(kind: type[DocumentT], data: Mapping[str, Any], *, where: str) -> tupl
         return kind.model_validate(data), []
     except ValidationError as error:
         return None, [_sentence(fault, kind, where) for fault in error.errors(include_url=False)]
+
+
+def from_json(text: str, *, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Return what JSON text holds; `pairs` makes an object of its keys and values, a dict where it is None.
+
+    Raises:
+        ValueError: saying why it holds nothing that could be used.
+    """
+    try:
+        data = json.loads(text, object_pairs_hook=pairs)
+    except RecursionError:
+        raise ValueError("not JSON that anybody reads: it is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    except ValueError as error:  # a number of thousands of digits, or what `pairs` refuses
+        raise ValueError(str(error).partition("; use sys.")[0]) from None
+    if _HALF.search(text):
+        try:
+            json.dumps(data, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            said = "half of a character (a lone surrogate) stands in it; it is no text in UTF-8"
+            raise ValueError(said) from None
+    return data
+
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""How JSON writes a surrogate."""
 
 
 def near(value: str, choices: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from greenpose.errors import RecordError
 from greenpose.record import Record, dumps, loads
 from tests.report.records import record
 
@@ -35,6 +36,17 @@ def test_a_record_from_before_the_making_of_the_hardware_was_counted_is_read(old
         assert read.quantity(name).basis.missing == "not recorded"
     for name in ADDED_TO_EXITS:
         assert read.exits[0].quantity(name).value is None
+
+
+def test_a_record_whose_settings_are_none_is_refused_with_their_place():
+    data = json.loads(dumps(record()))
+    data["config"] |= {"model": 3.0, "data": []}
+    with pytest.raises(RecordError) as caught:
+        loads(json.dumps(data), where="record.json")
+    assert caught.value.faults == (
+        "record.json: config.data: is []; it holds settings by name",
+        "record.json: config.model: is 3.0; it holds settings by name",
+    )
 
 
 def test_a_record_to_json_and_back_is_the_same():

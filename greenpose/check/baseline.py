@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from greenpose.check.footprint import EXACT
 from greenpose.errors import CheckError
-from greenpose.schema import Document, near, parse
+from greenpose.schema import Document, from_json, near, parse
 
 SCHEMA: Literal["greenpose.baseline/1"] = "greenpose.baseline/1"
 FILE = Path("greenpose-baseline.json")
@@ -150,8 +150,8 @@ def _object(text: str, where: str) -> dict[str, Any]:
     if any(line.startswith(("<<<<<<< ", ">>>>>>> ")) for line in text.splitlines()):
         raise CheckError([f"{where}: has the marks of a merge conflict; settle it, or take one side and --update"])
     try:
-        data = json.loads(text, object_pairs_hook=_unique)
-    except (json.JSONDecodeError, _TwiceError) as error:
+        data = from_json(text, pairs=_unique)
+    except ValueError as error:
         raise CheckError([f"{where}: not a baseline: {error}"]) from None
     schema = data.get("schema") if isinstance(data, dict) else None
     if not isinstance(data, dict) or schema != SCHEMA:
@@ -159,15 +159,11 @@ def _object(text: str, where: str) -> dict[str, Any]:
     return data
 
 
-class _TwiceError(ValueError):
-    """A key that an object has twice."""
-
-
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _TwiceError(f"{key!r} is given twice; keep one")
+            raise ValueError(f"{key!r} is given twice; keep one")
         found[key] = value
     return found
 

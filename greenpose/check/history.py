@@ -61,7 +61,10 @@ def read_courses(folder: Path, *, only: Selection) -> list[Course]:
     Raises:
         CheckError: if there is no history, or nothing selected in it.
     """
-    rows = [row for file in sorted(folder.glob("*.jsonl")) for row in _rows(file)]
+    files = sorted(folder.glob("*.jsonl"))
+    rows = [row for file in files for row in _rows(file)]
+    if files and not rows:
+        raise CheckError([f"{file}: not a line in it is the row of a check, of schema {SCHEMA}" for file in files])
     if not rows:
         raise CheckError([f"{folder}: holds no history; greenpose check CANDIDATE --history {folder} begins one"])
     only.require(row["quantity"] for row in rows)
@@ -94,10 +97,15 @@ def _row(finding: Finding, value: float, *, name: str, at: str, commit: str | No
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file that this version understands; lines torn or of another kind are passed over."""
-    keys = {"at", "commit", "check", "quantity", "way", "unit", "value", "outcome"}
+    words = ("at", "check", "quantity", "way", "unit", "outcome")
     for row in read_lines(file):
-        if row.get("schema") == SCHEMA and keys <= row.keys() and isinstance(row["value"], int | float):
+        said = all(isinstance(row.get(key), str) for key in words) and isinstance(row.get("commit", 0), str | None)
+        if row.get("schema") == SCHEMA and said and _is_finite(row.get("value")):
             yield row
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def _course(check: str, quantity: str, unit: str, rows: Iterable[Mapping[str, Any]]) -> Course:

@@ -1,13 +1,12 @@
 """What `greenpose policy` finds out about a run: when images may leave early, and what that costs and loses."""
 
-import json
 from typing import Any, Literal
 
 from pydantic import Field
 
 from greenpose.errors import RecordError
 from greenpose.record.numbers import Numbers
-from greenpose.schema import parse
+from greenpose.schema import from_json, parse
 
 POLICY_SCHEMA: Literal["greenpose.policy/1"] = "greenpose.policy/1"
 
@@ -126,9 +125,9 @@ def load_policy(text: str, *, where: str) -> PolicyCurve:
         RecordError: if the text is no JSON, or no such curve; all faults are named.
     """
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise RecordError([f"{where}: not JSON: {error}"]) from None
+        data = from_json(text)
+    except ValueError as error:
+        raise RecordError([f"{where}: {error}"]) from None
     if not isinstance(data, dict) or data.get("schema") != POLICY_SCHEMA:
         raise RecordError([f"{where}: is not of the schema {POLICY_SCHEMA}"])
     curve, faults = parse(PolicyCurve, data, where=where)

@@ -2,8 +2,7 @@
 
 import contextlib
 import json
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 from greenpose.errors import RecordError
 from greenpose.record.numbers import MOST
 from greenpose.record.run import FAILURE_SCHEMA, SCHEMA, Failure, Record
-from greenpose.schema import Document, parse
+from greenpose.schema import Document, from_json, parse
 
 _FRACTIONS = ("ap", "ap50", "ap75", "ar", "pck", "pck_corrected")
 _AMOUNTS_OF_EXIT = (
@@ -26,6 +25,9 @@ _AMOUNTS_OF_RUN = (
 _AMOUNTS_OF_PHASE = ("seconds", "cpu_seconds", "energy_kwh", "windows")
 _AMOUNTS_OF_FAILURE = ("seconds", "energy_kwh", "co2eq_g")
 """Numbers that cannot be negative; net energy can, gross energy less idle power."""
+
+_SECTIONS = ("data", "model", "wiring", "loss", "train", "measure", "carbon", "process")
+"""Parts of a configuration that hold settings themselves."""
 
 
 def dumps(document: Document) -> str:
@@ -52,11 +54,9 @@ def _parsed(text: str, *, where: str) -> Record | Failure:
         with contextlib.suppress(ValidationError):
             return kind.model_validate_json(text)
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RecordError([f"{where}: not JSON: {error}"]) from None
-    if re.search(r"\\u[dD][89a-fA-F]", text) and not _is_text(data):
-        raise RecordError([f"{where}: half of a character (a lone surrogate) stands in it; it is no text in UTF-8"])
+        data = from_json(text)
+    except ValueError as error:
+        raise RecordError([f"{where}: {error}"]) from None
     schema = data.get("schema") if isinstance(data, dict) else None
     kinds: dict[Any, type[Record | Failure]] = {SCHEMA: Record, FAILURE_SCHEMA: Failure}
     if not isinstance(schema, str) or schema not in kinds:
@@ -67,19 +67,16 @@ def _parsed(text: str, *, where: str) -> Record | Failure:
     return document
 
 
-def _is_text(data: Any) -> bool:
-    try:
-        json.dumps(data, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _impossible(document: Record | Failure) -> list[str]:
     """Return every number that there cannot be, each as `key: value; what it would have to be`."""
     if isinstance(document, Failure):
         return _beyond(document, _AMOUNTS_OF_FAILURE, "", MOST)
-    faults = _beyond(document, _AMOUNTS_OF_RUN, "", MOST)
+    faults = [
+        f"config.{name}: is {settings!r:.40}; it holds settings by name"
+        for name, settings in document.config.items()
+        if name in _SECTIONS and not isinstance(settings, Mapping)
+    ]
+    faults += _beyond(document, _AMOUNTS_OF_RUN, "", MOST)
     for name, parts in (("phases", document.phases), ("train_parts", document.train_parts)):
         # noise may take what lies between the windows, or parts, below zero
         faults += [

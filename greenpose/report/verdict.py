@@ -1,13 +1,11 @@
 """The verdict of a check, attached to the page: what `greenpose check --format json` wrote."""
 
-import json
-
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from greenpose.errors import RecordError
 from greenpose.formatting import exact, number, plain
 from greenpose.report.layout import Cell, Column, Row, Section, Table
-from greenpose.schema import dotted
+from greenpose.schema import dotted, from_json
 
 SCHEMA = "greenpose.verdict/1"
 
@@ -52,9 +50,9 @@ def read_verdict(text: str, *, where: str) -> Verdict:
         RecordError: if the text is no JSON, or no verdict of a schema that this version reads.
     """
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise RecordError([f"{where}: not JSON: {error}"]) from None
+        data = from_json(text)
+    except ValueError as error:
+        raise RecordError([f"{where}: {error}"]) from None
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
         raise RecordError(

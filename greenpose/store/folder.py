@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -20,8 +21,9 @@ from greenpose.lock import is_locked, locked
 from greenpose.record import Failure, Record, dumps, loads
 from greenpose.schema import parse
 
-CELL = frozenset({"name", "grid", "axes", "experiment"})
-"""What stands in a run's `config.yaml`."""
+CELL = MappingProxyType({"name": str, "grid": str, "axes": dict, "experiment": dict})
+"""What stands in a run's `config.yaml`, and what it is."""
+_KINDS = MappingProxyType({str: "text", dict: "a mapping of keys to values"})
 
 
 class State(enum.Enum):
@@ -151,8 +153,18 @@ class RunFolder:
             ConfigError: if it is damaged, or none of this.
         """
         cell = read_yaml(self.config)
-        if not isinstance(cell.get("experiment"), dict) or not cell.keys() >= CELL:
-            raise ConfigError([f"{self.config}: is not what a run writes there"])
+        faults = [f"{name}: is missing" for name in CELL if name not in cell]
+        faults += [
+            f"{name}: is {cell[name]!r:.40}; it must be {_KINDS[kind]}"
+            for name, kind in CELL.items()
+            if name in cell and not isinstance(cell[name], kind)
+        ]
+        if not faults and not isinstance(cell["experiment"].get("name"), str):
+            faults = ["experiment.name: is missing, or no text"]
+        if not faults and not isinstance(cell["experiment"].get("carbon"), dict):
+            faults = ["experiment.carbon: is missing, or no mapping of keys to values"]
+        if faults:
+            raise ConfigError([f"{self.config}: {fault}; this is not what a run writes there" for fault in faults])
         return cell
 
     def experiment(self) -> Experiment:

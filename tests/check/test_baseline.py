@@ -52,6 +52,9 @@ def test_a_missing_file_says_how_to_make_one(tmp_path):
         ('{"a": 1, "a": 2}', "'a' is given twice"),
         ("{\n<<<<<<< HEAD\n}", "merge conflict"),
         ("\x00\xff", "not a baseline"),
+        ("[" * 50_000, "nested too deeply"),
+        ("9" * 5000, "value has 5000 digits$"),
+        ('{"schema": "\\ud800"}', "half of a character"),
     ],
 )
 def test_a_damaged_file_is_refused_in_words(file, text, says):

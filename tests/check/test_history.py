@@ -67,6 +67,22 @@ def test_what_is_not_there_is_refused_in_words(tmp_path):
         courses(tmp_path, "exit3.mac")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"check": ["a"]}, {"quantity": 3.5}, {"value": True}, {"value": float("nan")}, {"at": None}, {"commit": 7}],
+)
+def test_a_row_that_is_none_is_passed_over_and_a_file_of_such_rows_is_named(tmp_path, change):
+    append(tmp_path, [1.0, 2.0])
+    file = tmp_path / "quick.jsonl"
+    first, second = file.read_text().splitlines()
+    file.write_text(f"{json.dumps(json.loads(first) | change)}\n{second}\n")
+    (course,) = courses(tmp_path)
+    assert [point.value for point in course.points] == [2.0]
+    file.write_text(f"{json.dumps(json.loads(first) | change)}\n")
+    with pytest.raises(CheckError, match=r"quick\.jsonl: not a line in it is the row of a check"):
+        courses(tmp_path)
+
+
 def printed(found) -> str:
     console = Console(width=100)
     with console.capture() as text:

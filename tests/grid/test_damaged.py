@@ -39,6 +39,8 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "nested": lambda _: b"experiment: " + b"[" * 500,
     "holds itself": lambda _: b"experiment: &a {x: *a}\n",
     "digits": lambda _: b"experiment: " + b"7" * 5000,
+    "axes are a list": lambda text: text.replace(b"axes: {}", b"axes: [1]"),
+    "no carbon": lambda text: text.replace(b"carbon:", b"wiring:", 1),
     "half a character": lambda text: text.replace(b"ITA", b'"\\ud800"'),
 }
 

@@ -57,6 +57,8 @@ def test_what_is_written_reads_back_as_it_was(curve):
     broken = json.loads(dumps(curve)) | {"confidence": "hope"}
     with pytest.raises(GreenPoseError, match="here: confidence"):
         load_policy(json.dumps(broken), where="here")
+    with pytest.raises(GreenPoseError, match="here: not JSON that anybody reads: it is nested too deeply"):
+        load_policy("[" * 50_000, where="here")
 
 
 def test_every_number_says_how_it_was_obtained(curve):

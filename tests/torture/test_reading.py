@@ -110,9 +110,9 @@ def ask(kind, reader):
     if callable(reader):
         return command(call=lambda: reader(Path.cwd()), seconds=HANG_SECONDS)
     code, said, fault = command(*reader, seconds=HANG_SECONDS)
-    if reader[0] == "worker" and code == 1 and fault is None:
+    if reader[0] == "worker" and code in (1, 2) and fault is None:
         note = Path(reader[1]) / "failure.json"
-        code, said = 2, said + (note.read_text() if note.exists() else "no word of why")
+        code, said = 2, said + (note.read_text() if note.exists() else "")
     return code, said, fault
 
 
