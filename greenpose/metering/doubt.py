@@ -27,8 +27,8 @@ NO_DOUBTS: Mapping[str, str] = MappingProxyType({})
 CPUS = os.cpu_count() or 1
 BUSY_S = 0.05
 """A clock that does not move while a process works for as long stands still."""
-IDLE_S = 1.0
-"""A process that reads its clocks uses some CPU: none at all in a longer time is the clock's fault."""
+WORK_S = 1.0
+"""A process that works uses some CPU: none at all in a longer time is the clock's fault."""
 
 
 @final
@@ -135,10 +135,11 @@ def _turned_back(windows: Sequence[Window]) -> list[str]:
     ]
 
 
-def judged(used: Reading) -> tuple[float, float, Mapping[str, str]]:
+def judged(used: Reading, *, worked: bool) -> tuple[float, float, Mapping[str, str]]:
     """Return the seconds and CPU-seconds of a stretch, and by topic what is wrong with them.
 
-    What nobody knows is zero. Time in which the process was stopped is no part of its seconds.
+    `worked` tells a stretch in which something was processed from a wait. What nobody knows is zero, and time in which
+    the process was stopped is no part of its seconds.
     """
     doubts: dict[str, str] = {}
     seconds, cpu_seconds = used.seconds, used.cpu_seconds
@@ -151,7 +152,7 @@ def judged(used: Reading) -> tuple[float, float, Mapping[str, str]]:
         seconds = max(0.0, seconds - used.stopped_s)
     if used.slept_s > STEP_S:
         doubts["slept"] = f"the machine slept for {used.slept_s:.3g} s, which its seconds leave out"
-    if (wrong := _cpu_clock(used, seconds, known="clock" not in doubts)) is not None:
+    if (wrong := _cpu_clock(used, seconds, worked=worked, known="clock" not in doubts)) is not None:
         doubts["cpu clock"], cpu_seconds = f"its CPU-seconds are not known: {wrong}", 0.0
     if used.blind:
         doubts["children"] = used.blind
@@ -177,12 +178,12 @@ def _date(used: Reading) -> str | None:
     return f"the date was set {way} by {abs(apart):.3g} s, or the clock is wrong: it is dated from the meter's start"
 
 
-def _cpu_clock(used: Reading, seconds: float, *, known: bool) -> str | None:
+def _cpu_clock(used: Reading, seconds: float, *, worked: bool, known: bool) -> str | None:
     if not math.isfinite(used.cpu_seconds):
         return "the CPU clock showed no number"
     if used.cpu_seconds < 0:
         return f"the CPU clock went back by {-used.cpu_seconds:.3g} s"
-    if used.cpu_seconds == 0 and seconds >= IDLE_S:
+    if worked and used.cpu_seconds == 0 and seconds >= WORK_S:
         return "the CPU clock stood still"
     if known and used.cpu_seconds > CPUS * (seconds + used.stopped_s + SLACK_S):
         return f"the CPU clock rose by {used.cpu_seconds:.3g} s in {seconds:.3g} s"

@@ -264,13 +264,13 @@ class Meter:
             joules[component] = self._trails[component].follow(energy, seconds)
         return joules, {name: trail.fault for name, trail in self._trails.items() if trail.faults}
 
-    def _used(self, raw: Reading) -> tuple[Reading, Mapping[str, str]]:
+    def _used(self, raw: Reading, *, worked: bool = False) -> tuple[Reading, Mapping[str, str]]:
         """Return what a stretch used, all components in the sources' order, and what is wrong with its clocks.
 
         Models are worked out for whole stretches only: after a convolution, nothing of them is left in the CPU's
         caches, and a boundary between parts would take several times as long. Of clocks that are wrong there is none.
         """
-        seconds, cpu_seconds, doubts = judged(raw)
+        seconds, cpu_seconds, doubts = judged(raw, worked=worked)
         joules, missing = raw.joules, raw.missing
         if self._models:
             known = dict(joules)
@@ -322,7 +322,7 @@ class Meter:
     def _record(self, opened: OpenWindow, start: Start, *, ok: bool) -> Window:
         """Read, compare with the start, append to the list and to the log."""
         end = self._read()
-        used, doubts = self._used(end.since(start.reading))
+        used, doubts = self._used(end.since(start.reading), worked=opened.items > 0)
         self._open.remove(start.id)
         window = Window(
             id=start.id,

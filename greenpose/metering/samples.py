@@ -98,8 +98,8 @@ class Verdict:
     """What is enough."""
     blocks: int
     """Blocks that there are."""
-    left_out: str = ""
-    """How many further blocks may not be believed, and why; empty where all may."""
+    doubt: str = ""
+    """How many blocks may not be believed, and why; empty where all may."""
 
     @property
     def enough(self) -> bool:
@@ -125,9 +125,7 @@ def describe(
     """Return the estimates of every exit, shallow to deep."""
     every, blocks = blocks, sound(blocks)
     exits = sorted(place for place in blocks[0] if place != IDLE)
-    verdict = Verdict(
-        agreement=widest(blocks), wanted=rel_ci, blocks=len(blocks), left_out=_doubts(every) if blocks != every else ""
-    )
+    verdict = Verdict(agreement=widest(blocks), wanted=rel_ci, blocks=len(blocks), doubt=_doubt(every))
     return {
         number: _describe_exit(
             blocks,
@@ -147,12 +145,18 @@ def sound(blocks: Sequence[Block]) -> Sequence[Block]:
     return [block for block in blocks if all(sample.window.sound for sample in block.values())] or blocks
 
 
-def _doubts(blocks: Sequence[Block]) -> str:
-    """Return how many blocks may not be believed, and why the first of them may not."""
+def _doubt(blocks: Sequence[Block]) -> str:
+    """Return how many blocks may not be believed, and why the first of them may not; nothing where all may.
+
+    Of a component that no block has it is said elsewhere.
+    """
     windows = [[sample.window for sample in block.values() if not sample.window.sound] for block in blocks]
     doubtful = [some[0] for some in windows if some]
-    why = next(iter([*doubtful[0].missing.values(), *doubtful[0].doubts.values()]))
-    return f"{len(doubtful)} of {len(blocks)} blocks are left out: {why}"
+    reasons = [why for window in doubtful for why in window.doubts.values()]
+    if len(doubtful) == len(blocks):
+        return f"all {len(blocks)} blocks are in doubt: {reasons[0]}" if reasons else ""
+    reasons += [why for window in doubtful for why in window.missing.values()]
+    return f"{len(doubtful)} of {len(blocks)} blocks are left out: {reasons[0]}" if doubtful else ""
 
 
 def widest(blocks: Sequence[Block]) -> float:
@@ -312,8 +316,8 @@ def _watched(samples: Sequence[Sample], name: str) -> list[float]:
 
 def _warnings(verdict: Verdict, foreign: Sequence[float], steps: float | None) -> tuple[str, ...]:
     warnings = [] if verdict.enough else [str(verdict)]
-    if verdict.left_out:
-        warnings.append(verdict.left_out)
+    if verdict.doubt:
+        warnings.append(verdict.doubt)
     if foreign and statistics.median(foreign) > FOREIGN_WARNING:
         share = statistics.median(foreign)
         warnings.append(f"other processes used {share:.0%} of the CPU: trust CPU-seconds and ratios, not wall time")

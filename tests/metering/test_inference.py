@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from greenpose.errors import MeteringError
-from greenpose.metering import Meter, Plan, Surroundings, measure_exits
+from greenpose.metering import Joules, Meter, Plan, Surroundings, measure_exits
 from greenpose.metering.contamination import Witness
 from tests.metering.fakes import BrokenSource, TickingClock, TickingSource, kernel, stat, write
 
@@ -324,3 +324,34 @@ def test_what_runs_differ_by_widens_costs_but_neither_ratios_nor_the_stopping_ru
     assert apart.ratios == plain.ratios
     assert apart.agreement == plain.agreement < 0.05
     assert (apart.blocks, apart.converged) == (plain.blocks, True)
+
+
+class Jumping(TickingSource):
+    """A counter that jumps by 1e9 J at 120 s."""
+
+    def read(self):
+        joules = super().read()
+        return joules + Joules(1e9, 1e9, 1e9) if self._clock() > 120 else joules
+
+
+def test_blocks_that_may_not_be_believed_are_left_out_and_told():
+    bench, honest = Bench(), Bench()
+    source = Jumping(lambda: bench.clock.now, watts=10.0)
+    bench.sources = [source]
+    honest.sources = [TickingSource(lambda: honest.clock.now, watts=10.0)]
+    lying, true = (each.measure({1: 0.25, 2: 0.5}) for each in (bench, honest))
+    assert true[2].blocks == 6
+    assert lying[2].blocks == 6, "more blocks are measured in their place"
+    for number in (1, 2):
+        assert lying[number].energy_j_per_item.value == pytest.approx(true[number].energy_j_per_item.value)
+        assert lying[number].idle_watts == pytest.approx(10.0)
+        (warning,) = lying[number].warnings
+        assert warning.startswith("1 of 7 blocks are left out: its counter jumped by 1e+09 J")
+    assert true[1].warnings == ()
+
+
+def test_a_clock_that_stands_still_ends_a_measurement_in_words_rather_than_never():
+    bench = Bench()
+    meter = Meter(bench.sources, clock=lambda: 7.0, cpu_clock=bench.cpu, surroundings=unwatched())
+    with meter, pytest.raises(MeteringError, match=r"the clock stands still: it showed 7\.0 before and after 100"):
+        measure_exits({1: bench.runner(1, 0.01)}, meter, items_per_call=1, plan=PLAN, sleep=bench.clock.advance)

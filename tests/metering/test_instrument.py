@@ -1,4 +1,8 @@
 import contextlib
+import multiprocessing
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,9 @@ from greenpose.metering import (
     carbon_of,
     custom_intensity,
     embodied_of,
+    read_windows,
 )
+from greenpose.metering.clock import CpuClock
 from greenpose.metering.contamination import Witness
 from tests.metering.fakes import (
     BrokenSource,
@@ -311,3 +317,45 @@ def test_a_window_says_who_else_used_the_machine(clock, tmp_path):
         clock.advance(4)  # two of these four seconds are our own CPU time
         write(root, {"proc/stat": stat(user=500, idle=300)})
     assert opened.result.contamination.foreign_cpu_share == pytest.approx(3 / 8)
+
+
+def test_a_meter_made_before_a_fork_meters_the_childs_windows_by_the_childs_own_time(tmp_path):
+    """The parent burnt much more; its log keeps to its own windows, which hold the child's time already."""
+    context = multiprocessing.get_context("fork")
+    told, tell = context.Pipe(duplex=False)
+    log = tmp_path / "windows.jsonl"
+
+    def burn(seconds):
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
+
+    def work(meter):
+        with meter.window("child") as opened:
+            burn(0.15)
+        tell.send(opened.result.cpu_seconds)
+
+    with Meter([], log=log, surroundings=Surroundings(witness=Witness(Path("/nowhere")))) as meter:
+        burn(0.4)
+        with meter.window("parent") as opened:
+            child = context.Process(target=work, args=(meter,))
+            child.start()
+            seconds = told.recv()
+            child.join()
+    assert seconds == pytest.approx(0.15, abs=0.05)
+    assert opened.result.cpu_seconds >= 0.15
+    assert [window.name for window in read_windows(log)] == ["parent"]
+
+
+def test_a_window_beside_children_that_cannot_be_seen_says_so(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    surroundings = Surroundings(witness=Witness(Path("/nowhere")))
+    with Meter([], cpu_clock=CpuClock(tmp_path), surroundings=surroundings) as meter:
+        with meter.window("beside") as beside:
+            pass
+        child.communicate(b"\n")
+        with meter.window("later") as later:
+            pass
+    assert "cannot be read" in beside.result.doubts["children"]
+    assert not later.result.doubts
+    assert "running children were not seen in 1 of 2 windows (beside)" in str(meter)

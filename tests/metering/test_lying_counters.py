@@ -53,7 +53,7 @@ def trained(tmp_path, clock, source, *more, cpu_clock=None, shown=None, date=Non
     )
     with meter:
         for number in range(1, EPOCHS + 1):
-            with meter.window(f"train {number}") as epoch:
+            with meter.window(f"train {number}", items=3) as epoch:
                 epoch.part("forward")
                 clock.advance(SECONDS / 2)
                 epoch.part("backward")

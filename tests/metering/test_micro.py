@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from greenpose.metering import Meter, MicroPlan, Surroundings, Witness, measure_pieces
+from greenpose.errors import MeteringError
+from greenpose.metering import Joules, Meter, MicroPlan, Surroundings, Witness, measure_pieces
 from tests.metering.fakes import BrokenSource, TickingClock, TickingSource
 
 
@@ -98,3 +99,23 @@ def test_where_energy_is_a_model_cpu_time_is_compared_and_joules_are_still_there
     assert found.currency == "cpu_seconds"
     assert found.costs["piece"] == pytest.approx([0.02] * found.blocks)
     assert found.series["joules"]["piece"] == pytest.approx([0.4] * found.blocks)
+
+
+def test_a_block_in_which_the_counter_went_back_is_in_no_cost(clock):
+    class Falling(TickingSource):
+        def read(self):
+            joules = super().read()
+            return joules if self._clock() < 101 else joules - Joules(1e4, 1e4, 1e4)
+
+    with metering(clock, Falling(clock, watts=10.0)) as meter:
+        found = measure_pieces(pieces(clock, short=0.01, long=0.2), meter, phase="segments")
+    assert found.currency == "joules"
+    assert found.costs["short"] == pytest.approx([0.1] * found.blocks)
+    assert found.costs["long"] == pytest.approx([2.0] * found.blocks)
+    assert sum(not window.sound for window in meter.windows) == 1
+
+
+def test_a_clock_that_stands_still_ends_it_in_words_rather_than_never(clock):
+    meter = Meter([TickingSource(clock)], clock=lambda: 7.0, cpu_clock=clock)
+    with meter, pytest.raises(MeteringError, match="the clock stands still"):
+        measure_pieces(pieces(clock, short=0.01), meter, phase="segments")

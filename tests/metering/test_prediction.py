@@ -271,3 +271,11 @@ def test_a_single_block_of_calibration_is_less_sure_than_several():
 def test_energy_that_nothing_reads_is_predicted_to_be_none():
     assert predict_total([Repeated(costs=[0.0, 0.0], remaining=3)], spent=0.0).high == 0
     assert predict_run([0.0, 0.0]).high == 0
+
+
+@pytest.mark.parametrize("costs", [[40.0, -10.0], [-10.0, -10.0], [math.nan, 40.0], [math.inf, 40.0], [0.0, 0.0]])
+def test_costs_that_a_counter_lied_about_are_expected_as_if_none_was_known(costs):
+    """A counter that went back ended training with a "math domain error" once."""
+    found = predict_total([Repeated(costs=costs, remaining=4, guess=10.0)], spent=80.0)
+    assert (found.low, found.value, found.high) == (100.0, 120.0, 160.0)
+    assert predict_run(costs).value == 0
