@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from greenpose.metering.source import KINDS, Joules, Kind
+from greenpose.metering.source import Joules, Kind
+from greenpose.units import KINDS
 
 UNEQUAL = (0.5, 2.0)
 """How far one of several workers' true part may be from an equal one: an assumption, k about 2."""

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
-from greenpose.metering.source import KINDS, Joules, Kind, Provenance
+from greenpose.metering.source import Joules, Kind, Provenance
 from greenpose.metering.window import Window
+from greenpose.units import KINDS
 
 MATERIAL = 0.10
 """A component is material above this share of the total."""

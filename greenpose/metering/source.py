@@ -6,9 +6,6 @@ from typing import Any, Literal, Protocol, runtime_checkable
 Component = Literal["cpu", "gpu", "ram"]
 Kind = Literal["measured", "estimated", "modelled", "sourced", "not_covered"]
 
-KINDS: tuple[Kind, ...] = ("measured", "estimated", "modelled", "sourced", "not_covered")
-"""Best to worst."""
-
 
 @dataclass(frozen=True, slots=True)
 class Joules:

@@ -106,3 +106,6 @@ class Phase(Numbers):
     """The same for `cpu`, `gpu`, `ram` apart."""
     windows: int
     """Number of metered windows."""
+    co2eq_g: float | None = None
+    """Operational emissions, with hourly data by the hours of these windows; null for parts of a phase, and in records
+    from before it was kept."""

@@ -12,7 +12,7 @@ from greenpose.report.differences import FEWEST_PAIRS, Difference, contrast
 from greenpose.report.facts import code, data, place
 from greenpose.report.figures import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, Figure, training_figure
 from greenpose.report.layout import Cell, Column, Row, Section, Table, kind_notes
-from greenpose.report.study import FIRST, SECOND, Group, Point, Study
+from greenpose.report.study import FIRST, SECOND, Group, Point, Study, flat
 from greenpose.report.sureness import setting_facts
 
 TRAIN_SECONDS = Figure(name="train_seconds", label="Training time", unit="s", words="training time", of_run=True)
@@ -254,20 +254,12 @@ def _configurations(pairs: Sequence[Pair]) -> list[tuple[list[str], str, str]]:
     """Return what differs in the configuration of experiments: their names, and the settings on both sides."""
     found: dict[tuple[str, str], list[str]] = {}
     for pair in pairs:
-        first, second = (_flat(group.runs[0].config) for group in (pair.first, pair.second))
+        first, second = (flat(group.runs[0].config) for group in (pair.first, pair.second))
         keys = [key for key in dict.fromkeys((*first, *second)) if first.get(key) != second.get(key) and key != "seed"]
         if keys:
             said = [", ".join(f"{key}: {each.get(key, 'not set')}" for key in keys) for each in (first, second)]
             found.setdefault((said[0], said[1]), []).append(pair.name)
     return [(names, *said) for said, names in found.items()]
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return a configuration with dotted keys."""
-    flat: dict[str, str] = {}
-    for key, value in config.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
-    return flat
 
 
 def _exits_table(pairs: Sequence[Pair]) -> Table:

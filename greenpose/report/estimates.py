@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 
 from greenpose.formatting import Text, number
 from greenpose.record import Basis, Kind, Quantity
-
-_WORST_LAST: tuple[Kind, ...] = ("counted", "computed", "measured", "sourced", "estimated", "modelled", "not_covered")
-
+from greenpose.units import KINDS
 
 ROUNDING = 1e-9
 """Runs that differ by less than this fraction are equal: sums of floating-point numbers, in another order."""
@@ -126,7 +124,7 @@ def ratio(part: Estimate, whole: Estimate) -> Estimate:
 
 def worst(kinds: Sequence[Kind]) -> Kind:
     """Return the least trustworthy of the given kinds."""
-    return max(kinds, key=_WORST_LAST.index)
+    return max(kinds, key=KINDS.index)
 
 
 def _mean_factors(estimates: Sequence[Estimate]) -> tuple[float, float] | None:

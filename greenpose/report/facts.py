@@ -57,9 +57,15 @@ def place(run: Record) -> str:
     country = f"{carbon.country} (country code)" if re.fullmatch("[A-Z]{3}", carbon.country) else carbon.country
     low, high = carbon.intensity_interval.low, carbon.intensity_interval.high
     return (
-        f"{country}, {plain(carbon.intensity_g_per_kwh)} [{span(low, high, 3)}] gCO2eq/kWh, annual mean "
+        f"{country}, {plain(carbon.intensity_g_per_kwh)} [{span(low, high, 3)}] gCO2eq/kWh, {grid_words(run)} "
         f"({carbon.source}, {carbon.vintage}); PUE {plain(carbon.pue)}"
     )
+
+
+def grid_words(run: Record) -> str:
+    """Return what a run's grid intensity is."""
+    grids = {"hourly": "the mean of the hours of training", "custom": "the user’s own figure"}
+    return grids.get(run.carbon.country, "annual mean")
 
 
 def data(run: Record) -> str:

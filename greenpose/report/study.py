@@ -17,6 +17,10 @@ _HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": 
 """What is told of a machine, and how."""
 MANY_SEEDS = 12
 """Seeds beyond which not each is named."""
+MOST_SETTINGS = 3
+"""Settings by which runs of one name are told apart; beyond, by the hash of all of them."""
+LONGEST_SETTINGS = 80
+"""Characters that these may take in a label."""
 MARGIN, FLOOR = 2.0, 20.0
 """Points of AP that a cheaper exit may lose, and the AP in percent that an exit must reach, to be recommended."""
 FIRST, SECOND = "first", "second"
@@ -223,7 +227,7 @@ def _study(entries_: Sequence[Record | Failure], groups: Sequence[Group]) -> Stu
         records=records,
         failures=tuple(failures),
         groups=tuple(groups),
-        settings={chr(ord("A") + index): settings[key] for index, key in enumerate(sorted(settings))},
+        settings={letters(index): settings[key] for index, key in enumerate(sorted(settings))},
     )
 
 
@@ -234,14 +238,10 @@ def _groups(records: Sequence[Record], *, among: Sequence[Record] = (), side: st
         found.setdefault(_identity(record), []).append(record)
     settings = sorted({setting(record) for record in among} or {key[0] for key in found})
     names = {key: _label(runs[0]) for key, runs in found.items()}
-    labels = {key: _with(name, key[0], settings, side) for key, name in names.items()}
-    counts = Counter(labels.values())
-    same = Counter(key[:-1] for key in found)
+    labels = _told_apart({key: _with(name, key[0], settings, side) for key, name in names.items()}, found)
     groups = [
         Group(
-            label=labels[key]
-            if counts[labels[key]] == 1
-            else f"{labels[key]} ({_apart(runs[0], labelled=same[key[:-1]] > 1)})",
+            label=labels[key],
             runs=tuple(runs),
             exits=tuple(sorted({entry.exit for entry in runs[0].exits})),
             name=names[key],
@@ -253,17 +253,65 @@ def _groups(records: Sequence[Record], *, among: Sequence[Record] = (), side: st
     return tuple(sorted(groups, key=lambda group: natural(group.label)))
 
 
-def _apart(record: Record, *, labelled: bool) -> str:
-    """Return what tells a group from others of its name: its settings, or where only these differ its annotations."""
-    digests = record.dataset.get("annotations_sha256", {}).values()
-    annotations = "/".join(digest[:6] for digest in digests) or "not told"
-    return f"annotations {annotations}" if labelled else record.config_hash[:8]
+def _told_apart(
+    labels: Mapping[tuple[str, ...], str], found: Mapping[tuple[str, ...], Sequence[Record]]
+) -> dict[tuple[str, ...], str]:
+    """Return labels that no two groups share: those that do are followed by the settings in which they differ.
+
+    Where these are many, or nothing in the configuration, they are followed by the beginning of its hash, and where
+    even that is the same, by a number.
+    """
+    alike: dict[str, list[tuple[str, ...]]] = {}
+    for key, label in labels.items():
+        alike.setdefault(label, []).append(key)
+    apart: dict[tuple[str, ...], str] = {}
+    for label, keys in alike.items():
+        words = _differences([found[key][0] for key in keys]) if len(keys) > 1 else [""]
+        again = Counter(words)
+        for number, (key, said) in enumerate(zip(keys, words, strict=True), 1):
+            unlike = said if again[said] == 1 else f"{said}, {number} of {len(keys)}"
+            apart[key] = f"{label} ({unlike})" if unlike else label
+    return apart
+
+
+def _differences(runs: Sequence[Record]) -> list[str]:
+    """Return for each of several runs the settings in which it differs from the others: `train.lr=0.01`."""
+    told = [flat(run.config) | {"annotations": _annotations(run)} for run in runs]
+    keys = [key for key in dict.fromkeys(key for each in told for key in each) if key not in ("seed", "name")]
+    keys = [key for key in keys if len({each.get(key) for each in told}) > 1]
+    if not 0 < len(keys) <= MOST_SETTINGS:
+        return [run.config_hash[:8] for run in runs]
+    said = [shown(", ".join(_told(key, each.get(key, "not set")) for key in keys)) for each in told]
+    return said if max(map(len, said)) <= LONGEST_SETTINGS else [run.config_hash[:8] for run in runs]
+
+
+def _told(key: str, value: str) -> str:
+    return f"{key}{' ' if key == 'annotations' else '='}{value}"
+
+
+def _annotations(run: Record) -> str:
+    """Return what tells the run's annotations from others, split by split."""
+    return "/".join(digest[:6] for digest in run.dataset.get("annotations_sha256", {}).values()) or "not told"
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return a configuration with dotted keys."""
+    found: dict[str, str] = {}
+    for key, value in config.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
+    return found
+
+
+def letters(index: int) -> str:
+    """Return `A` to `Z`, then `AA`, `AB` and so on, as spreadsheets name their columns."""
+    before, last = divmod(index, 26)
+    return (letters(before - 1) if before else "") + chr(ord("A") + last)
 
 
 def _with(name: str, own: str, settings: Sequence[str], side: str) -> str:
     """Return a name with its side and setting, those that there are several of."""
     parts = [side] if side else []
-    parts += [f"setting {chr(ord('A') + settings.index(own))}"] if len(settings) > 1 else []
+    parts += [f"setting {letters(settings.index(own))}"] if len(settings) > 1 else []
     return f"{name} ({', '.join(parts)})" if parts else name
 
 

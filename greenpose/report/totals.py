@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from greenpose.formatting import NBSP, plural
-from greenpose.record import Failure, Kind, Record
+from greenpose.record import Failure, Kind, Phase, Record
 from greenpose.report.estimates import Estimate, worst
 from greenpose.report.figures import TRAIN_CO2, TRAIN_ENERGY, energy_figure, kind_of, prefixed
 from greenpose.report.layout import Cell, Column, Row, Section, Table, kind_notes, missing_cell, value_cell
@@ -31,14 +31,24 @@ class Total:
 
 
 def run_total(run: Record) -> Total:
-    """Return what all phases of one run cost; emissions by the run's own intensity and PUE."""
+    """Return what all phases of one run cost; emissions phase by phase, where the run kept them."""
     energy = sum(phase.energy_kwh for phase in run.phases)
-    grams = co2eq_g(energy, intensity_g_per_kwh=run.carbon.intensity_g_per_kwh, pue=run.carbon.pue)
+    grams = sum(_grams(phase, run) for phase in run.phases)
     seconds = sum(phase.seconds for phase in run.phases)
     making = run.train_embodied_co2eq_g
     if making is not None and run.train_seconds:
         making *= seconds / run.train_seconds  # charged by time, in training as in the rest
     return Total(runs=1, seconds=seconds, energy_kwh=energy, co2eq_g=grams, embodied_g=making)
+
+
+def _grams(phase: Phase, run: Record) -> float:
+    """Return a phase's emissions; of a run that did not keep them by training's hours, or the whole file's mean."""
+    if phase.co2eq_g is not None:
+        return phase.co2eq_g
+    carbon, trained = run.carbon, phase.name in ("train", "validate", "checkpoint")
+    by_hour = carbon.mean_g_per_kwh is not None and not trained
+    grid = carbon.mean_g_per_kwh if by_hour and carbon.mean_g_per_kwh is not None else carbon.intensity_g_per_kwh
+    return co2eq_g(phase.energy_kwh, intensity_g_per_kwh=grid, pue=carbon.pue)
 
 
 def finished_total(records: Sequence[Record]) -> Total:

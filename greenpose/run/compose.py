@@ -26,7 +26,6 @@ from greenpose.metering import (
     this_machine,
 )
 from greenpose.metering.grading import Grade
-from greenpose.metering.source import KINDS
 from greenpose.record import Basis, Carbon, Component, CrossCheck, Interval, Kind, Record
 from greenpose.run.course import course
 from greenpose.run.emissions import embodied_entry, training_emissions
@@ -45,7 +44,7 @@ from greenpose.run.setup import num_workers
 from greenpose.run.sharing import allocation, training_step
 from greenpose.store.lost import Attempt, attempts_of, kind_of, missing_windows
 from greenpose.training.growth import depths, parts_trained
-from greenpose.units import joules_to_kwh
+from greenpose.units import KINDS, joules_to_kwh
 
 
 def compose(facts: Facts) -> Record:
@@ -86,7 +85,7 @@ def compose(facts: Facts) -> Record:
         train_energy_kwh=kwh,
         train_energy_kwh_by_component=by_component(training),
         **{quantity.name: quantity.value for quantity in emissions},
-        phases=phases(facts.windows, meter, kind),
+        phases=phases(facts.windows, meter, kind, carbon),
         train_parts=parts,
         training_step=training_step(facts.step),
         validations=course(facts.windows, facts.epochs),

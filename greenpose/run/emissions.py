@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from greenpose.metering import Bounds, Carbon, Embodied, Window
-from greenpose.metering.source import KINDS
 from greenpose.record import Basis, Hardware, Interval, Kind, Quantity
 from greenpose.record import Embodied as EmbodiedEntry
+from greenpose.units import KINDS
 
 UNIT = "gCO2eq"
 

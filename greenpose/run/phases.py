@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from greenpose.metering import NO_ENERGY, Joules, Meter, Window
+from greenpose.metering import NO_ENERGY, Carbon, Joules, Meter, Window
 from greenpose.record import Basis, Interval, Kind, Phase
 from greenpose.store.lost import outermost, phase_of
-from greenpose.units import joules_to_kwh
+from greenpose.units import co2eq_g, joules_to_kwh
 
 PHASES = ("data", "count", "train", "validate", "checkpoint", "test", "inference", "segments")
 TRAINING = ("train", "validate", "checkpoint")
@@ -65,11 +65,20 @@ def epoch_costs(windows: Sequence[Window]) -> list[EpochCost]:
     ]
 
 
-def phases(windows: Sequence[Window], meter: Meter, kind: Kind) -> list[Phase]:
-    """Return every phase of all attempts, and as `other` what this attempt spent outside its windows."""
+def phases(windows: Sequence[Window], meter: Meter, kind: Kind, carbon: Carbon) -> list[Phase]:
+    """Return every phase of all attempts, and as `other` what this attempt spent outside its windows.
+
+    Each is charged by its own hours, `other` by those of the windows it lies between.
+    """
     roots = outermost(list(windows))
-    found = [_phase(name, [window for window in roots if phase_of(window) == name], kind) for name in PHASES]
-    return [*found, _rest(meter, roots, kind)]
+    parts = {name: [window for window in roots if phase_of(window) == name] for name in PHASES}
+    found = [
+        _phase(name, mine, kind).model_copy(update={"co2eq_g": carbon.grams_of(mine).mid})
+        for name, mine in parts.items()
+    ]
+    rest, grid = _rest(meter, roots, kind), carbon.grid_of(roots).g_per_kwh
+    grams = co2eq_g(rest.energy_kwh, intensity_g_per_kwh=grid, pue=carbon.pue)
+    return [*found, rest.model_copy(update={"co2eq_g": grams})]
 
 
 def training_parts(windows: Sequence[Window], kind: Kind) -> list[Phase]:

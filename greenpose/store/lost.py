@@ -6,10 +6,10 @@ from typing import Any, Literal, NamedTuple
 
 from greenpose.errors import GreenPoseError, MeteringError
 from greenpose.metering import NO_ENERGY, Joules, Log, Provenance, Window, carbon_of, read_log, short_of, worst_kind
-from greenpose.metering.source import KINDS, Kind
+from greenpose.metering.source import Kind
 from greenpose.record import Basis, Failure, Interval, Quantity
 from greenpose.store.folder import RunFolder
-from greenpose.units import joules_to_kwh
+from greenpose.units import KINDS, joules_to_kwh
 
 INTERRUPTED = 130
 """Exit code of a process that was asked to stop."""

@@ -7,7 +7,7 @@ from greenpose.report.bill import allocation_table, crosscheck_sentences, crossc
 from greenpose.report.exits import emissions_table
 from greenpose.report.limits import limits
 from greenpose.report.study import study
-from greenpose.report.totals import grand_total, totals_table
+from greenpose.report.totals import grand_total, run_total, totals_table
 from tests.report.records import failure, paper_grid, record, with_making
 from tests.report.test_tables import cell
 
@@ -110,6 +110,22 @@ def test_a_phase_has_the_spread_of_its_runs_and_no_more_digits_than_that_bears()
     assert train.value == "≈\u202f2.0"
     assert train.interval.split("\n") == ["±2.5", "200\u00a0±250\u00a0s"]
     assert cell(phases_table(study([*scaled, record("HRNet4")])), 0, "Validate").value == "none"
+
+
+def test_the_total_charges_each_phase_as_the_run_did_and_not_by_trainings_hours():
+    run = record()
+    grams = {phase.name: 7.0 if phase.name == "test" else 0.5 for phase in run.phases}
+    kept = [phase.model_copy(update={"co2eq_g": grams[phase.name]}) for phase in run.phases]
+    assert run_total(run.model_copy(update={"phases": kept})).co2eq_g == pytest.approx(sum(grams.values()))
+
+
+def test_the_total_of_an_earlier_hourly_record_charges_what_is_no_training_with_the_files_mean():
+    run = record()
+    carbon = run.carbon.model_copy(update={"country": "hourly", "intensity_g_per_kwh": 100.0, "mean_g_per_kwh": 400.0})
+    kwh = {phase.name: phase.energy_kwh for phase in run.phases}
+    trained = sum(kwh.get(name, 0.0) for name in ("train", "validate", "checkpoint"))
+    expected = 100 * trained + 400 * (sum(kwh.values()) - trained)
+    assert run_total(run.model_copy(update={"carbon": carbon})).co2eq_g == pytest.approx(expected)
 
 
 def test_the_total_has_a_line_for_each_way_of_ending_and_bars_that_are_shares():

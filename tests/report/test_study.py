@@ -1,6 +1,9 @@
 """How runs are put together."""
 
 import random
+from string import ascii_uppercase
+
+import pytest
 
 from greenpose.report.caveats import caveats
 from greenpose.report.facts import place
@@ -25,7 +28,42 @@ def test_an_edited_experiment_is_not_averaged_with_its_former_self():
     former = record("HRNet3")
     edited = record("HRNet3", seed=2, config=former.config | {"train": {"lr": 1}})
     labels = {group.label for group in study([former, edited]).groups}
-    assert labels == {f"HRNet3 ({run.config_hash[:8]})" for run in (former, edited)}
+    assert len(labels) == 2
+
+
+def test_runs_that_differ_in_a_setting_are_named_by_the_setting():
+    runs = [
+        record("HRNet3", config=record("HRNet3").config | {"train": {"lr": lr, "epochs": 60}}) for lr in (0.1, 0.01)
+    ]
+    assert {group.label for group in study(runs).groups} == {"HRNet3 (train.lr=0.1)", "HRNet3 (train.lr=0.01)"}
+    other = runs[0].model_copy(update={"config": runs[0].config | {"kd": 1}})
+    labels = [group.label for group in study([*runs, other]).groups]
+    assert "HRNet3 (train.lr=0.1, kd=1)" in labels
+    assert "HRNet3 (train.lr=0.1, kd=not set)" in labels
+
+
+def test_runs_that_differ_in_very_many_settings_are_named_by_their_hashes():
+    runs = [record("HRNet3", seed=n, config={str(key): n for key in range(9)}) for n in (1, 2)]
+    assert {group.label for group in study(runs).groups} == {f"HRNet3 ({run.config_hash[:8]})" for run in runs}
+
+
+def test_settings_beyond_twenty_six_have_two_letters():
+    runs = [record("HRNet3", host=OTHER_HOST | {"fingerprint": f"{n:03}"}) for n in range(60)]
+    found = study(runs)
+    names = [*ascii_uppercase, *(first + last for first in "AB" for last in ascii_uppercase)][:60]
+    assert list(found.settings) == names
+    assert {group.label for group in found.groups} == {f"HRNet3 (setting {name})" for name in names}
+
+
+@pytest.mark.parametrize(
+    ("country", "said"),
+    [("ITA", "annual mean"), ("custom", "the user’s own figure"), ("hourly", "the mean of the hours of training")],
+)
+def test_a_grid_is_called_what_it_is(country, said):
+    run = record()
+    words = place(run.model_copy(update={"carbon": run.carbon.model_copy(update={"country": country})}))
+    assert f"gCO2eq/kWh, {said} (" in words
+    assert ("annual" in words) is (country == "ITA")
 
 
 def test_the_order_given_does_not_matter():
