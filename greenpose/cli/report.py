@@ -311,4 +311,4 @@ def _say(paths: Sequence[Path], *, as_json: bool) -> None:
         print_json({"report": str(paths[0]), "files": [str(path) for path in paths]})
     else:
         for path in paths:
-            out().print(str(path), soft_wrap=True)
+            out().print(shown(str(path)), markup=False, soft_wrap=True)

@@ -129,7 +129,7 @@
     const csv = () => {
       const parts = (cell, index) => {
         const [text, ...more] = cell.firstChild.textContent.split("\n").map(tidy);
-        return [wordy(index) ? text : text.replace(/(\d) (?=\d)/g, "$1").replace("−", "-"), more.join(" ")];
+        return [wordy(index) ? text.replace(/^[=+@-]/, "'$&") : text.replace(/(\d) (?=\d)/g, "$1").replace("−", "-"), more.join(" ")];
       };
       const rows = shown.map(({ cells }) => [...cells].map(parts));
       const wide = heads.map((_, index) => rows.some(row => row[index][1]));

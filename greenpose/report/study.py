@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from greenpose.formatting import exact, plain
+from greenpose.formatting import exact, plain, shown
 from greenpose.record import Exit, Failure, Record
 from greenpose.record.policy import PolicyCurve
 from greenpose.report.estimates import Estimate, over_runs
@@ -317,7 +317,7 @@ def _with(name: str, own: str, settings: Sequence[str], side: str) -> str:
 
 def _label(record: Record) -> str:
     axes = [f"{name.rpartition('.')[2]}={value}" for name, value in record.axes.items() if name != "seed"]
-    return " ".join([record.experiment, *axes])
+    return shown(" ".join([record.experiment, *axes]))
 
 
 def _identity(record: Record) -> tuple[str, ...]:

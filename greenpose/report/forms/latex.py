@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from greenpose.formatting import shown
 from greenpose.report.estimates import Estimate
 from greenpose.report.figures import (
     ACCURACIES,
@@ -64,7 +65,7 @@ def to_latex(compared: Study, *, title: str, version: str) -> str:
 
 def escape(text: str) -> str:
     """Return text that LaTeX prints as it is; line breaks become spaces."""
-    text = "".join(_SPECIAL.get(character, character) for character in " ".join(text.split("\n")))
+    text = "".join(_SPECIAL.get(character, character) for character in shown(" ".join(text.split("\n"))))
     return re.sub(r"(?<![A-Za-z])CO2", r"CO\\textsubscript{2}", text)
 
 

@@ -1,8 +1,8 @@
 """The report in Markdown, for pull requests, issues and READMEs: the answer, the front, every exit, the bill."""
 
-import re
 from collections.abc import Iterator, Sequence
 
+from greenpose.formatting import in_markdown
 from greenpose.report.changes import Changes, changes
 from greenpose.report.exits import means_table
 from greenpose.report.figures import legend
@@ -12,8 +12,6 @@ from greenpose.report.scale import unusable
 from greenpose.report.study import Study
 from greenpose.report.totals import totals_table
 from greenpose.report.tradeoff import front_table
-
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&])")
 
 
 def to_markdown(compared: Study, *, title: str, generated_at: str, version: str) -> str:
@@ -41,7 +39,7 @@ def markdown_table(table: Table) -> str:
 
 def plain_text(text: str) -> str:
     """Return text that Markdown shows as it is, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split("\n")))
+    return in_markdown(" ".join(text.split("\n")))
 
 
 def _changed(changed: Changes | None) -> Iterator[tuple[str, Table]]:

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from greenpose.formatting import shown
 from greenpose.record import Exit, Failure, Record
 from greenpose.record.numbers import Numbers, Quantity
 
+_FORMULA = ("=", "+", "-", "@")
+"""What a spreadsheet takes for the beginning of a formula; an apostrophe in front makes it words."""
 _COUNTED = {"params": "parameters", "macs": "MACs", "activation_bytes": "bytes", "peak_bytes": "bytes"}
 """Sizes that are counted, with their units; a record need not say how they were obtained."""
 
@@ -152,5 +155,13 @@ def _whole(quantity: Quantity) -> float | int | None:
 
 
 def _csv(values: Iterable[object]) -> str:
-    csv.writer(buffer := io.StringIO(), lineterminator="\n").writerow(values)
+    csv.writer(buffer := io.StringIO(), lineterminator="\n").writerow(map(_cell, values))
     return buffer.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Return a value as it may stand in a file that spreadsheets open: words on one line, and never a formula."""
+    if not isinstance(value, str):
+        return value
+    words = shown(value)
+    return f"'{words}" if words.lstrip().startswith(_FORMULA) else words

@@ -140,3 +140,11 @@ def test_it_compiles_without_a_warning_and_fits_the_page(tmp_path):
 )
 def test_special_characters_print_as_they_are(text, latex):
     assert escape(text) == latex
+
+
+@pytest.mark.parametrize("evil", ["a\rb", "a\x1b[31mb", "a\x07b", "a\u202eb", "a\u2028b"])
+def test_a_name_neither_ends_a_line_nor_steers_a_terminal(evil):
+    text = to_latex(study([record(evil, exits=(3,))]), title=evil, version="0.1.0")
+    plain = to_latex(study([record("ab", exits=(3,))]), title="ab", version="0.1.0")
+    assert len(text.splitlines()) == len(plain.splitlines())
+    assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", text)

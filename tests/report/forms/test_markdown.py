@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from greenpose.report.forms import to_markdown
 from greenpose.report.headline import headline
 from greenpose.report.study import Side, side_by_side, study
@@ -57,6 +59,30 @@ def test_names_cannot_turn_into_markup():
     assert not re.search(r"(?<!\\)[<*`\[]b?x?", text.replace("[^", ""))
     for table in tables(text):
         assert len({len(cells) for cells in rows(table)}) == 1
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "# x",
+        "a\n\n# x",
+        "a\r\n## x",
+        "```\nx",
+        "<script>x</script>",
+        "\x1b[31mx",
+        "a\x1b]8;;http://x\x07",
+        "\u202ex",
+        "https://x.y",
+    ],
+)
+def test_a_name_is_no_heading_fence_link_or_escape(evil):
+    plain = to_markdown(study([record("N", exits=(3,)), failure("N")]), **(CONSTANT | {"title": "N"}))
+    text = to_markdown(study([record(evil, exits=(3,)), failure(evil)]), **(CONSTANT | {"title": evil}))
+    assert len(text.splitlines()) == len(plain.splitlines())
+    assert [line for line in text.splitlines()[1:] if line.startswith("#")] == re.findall(
+        "^## .*$", plain, re.MULTILINE
+    )
+    assert not re.search("[\x00-\x09\x0b-\x1f\u202e`]|<script|(?<!\\\\):(?=//)", text.replace("\\`", ""))
 
 
 def test_nothing_finished_is_said_in_words():

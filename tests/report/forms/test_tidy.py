@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 
 import pytest
 
@@ -102,3 +103,24 @@ def test_the_side_of_every_number_is_told_where_there_are_two():
     half = len(rows) // 2
     assert [row["side"] for row in rows] == ["first"] * half + ["second"] * half
     assert {row["side"] for row in read(old)} == {""}
+
+
+@pytest.mark.parametrize(
+    "evil", ["=HYPERLINK(1)", "@SUM(A1)", "-2+3", "+1", "\t=1", " =1", "a\r9,9,9", "a\x1b]8;;x\x07", "\u202eab"]
+)
+def test_no_name_is_a_formula_a_line_of_its_own_or_steers_what_shows_it(evil):
+    text = list(tidy_lines({"": [record(evil, exits=(3,)), failure(evil)]}))
+    found = list(csv.DictReader(text))
+    assert {len(row) for row in found} == {len(COLUMNS)}
+    assert not any(re.search("[\r\x00-\x09\x0b-\x1f\u202e]", line) for line in text)
+    names = {row["experiment"] for row in found}
+    assert len(names) == 1
+    assert all(name.lstrip()[0] not in "=+-@" for name in names)
+    assert all(float(row["value"]) is not None for row in found if row["value"])
+
+
+def test_a_negative_number_stays_a_number():
+    run = record("HRNet3")
+    entry = run.exits[0].model_copy(update={"net_energy_j_per_image": -0.5})
+    rows = read([run.model_copy(update={"exits": [entry]})])
+    assert value_of(rows, run, "net_energy_j_per_image", 3)["value"] == "-0.5"
