@@ -128,14 +128,14 @@
     };
     const csv = () => {
       const parts = (cell, index) => {
-        const [text, ...more] = cell.firstChild.textContent.split("\n").map(tidy);
-        return [wordy(index) ? text.replace(/^[=+@-]/, "'$&") : text.replace(/(\d) (?=\d)/g, "$1").replace("−", "-"), more.join(" ")];
+        const [text, ...end] = cell.firstChild.textContent.split("\n").map(tidy);
+        return [wordy(index) ? text.replace(/^[=+@-]/, "'$&") : text.replace(/(\d) (?=\d)/g, "$1").replace("−", "-"), end.join(" ")];
       };
       const rows = shown.map(({ cells }) => [...cells].map(parts));
       const wide = heads.map((_, index) => rows.some(row => row[index][1]));
       return [heads.map(head => [words(head), `${words(head)}, interval`]), ...rows]
-        .map(row => row.flatMap((both, index) => both.slice(0, 1 + wide[index])))
-        .map(row => row.map(text => `"${text.replaceAll('"', '""')}"`).join(","))
+        .map(row => row.flatMap((two, index) => two.slice(0, 1 + wide[index])))
+        .map(row => row.map(it => `"${it.replaceAll('"', '""')}"`).join(","))
         .join("\r\n");
     };
     if (table.rows.length > 2) {
