@@ -51,3 +51,20 @@ def test_a_record_whose_settings_are_none_is_refused_with_their_place():
 
 def test_a_record_to_json_and_back_is_the_same():
     assert loads(dumps(record()), where="r") == record()
+
+
+def _damaged(text):
+    """Yield records with damages that JSON can hold, and what is said of each."""
+    yield text.replace('"low": 281.0', '"low": -1e308'), "carbon.intensity_interval.low"
+    yield text.replace('"experiment": "', '"experiment": "\\ud800'), "lone surrogate"
+    yield text.replace('"seed": 1', f'"seed": {"9" * 5000}', 1), "5000 digits"
+    yield "[" * 100_000, "x.json: "
+    yield text.replace('"params": ', '"params": -', 1), "exits[0].params"
+
+
+def test_what_json_can_hold_and_no_run_can_is_named_and_no_traceback():
+    for text, said in _damaged(dumps(record())):
+        with pytest.raises(RecordError) as caught:
+            loads(text, where="x.json")
+        assert all(fault.startswith("x.json: ") for fault in caught.value.faults)
+        assert said in str(caught.value)
