@@ -140,6 +140,12 @@ def _todo(planned: list[Planned], budget: Budget, console: Console) -> list[Plan
             one.folder.tidy()
         else:
             todo.append(one)
+            if one.trained_in:
+                console.print(
+                    f"[yellow]note:[/yellow] {name} differs from {escape(one.trained_in['run'])} in accounting or "
+                    "metering alone: it is accounted from those windows and measured, not trained; --fresh trains it",
+                    soft_wrap=True,
+                )
     done = sum(one.state is State.DONE for one in planned)
     if done:
         console.print(f"{done} of {len(planned)} runs done already; --fresh runs them again")

@@ -164,6 +164,7 @@ def _start(planned: Planned, command: Command, *, workers: int, quiet: bool) -> 
             "experiment": cell.config.model_dump(mode="json"),
             "annotations_sha256": annotations_sha256(cell.config.data),
         }
+        | ({"trained_in": dict(planned.trained_in)} if planned.trained_in else {})
     )
     process = subprocess.Popen(
         command(planned, quiet=quiet or workers > 1),

@@ -1,14 +1,22 @@
 """What is left of a grid: each cell, its folder, and the state that its files show."""
 
 import fnmatch
-from collections.abc import Sequence
+import glob
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from greenpose.config import Cell, Experiment
-from greenpose.errors import ConfigError
+from greenpose.errors import ConfigError, FaultsError
+from greenpose.record import Record
 from greenpose.schema import near
-from greenpose.store import RunFolder, State
+from greenpose.store import RunFolder, State, read_document
+
+BEYOND_TRAINING = (State.DONE, State.STOPPED, State.RUNNING)
+"""States of runs whose training is done or under way."""
+NOT_TRAINING = ("carbon", "measure")
+"""Parts of a configuration that say how a run is metered and accounted: another value trains nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +33,8 @@ class Planned:
     """What it was begun with that lies in another place now."""
     damage: str | None = None
     """Why the configuration in its folder cannot be read; None where it can, or where there is none."""
+    trained_in: Mapping[str, Any] | None = None
+    """The finished run that has this training done, and how it went; None where this one is to train."""
 
 
 def plan(cells: Sequence[Cell], root: Path, *, only: Sequence[str] = ()) -> list[Planned]:
@@ -66,7 +76,39 @@ def _planned(cell: Cell, folder: RunFolder) -> Planned:
             moved = _moved(folder, folder.experiment(), cell.config)
         except ConfigError as error:
             damage = error.faults[0]
-    return Planned(cell=cell, folder=folder, state=folder.state(), moved=tuple(moved), damage=damage)
+    state = folder.state()
+    return Planned(
+        cell=cell,
+        folder=folder,
+        state=state,
+        moved=tuple(moved),
+        damage=damage,
+        trained_in=None if damage or state in BEYOND_TRAINING else _trained_in(cell, folder),
+    )
+
+
+def _trained_in(cell: Cell, folder: RunFolder) -> Mapping[str, Any] | None:
+    """Return the finished run beside a folder that differs in what does not change training, and how training went.
+
+    A run that was begun keeps what it was begun with.
+    """
+    if folder.checkpoint.exists() or folder.windows.exists():
+        begun: Mapping[str, Any] | None = folder.read_cell().get("trained_in") if folder.config.exists() else None
+        return begun
+    same = cell.config.model_dump(exclude=set(NOT_TRAINING))
+    for config in sorted(folder.path.parent.glob(f"{glob.escape(cell.experiment)}-*/config.yaml")):
+        other = RunFolder(config.parent)
+        try:
+            if other.state() is not State.DONE or other.experiment().model_dump(exclude=set(NOT_TRAINING)) != same:
+                continue
+            record, labels = read_document(other.record), other.read_cell().get("annotations_sha256", {})
+        except FaultsError:
+            continue
+        if isinstance(record, Record) and all(other.best(entry.exit).exists() for entry in record.exits):
+            best = {entry.exit: entry.best_epoch for entry in record.exits}
+            how = {"epochs": record.epochs, "stopped": record.stopped, "best": best, "annotations_sha256": labels}
+            return {"run": other.path.name, **how}
+    return None
 
 
 def _moved(folder: RunFolder, before: Experiment, now: Experiment) -> list[str]:
@@ -87,7 +129,7 @@ def set_aside(planned: Planned) -> Planned:
     One that a living process is at work on is returned as it is.
     """
     if not planned.folder.path.exists():
-        return planned
+        return replace(planned, trained_in=None)
     shelf = planned.folder.path.parent / ".previous"
     with planned.folder.claimed() as mine:
         if not mine:
@@ -96,7 +138,7 @@ def set_aside(planned: Planned) -> Planned:
         number = 1 + sum(1 for _ in shelf.glob(f"{planned.cell.name}.*"))
         aside = RunFolder(planned.folder.path.rename(shelf / f"{planned.cell.name}.{number}"))
         aside.running.unlink()
-    return replace(planned, state=State.TODO)
+    return replace(planned, state=State.TODO, trained_in=None)
 
 
 def _matches(cell: Cell, pattern: str) -> bool:

@@ -89,6 +89,9 @@ class Record(Numbers):
     """Where each component's energy readings came from."""
     grade: Literal["A", "B", "C"]
     """A: every material component measured; B: mixed, or in part missing; C: modelled."""
+    trained_in: str | None = None
+    """Run whose training this is, where only metering or accounting differ and it was not trained again: its cost is in
+    both records, and was paid once; null where this run was trained itself."""
     gaps: list[str] = Field(default_factory=list)
     """What is missing from the log of windows, in words, and whether the totals hold it; empty where nothing is."""
     doubts: list[str] = Field(default_factory=list)

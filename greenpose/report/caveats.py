@@ -29,6 +29,8 @@ def caveats(study: Study) -> list[str]:
         _disturbed(study),
         _doubted(study),
         _unsettled(study),
+        _lost(study),
+        _reused(study),
     )
     return [clause for clause in found if clause]
 
@@ -160,3 +162,16 @@ def _unsettled(study: Study) -> str:
     if not unsettled:
         return ""
     return f"metering stopped before it was as precise as asked for {plural(len(unsettled), 'exit')}"
+
+
+def _lost(study: Study) -> str:
+    """Return how many runs lost a part of what they metered, so that their totals are too small."""
+    count = sum(any(not gap.endswith("the totals hold them") for gap in run.gaps) for run in study.records)
+    return f"{plural(count, 'run')} lost a part of the log, so that totals there are too small" if count else ""
+
+
+def _reused(study: Study) -> str:
+    """Return how many runs took over another one's training."""
+    names = {run.name for run in study.records}
+    count = sum(run.trained_in in names for run in study.records)
+    return f"{plural(count, 'run')} took over another one's training, which was paid once" if count else ""

@@ -10,6 +10,7 @@ from greenpose.report.estimates import Estimate, over_runs, worst
 from greenpose.report.figures import PERCENT, TRAIN_ENERGY, Figure, energy_figure, kind_of, mark
 from greenpose.report.layout import Cell, Column, Row, Section, Table, estimate_cell, kind_notes, missing_cell
 from greenpose.report.study import Group, Study
+from greenpose.report.totals import paid
 from greenpose.units import joules_to_kwh
 
 PURPOSES: Mapping[str, tuple[str, ...]] = {
@@ -192,7 +193,7 @@ def by_activity(run: Record) -> Energies | None:
 def bill(study: Study) -> Bill:
     """Return what all the energy of the page was spent for, the runs that did not finish apart."""
     spent = dict.fromkeys((*PURPOSES, REST), 0.0)
-    for run in study.records:
+    for run in paid(study.records):
         for part, kwh in by_purpose(run).items():
             spent[part] += kwh
     lost = {words: sum(each.energy_kwh for each in study.failures if each.reason == r) for r, words in LOST.items()}

@@ -11,6 +11,9 @@ from greenpose.report.layout import Cell, Column, Row, Section, Table, kind_note
 from greenpose.report.study import Study
 from greenpose.units import co2eq_g
 
+TAKEN_OVER = ("data", "count", "train", "validate", "checkpoint")
+"""Phases that a run has from another one whose training it took over."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Total:
@@ -53,7 +56,33 @@ def _grams(phase: Phase, run: Record) -> float:
 
 def finished_total(records: Sequence[Record]) -> Total:
     """Return what the finished runs cost altogether."""
-    return _sum([run_total(run) for run in records])
+    return _sum([run_total(run) for run in paid(records)])
+
+
+def paid(records: Sequence[Record]) -> list[Record]:
+    """Return the runs with the phases that each was paid for: training taken over from another one was paid there."""
+    by_name = {run.name: run for run in records}
+    return [
+        run.model_copy(update={"phases": _less(run.phases, by_name[run.trained_in].phases)})
+        if run.trained_in in by_name
+        else run
+        for run in records
+    ]
+
+
+def _less(phases: Sequence[Phase], taken: Sequence[Phase]) -> list[Phase]:
+    twice = {phase.name: phase for phase in taken if phase.name in TAKEN_OVER}
+    return [
+        phase.model_copy(
+            update={
+                "seconds": phase.seconds - twice[phase.name].seconds,
+                "energy_kwh": phase.energy_kwh - twice[phase.name].energy_kwh,
+            }
+        )
+        if phase.name in twice
+        else phase
+        for phase in phases
+    ]
 
 
 def failed_total(failures: Sequence[Failure]) -> Total:

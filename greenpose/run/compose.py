@@ -108,6 +108,7 @@ def compose(facts: Facts) -> Record:
         doubts=remarks(facts.windows),
         crosscheck=_crosscheck(facts.windows),
         host=host_of_all(attempts),
+        trained_in=facts.cell.get("trained_in", {}).get("run"),
         gaps=[*lost, *facts.gaps],
         process=process_settings(torch_threads=torch.get_num_threads(), workers=num_workers())
         | {"device": config.process.device},

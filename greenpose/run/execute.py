@@ -1,7 +1,10 @@
 """The run itself: data, training, test, inference, record; whatever ends it early is written down."""
 
+import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +15,7 @@ from greenpose.config.budget import Budget
 from greenpose.data import Samples
 from greenpose.data.boxes import Detected, load_boxes
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
-from greenpose.errors import GreenPoseError
+from greenpose.errors import GreenPoseError, said
 from greenpose.metering import ExitMeasurement, Log, Meter, MicroPlan, Window, carbon_of, this_machine
 from greenpose.model import HRNet, SubNetwork
 from greenpose.record import Record
@@ -22,6 +25,7 @@ from greenpose.run.failure import FailureNote, logging_to
 from greenpose.run.ledger import Ledger
 from greenpose.run.measure import measure_networks, trained_networks
 from greenpose.run.observer import LOGGER, Observer, Stage
+from greenpose.run.phases import TRAINING
 from greenpose.run.segments import measure_step
 from greenpose.run.setup import (
     build_meter,
@@ -31,11 +35,13 @@ from greenpose.run.setup import (
     seed_everything,
 )
 from greenpose.store import RunFolder, read_lines
+from greenpose.store.folder import write_parts, write_text
 from greenpose.store.lost import attempts_of, log_of, phase_of
 from greenpose.training import ExitScores, Files, Fitted, fit, judge
 from greenpose.training.distributed import leading
 from greenpose.training.images import to_images
 from greenpose.training.precision import require_precision
+from greenpose.training.selection import Best
 
 
 def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = None, elsewhere: bool = False) -> None:
@@ -68,6 +74,10 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
     require_device(config.process.device, config.process.replicas)
     require_precision(config.train.precision, config.process.device)
     seed_everything(config)
+    trained = cell.get("trained_in")
+    if trained is not None:
+        observer.say(f"trained as {trained['run']}; not trained again")
+        _adopt(folder, trained, annotations_sha256(config.data))
     earlier = log_of(folder)
     _require_home(folder, earlier, elsewhere=elsewhere)
     meter = build_meter(config, folder.windows, replicas=config.process.replicas)
@@ -95,7 +105,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
             budget=budget,
             earlier=earlier.windows,
         )
-        fitted = _train(config, folder, net, splits, stage, ledger)
+        fitted = _fitted(trained) if trained else _train(config, folder, net, splits, stage, ledger)
         _require_windows(folder, [*earlier.windows, *meter.windows], fitted)
         subs = trained_networks(net, folder, net.exits)
         with stage("test", items=len(splits["test"])):
@@ -133,6 +143,38 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
 def _warn(observer: Observer, text: str) -> None:
     LOGGER.warning("%s", text)
     observer.say(f"doubtful: {text}")
+
+
+def _adopt(folder: RunFolder, trained: Mapping[str, Any], annotations: Mapping[str, str]) -> None:
+    """Take over what another run's training left: weights, epochs, and the windows of what went before its test.
+
+    The windows come last, and in one step: where they are, everything is.
+
+    Raises:
+        GreenPoseError: the other run is gone, or the labels are others now.
+    """
+    check_annotations(trained.get("annotations_sha256", {}), annotations, where=str(folder.path))
+    if folder.windows.exists():
+        return
+    other = RunFolder(folder.path.parent / trained["run"])
+    try:
+        for exit_ in trained["best"]:
+            write_parts(folder.best(int(exit_)), [other.best(int(exit_)).read_bytes()])
+        write_parts(folder.epochs, [other.epochs.read_bytes()])
+    except OSError as error:
+        raise GreenPoseError(
+            f"{folder.path}: was to take over the training of {other.path} ({said(error)}); --fresh trains it anew"
+        ) from None
+    log = log_of(other)
+    lines: list[Mapping[str, Any]] = [*log.headers.values()]
+    lines += [window.as_dict() for window in log.windows if phase_of(window) in ("data", "count", *TRAINING)]
+    write_text(folder.windows, "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+
+
+def _fitted(trained: Mapping[str, Any]) -> Fitted:
+    """Return how another run's training went; nothing here asks for its AP on the validation split any more."""
+    best = {int(exit_): Best(epoch=int(epoch), ap=math.nan) for exit_, epoch in trained["best"].items()}
+    return Fitted(best=best, epochs=int(trained["epochs"]), stopped=trained["stopped"])
 
 
 def _require_home(folder: RunFolder, earlier: Log, *, elsewhere: bool) -> None:

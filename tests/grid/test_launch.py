@@ -10,7 +10,9 @@ import pytest
 from greenpose.config import Grid, expand
 from greenpose.errors import ConfigError
 from greenpose.grid import plan, run_all, set_aside
+from greenpose.record import dumps
 from greenpose.store import State
+from tests.report.records import record
 
 FINISHES = "import pathlib, sys; (pathlib.Path(sys.argv[1]) / 'record.json').write_text('{}')"
 DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
@@ -179,3 +181,25 @@ def test_no_run_is_left_behind_when_something_else_ends_the_grid(tmp_path):
     with pytest.raises(RuntimeError, match="the terminal is gone"):
         run_all([first, second], workers=2, command=starting(**scripts), ended=ended)
     assert (first.folder.path / "said-goodbye").exists()
+
+
+def test_training_is_taken_over_from_a_finished_run_that_differs_in_accounting_alone(tmp_path):
+    def planned_with(**base):
+        base = {"carbon": {"country": "ITA"}} | base
+        return plan(expand(Grid(name="g", base=base, experiments={"A": {}}), where="g"), tmp_path)[0]
+
+    first = planned_with()
+    assert first.trained_in is None
+    run_all([first], command=starting(A=FINISHES))
+    exits = first.cell.config.model.exits
+    first.folder.record.write_text(dumps(record("A", exits=tuple(exits))))
+    for exit_ in exits:
+        first.folder.best(exit_).touch()
+    other = planned_with(carbon={"country": "FRA"}, measure={"batch": 3})
+    assert other.state is State.TODO
+    assert other.trained_in["run"] == first.cell.name
+    assert tuple(other.trained_in["best"]) == exits
+    assert set_aside(other).trained_in is None
+    assert planned_with(train={"epochs": 3}).trained_in is None
+    first.folder.best(exits[0]).unlink()
+    assert planned_with(carbon={"country": "FRA"}).trained_in is None

@@ -2,6 +2,8 @@
 
 import pytest
 
+from greenpose.formatting import NBSP
+from greenpose.report.caveats import caveats
 from greenpose.report.charts import bars
 from greenpose.report.charts.canvas import FONT
 from greenpose.report.labels import CHARACTER
@@ -50,6 +52,31 @@ def test_a_bar_is_the_mean_over_the_runs_of_an_experiment():
 
 def test_parts_that_no_run_has_are_neither_drawn_nor_named():
     assert flows(study([record("HRNet3")])).cuts[1].parts == ("CPU", "Memory")
+
+
+def test_training_that_a_run_took_over_was_paid_once():
+    first = record("HRNet3", exits=(3,))
+    second = first.model_copy(update={"name": "HRNet3-elsewhere", "trained_in": first.name, "config_hash": "0" * 64})
+    found = study([first, second])
+    named = {phase.name: phase for phase in first.phases}
+    own = [named[name] for name in ("test", "inference", "segments", "other") if name in named]
+    assert len(own) > 1
+    total = grand_total(found)
+    assert total.energy_kwh == pytest.approx(sum(each.energy_kwh for each in (*first.phases, *own)))
+    assert total.seconds == pytest.approx(sum(each.seconds for each in (*first.phases, *own)))
+    assert bill(found).total / bill(found).figure.scale == pytest.approx(total.energy_kwh)
+    assert f"1{NBSP}run took over another one's training, which was paid once" in caveats(found)
+    alone = study([second])
+    assert grand_total(alone).energy_kwh == pytest.approx(sum(each.energy_kwh for each in second.phases))
+    assert not any("took over" in clause for clause in caveats(alone))
+
+
+def test_a_run_that_lost_a_part_of_its_log_is_named_among_the_caveats():
+    held = record("HRNet3").model_copy(update={"gaps": ["1 of 2 windows are not there any more; the totals hold them"]})
+    lost = record("HRNet3", seed=2).model_copy(update={"gaps": ["of 8 epochs the windows of 2 are lost: 1-2"]})
+    told = f"1{NBSP}run lost a part of the log, so that totals there are too small"
+    assert told in caveats(study([held, lost]))
+    assert told not in caveats(study([held]))
 
 
 def test_the_bill_is_the_grand_total_and_names_what_did_not_finish():

@@ -350,3 +350,30 @@ def test_a_cache_that_cannot_be_written_costs_time_and_no_run(tmp_path):
     log = (folder / "log.txt").read_text()
     assert "file/cache/synthetic-train-" in log
     assert "cannot be kept (Not a directory); drawn for this run alone" in log
+
+
+def test_a_setting_that_changes_no_training_is_accounted_and_measured_anew_but_not_trained_again(tmp_path):
+    write_grid(tmp_path)
+    command = ("run", "--grid", "tiny.yaml", "--only", "HRNet3-OKD-DS", "--no-report")
+    assert greenpose(*command, cwd=tmp_path).code == 0
+    (first,) = collect([tmp_path / "runs"])
+    done = greenpose(*command, "--country", "FRA", "--set", "measure.batch=3", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert f"differs from {first.name} in accounting or metering alone" in done.err
+    assert "epoch 1:" not in done.err
+    (second,) = (run for run in collect([tmp_path / "runs"]) if run.name != first.name)
+    assert (first.trained_in, second.trained_in) == (None, first.name)
+    assert second.train_energy_kwh == pytest.approx(first.train_energy_kwh)
+    assert second.train_seconds == pytest.approx(first.train_seconds)
+    assert second.train_co2eq_g == pytest.approx(second.train_energy_kwh * second.carbon.intensity_g_per_kwh)
+    assert second.carbon.country == "FRA"
+    assert second.train_co2eq_g < first.train_co2eq_g
+    assert (second.epochs, second.stopped, second.gaps) == (first.epochs, first.stopped, [])
+    assert [(entry.ap, entry.best_epoch) for entry in second.exits] == [
+        (entry.ap, entry.best_epoch) for entry in first.exits
+    ]
+    assert second.config["measure"]["batch"] == 3
+    tested = {run.name: next(part.windows for part in run.phases if part.name == "test") for run in (first, second)}
+    assert tested == {first.name: 1, second.name: 1}
+    done = greenpose(*command, "--set", "train.lr=1e-3", "--dry-run", cwd=tmp_path)
+    assert "differs from" not in done.err
