@@ -1,10 +1,12 @@
 """The commands together, and what every failure turns into."""
 
+import ast
+import inspect
 import signal
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.text import Text
@@ -67,12 +69,23 @@ def main() -> None:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup, which the user's run is to outlive
         signal.signal(signal.SIGHUP, _interrupt)
     sys.excepthook = _crashed
+    _keep_help()
     try:
         app()
     except GreenPoseError as error:
         sys.exit(_complain(error.faults if isinstance(error, FaultsError) else (str(error),)))
     except OSError as error:  # no space, no permission, no such folder: the machine's or the user's, never our logic
         sys.exit(_complain((f"{error.filename or 'input/output'}: {error.strerror or error}",)))
+
+
+def _keep_help() -> None:
+    """Give commands the words of their help back, which `python -OO` drops with all docstrings."""
+    if sys.flags.optimize < 2:
+        return
+    for command in (*app.registered_commands, *data_app.registered_commands):
+        function: Any = command.callback
+        (parsed,) = ast.parse(inspect.getsource(function)).body
+        function.__doc__ = ast.get_docstring(cast("ast.FunctionDef", parsed), clean=False)
 
 
 def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

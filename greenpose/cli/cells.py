@@ -1,7 +1,8 @@
 """The runs that a file describes, as `run` and `estimate` find and check them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from greenpose.config import Cell, Experiment, expand, load_experiment, load_grid, packaged_experiment, read_yaml
 from greenpose.config.load import is_grid
+from greenpose.config.overrides import placed
 from greenpose.config.read import experiment_file
 from greenpose.errors import ConfigError
 
@@ -29,7 +31,7 @@ def find_cells(
     load = load_grid if unsaid or as_grid or file is None else load_experiment
     grid = load(path, settings=settings, seeds=seeds)
     cells = expand(grid, where=str(path))
-    _check_beforehand(cells)
+    _check_beforehand(cells, str(path), grid.overrides)
     if unsaid:
         console.print(f"[yellow]note:[/yellow] {escape(str(file))} is a grid: it has {len(cells)} runs", soft_wrap=True)
     for hint in dict.fromkeys(hint for cell in cells for hint in hints_of(cell.config)):
@@ -47,10 +49,10 @@ def hints_of(config: Experiment) -> list[str]:
     return backwards + config.doubts
 
 
-def _check_beforehand(cells: Sequence[Cell]) -> None:
+def _check_beforehand(cells: Sequence[Cell], where: str, overrides: Mapping[str, Any]) -> None:
     from greenpose.cli.preflight import CHECKED, faults_of
 
     distinct = {cell.config.model_dump_json(include=set(CHECKED)): cell.config for cell in cells}
     faults = list(dict.fromkeys(fault for config in distinct.values() for fault in faults_of(config)))
     if faults:
-        raise ConfigError(faults)
+        raise ConfigError([placed(fault, where, overrides) for fault in faults])

@@ -110,14 +110,13 @@ def _find(
 ) -> tuple["PolicyCurve", Path]:
     """Return the curve and the file that it was written to."""
     from greenpose.policy import compose_policy, find_policy
-    from greenpose.record import Record, dumps
-    from greenpose.store import read_document
+    from greenpose.record import dumps
+    from greenpose.store import read_record
     from greenpose.store.folder import write_text
 
     folder, kind = subject.trained, cast("Confidence", confidence)
     assert folder is not None
-    record = read_document(folder.record)
-    assert isinstance(record, Record)
+    record = read_record(folder.record)
     found = find_policy(
         subject.config,
         folder,

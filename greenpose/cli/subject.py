@@ -8,7 +8,7 @@ from typing import Any
 from greenpose.cli.preflight import faults_of
 from greenpose.config import Cell, Experiment, Grid, expand, load_experiment, load_grid, packaged_experiment, read_yaml
 from greenpose.config.load import is_grid, parse_settings
-from greenpose.config.overrides import assign
+from greenpose.config.overrides import assign, placed
 from greenpose.config.profile import is_file
 from greenpose.config.read import experiment_file
 from greenpose.errors import ConfigError
@@ -65,7 +65,8 @@ def find_subject(
     shown = ", ".join(map(str, have))
     faults = [f"--exit {number}: this network has exits {shown}" for number in chosen if number not in have]
     faults += _weight_faults(subject.trained, known)
-    faults += faults_of(subject.config, images=False)
+    overrides = parse_settings(settings)
+    faults += [placed(fault, subject.source, overrides) for fault in faults_of(subject.config, images=False)]
     if faults:
         raise ConfigError(faults)
     return replace(subject, exits=known)

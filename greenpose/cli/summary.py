@@ -8,7 +8,7 @@ from rich.text import Text
 
 from greenpose.errors import RecordError
 from greenpose.record import Failure, Interval, Quantity, Record
-from greenpose.store import RunFolder, read_document
+from greenpose.store import RunFolder, read_document, read_record
 from greenpose.units import significant
 
 
@@ -18,7 +18,7 @@ def record_line(folder: RunFolder) -> str:
     Raises:
         RecordError: if its record cannot be read.
     """
-    record = _record(folder)
+    record = read_record(folder.record)
     parts = [
         f"{record.train_seconds:.0f} s training",
         f"{_training_wh(record)} Wh ({record.quantity('train_energy_kwh').basis.kind})",
@@ -29,18 +29,6 @@ def record_line(folder: RunFolder) -> str:
         ),
     ]
     return "  ".join(parts)
-
-
-def _record(folder: RunFolder) -> Record:
-    """Return a finished run's record.
-
-    Raises:
-        RecordError: if there is none that can be read.
-    """
-    record = read_document(folder.record)
-    if not isinstance(record, Record):
-        raise RecordError([f"{folder.record}: holds a failure, not a record"])
-    return record
 
 
 def _training_wh(record: Record) -> str:
@@ -57,7 +45,7 @@ def grid_table(runs: Iterable[tuple[str, RunFolder, str]]) -> Table:
     for number, column in enumerate(("experiment", "exit", "AP, %", "training, Wh", "J/image", "")):
         table.add_column(column, justify="left" if number in {0, 5} else "right", no_wrap=number < 5)
     for name, folder, said in runs:
-        record = None if said else _record(folder)
+        record = None if said else read_record(folder.record)
         if record is None:
             table.add_row(Text(name), "", "", "", "", Text(said, style="red"))
             continue
@@ -75,7 +63,7 @@ def _or_none(quantity: Quantity, interval: Interval | None, factor: float) -> st
 
 def numbers(folder: RunFolder) -> dict[str, Any]:
     """Return what scripts ask of a finished run: seconds and energy of training, AP and energy of every exit."""
-    record = _record(folder)
+    record = read_record(folder.record)
     exits = [{"exit": each.exit, "ap": each.ap, "energy_j_per_image": each.energy_j_per_image} for each in record.exits]
     return {"train_seconds": record.train_seconds, "train_energy_kwh": record.train_energy_kwh, "exits": exits}
 

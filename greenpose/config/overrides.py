@@ -57,6 +57,12 @@ def lookup(data: Mapping[str, Any], key: str) -> Any:
     return value
 
 
+def placed(fault: str, where: str, overrides: Mapping[str, Any]) -> str:
+    """Return a fault with the option or the file that its setting comes from."""
+    told = from_option(fault, "", overrides)
+    return told if told != fault else f"{where}: {fault}"
+
+
 def from_option(fault: str, place: str, overrides: Mapping[str, Any]) -> str:
     """Return a fault as one of `--set`, where that is where its setting comes from, and not the file."""
     said = fault.removeprefix(place)

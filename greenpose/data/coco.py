@@ -153,7 +153,7 @@ def load_json(file: Path, notebook: Notebook) -> tuple[Any, bytes]:
     try:
         content = file.read_bytes()
         text = content.decode("utf-8-sig")
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_once)
         if "\\ud" in text.lower():
             json.dumps(value, ensure_ascii=False).encode()
     except OSError as error:
@@ -169,6 +169,15 @@ def load_json(file: Path, notebook: Notebook) -> tuple[Any, bytes]:
         return value, content or b"null"
     notebook.add("error", fault)
     return None, b""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, a key given twice refused: which one counts would be the reader's choice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = sorted({key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1})
+        raise ValueError(f"key {twice[0]!r} is given twice")
+    return found
 
 
 def _is_list_of_entries(value: object) -> bool:

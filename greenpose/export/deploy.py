@@ -15,10 +15,10 @@ from greenpose.export.card import Card, CardFile, card_text, make_card
 from greenpose.export.formats import READERS, WRITERS
 from greenpose.metering import software_versions
 from greenpose.model import SubNetwork, fold_batchnorm
-from greenpose.record import Record, dumps
+from greenpose.record import dumps
 from greenpose.run.measure import trained_networks
 from greenpose.run.setup import build_network
-from greenpose.store import RunFolder, read_document
+from greenpose.store import RunFolder, read_record
 from greenpose.store.folder import write_text
 
 TOLERANCE = 1e-5
@@ -37,8 +37,7 @@ def export_exit(
         ExportError: if a file says something else than the network.
         GreenPoseError: if the weights cannot be read.
     """
-    record = read_document(folder.record)
-    assert isinstance(record, Record)
+    record = read_record(folder.record)
     trained = _plain_layout(trained_networks(build_network(config)[0], folder, [exit_])[exit_].cpu())
     images = _noise(config)
     net = fold_batchnorm(trained) if folded else trained

@@ -3,6 +3,16 @@
 from greenpose.store.folder import RunFolder, State
 from greenpose.store.jsonl import append_line, read_lines
 from greenpose.store.policies import policies
-from greenpose.store.records import collect, read_document, stream
+from greenpose.store.records import collect, read_document, read_record, stream
 
-__all__ = ["RunFolder", "State", "append_line", "collect", "policies", "read_document", "read_lines", "stream"]
+__all__ = [
+    "RunFolder",
+    "State",
+    "append_line",
+    "collect",
+    "policies",
+    "read_document",
+    "read_lines",
+    "read_record",
+    "stream",
+]

@@ -28,6 +28,18 @@ def read_text(path: Path) -> str:
         raise RecordError([f"{path}: cannot be read: {error}"]) from None
 
 
+def read_record(path: Path) -> Record:
+    """Return the record in a file.
+
+    Raises:
+        RecordError: if there is none that can be read.
+    """
+    document = read_document(path)
+    if not isinstance(document, Record):
+        raise RecordError([f"{path}: holds a failure, not a record"])
+    return document
+
+
 def collect(paths: Iterable[Path]) -> list[Record | Failure]:
     """Return the records and failures of record files, run folders and folders of runs, sorted by name within each.
 

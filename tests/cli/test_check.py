@@ -231,6 +231,13 @@ def test_every_format_goes_to_its_file_and_a_jobs_summary_is_appended_to(place):
     assert summary.splitlines()[1] == "<!-- greenpose:mine -->"
 
 
+def test_a_jobs_summary_that_points_nowhere_is_a_warning_that_names_it(place):
+    done = check(place, "run", "--format", "github", GITHUB_STEP_SUMMARY="no/such/summary.md")
+    assert done.code == 0, done.err
+    told = "warning: GITHUB_STEP_SUMMARY no/such/summary.md: cannot be written: No such file or directory"
+    assert done.err == f"{told}; the job has no summary\n"
+
+
 def test_a_jobs_summary_is_left_alone_by_other_formats(place):
     check(place, "run", GITHUB_STEP_SUMMARY="summary.md")
     assert not (place / "summary.md").exists()

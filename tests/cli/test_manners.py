@@ -27,6 +27,17 @@ def test_help_of_every_command_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("optimize", ["-O", "-OO"])
+@pytest.mark.parametrize("words", [[], ["run"], ["data", "check"]])
+def test_help_is_whole_without_docstrings(tmp_path, words, optimize):
+    code = "import sys; from greenpose.cli.app import main; sys.argv[0] = 'greenpose'; main()"
+    calls = ([sys.executable, optimize, "-c", code], [sys.executable, "-c", code])
+    bare, whole = (
+        subprocess.run([*call, *words, "--help"], capture_output=True, text=True, check=True).stdout for call in calls
+    )
+    assert bare == whole
+
+
 @pytest.mark.parametrize("words", [[], ["run"], ["data", "check"]])
 def test_help_is_also_asked_for_by_a_letter(tmp_path, words):
     short, long = (greenpose(*words, option, cwd=tmp_path) for option in ("-h", "--help"))
@@ -103,6 +114,31 @@ def test_a_skeleton_without_partners_is_refused_where_images_are_to_be_mirrored(
     assert done.code == 2
     assert "train.mirror: profile babypose: has no flip_pairs" in done.err
     assert greenpose("run", "e.yaml", "--set", "train.mirror=0", "--dry-run", cwd=tmp_path).code == 0
+
+
+def test_a_fault_found_beforehand_names_the_file_and_the_setting_or_the_option(tmp_path):
+    (tmp_path / "e.yaml").write_text("carbon: {country: ITA}\nmodel: {weights: none.pth}\n")
+    for words in (["run", "e.yaml", "--dry-run"], ["measure", "e.yaml", "--set", "carbon.country=Itly"]):
+        done = greenpose(*words, cwd=tmp_path)
+        assert done.code == 2
+    assert "error: --set carbon.country: " in done.err
+    done = greenpose("run", "e.yaml", "--dry-run", cwd=tmp_path)
+    assert done.err.startswith("error: e.yaml: model.weights: none.pth: no such file")
+
+
+@pytest.mark.parametrize("optimize", [[], ["-O"]])
+def test_no_users_fault_rests_on_an_assertion(tmp_path, optimize):
+    """Each of these mistakes ends in the same words with assertions and without."""
+    (tmp_path / "e.yaml").write_text("carbon: {country: ITA}\nmodel: {exits: 3}\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "record.json").write_text("{}")
+    for words in (["run", "e.yaml"], ["report", "run"], ["measure", "run"], ["check", "run", "--baseline", "e.yaml"]):
+        code = "from greenpose.cli.app import main; main()"
+        done = subprocess.run(
+            [sys.executable, *optimize, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2, (words, done.stderr)
+        assert "Traceback" not in done.stderr
 
 
 def test_with_json_a_mistake_is_a_document_too(tmp_path):

@@ -224,6 +224,10 @@ def test_without_a_profile_two_skeletons_are_a_question(tmp_path):
     [
         ("[]", "it holds a list"),
         ("{", "is not JSON"),
+        (
+            '{"images": [], "annotations": [], "categories": [], "images": []}',
+            "is not JSON: key 'images' is given twice",
+        ),
         ("{}", r"3 of the three lists .* \(images, annotations, categories\)"),
         ('{"images": [], "annotations": [1], "categories": []}', r"1 of the three lists .* \(annotations\)"),
     ],
