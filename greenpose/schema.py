@@ -128,7 +128,9 @@ def from_json(text: str, *, pairs: Callable[[list[tuple[str, Any]]], Any] | None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
     except ValueError as error:  # a number of thousands of digits, or what `pairs` refuses
-        raise ValueError(str(error).partition("; use sys.")[0]) from None
+        long = _LONG.search(text)
+        line = f"line {text.count(chr(10), 0, long.start()) + 1}: " if long else ""
+        raise ValueError(line + str(error).partition("; use sys.")[0]) from None
     if _HALF.search(text):
         try:
             json.dumps(data, ensure_ascii=False).encode()
@@ -140,6 +142,8 @@ def from_json(text: str, *, pairs: Callable[[list[tuple[str, Any]]], Any] | None
 
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 """How JSON writes a surrogate."""
+_LONG = re.compile(r"\d{4301,}")
+"""A whole number of more digits than Python reads."""
 
 
 def near(value: str, choices: Sequence[str]) -> str:

@@ -48,7 +48,8 @@ class FolderCheck:
         """
         if not self.usable:
             number = len(errors(self.findings))
-            return f"not usable: {number} error{'s' * (number > 1)}"
+            given = f" with profile {profile}" if profile else ""
+            return f"not usable{given}: {number} error{'s' * (number > 1)}"
         absent = [split for split in SPLITS if split not in self.splits]
         if absent:
             return f"does not train as it is: no annotation file for {' and '.join(absent)}"

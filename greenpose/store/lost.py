@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
-from greenpose.errors import GreenPoseError, MeteringError
+from greenpose.config import CarbonConfig
+from greenpose.errors import ConfigError, GreenPoseError, MeteringError
 from greenpose.metering import NO_ENERGY, Joules, Log, Provenance, Window, carbon_of, read_log, short_of, worst_kind
 from greenpose.metering.source import Kind
 from greenpose.record import Basis, Failure, Interval, Quantity
+from greenpose.schema import parse
 from greenpose.store.folder import RunFolder
 from greenpose.units import KINDS, joules_to_kwh
 
@@ -52,9 +54,12 @@ def write_failure(
 
 
 def _emissions(settings: Mapping[str, Any], windows: Sequence[Window], kind: Kind) -> Quantity:
-    """Return the operational emissions of windows; none where an hourly file is not readable any more."""
+    """Return the operational emissions of windows; none where the settings or an hourly file are damaged by now."""
     try:
-        carbon = carbon_of(**settings)
+        found, faults = parse(CarbonConfig, settings, where="carbon")
+        if found is None:
+            raise ConfigError(faults)
+        carbon = carbon_of(**found.model_dump())
     except GreenPoseError as error:
         basis = Basis(
             unit="gCO2eq",

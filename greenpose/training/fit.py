@@ -298,6 +298,10 @@ def _fault(optimizer: torch.optim.Optimizer, selection: Selection, exits: Collec
             return f"exit {exit_} with AP {best.ap} in epoch {best.epoch} of {epoch}"
     for parameter, moments in optimizer.state.items():
         shapes = {name: value.shape for name, value in moments.items() if torch.is_tensor(value)}
-        if shapes != {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
+        if not torch.is_tensor(parameter) or shapes != {
+            "step": torch.Size(),
+            "exp_avg": parameter.shape,
+            "exp_avg_sq": parameter.shape,
+        }:
             return "moments that are not this network's"
     return None

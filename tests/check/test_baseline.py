@@ -53,7 +53,7 @@ def test_a_missing_file_says_how_to_make_one(tmp_path):
         ("{\n<<<<<<< HEAD\n}", "merge conflict"),
         ("\x00\xff", "not a baseline"),
         ("[" * 50_000, "nested too deeply"),
-        ("9" * 5000, "value has 5000 digits$"),
+        ("\n" + "9" * 5000, "line 2: .*value has 5000 digits$"),
         ('{"schema": "\\ud800"}', "half of a character"),
     ],
 )

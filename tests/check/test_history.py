@@ -98,6 +98,14 @@ def test_the_trend_says_where_a_level_changed_and_by_how_much(tmp_path):
     assert "1.00 GMACs → 1.10 GMACs (+10.0 %) since 2026-11-09T08:00:00+00:00, commit 0000000000" in said
 
 
+def test_a_name_that_looks_like_markup_is_shown_as_it_is(tmp_path):
+    append(tmp_path, [1.0, 2.0])
+    file = tmp_path / "quick.jsonl"
+    file.write_text(file.read_text().replace("exit3.macs", "[/x]").replace("MACs", "[bold]"))
+    assert "[/x]" in printed(courses(tmp_path))
+    assert "[bold]" in printed(courses(tmp_path))
+
+
 def test_a_flat_course_is_a_flat_line(tmp_path):
     append(tmp_path, [2.0] * 3)
     assert sparkline(courses(tmp_path)[0]) == "▁▁▁"

@@ -59,6 +59,14 @@ def test_an_attempt_whose_hourly_file_is_gone_is_noted_all_the_same(tmp_path):
     assert "gone.csv" in failure.basis["co2eq_g"].missing
 
 
+def test_an_attempt_with_damaged_settings_of_the_grid_is_noted_all_the_same(tmp_path):
+    folder = RunFolder(tmp_path)
+    metered(folder, country="ITA", pue={"a": 1})
+    failure = note_lost(folder, code=-9)
+    assert failure.co2eq_g is None
+    assert failure.basis["co2eq_g"].missing.startswith("carbon: pue: must be a number")
+
+
 def test_a_process_that_was_asked_to_stop_was_interrupted_not_lost(tmp_path):
     folder = RunFolder(tmp_path)
     metered(folder)

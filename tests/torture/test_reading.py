@@ -91,7 +91,7 @@ def torment_once(name, kind, number, codes, faults):
     restore(before)
     codes[f"code {code}"] += fault is None
     wrong = complaint(kind, code, said, fault, keys)
-    if wrong:
+    if wrong and not (kind.refused and "CUDA" in said):  # damaged in what does not matter: refused as the sound one is
         faults.setdefault(re.sub(r"\d+|0x\w+", "#", wrong)[:60], []).append([number, wrong])
 
 

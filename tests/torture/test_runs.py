@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 import psutil
 import pytest
 
-from tests.torture import LENGTH, SIZES, dice, size
+from tests.torture import SIZES, dice, size
 from tests.torture.nursery import GRID, RUN, Child
 
 JUDGED = ("exit", "ap", "ap50", "ap75", "ar", "pck", "best_epoch", "params", "macs")
@@ -242,7 +242,7 @@ def test_rivals_on_one_folder_train_every_cell_once_and_all_end_well(tmp_path, w
     conclude("rivals", rounds, faults, processes_each=rivals)
 
 
-@LENGTH
+@SIZES
 def test_each_write_that_fails_ends_in_words_that_name_the_file_and_is_made_up_for(tmp_path, whole, full):
     result, _ = whole
     rolled, faults, unmet = dice("disks"), [], []

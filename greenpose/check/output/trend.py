@@ -33,8 +33,8 @@ def print_trend(courses: Sequence[Course], console: Console) -> None:
     for column in ("", "checks", "", "first", "last"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for course in courses:
-        first, last = _ends(course)
-        table.add_row(name_of(course, courses), str(len(course.points)), sparkline(course), first, last)
+        first, last = map(Text, _ends(course))
+        table.add_row(Text(name_of(course, courses)), str(len(course.points)), sparkline(course), first, last)
     console.print(table)
     for course in courses:
         for step in course.steps:
