@@ -12,7 +12,7 @@ from greenpose.check.differences import few
 from greenpose.check.footprint import Footprint
 from greenpose.check.selection import Selection
 from greenpose.check.verdict import Finding, Level, Outcome
-from greenpose.formatting import listed
+from greenpose.formatting import listed, shown
 from greenpose.record import Quantity
 from greenpose.schema import near
 
@@ -132,7 +132,7 @@ class _Held:
             metric=budget.metric,
             way="budget",
             outcome=outcome,
-            says=f"{says} ({budget.entry.reason})" if budget.entry.reason else says,
+            says=f"{says} ({shown(budget.entry.reason)})" if budget.entry.reason else says,
             unit="" if quantity is None else self._unit(quantity),
             base=budget.limit,
             head=head,

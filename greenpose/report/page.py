@@ -1,11 +1,12 @@
 """The page: everything computed above it, handed to the template."""
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from greenpose.formatting import NBSP, listed, plain
+from greenpose.formatting import NBSP, listed, plain, shown
 from greenpose.record import Failure, Record
 from greenpose.report.bill import (
     MOST_FAILURES,
@@ -107,7 +108,7 @@ def render_study(
     }
     template = environment.from_string(_resource("page.html.j2"))
     script = compact(_resource("page.js"))
-    return template.render(
+    page = template.render(
         title=title,
         generated_at=generated_at,
         version=version,
@@ -120,6 +121,11 @@ def render_study(
         findings=verdict_table(verdict) if verdict else None,
         **_content(compared),
     )
+    return _STEERING.sub(lambda found: shown(found[0]), page)
+
+
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]")
+"""What no page of ours holds, and somebody's text may: controls, marks of direction, what is no character."""
 
 
 def _content(compared: Study) -> dict[str, Any]:

@@ -205,3 +205,10 @@ def test_a_tightened_budget_is_kept_by_what_it_was_tightened_to(tightened, tmp_p
 
 def test_only_selected_budgets_are_tightened(tightened):
     assert tightened(profiled(), only=["exit4.params"]) == FILE.replace("<= 5e6", "<= 4000000")
+
+
+def test_a_reason_cannot_begin_a_line_nor_steer_a_terminal(held):
+    line = '{budget: exit3.macs <= 1, reason: "so\\n::error::y \\e[31m \\ufffe"}'
+    says = the_only(held([line], profiled())).says
+    assert says.isprintable() or "\xa0" in says
+    assert r"(so\n::error::y \x1b[31m \ufffe)" in says

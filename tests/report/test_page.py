@@ -230,3 +230,9 @@ def test_importing_the_room_is_light():
     code = f"import greenpose.report, sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_control_and_no_mark_of_direction_reaches_the_page():
+    page = render([record()], title="a\x1b[31m\u202eb\ufffe", generated_at="now", version="1")
+    assert r"<title>a\x1b[31m\u202eb\ufffe</title>" in page
+    assert not {"\x1b", "\u202e", "\ufffe"} & {*page}
