@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 import psutil
 import pytest
 
-from tests.torture import SIZES, dice, size
+from tests.torture import LENGTH, SIZES, dice, size
 from tests.torture.nursery import GRID, RUN, Child
 
 JUDGED = ("exit", "ap", "ap50", "ap75", "ar", "pck", "best_epoch", "params", "macs")
@@ -195,7 +195,7 @@ def watched(place, tmp_path, **plan):
     return child, [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-@SIZES
+@LENGTH
 def test_a_crash_before_any_rename_link_removal_fsync_or_write_loses_nothing(tmp_path, whole, full):
     result, _ = whole
     rolled, faults, cell = dice("crashes"), [], "B*" if full else "A*"
@@ -219,7 +219,7 @@ def test_a_crash_before_any_rename_link_removal_fsync_or_write_loses_nothing(tmp
     conclude("crash points", number, faults, **met)
 
 
-@SIZES
+@LENGTH
 def test_rivals_on_one_folder_train_every_cell_once_and_all_end_well(tmp_path, whole, full):
     result, _ = whole
     faults, rounds, rivals = [], size(full, short=1, whole=10), 8 if full else 4
