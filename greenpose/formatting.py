@@ -16,6 +16,8 @@ JOINERS = "\u200c\u200d"
 """Marks that cannot be seen but make letters and emoji what they are."""
 _MARKDOWN = re.compile(r"[\\`*_\[\]|~#]|:(?=//)|^[-+=]")
 """What Markdown reads as its own: marks, links, cells, and at a line's start bullets and underlines."""
+_COMMAND = re.compile(r"^(?=\s*::)|(?<=#)(?=#\w*\[)")
+"""Where a line of a job's log would become a command: `::error`, `##[error]`, `##vso[...]`."""
 _NUMBERED = re.compile(r"^(\d+)([.)])")
 """How an item of a numbered list begins."""
 MOST_DIGITS = 4
@@ -118,6 +120,11 @@ def shown(text: str) -> str:
     letter, every space within a line, and the joiners that scripts and emoji need stay as they are.
     """
     return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def in_log(text: str) -> str:
+    """Return a line with somebody's text as `shown`, which no CI system takes for a command of its own."""
+    return _COMMAND.sub(r"\\", shown(text))
 
 
 def in_markdown(text: str) -> str:

@@ -1,5 +1,16 @@
 """The command line: parse, call, print, exit. Nothing else in GreenPose prints or exits."""
 
-from greenpose.cli.app import main
+import sys
+
+
+def main() -> None:
+    """Run the command line; where a library that it stands on is missing, say so with a code that is no verdict."""
+    try:
+        from greenpose.cli.app import main as run
+    except ImportError as error:
+        sys.stderr.write(f"error: GreenPose cannot start: {error}; install it again\n")
+        raise SystemExit(2) from None
+    run()
+
 
 __all__ = ["main"]

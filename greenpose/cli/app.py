@@ -1,6 +1,7 @@
 """The commands together, and what every failure turns into."""
 
 import ast
+import errno
 import inspect
 import signal
 import sys
@@ -10,10 +11,11 @@ from typing import Annotated, Any, cast
 
 import typer
 from rich.text import Text
+from typer.core import TyperGroup
 
 from greenpose import __version__
 from greenpose.cli.check import check
-from greenpose.cli.console import EPILOG, EXIT_USAGE, err, print_json
+from greenpose.cli.console import EPILOG, EXIT_USAGE, err, last_streams, print_json
 from greenpose.cli.data import app as data_app
 from greenpose.cli.doctor import doctor
 from greenpose.cli.estimate import estimate
@@ -24,10 +26,39 @@ from greenpose.cli.profile import profile
 from greenpose.cli.report import report
 from greenpose.cli.run import run
 from greenpose.cli.worker import worker
-from greenpose.errors import FaultsError, GreenPoseError
+from greenpose.errors import FaultsError, GreenPoseError, said
 
-app = typer.Typer(
+
+class _Group(TyperGroup):
+    """Commands whose broken pipes and early ends are mistakes in words: typer ends these with 1, a verdict's code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command.
+
+        Raises:
+            GreenPoseError: if a file ended too early, or another process did.
+        """
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise GreenPoseError(f"something read ended before it was whole: {error}") from error
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                raise
+            raise GreenPoseError("another process ended before it was told everything; nothing was judged") from error
+
+
+class _App(typer.Typer):
+    """The commands, without the hook by which typer's own call ends every crash with 1."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line."""
+        return typer.main.get_command(self)(*arguments, **options)
+
+
+app = _App(
     name="greenpose",
+    cls=_Group,
     help="What does this accuracy cost, in parameters, compute, seconds, energy and CO2, per exit of a pose network?",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -69,11 +100,16 @@ def main() -> None:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup, which the user's run is to outlive
         signal.signal(signal.SIGHUP, _interrupt)
     sys.excepthook = _crashed
+    last_streams()
     _keep_help()
     try:
         app()
     except GreenPoseError as error:
         sys.exit(_complain(error.faults if isinstance(error, FaultsError) else (str(error),)))
+    except ImportError as error:
+        if (error.name or "greenpose").partition(".")[0] == "greenpose":
+            raise  # ours
+        sys.exit(_complain((f"{error.name} cannot be imported: {said(error)}; install it again",)))
     except OSError as error:  # no space, no permission, no such folder: the machine's or the user's, never our logic
         sys.exit(_complain((f"{error.filename or 'input/output'}: {error.strerror or error}",)))
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.text import Text
 
 from greenpose.config import Cell, Experiment, expand, load_experiment, load_grid, packaged_experiment, read_yaml
@@ -33,7 +32,9 @@ def find_cells(
     cells = expand(grid, where=str(path))
     _check_beforehand(cells, str(path), grid.overrides)
     if unsaid:
-        console.print(f"[yellow]note:[/yellow] {escape(str(file))} is a grid: it has {len(cells)} runs", soft_wrap=True)
+        console.print(
+            Text.assemble(("note: ", "yellow"), f"{file} is a grid: it has {len(cells)} runs"), soft_wrap=True
+        )
     for hint in dict.fromkeys(hint for cell in cells for hint in hints_of(cell.config)):
         console.print(Text.assemble(("note: ", "yellow"), hint), soft_wrap=True)
     return grid.name, cells

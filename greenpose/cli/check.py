@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from greenpose.cli.console import (
     EXIT_OK,
@@ -13,11 +14,13 @@ from greenpose.cli.console import (
     JsonOption,
     QuietOption,
     VerboseOption,
+    delivered,
     err,
     out,
     print_json,
 )
 from greenpose.errors import CheckError
+from greenpose.formatting import shown
 
 if TYPE_CHECKING:
     from greenpose.check import Verdict
@@ -133,7 +136,7 @@ def check(
 
     chosen = chosen_formats(formats, output, as_json=as_json)
     pairing = _pairing(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall, install=install)
-    with err(quiet=quiet).status(f"reading {candidate}"):
+    with err(quiet=quiet).status(Text(shown(f"reading {candidate}"))):
         question = read_question(
             candidate,
             baseline,
@@ -161,7 +164,7 @@ def check(
 
         print_json(document(verdict, title) | extra)
     write_outputs(verdict, title, chosen, output, verbose=verbose, quiet=quiet)
-    raise typer.Exit(_code(verdict, strict=strict, lenient=lenient))
+    raise typer.Exit(delivered(_code(verdict, strict=strict, lenient=lenient)))
 
 
 def _code(verdict: "Verdict", *, strict: bool, lenient: bool) -> int:

@@ -1,13 +1,24 @@
-"""Where words go: results to stdout, progress and complaints to stderr, one JSON document instead where asked."""
+"""Where words go: results to stdout, progress and complaints to stderr, one JSON document instead where asked.
 
+What is the user's, as a name or a path, is shown as it is: no markup is read in it, nothing in it steers the terminal.
+"""
+
+import codecs
+import io
 import json
+import os
 import sys
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, TextIO
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
+
+from greenpose.errors import GreenPoseError
+from greenpose.formatting import in_log, shown
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
@@ -33,6 +44,13 @@ EPILOG = (
 )
 
 
+PLAINER = str.maketrans(
+    dict(zip("\u00a0\u202f–—−←·“”‘’✓•µ²₂∼≈†│─━▁▂▃▄▅▆▇█", "  ---<.\"\"''v*u22~~+|--12345678", strict=True))
+    | {"→": "->", "×": "x", "…": "...", "±": "+/-", "≤": "<=", "≥": ">=", "°": " deg"}
+)
+"""What stands for signs of ours that a terminal cannot show."""
+
+
 class Output(Console):
     """A console on which no number of a table is cut: in a narrower terminal its lines go on in the next."""
 
@@ -54,14 +72,108 @@ class Output(Console):
 
 def out() -> Console:
     """Return the console for results."""
-    return Output(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    width = None if sys.stdout.isatty() else WIDTH
+    return _harmless(Output(width=width, highlight=False, markup=False, emoji=False))
 
 
 def err(*, quiet: bool = False) -> Console:
     """Return the console for progress and complaints."""
-    return Output(stderr=True, width=None if sys.stderr.isatty() else WIDTH, quiet=quiet, highlight=False)
+    width = None if sys.stderr.isatty() else WIDTH
+    return _harmless(Output(stderr=True, width=width, quiet=quiet, highlight=False, markup=False, emoji=False))
 
 
 def print_json(document: Any) -> None:
-    """Print the one JSON document of a command."""
-    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n")
+    """Print the one JSON document of a command; what stdout cannot hold is escaped."""
+    whole = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
+    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=not whole, default=str) + "\n")
+
+
+def last_streams() -> None:
+    """Let stdout and stderr take everything to the end: closed ones drop it, narrow ones take what they can show."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # closed, as by `>&-`: the next file opened would get its number, and all that is printed
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    codecs.register_error("plainer", _plainer)
+    sys.stdout = _lasting(sys.stdout, 1)
+    sys.stderr = _lasting(sys.stderr, 2)
+
+
+def delivered(code: int) -> int:
+    """Return the exit code of an answer that is out.
+
+    Raises:
+        GreenPoseError: if stdout was closed before it was: whoever reads the code must not take it for a whole answer.
+    """
+    sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if isinstance(raw, _Lasting) and raw.lost is not None:
+        raise GreenPoseError(f"standard output: {raw.lost} before the answer was out; its code is no verdict")
+    return code
+
+
+class _Lasting(io.FileIO):
+    """A stream's file that is written to as long as that goes, and takes everything else too."""
+
+    lost: str | None = None
+    """Why something was not written; None while everything was."""
+
+    def write(self, data: Any) -> int:
+        """Write bytes, or drop them where nobody can take them any more."""
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            self.lost = error.strerror or str(error)
+            return memoryview(data).nbytes
+
+
+def _lasting(stream: TextIO | None, number: int) -> TextIO:
+    raw = _Lasting(number, "w", closefd=False)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    line_buffering = number == 2 or raw.isatty()
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, errors="plainer", line_buffering=line_buffering)
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for text that a stream cannot hold: a plainer sign, else the letter's code."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return text.translate(PLAINER).encode("ascii", "backslashreplace").decode(), error.end
+
+
+def _harmless(console: Console) -> Console:
+    console.push_render_hook(_Harmless())
+    return console
+
+
+class _Harmless(RenderHook):
+    """Writes out what in a line would steer the terminal, or the job whose log it is in."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Return what is printed instead."""
+        return [_Shown(each) for each in renderables]
+
+
+class _Shown:
+    def __init__(self, inner: ConsoleRenderable) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        line: list[Segment] = []
+        for text, style, control in console.render(self._inner, options):
+            first, *others = [text] if control else text.split("\n")
+            line.append(Segment(first, style, control) if control else Segment(shown(first), style))
+            for other in others:
+                yield from _no_command(line)
+                yield Segment.line()
+                line = [Segment(shown(other), style)]
+        yield from _no_command(line)
+
+
+def _no_command(line: list[Segment]) -> list[Segment]:
+    """Return a line that no CI system takes for a command."""
+    text = "".join(segment.text for segment in line if not segment.control)
+    safe = in_log(text)
+    return line if safe == text else [Segment(safe, line[0].style)]

@@ -3,15 +3,24 @@
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from greenpose.cli.console import EXIT_REGRESSED, JsonOption, QuietOption, VerboseOption, out, print_json
+from greenpose.cli.console import (
+    EXIT_OK,
+    EXIT_REGRESSED,
+    JsonOption,
+    QuietOption,
+    VerboseOption,
+    delivered,
+    out,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from greenpose.metering import Choice, Diagnosis
 
-MARKS = {"good": "[green]✓[/green]", "note": "[blue]·[/blue]", "warning": "[yellow]![/yellow]"}
+MARKS = {"good": ("✓", "green"), "note": ("·", "blue"), "warning": ("!", "yellow")}
 SECTIONS = {
     "Energy": {"cpu": "CPU", "gpu": "GPU", "ram": "memory"},
     "This process": {
@@ -41,24 +50,24 @@ def doctor(
         print_json(_document(diagnosis))
     else:
         _print(diagnosis, quiet=quiet, verbose=verbose)
-    if strict and not diagnosis.measured:
-        raise typer.Exit(EXIT_REGRESSED)
+    if strict:
+        raise typer.Exit(delivered(EXIT_OK if diagnosis.measured else EXIT_REGRESSED))
 
 
 def _print(diagnosis: "Diagnosis", *, quiet: bool, verbose: bool) -> None:
     """Print the verdict, and unless told to be quiet what it rests on."""
     console = out()
-    console.print(f"[bold]{diagnosis.verdict}[/bold]")
+    console.print(diagnosis.verdict, style="bold")
     if quiet:
         return
     machine = diagnosis.machine
     virtual = ", virtual machine" if machine.virtualised else ""
-    console.print(f"{escape(machine.cpu)}, {machine.usable_cpus:g} CPUs, {machine.ram_gb:.0f} GB{virtual}")
+    console.print(f"{machine.cpu}, {machine.usable_cpus:g} CPUs, {machine.ram_gb:.0f} GB{virtual}")
     for heading, topics in SECTIONS.items():
-        console.print(f"\n[bold]{heading}[/bold]")
+        console.print(f"\n{heading}", style="bold")
         console.print(_table(diagnosis, topics))
     if verbose:
-        console.print("\n[bold]Sources[/bold]")
+        console.print("\nSources", style="bold")
         for choice in diagnosis.choices:
             console.print(f"  {_source(choice)}")
 
@@ -71,9 +80,9 @@ def _table(diagnosis: "Diagnosis", topics: dict[str, str]) -> Table:
             continue
         name = "" if finding.topic == before else topics[finding.topic]
         before = finding.topic
-        table.add_row(MARKS[finding.level], name, escape(finding.says))
+        table.add_row(Text(*MARKS[finding.level]), name, finding.says)
         if finding.remedy:
-            table.add_row("", "", f"[dim]→ {escape(finding.remedy)}[/dim]")
+            table.add_row("", "", Text(f"→ {finding.remedy}", "dim"))
     return table
 
 
@@ -81,7 +90,7 @@ def _source(choice: "Choice") -> str:
     provenance = choice.provenance
     if provenance is None:
         return f"{choice.component}: none"
-    return escape(
+    return (
         f"{choice.component}: {provenance.method}; covers {provenance.scope}; limits: {provenance.coverage}; "
         f"source: {provenance.source} ({provenance.version})"
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from greenpose.cli.cells import find_cells
 from greenpose.cli.changes import changes
@@ -51,7 +52,7 @@ def estimate(
     with err(quiet=quiet).status("starting") as status:
         from greenpose.run.estimate import estimate as estimate_runs
 
-        found = estimate_runs(cells, seconds=seconds, heard=lambda line: status.update(f"trial steps: {line}"))
+        found = estimate_runs(cells, seconds=seconds, heard=lambda line: status.update(Text(f"trial steps: {line}")))
     if as_json:
         print_json(_document(name, found))
         return

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
 from greenpose.cli.subject import Subject, find_subject
@@ -48,7 +49,7 @@ def export(
     for each in card.files:
         if each.error is None:
             err(quiet=quiet).print(
-                f"[yellow]note:[/yellow] {each.file} is not verified: install onnxruntime to have it run"
+                Text.assemble(("note: ", "yellow"), f"{each.file} is not verified: install onnxruntime to have it run")
             )
     if as_json:
         print_json(json.loads(card.model_dump_json(by_alias=True)))

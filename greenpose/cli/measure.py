@@ -123,7 +123,7 @@ class _Blocks:
         self._bar = Progress(
             TextColumn("measuring"),
             BarColumn(bar_width=16),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=console,
             transient=True,
             auto_refresh=False,

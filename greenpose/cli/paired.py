@@ -12,6 +12,7 @@ from greenpose.check.amounts import signed_percent
 from greenpose.check.paired import Rule
 from greenpose.check.selftest import SelfTest, remember, self_test
 from greenpose.cli.console import err, out, print_json
+from greenpose.formatting import shown
 
 WALL_PAIRS = 120
 """Most pairs where wall time is judged, unless told otherwise: it scatters more than CPU time."""
@@ -53,7 +54,12 @@ class Pairing:
         rule = replace(usual, max_pairs=most, batch=min(usual.batch, most))
         with err(quiet=quiet).status("starting both sides") as status:
             options = Options(
-                rule=rule, exits=self.exits, only=only, wall=self.wall, install=self.install, heard=status.update
+                rule=rule,
+                exits=self.exits,
+                only=only,
+                wall=self.wall,
+                install=self.install,
+                heard=lambda words: status.update(Text(shown(words))),
             )
             return check_against(candidate, against=self.against, environment=self.environment, options=options)
 
@@ -61,7 +67,7 @@ class Pairing:
 def show_self_test(candidate: Path | None, *, as_json: bool, quiet: bool) -> bool:
     """Test what a paired check can do on this machine, keep and print it, and return whether that is enough."""
     with err(quiet=quiet).status("comparing equal processes") as status:
-        result = self_test(candidate, heard=status.update)
+        result = self_test(candidate, heard=lambda words: status.update(Text(words)))
     file = remember(result)
     if as_json:
         print_json(asdict(result) | {"bound": result.bound, "fine": result.fine, "file": str(file)})

@@ -138,8 +138,8 @@ def _document(subject: _Subject, counts: dict[int, "ExitCount"], paper: dict[str
 
 
 def _show(subject: _Subject, counts: dict[int, "ExitCount"], paper: dict[str, float | None], console: Console) -> None:
-    console.print(f"[bold]{subject.title}[/bold]", soft_wrap=True)
-    console.print(f"[dim]used by {', '.join(subject.used_by)}[/dim]\n", soft_wrap=True)
+    console.print(subject.title, style="bold", soft_wrap=True)
+    console.print(f"used by {', '.join(subject.used_by)}\n", style="dim", soft_wrap=True)
     console.print(_exit_table(counts))
     console.print("Each exit is its minimal sub-network; one image; 1 MAC = 2 FLOPs; % of exit 4.\n", style="dim")
     console.print(_counter_table(counts))
@@ -176,14 +176,14 @@ def _explain(counts: dict[int, "ExitCount"], console: Console) -> None:
 
     for name, formula in FORMULAE.items():
         agrees = all(formula.macs(one.census) == one.macs_by_counter[name] for one in counts.values())
-        verdict = "the figures above are exactly this" if agrees else "[red]the figures above are NOT this[/red]"
+        verdict = "the figures above are exactly this" if agrees else "the figures above are NOT this"
         share = 100 * counts[3].macs_by_counter[name] / counts[4].macs_by_counter[name]
         console.print(f"  {name}: {formula.sentence}; {verdict}; exit 3 is {share:.2f} % of exit 4", style="dim")
 
 
 def _headline(paper: dict[str, float | None], console: Console) -> None:
     """Print the paper's way of comparing exit 3 with exit 4, and what lies behind its figures."""
-    console.print("\n[bold]Exit 3 against exit 4, as the paper counts[/bold]")
+    console.print("\nExit 3 against exit 4, as the paper counts", style="bold")
     table = _table("", "parameters", "compute")
     table.add_row("the paper's crop / its whole network", f"{paper['params_percent']:.3f} %", "")
     table.add_row("  by conv MACs", "", f"{paper['macs_percent']:.2f} %")

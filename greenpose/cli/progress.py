@@ -19,7 +19,7 @@ class RunProgress:
         self._total: int | None = None
         self._first: tuple[float, int] | None = None
         self._bar = Progress(
-            TextColumn("      {task.description:<10}"),
+            TextColumn("      {task.description:<10}", markup=False),
             BarColumn(bar_width=16),
             TaskProgressColumn(),
             TextColumn("{task.fields[note]}", markup=False),

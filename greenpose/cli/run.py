@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -119,7 +118,7 @@ def _show_plan(planned: list[Planned], *, as_json: bool) -> None:
         return
     table = Table("run", "state", "folder", box=None, header_style="bold")
     for one in planned:
-        table.add_row(escape(one.cell.name), one.state.value, escape(str(one.folder.path)))
+        table.add_row(one.cell.name, one.state.value, str(one.folder.path))
     out().print(table)
 
 
@@ -127,23 +126,23 @@ def _todo(planned: list[Planned], budget: Budget, console: Console) -> list[Plan
     """Return the runs that are to be done now; say why the others are not."""
     todo = []
     for one in planned:
-        name = escape(one.cell.name)
+        name = one.cell.name
         if one.damage:
-            console.print(
-                f"[yellow]note:[/yellow] {escape(one.damage)}; what is run anew writes it anew", soft_wrap=True
-            )
+            console.print(_note(f"{one.damage}; what is run anew writes it anew"), soft_wrap=True)
         if one.state is State.RUNNING:
-            console.print(f"[yellow]note:[/yellow] another process is at work on {name}; it is left alone")
+            console.print(_note(f"another process is at work on {name}; it is left alone"))
         elif one.state is State.STOPPED and not one.folder.may_go_on(budget):
-            console.print(f"[yellow]note:[/yellow] {name} stopped at its budget; a higher one lets it go on")
+            console.print(_note(f"{name} stopped at its budget; a higher one lets it go on"))
         elif one.state is State.DONE:
             one.folder.tidy()
         else:
             todo.append(one)
             if one.trained_in:
                 console.print(
-                    f"[yellow]note:[/yellow] {name} differs from {escape(one.trained_in['run'])} in accounting or "
-                    "metering alone: it is accounted from those windows and measured, not trained; --fresh trains it",
+                    _note(
+                        f"{name} differs from {one.trained_in['run']} in accounting or metering alone: it is accounted "
+                        "from those windows and measured, not trained; --fresh trains it"
+                    ),
                     soft_wrap=True,
                 )
     done = sum(one.state is State.DONE for one in planned)
@@ -156,11 +155,11 @@ def _run(
     todo: list[Planned], num_planned: int, console: Console, run_them: Callable[..., list[Outcome]], *, together: bool
 ) -> list[Outcome]:
     if together:
-        console.print("[yellow]note:[/yellow] runs at the same time share this machine: their energy and time blur")
+        console.print(_note("runs at the same time share this machine: their energy and time blur"))
     counter = iter(range(num_planned - len(todo) + 1, num_planned + 1))
 
     def started(one: Planned) -> None:
-        console.print(f"[bold]\\[{next(counter)}/{num_planned}][/bold] {escape(one.cell.name)}")
+        console.print(Text.assemble((f"[{next(counter)}/{num_planned}]", "bold"), f" {one.cell.name}"))
 
     def ended(outcome: Outcome) -> None:
         console.print(_sentence(outcome, named=together), soft_wrap=True)
@@ -172,11 +171,15 @@ def _run(
         raise
 
 
-def _sentence(outcome: Outcome, *, named: bool) -> str:
+def _note(says: str) -> Text:
+    return Text.assemble(("note: ", "yellow"), says)
+
+
+def _sentence(outcome: Outcome, *, named: bool) -> Text:
     """Return one line about how a run ended; it needs its name where another may have begun since."""
     name = f"{outcome.planned.cell.name}  " if named else ""
     color = "green" if outcome.state in FINE else "red"
-    return f"      [{color}]{outcome.state.value}[/]  {escape(name + _told(outcome))}"
+    return Text.assemble("      ", (outcome.state.value, color), f"  {name}{_told(outcome)}")
 
 
 def _told(outcome: Outcome) -> str:

@@ -1,0 +1,202 @@
+"""Terminals that are narrow, closed or gone, and words that would steer one."""
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from greenpose.cli.app import app
+from greenpose.cli.console import PLAINER
+from tests.cli.running import greenpose
+from tests.cli.test_check import check, write_run
+
+EXPERIMENT = """
+name: tiny
+data: {input_size: [32, 32]}
+model: {exits: [1], width: 8, stem_width: 8, modules: [1, 1, 1], blocks: 1}
+carbon: {country: ITA}
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with a run, accepted as the baseline, and the same run a little costlier."""
+    folder = tmp_path_factory.mktemp("place")
+    write_run(folder / "run")
+    write_run(folder / "costlier", macs=10**9)
+    done = check(folder, "run", "--update", "--reason", "die Größe, siehe №1 → 😀")
+    assert done.code == 0, done.err
+    (folder / "tiny.yaml").write_text(EXPERIMENT)
+    return folder
+
+
+def shell(place: Path, line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash in which `greenpose` is this GreenPose."""
+    program = f'greenpose() {{ "{sys.executable}" -m greenpose "$@"; }}\n'
+    told = {**os.environ, "NO_COLOR": "1", "GREENPOSE_CACHE": str(place / "cache"), **environment}
+    return subprocess.run(
+        ["bash", "-c", program + line], cwd=place, env=told, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+@pytest.mark.parametrize(("candidate", "code"), [("run", 0), ("costlier", 1)])
+def test_what_a_terminal_cannot_show_is_put_plainer_and_moves_no_verdict(place, encoding, candidate, code):
+    done = subprocess.run(
+        [sys.executable, "-m", "greenpose", "check", candidate, "--verbose"],
+        cwd=place,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "NO_COLOR": "1"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, b"")
+    words = done.stdout.decode(encoding)
+    assert "4.69 GMACs" in words.replace("\u00a0", " ")
+    assert "\\u" not in words
+
+
+@pytest.mark.parametrize("command", [["--help"], ["check", "--help"], ["doctor"], ["run", "--dry-run"]])
+def test_every_kind_of_output_fits_an_ascii_terminal(place, command):
+    done = greenpose(*command, cwd=place, PYTHONIOENCODING="ascii")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.isascii()
+    assert "\\u" not in done.out
+
+
+def test_json_is_whole_whatever_the_terminal_can_show(place):
+    file = {"budgets": [{"budget": "exit3.macs <= 9e9", "reason": "die Größe, siehe №1 → 😀"}]}
+    (place / "budgets.yaml").write_text(json.dumps(file, ensure_ascii=False), encoding="utf-8")
+    for encoding in ("ascii", "utf-8"):
+        done = greenpose("check", "run", "--budgets", "budgets.yaml", "--json", cwd=place, PYTHONIOENCODING=encoding)
+        assert done.code == 0
+        assert file["budgets"][0]["reason"] in done.json["findings"][-1]["says"]
+
+
+def test_signs_of_ours_have_plainer_ones_that_any_terminal_can_show():
+    sources = "".join(
+        file.read_text() for file in Path("greenpose").rglob("*.py") if "output/markdown" not in str(file)
+    )
+    ours = {sign for sign in sources if not sign.isascii()} - set("öü")  # names of people and places
+    assert not [sign for sign in ours if ord(sign) not in PLAINER]
+    assert all(plainer.isascii() for plainer in PLAINER.values() if isinstance(plainer, str))
+
+
+@pytest.mark.parametrize("candidate", ["run", "costlier"])
+def test_an_answer_that_nobody_could_read_is_no_verdict(place, candidate):
+    done = shell(place, f"greenpose check {candidate} --verbose | true; echo ${{PIPESTATUS[0]}} >&2")
+    # The reader is gone before anything is said: starting takes longer than that.
+    assert done.stderr.splitlines()[-1] == "2"
+    assert "standard output: Broken pipe before the answer was out" in done.stderr
+
+
+def test_a_closed_stream_changes_nothing_but_what_is_seen(place):
+    for candidate, code in (("run", 0), ("costlier", 1)):
+        for closed in (">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"):
+            assert shell(place, f"greenpose check {candidate} {closed}").returncode == code, closed
+    full = shell(place, "greenpose check run >/dev/full")
+    assert full.returncode == 2
+    assert "No space left on device before the answer was out" in full.stderr
+
+
+def test_a_run_goes_on_to_its_end_without_anybody_to_tell(place):
+    for index, streams in enumerate((">&- 2>&-", "2>&1 | true")):
+        done = shell(
+            place,
+            f"greenpose run tiny.yaml --set train.epochs=1 --set measure.max_seconds=0.2 --out out{index} {streams}",
+        )
+        assert done.returncode == 0, done.stderr
+        assert len([*(place / f"out{index}").glob("*/record.json")]) == 1
+        assert (place / f"out{index}" / "tiny.html").exists()
+
+
+def test_a_crash_inside_a_command_ends_with_a_code_that_is_no_verdict():
+    code = (
+        "import sys, greenpose.metering as metering\n"
+        "def examine(**_): raise {}\n"
+        "metering.examine = examine\n"
+        "sys.argv = ['greenpose', 'doctor']\n"
+        "from greenpose.cli import main\n"
+        "main()\n"
+    )
+    for fault, words in (
+        ("KeyError('gone')", "nothing was compared"),
+        ("MemoryError", "nothing was compared"),
+        ("ModuleNotFoundError('No', name='greenpose.gone')", "nothing was compared"),
+        ("EOFError('Ran out of input')", "something read ended before it was whole: Ran out of input"),
+        ("BrokenPipeError(32, 'Broken pipe')", "another process ended before it was told everything"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(fault)], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert (done.returncode, done.stdout) == (2, ""), fault
+        assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        ("raise ImportError('libtorch: cannot open shared object', name='torch')", "error: torch cannot be imported"),
+        ("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')", "error: torch cannot be imported"),
+        ("raise OSError('libtorch_cpu.so: undefined symbol')", "error: input/output: libtorch_cpu.so"),
+        ("raise RuntimeError('no such CPU')", "greenpose failed by a fault of its own"),
+    ],
+)
+def test_a_torch_that_cannot_be_imported_is_no_regression(place, tmp_path, says, words):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text(says)
+    done = shell(place, "greenpose check tiny.yaml", PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+
+
+def test_a_library_that_is_missing_is_no_regression_either(place, tmp_path):
+    (tmp_path / "pydantic.py").write_text("raise ImportError('broken')")
+    done = shell(place, "greenpose check run", PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: GreenPose cannot start: broken; install it again\n"
+
+
+@pytest.mark.parametrize("name", ["[/x]", "[bold]b", "[red", ":smile:", "a\\[/b]"])
+def test_no_markup_is_read_in_a_path_or_name(place, name):
+    missing = greenpose("check", f"{name}.yaml", cwd=place)
+    assert (missing.code, missing.out) == (2, "")
+    assert missing.err.startswith(f"error: {name}.yaml: no such file")
+    planned = greenpose("run", "tiny.yaml", "--dry-run", "--out", name, cwd=place)
+    assert planned.code == 0, planned.err
+    assert name in planned.out
+    write_run(place / name / "run")
+    done = greenpose("check", f"{name}/run", cwd=place)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"HRNet4-OKD: {name}/run against")
+
+
+def test_nothing_that_is_the_users_steers_the_terminal_or_a_jobs_log(place):
+    hostile = "x\x1b]8;;https://evil.example\x07y\u202ez\n::error::w ##[error]v"
+    done = greenpose("check", hostile, cwd=place)
+    assert done.code == 2
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", done.err + done.out)
+    assert not re.search(r"^\s*::|##\[", done.err, re.MULTILINE)
+    assert r"x\x1b]8;;" in done.err
+    assert r"y\u202ez" in done.err
+
+
+def test_help_keeps_its_brackets():
+    commands = typer.main.get_command(app).commands
+    commands |= {f"data {name}": command for name, command in commands.pop("data").commands.items()}
+    for name, command in commands.items():
+        code = f"from greenpose.cli.app import app\napp({[*name.split(), '--help']!r})"
+        env = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+        said = " ".join(done.stdout.split())
+        written = [
+            inspect.cleandoc(command.help or ""),
+            *(getattr(each, "help", None) or "" for each in command.params),
+        ]
+        for bracket in re.findall(r"\[[^\[\]]*\]", " ".join(written)):
+            assert bracket.replace("\\", "") in said, (name, bracket)
