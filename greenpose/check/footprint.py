@@ -30,7 +30,7 @@ OF_INPUT = frozenset({"macs", "activation_bytes", "peak_bytes"})
 """What an exit costs at one size of input; its parameters and operators are the same at any."""
 OF_KEYPOINTS = OF_INPUT | {"params"}
 """What the number of keypoints moves: each has a heatmap of its own."""
-FREE = frozenset({"exits", "init", "weights"})
+FREE = frozenset({"exits", "init", "partial", "weights"})
 """Settings of the model that no exit's cost depends on: it costs its minimal sub-network, whatever that starts from."""
 PLACES = frozenset(key.removeprefix("data.") for key in PATHS if key.startswith("data."))
 TRAIN = "train_"
@@ -122,8 +122,9 @@ def network_of(model: Mapping[str, Any], *, num_joints: int) -> str:
 
 
 def settings_of(network: str) -> dict[str, str]:
-    """Return the settings that `network_of` put into words, by name."""
-    return {name: value for name, _, value in (part.partition(" ") for part in network.split(", "))}
+    """Return the settings that `network_of` put into words, by name; a version may have named free ones too."""
+    parts = (part.partition(" ") for part in network.split(", "))
+    return {name: value for name, _, value in parts if name not in FREE}
 
 
 def minor(version: str) -> str:

@@ -159,7 +159,11 @@ def test_an_exit_or_experiment_that_is_gone_is_the_candidates_doing(filed):
 
 def test_what_no_exit_costs_may_differ(filed):
     base = profiled(model={"init": "default"})
-    assert set(outcomes(profiled(model={"init": "torch", "weights": "w.pth"}), filed(base)).values()) == {"ok"}
+    other = profiled(model={"init": "torch", "weights": "w.pth", "partial": True})
+    for there in (base, replace(base, network=f"{base.network}, partial False")):
+        compared = compare([other], filed(there), only=EVERYTHING)
+        assert {finding.outcome for finding in compared.findings} == {"ok"}
+        assert compared.notes == ()
 
 
 def test_another_minor_version_of_torch_spares_what_does_not_depend_on_it(filed):
