@@ -29,6 +29,10 @@ from greenpose.training.selection import Best, Selection
 from greenpose.training.step import Step
 from greenpose.training.window import Parted, Window, unmetered
 
+EMPTY = 0.5
+"""No empty heatmap is further from its labels: half the mean square of what is 1 at most."""
+ASTRAY = 5
+"""Epochs in a row in which an exit is worse than empty heatmaps before its training is ended."""
 LOST = 1e3
 """A term of the loss that is above this over an epoch and in its last step: heatmaps are 45 times off their peak's
 height at every pixel."""
@@ -131,18 +135,11 @@ def fit(
     selection = Selection(rule=recipe.selection)
     average = Average(net, decay=recipe.average)
     epoch = _resume(net, optimizer, selection, average, files.checkpoint)
-    step = Step(
-        net,
-        objective,
-        optimizer,
-        average=average,
-        precision=recipe.precision,
-        team=current_team(),
-    )
+    step = Step(net, objective, optimizer, average=average, precision=recipe.precision, team=current_team())
     if step.team.leads:
         _settle(selection, net.exits, files)
     growth = depths(recipe, net.exits)
-    spent = False
+    spent, astray = False, 0
 
     def paced(images: int) -> float:
         """Set the learning rate for when so many images of the epoch are done, and return it."""
@@ -159,9 +156,10 @@ def fit(
             loss, terms = _train_epoch(step, stream, epoch, told, parts, paced=paced)
         if not step.team.leads:
             continue
-        ap: dict[int, float] = {}
-        pck: dict[int, float] = {}
-        chosen: list[int] = []
+        astray = astray + 1 if _is_astray(terms) else 0
+        if astray >= ASTRAY or (astray and epoch == recipe.epochs):
+            raise _diverged(epoch, len(splits["train"]), loss)
+        ap, pck, chosen = dict[int, float](), dict[int, float](), list[int]()
         spent = epoch < recipe.epochs and told.enough()
         if epoch % recipe.validate_every == 0 or epoch == recipe.epochs or spent:
             with window(f"validate/epoch {epoch}", len(splits["val"])):
@@ -247,6 +245,11 @@ def _train_epoch(
     if step.team.leads and not all(min(means[name], value) < LOST for name, value in values.items() if name != "total"):
         raise _diverged(epoch, done, means["total"])
     return means.pop("total"), means
+
+
+def _is_astray(terms: Mapping[str, float]) -> bool:
+    """Return whether an exit that sees labels is further from them than if it said nothing."""
+    return any(value > EMPTY for name, value in terms.items() if name.startswith("label "))
 
 
 def _diverged(epoch: int, images: int, loss: float) -> GreenPoseError:

@@ -327,6 +327,27 @@ def test_a_step_that_goes_wrong_and_is_mended_ends_nothing(tmp_path, monkeypatch
     assert fitted.epochs == 3
 
 
+@pytest.mark.parametrize(
+    ("astray", "ends"), [({1, 2, 3, 4}, 0), ({7}, 0), ({8}, 8), ({2, 3, 4, 5, 6}, 6), ({1, 2, 3, 5, 6}, 0)], ids=str
+)
+def test_an_exit_that_stays_worse_than_empty_heatmaps_ends_the_training(tmp_path, monkeypatch, astray, ends):
+    taken = []
+
+    def straying(step, batch, *rest, **named):
+        taken.append(batch)
+        values = Step.__call__(step, batch, *rest, **named)
+        return values | ({"label 1": 0.6} if (len(taken) + 1) // 2 in astray else {})
+
+    monkeypatch.setattr(import_module("greenpose.training.fit"), "Step", type("S", (Step,), {"__call__": straying}))
+    listener = Forgiving()
+    if ends:
+        with pytest.raises(GreenPoseError, match=rf"training diverged: .* of epoch {ends}, "):
+            train(tmp_path, ledger=listener, epochs=8, validate_every=9)
+    else:
+        train(tmp_path, ledger=listener, epochs=8, validate_every=9)
+    assert len(listener.epochs) == (ends - 1 if ends else 8)
+
+
 def test_a_kill_before_the_checkpoint_leaves_the_best_weights_of_the_epochs_that_it_knows(tmp_path, monkeypatch):
     """Epoch 3 is validated because a budget ends there; its checkpoint is never written."""
     ever_better = [({1: n / 9, 2: n / 9}, {}) for n in range(1, 9)]
