@@ -71,10 +71,8 @@ def check_annotations(before: Mapping[str, str], now: Mapping[str, str], *, wher
     """
     changed = [split for split, digest in before.items() if now.get(split, digest) != digest]
     if changed:
-        text = (
-            f"was begun with other annotations of {' and '.join(changed)}; --fresh trains anew, or give another --out"
-        )
-        raise DataError([f"{where}: {text}"])
+        text = f"was begun with other annotations of {' and '.join(changed)}"
+        raise DataError([f"{where}: {text}; greenpose run --fresh trains anew, with another --out it keeps this run"])
 
 
 def depth_window(config: DataConfig, found: Mapping[str, Split]) -> Window | None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from greenpose.config import Experiment
 from greenpose.data import Samples
-from greenpose.data.splits import load_splits
+from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
 from greenpose.errors import GreenPoseError
 from greenpose.metering import Meter
 from greenpose.policy.calibrate import GRADES, Setting, calibrate, cheapest
@@ -85,7 +85,8 @@ def find_policy(
     `wanted` is the AP that the validation split is to hold, by default what the deepest exit has there less `DROP`.
 
     Raises:
-        GreenPoseError: fewer than two exits, data or weights that cannot be read, or an AP that is out of reach.
+        GreenPoseError: fewer than two exits, data or weights that cannot be read, other annotations than the run's, or
+            an AP that is out of reach.
     """
     if len(exits) - 1 not in GRADES:
         raise GreenPoseError(f"{folder.path}: leaving early takes two exits at least, and here there is {len(exits)}")
@@ -93,6 +94,9 @@ def find_policy(
     require_device(config.process.device)
     seed_everything(config)
     shared = shared_network(config, folder, exits)
+    kept = folder.read_cell().get("annotations_sha256", {})
+    judged_by = {split: digest for split, digest in kept.items() if split != "train"}
+    check_annotations(judged_by, annotations_sha256(config.data), where=str(folder.path))
     heard("reading the images")
     splits = load_splits(config.data)
     heard("looking at both splits")

@@ -17,7 +17,8 @@ from tests.cli.running import greenpose
 EXPERIMENT = {
     "name": "labelled",
     "data": {"source": "coco", "root": "infants", "input_size": [32, 32]},
-    "model": {"exits": [1], "width": 4, "stem_width": 4, "modules": [1, 1, 1], "blocks": 1},
+    "model": {"exits": [1, 2], "width": 4, "stem_width": 4, "modules": [1, 1, 1], "blocks": 1},
+    "wiring": {"supervise": [1, 2]},
     "train": {"epochs": 1, "batch": 4},
     "measure": {"batch": 2, "min_window_seconds": 0.02, "max_blocks": 2, "max_seconds": 0.5},
     "carbon": {"country": "ITA"},
@@ -42,17 +43,21 @@ def trained(tmp_path_factory):
 def relabelled(trained, tmp_path):
     """The same, with one joint of the training split moved since."""
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
-    file = tmp_path / "infants" / "annotations" / "person_keypoints_train.json"
+    relabel(tmp_path, "train")
+    return tmp_path
+
+
+def relabel(folder, split):
+    file = folder / "infants" / "annotations" / f"person_keypoints_{split}.json"
     document = json.loads(file.read_text())
     document["annotations"][0]["keypoints"][0] += 3
     file.write_text(json.dumps(document))
-    return tmp_path
 
 
 def test_a_finished_run_is_not_taken_for_one_on_other_labels(relabelled):
     again = greenpose("run", "labelled.yaml", "--no-report", cwd=relabelled)
     assert again.code == 2
-    assert "was begun with other annotations of train; --fresh trains anew" in again.err
+    assert "was begun with other annotations of train; greenpose run --fresh trains anew" in again.err
 
 
 def test_a_fresh_run_takes_the_new_labels(relabelled):
@@ -93,3 +98,11 @@ def test_the_gate_compares_accuracy_on_the_same_test_labels_only(trained):
 
     assert (refusal(record), refusal(older)) == (None, None)
     assert "accuracy was evaluated on coco babypose" in str(refusal(other))
+
+
+def test_early_exit_is_not_judged_on_other_labels_than_the_run_was(relabelled):
+    (record,) = (relabelled / "runs").rglob("record.json")
+    relabel(relabelled, "test")
+    done = greenpose("policy", record.parent, cwd=relabelled)
+    assert done.code == 2
+    assert "was begun with other annotations of test; greenpose run --fresh" in done.err
