@@ -59,10 +59,10 @@ def damaged(path: Path, what: str) -> GreenPoseError:
 
 def save_best(path: Path, weights: dict[str, Tensor], *, epoch: int | None = None) -> None:
     """Write an exit's weights in one step, as safetensors, with the epoch that they are of in the file's header."""
-    told = {} if epoch is None else {EPOCH: str(epoch)}
+    told = None if epoch is None else {EPOCH: str(epoch)}  # of several entries safetensors does not keep the order
     tensors = {name: tensor.detach().contiguous() for name, tensor in weights.items()}
     with _whole(path) as file:
-        file.write(safetensors.torch.save(tensors, metadata={"format": "pt", **told}))
+        file.write(safetensors.torch.save(tensors, metadata=told))
 
 
 def waiting(path: Path) -> Path:

@@ -111,7 +111,8 @@ def test_the_interval_holds_the_median(values):
     assert found.type_a.high >= found.value * (1 - 1e-9)
 
 
-@given(st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=12), st.floats(1e-3, 1e3))
+# Powers of two, for values that are all but equal may change their ranks by the rounding of any other product.
+@given(st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=12), st.integers(-10, 10).map(lambda power: 2.0**power))
 def test_scaling_values_scales_the_interval(values, factor):
     low, high = interval(values)
     assert interval([value * factor for value in values]) == pytest.approx((low * factor, high * factor), rel=1e-6)
