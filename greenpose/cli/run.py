@@ -240,9 +240,11 @@ def _missing(one: Planned, outcome: Outcome | None) -> str:
     """Return why a run left no record that can be read, with how it ended; empty where it left one."""
     from greenpose.cli.summary import numbers
 
-    if one.folder.state() not in FINE:
-        state = one.folder.state().value
-        return f"{state}: {_told(outcome)}" if outcome else state
+    state = one.folder.state()
+    if state is State.RUNNING:
+        return "another process is at work on it"
+    if state not in FINE:
+        return f"{state.value}: {_told(outcome)}" if outcome else state.value
     try:
         numbers(one.folder)
     except GreenPoseError as error:

@@ -195,9 +195,13 @@ class RunFolder:
                 pass
 
     def _sweep(self) -> None:
-        """Remove what a kill left behind: half-written files, and beside a finished record what only a resume needs."""
+        """Remove what a kill left behind: half-written files, and beside a finished record what only a resume needs.
+
+        A half-written configuration stays: whoever starts a worker writes it, a rival perhaps just now.
+        """
         for leftover in self.path.glob(".*.[0-9]*"):
-            leftover.unlink(missing_ok=True)
+            if not leftover.name.startswith(f".{self.config.name}."):
+                leftover.unlink(missing_ok=True)
         record = self._recorded()
         if record is not None and record.stopped != "budget":
             self.checkpoint.unlink(missing_ok=True)
