@@ -53,9 +53,10 @@ def environment_for(wants: Wanted, *, install: Install) -> Path:
     made_by = {"python": sys.version, "base": sys.base_prefix, "machine": platform.machine()}
     text = json.dumps({**made_by, **asdict(wants)}, indent=1)
     folder = cache_folder() / "environments" / hashlib.sha256(text.encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    os.utime(folder)  # used now
-    with locked(folder.with_name(f".{folder.name}.lock")):  # beside it: an environment is removed under its lock
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(_lock_of(folder)):
+        folder.mkdir(exist_ok=True)
+        os.utime(folder)  # used now
         if not (folder / FINISHED).exists() or _interpreter(folder / "env") is None:
             _remove_unused(folder.parent)
             _make(folder, wants, install)
@@ -113,7 +114,17 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _remove_unused(folder: Path) -> None:
-    """Remove environments that were not used for long."""
-    for each in folder.iterdir():
-        if time.time() - each.stat().st_mtime > KEPT_SECONDS:
-            shutil.rmtree(each, ignore_errors=True)
+    """Remove environments that were not used for long, each under its lock: none that another process begins to use."""
+    for each in filter(_is_unused, list(folder.iterdir())):
+        with locked(_lock_of(each), wait=False) as mine:
+            if mine and _is_unused(each):
+                shutil.rmtree(each, ignore_errors=True)
+
+
+def _is_unused(environment: Path) -> bool:
+    return environment.is_dir() and time.time() - environment.stat().st_mtime > KEPT_SECONDS
+
+
+def _lock_of(environment: Path) -> Path:
+    """Return an environment's lock, which lies beside it, since it is removed with all that it holds."""
+    return environment.with_name(f".{environment.name}.lock")

@@ -27,6 +27,7 @@ from greenpose.check.paired import Rule, weigh
 from greenpose.check.sides import this_side
 from greenpose.config import packaged_experiment
 from greenpose.metering import this_machine
+from greenpose.store.folder import write_text
 
 SECONDS = 60.0
 """How long it takes, about."""
@@ -167,8 +168,7 @@ def measure(
 def remember(result: SelfTest) -> Path:
     """Keep a result for later verdicts on this machine, and return its file."""
     file = _file(result.machine)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(asdict(result), indent=1) + "\n")
     return file
 
 

@@ -10,6 +10,7 @@ import pytest
 from greenpose.check.dependencies import Wanted
 from greenpose.check.environment import KEPT_SECONDS, environment_for, interpreter, with_pip
 from greenpose.errors import CheckError
+from greenpose.lock import locked
 
 
 def wanting(*dependencies, constraints=""):
@@ -74,6 +75,16 @@ def test_one_that_nobody_used_for_long_goes_when_another_is_made(cache):
     environment_for(wanting("used"), install=install)
     new = environment_for(wanting("new"), install=install)
     assert {folder.name for folder in cache.iterdir()} == {used.parent.name, new.parent.name}
+
+
+def test_one_that_another_process_is_about_to_use_stays(cache):
+    install = Installer()
+    old = environment_for(wanting("old"), install=install).parent
+    before = time.time() - KEPT_SECONDS - 1
+    os.utime(old, (before, before))
+    with locked(cache / f".{old.name}.lock"):
+        environment_for(wanting("new"), install=install)
+    assert old.is_dir()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from xml.etree import ElementTree as ET
 
 from greenpose.check.output.rows import advised, row_of
 from greenpose.check.verdict import Finding, Verdict
+from greenpose.formatting import shown
 
 
 def to_junit(verdict: Verdict, name: str) -> str:
@@ -24,7 +25,9 @@ def to_junit(verdict: Verdict, name: str) -> str:
 def _add(suite: ET.Element, finding: Finding, name: str) -> None:
     row = row_of(finding)
     says = _clean(advised(finding))
-    place = {} if finding.file is None or finding.line is None else {"file": finding.file, "line": str(finding.line)}
+    place = {}
+    if finding.file is not None and finding.line is not None:
+        place = {"file": _clean(finding.file), "line": str(finding.line)}
     metric = f"{finding.metric} budget" if finding.way == "budget" else finding.metric
     names = {"classname": _clean(f"{name}.{finding.where}"), "name": _clean(metric), "time": "0"}
     case = ET.SubElement(suite, "testcase", names | place)
@@ -38,5 +41,5 @@ def _add(suite: ET.Element, finding: Finding, name: str) -> None:
 
 
 def _clean(text: str) -> str:
-    """Return text without the control characters that XML 1.0 cannot hold."""
-    return "".join(character for character in text if character in "\t\n\r" or character >= " ")
+    """Return text in which what XML 1.0 cannot hold, or would steer a terminal, is written out."""
+    return "\n".join(map(shown, text.split("\n")))

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from greenpose.check.output.rows import Row, explanations, notable, summary, unchanged, unchanged_line
 from greenpose.check.verdict import Verdict
+from greenpose.formatting import shown
 
 MARKS = {
     "ok": "✅",
@@ -63,7 +64,7 @@ def _table(rows: Sequence[Row], most: int) -> Iterator[str]:
 
 
 def _row(row: Row) -> str:
-    cells = [f"`{row.name}`", *map(_text, (row.base, row.head, row.change)), f"{MARKS[row.word]} {row.word}"]
+    cells = [_code(row.name), *map(_text, (row.base, row.head, row.change)), f"{MARKS[row.word]} {row.word}"]
     return f"| {' | '.join(cells)} |"
 
 
@@ -76,8 +77,14 @@ def _capped(lines: Sequence[str], most: int, *, rest: str = "- … and {} more")
         yield rest.format(len(lines) - most + 1)
 
 
+def _code(name: str) -> str:
+    """Return a name in the type of code, which nothing in it can end."""
+    return "`" + shown(name).replace("`", "'").replace("|", "\\|") + "`"
+
+
 def _text(text: str) -> str:
-    """Return text without anything that Markdown or HTML would read as its own."""
+    """Return text without anything that Markdown or HTML would read as its own, on one line."""
+    text = shown(text.replace("\n", " "))
     for character in "\\`*_[]|":
         text = text.replace(character, f"\\{character}")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -47,8 +47,15 @@ def test_a_failure_says_what_is_so_and_what_to_do():
     assert "86\u00a0calls" in failure.text
 
 
-def test_characters_that_xml_cannot_hold_are_left_out():
-    wild = Verdict(subject="a", against="b", findings=(finding(says="a\x00b\x1b[31m"),), notes=("c\x07d",))
+def test_characters_that_xml_cannot_hold_are_written_out():
+    wild = Verdict(
+        subject="a",
+        against="b",
+        findings=(finding(metric="m\ufffe", says="a\x00b\x1b[31m", file="\udc80\uffff"),),
+        notes=("c\x07d", "e"),
+    )
     root, found = cases(wild)
-    assert found["quick.exit3.macs"].find("failure").get("message").startswith("ab[31m")
-    assert root.find("testsuite/system-out").text == "cd"
+    (case,) = found.values()
+    assert (case.get("name"), case.get("file")) == (r"m\ufffe", r"\udc80\uffff")
+    assert case.find("failure").get("message").startswith(r"a\x00b\x1b[31m")
+    assert root.find("testsuite/system-out").text == "c\\x07d\ne"

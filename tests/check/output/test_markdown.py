@@ -46,6 +46,18 @@ def test_text_of_ours_is_never_read_as_markup():
     assert "a&lt;b&gt;|c against d_e_f" in html
 
 
+@pytest.mark.parametrize("name", ["`<img src=x>", "a` [b](c) `", "a\n# b", "a\n```", "a|b", "\x1b[31m", "\u202e"])
+def test_no_name_ends_the_code_that_it_stands_in(name):
+    verdict = Verdict(subject="a", against="b", findings=(finding(name, name, unit="calls", base=1.0, head=2.0),))
+    text = to_markdown(verdict, "quick")
+    table = rendered(text)
+    (cell,) = re.findall(r"<td><code>(.*?)</code></td>", table)
+    assert not re.search("<img|<a |<h1|<pre", table)
+    assert (table.count("<tr>"), table.count("<td")) == (2, 5)
+    assert text.replace("\n", "").replace("\xa0", "").isprintable()
+    assert cell
+
+
 @pytest.mark.parametrize("outcome", ["ok", "regressed", "incomparable", "mixed"])
 def test_sixty_lines_are_never_exceeded_and_what_is_left_out_is_counted(outcome):
     outcomes = ["ok", "regressed", "incomparable", "improved"] if outcome == "mixed" else [outcome]
