@@ -5,9 +5,13 @@ import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 from tests import typechecker
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # how fast this one is just now is no property of the code
 
 install_import_hook("greenpose", f"{typechecker.__name__}.check")
 

@@ -1,5 +1,6 @@
 """What training leaves on disk: the state to go on from, and each exit's best weights."""
 
+import io
 import os
 import pickle
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from greenpose.errors import GreenPoseError
+from greenpose.errors import GreenPoseError, writing
 
 EPOCH = "epoch"
 """Where the header of a file of weights says which epoch they are of."""
@@ -27,8 +28,10 @@ DAMAGE = (
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write a training state in one step; a crash, also of the machine, leaves the old one or the new one."""
+    buffer = io.BytesIO()  # an interrupt while torch writes to a file itself becomes an error of torch's
+    torch.save(state, buffer)
     with _whole(path) as file:
-        torch.save(state, file)
+        file.write(buffer.getbuffer())
 
 
 def load_state(path: Path) -> dict[str, Any] | None:
@@ -94,7 +97,7 @@ def _epoch_of(path: Path) -> str | None:
 def _whole(path: Path) -> Iterator[BinaryIO]:
     """Yield a file that takes the path's place once it is on disk; readable for whom the umask lets read."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
+    with writing(path), temporary.open("wb") as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
