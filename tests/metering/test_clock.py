@@ -190,12 +190,23 @@ def test_an_orphan_that_was_seen_is_followed_to_its_end_and_kept_for_ever(tmp_pa
 
 
 def test_children_that_cannot_be_seen_are_said(tmp_path):
-    clock = CpuClock(tmp_path)
-    clock()
-    assert clock.blind is None
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    clock()
-    assert f"{tmp_path}/{os.getpid()}/task/*/children cannot be read" in clock.blind
-    child.communicate(b"\n")
-    clock()
-    assert clock.blind is None
+    childless = f"""
+import subprocess, sys
+from pathlib import Path
+from greenpose.metering.clock import CpuClock
+
+clock = CpuClock(Path({str(tmp_path)!r}))
+clock()
+print(clock.blind)
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+clock()
+print(clock.blind)
+child.communicate(b"\\n")
+clock()
+print(clock.blind)
+"""
+    said = subprocess.run([sys.executable, "-c", childless], capture_output=True, text=True, check=True).stdout
+    before, beside, after = said.splitlines()
+    assert before == after == "None"
+    assert beside.startswith(f"{tmp_path}/")
+    assert "/task/*/children cannot be read" in beside
