@@ -155,8 +155,9 @@ def command(*arguments, call=None, seconds=60):
     def late(*_):
         raise HangError
 
-    said, streams, code, fault = io.StringIO(), (sys.stdout, sys.stderr), 0, None
-    sys.argv, sys.stdout, sys.stderr = ["greenpose", *map(str, arguments)], said, said
+    code, fault, why, said = 0, None, "", os.memfd_create("said")
+    streams, kept = (sys.stdout, sys.stderr), [os.dup(number) for number in (1, 2)]
+    sys.argv, sys.stdout, sys.stderr = ["greenpose", *map(str, arguments)], *map(_stream, (said, said), (1, 2))
     signal.signal(signal.SIGPROF, late)
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
@@ -164,13 +165,25 @@ def command(*arguments, call=None, seconds=60):
     except SystemExit as end:
         code = end.code or 0
     except GreenPoseError as error:
-        code, said = 2, io.StringIO(str(error))
+        code, why = 2, str(error)
     except BaseException as error:
         code, fault = 1, error
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        for stream, number, was in zip((sys.stdout, sys.stderr), (1, 2), kept, strict=True):
+            stream.flush()
+            os.dup2(was, number)
+            os.close(was)
         sys.stdout, sys.stderr = streams
-    return code, said.getvalue(), fault
+    os.lseek(said, 0, os.SEEK_SET)
+    with os.fdopen(said, "rb") as words:
+        return code, why or words.read().decode(errors="replace"), fault
+
+
+def _stream(file, number):
+    """Return a stream of this process, led into a file: by its number, since that is what a command goes by."""
+    os.dup2(file, number)
+    return io.TextIOWrapper(io.FileIO(number, "w", closefd=False), encoding="utf-8", write_through=True)
 
 
 class Forking(subprocess.Popen):
