@@ -131,6 +131,7 @@ def _worse(accepted: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 
 def _fault(accepted: Any) -> str:
     """Return what is wrong with an accepted footprint, as after an edit; empty where nothing is."""
+    from greenpose.check.baseline import MOST
     from greenpose.check.footprint import COUNTED
 
     if not isinstance(accepted, dict):
@@ -139,21 +140,23 @@ def _fault(accepted: Any) -> str:
     numbers = {name: accepted.get(name) for name in COUNTED}
     numbers |= calls if isinstance(calls, dict) else {"operations": calls}
     words = {name: accepted.get(name) for name in ("input", "torch")}
-    wrong = [name for name, value in numbers.items() if isinstance(value, bool) or not isinstance(value, int)]
+    wrong = [name for name, value in numbers.items() if type(value) is not int or not 0 <= value <= MOST]
     wrong += [name for name, value in words.items() if not isinstance(value, str)]
     return f"no whole number, or no text, under {', '.join(map(str, wrong))}" if wrong else ""
 
 
 def _read(path: Path) -> dict[str, Counts]:
     """Return the accepted footprints by name; none where there is no file yet."""
+    from greenpose.schema import from_json
+
     if not path.exists():
         return {}
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = from_json(path.read_text(encoding="utf-8"))
         if document["schema"] != SCHEMA:
             pytest.fail(f"{path}: schema is {document['schema']!r}; this version reads {SCHEMA}")
         footprints: dict[str, Counts] = dict(document["footprints"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         pytest.fail(f"{path}: not a file of footprints ({type(error).__name__} {error}); remove it and accept anew")
     return footprints
 

@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args
@@ -115,35 +115,85 @@ def parse(kind: type[DocumentT], data: Mapping[str, Any], *, where: str) -> tupl
         return None, [_sentence(fault, kind, where) for fault in error.errors(include_url=False)]
 
 
-def from_json(text: str, *, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
-    """Return what JSON text holds; `pairs` makes an object of its keys and values, a dict where it is None.
+def from_json(text: str) -> Any:
+    """Return what JSON text holds; a mark of its byte order is passed over.
 
     Raises:
-        ValueError: saying why it holds nothing that could be used.
+        ValueError: saying where and why it holds nothing that could be used: it is no JSON, a key is given twice in an
+            object, or it holds what no text or number can be.
     """
+    text = text.removeprefix("\ufeff")
     try:
-        data = json.loads(text, object_pairs_hook=pairs)
+        data = json.loads(text, object_pairs_hook=_once)
     except RecursionError:
         raise ValueError("not JSON that anybody reads: it is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
-    except ValueError as error:  # a number of thousands of digits, or what `pairs` refuses
+    except _TwiceError:
+        raise ValueError(_twice(text)) from None
+    except ValueError as error:  # a number of thousands of digits
         long = _LONG.search(text)
-        line = f"line {text.count(chr(10), 0, long.start()) + 1}: " if long else ""
-        raise ValueError(line + str(error).partition("; use sys.")[0]) from None
-    if _HALF.search(text):
+        place = f"{_place(text, long.start())}: " if long else ""
+        raise ValueError(place + str(error).partition("; use sys.")[0]) from None
+    half = _HALF.search(text)
+    if half:
         try:
             json.dumps(data, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             said = "half of a character (a lone surrogate) stands in it; it is no text in UTF-8"
-            raise ValueError(said) from None
+            raise ValueError(f"{_place(text, half.start())}: {said}") from None
     return data
 
 
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")
-"""How JSON writes a surrogate."""
+def keys_in(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    """Yield each key of valid JSON text with those that lead there, and the character of the text that it starts at."""
+    path: list[str | int] = []
+    for token in _TOKEN.finditer(text):
+        said = token[0]
+        if said in "{[":
+            path.append("" if said == "{" else 0)
+        elif said in "]}":
+            path.pop()
+        elif said == ",":
+            path[-1] = path[-1] + 1 if isinstance(path[-1], int) else ""
+        elif token["key"]:
+            path[-1] = json.loads(token["key"])
+            yield tuple(path), token.start()
+
+
+class _TwiceError(ValueError):
+    """A key is given twice."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, a key given twice refused: which one counts would be the reader's choice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _TwiceError
+    return found
+
+
+def _twice(text: str) -> str:
+    """Return which key is given twice, and where the second time."""
+    seen: dict[tuple[str | int, ...], int] = {}
+    for path, start in keys_in(text):
+        if path in seen:
+            key, first = dotted(path), _place(text, seen[path])
+            return f"{_place(text, start)}: {key} is given twice, first in {first}; keep one"
+        seen[path] = start
+    return "a key is given twice; keep one"
+
+
+def _place(text: str, start: int) -> str:
+    return f"line {text.count(chr(10), 0, start) + 1}, column {start - text.rfind(chr(10), 0, start)}"
+
+
+_HALF = re.compile(r"\\u(?:[dD][89abAB]\w\w(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]\w\w\\u)[dD][c-fC-F]\w\w)")
+"""How JSON writes half of a character: a surrogate without its other half."""
 _LONG = re.compile(r"\d{4301,}")
 """A whole number of more digits than Python reads."""
+_TOKEN = re.compile(r'(?P<key>"(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}\[\],]')
+"""What the place of a key in JSON text depends on."""
 
 
 def near(value: str, choices: Sequence[str]) -> str:
@@ -158,7 +208,8 @@ def dotted(location: Sequence[str | int]) -> str:
     """Return a path such as `wiring.teach[1]` from pydantic's location tuple."""
     path = ""
     for part in location:
-        path += f"[{part}]" if isinstance(part, int) else (f".{part}" if path else str(part))
+        name = part or "''"
+        path += f"[{part}]" if isinstance(part, int) else (f".{name}" if path else str(name))
     return path
 
 
@@ -238,7 +289,7 @@ def _keys_at(kind: type[BaseModel], location: Sequence[str | int]) -> list[str]:
         if inner is None:
             return []
         kind = inner
-    return list(kind.model_fields)
+    return [field.alias or name for name, field in kind.model_fields.items()]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -54,12 +54,26 @@ def test_a_record_to_json_and_back_is_the_same():
     assert loads(dumps(record()), where="r") == record()
 
 
+def test_however_a_record_is_written_it_is_the_same():
+    text = dumps(record())
+    for other in (
+        "\ufeff" + text,
+        json.dumps(json.loads(text)),
+        json.dumps(json.loads(text), separators=(" , ", " : ")),
+        json.dumps(json.loads(text), sort_keys=True, indent=4),
+    ):
+        assert loads(other, where="r") == record()
+
+
 def _damaged(text):
     """Yield records with damages that JSON can hold, and what is said of each."""
     yield text.replace('"low": 281.0', '"low": -1e308'), "carbon.intensity_interval.low"
     yield text.replace('"experiment": "', '"experiment": "\\ud800'), "lone surrogate"
     yield text.replace('"seed": 1', f'"seed": {"9" * 5000}', 1), "5000 digits"
     yield "[" * 100_000, "x.json: "
+    yield text.replace('"seed": 1', '"seed": 1, "seed": 2', 1), "seed is given twice, first in line"
+    yield text.replace('"ap50":', '"ap50": 0.5,\n"ap50":', 1), "exits[0].basis.ap50 is given twice"
+    yield re.sub(r'"seed": (\d)', r'"s\\u0065ed": 7, "seed" : \1', text, count=1), "seed is given twice"
     yield re.sub(r'"params": (?=\d)', '"params": -', text, count=1), "exits[0].params"
 
 

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from greenpose.check.footprint import EXACT
 from greenpose.errors import CheckError
-from greenpose.schema import Document, from_json, near, parse
+from greenpose.schema import Document, from_json, keys_in, near, parse
 
 SCHEMA: Literal["greenpose.baseline/1"] = "greenpose.baseline/1"
 FILE = Path("greenpose-baseline.json")
@@ -20,8 +20,8 @@ FILE = Path("greenpose-baseline.json")
 KEY = re.compile(r"(?:(?P<experiment>[^/]+)/)?(?P<where>exit\d+)\.(?P<metric>\w+)(?:\.(?P<operator>.+))?")
 AP_DECIMALS = 4
 """Decimals of an AP in the file: far below its interval, and readable."""
-ENTRY = re.compile(r'\s*("(?:[^"\\]|\\.)*")\s*:')
-"""A line of the file that begins with a key."""
+MOST = 2**53
+"""Greatest count: whole numbers beyond it are not told apart in floating point."""
 
 
 def _number(value: Any, check: Callable[[Any], Any]) -> Any:
@@ -150,7 +150,7 @@ def _object(text: str, where: str) -> dict[str, Any]:
     if any(line.startswith(("<<<<<<< ", ">>>>>>> ")) for line in text.splitlines()):
         raise CheckError([f"{where}: has the marks of a merge conflict; settle it, or take one side and --update"])
     try:
-        data = from_json(text, pairs=_unique)
+        data = from_json(text)
     except ValueError as error:
         raise CheckError([f"{where}: not a baseline: {error}"]) from None
     schema = data.get("schema") if isinstance(data, dict) else None
@@ -159,19 +159,14 @@ def _object(text: str, where: str) -> dict[str, Any]:
     return data
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"{key!r} is given twice; keep one")
-        found[key] = value
-    return found
-
-
 def _lines(text: str) -> dict[str, int]:
-    """Return the line on which each key stands last: values come at the file's end."""
-    matches = ((number, ENTRY.match(line)) for number, line in enumerate(text.splitlines(), start=1))
-    return {json.loads(match[1]): number for number, match in matches if match}
+    """Return the line on which each key of `values` stands."""
+    lines, number, before = {}, 1, 0
+    for path, start in keys_in(text):
+        number, before = number + text.count("\n", before, start), start
+        if len(path) == 2 and path[0] == "values":
+            lines[str(path[1])] = number
+    return lines
 
 
 def _key_faults(baseline: Baseline) -> Iterator[tuple[str, str]]:
@@ -182,10 +177,17 @@ def _key_faults(baseline: Baseline) -> Iterator[tuple[str, str]]:
         fault = _name_fault(match) if match else f"write exit3.macs{' after EXPERIMENT/' if several else ''}"
         if match and not fault:
             fault = _experiment_fault(match["experiment"], list(baseline.experiments), several=several)
-        if not fault and (value < 0 or (match and match["metric"] == "ap" and value > 1)):
-            fault = f"{value} is out of range"
+        if match and not fault:
+            fault = _value_fault(value, match["metric"])
         if fault:
             yield key, f"values.{key}: {fault}"
+
+
+def _value_fault(value: float, metric: str) -> str:
+    if metric == "ap":
+        return "" if 0 <= value <= 1 else f"{value} is out of range: AP is a fraction between 0 and 1"
+    counted = 0 <= value <= MOST and value == int(value)
+    return "" if counted else f"{value} is out of range: a count is a whole number between 0 and {MOST}"
 
 
 def _name_fault(match: re.Match[str]) -> str:

@@ -14,6 +14,7 @@ from greenpose.check.footprint import COUNTED, exit_metrics, train_metrics
 from greenpose.check.verdict import Level
 from greenpose.config import read_yaml
 from greenpose.errors import CheckError
+from greenpose.record.numbers import MOST
 from greenpose.schema import Document, near, parse
 
 NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
@@ -147,6 +148,8 @@ def _understood(entry: Entry, node: yaml.ScalarNode) -> Budget | list[str]:
 def _faults(match: re.Match[str], metric: str) -> Iterator[str]:
     """Yield what a comparison names that does not exist."""
     where, whole, share = match["where"], match["whole"], match["share"]
+    if float(match["limit"]) > MOST:
+        yield f"{match[0].strip()}: {match['limit']:.40} is beyond what any number comes to; it is {MOST:g} at most"
     places = EXITS if share else (*EXITS, "train")
     if where not in places:
         yield f"{match[0].strip()}: {where} is unknown; {_choices(where, places)}"

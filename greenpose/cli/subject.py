@@ -66,7 +66,8 @@ def find_subject(
     faults = [f"--exit {number}: this network has exits {shown}" for number in chosen if number not in have]
     faults += _weight_faults(subject.trained, known)
     overrides = parse_settings(settings)
-    faults += [placed(fault, subject.source, overrides) for fault in faults_of(subject.config, images=False)]
+    where = subject.source if subject.trained is None else str(subject.trained.config)
+    faults += [placed(fault, where, overrides) for fault in faults_of(subject.config, images=False)]
     if faults:
         raise ConfigError(faults)
     return replace(subject, exits=known)

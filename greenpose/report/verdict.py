@@ -13,6 +13,8 @@ SCHEMA = "greenpose.verdict/1"
 class Span(BaseModel):
     """An interval with its best estimate; an end that is unbounded is null."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     low: float | None
     value: float
     high: float | None
@@ -20,6 +22,8 @@ class Span(BaseModel):
 
 class Finding(BaseModel):
     """What the check found of one quantity; what the page does not show is skipped."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     name: str
     verdict: str

@@ -18,7 +18,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the objects of a log, none where there is no log; a line torn by a kill is passed over."""
     if not path.exists():
         return
-    with path.open(encoding="utf-8", errors="replace") as log:
+    with path.open(encoding="utf-8-sig", errors="replace") as log:
         for line in log:
             try:
                 entry = json.loads(line)

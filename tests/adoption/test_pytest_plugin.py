@@ -217,6 +217,7 @@ def test_other_images_and_a_wider_network_fail_by_what_is_comparable_too(outcome
         ("{", "not a file of footprints"),
         ("[" * 100_000, "not a file of footprints"),
         ('{"schema": "x"}', "schema is 'x'"),
+        ('\ufeff{"schema": "x", "schema": "y"}', "line 1, column 17: schema is given twice"),
         ('{"schema": "greenpose.footprint/1", "footprints": {"exit3": 5}}', "'exit3': is 5, no footprint"),
         ('{"schema": "greenpose.footprint/1", "footprints": 5}', "not a file of footprints"),
         (

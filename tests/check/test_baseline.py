@@ -38,6 +38,33 @@ def test_every_value_knows_its_line(file):
         assert f'"{key}": {value}' in lines[filed.lines[key] - 1]
 
 
+def test_the_mark_of_a_byte_order_is_passed_over(file):
+    before = read_baseline(file)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert read_baseline(file) == before
+
+
+def test_values_of_a_file_on_one_line_and_of_one_with_several_on_a_line_have_their_line(file):
+    document = json.loads(file.read_text())
+    document["experiments"] = {"exit3.macs": document["experiments"]["HRNet4"]}  # a name like a value's
+    file.write_text(json.dumps(document))
+    assert read_baseline(file).lines == dict.fromkeys(document["values"], 1)
+    file.write_text(json.dumps(document).replace('"values": {', '"values":\n\n {'))
+    assert read_baseline(file).lines == dict.fromkeys(document["values"], 3)
+
+
+@pytest.mark.parametrize("value", [1e308, 2**53 + 1, pytest.param(10**400, id="400 digits"), 3.5, -1, 5e-324])
+@pytest.mark.parametrize("key", ["exit3.macs", "exit3.operations.convolution"])
+def test_a_count_that_no_network_has_is_refused(refused, key, value):
+    (fault,) = refused(lambda document: document["values"].update({key: value}))
+    assert "is out of range: a count is a whole number between 0 and 9007199254740992" in fault
+
+
+def test_a_whole_number_with_a_point_is_a_count(file):
+    file.write_text(file.read_text().replace('"exit3.params": ', '"exit3.params": 1e6, "exit2.params": '))
+    assert read_baseline(file).baseline.values["exit3.params"] == 1_000_000
+
+
 def test_a_missing_file_says_how_to_make_one(tmp_path):
     with pytest.raises(CheckError, match=r"no such file; make one: .*--update --reason"):
         read_baseline(tmp_path / "none.json")
@@ -49,12 +76,13 @@ def test_a_missing_file_says_how_to_make_one(tmp_path):
         ("", "not a baseline"),
         ("[]", "schema is None"),
         ('{"schema": "greenpose.baseline/9"}', "schema is 'greenpose.baseline/9'; this version reads"),
-        ('{"a": 1, "a": 2}', "'a' is given twice"),
+        ('{"a": 1, "a": 2}', r"line 1, column 10: a is given twice, first in line 1, column 2; keep one"),
+        ('{"values": {"exit3.macs": 1,\n "exit3.macs": 2}}', r"line 2, column 2: values.exit3.macs is given twice"),
         ("{\n<<<<<<< HEAD\n}", "merge conflict"),
         ("\x00\xff", "not a baseline"),
         ("[" * 50_000, "nested too deeply"),
-        ("\n" + "9" * 5000, "line 2: .*value has 5000 digits$"),
-        ('{"schema": "\\ud800"}', "half of a character"),
+        ("\n" + "9" * 5000, "line 2, column 1: .*value has 5000 digits$"),
+        ('{\n"schema": "\\ud83d\\ude00\\ud800"}', "line 2, column 24: half of a character"),
     ],
 )
 def test_a_damaged_file_is_refused_in_words(file, text, says):
@@ -73,6 +101,7 @@ def test_all_faults_of_a_layout_come_together(refused, file):
     def edit(document):
         document["reasn"] = document.pop("reason")
         document["margins"]["ap"] = -1
+        document["margins"][""] = document["schem"] = 0
         document["values"]["exit3.macs"] = "many"
         document["experiments"]["HRNet4"]["inptu"] = "64x64"
 
@@ -81,6 +110,8 @@ def test_all_faults_of_a_layout_come_together(refused, file):
         "reasn: unknown key; did you mean reason?",
         "reason: is missing",
         "margins.ap",
+        "margins.'': unknown key",
+        "schem: unknown key; did you mean schema?",
         "values.exit3.macs: is not a number (got 'many')",
         "inptu: unknown key; did you mean input?",
     ):

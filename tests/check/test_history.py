@@ -52,6 +52,13 @@ def test_checks_are_kept_apart_and_torn_lines_passed_over(tmp_path):
     assert [(course.check, len(course.points)) for course in courses(tmp_path)] == [("quick", 1), ("slow", 1)]
 
 
+def test_the_mark_of_a_byte_order_hides_no_row(tmp_path):
+    append(tmp_path, [1.0, 2.0])
+    file = tmp_path / "quick.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert [point.value for course in courses(tmp_path) for point in course.points] == [1.0, 2.0]
+
+
 def test_a_change_of_level_is_found_where_it_happened(tmp_path):
     append(tmp_path, [1e9] * 8 + [1.1e9] * 6)
     (course,) = courses(tmp_path)

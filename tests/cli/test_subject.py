@@ -97,6 +97,14 @@ def test_all_mistakes_are_found_together(run):
     assert len(found) == 3
 
 
+def test_a_fault_of_a_runs_configuration_names_its_file(run):
+    written = yaml.safe_load(run.config.read_text())
+    written["experiment"]["data"]["profile"] = " "
+    run.config.write_text(yaml.safe_dump(written))
+    (fault,) = faults(run.path)
+    assert fault.startswith(f"{run.config}: data: profile ' ' is not known")
+
+
 def test_a_run_that_is_not_finished_says_so(run):
     run.record.unlink()
     (fault,) = faults(run.path)

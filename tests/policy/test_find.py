@@ -59,6 +59,9 @@ def test_what_is_written_reads_back_as_it_was(curve):
         load_policy(json.dumps(broken), where="here")
     with pytest.raises(GreenPoseError, match="here: not JSON that anybody reads: it is nested too deeply"):
         load_policy("[" * 50_000, where="here")
+    twice = dumps(curve).replace('"confidence": "peak"', '"confidence": "entropy", "confidence": "peak"')
+    with pytest.raises(GreenPoseError, match=r"here: line \d+, column \d+: confidence is given twice"):
+        load_policy(twice, where="here")
 
 
 def test_every_number_says_how_it_was_obtained(curve):

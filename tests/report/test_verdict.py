@@ -70,6 +70,11 @@ def test_an_interval_without_an_end_does_not_stop_the_page():
         ("[]", "v.json: schema is None, not greenpose.verdict/1"),
         ('{"schema": "greenpose.record/1"}', "check CANDIDATE --format json"),
         ('{"schema": "greenpose.verdict/1"}', "v.json: subject: field required"),
+        (
+            TEXT.replace('"subject"', '"summary": "ok",\n "subject"'),
+            r"v.json: line \d+, column 2: summary is given twice",
+        ),
+        (TEXT.replace("1030.0", "NaN"), r"v.json: findings\[0\].head: input should be a finite number"),
     ],
 )
 def test_what_is_no_verdict_is_refused_in_words(text, message):

@@ -115,6 +115,7 @@ def _changed(holder, key, path, rolled, values, spliced):
         if number:
             ways["number"] = rolled.choice((-value, value * 1e30, value * 1e-30, value + 0.5, str(value), value + 1))
         holder[key] = ways.get(way, fresh)
+        path = [*path, "a"] if isinstance(holder[key], dict) and [*holder[key]] == ["a"] else path
     return path
 
 

@@ -47,9 +47,16 @@ def complaint(kind, code, said, fault, keys):
     words = " ".join(said.split())
     if Path(kind.file).name not in words:
         return f"file not named: {words[:160]!r}"
-    ways = {way for key in keys[-3:] for way in (str(key), repr(key)[1:-1], repr(key)[1:-1].replace("\\", "\\\\"))}
+    ways = {way for key in keys[-3:] for way in spellings(key)}
     named = any(way in words for way in ways) or PLACE.search(words) or WHOLE.search(words)
     return "" if kind.form in BINARY or not keys or named else f"place {keys} not named: {words[:160]!r}"
+
+
+def spellings(key):
+    """Return how words may name a key: a letter or a number alone would be found in any sentence."""
+    if isinstance(key, int) or len(key) == 1:
+        return [f"[{key}]", f" {key}: ", f".{key}: ", f"{key!r}"]
+    return [key, repr(key)[1:-1], repr(key)[1:-1].replace("\\", "\\\\")] if key else ["''", '""']
 
 
 def torment(sound, folder, tasks, told):
