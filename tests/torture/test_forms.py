@@ -257,6 +257,7 @@ def attack(folder, number, fields, endings, told):
             write(word, field, endings), ("report", "check"), plain[field][0], strict=True
         ):
             refused += code == 2
+            forms["terminal"] += bool(said)
             if fault is not None or code not in (0, 1, 2, 3):
                 faults.append(f"{label}: {what}: {type(fault).__name__}: {str(fault)[:100]}")
             faults += [f"{label}: {what}'s own words: {one}" for one in differs("terminal", said, was) if code != 2]
