@@ -17,14 +17,10 @@ _MARGIN_PX = 8.0
 """A box made from joints is larger by this share of its longer side, at least by these pixels; assumed."""
 _PLACEHOLDER = 1.0
 """Square pixels; an area of as much or less is none: tools write 1, or the share of the image."""
-_LEAST_OF_BOX, _MOST_OF_BOX = 0.01, 1.1
+_LEAST_OF_BOX, MOST_OF_BOX = 0.01, 1.1
 """Areas beyond these shares of their box are doubted: a silhouette fills some of it, and no more than it; assumed."""
 _ASTRAY_PX, _ASTRAY_SHARE = 2.0, 0.1
 """How far outside its box a joint may lie, in pixels and shares of its sides, before it counts as outside; assumed."""
-_SHARES, _PERCENT = 1.5, (50.0, 101.0)
-"""Largest coordinate of a whole file that tells shares of the image, and smallest and largest that tell percentages."""
-_ALMOST_ALL, _MANY = 0.95, 0.25
-"""Shares of boxes that must fit as corners, and that must leave their image else, to be taken for corners; assumed."""
 _LONGEST_ID = 100
 """Digits of an id that is written as a text; a longer one is no number."""
 
@@ -251,7 +247,7 @@ class Reading:
             return of_box
         if drawn < _LEAST_OF_BOX * of_box:
             self.note("small area", number)
-        if drawn > _MOST_OF_BOX * of_box:
+        if drawn > MOST_OF_BOX * of_box:
             self.note("wide area", number)
         return drawn
 
@@ -264,47 +260,15 @@ class Reading:
 def _astray(points: Float[np.ndarray, "joint 2"], box: Box) -> bool:
     """Return whether more than half of some joints lie clearly outside a box."""
     x, y, width, height = box
-    return bool(_outside(points, (x, y, x + width, y + height)).mean() > 0.5)
+    return bool(outside(points, (x, y, x + width, y + height)).mean() > 0.5)
 
 
-def _outside(points: Float[np.ndarray, "joint 2"], corners: Box) -> Bool[np.ndarray, " joint"]:
+def outside(points: Float[np.ndarray, "joint 2"], corners: Box) -> Bool[np.ndarray, " joint"]:
+    """Return which joints lie clearly outside a box, given as x1, y1, x2, y2."""
     low, high = np.array(corners[:2]), np.array(corners[2:])
     slack = _ASTRAY_PX + _ASTRAY_SHARE * (high - low)
     beyond: np.ndarray = ((points < low - slack) | (points > high + slack)).any(1)
     return beyond
-
-
-def note_conventions(poses: Sequence[Pose], sizes: Mapping[int, tuple[int, int]], notebook: Notebook) -> None:
-    """Refuse a file whose numbers are all of another kind than COCO's: shares, percentages, or corners as boxes."""
-    if not poses:
-        return
-    points = [pose.joints[pose.visibility > 0] for pose in poses]
-    largest = max(float(some.max()) for some in points)
-    smallest_side = min(min(sizes[pose.image_id]) for pose in poses)
-    text = f"all joints lie within {largest:.4g} px of their image's corner: are they {{}}? Write pixels"
-    if largest <= _SHARES:
-        notebook.add("error", text.format("shares of its width and height"), field="annotations.keypoints")
-    elif _PERCENT[0] < largest <= _PERCENT[1] and smallest_side >= 2 * _PERCENT[1]:
-        notebook.add("error", text.format("percentages of its width and height"), field="annotations.keypoints")
-    drawn = [(pose.box, sizes[pose.image_id], some) for pose, some in zip(poses, points, strict=True) if pose.drawn_box]
-    note_corners(drawn, notebook, field="annotations.bbox")
-
-
-def note_corners(boxes: Sequence[tuple[Box, tuple[int, int], np.ndarray]], notebook: Notebook, *, field: str) -> None:
-    """Refuse boxes, each with its image's size and labelled joints, that only make sense as x1, y1, x2, y2.
-
-    As corners nearly all of them lie in their image and hold their joints; as x, y, width, height many leave it.
-    """
-    fitting = sum(_are_corners(box, size, points) for box, size, points in boxes)
-    leaving = [box for box, size, _ in boxes if box[0] + box[2] > size[0] + 2 or box[1] + box[3] > size[1] + 2]
-    if boxes and fitting >= _ALMOST_ALL * len(boxes) and len(leaving) >= _MANY * len(boxes):
-        text = "boxes look like corners x1, y1, x2, y2; COCO's are x, y, width, height, as which {n} leave their image"
-        notebook.count("error", [list(box) for box in leaving], text, field=field)
-
-
-def _are_corners(box: Box, size: tuple[int, int], points: Float[np.ndarray, "joint 2"]) -> bool:
-    x1, y1, x2, y2 = box
-    return x1 < x2 <= size[0] + 1 and y1 < y2 <= size[1] + 1 and not _outside(points, box).any()
 
 
 def as_id(value: object) -> int | None:

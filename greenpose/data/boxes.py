@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from greenpose.config import DataConfig
-from greenpose.data.annotations import as_id, is_number, note_corners
+from greenpose.data.annotations import as_id, is_number, usable_box
 from greenpose.data.check import split_files
 from greenpose.data.coco import find_category, image_folders, load_document, load_json
-from greenpose.data.crops import used_box
+from greenpose.data.conventions import note_detected
+from greenpose.data.crops import Box, used_box
 from greenpose.data.findings import Notebook, errors
 from greenpose.data.images import image_reader
 from greenpose.data.instance import Instance
@@ -122,6 +123,8 @@ def inspect_boxes(config: DataConfig) -> Boxes:
         pictures = read_pictures({**document, "annotations": entries}, folders, notebook, allow_missing=False)
         listed = {as_id(image.get("id")) for image in document["images"]} - {None}
         _note(entries, pictures, notebook, listed=listed, categories=categories)
+        if not errors(notebook.findings):
+            _note_kind(entries, pictures, document["annotations"], notebook)
     faults = errors(notebook.findings)
     sound = entries if pictures and not faults else []
     return Boxes(
@@ -168,10 +171,23 @@ def _note(
             seen.setdefault(kind, []).append(f"[{number}] has {entry.get(_KINDS[kind][0])!r}")
     for kind, (field, text) in _KINDS.items():
         notebook.count("error", seen.get(kind, ()), text, field=field)
-    if not seen:
-        sizes = {number: picture.size for number, picture in pictures.items()}
-        placed = [(_box(entry["bbox"]), sizes.get(as_id(entry["image_id"]) or 0)) for entry in entries]
-        note_corners([(box, size, np.zeros((0, 2))) for box, size in placed if size], notebook, field="bbox")
+
+
+def _note_kind(
+    entries: Sequence[Mapping[str, Any]],
+    pictures: Mapping[int, Picture],
+    annotations: Sequence[Mapping[str, Any]],
+    notebook: Notebook,
+) -> None:
+    """Refuse boxes that are corners: held against their image and the boxes annotated there."""
+    known: dict[int, list[Box]] = {number: [] for number in pictures}
+    for one in annotations:
+        number = as_id(one.get("image_id"))
+        if number in known and (box := usable_box(one.get("bbox"), pictures[number].size)):
+            known[number].append(box)
+    owners = [(_box(entry["bbox"]), as_id(entry["image_id"])) for entry in entries]
+    placed = [(box, pictures[number].size, known[number]) for box, number in owners if number in known]
+    note_detected(placed, notebook, field="bbox")
 
 
 def _box_faults(value: Any, picture: Picture | None) -> Iterator[str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from greenpose.data.annotations import Pose, Reading, as_id, is_box_area, is_number, note_conventions
+from greenpose.data.annotations import Pose, Reading, as_id, is_box_area, is_number
+from greenpose.data.conventions import note_conventions
 from greenpose.data.findings import Finding, Notebook, errors
 from greenpose.data.images import Window
 from greenpose.data.instance import Instance

@@ -11,9 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from greenpose.config import SyntheticConfig
+from greenpose.data.annotations import Pose
 from greenpose.data.boxes import inspect_boxes
 from greenpose.data.check import check_folder, split_files
 from greenpose.data.coco import inspect_split
+from greenpose.data.conventions import note_conventions
+from greenpose.data.findings import Notebook
+from greenpose.data.splits import generate
 from greenpose.errors import DataError, GreenPoseError
 from tests.data.coco_files import document, write
 from tests.data.fakes import PROFILE
@@ -83,6 +88,138 @@ def test_relative_coordinates_are_refused(tmp_path, scale, word, boxes):
 
     said = _said(_inspect(tmp_path, _large(relative)), "error")
     assert f"are they {word} of its width and height? Write pixels" in said
+
+
+@pytest.fixture(scope="module")
+def infants():
+    """Forty poses of generated infants, whose boxes, silhouettes and joints are true, in pixels of 640 x 480."""
+    config = SyntheticConfig(patients={"train": 8, "val": 1, "test": 1}, frames={"train": 5, "val": 1, "test": 1})
+    return [instance for instance, _ in generate(config, "train")]
+
+
+def _told(infants, width, change):
+    """Return what is said of the infants in images so wide, each annotation's joints, box and area `change`d."""
+    by, notebook = width / 640, Notebook("x")
+    size, poses = (width, round(480 * by)), []
+    for one in infants:
+        joints, box, area = one.joints * by, np.array(one.box) * by, one.area * by * by
+        changed, sides, area = change(joints, box, area, np.array(size))
+        known = {"id": one.id, "image_id": one.id, "visibility": one.visibility, "drawn_area": area is not None}
+        area = float(sides[2] * sides[3]) if area is None else float(area)
+        shown = changed * (one.visibility > 0)[:, None]
+        poses.append(Pose(joints=shown, box=tuple(sides.tolist()), area=area, **known))
+    note_conventions(poses, dict.fromkeys((pose.image_id for pose in poses), size), notebook)
+    return notebook.findings
+
+
+def _upper_left(joints, box, area, *_):
+    """Moved by half of the way to the image's corner."""
+    by = np.array(box[:2]) / 2
+    return joints - by, np.array([*(box[:2] - by), *box[2:]]), area
+
+
+def _with_box_areas(joints, box, *_):
+    return joints, box, box[2] * box[3]
+
+
+def _whole_images(joints, box, area, size):
+    return joints, np.array([0, 0, *size]), min(area, box[2] * box[3])
+
+
+TRUE = {
+    "as generated": lambda *one: one[:3],
+    "without areas": lambda *one: (*one[:2], None),
+    "with the boxes' areas": _with_box_areas,
+    "near the upper left": _upper_left,
+    "near the upper left without areas": lambda *one: (*_upper_left(*one)[:2], None),
+    "boxes of whole images": _whole_images,
+    "joints in the boxes' upper halves": lambda *one: (one[0], one[1] * [1, 1, 1, 2], None),
+}
+
+
+@pytest.mark.parametrize("width", [32, 64, 96, 100, 128, 160, 640])
+@pytest.mark.parametrize("change", TRUE)
+def test_true_boxes_and_pixels_are_never_refused_whatever_the_size(infants, width, change):
+    assert [str(one) for one in _told(infants, width, TRUE[change]) if one.level == "error"] == []
+
+
+@pytest.mark.parametrize("width", [32, 64, 96, 160, 640])
+@pytest.mark.parametrize("area", ["silhouettes", "boxes", "none"])
+@pytest.mark.parametrize("where", ["anywhere", "near the upper left"])
+def test_corners_are_told_from_boxes_by_areas_and_joints_also_near_the_upper_left(infants, width, area, where):
+    """As x, y, width, height these leave their image seldom or never."""
+
+    def corners(joints, box, silhouette, size):
+        if where != "anywhere":
+            joints, box, _ = _upper_left(joints, box, silhouette)
+        known = {"silhouettes": silhouette, "boxes": box[2] * box[3], "none": None}
+        return joints, np.array([*box[:2], *(box[:2] + box[2:])]), known[area]
+
+    (finding,) = _told(infants, width, corners)
+    assert finding.level == "error"
+    assert "boxes look like corners x1, y1, x2, y2; COCO's are x, y, width, height" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("width", "parts", "field"),
+    [
+        (64, "jb", "keypoints"),
+        (96, "jb", "keypoints"),
+        (200, "jb", "keypoints"),
+        (64, "j", "keypoints"),
+        (200, "j", "keypoints"),
+        (64, "b", "bbox"),
+        (200, "b", "bbox"),
+    ],
+)
+def test_percentages_are_told_in_small_images_by_what_image_box_and_area_say(infants, width, parts, field):
+    def relative(joints, box, area, size):
+        by = 100 / size
+        return (joints * by if "j" in parts else joints), (box * np.tile(by, 2) if "b" in parts else box), area
+
+    (finding,) = _told(infants, width, relative)
+    assert (finding.level, finding.where) == ("error", f"x: annotations.{field}")
+    assert "are they percentages" in finding.message or "are boxes percentages" in finding.message
+    assert "of 40 annotations make no sense" in finding.message
+    assert "as percentages 0" in finding.message
+
+
+@pytest.mark.parametrize("scale", [1, 100])
+def test_one_wrong_number_does_not_hide_of_what_kind_the_others_are(tmp_path, scale):
+    def relative(annotation):
+        by = [scale / SIZE[0], scale / SIZE[1], 1]
+        annotation["keypoints"] = (np.array(annotation["keypoints"]).reshape(-1, 3) * by).ravel().tolist()
+        if annotation["id"] == 12:
+            annotation["keypoints"][0] = 320.0
+
+    assert f"are they {'shares' if scale == 1 else 'percentages'}" in _said(
+        _inspect(tmp_path, _large(relative)), "error"
+    )
+
+
+def test_numbers_that_may_be_percentages_are_warned_of():
+    """Nothing in the file speaks against pixels, but no joint lies in the right third of any image."""
+    notebook = Notebook("x")
+    joints = np.array([[92.0, 95.0], [20.0, 30.0], [50.0, 40.0]])
+    poses = [
+        Pose(id=n, image_id=1, box=(10, 20, 90, 80), area=7200, joints=joints, visibility=np.array([2, 2, 2]))
+        for n in range(5)
+    ]
+    note_conventions(poses, {1: (160, 120)}, notebook)
+    (finding,) = notebook.findings
+    assert finding.level == "warning"
+    assert "within 95 px of their image's corner: are they percentages" in finding.message
+
+
+@pytest.mark.parametrize("form", ["boxes", "corners"])
+def test_detected_corners_of_small_subjects_are_told_by_the_annotated_boxes(tmp_path, form):
+    """All of them lie in their image, read either way; the annotated box is 5, 6, 20, 18."""
+    given = [5.5, 6.5, 20.0, 17.0] if form == "boxes" else [5.5, 6.5, 25.0, 23.0]
+    found = inspect_boxes(folder(tmp_path, [box(7 + n % 3, bbox=given) for n in range(6)]))
+    assert len(found.instances) == (6 if form == "boxes" else 0)
+    assert [("6 fit the annotated boxes worse" in fault, FILE in fault) for fault in found.faults] == (
+        [] if form == "boxes" else [(True, True)]
+    )
 
 
 @pytest.mark.parametrize("area", [80 * 90 / (640 * 480), 1])
