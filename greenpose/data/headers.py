@@ -6,6 +6,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,6 +21,8 @@ _JPEG = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
 _TIFF = {b"II*\x00": "<", b"MM\x00*": ">"}
 _EXIF = b"Exif\x00\x00"
+_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+"""Markers of a progressive JPEG's frame."""
 _TAIL_BYTES = 4096
 _EIGHT_BITS = 8
 _WIDTH, _LENGTH, _ORIENTATION = 256, 257, 274
@@ -148,6 +151,12 @@ def _segments(data: Bytes, at: int = 2) -> Iterator[tuple[int, int, int]]:
 def is_jpeg(data: Bytes) -> bool:
     """Return whether bytes begin as a JPEG does."""
     return bytes(data[: len(_JPEG)]) == _JPEG
+
+
+def is_progressive(data: Bytes) -> bool:
+    """Return whether bytes are a JPEG that shows the whole image from its first scan on, and then sharpens it."""
+    markers = (marker for marker, _, _ in _segments(data)) if is_jpeg(data) else iter(())
+    return any(marker in _PROGRESSIVE for marker in takewhile(lambda marker: marker != 0xDA, markers))
 
 
 def scans_end(data: Bytes) -> int | None:

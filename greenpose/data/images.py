@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Real, UInt8
 
-from greenpose.data.headers import Header, header_of, is_jpeg, scans_end
+from greenpose.data.headers import Header, header_of, is_jpeg, is_progressive, scans_end
 from greenpose.data.instance import Instance
 from greenpose.errors import DataError
 
@@ -76,8 +76,8 @@ def decode_stored(
 ) -> Real[np.ndarray, "height width *channel"]:
     """Return an image, or its first frame, as its file holds it: uint8, grey or colour (blue first), or uint16 depth.
 
-    A baseline JPEG that was cut short and closed again ends in mid-grey, and is refused; a progressive one is only
-    blurred, which is looked for if `thorough`, at the cost of two more readings.
+    A JPEG that was cut short and closed again is refused. A baseline one ends in mid-grey; a progressive one is only
+    blurred, which takes two more readings to see, as those of any JPEG if `thorough`.
 
     Raises:
         DataError: the file is empty, truncated, broken, no image, or an image of another kind.
@@ -89,16 +89,13 @@ def decode_stored(
         decoded = None
     if decoded is None:
         raise DataError([f"{name}: cannot be decoded; it is broken or no image"])
-    if is_jpeg(data) and _is_suspicious(decoded, thorough=thorough) and not holds_all_pixels(data):
+    suspicious = thorough or bool((decoded[-1, -1] == _MID_GREY).all()) or is_progressive(data)
+    if is_jpeg(data) and suspicious and not holds_all_pixels(data):
         raise DataError([f"{name}: is truncated: it is closed like a whole JPEG, but its last pixels are missing"])
     if decoded.dtype != np.uint8 and not (decoded.dtype == np.uint16 and decoded.ndim == 2):
         raise DataError([f"{name}: holds {decoded.dtype} {decoded.shape}; known are 8-bit images and 16-bit depth"])
     stored: np.ndarray = decoded
     return stored
-
-
-def _is_suspicious(decoded: np.ndarray, *, thorough: bool) -> bool:
-    return thorough or bool((decoded[-1, -1] == _MID_GREY).all())
 
 
 def holds_all_pixels(data: bytes) -> bool:

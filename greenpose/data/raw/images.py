@@ -49,7 +49,7 @@ def make_images(plan: Plan, root: Path | None, *, tell: Tell) -> Images:
 def _make(one: Placed, root: Path | None, images: Images, window: Window | None) -> None:
     file = one.frame.picture.file
     data = read_bytes(file)
-    stored = decode_stored(data, file)
+    stored = decode_stored(data, file, thorough=True)
     images.placed.append(one)
     images.sources[one.image_id] = sha256(data)
     if root is None:

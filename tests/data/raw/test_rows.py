@@ -156,7 +156,15 @@ _DAMAGES = {
     "truncated": lambda file: file.write_bytes(file.read_bytes()[:-30]),
     "no image": lambda file: file.write_bytes(b"hello"),
     "rotten": lambda file: file.write_bytes(_flipped(file.read_bytes())),
+    "cut JPEG": lambda file: file.write_bytes(_cut(stored(file), progressive=0)),
+    "cut progressive JPEG": lambda file: file.write_bytes(_cut(stored(file), progressive=1)),
 }
+
+
+def _cut(pixels, *, progressive):
+    """Return the first two thirds of a JPEG, closed like a whole one."""
+    data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+    return data[: len(data) * 2 // 3] + b"\xff\xd9"
 
 
 def _flipped(data):
