@@ -300,7 +300,9 @@ def _fault(optimizer: torch.optim.Optimizer, selection: Selection, exits: Collec
         if exit_ not in exits or not 1 <= best.epoch <= epoch or not isfinite(best.ap):
             return f"exit {exit_} with AP {best.ap} in epoch {best.epoch} of {epoch}"
     for parameter, moments in optimizer.state.items():
-        shapes = {name: value.shape for name, value in moments.items() if torch.is_tensor(value)}
+        shapes = isinstance(moments, Mapping) and {
+            name: value.shape for name, value in moments.items() if torch.is_tensor(value)
+        }
         if not torch.is_tensor(parameter) or shapes != {
             "step": torch.Size(),
             "exp_avg": parameter.shape,

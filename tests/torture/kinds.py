@@ -67,6 +67,7 @@ def kinds(run):
         "resumed checkpoint": Kind("part/checkpoint.pt", "state", (("worker", "part"),), 0.1),
         "checkpoint": Kind("part/checkpoint.pt", "state", (resume,), 2),
         "weights": Kind(f"{run}/best-exit2.safetensors", "tensors", (weights,), 2),
+        "initial weights": Kind("initial.pth", "state", (initial_weights,), 2),
         "annotations": Kind("coco/annotations/keypoints_test.json", "json", (data,), 4),
         "detections": Kind("coco/seen.json", "json", (boxes,), 2),
         "png": Kind("coco/images/test-a.png", "png", (data,), 3),
@@ -77,6 +78,9 @@ def kinds(run):
 
 def make(folder):
     """Leave a sound file of each kind in the folder that this process is in; return the finished run's folder."""
+    import torch
+    from safetensors.torch import load_file
+
     from tests.torture.nursery import command
 
     Path("t.yaml").write_text(GRID)
@@ -89,6 +93,7 @@ def make(folder):
     assert command("run", "--grid", "t.yaml", "--no-report")[0] == 0
     run = str(next(Path("runs/t").glob("B-*")))
     _attempts(Path(run))
+    torch.save(load_file(f"{run}/best-exit2.safetensors"), "initial.pth")
     for arguments in (
         ("check", run, "--baseline", "b.json", "--update", "--reason", "as it is"),
         ("check", run, "--baseline", "b.json", "--history", "past", "--name", "B", "--format", "json", "-o", "v.json"),
@@ -191,7 +196,11 @@ def resume(folder, epochs=0):
     )  # fmt: skip
 
 
-def weights(folder):
+def initial_weights(folder):
+    weights(folder, folder / "initial.pth")
+
+
+def weights(folder, file=None):
     from greenpose.config import Experiment
     from greenpose.model import load_weights
     from greenpose.run.setup import build_network
@@ -199,7 +208,7 @@ def weights(folder):
 
     run = RunFolder(next(folder.glob("runs/t/B-*")))
     config = Experiment.model_validate(run.read_cell()["experiment"])
-    load_weights(build_network(config)[0], run.best(2))
+    load_weights(build_network(config)[0], file or run.best(2))
 
 
 def boxes(folder):

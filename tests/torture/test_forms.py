@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from markdown_it import MarkdownIt
 
-from tests.torture import LENGTH, dice, size
+from tests.torture import SIZES, dice, size
 from tests.torture.nursery import command, settings
 from tests.torture.test_reading import at_work
 
@@ -268,7 +268,7 @@ def attack(folder, number, fields, endings, told):
     told.write_text(json.dumps({"faults": faults, "refused": refused, "forms": forms}))
 
 
-@LENGTH
+@SIZES
 def test_hostile_words_change_no_form_beyond_its_words(tmp_path, full):
     from greenpose.record import dumps
     from tests.report.records import failure, record

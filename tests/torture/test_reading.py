@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import LENGTH, SEED, SIZES, dice, size
+from tests.torture import SEED, SIZES, dice, size
 from tests.torture.nursery import Child, Forking, HangError, command, nursery, settings
 
 PLACE = re.compile(r"(line|column|char|byte|position|row|key|entry) \d+|:\d+|\[\d+\]|\d+ bytes")
@@ -149,7 +149,7 @@ def sound(tmp_path_factory):
     return folder
 
 
-@LENGTH
+@SIZES
 def test_damaged_files_end_in_words_that_name_file_and_place(tmp_path, sound, full):
     from tests.torture.kinds import kinds
 

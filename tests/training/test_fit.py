@@ -288,6 +288,7 @@ def test_a_checkpoint_with_parts_missing_or_replaced_is_taken_or_refused_in_word
         (lambda state: state["selection"].pop("best"), "KeyError 'best'"),
         (lambda state: state.update(epoch=-3), "epoch -3"),
         (lambda state: state["optimizer"]["state"].update(surplus={"step": 1}), "moments that are not this network's"),
+        (lambda state: state["optimizer"]["state"].update(surplus=[1]), "moments that are not this network's"),
         (lambda state: state["selection"]["best"][2].update(epoch=99), "exit 2 .* epoch 99 of 3"),
     ],
 )
