@@ -157,7 +157,7 @@ def test_damaged_files_end_in_words_that_name_file_and_place(tmp_path, sound, fu
     chosen = os.environ.get("GREENPOSE_TORTURE_KINDS", "").split(",") if full else [""]
     found = {name: kind for name, kind in found.items() if chosen == [""] or name in chosen}
     shares = sum(kind.share for kind in found.values())
-    number = size(full, short=160, whole=50_000)
+    number = size(full, short=110, whole=50_000)
     tasks = [(name, 0, max(1, round(number * kind.share / shares))) for name, kind in found.items()]
     tried, left, codes, faults = sum(end for _, _, end in tasks), tasks, Counter(), []
     while left:
