@@ -36,9 +36,9 @@ class WrappingCounter:
         """
         self.name = name
         self.range_uj = range_uj
+        self.largest_watts = largest_watts
         self.horizon_s = range_uj / 1e6 / largest_watts
         self._read = read
-        self._watts = largest_watts
         self._clock = clock
         self._lock = threading.Lock()
         self._refused: str | None = None
@@ -79,7 +79,7 @@ class WrappingCounter:
                 f"{self.name}: not read for {gap_s:.0f} s, in which it may have wrapped more than once; "
                 f"read it at least every {self.horizon_s:.0f} s"
             )
-        if now_uj < self._last_uj and self._rise(now_uj) > 1e6 * self._watts * (gap_s + SLACK_S):
+        if now_uj < self._last_uj and self._rise(now_uj) > 1e6 * self.largest_watts * (gap_s + SLACK_S):
             return (
                 f"{self.name}: fell from {self._last_uj} to {now_uj} µJ within {gap_s:.3g} s, which is no wrap: "
                 "it was reset, as by suspending the machine"

@@ -13,13 +13,16 @@ from greenpose.metering.source import NO_ENERGY, Joules, Provenance
 from greenpose.metering.window import Window
 
 MOST_WATTS = 30_000.0
-"""No component draws more. Source: twice what NVIDIA states for the largest machine with eight GPUs, 14.3 kW (2024)."""
+"""No component draws more, where its source does not say less (`most_watts` among the provenance's parameters).
+
+Source: twice what NVIDIA states for the largest machine with eight GPUs, 14.3 kW (2024).
+"""
 SLACK_S = 1.0
 """A counter moves in steps: this much time's energy more than expected is no sign of a fault."""
 STILL_S = 1.0
 """A counter of unknown pace that has not moved for as long stands still: no part of a machine draws nothing."""
 STOOD_STILL = "its counter stood still"
-STILL_PERIODS, LEAST_STILL_S = 20, 0.1
+STILL_PERIODS, LEAST_STILL_S = 10, 0.1
 """The same of a counter whose pace is known: so many of its periods, and no less than this."""
 STEP_S, STEP_SHARE = 1.0, 0.001
 """Clock and date may differ by this and by this part of the time: the date is slewed by up to 0.05 %, adjtimex(2)."""
@@ -36,8 +39,9 @@ class Trail:
     """One counter's readings, each held against the one before it."""
 
     def __init__(self, provenance: Provenance) -> None:
-        """Keep how soon the counter ought to move."""
+        """Keep how soon the counter ought to move, and how fast it may."""
         period = provenance.update_period_s
+        self._watts = float(provenance.model_params.get("most_watts", MOST_WATTS))
         self._still_s = STILL_S if period is None else max(LEAST_STILL_S, STILL_PERIODS * period)
         self._first = self._last = self._taken_back = NO_ENERGY
         self._read_at: float | None = None
@@ -73,8 +77,9 @@ class Trail:
             self._moved_at, self.stands = at, False
         if rise < 0:
             self._take_back(now, f"its counter went back by {-rise:.3g} J")
-        elif rise > MOST_WATTS * (max(0.0, gap) + SLACK_S):
-            self._take_back(now, f"its counter jumped by {rise:.3g} J within {gap:.3g} s")
+        elif rise > self._watts * (max(0.0, gap) + SLACK_S):
+            most = f"more than the {self._watts:.3g} W that it may draw"
+            self._take_back(now, f"its counter jumped by {rise:.3g} J within {gap:.3g} s, {most}")
         elif at - self._moved_at >= self._still_s:
             self.faults, self.stands = self.faults + (not self.stands), True
             self.why = f"{STOOD_STILL} for {at - self._moved_at:.3g} s"

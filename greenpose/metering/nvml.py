@@ -24,6 +24,8 @@ COUNTER_STEP_J = 1e-3
 UPDATE_PERIOD_S = 0.1
 """How often the counter moves: an assumption; `doctor` shows what it finds."""
 SAMPLE_PERIOD_S = 0.1
+HEADROOM = 2.0
+"""A board may draw this many times its power limit for a second: a generous assumption, limits hold on average."""
 LONGEST_GAP_S = 5.0
 """Power is not interpolated over a longer silence than this."""
 
@@ -149,16 +151,15 @@ def nvml(host: Host) -> Source | Unusable | Absent:
     library, gpus = found
     if _deaf(library, gpus, library.nvmlDeviceGetTotalEnergyConsumption) is None:
         attribution = Attribution(counter_kind="measured", error=COUNTER_ERROR, workers=host.workers)
-        provenance = _provenance(
-            gpus, attribution, method="NVML energy counter", version=_version(library), resolution_j=COUNTER_STEP_J
-        )
+        method = "NVML energy counter"
+        provenance = _provenance(library, gpus, attribution, method=method, resolution_j=COUNTER_STEP_J)
         return NvmlCounterSource(library, gpus, attribution=attribution, provenance=provenance)
     reason = _deaf(library, gpus, library.nvmlDeviceGetPowerUsage)
     if reason is not None:
         return Unusable(name=NAME, why=f"neither it nor the power sensor answers: {reason}", remedy=None)
     attribution = Attribution(counter_kind="estimated", error=SAMPLED_ERROR, workers=host.workers)
     method = f"NVML power, sampled every {SAMPLE_PERIOD_S:g} s, times the time in between"
-    provenance = _provenance(gpus, attribution, method=method, version=_version(library), resolution_j=None)
+    provenance = _provenance(library, gpus, attribution, method=method, resolution_j=None)
     return NvmlPowerSource(library, gpus, attribution=attribution, provenance=provenance, clock=host.clock)
 
 
@@ -173,7 +174,7 @@ def _deaf(library: Any, gpus: Sequence[Gpu], question: Callable[[Any], Any]) -> 
 
 
 def _provenance(
-    gpus: Sequence[Gpu], attribution: Attribution, *, method: str, version: str, resolution_j: float | None
+    library: Any, gpus: Sequence[Gpu], attribution: Attribution, *, method: str, resolution_j: float | None
 ) -> Provenance:
     several = f" of {len(gpus)} GPUs" if len(gpus) > 1 else ""
     return Provenance(
@@ -187,10 +188,21 @@ def _provenance(
         coverage="no host, no power supply; the sensor of an A100 or H100 looks a quarter of the time, so that loads "
         "in step with it are misjudged (Yang et al. 2024, arXiv 2312.02741)",
         model_params={"relative_error": attribution.error, "workers": attribution.workers}
-        | {"gpus": [gpu.place for gpu in gpus], "update_period": "assumed"},
+        | {"gpus": [gpu.place for gpu in gpus], "update_period": "assumed"}
+        | _most_watts(library, gpus, attribution.workers),
         source="NVML; error: NVIDIA's NVML reference",
-        version=version,
+        version=_version(library),
     )
+
+
+def _most_watts(library: Any, gpus: Sequence[Gpu], workers: int) -> dict[str, float]:
+    """Return the watts that no reading exceeds, by the boards' highest power limits; nothing where one is silent."""
+    question = library.nvmlDeviceGetPowerManagementLimitConstraints
+    try:
+        limits = [float(gpu.ask(library, question)[1]) for gpu in gpus]
+    except MeteringError:
+        return {}
+    return {"most_watts": HEADROOM * sum(limits) / 1e3 / workers} if all(limit > 0 for limit in limits) else {}
 
 
 def _version(library: Any) -> str:

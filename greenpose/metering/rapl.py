@@ -143,7 +143,8 @@ def _provenance(
         update_period_s=UPDATE_PERIOD_S,
         coverage=_coverage(host, component),
         model_params={"relative_error": attribution.error, "workers": attribution.workers}
-        | {"counters": [counter.name for counter in counters]},
+        | {"counters": [counter.name for counter in counters]}
+        | {"most_watts": sum(counter.largest_watts for counter in counters) / attribution.workers},
         source="Linux powercap; error: Hackenberg et al. 2015, Desrochers et al. 2016, Khan et al. 2018",
         version=host.machine.kernel,
     )

@@ -61,7 +61,8 @@ class Provenance:
     affine: bool = True
     """Whether energy is additive over windows, so that idle power may be subtracted."""
     model_params: dict[str, Any] = field(default_factory=dict)
-    """Coefficients of a model with their sources; empty for a counter."""
+    """Coefficients of a model with their sources; of a counter its error, its share, and `most_watts`, the power that
+    the reading never exceeds."""
     source: str
     """Where the reading or its coefficients come from."""
     version: str

@@ -183,6 +183,7 @@ class Board:
         self.uuid = uuid or f"GPU-{id(self):x}"
         self.fails: dict[str, int] = {}
         self.split = False
+        self.limit = 400.0
         self.began = 0.0
 
 
@@ -203,6 +204,7 @@ class FakeNvml:
             "nvmlDeviceGetMigMode": self._mig_mode,
             "nvmlDeviceGetTotalEnergyConsumption": self._energy_mj,
             "nvmlDeviceGetPowerUsage": self._power_mw,
+            "nvmlDeviceGetPowerManagementLimitConstraints": self._limits_mw,
         }
 
     def __getattr__(self, name: str) -> Any:
@@ -223,6 +225,10 @@ class FakeNvml:
     def _power_mw(self, board: Board) -> int:
         self._hear(board, "power")
         return round(1e3 * board.watts)
+
+    def _limits_mw(self, board: Board) -> list[int]:
+        self._hear(board, "limits")
+        return [100_000, round(1e3 * board.limit)]
 
     def _hear(self, board: Board, question: str) -> None:
         self.asked.append(question)

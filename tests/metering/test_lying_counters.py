@@ -4,9 +4,14 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pynvml
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
 from greenpose.metering import (
@@ -22,7 +27,22 @@ from greenpose.metering import (
     short_of,
     worst_kind,
 )
-from tests.metering.fakes import TickingClock, TickingSource, machine, provenance
+from greenpose.metering.doubt import Trail
+from greenpose.metering.host import host_of
+from greenpose.metering.nvml import nvml
+from greenpose.metering.rapl import rapl
+from tests.metering.fakes import (
+    RANGE_UJ,
+    Board,
+    FakeNvml,
+    TickingClock,
+    TickingSource,
+    machine,
+    powercap,
+    provenance,
+    write,
+    zone,
+)
 from tests.metering.grids import dirty_now
 
 WATTS, SECONDS, EPOCHS = 10.0, 4.0, 8
@@ -157,6 +177,97 @@ def test_a_counter_that_fails_for_two_epochs_is_no_loss_to_the_total_and_named_i
     (line,) = remarks(meter.windows)
     assert line == "cpu energy is missing in 2 of 8 windows (train 3, train 4): the counter is gone"
     assert kind_of(meter) == ("estimated", "B")
+
+
+def packages(root, clock, joules, **limits):
+    """Two processor packages below `root`, which the kernel says to draw no more than `limits`."""
+    zones = {f"rapl_{number}": zone(f"package-{number}", **limits) for number in (0, 1)}
+    host = host_of(machine(cpu_vendor="GenuineIntel", virtualised=False), workers=1, clock=clock)
+    return rapl(replace(host, root=powercap(root, **zones), environ={}, hold=lambda file: lambda: drawn(file, joules)))
+
+
+def drawn(file, joules):
+    """What a package's counter shows."""
+    return str(round(1e6 * joules(file.parent.name)) % RANGE_UJ)
+
+
+def boards(root, clock, *, limit=400.0, **fails):
+    """A GPU of 100 W, whose driver names its power limit."""
+    board = Board(clock)
+    board.limit, board.fails = limit, fails
+    host = host_of(machine(gpus=()), gpus=None, workers=1, clock=clock)
+    library = FakeNvml(board)
+    return board, nvml(replace(host, root=write(root, {"dev/nvidiactl": ""}), environ={}, nvml=lambda: library))
+
+
+@pytest.mark.parametrize(
+    ("limits", "jump_j", "most"),
+    [({"constraint_0_power_limit_uw": 65_000_000}, 1500, "260 W"), ({}, 12_000, "2e+03 W")],
+)
+def test_a_processor_that_jumps_by_less_than_a_machine_may_draw_is_named_by_what_its_zones_say(
+    tmp_path, limits, jump_j, most
+):
+    """Both jumps are far below 30 kW times the time: they were believed."""
+    clock = TickingClock()
+
+    def joules(zone):
+        since = clock() - 100
+        return 1 + WATTS * since + (jump_j if since > 13 and zone == "intel-rapl:0" else 0)
+
+    meter = trained(tmp_path, clock, packages(tmp_path, clock, joules, **limits))
+    assert whole(meter) == [1, 2, 3, 5, 6, 7, 8]
+    (line,) = remarks(meter.windows)
+    assert (
+        f"jumped by {jump_j + 2 * WATTS * SECONDS / 2:.3g} J within 2 s, more than the {most} that it may draw" in line
+    )
+    assert meter.total.energy.mid == pytest.approx(2 * WATTS * SECONDS * EPOCHS - 2 * WATTS * SECONDS / 2)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_a_gpu_that_jumps_is_named_by_its_power_limit(tmp_path, sampled):
+    clock = TickingClock()
+    fails = {"energy": pynvml.NVML_ERROR_NOT_SUPPORTED} if sampled else {}
+    board, source = boards(tmp_path, clock, **fails)
+    assert source.provenance.model_params["most_watts"] == 800.0
+    trail = Trail(source.provenance)
+    trail.follow(source.read(), clock())
+    for _ in range(20):
+        clock.advance(1)
+        trail.follow(source.read(), clock())
+    assert trail.faults == 0
+    if sampled:
+        board.watts = 5000.0
+    else:
+        board.began -= 100.0  # 10 kJ more
+    clock.advance(1)
+    trail.follow(source.read(), clock())
+    assert trail.fault[0] == 1
+    assert "more than the 800 W that it may draw" in trail.why
+
+
+def test_a_gpu_whose_driver_names_no_limit_is_held_to_what_a_machine_may_draw(tmp_path):
+    _, source = boards(tmp_path, TickingClock(), limits=pynvml.NVML_ERROR_NOT_SUPPORTED)
+    assert "most_watts" not in source.provenance.model_params
+    _, source = boards(tmp_path, TickingClock(), limit=0.0)
+    assert "most_watts" not in source.provenance.model_params
+
+
+@given(
+    most=st.floats(1, 2000),
+    period_s=st.floats(0.001, 0.1),
+    steps=st.lists(st.tuples(st.floats(0, 30), st.floats(0.001, 1), st.floats(0, 0.5)), min_size=1, max_size=60),
+)
+def test_no_counter_that_draws_what_it_may_is_ever_doubted(most, period_s, steps):
+    """Read after any time, at any power up to the limit, moving once a period, and seen up to half a second late."""
+    trail = Trail(provenance(update_period_s=period_s, model_params={"most_watts": most}))
+    now, moments, energies = 0.0, [0.0], [0.0]
+    for gap, share, late in [(0.0, 1.0, 0.0), *steps]:
+        now += gap
+        moments.append(now)
+        energies.append(energies[-1] + most * share * gap)
+        shown = float(np.interp((now - late) // period_s * period_s, moments, energies)) if gap > 1 else energies[-1]
+        trail.follow(Joules(shown, shown, shown), now)
+        assert trail.faults == 0, trail.why
 
 
 def test_a_jump_does_not_hide_that_the_rest_is_a_model(tmp_path):
@@ -302,6 +413,16 @@ def test_a_counter_at_rest_for_less_than_it_may_be_is_no_lie(tmp_path):
     coarse = LyingSource(clock, lambda since: honest(since) // 2.5 * 2.5, update_period_s=0.1)
     meter = trained(tmp_path, clock, coarse)
     assert whole(meter) == [*range(1, EPOCHS + 1)]
+
+
+@pytest.mark.parametrize(("period_s", "still_s"), [(0.001, 0.1), (0.1, 1.0), (None, 1.0)])
+def test_a_stop_is_seen_from_ten_periods_on(period_s, still_s):
+    trail = Trail(provenance(update_period_s=period_s))
+    for at in (0.0, 1.0):
+        trail.follow(Joules(at, at, at), at)
+    for later, seen in ((0.9, False), (1.1, True)):
+        trail.follow(Joules(1, 1, 1), 1 + later * still_s)
+        assert trail.stands == seen
 
 
 def test_of_what_no_window_may_be_believed_the_provenance_alone_is_left(tmp_path):
