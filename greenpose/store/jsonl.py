@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from greenpose.errors import writing
+from greenpose.schema import from_json
 
 
 def append_line(path: Path, entry: Mapping[str, Any]) -> None:
@@ -15,14 +16,14 @@ def append_line(path: Path, entry: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a log, none where there is no log; a line torn by a kill is passed over."""
+    """Yield the objects of a log, none where there is no log; a line that is torn, or no sound JSON, is passed over."""
     if not path.exists():
         return
-    with path.open(encoding="utf-8-sig", errors="replace") as log:
+    with path.open(encoding="utf-8", errors="replace") as log:
         for line in log:
             try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError):
+                entry = from_json(line)
+            except ValueError:
                 continue
             if isinstance(entry, dict):
                 yield entry

@@ -49,6 +49,8 @@ def test_checks_are_kept_apart_and_torn_lines_passed_over(tmp_path):
     append(tmp_path, [5.0], name="slow")
     with (tmp_path / "slow.jsonl").open("a") as file:
         file.write('{"schema": "greenpose.history/1", "at": "2026\n[]\n{"schema": "other"}\n')
+        row = (tmp_path / "slow.jsonl").read_text().splitlines()[0]
+        file.write(row.replace("MACs", "\\ud800") + "\n")  # half a character, which no page could hold
     assert [(course.check, len(course.points)) for course in courses(tmp_path)] == [("quick", 1), ("slow", 1)]
 
 
