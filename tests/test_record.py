@@ -50,6 +50,20 @@ def test_a_record_whose_settings_are_none_is_refused_with_their_place():
     )
 
 
+def test_surroundings_that_readers_reckon_with_are_of_their_kind():
+    data = json.loads(dumps(record()))
+    data["process"]["concurrent_workers"] = "2"
+    data["dataset"] |= {"shared_subjects": None, "annotations_sha256": ["a"], "keypoints": 3, "resampled_groups": 4}
+    with pytest.raises(RecordError) as caught:
+        loads(json.dumps(data), where="record.json")
+    assert caught.value.faults == (
+        "record.json: process.concurrent_workers: is '2'; it must be a whole number",
+        "record.json: dataset.shared_subjects: is None; it must be a whole number",
+        "record.json: dataset.annotations_sha256: is ['a']; it must be digests by split",
+        "record.json: dataset.keypoints: is 3; it must be a list of names",
+    )
+
+
 def test_a_record_to_json_and_back_is_the_same():
     assert loads(dumps(record()), where="r") == record()
 

@@ -29,6 +29,15 @@ _AMOUNTS_OF_FAILURE = ("seconds", "energy_kwh", "co2eq_g")
 _SECTIONS = ("data", "model", "wiring", "loss", "train", "measure", "carbon", "process")
 """Parts of a configuration that hold settings themselves."""
 
+_INNER: tuple[tuple[str, str, type, str], ...] = (
+    ("process", "concurrent_workers", int, "a whole number"),
+    ("dataset", "shared_subjects", int, "a whole number"),
+    ("dataset", "resampled_groups", int, "a whole number"),
+    ("dataset", "annotations_sha256", dict, "digests by split"),
+    ("dataset", "keypoints", list, "a list of names"),
+)
+"""What readers reckon with among surroundings that are kept as they were found."""
+
 
 def dumps(document: Document) -> str:
     """Return the document as JSON text, keys in the order in which they are documented, one line break at the end."""
@@ -86,6 +95,11 @@ def _impossible(document: Record | Failure) -> list[str]:
         f"config.{name}: is {settings!r:.40}; it holds settings by name"
         for name, settings in document.config.items()
         if name in _SECTIONS and not isinstance(settings, Mapping)
+    ]
+    faults += [
+        f"{part}.{name}: is {held[name]!r:.40}; it must be {said}"
+        for part, name, kind, said in _INNER
+        if not isinstance((held := getattr(document, part)).get(name, kind()), kind)
     ]
     faults += _beyond(document, _AMOUNTS_OF_RUN, "", MOST)
     for name, parts in (("phases", document.phases), ("train_parts", document.train_parts)):
