@@ -61,10 +61,17 @@ class WindowLog:
             self.sync()
 
     def sync(self) -> None:
-        """Put everything on disk."""
+        """Put everything on disk.
+
+        Raises:
+            MeteringError: if the disk refuses, with the file.
+        """
         began, took = self._clock(), 0.0
         if self._dirty:
-            self._fsync(self._file)
+            try:
+                self._fsync(self._file)
+            except OSError as error:
+                raise MeteringError(f"{self._path}: cannot be written: {error.strerror}") from error
             self._dirty = False
             took = self._clock() - began
         self.waited_s += took
@@ -72,8 +79,10 @@ class WindowLog:
 
     def close(self) -> None:
         """Put everything on disk and close the file."""
-        self.sync()
-        os.close(self._file)
+        try:
+            self.sync()
+        finally:
+            os.close(self._file)
 
     def _append(self, data: dict[str, Any]) -> None:
         self._write(_ENCODE(data).encode() + b"\n")

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -258,6 +259,19 @@ def test_a_full_disk_is_said_by_the_logs_path(tmp_path):
     with pytest.raises(MeteringError, match=r"windows\.jsonl: cannot be written: No space left on device"):
         log.append(window())
     os.close(log._file)
+
+
+def test_a_disk_that_refuses_what_it_took_before_is_said_by_the_logs_path(tmp_path):
+    def fsync(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    log = WindowLog(tmp_path / "windows.jsonl", fsync=fsync)
+    log.append(window())
+    for put in (log.sync, log.close):
+        with pytest.raises(MeteringError, match=r"windows\.jsonl: cannot be written: Input/output error"):
+            put()
+    with pytest.raises(OSError, match="Bad file descriptor"):  # closed all the same
+        os.fstat(log._file)
 
 
 def line(**changes):
