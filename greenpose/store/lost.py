@@ -85,7 +85,12 @@ def note_lost(folder: RunFolder, *, code: int) -> Failure:
     died = f"its process was ended by signal {-code}" if code < 0 else f"its process ended with code {code}"
     now = datetime.now(UTC).isoformat(timespec="seconds")
     phase = phase_of(last[0]) if last else ""
-    told = "see log.txt" if folder.log.exists() else "it left no log: what it said stands in the terminal"
+    if not folder.log.exists():
+        told = "it left no log: what it said stands in the terminal"
+    elif code < 0 or reason == "interrupted":
+        told = "see log.txt"
+    else:  # it had words, and could not write them into the folder
+        told = "what it said stands in the terminal, and in log.txt if that could be written"
     return write_failure(folder, reason=reason, message=f"{died}; {told}", phase=phase, at=now)
 
 

@@ -123,14 +123,22 @@ def test_a_lost_runs_phase_is_the_first_word_of_its_last_window(tmp_path):
     assert note_lost(folder, code=-9).phase == "inference"
 
 
-@pytest.mark.parametrize(("log", "told"), [(True, "see log.txt"), (False, "it left no log")])
-def test_a_lost_run_points_at_a_log_only_where_there_is_one(tmp_path, log, told):
+@pytest.mark.parametrize(
+    ("log", "code", "told"),
+    [
+        (True, -9, "by signal 9; see log.txt"),
+        (False, -9, "by signal 9; it left no log"),
+        (True, 130, "with code 130; see log.txt"),
+        (True, 2, "with code 2; what it said stands in the terminal, and in log.txt if"),  # a full disk holds no words
+        (False, 2, "with code 2; it left no log: what it said stands in the terminal"),
+    ],
+)
+def test_a_lost_run_points_where_its_words_can_be(tmp_path, log, code, told):
     folder = RunFolder(tmp_path)
     metered(folder)
     if log:
         folder.log.touch()
-    message = note_lost(folder, code=1).message
-    assert message.startswith(f"its process ended with code 1; {told}")
+    assert told in note_lost(folder, code=code).message
 
 
 def numbered(*windows):
