@@ -10,7 +10,7 @@ import pytest
 
 SEED = int(os.environ.get("GREENPOSE_TORTURE_SEED", "12"))
 SHARE = float(os.environ.get("GREENPOSE_TORTURE_SHARE", "1"))
-"""Part of the full counts that is done, for a machine with less time."""
+"""Part of the full counts that is done, for a machine with less time; with other seeds, other parts."""
 
 AT_LENGTH = pytest.param(True, id="full", marks=pytest.mark.torture)
 SIZES = pytest.mark.parametrize("full", [pytest.param(False, id="short"), AT_LENGTH])

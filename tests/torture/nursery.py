@@ -69,7 +69,7 @@ class Child:
         """Return what it wrote to both streams."""
         return Path(self.log).read_text(errors="replace")
 
-    def wait(self, seconds=180):
+    def wait(self, seconds=600):
         """Return the code that it ended with."""
         if self.cold:
             return self.process.wait(seconds)

@@ -84,12 +84,16 @@ def install(folder, plan):
     shim = Shim(folder, plan)
     for name, which in CALLS.items():
         setattr(os, name, _call(shim, name, getattr(os, name), which))
+    os.open = _os_open(shim, os.open)
     opened = _open(shim, io.open)
     io.open = builtins.open = opened
     import safetensors
     import safetensors.torch
     import torch
 
+    from greenpose.metering.log import WindowLog
+
+    WindowLog.__init__.__kwdefaults__["fsync"] = os.fsync  # it took the one that was there when it was loaded
     torch.save = _writer(shim, torch.save, RuntimeError)
     safetensors.torch.save_file = _writer(shim, safetensors.torch.save_file, safetensors.SafetensorError)
 
@@ -102,6 +106,15 @@ def _call(shim, name, real, which):
         return real(*arguments, **options)
 
     return call
+
+
+def _os_open(shim, real):
+    def opened(path, flags, *arguments, **options):
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and options.get("dir_fd") is None:
+            shim.strike("open", path)
+        return real(path, flags, *arguments, **options)
+
+    return opened
 
 
 def _writer(shim, real, refusal):

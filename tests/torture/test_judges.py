@@ -3,9 +3,12 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
+from greenpose.errors import MeteringError
+from greenpose.metering.log import WindowLog
 from tests.torture.kinds import Kind
 from tests.torture.nursery import HangError, nursery
 from tests.torture.shim import install
@@ -107,7 +110,20 @@ def _die(folder, log):
         file.write("text")
 
 
-@pytest.mark.parametrize(("what", "code"), [(_fail, 28), (_die, -signal.SIGKILL)])
+def _fail_late(folder, log):
+    os.chdir(folder)
+    fail = {"operation": "fsync", "file": "a", "place": "metering/log:sync", "error": "EIO", "lasting": False}
+    install(folder, {"log": log, "fail": fail})
+    windows = WindowLog(Path("a"))
+    try:
+        windows.sync()  # nothing to put on disk
+        windows.begin({})
+    except MeteringError as error:
+        os.truncate("a", 0)
+        os._exit(error.__cause__.errno)
+
+
+@pytest.mark.parametrize(("what", "code"), [(_fail, 28), (_fail_late, 5), (_die, -signal.SIGKILL)])
 def test_the_shim_refuses_a_write_and_ends_a_process_before_it(tmp_path, what, code):
     folder, log = tmp_path / "work", tmp_path / "log"
     folder.mkdir()
