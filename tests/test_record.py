@@ -53,6 +53,7 @@ def test_a_record_whose_settings_are_none_is_refused_with_their_place():
 def test_surroundings_that_readers_reckon_with_are_of_their_kind():
     data = json.loads(dumps(record()))
     data["process"]["concurrent_workers"] = "2"
+    data["exits"][1]["measurement"] |= {"foreign_cpu_share": [0.1], "converged": "yes", "idle_watts": None}
     data["dataset"] |= {"shared_subjects": None, "annotations_sha256": ["a"], "keypoints": 3, "resampled_groups": 4}
     with pytest.raises(RecordError) as caught:
         loads(json.dumps(data), where="record.json")
@@ -61,6 +62,8 @@ def test_surroundings_that_readers_reckon_with_are_of_their_kind():
         "record.json: dataset.shared_subjects: is None; it must be a whole number",
         "record.json: dataset.annotations_sha256: is ['a']; it must be digests by split",
         "record.json: dataset.keypoints: is 3; it must be a list of names",
+        "record.json: exits[1].measurement.converged: is 'yes'; it must be true or false",
+        "record.json: exits[1].measurement.foreign_cpu_share: is [0.1]; it must be a number",
     )
 
 

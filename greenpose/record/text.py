@@ -29,13 +29,32 @@ _AMOUNTS_OF_FAILURE = ("seconds", "energy_kwh", "co2eq_g")
 _SECTIONS = ("data", "model", "wiring", "loss", "train", "measure", "carbon", "process")
 """Parts of a configuration that hold settings themselves."""
 
-_INNER: tuple[tuple[str, str, type, str], ...] = (
-    ("process", "concurrent_workers", int, "a whole number"),
-    ("dataset", "shared_subjects", int, "a whole number"),
-    ("dataset", "resampled_groups", int, "a whole number"),
-    ("dataset", "annotations_sha256", dict, "digests by split"),
-    ("dataset", "keypoints", list, "a list of names"),
-)
+_NONE = type(None)
+_INNER: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
+    "process": {
+        "torch_threads": ((int, _NONE), "a whole number"),
+        "concurrent_workers": ((int,), "a whole number"),
+        "pinned": ((bool, _NONE), "true or false"),
+        "environment": ((dict, _NONE), "variables by name"),
+    },
+    "dataset": {
+        "shared_subjects": ((int,), "a whole number"),
+        "resampled_groups": ((int, _NONE), "a whole number"),
+        "annotations_sha256": ((dict,), "digests by split"),
+        "keypoints": ((list,), "a list of names"),
+    },
+    "measurement": {
+        "converged": ((bool, _NONE), "true or false"),
+        "warnings": ((list, _NONE), "a list of sentences"),
+    }
+    | dict.fromkeys(
+        (
+            *("items_per_call", "blocks", "calls", "window_seconds", "idle_watts", "between_runs", "agreement"),
+            *("foreign_cpu_share", "steal_share", "involuntary_switches", "minor_faults", "resolution_share"),
+        ),
+        ((int, float, _NONE), "a number"),
+    ),
+}
 """What readers reckon with among surroundings that are kept as they were found."""
 
 
@@ -96,11 +115,7 @@ def _impossible(document: Record | Failure) -> list[str]:
         for name, settings in document.config.items()
         if name in _SECTIONS and not isinstance(settings, Mapping)
     ]
-    faults += [
-        f"{part}.{name}: is {held[name]!r:.40}; it must be {said}"
-        for part, name, kind, said in _INNER
-        if not isinstance((held := getattr(document, part)).get(name, kind()), kind)
-    ]
+    faults += _otherwise("process", document.process) + _otherwise("dataset", document.dataset)
     faults += _beyond(document, _AMOUNTS_OF_RUN, "", MOST)
     for name, parts in (("phases", document.phases), ("train_parts", document.train_parts)):
         # noise may take what lies between the windows, or parts, below zero
@@ -117,6 +132,7 @@ def _impossible(document: Record | Failure) -> list[str]:
     for at, entry in enumerate(document.exits):
         faults += _beyond(entry, _AMOUNTS_OF_EXIT, f"exits[{at}].", MOST)
         faults += _beyond(entry, _FRACTIONS, f"exits[{at}].", 1)
+        faults += _otherwise("measurement", entry.measurement, f"exits[{at}].")
     for at, each in enumerate(document.validations):
         faults += [
             f"validations[{at}].ap.{exit_}: {ap!r}; it lies between 0 and 1"
@@ -124,6 +140,15 @@ def _impossible(document: Record | Failure) -> list[str]:
             if not 0 <= ap <= 1
         ]
     return faults
+
+
+def _otherwise(part: str, held: Mapping[str, Any], place: str = "") -> list[str]:
+    """Return what of some surroundings is of another kind than readers reckon with."""
+    return [
+        f"{place}{part}.{name}: is {held[name]!r:.40}; it must be {said}"
+        for name, (kinds, said) in _INNER[part].items()
+        if name in held and not isinstance(held[name], kinds)
+    ]
 
 
 def _beyond(document: Document, names: Sequence[str], place: str, most: float) -> list[str]:
