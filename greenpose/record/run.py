@@ -78,7 +78,8 @@ class Record(Numbers):
     validations: list[Validation] = Field(default_factory=list)
     """How accuracy came with cost, one entry for each validation; empty in records of versions that did not keep it."""
     forecast: Forecast | None = None
-    """What was expected after the first epochs; null for a run too short to expect anything."""
+    """What was expected after the first epochs; null where their windows are lost, and in records of earlier versions
+    of runs that were resumed after them or took over another one's training."""
     allocation: Allocation
     """The training footprint split over the exits."""
     exits: list[Exit]
@@ -97,7 +98,7 @@ class Record(Numbers):
     doubts: list[str] = Field(default_factory=list)
     """What was found wrong while metering: counters that failed, stood still, went back or jumped, clocks that lie, a
     process that was stopped; where, and what it does to the numbers. What is in doubt is in no mean, and energy that
-    could not be believed is in no sum."""
+    could not be believed is in no sum. Also distillation that outweighed the labels tenfold in an epoch."""
     crosscheck: list[CrossCheck] = Field(default_factory=list)
     """Other tools' figures for the same work."""
     host: dict[str, Any]

@@ -150,11 +150,11 @@ def _disturbed(study: Study) -> str:
 
 
 def _doubted(study: Study) -> str:
-    """Return how many runs' counters or clocks were found wrong, and what with the first."""
+    """Return in how many runs something is in doubt, and what in the first."""
     doubted = [run for run in study.records if run.doubts]
     if not doubted:
         return ""
-    return f"the meter of {plural(len(doubted), 'run')} found something wrong ({doubted[0].doubts[0]})"
+    return f"something is in doubt in {plural(len(doubted), 'run')} ({doubted[0].doubts[0]})"
 
 
 def _unsettled(study: Study) -> str:

@@ -41,7 +41,7 @@ def facts(compared: Study) -> list[tuple[str, str]]:
     if doubted:
         more = len(doubted) - MANY_DOUBTED
         told = [*doubted[:MANY_DOUBTED], *([f"and {plural(more, 'run')} more"] if more > 0 else [])]
-        found.append(("Doubts of the meter", ". ".join(told)))
+        found.append(("In doubt", ". ".join(told)))
     return found
 
 

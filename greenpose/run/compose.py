@@ -31,6 +31,7 @@ from greenpose.run.course import course
 from greenpose.run.emissions import embodied_entry, training_emissions
 from greenpose.run.exits import exit_entry
 from greenpose.run.facts import Facts
+from greenpose.run.ledger import outweighed
 from greenpose.run.phases import (
     by_component,
     clock_basis,
@@ -105,7 +106,7 @@ def compose(facts: Facts) -> Record:
         carbon=carbon_entry(config, windows=training, embodied=meter.embodied),
         components=component_entries(*(one.provenances for one in attempts)),
         grade=grade_of(attempts),
-        doubts=remarks(facts.windows),
+        doubts=[*remarks(facts.windows), *filter(None, [outweighed(facts.epochs, config.loss)])],
         crosscheck=_crosscheck(facts.windows),
         host=host_of_all(attempts),
         trained_in=facts.cell.get("trained_in", {}).get("run"),

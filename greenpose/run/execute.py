@@ -125,7 +125,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         scores=scores,
         measured=measured,
         step=step,
-        forecast=ledger.forecast,
+        forecast=ledger.forecast(),
         budget=budget,
         earlier=earlier,
         windows=[*earlier.windows, *meter.windows],
@@ -136,7 +136,8 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         observer.say(gap)
     record = compose(facts)
     for doubt in record.doubts:
-        _warn(observer, doubt)
+        if doubt != ledger.warned:
+            _warn(observer, doubt)
     return record
 
 

@@ -44,7 +44,7 @@ class Facts:
     step: StepCosts | None
     """Parts of a training step; None for a network with a single exit."""
     forecast: Forecast | None
-    """What was expected early in training; None for a run too short to expect anything."""
+    """What was expected early in training; None where the windows of its first epochs are lost."""
     budget: Budget
     """Limits that the run was given."""
     earlier: Log

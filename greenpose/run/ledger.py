@@ -1,8 +1,9 @@
 """What is noted and decided while training goes on: epochs, their cost, what is still to come, when it is enough."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from greenpose.config import Experiment, LossConfig
 from greenpose.config.budget import Budget
@@ -10,7 +11,7 @@ from greenpose.metering import Carbon, Prediction, Window
 from greenpose.record import Forecast
 from greenpose.run.forecast import busy_share, forecast, joules_of, predict_training, seconds_of
 from greenpose.run.observer import LOGGER, Stage
-from greenpose.run.phases import energy_of, epoch_costs, training_windows
+from greenpose.run.phases import energy_of, epoch_costs, epoch_of, training_windows, whole_epochs
 from greenpose.store import RunFolder, append_line
 from greenpose.store.lost import outermost
 from greenpose.training import Epoch
@@ -44,9 +45,9 @@ class Ledger:
         self._images, self._macs, self._carbon, self._budget = images, macs, carbon, budget
         self._cpus = busy_share(config.process)
         self._earlier = list(earlier)
-        self._loss, self._warned = config.loss, False
+        self._loss = config.loss
+        self.warned: str | None = None
         self._shown = 0.0
-        self.forecast: Forecast | None = None
 
     def trained(self, epoch: int, done: int, loss: float) -> None:
         """Show the rate over the epoch so far, and the energy of the run so far."""
@@ -75,9 +76,7 @@ class Ledger:
 
     def closed(self, epoch: Epoch) -> None:
         """Log an epoch and what is expected of the whole; it is a detail where it was not validated."""
-        energy, time = self._predicted()
-        if epoch.epoch <= FORECAST_EPOCHS:
-            self.forecast = forecast(epoch.epoch, energy, time, recipe=self._recipe)
+        energy, time = self._predicted(self._windows())
         aps = "  ".join(f"exit {exit_} AP {100 * ap:.1f} %" for exit_, ap in epoch.ap.items())
         self._look_at(epoch)
         text = f"epoch {epoch.epoch}: loss {epoch.loss:.3g}  {aps}".rstrip()
@@ -87,16 +86,24 @@ class Ledger:
         LOGGER.info("%s", text)
         self._stage.observer.say(text, detail=not epoch.ap)
 
+    def forecast(self) -> Forecast | None:
+        """Return what was expected of training after its first epochs, whichever attempt they were trained in.
+
+        It is made from the windows up to then; None where those of the first epochs are lost.
+        """
+        windows = self._windows()
+        made = max((epoch for epoch in whole_epochs(windows) if epoch <= FORECAST_EPOCHS), default=None)
+        if made is None:
+            return None
+        by_then = max(at for at, window in enumerate(windows, 1) if window.parent is None and epoch_of(window) == made)
+        return forecast(made, *self._predicted(windows[:by_then]), recipe=self._recipe)
+
     def _look_at(self, epoch: Epoch) -> None:
         """Warn, once, where distillation outweighs the labels by far."""
-        ratio = outweighing(epoch.terms, self._loss)
-        if ratio < OUTWEIGHING or self._warned:
+        text = outweighed([asdict(epoch)], self._loss)
+        if text is None or self.warned:
             return
-        self._warned = True
-        text = (
-            f"in epoch {epoch.epoch} distillation outweighs the labels {significant(ratio, 2)} times: exits learn"
-            " little but each other; lower loss.kd_weight, or raise loss.temperature"
-        )
+        self.warned = text
         LOGGER.warning("%s", text)
         self._stage.observer.say(f"warning: {text}")
 
@@ -123,9 +130,8 @@ class Ledger:
             "seconds": dearest.seconds,
         }
 
-    def _predicted(self) -> tuple[Prediction, Prediction]:
-        """Return what all of training is expected to take, in joules and in seconds."""
-        windows = self._windows()
+    def _predicted(self, windows: Sequence[Window]) -> tuple[Prediction, Prediction]:
+        """Return what all of training is expected to take after these windows, in joules and in seconds."""
         energy, time = (
             predict_training(
                 windows,
@@ -138,6 +144,24 @@ class Ledger:
             for cost in (joules_of, seconds_of)
         )
         return energy, time
+
+
+def outweighed(epochs: Iterable[Mapping[str, Any]], loss: LossConfig) -> str | None:
+    """Return in words, of the first of some epochs in which distillation outweighs the labels by far, by how much.
+
+    Lines that are damaged are passed over; None where no epoch is like that.
+    """
+    for line in epochs:
+        try:
+            ratio = outweighing({name: float(value) for name, value in line["terms"].items()}, loss)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            continue
+        if ratio >= OUTWEIGHING:
+            return (
+                f"in epoch {line.get('epoch')} distillation outweighs the labels {significant(ratio, 2)} times: exits "
+                "learn little but each other; lower loss.kd_weight, or raise loss.temperature"
+            )
+    return None
 
 
 def outweighing(terms: Mapping[str, float], loss: LossConfig) -> float:

@@ -237,7 +237,7 @@ def _train_epoch(
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + value * share.num
         done, mine = done + share.total, mine + share.num
-        if step.team.size == 1 and not isfinite(sums["total"]):
+        if step.team.leads and not isfinite(sums["total"]):  # another's comes here with the gradients, a step later
             raise _diverged(epoch, done, sums["total"])
         told.trained(epoch, done, sums["total"] / max(1, mine))
         parts.part("data")

@@ -166,13 +166,13 @@ def test_load_does_not_mark_what_it_cannot_move():
     assert [text for text in fixed if "†" in text] == []
 
 
-def test_what_the_meter_found_wrong_is_in_the_answer_and_told_run_by_run():
+def test_what_is_in_doubt_is_in_the_answer_and_told_run_by_run():
     wrong = "cpu energy is missing in 2 of 8 windows (train 3, train 4): its counter went back by 10 J"
     doubted = record("HRNet3", grade="B", doubts=[wrong, "the date was set in 1 of 8 windows (train 5): <b>back</b>"])
     page = read(render([doubted, record("HRNet4", grade="B")], **CONSTANT))
     (section,) = [each for each in page.all("section") if each.attributes.get("class") == "answer"]
-    assert f"the meter of 1 run found something wrong ({wrong})" in section.text.replace("\u00a0", " ")
+    assert f"something is in doubt in 1 run ({wrong})" in section.text.replace("\u00a0", " ")
     (told,) = [each.text for each in page.all("dd") if wrong in each.text and "the date was set" in each.text]
     assert told.startswith(f"{doubted.name}: ")
     assert "<b>back</b>" in told
-    assert "found something wrong" not in render([record("HRNet4")], **CONSTANT)
+    assert "something is in doubt" not in render([record("HRNet4")], **CONSTANT)

@@ -369,6 +369,8 @@ def test_a_setting_that_changes_no_training_is_accounted_and_measured_anew_but_n
     assert second.carbon.country == "FRA"
     assert second.train_co2eq_g < first.train_co2eq_g
     assert (second.epochs, second.stopped, second.gaps) == (first.epochs, first.stopped, [])
+    assert first.forecast.epoch == 2
+    assert second.forecast == first.forecast
     assert [(entry.ap, entry.best_epoch) for entry in second.exits] == [
         (entry.ap, entry.best_epoch) for entry in first.exits
     ]
@@ -377,3 +379,14 @@ def test_a_setting_that_changes_no_training_is_accounted_and_measured_anew_but_n
     assert tested == {first.name: 1, second.name: 1}
     done = greenpose(*command, "--set", "train.lr=1e-3", "--dry-run", cwd=tmp_path)
     assert "differs from" not in done.err
+
+
+def test_distillation_that_outweighs_the_labels_is_in_doubt_in_the_record_and_said_once(tmp_path):
+    write_grid(tmp_path)
+    settings = ("--set", "loss.kd_weight=5e6", "--set", "train.epochs=1", "--set", "train.milestones=[]")
+    done = greenpose("run", "--grid", "tiny.yaml", "--only", "HRNet3-OKD-DS", *settings, "--no-report", cwd=tmp_path)
+    assert done.code == 0, done.err
+    (found,) = collect([tmp_path / "runs"])
+    (doubt,) = found.doubts
+    assert doubt.startswith("in epoch 1 distillation outweighs the labels ")
+    assert done.err.count("distillation outweighs") == 1

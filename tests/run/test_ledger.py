@@ -7,7 +7,7 @@ import pytest
 from greenpose.config import CarbonConfig, Experiment, LossConfig, TrainConfig
 from greenpose.config.budget import Budget
 from greenpose.metering import Meter, carbon_of
-from greenpose.run.ledger import Ledger, outweighing
+from greenpose.run.ledger import Ledger, outweighed, outweighing
 from greenpose.run.observer import Stage
 from greenpose.store import RunFolder
 from greenpose.training import Epoch
@@ -60,6 +60,45 @@ def test_a_budget_of_emissions_counts_the_hours_in_which_training_runs(tmp_path,
 def test_distillation_is_weighed_against_the_labels_as_the_loss_weighs_them(terms, ratio):
     loss = LossConfig(kd_weight=2000, teacher_weight=3, ds_weight=0.5)
     assert outweighing(terms, loss) == pytest.approx(ratio, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "damaged", [{}, {"terms": 3}, {"terms": {"label 4": "x"}}, {"terms": {"label four": 1, "4->3": 1}}, {"terms": {}}]
+)
+def test_what_outweighed_the_labels_is_known_from_the_log_of_epochs_whatever_else_stands_there(damaged):
+    lines = [damaged, *({"epoch": at, "terms": {"label 4": 0.001, "4->3": at * 1.1e-6}} for at in range(1, 9))]
+    said = outweighed(lines, LossConfig(kd_weight=2000))
+    assert said is not None
+    assert said.startswith("in epoch 5 distillation outweighs the labels 11 times")
+    assert outweighed(lines[:5], LossConfig(kd_weight=2000)) is None
+
+
+def test_a_run_that_was_resumed_holds_the_forecast_of_its_first_epochs(tmp_path):
+    """Whichever attempt trained them: 3 s an epoch after two of nine make 27 s, whatever later epochs take."""
+    clock = TickingClock()
+    earlier = []
+    for attempt, epochs in enumerate(((1, 2, 3), (3, 4)), 1):
+        with Meter([TickingSource(clock, watts=10.0)], clock=clock, cpu_clock=clock) as meter:
+            ledger = Ledger(
+                RunFolder(tmp_path),
+                Stage(meter, Silent()),
+                config=Experiment(name="tiny", train=TrainConfig(epochs=9), carbon=CarbonConfig(country="ITA")),
+                images={"train": 8, "val": 0},
+                macs={4: 1.0},
+                carbon=carbon_of(country="ITA"),
+                budget=Budget(),
+                earlier=list(earlier),
+            )
+            assert attempt == 2 or ledger.forecast() is None
+            for number in epochs:
+                with meter.window(f"train/epoch {number}", items=8):
+                    clock.advance(3.0 if number < 3 else 30.0)
+                ledger.closed(Epoch(epoch=number, loss=0.1, terms={}, lr=1e-3, ap={}, pck={}))
+                found = ledger.forecast()
+                assert found is not None
+                assert found.epoch == min(number, 2)
+                assert found.seconds == pytest.approx(27.0, rel=0.05)
+            earlier += meter.windows
 
 
 def test_distillation_that_outweighs_the_labels_tenfold_is_warned_of_once(tmp_path):

@@ -1,4 +1,4 @@
-"""What each process of a team does in the tests: `python -m tests.training.member RANK SIZE PORT FILE`."""
+"""What each process of a team does in the tests: `python -m tests.training.member RANK SIZE PORT FILE [trains [astray]]`."""
 
 import sys
 from dataclasses import replace
@@ -16,6 +16,7 @@ from tests.recipe import S, targets
 from tests.training.samples import dots
 
 OBJECTIVE = Objective(Wiring(exits=(1, 2), edges=(Edge(teacher=2, student=1),), supervised=(1, 2)), kd_weight=10.0)
+ASTRAY = replace(OBJECTIVE, teacher_weight=float("nan"))
 RECIPE = TrainConfig(epochs=2, batch=3, lr=2e-3, milestones=(2,), patience=9)
 GROWING = TrainConfig(epochs=3, batch=3, lr=2e-3, milestones=(2,), patience=9, grow={1: 0.34})
 COUNTS = (6, 5, 1)
@@ -47,7 +48,7 @@ def shared_gradients(count, *, train):
     return gradients(net, *(part[share.indices] for part in batch(count)), factor=team.weight(share))
 
 
-def trained(folder, recipe=RECIPE):
+def trained(folder, recipe=RECIPE, objective=OBJECTIVE):
     """Return the weights after a training in the team, and the images that this process cut for it."""
     folder.mkdir(exist_ok=True)
     seen = []
@@ -57,7 +58,7 @@ def trained(folder, recipe=RECIPE):
         splits["val"] = dots(4, seed=1)
     net = network()
     files = Files(checkpoint=folder / "checkpoint.pt", best=lambda exit_: folder / f"best-{exit_}.safetensors")
-    fitted = fit(net, OBJECTIVE, splits, recipe=recipe, seed=5, files=files)
+    fitted = fit(net, objective, splits, recipe=recipe, seed=5, files=files)
     return {"weights": net.state_dict(), "seen": seen, "epochs": fitted.epochs}
 
 
@@ -76,4 +77,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     rank, size, port = map(int, sys.argv[1:4])
     with following(rank, size, "cpu", port):
+        if "trains" in sys.argv:
+            trained(Path(sys.argv[4]).parent, objective=ASTRAY if "astray" in sys.argv else OBJECTIVE)
         torch.save(everything(Path(sys.argv[4]).parent), sys.argv[4])

@@ -108,6 +108,21 @@ def test_parts_cover_a_batch_once_and_weigh_as_their_images(count, size):
     assert np.mean(weighted) == pytest.approx(values.mean())
 
 
+@pytest.mark.parametrize(("leads", "images"), [(True, 3), (False, 6)])
+def test_a_loss_of_any_process_that_is_no_number_ends_the_training_within_the_epoch(tmp_path, leads, images):
+    """Of 8 images in steps of 3, 3 and 2; another's loss is seen by what its gradients do to the next step."""
+
+    def command(rank, port):
+        told = ["trains"] if leads else ["trains", "astray"]
+        return [sys.executable, "-m", "tests.training.member", str(rank), "2", str(port), str(tmp_path / "x"), *told]
+
+    with (
+        pytest.raises(GreenPoseError, match=f"diverged: the mean loss is nan after {images} images of epoch 1,"),
+        leading(2, "cpu", command),
+    ):
+        member.trained(tmp_path, objective=member.ASTRAY if leads else member.OBJECTIVE)
+
+
 def test_a_process_that_cannot_start_is_told_instead_of_waited_for():
     with (
         pytest.raises(GreenPoseError, match=r"process 1 \(exit code 3\) ended before it could train"),
