@@ -107,14 +107,15 @@ def read_budgets(path: Path) -> tuple[Budget, ...]:
 
 
 def _nodes(text: str) -> Iterator[yaml.ScalarNode]:
-    """Yield the place of each comparison in a valid file of budgets."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    assert isinstance(root, yaml.MappingNode)
-    for key, items in root.value:
-        if key.value == "budgets":
-            for item in items.value:
-                pairs = {} if isinstance(item, yaml.ScalarNode) else {name.value: node for name, node in item.value}
-                yield pairs.get("budget", item)
+    """Yield the place of each comparison in a valid file of budgets; of one that is merged in, where it was taken."""
+    loader = yaml.SafeLoader(text)
+
+    def fields(node: Any) -> dict[str, Any]:
+        loader.flatten_mapping(node)
+        return {name.value: value for name, value in node.value}
+
+    for item in fields(loader.get_single_node())["budgets"].value:
+        yield item if isinstance(item, yaml.ScalarNode) else fields(item)["budget"]
 
 
 def _understood(entry: Entry, node: yaml.ScalarNode) -> Budget | list[str]:

@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from greenpose.errors import GreenPoseError, MeteringError
 from greenpose.metering import Source
+from greenpose.schema import shown
 
 Clock = Literal["cpu_s", "joules", "gpu_s", "seconds"]
 SIDES = ("base", "head")
@@ -140,9 +141,9 @@ class Worker:
         """Return what some calls of an exit took in the side's process.
 
         Raises:
-            GreenPoseError: if the process ended.
+            GreenPoseError: if the process ended, or something else in it wrote in the place of an answer.
         """
-        assert self.hello
+        _ = self.hello  # what it says of itself comes before any other answer
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"exit": exit_, "calls": calls}) + "\n")
@@ -156,7 +157,14 @@ class Worker:
         line = self._process.stdout.readline()
         if not line:
             raise GreenPoseError(self._last_words())
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise GreenPoseError(
+                f"{self.name}: its process answered {shown(line.strip())}; look at what else prints there"
+            )
         if "error" in answer:
             raise RefusalError(f"{self.name}: {answer['error']}")
         return answer

@@ -73,7 +73,8 @@ def with_pip(folder: Path, wants: Wanted) -> None:
     # -I: neither PYTHONPATH nor the working folder may pass for what is installed there.
     _run([sys.executable, "-I", "-m", "venv", str(folder)])
     python = _interpreter(folder)
-    assert python is not None
+    if python is None:
+        raise CheckError([f"{folder}: python -m venv left no interpreter there; look at this Python's installation"])
     options = ["--quiet", "--no-input", "--disable-pip-version-check"]
     for name, text in {"constraint": wants.constraints, "requirement": wants.requirements}.items():
         file = folder / f"{name}s.txt"

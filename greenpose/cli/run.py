@@ -137,6 +137,8 @@ def _todo(planned: list[Planned], budget: Budget, console: Console) -> list[Plan
             one.folder.tidy()
         else:
             todo.append(one)
+            if one.anew:
+                console.print(_note(f"{name} {one.anew}, so it is trained from the first epoch"), soft_wrap=True)
             if one.trained_in:
                 console.print(
                     _note(

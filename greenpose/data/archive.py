@@ -84,7 +84,7 @@ def write_archive(
     """Write instances and their crops, taken one at a time, to a file that is there whole or not at all.
 
     Raises:
-        DataError: there are none.
+        DataError: there are none, or they are not of one size.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
@@ -108,12 +108,17 @@ def _write_crops(
     with archive.open(_CROPS, "w", force_zip64=True) as member:
         for instance, crop in source:
             shape = shape or crop.shape
-            assert crop.shape == shape
+            if crop.shape != shape:
+                raise DataError([f"crop {len(instances) + 1} is {_sides(crop.shape)}, the first one {_sides(shape)}"])
             member.write(np.ascontiguousarray(crop).data)
             instances.append(instance)
     if not instances:
         raise DataError(["no instances: a split needs at least one annotated subject"])
     return instances, shape
+
+
+def _sides(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _write_array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:

@@ -35,6 +35,8 @@ class Planned:
     """Why the configuration in its folder cannot be read; None where it can, or where there is none."""
     trained_in: Mapping[str, Any] | None = None
     """The finished run that has this training done, and how it went; None where this one is to train."""
+    anew: str = ""
+    """Why it is trained from the first epoch though a run of fewer epochs lies beside it; empty where none does."""
 
 
 def plan(cells: Sequence[Cell], root: Path, *, only: Sequence[str] = ()) -> list[Planned]:
@@ -84,7 +86,36 @@ def _planned(cell: Cell, folder: RunFolder) -> Planned:
         moved=tuple(moved),
         damage=damage,
         trained_in=None if damage or state in BEYOND_TRAINING else _trained_in(cell, folder),
+        anew=_anew(cell, folder) if state is State.TODO else "",
     )
+
+
+def _anew(cell: Cell, folder: RunFolder) -> str:
+    """Return why a run that differs in fewer epochs alone is not gone on with; empty where there is none."""
+    recipe = cell.config.train
+    same = _training_of(cell.config) | {"train": recipe.model_dump(exclude={"epochs"})}
+    for config in sorted(folder.path.parent.glob(f"{glob.escape(cell.experiment)}-*/config.yaml")):
+        other = RunFolder(config.parent)
+        try:
+            before, state = other.experiment(), other.state()
+        except FaultsError:
+            continue
+        alike = _training_of(before) | {"train": before.train.model_dump(exclude={"epochs"})} == same
+        if not alike or before.train.epochs >= recipe.epochs or state is State.TODO:
+            continue
+        if recipe.schedule == "one-cycle" or recipe.grow:
+            why = f"its train.{'grow' if recipe.grow else 'schedule'} depends on the number of epochs"
+        elif state is State.DONE:
+            why = "what training goes on from is not kept once a run is done"
+        else:
+            why = "a run that was begun goes on to its own number of epochs only"
+        return f"differs from {other.path.name} in train.epochs ({before.train.epochs}, now {recipe.epochs}): {why}"
+    return ""
+
+
+def _training_of(config: Experiment) -> dict[str, Any]:
+    """Return what of a configuration the training depends on."""
+    return config.model_dump(exclude=set(NOT_TRAINING))
 
 
 def _trained_in(cell: Cell, folder: RunFolder) -> Mapping[str, Any] | None:
@@ -95,11 +126,11 @@ def _trained_in(cell: Cell, folder: RunFolder) -> Mapping[str, Any] | None:
     if folder.checkpoint.exists() or folder.windows.exists():
         begun: Mapping[str, Any] | None = folder.read_cell().get("trained_in") if folder.config.exists() else None
         return begun
-    same = cell.config.model_dump(exclude=set(NOT_TRAINING))
+    same = _training_of(cell.config)
     for config in sorted(folder.path.parent.glob(f"{glob.escape(cell.experiment)}-*/config.yaml")):
         other = RunFolder(config.parent)
         try:
-            if other.state() is not State.DONE or other.experiment().model_dump(exclude=set(NOT_TRAINING)) != same:
+            if other.state() is not State.DONE or _training_of(other.experiment()) != same:
                 continue
             record, labels = read_document(other.record), other.read_cell().get("annotations_sha256", {})
         except FaultsError:
@@ -129,7 +160,7 @@ def set_aside(planned: Planned) -> Planned:
     One that a living process is at work on is returned as it is.
     """
     if not planned.folder.path.exists():
-        return replace(planned, trained_in=None)
+        return replace(planned, trained_in=None, anew="")
     shelf = planned.folder.path.parent / ".previous"
     with planned.folder.claimed() as mine:
         if not mine:
@@ -138,7 +169,7 @@ def set_aside(planned: Planned) -> Planned:
         number = 1 + sum(1 for _ in shelf.glob(f"{planned.cell.name}.*"))
         aside = RunFolder(planned.folder.path.rename(shelf / f"{planned.cell.name}.{number}"))
         aside.running.unlink()
-    return replace(planned, state=State.TODO, trained_in=None)
+    return replace(planned, state=State.TODO, trained_in=None, anew="")
 
 
 def _matches(cell: Cell, pattern: str) -> bool:

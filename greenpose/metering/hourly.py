@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from greenpose.errors import FaultsError
+from greenpose.errors import FaultsError, MeteringError
 
 HOUR = timedelta(hours=1)
 LEAST_HOURS = 24
@@ -90,8 +90,12 @@ class Hours:
         """Return the time-weighted mean over a period; of no length, the hour that it lies in.
 
         An hour outside the file is the file's mean for that hour of the day (UTC), with a wider interval.
+
+        Raises:
+            MeteringError: `start` has no time zone.
         """
-        assert start.tzinfo is not None, "a period needs a time zone"
+        if start.tzinfo is None:
+            raise MeteringError(f"{start.isoformat()}: has no time zone, so that its hour of the grid is not known")
         low = mid = high = guessed = 0.0
         for index, share in self._shares(start.astimezone(UTC), seconds):
             hour = self._hour(index)

@@ -26,6 +26,10 @@ CELL = MappingProxyType({"name": str, "grid": str, "axes": dict, "experiment": d
 _KINDS = MappingProxyType({str: "text", dict: "a mapping of keys to values"})
 
 
+OF_SAFETENSORS = ".tmp??????"
+"""What safetensors calls a file of weights until it is whole; earlier versions of GreenPose had it write them."""
+
+
 class State(enum.Enum):
     """What is known of a run from its folder alone."""
 
@@ -163,6 +167,8 @@ class RunFolder:
             faults = ["experiment.name: is missing, or no text"]
         if not faults and not isinstance(cell["experiment"].get("carbon"), dict):
             faults = ["experiment.carbon: is missing, or no mapping of keys to values"]
+        if not faults and "trained_in" in cell:
+            faults = _adoption_faults(cell["trained_in"])
         if faults:
             raise ConfigError([f"{self.config}: {fault}; this is not what a run writes there" for fault in faults])
         return cell
@@ -190,7 +196,7 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Sweep what a process left that was killed just after the run was done, where this process may."""
-        if self.checkpoint.exists() or self.running.exists():
+        if self.checkpoint.exists() or self.running.exists() or any(self.path.glob(OF_SAFETENSORS)):
             with suppress(OSError, GreenPoseError), self.claimed():
                 pass
 
@@ -199,7 +205,7 @@ class RunFolder:
 
         A half-written configuration stays: whoever starts a worker writes it, a rival perhaps just now.
         """
-        for leftover in self.path.glob(".*.[0-9]*"):
+        for leftover in [*self.path.glob(".*.[0-9]*"), *self.path.glob(OF_SAFETENSORS)]:
             if not leftover.name.startswith(f".{self.config.name}."):
                 leftover.unlink(missing_ok=True)
         record = self._recorded()
@@ -225,6 +231,22 @@ class RunFolder:
         if self.failure.exists():
             number = 1 + sum(1 for _ in self.path.glob("failure-*.json"))
             self.failure.rename(self.path / f"failure-{number}.json")
+
+
+def _adoption_faults(found: Any) -> list[str]:
+    """Return what is wrong with what a run keeps of another one's training that it took over."""
+    if not isinstance(found, dict):
+        return [f"trained_in: is {found!r:.40}; it must be a mapping of keys to values"]
+    best, name = found.get("best"), found.get("run")
+    numbers = [*best, *best.values()] if isinstance(best, dict) else [None]
+    sound = {
+        "run": isinstance(name, str) and Path(name).name == name,
+        "epochs": type(found.get("epochs")) is int and found["epochs"] > 0,
+        "stopped": found.get("stopped") in ("epochs", "patience", "budget"),
+        "best": bool(numbers) and all(type(number) is int for number in numbers),
+        "annotations_sha256": isinstance(found.get("annotations_sha256", {}), dict),
+    }
+    return [f"trained_in.{key}: is {found.get(key)!r:.40}" for key, right in sound.items() if not right]
 
 
 def write_text(path: Path, text: str) -> None:

@@ -114,3 +114,12 @@ def test_a_file_without_budgets_is_refused(tmp_path):
     file.write_text("- exit3.macs <= 1\n")
     with pytest.raises(ConfigError, match="holds a list, not keys and values"):
         read_budgets(file)
+
+
+def test_what_is_merged_in_from_elsewhere_is_a_budget_that_stands_where_it_was_taken(tmp_path):
+    file = tmp_path / "budgets.yaml"
+    file.write_text("<<: {budgets: [&one {budget: exit3.macs <= 1}, {<<: *one, level: warn}]}\n")
+    first, second = read_budgets(file)
+    assert (first.entry.level, second.entry.level) == ("error", "warn")
+    for budget in (first, second):
+        assert file.read_text()[budget.start : budget.stop] == "exit3.macs <= 1"

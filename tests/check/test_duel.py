@@ -1,5 +1,7 @@
 import math
 import os
+import re
+import subprocess
 import sys
 from itertools import pairwise
 
@@ -201,6 +203,25 @@ def test_a_side_that_ends_is_reported_with_its_last_words(tmp_path, when):
         GreenPoseError, match=r"head \(working tree\): its process ended with code 1: no module named torch"
     ):  # fmt: skip
         worker.run(3, 1)
+
+
+@pytest.mark.parametrize("said", ["downloading...", "[1]", "7"])
+def test_a_side_that_says_something_else_is_told_with_what_it_said(said):
+    with Worker("head", [sys.executable, "-c", f"print({said!r})"], dict(os.environ)) as worker, pytest.raises(
+        GreenPoseError, match=re.escape(f"head: its process answered {said!r}; look at what else prints there")
+    ):  # fmt: skip
+        worker.run(3, 1)
+
+
+def test_answers_are_told_apart_without_assertions_too(tmp_path):
+    python = fake_python(tmp_path, "python", seconds=0.25)
+    code = (
+        "import os, sys; from greenpose.check.duel import Worker\n"
+        f"with Worker('head', [{str(python)!r}, '-P', 'side.py', '{{\"exits\": [3]}}'], dict(os.environ)) as worker:\n"
+        "    print(worker.run(3, 4)['cpu_s'])"
+    )
+    done = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["1.0"], done.stderr
 
 
 def test_no_process_outlives_its_block(tmp_path):

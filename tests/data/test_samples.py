@@ -273,3 +273,13 @@ def test_64_bit_ids_are_kept_whole_in_memory_and_in_the_file(tmp_path):
         assert kept.image_ids.tolist() == ids
         assert [one.id for one in kept.instances] == ids
         assert list(kept.subject_of_image) == ids
+
+
+def test_drawn_images_in_grey_and_in_colour_do_not_go_into_one_file(tmp_path):
+    drawn = [
+        (one, np.zeros((*one.image_size[::-1], *colour), np.uint8))
+        for one, colour in zip(_instances(2), ((), (3,)), strict=True)
+    ]
+    with pytest.raises(DataError, match="crop 2 is 32x32x3, the first one 32x32"):
+        Samples.draw(tmp_path / "x.npz", drawn, profile=PROFILE, framing=_FRAMING)
+    assert not any(tmp_path.iterdir())

@@ -41,6 +41,11 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "digits": lambda _: b"experiment: " + b"7" * 5000,
     "axes are a list": lambda text: text.replace(b"axes: {}", b"axes: [1]"),
     "no carbon": lambda text: text.replace(b"carbon:", b"wiring:", 1),
+    "training taken over, as text": lambda text: text + b"trained_in: HRNet2\n",
+    "training taken over, cut": lambda text: text + b"trained_in: {run: HRNet2-1, epochs: 2}\n",
+    "training taken over from anywhere": lambda text: (
+        text + b"trained_in: {run: ../x, epochs: 2, stopped: epochs, best: {2: 1}}\n"
+    ),
     "half a character": lambda text: text.replace(b"ITA", b'"\\ud800"'),
 }
 

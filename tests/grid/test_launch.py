@@ -203,3 +203,33 @@ def test_training_is_taken_over_from_a_finished_run_that_differs_in_accounting_a
     assert planned_with(train={"epochs": 3}).trained_in is None
     first.folder.best(exits[0]).unlink()
     assert planned_with(carbon={"country": "FRA"}).trained_in is None
+
+
+@pytest.mark.parametrize(
+    ("recipe", "script", "why"),
+    [
+        ({}, FINISHES, "what training goes on from is not kept once a run is done"),
+        ({"schedule": "one-cycle"}, FINISHES, "its train.schedule depends on the number of epochs"),
+        ({"grow": {2: 0.5}}, FINISHES, "its train.grow depends on the number of epochs"),
+        ({}, DIES, "a run that was begun goes on to its own number of epochs only"),
+    ],
+)
+def test_more_epochs_than_a_run_beside_it_had_are_trained_anew_and_it_is_said_why(tmp_path, recipe, script, why):
+    def planned_with(**train):
+        base = {
+            "carbon": {"country": "ITA"},
+            "model": {"exits": [2, 4]},
+            "wiring": {"teach": ["4->2"]},
+            "train": {"epochs": 3} | recipe | train,
+        }
+        return plan(expand(Grid(name="g", base=base, experiments={"A": {}}), where="g"), tmp_path)[0]
+
+    first = planned_with()
+    assert first.anew == ""
+    run_all([first], command=starting(A=script))
+    assert planned_with().anew == ""
+    raised = planned_with(epochs=5)
+    assert raised.anew == f"differs from {first.cell.name} in train.epochs (3, now 5): {why}"
+    assert set_aside(raised).anew == ""
+    assert planned_with(epochs=2).anew == ""
+    assert planned_with(epochs=5, lr=1e-3).anew == ""

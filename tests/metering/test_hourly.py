@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.errors import FaultsError
+from greenpose.errors import FaultsError, MeteringError
 from greenpose.metering.hourly import GUESSED_ERROR, HOURLY_ERROR, Hours, read_hours
 
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
@@ -223,3 +223,8 @@ def test_hours_that_no_grid_has_are_doubted_with_their_lines(tmp_path):
         "2 of 24 hours lie outside 1 to 2000 g/kWh (0.331 in line 5, 2001 in line 9): were other units meant?"
     )
     assert read_hours(write(tmp_path / "fine.csv", rows())).doubt is None
+
+
+def test_a_period_without_a_time_zone_is_refused():
+    with pytest.raises(MeteringError, match="2025-01-01T05:00:00: has no time zone"):
+        DAY.over(datetime(2025, 1, 1, 5), 60)

@@ -61,12 +61,20 @@ def test_a_damaged_failure_note_is_still_a_failure(tmp_path):
 
 def test_leftovers_of_a_killed_write_are_swept_and_nothing_else(tmp_path):
     folder = RunFolder(tmp_path)
-    for name in (".checkpoint.pt.123", ".config.yaml.124", "checkpoint.pt", ".previous"):
+    for name in (".checkpoint.pt.123", ".tmpZ3kQ0a", ".config.yaml.124", "checkpoint.pt", ".previous"):
         (tmp_path / name).touch()
     with folder.claimed():
         pass
     rivals = ".config.yaml.124"  # it is written before a claim, so another process may be at it
     assert sorted(path.name for path in tmp_path.iterdir()) == [rivals, ".previous", "checkpoint.pt"]
+
+
+def test_half_written_weights_of_earlier_versions_go_from_beside_a_finished_run(tmp_path):
+    folder = RunFolder(tmp_path)
+    (tmp_path / ".tmpZ3kQ0a").touch()
+    folder.write_record(record("A"))
+    folder.tidy()
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
 
 
 def test_a_torn_last_line_is_passed_over_and_nothing_else(tmp_path):

@@ -1,4 +1,4 @@
-"""What each process of a team does in the tests: `python -m tests.training.member RANK SIZE PORT FILE [trains [astray]]`."""
+"""What each process of a team does: `python -m tests.training.member RANK SIZE PORT FILE [trains astray]`."""
 
 import sys
 from dataclasses import replace

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from greenpose.data.findings import Finding, Level, Notebook
 from greenpose.data.images import Window, decode_stored, read_bytes
 from greenpose.data.pictures import note_broken
@@ -54,6 +56,8 @@ def _make(one: Placed, root: Path | None, images: Images, window: Window | None)
     images.sources[one.image_id] = sha256(data)
     if root is None:
         return
+    if window is not None and stored.dtype != np.uint16:
+        raise DataError([f"{file}: has changed: it was 16-bit depth, and is an 8-bit image, which takes no window"])
     png = encode_png(upright(stored, window=window, seen=images.seen))
     name = f"images/{one.name}"
     images.sums[name] = sha256(png)

@@ -118,6 +118,19 @@ def test_depth_through_a_window_is_grey_with_no_return_apart_and_the_window_is_w
     image_reader()(check_folder(out, profile=PROFILE).splits["train"].instances[0])
 
 
+def test_depth_that_became_an_8_bit_image_under_way_is_named(tmp_path, out):
+    raw = write_tree(tmp_path / "raw", depth=True)
+    changed = image_file(raw, 6)
+
+    def tell(done, total):
+        cv2.imwrite(str(changed), np.zeros((9, 9), np.uint8))
+
+    with pytest.raises(DataError) as caught:
+        prepare(request(raw, window=(550, 750)), out, tell=tell)
+    assert f"{changed}: has changed: it was 16-bit depth" in str(caught.value)
+    assert not out.exists()
+
+
 def test_a_window_that_shows_nothing_is_refused_with_what_there_is_to_see(tmp_path, out):
     raw = write_tree(tmp_path / "raw", depth=True)
     _refused(raw, out, "window: 0.4,0.9 holds 0 % of the depths; they go from 500 to 799", window=(0.4, 0.9))
