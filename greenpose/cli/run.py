@@ -137,20 +137,22 @@ def _todo(planned: list[Planned], budget: Budget, console: Console) -> list[Plan
             one.folder.tidy()
         else:
             todo.append(one)
-            if one.anew:
-                console.print(_note(f"{name} {one.anew}, so it is trained from the first epoch"), soft_wrap=True)
-            if one.trained_in:
-                console.print(
-                    _note(
-                        f"{name} differs from {one.trained_in['run']} in accounting or metering alone: it is accounted "
-                        "from those windows and measured, not trained; --fresh trains it"
-                    ),
-                    soft_wrap=True,
-                )
+            if why := _why_trained(one):
+                console.print(_note(f"{name} {why}"), soft_wrap=True)
     done = sum(one.state is State.DONE for one in planned)
     if done:
         console.print(f"{done} of {len(planned)} runs done already; --fresh runs them again")
     return todo
+
+
+def _why_trained(one: Planned) -> str:
+    """Return why a run is trained anew, or is not, though a run much like it lies beside it; empty where none does."""
+    if one.trained_in:
+        return (
+            f"differs from {one.trained_in['run']} in accounting or metering alone: it is accounted from those windows "
+            "and measured, not trained; --fresh trains it"
+        )
+    return f"{one.anew}, so it is trained from the first epoch" if one.anew else ""
 
 
 def _run(
