@@ -198,10 +198,14 @@ _TOKEN = re.compile(r'(?P<key>"(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}\[\],]
 
 def near(value: str, choices: Sequence[str]) -> str:
     """Return a hint that names the nearest of `choices` to a mistyped `value`, or lists a few of them."""
+    listed = "known: " + ", ".join(str(c) for c in list(choices)[:12]) + (" ..." if len(choices) > 12 else "")
+    return nearest(value, choices) or listed
+
+
+def nearest(value: str, choices: Sequence[str]) -> str:
+    """Return a hint that names the nearest of `choices` to a mistyped `value`; empty where none is near."""
     close = difflib.get_close_matches(str(value), [str(c) for c in choices], n=2, cutoff=0.6)
-    if close:
-        return "did you mean " + " or ".join(close) + "?"
-    return "known: " + ", ".join(str(c) for c in list(choices)[:12]) + (" ..." if len(choices) > 12 else "")
+    return f"did you mean {' or '.join(close)}?" if close else ""
 
 
 def dotted(location: Sequence[str | int]) -> str:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from greenpose.check import Footprint, of_counts, of_record
 from greenpose.check.footprint import label
 from greenpose.config import Cell, expand, load_experiment, load_grid, read_yaml
+from greenpose.config.load import is_grid
+from greenpose.config.read import experiment_file, nearest_shipped
 from greenpose.errors import CheckError
 from greenpose.record import Failure, Record
-from greenpose.schema import near
+from greenpose.schema import near, nearest
 from greenpose.store import collect
 
 if TYPE_CHECKING:
@@ -41,13 +43,23 @@ def find_candidate(path: Path) -> Candidate:
         ConfigError: if it is an experiment or grid with faults.
         RecordError: if it is a record that cannot be read.
     """
-    if not path.exists():
-        siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise CheckError(
-            [f"{path}: no such file or folder; {near(path.name, siblings) if siblings else ''}".rstrip("; ")]
-        )
-    name, footprints = _profiled(path) if path.suffix in YAML else _recorded(path)
+    file = require(path)
+    name, footprints = _profiled(file) if file.suffix in YAML else _recorded(file)
     return Candidate(name=plain_name(name), source=str(path), footprints=footprints)
+
+
+def require(path: Path) -> Path:
+    """Return a path at which something is; where nothing is, that of the experiment of this name that ships.
+
+    Raises:
+        CheckError: if there is none, with the nearest that is there.
+    """
+    file = experiment_file(path)
+    if not file.exists():
+        siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        hint = nearest(path.name, siblings) or nearest_shipped(path) or (near(path.name, siblings) if siblings else "")
+        raise CheckError(["; ".join(filter(None, [f"{path}: no such file or folder", hint]))])
+    return file
 
 
 def plain_name(name: str) -> str:
@@ -71,8 +83,7 @@ def _recorded(path: Path) -> tuple[str, tuple[Footprint, ...]]:
 def _profiled(path: Path) -> tuple[str, tuple[Footprint, ...]]:
     """Return the footprints of the networks that a file describes; those that differ in nothing else only once."""
     data = read_yaml(path)
-    is_grid = "base" in data or "experiments" in data
-    grid = (load_grid if is_grid else load_experiment)(path)
+    grid = (load_grid if is_grid(data) else load_experiment)(path)
     cells = expand(grid, where=str(path))
     return grid.name, tuple(_count_all(cells))
 

@@ -2,16 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
-from rich.text import Text
 
+from greenpose.cli.console import note
 from greenpose.config import Cell, Experiment, expand, load_experiment, load_grid, packaged_experiment, read_yaml
 from greenpose.config.load import is_grid
 from greenpose.config.overrides import placed
 from greenpose.config.read import experiment_file
 from greenpose.errors import ConfigError
+
+FileArgument = Annotated[
+    Path | None, typer.Argument(help="Experiment or grid, or the name of one that ships. Default: quick.")
+]
+GridOption = Annotated[bool, typer.Option("--grid", help="Take FILE for a grid of experiments, and nothing else.")]
+SeedOption = Annotated[list[int] | None, typer.Option(min=0, help="Seed; repeat for several.")]
+OnlyOption = Annotated[list[str] | None, typer.Option(help="Experiment or run name, * allowed; repeatable.")]
 
 
 def find_cells(
@@ -32,11 +40,9 @@ def find_cells(
     cells = expand(grid, where=str(path))
     _check_beforehand(cells, str(path), grid.overrides)
     if unsaid:
-        console.print(
-            Text.assemble(("note: ", "yellow"), f"{file} is a grid: it has {len(cells)} runs"), soft_wrap=True
-        )
+        console.print(note(f"{file} is a grid: it has {len(cells)} runs"), soft_wrap=True)
     for hint in dict.fromkeys(hint for cell in cells for hint in hints_of(cell.config)):
-        console.print(Text.assemble(("note: ", "yellow"), hint), soft_wrap=True)
+        console.print(note(hint), soft_wrap=True)
     return grid.name, cells
 
 

@@ -39,7 +39,10 @@ EXIT_CODES = {
 
 def check(
     candidate: Annotated[
-        Path | None, typer.Argument(help="Run folder, record.json, folder of runs, experiment or grid file.")
+        Path | None,
+        typer.Argument(
+            help="Run folder, record.json, folder of runs, experiment or grid, or the name of one that ships."
+        ),
     ] = None,
     baseline: Annotated[
         Path | None, typer.Option(help="Accepted values. Default: greenpose-baseline.json, where there is one.")
@@ -116,12 +119,16 @@ def check(
         "--wall": wall,
         "--install": install,
     }
+    from greenpose.cli.candidate import require
+
     if self_test:
         of_others = {"--only": only, "--output": output, "--history": history}
         _refuse({**of_checks, **of_others}, "means nothing here; --self-test compares nothing but equal sides")
         from greenpose.cli.paired import show_self_test
 
-        raise typer.Exit(EXIT_OK if show_self_test(candidate, as_json=as_json, quiet=quiet) else EXIT_UNSURE)
+        raise typer.Exit(
+            EXIT_OK if show_self_test(candidate and require(candidate), as_json=as_json, quiet=quiet) else EXIT_UNSURE
+        )
     if candidate is None and history is not None:
         _refuse(of_checks, "means nothing here; --history without a CANDIDATE only shows the trend")
         from greenpose.cli.trend import show_trend
@@ -143,7 +150,7 @@ def check(
             budgets,
             only=only or [],
             creating=update,
-            paired=() if pairing is None else pairing.names(candidate),
+            paired=() if pairing is None else pairing.names(require(candidate)),
         )
     _refuse({"--reason": reason and not update}, "belongs to --update")
     _refuse({"--lenient": lenient and strict}, "means the opposite of --strict; give one of them")
@@ -153,7 +160,7 @@ def check(
         question, extra = _accepted(question, reason, quiet=quiet or "text" not in chosen)
     verdicts = answer(question)
     if pairing is not None:
-        verdicts.append(pairing.verdict(candidate, only=question.only, quiet=quiet))
+        verdicts.append(pairing.verdict(require(candidate), only=question.only, quiet=quiet))
     verdict = joined(verdicts)
     if history is not None:
         from greenpose.cli.trend import remember

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from greenpose.check import Budget, Filed, Selection, Verdict, compare, judge, read_baseline, read_budgets
 from greenpose.check.baseline import FILE
-from greenpose.cli.candidate import Candidate, find_candidate, plain_name
+from greenpose.cli.candidate import Candidate, find_candidate, plain_name, require
 from greenpose.errors import CheckError
 
 
@@ -46,6 +46,7 @@ def read_question(
     Raises:
         GreenPoseError: with what is missing or damaged.
     """
+    require(candidate)
     if baseline is None and (FILE.exists() or (creating and budgets is None)):
         baseline = FILE
     if baseline is None and budgets is None and not paired:

@@ -16,6 +16,7 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import in_log, shown
@@ -80,6 +81,11 @@ def err(*, quiet: bool = False) -> Console:
     """Return the console for progress and complaints."""
     width = None if sys.stderr.isatty() else WIDTH
     return _harmless(Output(stderr=True, width=width, quiet=quiet, highlight=False, markup=False, emoji=False))
+
+
+def note(says: str) -> Text:
+    """Return a line that is to be noticed and is no fault."""
+    return Text.assemble(("note: ", "yellow"), says)
 
 
 def print_json(document: Any) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from greenpose.cli.cells import find_cells
-from greenpose.cli.changes import changes
+from greenpose.cli.cells import FileArgument, GridOption, OnlyOption, SeedOption, find_cells
+from greenpose.cli.changes import CountryOption, DeviceOption, SetOption, as_written, changes
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
 from greenpose.cli.pinned import start_again_pinned
 from greenpose.grid import select
@@ -20,18 +20,14 @@ SCHEMA = "greenpose.estimate/1"
 
 
 def estimate(
-    file: Annotated[
-        Path | None, typer.Argument(help="Experiment or grid, or the name of one that ships. Default: quick.")
-    ] = None,
-    grid: Annotated[
-        bool, typer.Option("--grid", help="Take FILE for a grid of experiments, and nothing else.")
-    ] = False,
+    file: FileArgument = None,
+    grid: GridOption = False,
     seconds: Annotated[float, typer.Option(min=1, help="Time for trial steps on this machine.")] = 20.0,
-    seed: Annotated[list[int] | None, typer.Option(help="Seed; repeat for several.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. train.epochs=5.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Experiment or run name, * allowed; repeatable.")] = None,
-    country: Annotated[str | None, typer.Option(help="ISO alpha-3 code of the electricity grid, e.g. ITA.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    seed: SeedOption = None,
+    settings: SetOption = None,
+    only: OnlyOption = None,
+    country: CountryOption = None,
+    device: DeviceOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -46,7 +42,8 @@ def estimate(
       greenpose estimate experiments/openfield.yaml --set data.root=DIR
     """
     chosen = [*(settings or []), *changes(country=country, device=device)]
-    name, cells = find_cells(file, err(quiet=quiet), as_grid=grid, settings=chosen, seeds=seed or [])
+    with as_written(settings):
+        name, cells = find_cells(file, err(quiet=quiet), as_grid=grid, settings=chosen, seeds=seed or [])
     cells = select(cells, only or [])
     start_again_pinned(cells[0].config.process)
     with err(quiet=quiet).status("starting") as status:

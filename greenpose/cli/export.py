@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
+from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, note, out, print_json
 from greenpose.cli.subject import Subject, find_subject
 from greenpose.errors import ConfigError
 
@@ -48,9 +47,7 @@ def export(
         )
     for each in card.files:
         if each.error is None:
-            err(quiet=quiet).print(
-                Text.assemble(("note: ", "yellow"), f"{each.file} is not verified: install onnxruntime to have it run")
-            )
+            err(quiet=quiet).print(note(f"{each.file} is not verified: install onnxruntime to have it run"))
     if as_json:
         print_json(json.loads(card.model_dump_json(by_alias=True)))
         return

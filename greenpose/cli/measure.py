@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from greenpose.cli.changes import changes
+from greenpose.cli.changes import CountryOption, DeviceOption, as_written, changes
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
 from greenpose.cli.pinned import start_again_pinned
 from greenpose.cli.subject import Subject, find_subject
@@ -26,7 +26,11 @@ PRECISE = ("measure.rel_ci=0.02", "measure.max_blocks=2000", "measure.max_second
 
 def measure(
     source: Annotated[
-        Path | None, typer.Argument(help="Run folder, experiment, or grid with --only. Default: the paper's HRNet-W32.")
+        Path | None,
+        typer.Argument(
+            help="Run folder, experiment, or grid with --only, also by its shipped name. Default: the paper's "
+            "HRNet-W32."
+        ),
     ] = None,
     precise: Annotated[
         bool, typer.Option("--precise", help="Until blocks agree to within 2 % instead of 5 %; 15 minutes at most.")
@@ -38,8 +42,8 @@ def measure(
     ] = None,
     only: Annotated[str | None, typer.Option(help="Experiment of a grid file, * allowed.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. model.width=48.")] = None,
-    country: Annotated[str | None, typer.Option(help="ISO alpha-3 code of the electricity grid, e.g. ITA.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    country: CountryOption = None,
+    device: DeviceOption = None,
     max_seconds: Annotated[
         float | None, typer.Option(help="Begin no block after this time. Default: 120; precise: 900.")
     ] = None,
@@ -56,10 +60,10 @@ def measure(
       greenpose measure runs/quick/HRNet4-OKD-DS-d23a76c6
       greenpose measure experiments/quick.yaml --only HRNet4-OKD-DS --precise
     """
-    options = {"process.threads": threads, "measure.batch": batch, "measure.max_seconds": max_seconds}
-    chosen = [*PATIENT, *(PRECISE if precise else ()), *changes(country=country, device=device)]
-    chosen += [f"{key}={value}" for key, value in options.items() if value is not None]
-    subject = _subject(source, [*chosen, *(settings or [])], [only] if only else [], exits or [], log)
+    options = changes(country=country, device=device, threads=threads, batch=batch, max_seconds=max_seconds)
+    chosen = [*PATIENT, *(PRECISE if precise else ()), *options, *(settings or [])]
+    with as_written(settings):
+        subject = _subject(source, chosen, [only] if only else [], exits or [], log)
     start_again_pinned(subject.config.process)
     found = _measure(subject, log, err(quiet=quiet), verbose=verbose)
     if as_json:

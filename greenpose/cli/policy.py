@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.console import Console
 
-from greenpose.cli.changes import changes
+from greenpose.cli.changes import DeviceOption, as_written, changes
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
 from greenpose.cli.measure import PATIENT
 from greenpose.cli.pinned import start_again_pinned
@@ -49,7 +49,7 @@ def policy(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. measure.max_blocks=30.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    device: DeviceOption = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File. Default: policy.json of the run.")
     ] = None,
@@ -66,10 +66,9 @@ def policy(
       greenpose policy runs/quick/HRNet4-OKD-DS-d23a76c6
       greenpose policy runs/quick/HRNet4-OKD-DS-d23a76c6 --ap 0.9 --confidence entropy
     """
-    options = {"process.threads": threads, "measure.batch": batch}
-    chosen = [*PATIENT, *changes(device=device)]
-    chosen += [f"{key}={value}" for key, value in options.items() if value is not None]
-    subject = _subject(run, [*chosen, *(settings or [])], exits or [])
+    chosen = [*PATIENT, *changes(device=device, threads=threads, batch=batch), *(settings or [])]
+    with as_written(settings):
+        subject = _subject(run, chosen, exits or [])
     if measured:
         start_again_pinned(subject.config.process)
     console = err(quiet=quiet)

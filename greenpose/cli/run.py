@@ -11,14 +11,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from greenpose.cli.cells import find_cells
-from greenpose.cli.changes import changes
+from greenpose.cli.cells import FileArgument, GridOption, OnlyOption, SeedOption, find_cells
+from greenpose.cli.changes import CountryOption, DeviceOption, SetOption, as_written, changes
 from greenpose.cli.console import (
     EXIT_RUNS_FAILED,
     JsonOption,
     QuietOption,
     VerboseOption,
     err,
+    note,
     out,
     print_json,
 )
@@ -35,27 +36,23 @@ FINE = (State.DONE, State.STOPPED, State.RUNNING)
 
 
 def run(
-    file: Annotated[
-        Path | None, typer.Argument(help="Experiment or grid, or the name of one that ships. Default: quick.")
-    ] = None,
-    grid: Annotated[
-        bool, typer.Option("--grid", help="Take FILE for a grid of experiments, and nothing else.")
-    ] = False,
+    file: FileArgument = None,
+    grid: GridOption = False,
     where: Annotated[
         Path | None, typer.Option("--out", help="Folder for runs and page. Default: runs/NAME and reports/.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time; more than one blurs energy and time.")] = 1,
-    seed: Annotated[list[int] | None, typer.Option(help="Seed; repeat for several.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. train.epochs=5.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Experiment or run name, * allowed; repeatable.")] = None,
+    seed: SeedOption = None,
+    settings: SetOption = None,
+    only: OnlyOption = None,
     resume: Annotated[bool, typer.Option("--resume/--fresh", help="Skip finished runs, or start anew.")] = True,
     elsewhere: Annotated[bool, typer.Option("--elsewhere", help="Go on with runs begun on another machine.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
     budget_kwh: Annotated[float | None, typer.Option(help="End training of each run before this is passed.")] = None,
     budget_gco2: Annotated[float | None, typer.Option(help="The same for emissions, in gCO2eq.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(help="The same for wall time.")] = None,
-    country: Annotated[str | None, typer.Option(help="ISO alpha-3 code of the electricity grid, e.g. ITA.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    country: CountryOption = None,
+    device: DeviceOption = None,
     make_report: Annotated[bool, typer.Option("--report/--no-report", help="Render the page at the end.")] = True,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -73,8 +70,9 @@ def run(
     if is_spare():
         return
     budget = Budget(energy_kwh=budget_kwh, co2eq_g=budget_gco2, seconds=budget_seconds)
-    settings = [*(settings or []), *changes(country=country, device=device), *replicas()]
-    name, cells = find_cells(file, err(quiet=quiet), as_grid=grid, settings=settings, seeds=seed or [])
+    chosen = [*(settings or []), *changes(country=country, device=device), *replicas()]
+    with as_written(settings):
+        name, cells = find_cells(file, err(quiet=quiet), as_grid=grid, settings=chosen, seeds=seed or [])
     places = _Places.of(name, where)
     planned = plan(shuffled(cells), places.runs, only=only or [])
     if resume and (faults := relabelled(planned)):
@@ -128,17 +126,17 @@ def _todo(planned: list[Planned], budget: Budget, console: Console) -> list[Plan
     for one in planned:
         name = one.cell.name
         if one.damage:
-            console.print(_note(f"{one.damage}; what is run anew writes it anew"), soft_wrap=True)
+            console.print(note(f"{one.damage}; what is run anew writes it anew"), soft_wrap=True)
         if one.state is State.RUNNING:
-            console.print(_note(f"another process is at work on {name}; it is left alone"))
+            console.print(note(f"another process is at work on {name}; it is left alone"))
         elif one.state is State.STOPPED and not one.folder.may_go_on(budget):
-            console.print(_note(f"{name} stopped at its budget; a higher one lets it go on"))
+            console.print(note(f"{name} stopped at its budget; a higher one lets it go on"))
         elif one.state is State.DONE:
             one.folder.tidy()
         else:
             todo.append(one)
             if why := _why_trained(one):
-                console.print(_note(f"{name} {why}"), soft_wrap=True)
+                console.print(note(f"{name} {why}"), soft_wrap=True)
     done = sum(one.state is State.DONE for one in planned)
     if done:
         console.print(f"{done} of {len(planned)} runs done already; --fresh runs them again")
@@ -159,7 +157,7 @@ def _run(
     todo: list[Planned], num_planned: int, console: Console, run_them: Callable[..., list[Outcome]], *, together: bool
 ) -> list[Outcome]:
     if together:
-        console.print(_note("runs at the same time share this machine: their energy and time blur"))
+        console.print(note("runs at the same time share this machine: their energy and time blur"))
     counter = iter(range(num_planned - len(todo) + 1, num_planned + 1))
 
     def started(one: Planned) -> None:
@@ -173,10 +171,6 @@ def _run(
     except KeyboardInterrupt:
         console.print("interrupted; what was measured is kept, and the same command goes on from there")
         raise
-
-
-def _note(says: str) -> Text:
-    return Text.assemble(("note: ", "yellow"), says)
 
 
 def _sentence(outcome: Outcome, *, named: bool) -> Text:

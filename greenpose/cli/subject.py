@@ -10,10 +10,10 @@ from greenpose.config import Cell, Experiment, Grid, expand, load_experiment, lo
 from greenpose.config.load import is_grid, parse_settings
 from greenpose.config.overrides import assign, placed
 from greenpose.config.profile import is_file
-from greenpose.config.read import experiment_file
+from greenpose.config.read import experiment_file, nearest_shipped
 from greenpose.errors import ConfigError
 from greenpose.grid import select
-from greenpose.schema import near, parse
+from greenpose.schema import near, nearest, parse
 from greenpose.store import RunFolder, State
 
 PAPER = ("model.exits=[1, 2, 3, 4]", "wiring.supervise=[1, 2, 3, 4]")
@@ -142,7 +142,10 @@ def _unfinished(folder: RunFolder) -> list[str]:
     if folder.path.is_dir():
         return [f"{folder.path}: holds no run; give the folder of a finished run, or an experiment file"]
     siblings = sorted(file.parent.name for file in folder.path.parent.glob("*/record.json"))
-    hint = near(folder.path.name, siblings) if siblings else "give the folder of a finished run, or an experiment file"
+    hint = nearest(folder.path.name, siblings) or nearest_shipped(folder.path)
+    hint = hint or (
+        near(folder.path.name, siblings) if siblings else "give the folder of a finished run, or an experiment"
+    )
     return [f"{folder.path}: no such folder; {hint}"]
 
 

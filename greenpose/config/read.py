@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from greenpose.errors import ConfigError
-from greenpose.schema import near, shown
+from greenpose.schema import near, nearest, shown
 
 MOST_BYTES = 1_000_000
 """No file of settings is larger; YAML of that size would be read for half a minute."""
@@ -147,9 +147,7 @@ def _text(path: Path) -> str:
             raise ConfigError([f"{path}: is larger than {MOST_BYTES:,} bytes, and no file of settings"])
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        siblings = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-        hint = f"; {near(path.name, siblings)}" if siblings else "" if path.suffix else f"; {_shipped(path)}"
-        raise ConfigError([f"{path}: no such file{hint}"]) from None
+        raise ConfigError(["; ".join(filter(None, [f"{path}: no such file", _hint(path)]))]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8"]) from None
     except (OSError, ValueError) as error:
@@ -162,5 +160,16 @@ def _files_in(folder: Path) -> str:
     return f" in it: {', '.join(names[:8])}" if names else " of settings (YAML)"
 
 
-def _shipped(path: Path) -> str:
-    return f"of those that ship, {near(path.name, list(_packaged()))}"
+def _hint(path: Path) -> str:
+    """Return what may have been meant by a file that is not there: one beside it, else one that ships."""
+    siblings = [each.name for each in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+    hint = nearest(path.name, siblings) or nearest_shipped(path)
+    if hint or siblings:
+        return hint or near(path.name, siblings)
+    return "" if path.suffix else f"of those that ship, {near(path.name, list(_packaged()))}"
+
+
+def nearest_shipped(path: Path) -> str:
+    """Return a hint that names the experiment that ships and is nearest to a mistyped one; empty where none is."""
+    hint = nearest(path.stem if path.suffix in {".yaml", ".yml"} else path.name, list(_packaged()))
+    return f"of those that ship, {hint}" if hint else ""

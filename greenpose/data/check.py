@@ -15,6 +15,7 @@ from greenpose.data.instance import Instance
 from greenpose.data.profile import Profile, load_profile, profile_names
 from greenpose.data.sums import verify_sums
 from greenpose.errors import DataError
+from greenpose.schema import nearest
 
 SPLITS = ("train", "val", "test")
 """The splits of a data set: to train on, to choose the best epoch by, to report."""
@@ -82,8 +83,10 @@ def check_folder(
     folder has one; else only headers and ends of files are looked at.
 
     Raises:
-        DataError: there is no annotation file, or it is not clear which split one belongs to.
+        DataError: there is no such folder or annotation file, or it is not clear which split one belongs to.
     """
+    if not root.is_dir():
+        raise DataError([f"{root}: {'is a file; give the folder' if root.exists() else 'no such folder'}{_near(root)}"])
     files = split_files(root, named=named, required=())
     if not files:
         text = "no annotation file found; their names must hold train, val or test, as person_keypoints_train.json"
@@ -94,6 +97,12 @@ def check_folder(
     findings = [finding for found in splits.values() for finding in found.findings]
     inside = [*_undecodable(root, splits), *verify_sums(root)] if decode else []
     return FolderCheck(splits=splits, findings=(*findings, *between, *inside))
+
+
+def _near(root: Path) -> str:
+    siblings = [each.name for each in root.parent.glob("*/")] if root.parent.is_dir() and not root.exists() else []
+    hint = nearest(root.name, siblings)
+    return f"; {hint}" if hint else ""
 
 
 def _absent(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
