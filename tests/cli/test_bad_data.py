@@ -129,3 +129,12 @@ def test_an_image_beside_the_folder_is_not_read(workplace):
     shutil.copy(min((workplace / "infants" / "images").rglob("*.png")), workplace / "private.png")
     change(file, lambda document: document["images"][0].update(file_name="../../private.png"))
     refused(workplace, file.name, "lead outside the data folder")
+
+
+@pytest.mark.parametrize(("name", "hint"), [("elsewhere", ""), ("infant", "; did you mean infants?")])
+def test_a_folder_of_data_that_is_not_there_is_said_to_be_missing(workplace, name, hint):
+    done = greenpose("data", "check", name, cwd=workplace)
+    assert (done.code, done.err) == (2, f"error: {name}: no such folder{hint}\n")
+    (workplace / "file").write_text("")
+    done = greenpose("data", "check", "file", cwd=workplace)
+    assert (done.code, done.err) == (2, "error: file: is a file; give the folder\n")

@@ -1,5 +1,7 @@
 """What `run` takes, and what it says about it."""
 
+import json
+
 import pytest
 
 from greenpose.record import dumps
@@ -80,3 +82,58 @@ def test_a_finished_grid_is_summed_up_and_scripts_get_its_numbers(tmp_path):
         [[0.5, 0.625], [0.5]],
     )
     assert all(run["train_energy_kwh"] > 0 for run in done.json["runs"])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("run", "quick.yml"), "quick.yml: no such file; of those that ship, did you mean quick?"),
+        (("profile", "quik"), "quik: no such file; of those that ship, did you mean quick?"),
+        (("measure", "quik"), "quik: no such folder; of those that ship, did you mean quick?"),
+        (("check", "quik"), "quik: no such file or folder; of those that ship, did you mean quick?"),
+        (("check", "quik", "--self-test"), "quik: no such file or folder; of those that ship, did you mean quick?"),
+    ],
+)
+def test_every_command_knows_the_nearest_name_that_ships(tmp_path, words, says):
+    done = greenpose(*words, cwd=tmp_path)
+    assert (done.code, done.err) == (2, f"error: {says}\n")
+
+
+def test_an_experiment_that_ships_is_checked_by_its_name(tmp_path):
+    accepted = greenpose("check", "quick", "--baseline", "b.json", "--update", "--reason", "first", cwd=tmp_path)
+    assert accepted.code == 0, accepted.err
+    done = greenpose("check", "quick", "--baseline", "b.json", "--json", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert json.loads((tmp_path / "b.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("run", "--country", "XX"),
+        ("run", "--device", "gpu"),
+        ("profile", "--device", "gpu"),
+        ("measure", "--threads", "-1"),
+        ("measure", "--max-seconds", "-1"),
+        ("measure", "--device", "gpu"),
+        ("estimate", "--country", "XX"),
+    ],
+)
+def test_a_fault_names_the_option_that_was_written(tmp_path, command, option, value):
+    done = greenpose(command, option, value, cwd=tmp_path)
+    assert done.code == 2
+    assert option in done.err
+    assert "--set" not in done.err
+
+
+def test_a_setting_written_as_one_is_told_as_one(tmp_path):
+    done = greenpose("run", "--set", "process.device=gpu", "--dry-run", cwd=tmp_path)
+    assert done.code == 2
+    assert done.err.startswith("error: --set process.device: ")
+
+
+def test_a_seed_that_is_none_is_a_fault_of_its_option(tmp_path):
+    done = greenpose("run", "--seed", "-1", "--dry-run", cwd=tmp_path)
+    assert done.code == 2
+    assert "--seed" in done.err
+    assert "HRNet" not in done.err
