@@ -53,7 +53,26 @@ PLAINER = str.maketrans(
 
 
 class Output(Console):
-    """A console on which no number of a table is cut: in a narrower terminal its lines go on in the next."""
+    """A console on which no number of a table is cut, and that nothing shown on it steers.
+
+    In a narrower terminal the lines of a table go on in the next. Bars and status lines are drawn by hooks that rich
+    pushes; the one that writes out what would steer the terminal stays behind them all.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Take what rich's console takes; no markup is read."""
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+        super().push_render_hook(_Harmless())
+
+    def push_render_hook(self, hook: RenderHook) -> None:
+        """Add a hook, before the last one."""
+        with self._lock:
+            self._render_hooks.insert(-1, hook)
+
+    def pop_render_hook(self) -> None:
+        """Remove the hook that was added last."""
+        with self._lock:
+            del self._render_hooks[-2]
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print, as wide as the tables among the objects need."""
@@ -74,13 +93,13 @@ class Output(Console):
 def out() -> Console:
     """Return the console for results."""
     width = None if sys.stdout.isatty() else WIDTH
-    return _harmless(Output(width=width, highlight=False, markup=False, emoji=False))
+    return Output(width=width)
 
 
 def err(*, quiet: bool = False) -> Console:
     """Return the console for progress and complaints."""
     width = None if sys.stderr.isatty() else WIDTH
-    return _harmless(Output(stderr=True, width=width, quiet=quiet, highlight=False, markup=False, emoji=False))
+    return Output(stderr=True, width=width, quiet=quiet)
 
 
 def note(says: str) -> Text:
@@ -147,11 +166,6 @@ def _plainer(error: UnicodeError) -> tuple[str, int]:
         raise error
     text = error.object[error.start : error.end]
     return text.translate(PLAINER).encode("ascii", "backslashreplace").decode(), error.end
-
-
-def _harmless(console: Console) -> Console:
-    console.push_render_hook(_Harmless())
-    return console
 
 
 class _Harmless(RenderHook):

@@ -1,6 +1,7 @@
 """Terminals that are narrow, closed or gone, and words that would steer one."""
 
 import inspect
+import io
 import json
 import os
 import re
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.text import Text
 
 from greenpose.cli.app import app
-from greenpose.cli.console import PLAINER
+from greenpose.cli.console import PLAINER, err
+from greenpose.cli.progress import RunProgress
 from tests.cli.running import greenpose
 from tests.cli.test_check import check, write_run
 
@@ -200,3 +203,41 @@ def test_help_keeps_its_brackets():
         ]
         for bracket in re.findall(r"\[[^\[\]]*\]", " ".join(written)):
             assert bracket.replace("\\", "") in said, (name, bracket)
+
+
+# rich itself drops the bell.
+HOSTILE = "x\x1b]8;;https://evil.example\x07y\x1b[2J\u202ez [/x] [bold]b"
+SHOWN = r"x\x1b]8;;https://evil.exampley\x1b[2J\u202ez [/x] [bold]b"
+
+
+class Terminal(io.StringIO):
+    """A terminal that keeps what is drawn on it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("kind", ["status", "bar"])
+def test_nothing_steers_the_terminal_from_a_status_line_or_a_bar(monkeypatch, kind):
+    """What is drawn over and over passes the same place as what is printed, before it, beside it and after it."""
+    drawn = Terminal()
+    monkeypatch.setattr(sys, "stderr", drawn)
+    for name, value in {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "200"}.items():
+        monkeypatch.setenv(name, value)
+    console = err()
+    assert console.is_interactive
+    if kind == "status":
+        with console.status(Text(HOSTILE)) as status:
+            console.print(HOSTILE)
+            status.update(Text(HOSTILE))
+            console.print("beside it")
+    else:
+        with RunProgress(console) as progress:
+            progress.phase(HOSTILE, 10)
+            progress.say(HOSTILE)
+            progress.step(1, HOSTILE)
+            progress.say("done")
+    console.print(HOSTILE)
+    assert drawn.getvalue().count(SHOWN) >= 4
+    assert not re.search("\x07|\u202e|\x1b[^\\[]|\x1b\\[2J", drawn.getvalue())
+    assert drawn.getvalue().endswith(SHOWN + "\n")
