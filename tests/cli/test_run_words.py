@@ -112,8 +112,6 @@ def test_an_experiment_that_ships_is_checked_by_its_name(tmp_path):
     [
         ("run", "--country", "XX"),
         ("run", "--device", "gpu"),
-        ("profile", "--device", "gpu"),
-        ("measure", "--threads", "-1"),
         ("measure", "--max-seconds", "-1"),
         ("measure", "--device", "gpu"),
         ("estimate", "--country", "XX"),
