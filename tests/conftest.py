@@ -16,9 +16,10 @@ settings.load_profile("any machine")  # how fast this one is just now is no prop
 install_import_hook("greenpose", f"{typechecker.__name__}.check")
 
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts its background jobs so, and every process that a test interrupts would inherit it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        # A shell starts its background jobs so, and every process that a test interrupts would inherit it.
+        signal.signal(number, usual)
 
 
 def pytest_addoption(parser):
