@@ -2,8 +2,11 @@
 
 import os
 import signal
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Hundreds of processes start here; each would compile everything anew where no compiled files may be written.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
@@ -13,6 +16,7 @@ from tests import typechecker
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # how fast this one is just now is no property of the code
 
+sys.dont_write_bytecode = False
 install_import_hook("greenpose", f"{typechecker.__name__}.check")
 
 

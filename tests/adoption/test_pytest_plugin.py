@@ -1,6 +1,7 @@
 """The plugin as a user's project has it: tests of their own, run by a pytest of their own."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from greenpose.check import Acceptance, Filed, Selection, accept, compare
 from greenpose.check.footprint import COUNTED
 from greenpose.pytest_plugin import _worse
 from tests.check.candidates import counts, profiled
+from tests.cli.running import forked
 
 PROJECT = """
 import torch
@@ -85,6 +87,24 @@ def run(folder: Path, *arguments: str) -> dict[str, str]:
     """Run the project's tests; return each one's complaint, empty where it passed."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junitxml", "out.xml", *arguments]
     subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=300)
+    return _outcomes(folder)
+
+
+def again(folder: Path, *arguments: str) -> dict[str, str]:
+    """Do the same in a pytest that is forked from a process which has loaded torch already."""
+    out, words = folder / "said", ["-p", "no:cacheprovider", "--junitxml", "out.xml", *arguments]
+    process = forked(words, cwd=folder, out=out, err=out, environment=os.environ, act=be_pytest)
+    process.join(300)
+    assert process.exitcode is not None
+    return _outcomes(folder)
+
+
+def be_pytest(words: list[str]) -> int:
+    """Be pytest."""
+    return pytest.main(words)
+
+
+def _outcomes(folder: Path) -> dict[str, str]:
     cases = ET.parse(folder / "out.xml").iter("testcase")  # noqa: S314  # written by our own pytest
     return {case.attrib["name"].removeprefix("test_"): _complaint(case) for case in cases}
 
@@ -191,7 +211,7 @@ def test_another_torch_leaves_out_what_belongs_to_its_version(project):
     document["footprints"]["exit3"] |= {"torch": "1.0", "operations": {}, "peak_bytes": 1}
     changed = project / "other_torch.json"
     changed.write_text(json.dumps(document))
-    assert run(project, "test_net.py::test_same", "-o", f"footprint_file={changed.name}") == {"same": ""}
+    assert again(project, "test_net.py::test_same", "-o", f"footprint_file={changed.name}") == {"same": ""}
 
 
 def test_processes_beside_each_other_lose_nothing_of_what_they_accept(tmp_path):
@@ -228,4 +248,4 @@ def test_other_images_and_a_wider_network_fail_by_what_is_comparable_too(outcome
 )
 def test_a_damaged_file_fails_in_words(project, text, words):
     (project / "damaged.json").write_text(text)
-    assert words in run(project, "test_net.py::test_same", "-o", "footprint_file=damaged.json")["same"]
+    assert words in again(project, "test_net.py::test_same", "-o", "footprint_file=damaged.json")["same"]

@@ -21,7 +21,9 @@ from tests.cli.test_check import check, write_run
 
 EXPERIMENT = """
 name: tiny
-data: {input_size: [32, 32]}
+data:
+  input_size: [32, 32]
+  synthetic: {size: [64, 48], patients: {train: 2, val: 1, test: 1}, frames: {train: 3, val: 2, test: 2}}
 model: {exits: [1], width: 8, stem_width: 8, modules: [1, 1, 1], blocks: 1}
 carbon: {country: ITA}
 """

@@ -46,7 +46,7 @@ def test_help_is_also_asked_for_by_a_letter(tmp_path, words):
 
 def test_help_has_no_stray_blanks_where_brackets_were(tmp_path):
     for words in COMMANDS:
-        text = " ".join(greenpose(*words, "--help", cwd=tmp_path, COLUMNS="400").out.split())
+        text = " ".join(greenpose(*words, "--help", cwd=tmp_path, warm=True, COLUMNS="400").out.split())
         assert " ." not in text.replace(" ...", ""), words
         assert " ;" not in text
 
@@ -86,7 +86,7 @@ def test_help_lists_what_works_and_nothing_else(tmp_path):
     ],
 )
 def test_a_mistake_ends_in_words_and_code_two(tmp_path, arguments, message):
-    done = greenpose(*arguments, cwd=tmp_path)
+    done = greenpose(*arguments, cwd=tmp_path, warm=True)
     assert done.code == 2
     assert message in done.err
     assert "Traceback" not in done.err
@@ -119,7 +119,7 @@ def test_a_skeleton_without_partners_is_refused_where_images_are_to_be_mirrored(
 def test_a_fault_found_beforehand_names_the_file_and_the_setting_or_the_option(tmp_path):
     (tmp_path / "e.yaml").write_text("carbon: {country: ITA}\nmodel: {weights: none.pth}\n")
     for words in (["run", "e.yaml", "--dry-run"], ["measure", "e.yaml", "--set", "carbon.country=Itly"]):
-        done = greenpose(*words, cwd=tmp_path)
+        done = greenpose(*words, cwd=tmp_path, warm=True)
         assert done.code == 2
     assert "error: --set carbon.country: " in done.err
     done = greenpose("run", "e.yaml", "--dry-run", cwd=tmp_path)

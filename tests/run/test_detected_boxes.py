@@ -46,7 +46,7 @@ def workplace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def record(workplace) -> Record:
-    done = greenpose("run", "detected.yaml", "--no-report", cwd=workplace)
+    done = greenpose("run", "detected.yaml", "--no-report", cwd=workplace, warm=True)
     assert done.code == 0, done.err
     (record,) = collect([workplace / "runs"])
     return record

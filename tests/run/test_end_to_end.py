@@ -15,7 +15,7 @@ import yaml
 from greenpose.metering import read_windows
 from greenpose.record import Record
 from greenpose.store import collect, read_lines
-from tests.cli.running import greenpose
+from tests.cli.running import forked, greenpose
 from tests.run.tiny import write_grid
 
 
@@ -38,7 +38,7 @@ def records(finished) -> list[Record]:
 
 def test_where_two_runs_work_side_by_side_each_end_says_of_which(tmp_path):
     write_grid(tmp_path)
-    done = greenpose("run", "--grid", "tiny.yaml", "--workers", "2", cwd=tmp_path)
+    done = greenpose("run", "--grid", "tiny.yaml", "--workers", "2", cwd=tmp_path, warm=True)
     assert done.code == 0, done.err
     ends = {line.split()[1] for line in done.err.splitlines() if line.split()[:1] == ["done"]}
     assert ends == {record.name for record in collect([tmp_path / "runs"])}
@@ -62,9 +62,11 @@ def test_a_run_folder_holds_what_users_rely_on(finished, records):
 
 
 def test_what_a_run_records_passes_the_gate_of_its_grid_as_it_was_profiled(finished):
-    done = greenpose("check", "tiny.yaml", "--baseline", "b.json", "--update", "--reason", "profiled", cwd=finished)
+    done = greenpose(
+        "check", "tiny.yaml", "--baseline", "b.json", "--update", "--reason", "profiled", cwd=finished, warm=True
+    )
     assert done.code == 0, done.err
-    done = greenpose("check", "runs/tiny", "--baseline", "b.json", "--json", cwd=finished)
+    done = greenpose("check", "runs/tiny", "--baseline", "b.json", "--json", cwd=finished, warm=True)
     assert (done.code, done.json["outcome"]) == (0, "ok")
     assert {one["metric"] for one in done.json["findings"]} >= {"params", "macs", "peak_bytes", "operations"}
 
@@ -155,7 +157,17 @@ def test_a_report_can_be_made_of_single_records_without_torch(finished, records)
 
 def test_the_same_seed_gives_the_same_accuracy_twice(finished, records):
     done = greenpose(
-        "run", "--grid", "tiny.yaml", "--only", "HRNet3-OKD-DS", "--out", "again", "--no-report", "--json", cwd=finished
+        "run",
+        "--grid",
+        "tiny.yaml",
+        "--only",
+        "HRNet3-OKD-DS",
+        "--out",
+        "again",
+        "--no-report",
+        "--json",
+        cwd=finished,
+        warm=True,
     )
     assert done.code == 0, done.err
     (again,) = collect([finished / "again"])
@@ -204,7 +216,7 @@ def test_a_killed_run_is_reported_and_then_goes_on_with_nothing_lost(tmp_path):
     assert failure.co2eq_g == pytest.approx(failure.energy_kwh * 330.72, rel=0.01)
     (folder,) = (tmp_path / "runs" / "tiny").iterdir()
     _shorten(folder)
-    done = greenpose("worker", folder, cwd=tmp_path)
+    done = greenpose("worker", folder, cwd=tmp_path, warm=True)
     assert done.code == 0, done.err
     (record,) = collect([tmp_path / "runs"])
     assert record.attempts == 2
@@ -251,36 +263,20 @@ def test_a_run_outlives_a_closed_terminal_under_nohup_but_not_the_process_that_s
 
 def test_rivals_on_one_folder_train_every_run_once_and_none_says_that_anything_failed(tmp_path):
     write_grid(tmp_path)
-    command = [
-        sys.executable,
-        "-m",
-        "greenpose",
-        "run",
-        "--grid",
-        "tiny.yaml",
-        "--no-report",
-        "--set",
-        "train.epochs=1",
-    ]
-    rivals = [
-        subprocess.Popen(
-            [*command, "--set", "train.epochs=1", "--set", "train.milestones=[]"],
-            cwd=tmp_path,
-            env=os.environ | {"GREENPOSE_CACHE": str(tmp_path / "cache")},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    complaints = [rival.communicate(timeout=500)[1] for rival in rivals]
-    assert [rival.returncode for rival in rivals] == [0] * 4, complaints
+    settings = ("--no-report", "--set", "train.epochs=1", "--set", "train.milestones=[]")
+    words, environment = ["run", "--grid", "tiny.yaml", *settings], {"GREENPOSE_CACHE": str(tmp_path / "cache")}
+    said = [tmp_path / f"said-{number}" for number in range(4)]
+    rivals = [forked(words, cwd=tmp_path, out=file, err=file, environment=os.environ | environment) for file in said]
+    for rival in rivals:
+        rival.join(500)
+    assert [rival.exitcode for rival in rivals] == [0] * 4, [file.read_text() for file in said]
     records = collect([tmp_path / "runs"])
     assert [record.attempts for record in records] == [1, 1]
     for record in records:
         folder = tmp_path / "runs" / "tiny" / record.name
         assert [line["epoch"] for line in read_lines(folder / "epochs.jsonl")] == [1]
         before = (folder / "record.json").read_bytes()
-        done = greenpose("worker", folder, cwd=tmp_path)
+        done = greenpose("worker", folder, cwd=tmp_path, warm=True)
         assert (done.code, done.err.strip()) == (0, "done already")
         assert (folder / "record.json").read_bytes() == before
 
@@ -306,7 +302,7 @@ def test_a_run_that_fails_is_reported_in_words_and_the_next_one_goes_on(tmp_path
     first, second = sorted(tmp_path / run["folder"] for run in plan["runs"])
     first.mkdir(parents=True)
     (first / "checkpoint.pt").write_bytes(b"half a checkpoint")
-    done = greenpose("run", "--grid", "tiny.yaml", cwd=tmp_path)
+    done = greenpose("run", "--grid", "tiny.yaml", cwd=tmp_path, warm=True)
     assert done.code == 4
     assert "checkpoint.pt: cannot be read" in done.err
     assert "Traceback" not in done.err
@@ -324,13 +320,13 @@ def test_a_path_that_looks_like_markup_is_shown_as_it_is_and_a_damaged_record_co
     )
     first.mkdir(parents=True)
     (first / "checkpoint.pt").write_bytes(b"half a checkpoint")
-    done = greenpose(*arguments, cwd=tmp_path)
+    done = greenpose(*arguments, cwd=tmp_path, warm=True)
     assert done.code == 4
     assert f"{first}/checkpoint.pt: cannot be read" in done.err
     assert (second / "record.json").exists()
     record = (second / "record.json").read_bytes()
     (second / "record.json").write_bytes(record[: len(record) // 2])
-    done = greenpose(*arguments, cwd=tmp_path)
+    done = greenpose(*arguments, cwd=tmp_path, warm=True)
     assert done.code == 4
     assert f"error: {second}/record.json: " in done.err
     assert "it is left out of the page" in done.err
@@ -344,7 +340,9 @@ def test_a_cache_that_cannot_be_written_costs_time_and_no_run(tmp_path):
     write_grid(tmp_path)
     (tmp_path / "file").touch()
     settings = ("--only", "HRNet2", "--set", "train.epochs=1", "--set", "train.milestones=[]", "--no-report")
-    done = greenpose("run", "--grid", "tiny.yaml", *settings, cwd=tmp_path, cache=tmp_path / "file" / "cache")
+    done = greenpose(
+        "run", "--grid", "tiny.yaml", *settings, cwd=tmp_path, cache=tmp_path / "file" / "cache", warm=True
+    )
     assert done.code == 0, done.err
     (folder,) = (tmp_path / "runs" / "tiny").iterdir()
     log = (folder / "log.txt").read_text()
@@ -355,9 +353,9 @@ def test_a_cache_that_cannot_be_written_costs_time_and_no_run(tmp_path):
 def test_a_setting_that_changes_no_training_is_accounted_and_measured_anew_but_not_trained_again(tmp_path):
     write_grid(tmp_path)
     command = ("run", "--grid", "tiny.yaml", "--only", "HRNet3-OKD-DS", "--no-report")
-    assert greenpose(*command, cwd=tmp_path).code == 0
+    assert greenpose(*command, cwd=tmp_path, warm=True).code == 0
     (first,) = collect([tmp_path / "runs"])
-    done = greenpose(*command, "--country", "FRA", "--set", "measure.batch=3", cwd=tmp_path)
+    done = greenpose(*command, "--country", "FRA", "--set", "measure.batch=3", cwd=tmp_path, warm=True)
     assert done.code == 0, done.err
     assert f"differs from {first.name} in accounting or metering alone" in done.err
     assert "epoch 1:" not in done.err

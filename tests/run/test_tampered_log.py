@@ -2,45 +2,54 @@
 
 import json
 import os
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from greenpose.config import expand, load_grid
+from greenpose.errors import GreenPoseError
 from greenpose.metering import read_windows, this_machine
 from greenpose.record import Record
+from greenpose.run import execute
 from greenpose.run.phases import training_windows
 from greenpose.store import RunFolder, read_document
+from tests.cli.running import forked
 from tests.run.tiny import write_grid
 
-RUN = """
-import sys
-from pathlib import Path
-from greenpose.errors import GreenPoseError
-from greenpose.run import execute
-from greenpose.store import RunFolder
+DOUBLED = "text = log.read_text(); log.open('a').write(text)"
 
-folder, line, act = RunFolder(Path(sys.argv[1])), sys.argv[2], sys.argv[3]
 
 class Watching:
-    def phase(self, name, total=None): pass
-    def step(self, done, note=""): pass
-    def training(self, **figures): pass
-    def say(self, said, *, detail=False):
-        if said.startswith(line):
-            if act == "interrupt":
-                raise KeyboardInterrupt
-            exec(act, {"log": folder.windows})
+    """Acts when a run says a line that begins as told."""
 
-try:
-    execute(folder, observer=Watching(), elsewhere="--elsewhere" in sys.argv)
-except GreenPoseError as error:
-    print(error)
-except KeyboardInterrupt:
-    print("interrupted")
-"""
-DOUBLED = "text = log.read_text(); log.open('a').write(text)"
+    def __init__(self, log, line, act):
+        self.log, self.line, self.act = log, line, act
+
+    def phase(self, name, total=None): ...
+
+    def step(self, done, note=""): ...
+
+    def training(self, **figures): ...
+
+    def say(self, said, **_):
+        if said.startswith(self.line):
+            if self.act == "interrupt":
+                raise KeyboardInterrupt
+            exec(self.act, {"log": self.log})  # noqa: S102  # ours
+
+
+def perform(words) -> int:
+    """Do a run, with an act under way, and say how it ended where that is not well."""
+    path, line, act, *options = words
+    folder = RunFolder(Path(path))
+    try:
+        execute(folder, observer=Watching(folder.windows, line, act), elsewhere="--elsewhere" in options)
+    except GreenPoseError as error:
+        sys.stdout.write(f"{error}\n")
+    except KeyboardInterrupt:
+        sys.stdout.write("interrupted\n")
+    return 0
 
 
 @pytest.fixture
@@ -62,12 +71,16 @@ def environment(tmp_path_factory) -> dict[str, str]:
 
 
 @pytest.fixture
-def run(folder, environment):
+def run(folder, environment, tmp_path):
     """Do the run, with an act when it says a line; return what it said of its end."""
 
     def done(line="nothing", act="", *options):
-        command = [sys.executable, "-c", RUN, str(folder.path), line, act, *options]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300).stdout
+        words, out = [str(folder.path), line, act, *options], tmp_path / "said"
+        out.write_text("")
+        process = forked(words, cwd=tmp_path, out=out, err=tmp_path / "err", environment=environment, act=perform)
+        process.join(300)
+        assert process.exitcode == 0, (tmp_path / "err").read_text()
+        return out.read_text()
 
     return done
 

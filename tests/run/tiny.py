@@ -18,7 +18,7 @@ base:
   carbon: {country: ITA}
 experiments:
   HRNet2: {model.exits: [2]}
-  HRNet3-OKD-DS: {model.exits: [2, 3], wiring.teach: [3->2], wiring.supervise: [2, 3]}
+  HRNet3-OKD-DS: {model.exits: [2, 3], wiring.teach: [3->2], wiring.supervise: [2, 3], measure.step_blocks: 3}
 """
 
 
