@@ -57,7 +57,7 @@ def accept(
     kept = _kept(old, candidates, selected, only) if old else {}
     contexts = dict(old.experiments) if old else {}
     for experiment, here in candidates.items():
-        floors = any(place[0] == experiment and place[1].endswith(".ap") for place in kept)
+        floors = any(place[0] == experiment and _is_accuracy(place[1]) for place in kept)
         contexts[experiment] = _context(here, data=contexts[experiment].data if floors else here.data)
     return Baseline(
         reason=acceptance.reason,
@@ -100,6 +100,10 @@ def _values_of(footprint: Footprint) -> Iterator[tuple[str, float]]:
         yield name, round(value, AP_DECIMALS) if name.endswith(".ap") else int(value)
 
 
+def _is_accuracy(name: str) -> bool:
+    return without_operator(name).endswith(".ap")  # an operator may be called so too
+
+
 def _kept(
     old: Baseline, candidates: Mapping[str, Footprint], selected: Mapping[tuple[str, str], float], only: Selection
 ) -> Values:
@@ -116,7 +120,7 @@ def _kept(
         here, key = candidates.get(experiment), old.key(experiment, name)
         reason = _unlike(name, old, experiment, here)
         replaceable = here is not None and key in only
-        floor = here is not None and not here.trained and name.endswith(".ap")
+        floor = here is not None and not here.trained and _is_accuracy(name)
         if reason and not replaceable:
             faults.append(f"{key}: cannot stay beside what is accepted: {reason}; accept all of it together")
         elif not reason and (experiment, name) not in selected and (floor or not replaceable):

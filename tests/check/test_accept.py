@@ -54,6 +54,12 @@ def test_exactly_the_numbers_that_differ_are_found(before, after):
     }
 
 
+def test_an_operator_that_is_called_as_accuracy_is_goes_with_the_others():
+    filed = written(profiled(3, exit3={"operations": {"ap": 1}}))
+    after = profiled(3, exit3={"operations": {"relu": 1}})
+    assert "exit3.operations.ap" not in written(after, before=filed).baseline.values
+
+
 def test_who_accepted_what_when_and_why_is_kept():
     baseline = written(profiled()).baseline
     assert (baseline.reason, baseline.accepted_at, baseline.commit) == ("because", ACCEPTANCE.at, "0badc0de")
