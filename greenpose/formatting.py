@@ -1,4 +1,4 @@
-"""How a number and its interval become text, and how the user's own text is shown without steering what shows it.
+"""Units and text: how a number and its interval become text, and how the user's own text is shown harmlessly.
 
 A number has no more digits than its interval bears, and is never a false zero.
 """

@@ -1,4 +1,4 @@
-"""The baseline file: what each exit is allowed to cost, one value a line, to be reviewed like any other change."""
+"""The baseline file: what each exit is allowed to cost, one value a line, and which of its values are checked."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The exact gate: counts are compared to the last digit, accuracy with its interval, unlike things not at all.
+"""The exact gate: counts to the last digit, accuracy with its interval, unlike things not at all; what is accepted.
 
 An exit is held against the exit of that number, whatever shape the network has now: what costs more has regressed. Only
 what another task moves, as other images or keypoints do, is not compared, quantity by quantity.

@@ -1,4 +1,4 @@
-"""What is known of one experiment, and what must agree before two of its numbers may be compared."""
+"""The footprint of one experiment, counted or recorded, and what must agree before its numbers are compared."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What past checks found: rows appended after each, and each quantity's course read back with its changes of level."""
+"""The history of past checks: rows appended after each, and each quantity's course with its changes of level."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping

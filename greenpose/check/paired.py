@@ -1,4 +1,4 @@
-"""What paired measurements say of a ratio, and when that is enough to call it: pure statistics, no clock, no process.
+"""Paired comparison with restarts: what pairs of measurements say of a ratio, and when that is enough.
 
 A pair is one turn of the base and one of the head, close in time. Its logarithm of head over base is one difference;
 what both turns met alike (frequency, temperature, neighbours) is gone from it.

@@ -1,4 +1,4 @@
-"""What a check found: one finding a quantity, and the verdict that follows from all of them."""
+"""The verdict of a check: one finding a quantity, its difference in words, and the outcome of all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a run shows while it works: a bar with rate, loss and energy on a terminal, one line per epoch elsewhere."""
+"""The progress of a run and the table at a grid's end: a bar on a terminal, one line per epoch elsewhere."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What `measure` measures: the trained exits of a finished run, or the network that an experiment describes."""
+"""The subject of a command: a run folder, an experiment or a grid, as named by the user, with its options and pins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""How an experiment's inference is metered, and what turns its energy into emissions."""
+"""Settings of metering, of carbon accounting, and of budgets that end a training."""
 
 from typing import Annotated, Any, Literal
 

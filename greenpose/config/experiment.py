@@ -1,4 +1,4 @@
-"""One experiment: the data, the network, who teaches whom, how it is trained, measured and accounted for.
+"""Settings of one experiment: data, network, who teaches whom, how it is trained, measured and accounted for.
 
 Defaults are what the paper's training really did, wherever the paper says or its code shows it (Cacciatore et al. 2025,
 section 3 and the official configurations).

@@ -1,4 +1,4 @@
-"""The counters in use, and why they disagree: a formula each, tested against the counter itself."""
+"""The counters of MACs in use, and why they disagree: a formula each, tested against the counter itself."""
 
 import contextlib
 import copy

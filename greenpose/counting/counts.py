@@ -1,4 +1,4 @@
-"""What each exit costs: parameters, multiplications and memory of the smallest network that has it."""
+"""The counts of each exit: parameters, MACs, peak memory of the smallest network that has it; of a training step."""
 
 import contextlib
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Whole folders: which file is which split, what is wrong in each, and what two of them share."""
+"""A data folder's check: which file is which split, what is wrong in each, what two share, and its checksums."""
 
 import hashlib
 import re

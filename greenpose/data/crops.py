@@ -1,4 +1,4 @@
-"""From a box in an image to the network's input, and the way back: all by one similarity transform."""
+"""Crops: from a box in an image to the network's input and back, by one similarity transform; flips."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Image files as arrays: 8-bit as they are, 16-bit depth through a window that has to be named."""
+"""Image files as arrays, and their headers: 8-bit as they are, 16-bit depth through a window that has to be named."""
 
 import io
 import mmap

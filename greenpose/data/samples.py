@@ -1,4 +1,4 @@
-"""One split at one input size, ready to train on and to be scored."""
+"""Samples: one split at one input size, cut from its images, ready to train on and to be scored."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

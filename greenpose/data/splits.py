@@ -1,4 +1,4 @@
-"""From an experiment's data settings to its splits: generated and cached, or read from a COCO folder."""
+"""The splits of an experiment's data: generated and cached, or read from a COCO folder; depth window; preview."""
 
 import atexit
 import hashlib

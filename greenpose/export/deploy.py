@@ -1,4 +1,4 @@
-"""From a finished run's exit to a folder that can be handed on: files, tried out, and their card."""
+"""Exported models: from a finished run's exit to files in each format, tried out, and their card."""
 
 import hashlib
 from collections.abc import Sequence

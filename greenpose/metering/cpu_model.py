@@ -1,4 +1,4 @@
-"""The model that is always there: energy from CPU-seconds, wall time and memory size.
+"""The CPU model: energy from CPU-seconds, wall time and memory size; the clock of this process and its children.
 
     E_cpu = p_dynamic * CPU-seconds + p_idle * vCPUs * share * wall
     E_ram = p_ram * GB * share * wall

@@ -1,4 +1,4 @@
-"""What this machine can measure, with which source, why not better, and how to mend that: findings as data."""
+"""The doctor: what this machine can measure, with which source, why not better, and how to mend that."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What one item costs at each exit: interleaved blocks of truncated networks, with a stopping rule.
+"""The measuring of inference: interleaved blocks of truncated networks, with a stopping rule; microbenchmarks.
 
 A block runs every exit once, in random order, and an idle window among them. Ratios between exits are taken inside a
 block, where drift, clock frequency, temperature and neighbours are nearly the same for all, and therefore cancel.

@@ -1,4 +1,4 @@
-"""Which machine, process and software a number belongs to; read from files, so that tests can bring their own."""
+"""The machine: processor, memory, limits and load that a number belongs to, read from files or from a test's."""
 
 import hashlib
 import os

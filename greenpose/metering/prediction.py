@@ -1,4 +1,4 @@
-"""What a training will cost in all: before it begins, and from the epochs that are done.
+"""Predictions of what a training will cost in all: before it begins, and from the epochs that are done.
 
 A mean is soon known; what the rest will cost depends on how much costs move from one epoch to the next, and on how long
 they stay up once they are. Two epochs show neither, so that an expectation of both is carried in: how far costs scatter

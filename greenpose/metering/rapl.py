@@ -1,4 +1,4 @@
-"""Joules of the processor packages and of their memory from RAPL, the energy counters of x86 processors.
+"""RAPL: joules of the processor packages and of their memory, through powercap.
 
 Zones named `package-N` are the CPU, their parts named `dram` are the memory. `core` and `uncore` lie inside the package
 already, and `psys` is the whole board with the package in it: neither is added.

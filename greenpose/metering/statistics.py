@@ -1,4 +1,4 @@
-"""Intervals from repetition (GUM Type A), for few and for many blocks."""
+"""Intervals from repetition (GUM Type A): of medians, of percentiles, and between runs."""
 
 import math
 import statistics

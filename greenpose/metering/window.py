@@ -1,4 +1,4 @@
-"""One metered window, and how it is written to and read from `windows.jsonl`."""
+"""Windows, metered and written to `windows.jsonl`, and the grade that their kinds add up to."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""HRNet for heatmaps, with a head after any of its stages."""
+"""HRNet for heatmaps: blocks, fusion, stages, a head after any of them, and the walk from exit to exit."""
 
 from collections.abc import Sequence
 from typing import cast

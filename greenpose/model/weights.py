@@ -1,4 +1,4 @@
-"""Weights from files: the official HRNet pose release, the paper's checkpoints, and our own."""
+"""Weights from files: the official HRNet pose release, the paper's, our own; norms folded into convolutions."""
 
 import pickle
 import re

@@ -1,4 +1,4 @@
-"""Thresholds from the validation split: all that come into question, those that no other beats, the cheapest."""
+"""Thresholds from the validation split: what every exit says of it, which no others beat, the cheapest."""
 
 import itertools
 from collections.abc import Iterator, Sequence

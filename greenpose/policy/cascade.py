@@ -1,4 +1,4 @@
-"""The policy at work: a batch goes through the network exit by exit, and who is sure enough leaves."""
+"""The cascade at work: confidence, a batch through the network exit by exit, and who is sure enough leaves."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

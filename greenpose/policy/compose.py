@@ -1,4 +1,4 @@
-"""What was found as a document: every number with how it was obtained and how sure it is."""
+"""The policy as a document: every number with how it was obtained and how sure it is."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The whole way from a finished run to its curve: look, calibrate, judge, measure."""
+"""The search for a policy, from a finished run to its curve: look, calibrate, judge, measure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A number, how it was obtained, and how far it can be trusted."""
+"""Numbers of a record: how each was obtained, and how far it can be trusted."""
 
 from typing import Literal
 

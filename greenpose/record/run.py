@@ -1,4 +1,4 @@
-"""The record of a finished run, and the note on one that did not finish."""
+"""The record of a finished run and its parts, and the note on one that did not finish."""
 
 from typing import Any, Literal
 

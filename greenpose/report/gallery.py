@@ -1,4 +1,4 @@
-"""Every figure of the page, drawn: what it shows, its drawings, its data, and what to mind when reading it."""
+"""The gallery: every figure of the page, what it shows, its drawings, its data, what to mind."""
 
 from collections.abc import Collection
 from dataclasses import replace

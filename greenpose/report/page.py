@@ -1,4 +1,4 @@
-"""The page: everything computed above it, handed to the template."""
+"""The page: everything computed above it, handed to the template, with the records embedded."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""What was compared: runs sorted, repetitions of one experiment together, one point per experiment and exit."""
+"""The study: runs sorted, repetitions of one experiment together, one point per experiment and exit."""
 
 import json
 import re

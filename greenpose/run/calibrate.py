@@ -1,4 +1,4 @@
-"""What an epoch costs here and now: real trainings of a few images, in small, beside one another.
+"""Calibration of an estimate: what an epoch costs here and now, by real trainings of a few images.
 
 Each setup is trained for one short epoch a block, by the same code as in a run: batches made, forward, backward, step,
 every exit validated, best weights and checkpoint written. The order within a block is drawn anew; the first block warms

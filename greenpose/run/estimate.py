@@ -1,4 +1,4 @@
-"""What runs will cost, before any of them is begun: work that is counted times what it costs here and now."""
+"""Estimates of what runs will cost before any of them is begun: counted work times its cost here and now."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence

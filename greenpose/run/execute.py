@@ -1,4 +1,4 @@
-"""The run itself: data, training, test, inference, record; whatever ends it early is written down."""
+"""One run: data, training, test, inference, record; whatever ends it early is written down."""
 
 import json
 import math

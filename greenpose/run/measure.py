@@ -1,4 +1,4 @@
-"""What inference costs at each exit: one way of measuring it, for a run and for a measurement on its own."""
+"""The measuring of inference at each exit, for a run and for a measurement on its own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

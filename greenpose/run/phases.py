@@ -1,4 +1,4 @@
-"""What each phase of a run cost, and each part of training: sums of its metered windows."""
+"""The phases of a run: sums of its metered windows, and each exit's share of training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

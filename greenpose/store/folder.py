@@ -1,4 +1,4 @@
-"""One run's folder: its files, its state, and writing that is never seen half done."""
+"""Run folders: their files, their state, their logs, and writing that is never seen half done."""
 
 import enum
 import json

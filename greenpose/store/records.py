@@ -1,4 +1,4 @@
-"""Finding and reading the records of many runs."""
+"""The records of many runs: found, read, and what a lost run's windows still tell."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

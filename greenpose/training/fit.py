@@ -1,4 +1,4 @@
-"""Training: Adam, a stepwise schedule, early stopping, each exit's best epoch kept, resumable after a kill.
+"""Training: Adam, schedules, early stopping, each exit's best epoch kept, resumable after a kill.
 
 The order of batches depends on the seed and the epoch alone, so that a resumed training is the one
 that was interrupted. Several processes may train together (`distributed`): one leads and keeps everything.

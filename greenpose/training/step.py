@@ -1,4 +1,4 @@
-"""One step of training: a batch forward, its loss backward, the weights moved."""
+"""One step of training: a batch fetched ahead, forward, loss, backward, the weights moved and averaged."""
 
 from typing import cast
 

@@ -1,4 +1,4 @@
-"""A verdict for a pull request: at most sixty lines, regressions first, the rest folded."""
+"""A verdict for a pull request, and as annotations of its lines: regressions first, the rest folded."""
 
 from collections.abc import Iterator, Sequence
 

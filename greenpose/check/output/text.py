@@ -1,4 +1,4 @@
-"""A verdict for the terminal: what changed, a line each, why, and one sentence."""
+"""A verdict for the terminal: its rows, what changed, why, and one sentence."""
 
 import io
 from collections.abc import Sequence

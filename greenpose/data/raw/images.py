@@ -1,4 +1,4 @@
-"""Every frame's image, read, turned and written; those that cannot be are gathered."""
+"""The images of raw frames, read, turned and written; those that cannot be are gathered."""
 
 from collections import defaultdict
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is to be done with a raw tree, and everything that speaks against it, before any image is decoded."""
+"""The plan for a raw tree: each patient's export, and all that speaks against it, before an image is decoded."""
 
 from collections import defaultdict
 from collections.abc import Sequence

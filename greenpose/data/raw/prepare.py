@@ -1,4 +1,4 @@
-"""From the annotation tool's exports to a COCO folder, whole or not at all."""
+"""The preparation of BabyPose: from exports to a COCO folder, with the account of what was made."""
 
 import json
 from dataclasses import dataclass

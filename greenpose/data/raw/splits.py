@@ -1,4 +1,4 @@
-"""Which patient is trained on, which one chooses the epoch, which one is tested: the paper's split or another."""
+"""The split by patient: who is trained on, who chooses the epoch, who is tested: the paper's, or another."""
 
 import math
 import random

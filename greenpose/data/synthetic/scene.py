@@ -1,4 +1,4 @@
-"""What surrounds the infant: mattress, crib, nest roll and tube, a blanket now and then, and an adult's forearm."""
+"""The scene around an infant: mattress, crib, nest roll, tube, blanket, an adult's forearm; its canvas."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A structured-light depth sensor: disparity noise and steps, one-sided shadows, frayed edges, holes."""
+"""The depth sensor and its camera: disparity noise and steps, one-sided shadows, frayed edges, holes."""
 
 from dataclasses import dataclass
 
