@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-ARCHITECTURE, BLOCKS, FUSION, HRNET = (f"model/{name}.py" for name in ("architecture", "blocks", "fusion", "hrnet"))
+ARCHITECTURE, HRNET = (f"model/{name}.py" for name in ("architecture", "hrnet"))
 SETUP = "run/setup.py"
 
 Change = tuple[str, str, str]
@@ -52,7 +52,7 @@ FUSE_START = "        super().__init__()\n        self.branches"
 FUSE_TOTAL = "            total = term if total is None else total + term\n"
 FUSE_END = '        return cast("Tensor", self.relu(total))\n'
 READ = "        return {stage: self.heads[str(stage)](finest)} if stage in self.exits else {}\n"
-CALL = "        check_input_size(images.shape[-1], images.shape[-2])\n"
+CALL = "        features = advance(self.transition1, [self.stem(images)])\n"
 INIT_END = "        initialise_heads(self.heads)\n"
 ALONE = "        return self.heatmaps(images)[self.depth]\n"
 TORCH = "import torch\n"
@@ -60,7 +60,7 @@ TORCH = "import torch\n"
 
 def _each_call(line: str) -> Change:
     """Return what does something at the start of every call."""
-    return HRNET, CALL, f"{CALL}        {line}\n"
+    return HRNET, CALL, f"        {line}\n{CALL}"
 
 
 def _hook(body: str) -> Change:
@@ -83,25 +83,25 @@ HEAD = "self.heads[str(stage)](finest)"
 MUTANTS = (
     _mutant(
         "an extra 1x1 convolution in every block",
-        (BLOCKS, SECOND_CONV, SECOND_CONV[:-1] + "        self.extra = nn.Conv2d(channels, channels, 1)\n\n"),
-        _in_line(BLOCKS, BLOCK_END, "self.bn2(self.conv2(out))", "self.extra(self.bn2(self.conv2(out)))"),
+        (HRNET, SECOND_CONV, SECOND_CONV[:-1] + "        self.extra = nn.Conv2d(channels, channels, 1)\n\n"),
+        _in_line(HRNET, BLOCK_END, "self.bn2(self.conv2(out))", "self.extra(self.bn2(self.conv2(out)))"),
     ),
-    _mutant("a 3x3 convolution in the fuse", _in_line(FUSION, ENLARGE, "widths[row], 1)", "widths[row], 3)")),
-    _mutant("a 5x5 kernel in every block", _in_line(BLOCKS, SECOND_CONV, "channels, 3)", "channels, 5)")),
+    _mutant("a 3x3 convolution in the fuse", _in_line(HRNET, ENLARGE, "widths[row], 1)", "widths[row], 3)")),
+    _mutant("a 5x5 kernel in every block", _in_line(HRNET, SECOND_CONV, "channels, 3)", "channels, 5)")),
     _mutant(
         "a stride lost in the stem",
         (HRNET, "conv_bn(stem_width, stem_width, 3, stride=2)", "conv_bn(stem_width, stem_width, 3)"),
     ),
-    _mutant("a bias before every norm", (BLOCKS, "kernel // 2, bias=False)", "kernel // 2, bias=True)")),
+    _mutant("a bias before every norm", (HRNET, "kernel // 2, bias=False)", "kernel // 2, bias=True)")),
     _mutant(
         "a norm too many behind the fuse",
         _in_line(
-            FUSION,
+            HRNET,
             FUSE_START,
             "self.branches",
             "self.again = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)\n        self.branches",
         ),
-        _in_line(FUSION, FUSE_END, "self.relu(total)", "self.relu(self.again[row](total))"),
+        _in_line(HRNET, FUSE_END, "self.relu(total)", "self.relu(self.again[row](total))"),
     ),
     _mutant("outputs kept that nobody reads", (HRNET, "[1 if stage == self.depth else len(widths)]", "[len(widths)]")),
     _mutant(
@@ -116,12 +116,12 @@ MUTANTS = (
     ),
     _mutant(
         "double precision in the fuse",
-        _in_line(FUSION, FUSE_TOTAL, "total + term", "(total.double() + term.double()).float()"),
+        _in_line(HRNET, FUSE_TOTAL, "total + term", "(total.double() + term.double()).float()"),
     ),
     _mutant("a forgotten eval()", _each_call("self.train()")),
     _mutant(
         "norms that always average over the batch",
-        (BLOCKS, "nn.BatchNorm2d(channels_out)\n", "nn.BatchNorm2d(channels_out, track_running_stats=False)\n"),
+        (HRNET, "nn.BatchNorm2d(channels_out)\n", "nn.BatchNorm2d(channels_out, track_running_stats=False)\n"),
     ),
     _mutant(
         "gradients left on",
@@ -132,10 +132,10 @@ MUTANTS = (
         _hook("self.seen.append(float(out.abs().mean())) if isinstance(out, Tensor) else None"),
     ),
     _mutant("activations kept for a plot", _hook("self.seen.__setitem__(slice(-99, None), [*self.seen[-98:], out])")),
-    _mutant("an activation computed twice", _in_line(BLOCKS, BLOCK_END, "self.relu(out)", "self.relu(self.relu(out))")),
-    _mutant("activations not in place", _in_line(BLOCKS, FIRST_CONV, "inplace=True", "inplace=False")),
-    _mutant("bilinear instead of nearest", _in_line(FUSION, ENLARGE, '"nearest"', '"bilinear"')),
-    _mutant("a copy in every block", _in_line(BLOCKS, BLOCK_END, "out += x", "out += x.clone()")),
+    _mutant("an activation computed twice", _in_line(HRNET, BLOCK_END, "self.relu(out)", "self.relu(self.relu(out))")),
+    _mutant("activations not in place", _in_line(HRNET, FIRST_CONV, "inplace=True", "inplace=False")),
+    _mutant("bilinear instead of nearest", _in_line(HRNET, ENLARGE, '"nearest"', '"bilinear"')),
+    _mutant("a copy in every block", _in_line(HRNET, BLOCK_END, "out += x", "out += x.clone()")),
     _mutant("a softmax that nobody asked for", _head(f"{HEAD}.softmax(-1)")),
     _mutant(
         "images one by one",
@@ -165,7 +165,7 @@ MUTANTS = (
     ),
     _mutant(
         "another memory layout in every block",
-        _in_line(BLOCKS, BLOCK_END, "        out += x\n", "        out = out.contiguous() + x.contiguous()\n"),
+        _in_line(HRNET, BLOCK_END, "        out += x\n", "        out = out.contiguous() + x.contiguous()\n"),
     ),
     _mutant("fast kernels switched off", _each_call("torch.backends.mkldnn.enabled = False")),
     _mutant(

@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from greenpose.data import MEAN, STD, Framing, Instance
 from greenpose.data.crops import frame_box
 from greenpose.model import HRNet
-from greenpose.model.fusion import advance
+from greenpose.model.hrnet import advance
 
 LAST_STAGE = 4
 SCALE_UNIT_PX = 200

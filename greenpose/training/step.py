@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from greenpose.data import Batch
 from greenpose.losses import LossTerms, Objective
 from greenpose.model import HRNet
-from greenpose.model.passage import Passage
+from greenpose.model.hrnet import Passage
 from greenpose.training.average import Average
 from greenpose.training.distributed import Team
 from greenpose.training.images import to_images
