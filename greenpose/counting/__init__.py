@@ -1,13 +1,28 @@
 """Parameters, multiply-accumulates, memory and operators needed to reach each exit, by several counters."""
 
-from greenpose.counting.census import Census, census
-from greenpose.counting.counters import FORMULAE, PAPER_FORMULA, CountingError, Formula, run_counters
-from greenpose.counting.counts import INPUT_SIZE, ExitCount, architecture_of, count, num_params
+from greenpose.counting.counters import (
+    FORMULAE,
+    PAPER_FORMULA,
+    Census,
+    CountingError,
+    Formula,
+    census,
+    operations,
+    run_counters,
+)
+from greenpose.counting.counts import (
+    INPUT_SIZE,
+    ExitCount,
+    StepFlops,
+    activation_bytes,
+    architecture_of,
+    count,
+    count_training_step,
+    num_params,
+    peak_bytes,
+)
 from greenpose.counting.macs import count_macs
-from greenpose.counting.memory import activation_bytes, peak_bytes
-from greenpose.counting.operations import operations
 from greenpose.counting.reference import ReferenceCount, Share, reference_crop, reference_share
-from greenpose.counting.training_step import StepFlops, count_training_step
 
 __all__ = [
     "FORMULAE",

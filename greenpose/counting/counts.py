@@ -1,20 +1,131 @@
 """The counts of each exit: parameters, MACs, peak memory of the smallest network that has it; of a training step."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import copy
+import weakref
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
 
 from greenpose.config import Experiment
-from greenpose.counting.census import Census, census
-from greenpose.counting.counters import run_counters
-from greenpose.counting.memory import activation_bytes, peak_bytes
-from greenpose.counting.operations import operations
+from greenpose.counting.counters import Census, CountingError, census, conv_flops, operations, run_counters
 from greenpose.data import load_profile
 from greenpose.model import SIZE_MULTIPLE, Architecture, HRNet, PoseNetwork, check_input_size
+
+_REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+"""What a network raises that cannot be run on a batch."""
+
+
+def activation_bytes(net: nn.Module, *inputs: Any, **named: Any) -> int:
+    """Return what a training step keeps for the backward pass, per image.
+
+    Each storage counts once, however many tensors share it. What does not grow with the batch (weights, the norms'
+    statistics) is not included: the figure is the difference that one more image makes. Where the inputs are no batch
+    of one (tensors whose first side is 1), or the network takes no larger batch, it is what these very inputs make it
+    keep, less its weights and statistics.
+
+    Raises:
+        CountingError: the network cannot be run in training mode.
+    """
+    training = copy.deepcopy(net).train()  # a copy, since training moves the norms' statistics
+    if _is_batch_of_one((inputs, named)):
+        with suppress(*_REFUSALS):
+            fewer, more = (_saved_bytes(training, *_repeated((inputs, named), times)) for times in (2, 3))
+            return more - fewer
+    try:
+        return _saved_bytes(training, inputs, named)
+    except _REFUSALS as error:
+        raise CountingError(
+            f"activation_bytes: the network cannot be run in training mode on this input ({type(error).__name__}:"
+            f" {error}); give a batch of one that it can be trained with"
+        ) from error
+
+
+def peak_bytes(net: nn.Module, *inputs: Any, **named: Any) -> int:
+    """Return the most bytes alive at one moment of an inference of one image: the image and all between, no weights."""
+    inferring, peak = copy.deepcopy(net).eval(), _Peak()
+    with torch.no_grad(), peak:
+        for tensor in _tensors((inputs, named)):
+            peak.watch(tensor)
+        inferring(*inputs, **named)
+    return peak.most
+
+
+def _tensors(inputs: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
+
+
+def _is_batch_of_one(inputs: Any) -> bool:
+    return any(tensor.ndim > 0 and tensor.shape[0] == 1 for tensor in _tensors(inputs))
+
+
+def _repeated(inputs: Any, times: int) -> Any:
+    """Return inputs with every tensor that is a batch of one repeated."""
+
+    def batch(leaf: Any) -> Any:
+        alone = isinstance(leaf, Tensor) and leaf.ndim > 0 and leaf.shape[0] == 1
+        return leaf.expand(times, *leaf.shape[1:]).contiguous() if alone else leaf
+
+    return tree_map(batch, inputs)
+
+
+def _saved_bytes(net: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> int:
+    """Return the bytes of all storages that the backward pass needs, without the network's own."""
+    own = {entry.untyped_storage()._cdata for entry in [*net.parameters(), *net.buffers()]}  # noqa: SLF001 - as below
+    sizes: dict[int, int] = {}
+    alive: list[Tensor] = []  # or an address could be used twice
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:  # noqa: SLF001 - as below
+            sizes[storage._cdata] = storage.nbytes()  # noqa: SLF001 - the only identity that meta storages have
+        alive.append(tensor)
+        return tensor
+
+    with torch.enable_grad(), saved_tensors_hooks(keep, lambda tensor: tensor):
+        net(*inputs, **named)
+    return sum(sizes.values())
+
+
+class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """Follows every storage from its first operation to its end."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # likewise
+        self.alive = 0
+        self.most = 0
+        self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                self.watch(leaf)
+        return out
+
+    def watch(self, tensor: Tensor) -> None:
+        """Count the tensor's storage until it is freed."""
+        storage = tensor.untyped_storage()
+        if storage in self._watched:
+            return
+        self._watched.add(storage)
+        size = storage.nbytes()
+        self.alive += size
+        self.most = max(self.most, self.alive)
+        weakref.finalize(storage, self._release, size)
+
+    def _release(self, size: int) -> None:
+        self.alive -= size
+
 
 INPUT_SIZE = (192, 256)
 """Width and height of the paper's images."""
@@ -142,3 +253,42 @@ def _count_exit(architecture: Architecture, tiles: int) -> ExitCount:
         operations=operations(net, image),
         census=census(net, image) * tiles,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFlops:
+    """Floating-point operations of the convolutions in a training step, for one image; two per multiply-accumulate."""
+
+    forward: int
+    """From the image to every exit."""
+    backward: int
+    """From the exits with a loss to every parameter that learns from them."""
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.forward + self.backward
+
+
+def count_training_step(
+    net: PoseNetwork | Architecture,
+    input_size: tuple[int, int] = INPUT_SIZE,
+    *,
+    learning: Collection[int] | None = None,
+) -> StepFlops:
+    """Return the operations of a training step of the whole network by torch's counter.
+
+    `learning` are the exits that a loss reaches, all by default. Losses and the optimizer are not counted.
+
+    Raises:
+        ModelError: an input side is no multiple of 32.
+    """
+    architecture = net if isinstance(net, Architecture) else net.architecture
+    tiles = num_tiles(input_size)
+    with one_thread():
+        blank, image = blank_network(architecture), smallest_image()
+        outputs = {}
+        forward = conv_flops(lambda: outputs.update(blank(image)))
+        loss = sum(outputs[number].sum() for number in learning or architecture.exits)
+        backward = conv_flops(loss.backward)
+    return StepFlops(forward=forward * tiles, backward=backward * tiles)

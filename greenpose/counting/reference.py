@@ -5,8 +5,7 @@ from functools import lru_cache
 
 from torch import nn
 
-from greenpose.counting.census import Census, census
-from greenpose.counting.counters import FORMULAE, PAPER_FORMULA, Formula
+from greenpose.counting.counters import FORMULAE, PAPER_FORMULA, Census, Formula, census
 from greenpose.counting.counts import INPUT_SIZE, blank_network, num_params, num_tiles, one_thread, smallest_image
 from greenpose.model import STRIDE, Architecture, HRNet, PoseNetwork
 
