@@ -3,9 +3,8 @@
 All figures are fractions.
 """
 
-from greenpose.accuracy.detections import detect, oks_nms, rescore
 from greenpose.accuracy.intervals import oks_ap_difference_interval, oks_ap_interval, pck_interval, share_interval
-from greenpose.accuracy.oks import oks_ap
+from greenpose.accuracy.oks import detect, oks_ap, oks_nms, rescore
 from greenpose.accuracy.pck import mean_share, pck, pck_hits, peak_hits
 
 __all__ = [

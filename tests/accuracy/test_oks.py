@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from greenpose.accuracy import oks_ap
-from greenpose.accuracy.detections import detect, rescore
+from greenpose.accuracy.oks import detect, rescore
 from greenpose.data import load_profile
 from greenpose.errors import DataError
 from tests.accuracy.poses import SIGMAS, poses
