@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from greenpose.config import Experiment, expand, load_experiment, load_grid, packaged_experiment
-from greenpose.config.overrides import assign, lookup
+from greenpose.config.grid import assign, lookup
 from tests.paper import PAGE, tables
 from tests.shipped import shipped
 

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from greenpose.cli.console import note
 from greenpose.config import Cell, Experiment, expand, load_experiment, load_grid, packaged_experiment, read_yaml
+from greenpose.config.grid import placed
 from greenpose.config.load import is_grid
-from greenpose.config.overrides import placed
 from greenpose.config.read import experiment_file
 from greenpose.errors import ConfigError
 

@@ -25,7 +25,7 @@ from greenpose.cli.console import (
 )
 from greenpose.cli.preflight import relabelled
 from greenpose.cli.torchrun import is_spare, replicas
-from greenpose.config.budget import Budget
+from greenpose.config.accounting import Budget
 from greenpose.config.grid import shuffled
 from greenpose.errors import DataError, GreenPoseError, RecordError, said
 from greenpose.grid import Outcome, Planned, plan, run_all, set_aside, worker_command

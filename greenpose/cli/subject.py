@@ -7,8 +7,8 @@ from typing import Any
 
 from greenpose.cli.preflight import faults_of
 from greenpose.config import Cell, Experiment, Grid, expand, load_experiment, load_grid, packaged_experiment, read_yaml
+from greenpose.config.grid import assign, placed
 from greenpose.config.load import is_grid, parse_settings
-from greenpose.config.overrides import assign, placed
 from greenpose.config.profile import is_file
 from greenpose.config.read import experiment_file, nearest_shipped
 from greenpose.errors import ConfigError

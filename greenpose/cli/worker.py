@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from greenpose.cli.console import EXIT_INTERRUPTED, EXIT_USAGE, QuietOption, VerboseOption, err
-from greenpose.config.budget import Budget
+from greenpose.config.accounting import Budget
 from greenpose.errors import GreenPoseError, said
 
 

@@ -1,10 +1,18 @@
 """Experiments and grids: their schema, how their YAML is read, and how a grid becomes named runs."""
 
 from greenpose.config.accounting import CarbonConfig, MeasureConfig
-from greenpose.config.data import DataConfig, SplitNumbers, SyntheticConfig
-from greenpose.config.experiment import Experiment, ProcessConfig
+from greenpose.config.experiment import (
+    DataConfig,
+    Experiment,
+    LossConfig,
+    ModelConfig,
+    ProcessConfig,
+    SplitNumbers,
+    SyntheticConfig,
+    TrainConfig,
+    WiringConfig,
+)
 from greenpose.config.grid import Cell, Grid, expand
-from greenpose.config.learning import LossConfig, ModelConfig, TrainConfig, WiringConfig
 from greenpose.config.load import load_experiment, load_grid
 from greenpose.config.read import packaged_experiment, read_yaml
 

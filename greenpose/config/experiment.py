@@ -5,16 +5,278 @@ section 3 and the official configurations).
 """
 
 import re
+from collections.abc import Mapping
 from math import isclose
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from greenpose.config.accounting import CarbonConfig, MeasureConfig
-from greenpose.config.data import DataConfig, Seed
-from greenpose.config.green import with_green_recipe
-from greenpose.config.learning import LossConfig, ModelConfig, TrainConfig, WiringConfig, paper_weight
-from greenpose.schema import NO_TRUTH, Document
+from greenpose.config.profile import Profile
+from greenpose.schema import NO_TRUTH, Document, Place, shown
+
+Exit = Annotated[int, Field(ge=1, le=4), NO_TRUTH]
+"""Number of the stage after which a heatmap is read."""
+
+Repeats = Annotated[int, Field(ge=1, le=64), NO_TRUTH]
+"""How often a part of the network is repeated."""
+Epochs = Annotated[int, Field(ge=1, le=100_000), NO_TRUTH]
+"""A number of epochs."""
+HEAVIEST = 1e9
+"""Largest weight of a loss."""
+Weight = Annotated[float, Field(ge=0, le=HEAVIEST), NO_TRUTH]
+"""Weight of a loss."""
+
+TEACHES = re.compile(r"^\s*([1-4])\s*->\s*([1-4])\s*$")
+
+
+class ModelConfig(Document):
+    """The network: HRNet of any width, with the exits that the experiment needs."""
+
+    exits: tuple[Exit, ...] = (4,)
+    """Stages after which a heatmap is read; the network ends with the deepest."""
+    width: Annotated[int, Field(ge=1, le=512), NO_TRUTH] = 32
+    """Channels of the highest-resolution branch (W in HRNet-W32); branches have W, 2W, 4W, 8W."""
+    stem_width: Annotated[int, Field(ge=1, le=1024), NO_TRUTH] = 64
+    """Channels of the stem, and a quarter of layer1's output; 64 in the official networks."""
+    modules: tuple[Repeats, Repeats, Repeats] = (1, 4, 3)
+    """Multi-resolution modules in stages 2, 3 and 4."""
+    blocks: Repeats = 4
+    """Residual blocks in each branch of a module, and bottlenecks in layer1."""
+    init: Literal["default", "normal", "torch"] = "default"
+    """Weights before training: `default` = torch's own, heads N(0, 0.001); `normal` = every convolution N(0, 0.001)
+    (INIT_WEIGHTS of the official code); `torch` = torch's own everywhere ("scratch" there)."""
+    weights: Place | None = None
+    """File of pretrained weights to start from: official HRNet pose format or the paper's."""
+    partial: bool = False
+    """True: such weights may fill less than 90 % of the tensors before the heads; the others stay random."""
+
+    @model_validator(mode="after")
+    def _distinct_exits(self) -> "ModelConfig":
+        if not self.exits or len(set(self.exits)) != len(self.exits):
+            raise ValueError(f"exits {list(self.exits)} must be distinct and at least one, e.g. [3, 4]")
+        return self
+
+
+class WiringConfig(Document):
+    """Which exit teaches which, and which exits see the labels."""
+
+    teach: tuple[str, ...] = ()
+    """Online distillation: edges such as `4->3` (exit 4 teaches exit 3)."""
+    supervise: tuple[Exit, ...] | None = None
+    """Exits that see the labels; null = only the deepest. More than one is deep supervision."""
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """Return (teacher, student) of each edge."""
+        return tuple((int(match[1]), int(match[2])) for match in map(TEACHES.match, self.teach) if match)
+
+    @model_validator(mode="after")
+    def _arrows(self) -> "WiringConfig":
+        for index, arrow in enumerate(self.teach):
+            match = TEACHES.match(arrow)
+            if not match or match[1] == match[2]:
+                raise ValueError(f"teach[{index}] is {arrow!r}; write teacher->student with two exits, e.g. 4->3")
+        return self
+
+
+def paper_weight(heatmap_size: tuple[int, int]) -> float:
+    """Return the weight that balances distillation and labels on heatmaps of a size as the paper's does on its own."""
+    width, height = heatmap_size
+    return 2000 * width * height / (48 * 64)
+
+
+def _weight_or_auto(value: Any) -> Any:
+    """Return a weight as a number, or `auto`; one sentence says what is wrong with anything else."""
+    try:
+        if value == "auto" or 0 <= float(value) <= HEAVIEST:
+            return value
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"must be auto, or a number from 0 to {HEAVIEST:g} (got {shown(value)})")
+
+
+class LossConfig(Document):
+    """Weights and conventions of the supervised and the distillation loss."""
+
+    teacher_weight: Weight = 1.0
+    """Weight of the deepest exit's supervised loss."""
+    ds_weight: Weight = 1.0
+    """Weight of each other supervised exit's loss (deep supervision)."""
+    kd_weight: Annotated[Weight | Literal["auto"], BeforeValidator(_weight_or_auto), NO_TRUTH] = "auto"
+    """Weight of each distillation loss. Its effect scales with 1 / heatmap pixels: `auto` is 2000 x pixels / 3072, the
+    paper's 2000 at its 48x64, and is kept as that number."""
+    temperature: Annotated[float, Field(ge=0.01, le=1000), NO_TRUTH] = 1.0
+    """Temperature that softens both heatmaps of a distillation edge."""
+    detach_teacher: bool = False
+    """True: the distillation loss does not move the teacher. The paper's training did not detach it."""
+    temperature_squared: bool = False
+    """True: multiply the distillation loss by the squared temperature (Hinton et al. 2015). The paper's did not."""
+    normalise: Literal["pixels", "keypoints"] = "pixels"
+    """Divisor of the distillation loss: heatmap pixels (the paper's) or keypoints."""
+    use_target_weight: bool = False
+    """True: unlabelled keypoints drop out of the supervised loss. The paper trained them towards empty heatmaps."""
+
+
+class TrainConfig(Document):
+    """The recipe."""
+
+    recipe: Literal["paper", "green", "other"] = "paper"
+    """What the settings below are. `paper`: the paper's, at whatever size, which others are held against; `green`: one
+    that takes less energy (docs/recipe.md), in those that are not given; `other`."""
+    epochs: Epochs = 60
+    """Most epochs to train."""
+    batch: Annotated[int, Field(ge=1, le=65_536), NO_TRUTH] = 32
+    """Images per step."""
+    lr: Annotated[float, Field(ge=1e-10, le=10), NO_TRUTH] = 7.5e-4
+    """Adam's learning rate."""
+    milestones: tuple[Epochs, ...] = (30, 50)
+    """Epochs after which the learning rate is multiplied by `gamma`."""
+    gamma: Annotated[float, Field(ge=1e-6, le=10), NO_TRUTH] = 0.33
+    """Factor of the learning rate at each milestone."""
+    schedule: Literal["steps", "one-cycle"] = "steps"
+    """`steps`: the milestones, as the paper; `one-cycle`: up to `lr` over `warmup`, then down to 0 along a cosine."""
+    warmup: Annotated[float, Field(ge=0, lt=1), NO_TRUTH] = 0.0
+    """Part of all epochs over which `one-cycle` rises."""
+    grow: dict[Exit, Annotated[float, Field(gt=0, lt=1), NO_TRUTH]] = Field(default_factory=dict)
+    """Until which part of all epochs the network is trained only as far as an exit, which sees the labels meanwhile,
+    e.g. `{2: 0.3, 3: 0.5}`; empty: the whole network from the first step on, as the paper."""
+    average: Annotated[float, Field(ge=0, lt=1), NO_TRUTH] = 0.0
+    """Decay, per step, of the moving average of the weights that is validated, tested and kept; 0: the weights as they
+    are, as the paper."""
+    mirror: Annotated[float, Field(ge=0, le=1), NO_TRUTH] = 0.0
+    """Part of an epoch's images, drawn anew for each, that is mirrored, left and right keypoints changing places; 0:
+    none, as the paper."""
+    patience: Epochs = 13
+    """Stop after this many validations in a row in which no exit reached its own best AP."""
+    validate_every: Epochs = 1
+    """Validate after every n-th epoch, and after the last."""
+    selection: Literal["per-exit", "any-exit"] = "per-exit"
+    """`per-exit`: each exit is tested with its own best epoch; `any-exit`: with the last epoch in which any exit tied
+    or beat its best (the official code's rule)."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Arithmetic of the network's forward and backward pass in training: `bf16` on GPUs and CPUs that have units for
+    it, refused elsewhere. Weights, norms, losses and all evaluation stay in float32."""
+
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1), NO_TRUTH]
+"""Seed of random numbers: what every generator takes."""
+Count = Annotated[int, Field(ge=1, le=100_000), NO_TRUTH]
+"""How many patients or frames."""
+InputPixels = Annotated[int, Field(ge=32, le=4096), NO_TRUTH]
+"""Side of the network's input."""
+FramePixels = Annotated[int, Field(ge=16, le=8192), NO_TRUTH]
+"""Side of a synthetic frame."""
+Depth = Annotated[float, Field(ge=0, le=65_535), NO_TRUTH]
+"""Depth that a 16-bit image can hold."""
+
+
+def _name_or_own(profile: Any) -> Any:
+    if isinstance(profile, str | dict | Profile):
+        return profile
+    raise ValueError("must be the name of a profile, such as babypose, or the path of one's own YAML")
+
+
+class SplitNumbers(Document):
+    """One number for each split."""
+
+    train: Count
+    """For training."""
+    val: Count
+    """For validation: choosing the best epoch and stopping."""
+    test: Count
+    """For testing, once, at the end."""
+
+
+class SyntheticConfig(Document):
+    """Synthetic depth infants: how many, how often seen, how hard."""
+
+    seed: Seed = 0
+    """Seed of bodies, cameras and motion; patients of different splits are always different."""
+    patients: SplitNumbers = SplitNumbers(train=48, val=8, test=12)
+    """Patients in each split."""
+    frames: SplitNumbers = SplitNumbers(train=30, val=12, test=16)
+    """Frames of each patient in each split."""
+    frame_step: Annotated[int, Field(ge=1, le=10_000), NO_TRUTH] = 7
+    """Every n-th frame of a patient is taken (10 are a second); wider apart is more varied."""
+    size: tuple[FramePixels, FramePixels] = (640, 480)
+    """Width and height of a frame, in pixels."""
+    yaw_spread_deg: Annotated[float, Field(ge=0, le=180), NO_TRUTH] = 180.0
+    """The camera looks from anywhere within plus or minus this angle around the crib; wide is hard."""
+
+
+class DataConfig(Document):
+    """Where images and joints come from, and how a crop and its targets are made."""
+
+    source: Literal["synthetic", "coco"] = "synthetic"
+    """`synthetic`: generated depth infants; `coco`: a folder with COCO keypoint annotations."""
+    profile: Annotated[str | Profile, BeforeValidator(_name_or_own)] = "babypose"
+    """Joints, skeleton and OKS sigmas: `babypose`, `coco`, `openfield`, or the path of one's own YAML, beside the
+    file that names it; a run keeps its contents."""
+    input_size: tuple[InputPixels, InputPixels] = (192, 256)
+    """Width and height of the network's input, in pixels; multiples of 32."""
+    sigma: Annotated[float, Field(ge=0.1, le=100), NO_TRUTH] = 2.0
+    """Standard deviation of a target's Gaussian, in heatmap pixels."""
+    padding: Annotated[float, Field(ge=0.1, le=10), NO_TRUTH] = 1.25
+    """A crop is the subject's box times this."""
+    depth_window_mm: tuple[Depth, Depth] | None = None
+    """Nearest and farthest depth between which a 16-bit image is mapped to grey levels; null for 8-bit images (and for
+    synthetic ones: 350 to 900)."""
+    root: Place | None = None
+    """Folder of a `coco` data set."""
+    images: str = "images"
+    """Folder of the images, below `root`."""
+    annotations: dict[Literal["train", "val", "test"], str] = Field(default_factory=dict)
+    """Annotation file of each split, below `root`; those not named are found under `annotations/` by their names."""
+    detections: str | None = None
+    """File of detected boxes, below `root`, in which the test split is searched, such as
+    `person_detection_results/results_test.json` (COCO results: image_id, category_id, bbox, score); null = annotated
+    boxes, which training and validation always take."""
+    synthetic: SyntheticConfig = SyntheticConfig()
+    """Settings of the `synthetic` source."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DataConfig":
+        if self.source == "coco" and not self.root:
+            raise ValueError("source is coco, but root (the folder with images and annotations) is not given")
+        if self.source != "coco" and self.detections is not None:
+            raise ValueError(f"detections {self.detections!r} belong to a coco folder, but source is {self.source}")
+        if any(side % 32 for side in self.input_size):
+            width, height = (max(32, round(side / 32) * 32) for side in self.input_size)
+            raise ValueError(
+                f"input_size {list(self.input_size)} must be multiples of 32; nearest: [{width}, {height}]"
+            )
+        if self.sigma > min(self.heatmap_size) / 2:
+            width, height = self.heatmap_size
+            raise ValueError(f"sigma {self.sigma:g} is more than half a heatmap of {width}x{height} pixels; 2 is usual")
+        if self.depth_window_mm and not self.depth_window_mm[0] < self.depth_window_mm[1]:
+            raise ValueError("depth_window_mm must be [nearest, farthest] with nearest < farthest")
+        return self
+
+    @property
+    def heatmap_size(self) -> tuple[int, int]:
+        """Return width and height of a heatmap: a quarter of the input's."""
+        return self.input_size[0] // 4, self.input_size[1] // 4
+
+
+GREEN: Mapping[str, Any] = {"schedule": "one-cycle", "warmup": 0.4, "lr": 2.25e-3, "epochs": 39, "mirror": 0.5}
+"""Beside the paper's 60 epochs at 7.5e-4: 0.65 times as many, at three times the rate when the whole network begins."""
+GROW: Mapping[int, float] = {2: 0.3, 3: 0.45}
+"""When the network grows beyond an exit, as a part of all epochs."""
+
+
+def with_green_recipe(given: Any) -> Any:
+    """Return an experiment as it was written, and where its recipe is green, with what its `train` leaves open."""
+    train = given.get("train") if isinstance(given, Mapping) else None
+    if not isinstance(train, Mapping) or train.get("recipe") != "green":
+        return given
+    model = given.get("model")
+    exits = model.get("exits", ()) if isinstance(model, Mapping) else ()
+    exits = exits if isinstance(exits, list | tuple) else ()
+    shallow = sorted(number for number in exits if isinstance(number, int))[:-1]
+    grow = {exit_: part for exit_, part in GROW.items() if exit_ in shallow}
+    return {**given, "train": {**GREEN, "grow": grow, **train}}
+
 
 NEAR = 0.05
 """How far a weight of distillation may lie from the paper's before somebody is told."""

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from greenpose.config.experiment import Experiment
-from greenpose.config.grid import Grid, grid_of_one
-from greenpose.config.overrides import assign, from_option, given_twice, merge
+from greenpose.config.grid import Grid, assign, from_option, given_twice, grid_of_one, merge
 from greenpose.config.profile import is_file
 from greenpose.config.read import parse_yaml, read_yaml
 from greenpose.errors import ConfigError

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from greenpose.config import ProcessConfig
-from greenpose.config.budget import OPTIONS, Budget
+from greenpose.config.accounting import OPTIONS, Budget
 from greenpose.errors import GreenPoseError, said
 from greenpose.grid.plan import Planned
 from greenpose.metering import pinned_environment

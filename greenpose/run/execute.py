@@ -11,7 +11,7 @@ import torch
 
 from greenpose import counting
 from greenpose.config import Experiment
-from greenpose.config.budget import Budget
+from greenpose.config.accounting import Budget
 from greenpose.data import Samples
 from greenpose.data.boxes import Detected, load_boxes
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits

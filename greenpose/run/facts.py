@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenpose.config import Experiment
-from greenpose.config.budget import Budget
+from greenpose.config.accounting import Budget
 from greenpose.counting import ExitCount
 from greenpose.data import Samples
 from greenpose.data.boxes import Detected

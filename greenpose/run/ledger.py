@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from greenpose.config import Experiment, LossConfig
-from greenpose.config.budget import Budget
+from greenpose.config.accounting import Budget
 from greenpose.metering import Carbon, Prediction, Window
 from greenpose.record import Forecast
 from greenpose.run.forecast import busy_share, forecast, joules_of, predict_training, seconds_of

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from greenpose.config import Experiment, read_yaml
-from greenpose.config.budget import Budget
+from greenpose.config.accounting import Budget
 from greenpose.errors import ConfigError, GreenPoseError, RecordError, writing
 from greenpose.lock import is_locked, locked
 from greenpose.record import Failure, Record, dumps, loads

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.config.budget import Budget
+from greenpose.config.accounting import Budget
 from greenpose.errors import GreenPoseError
 
 USED = {"energy_kwh": 1.0, "co2eq_g": 300.0, "seconds": 3600.0}

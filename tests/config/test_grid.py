@@ -3,8 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.config import Grid, expand, load_experiment, load_grid
-from greenpose.config.grid import shuffled
-from greenpose.config.overrides import assign, lookup, merge
+from greenpose.config.grid import assign, lookup, merge, shuffled
 from greenpose.errors import ConfigError
 
 BASE = {"carbon": {"country": "ITA"}}

@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 
 from greenpose.config import CarbonConfig, Experiment, LossConfig, TrainConfig
-from greenpose.config.budget import Budget
+from greenpose.config.accounting import Budget
 from greenpose.metering import Meter, carbon_of
 from greenpose.run.ledger import Ledger, outweighed, outweighing
 from greenpose.run.observer import Stage

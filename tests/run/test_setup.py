@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from greenpose.config import Experiment
-from greenpose.config.grid import LATER, identity
-from greenpose.config.overrides import assign
+from greenpose.config.grid import LATER, assign, identity
 from greenpose.errors import ModelError
 from greenpose.model import HRNet
 from greenpose.run.setup import build_network
