@@ -20,7 +20,7 @@ from greenpose.errors import GreenPoseError, said
 from greenpose.grid.plan import Planned
 from greenpose.metering import pinned_environment
 from greenpose.store import State
-from greenpose.store.lost import note_lost
+from greenpose.store.records import note_lost
 
 TIED = "GREENPOSE_TIED"
 """Set for a worker whose standard input ends with the process that started it, and that is to end then too."""

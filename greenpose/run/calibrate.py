@@ -17,7 +17,7 @@ from greenpose.metering import Meter, Window
 from greenpose.run.cost import Cost, cost_of
 from greenpose.run.setup import build_network, build_objective, channels_last, seed_everything
 from greenpose.run.setups import Setup, compute_ratio
-from greenpose.store.lost import phase_of
+from greenpose.store.records import phase_of
 from greenpose.training import Files, fit, predict, score
 
 EPOCH_SECONDS = 0.3

@@ -6,7 +6,7 @@ from typing import Any
 from greenpose.metering import Window
 from greenpose.record import Validation
 from greenpose.run.phases import epoch_of, training_windows
-from greenpose.store.lost import phase_of
+from greenpose.store.records import phase_of
 from greenpose.units import joules_to_kwh
 
 

@@ -36,7 +36,7 @@ from greenpose.run.setup import (
 )
 from greenpose.store import RunFolder, read_lines
 from greenpose.store.folder import write_parts, write_text
-from greenpose.store.lost import attempts_of, log_of, phase_of
+from greenpose.store.records import attempts_of, log_of, phase_of
 from greenpose.training import ExitScores, Files, Fitted, fit, judge
 from greenpose.training.distributed import leading
 from greenpose.training.images import to_images

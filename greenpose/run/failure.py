@@ -10,7 +10,7 @@ from greenpose.errors import GreenPoseError
 from greenpose.run.compose import now
 from greenpose.run.observer import LOGGER, Stage
 from greenpose.store import RunFolder
-from greenpose.store.lost import write_failure
+from greenpose.store.records import write_failure
 
 
 class FailureNote:

@@ -13,7 +13,7 @@ from greenpose.run.forecast import busy_share, forecast, joules_of, predict_trai
 from greenpose.run.observer import LOGGER, Stage
 from greenpose.run.phases import energy_of, epoch_costs, epoch_of, training_windows, whole_epochs
 from greenpose.store import RunFolder, append_line
-from greenpose.store.lost import outermost
+from greenpose.store.records import outermost
 from greenpose.training import Epoch
 from greenpose.units import joules_to_kwh, lasting, significant
 

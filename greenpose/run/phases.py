@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from greenpose.metering import NO_ENERGY, Carbon, Joules, Meter, Window
 from greenpose.record import Basis, Interval, Kind, Phase
-from greenpose.store.lost import outermost, phase_of
+from greenpose.store.records import outermost, phase_of
 from greenpose.units import co2eq_g, joules_to_kwh
 
 PHASES = ("data", "count", "train", "validate", "checkpoint", "test", "inference", "segments")

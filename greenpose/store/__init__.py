@@ -1,9 +1,7 @@
 """Run folders: the only reader and writer of what a run leaves on disk."""
 
-from greenpose.store.folder import RunFolder, State
-from greenpose.store.jsonl import append_line, read_lines
-from greenpose.store.policies import policies
-from greenpose.store.records import collect, read_document, read_record, stream
+from greenpose.store.folder import RunFolder, State, append_line, read_lines
+from greenpose.store.records import collect, policies, read_document, read_record, stream
 
 __all__ = [
     "RunFolder",

@@ -19,7 +19,7 @@ from greenpose.config.accounting import Budget
 from greenpose.errors import ConfigError, GreenPoseError, RecordError, writing
 from greenpose.lock import is_locked, locked
 from greenpose.record import Failure, Record, dumps, loads
-from greenpose.schema import parse
+from greenpose.schema import from_json, parse
 
 CELL = MappingProxyType({"name": str, "grid": str, "axes": dict, "experiment": dict})
 """What stands in a run's `config.yaml`, and what it is."""
@@ -270,3 +270,23 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
 def _remove(path: Path) -> None:
     with suppress(OSError):
         path.unlink()
+
+
+def append_line(path: Path, entry: Mapping[str, Any]) -> None:
+    """Append one object to a log."""
+    with writing(path), path.open("a", encoding="utf-8") as log:
+        log.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a log, none where there is no log; a line that is torn, or no sound JSON, is passed over."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as log:
+        for line in log:
+            try:
+                entry = from_json(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                yield entry

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from greenpose.metering import Window, read_windows
-from greenpose.store.lost import outermost
+from greenpose.store.records import outermost
 
 KILLER = Path(__file__).with_name("killed.py")
 

@@ -120,7 +120,7 @@ def _attempts(run):
     end = next(n for n, line in enumerate(lines) if '"validate/epoch 2"' in line)
     (Path("part") / "windows.jsonl").write_text("".join(lines[: end + 1]))
     from greenpose.store import RunFolder
-    from greenpose.store.lost import note_lost
+    from greenpose.store.records import note_lost
 
     note_lost(RunFolder(Path("part")), code=-9)
     shutil.copytree("part", "lost")
@@ -163,14 +163,14 @@ def subject(folder):
 
 def windows(folder):
     from greenpose.metering import read_windows
-    from greenpose.store.lost import outermost
+    from greenpose.store.records import outermost
 
     outermost(read_windows(folder / "part" / "windows.jsonl"))
 
 
 def lost(folder, name="cuda"):
     from greenpose.store import RunFolder
-    from greenpose.store.lost import note_lost
+    from greenpose.store.records import note_lost
 
     note_lost(RunFolder(folder / name), code=-9)
 
