@@ -1,0 +1,394 @@
+"""Grids of runs: what is left to do, and one fresh process after the other that does it.
+
+Two runs on one machine share its power and its caches, so that neither's joules nor seconds mean what they say; more
+than one worker is possible, and every record says how many there were.
+"""
+
+import contextlib
+import fnmatch
+import glob
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from greenpose.config import Cell, Experiment, ProcessConfig
+from greenpose.config.accounting import OPTIONS, Budget
+from greenpose.errors import ConfigError, FaultsError, GreenPoseError, said
+from greenpose.metering import pinned_environment
+from greenpose.record import Record
+from greenpose.schema import near
+from greenpose.store import RunFolder, State, read_document
+from greenpose.store.records import note_lost
+
+BEYOND_TRAINING = (State.DONE, State.STOPPED, State.RUNNING)
+"""States of runs whose training is done or under way."""
+NOT_TRAINING = ("carbon", "measure")
+"""Parts of a configuration that say how a run is metered and accounted: another value trains nothing else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One cell of a grid and where it stands."""
+
+    cell: Cell
+    """What to run."""
+    folder: RunFolder
+    """Where it is kept."""
+    state: State
+    """What its files show now."""
+    moved: tuple[str, ...] = ()
+    """What it was begun with that lies in another place now."""
+    damage: str | None = None
+    """Why the configuration in its folder cannot be read; None where it can, or where there is none."""
+    trained_in: Mapping[str, Any] | None = None
+    """The finished run that has this training done, and how it went; None where this one is to train."""
+    anew: str = ""
+    """Why it is trained from the first epoch though a run of fewer epochs lies beside it; empty where none does."""
+
+
+def plan(cells: Sequence[Cell], root: Path, *, only: Sequence[str] = ()) -> list[Planned]:
+    """Return the cells with their folders and states; `only` keeps those whose experiment or name matches a pattern.
+
+    Raises:
+        ConfigError: if a pattern matches nothing.
+    """
+    chosen = select(cells, only)
+    planned = [_planned(cell, RunFolder(root / cell.name)) for cell in chosen]
+    faults = [fault for one in planned for fault in one.moved]
+    if faults:
+        raise ConfigError(faults)
+    return planned
+
+
+def select(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
+    """Return the cells whose experiment or name matches a pattern; all of them without patterns.
+
+    Raises:
+        ConfigError: if a pattern matches nothing.
+    """
+    faults = [
+        f"--only {pattern}: matches no run; {near(pattern, list(dict.fromkeys(cell.experiment for cell in cells)))}"
+        for pattern in only
+        if not any(_matches(cell, pattern) for cell in cells)
+    ]
+    if faults:
+        raise ConfigError(faults)
+    return [cell for cell in cells if not only or any(_matches(cell, pattern) for pattern in only)]
+
+
+def _planned(cell: Cell, folder: RunFolder) -> Planned:
+    """Return where a cell stands; a damaged configuration in its folder says nothing, and is written anew."""
+    moved: list[str] = []
+    damage = None
+    if folder.config.exists():
+        try:
+            moved = _moved(folder, folder.experiment(), cell.config)
+        except ConfigError as error:
+            damage = error.faults[0]
+    state = folder.state()
+    return Planned(
+        cell=cell,
+        folder=folder,
+        state=state,
+        moved=tuple(moved),
+        damage=damage,
+        trained_in=None if damage or state in BEYOND_TRAINING else _trained_in(cell, folder),
+        anew=_anew(cell, folder) if state is State.TODO else "",
+    )
+
+
+def _anew(cell: Cell, folder: RunFolder) -> str:
+    """Return why a run that differs in fewer epochs alone is not gone on with; empty where there is none."""
+    recipe = cell.config.train
+    same = _training_of(cell.config) | {"train": recipe.model_dump(exclude={"epochs"})}
+    for config in sorted(folder.path.parent.glob(f"{glob.escape(cell.experiment)}-*/config.yaml")):
+        other = RunFolder(config.parent)
+        try:
+            before, state = other.experiment(), other.state()
+        except FaultsError:
+            continue
+        alike = _training_of(before) | {"train": before.train.model_dump(exclude={"epochs"})} == same
+        if not alike or before.train.epochs >= recipe.epochs or state is State.TODO:
+            continue
+        if recipe.schedule == "one-cycle" or recipe.grow:
+            why = f"its train.{'grow' if recipe.grow else 'schedule'} depends on the number of epochs"
+        elif state is State.DONE:
+            why = "what training goes on from is not kept once a run is done"
+        else:
+            why = "a run that was begun goes on to its own number of epochs only"
+        return f"differs from {other.path.name} in train.epochs ({before.train.epochs}, now {recipe.epochs}): {why}"
+    return ""
+
+
+def _training_of(config: Experiment) -> dict[str, Any]:
+    """Return what of a configuration the training depends on."""
+    return config.model_dump(exclude=set(NOT_TRAINING))
+
+
+def _trained_in(cell: Cell, folder: RunFolder) -> Mapping[str, Any] | None:
+    """Return the finished run beside a folder that differs in what does not change training, and how training went.
+
+    A run that was begun keeps what it was begun with.
+    """
+    if folder.checkpoint.exists() or folder.windows.exists():
+        begun: Mapping[str, Any] | None = folder.read_cell().get("trained_in") if folder.config.exists() else None
+        return begun
+    same = _training_of(cell.config)
+    for config in sorted(folder.path.parent.glob(f"{glob.escape(cell.experiment)}-*/config.yaml")):
+        other = RunFolder(config.parent)
+        try:
+            if other.state() is not State.DONE or _training_of(other.experiment()) != same:
+                continue
+            record, labels = read_document(other.record), other.read_cell().get("annotations_sha256", {})
+        except FaultsError:
+            continue
+        if isinstance(record, Record) and all(other.best(entry.exit).exists() for entry in record.exits):
+            best = {entry.exit: entry.best_epoch for entry in record.exits}
+            how = {"epochs": record.epochs, "stopped": record.stopped, "best": best, "annotations_sha256": labels}
+            return {"run": other.path.name, **how}
+    return None
+
+
+def _moved(folder: RunFolder, before: Experiment, now: Experiment) -> list[str]:
+    """Return a fault where the run's folder was begun with files of the same names from another place."""
+    return [
+        f"{folder.path}: was begun with {key} {then}, now it is {place}; give another --out"
+        for key, then, place in (
+            ("data.root", before.data.root, now.data.root),
+            ("model.weights", before.model.weights, now.model.weights),
+        )
+        if then and place and Path(then).resolve() != Path(place).resolve()
+    ]
+
+
+def set_aside(planned: Planned) -> Planned:
+    """Return the cell as if it had never run; what it left is moved to `.previous/` beside it, not deleted.
+
+    One that a living process is at work on is returned as it is.
+    """
+    if not planned.folder.path.exists():
+        return replace(planned, trained_in=None, anew="")
+    shelf = planned.folder.path.parent / ".previous"
+    with planned.folder.claimed() as mine:
+        if not mine:
+            return replace(planned, state=State.RUNNING)
+        shelf.mkdir(exist_ok=True)
+        number = 1 + sum(1 for _ in shelf.glob(f"{planned.cell.name}.*"))
+        aside = RunFolder(planned.folder.path.rename(shelf / f"{planned.cell.name}.{number}"))
+        aside.running.unlink()
+    return replace(planned, state=State.TODO, trained_in=None, anew="")
+
+
+def _matches(cell: Cell, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(cell.experiment, pattern) or fnmatch.fnmatchcase(cell.name, pattern)
+
+
+TIED = "GREENPOSE_TIED"
+"""Set for a worker whose standard input ends with the process that started it, and that is to end then too."""
+GRACE_SECONDS = 60.0
+"""How long an interrupted run may take to write down what it has before it is killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one cell ended."""
+
+    planned: Planned
+    """The cell."""
+    state: State
+    """What its files show now."""
+    code: int
+    """Exit code of its process; negative: the signal that ended it."""
+    seconds: float
+    """Wall time of its process."""
+    message: str = ""
+    """What kept it from being started, or from leaving a note of its own; empty where its folder says how it ended."""
+
+
+@runtime_checkable
+class Command(Protocol):
+    """What is started for a run."""
+
+    def __call__(self, planned: Planned, *, quiet: bool) -> list[str]:
+        """Return program and arguments."""
+
+
+def _ignore(event: object) -> None:
+    del event
+
+
+@dataclass(slots=True)
+class _Job:
+    planned: Planned
+    process: subprocess.Popen[bytes]
+    started: float
+
+
+def run_all(
+    todo: Sequence[Planned],
+    *,
+    workers: int = 1,
+    quiet: bool = False,
+    command: Command | None = None,
+    budget: Budget | None = None,
+    started: Callable[[Planned], None] = _ignore,
+    ended: Callable[[Outcome], None] = _ignore,
+) -> list[Outcome]:
+    """Run the cells and return how each ended; one that fails does not stop the others.
+
+    `command` tells what to start for a run, by default GreenPose's own worker in this interpreter. When a cell's turn
+    comes its folder is looked at again: one that another process finished within `budget` meanwhile, or is at work on,
+    is left to it.
+
+    Raises:
+        KeyboardInterrupt: after every running cell has written down what it has.
+    """
+    waiting, running, outcomes = deque(todo), list[_Job](), list[Outcome]()
+    workers = min(workers, len(todo))
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                begun = _begin(
+                    waiting.popleft(), command or worker_command, workers, started, quiet=quiet, budget=budget
+                )
+                if isinstance(begun, _Job):
+                    running.append(begun)
+                else:
+                    outcomes.append(begun)
+                    ended(begun)
+            for job in _finished(running):
+                running.remove(job)
+                outcomes.append(_outcome(job))
+                ended(outcomes[-1])
+    finally:
+        for outcome in _interrupt(running):  # none, unless something ended us
+            ended(outcome)
+    return outcomes
+
+
+def worker_command(
+    planned: Planned, *, quiet: bool, verbose: bool = False, budget: Budget | None = None, elsewhere: bool = False
+) -> list[str]:
+    """Return the command that does one run; a cluster's scheduler would start the same."""
+    volume = ["--quiet"] if quiet else ["--verbose"] if verbose else []
+    limits = [f"--budget-{OPTIONS[name]}={limit!r}" for name, limit in (budget.limits if budget else {}).items()]
+    return [
+        sys.executable,
+        "-m",
+        "greenpose",
+        "worker",
+        str(planned.folder.path),
+        *limits,
+        *volume,
+        *(["--elsewhere"] if elsewhere else []),
+    ]
+
+
+def worker_environment(config: ProcessConfig, workers: int) -> dict[str, str]:
+    """Return the environment of a measured process: this one's, with allocator, threads and devices pinned."""
+    environment = {**os.environ, **pinned_environment(config.threads), "GREENPOSE_WORKERS": str(workers)}
+    if config.device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    return environment
+
+
+def _begin(
+    planned: Planned,
+    command: Command,
+    workers: int,
+    started: Callable[[Planned], None],
+    *,
+    quiet: bool,
+    budget: Budget | None,
+) -> _Job | Outcome:
+    """Return the job of a cell; its outcome where there is nothing to do any more, or it cannot be started."""
+    try:
+        if planned.folder.is_taken() or not planned.folder.may_go_on(budget or Budget()):
+            return Outcome(planned=planned, state=planned.folder.state(), code=0, seconds=0.0)
+        started(planned)
+        return _start(planned, command, workers=workers, quiet=quiet)
+    except (OSError, GreenPoseError) as error:
+        return Outcome(planned=planned, state=State.FAILED, code=1, seconds=0.0, message=said(error))
+
+
+def _start(planned: Planned, command: Command, *, workers: int, quiet: bool) -> _Job:
+    from greenpose.data.splits import annotations_sha256  # what reads images is not needed to say what a command does
+
+    cell = planned.cell
+    planned.folder.path.mkdir(parents=True, exist_ok=True)
+    planned.folder.write_cell(
+        {
+            "name": cell.name,
+            "grid": cell.grid,
+            "axes": cell.axes,
+            "config_hash": cell.config_hash,
+            "experiment": cell.config.model_dump(mode="json"),
+            "annotations_sha256": annotations_sha256(cell.config.data),
+        }
+        | ({"trained_in": dict(planned.trained_in)} if planned.trained_in else {})
+    )
+    process = subprocess.Popen(
+        command(planned, quiet=quiet or workers > 1),
+        stdin=subprocess.PIPE,  # nothing is written: it ends when we do, however that is, and the worker notices
+        stdout=subprocess.DEVNULL,
+        process_group=0,  # Ctrl-C on the terminal reaches us alone; we pass it on once
+        env=worker_environment(cell.config.process, workers) | {TIED: "1"},
+    )
+    return _Job(planned=planned, process=process, started=time.monotonic())
+
+
+def _finished(running: Sequence[_Job]) -> list[_Job]:
+    """Return the jobs that have ended, after waiting a moment for the first."""
+    if not running:
+        return []
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        running[0].process.wait(timeout=0.2)
+    return [job for job in running if job.process.poll() is not None]
+
+
+def _outcome(job: _Job) -> Outcome:
+    code = job.process.returncode
+    folder = job.planned.folder
+    seconds = time.monotonic() - job.started
+    if job.process.stdin:
+        job.process.stdin.close()
+    try:
+        if code != 0 and folder.state() in {State.TODO, State.STARTED}:
+            note_lost(folder, code=code)
+    except (OSError, GreenPoseError) as error:  # its folder is gone, or the disk is full: the other cells go on
+        return Outcome(planned=job.planned, state=State.FAILED, code=code, seconds=seconds, message=said(error))
+    return Outcome(planned=job.planned, state=folder.state(), code=code, seconds=seconds)
+
+
+def _interrupt(running: Sequence[_Job]) -> list[Outcome]:
+    """Ask every run to stop, wait for it to write down what it has, kill it on a second Ctrl-C or after the grace."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    for job in running:
+        job.process.terminate()  # SIGINT is ignored by what was started in a background job
+    for job in running:
+        try:  # its input stays open till then: it is to hear of this once
+            job.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            job.process.kill()
+            job.process.wait()
+    return [_outcome(job) for job in running]
+
+
+__all__ = [
+    "TIED",
+    "Command",
+    "Outcome",
+    "Planned",
+    "plan",
+    "run_all",
+    "select",
+    "set_aside",
+    "worker_command",
+    "worker_environment",
+]
