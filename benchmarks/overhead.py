@@ -38,7 +38,7 @@ from greenpose.metering import Estimate, Meter, estimate, meter
 from greenpose.run.observer import crosschecked
 from greenpose.run.setup import build_network, build_objective, seed_everything
 from greenpose.training import Epoch, Files, fit, unmetered
-from greenpose.training.window import Parted, Window
+from greenpose.training.step import Parted, Window
 from greenpose.units import with_prefix
 
 SHARE = 0.005

@@ -44,8 +44,7 @@ from greenpose.metering import this_machine
 from greenpose.model import HRNet
 from greenpose.run.setup import channels_last
 from greenpose.training import validation_scores
-from greenpose.training.images import to_images
-from greenpose.training.step import Step
+from greenpose.training.step import Step, to_images
 
 SECONDS = 150.0
 """A section measures about so long."""

@@ -23,8 +23,8 @@ from greenpose.data.splits import load_splits
 from greenpose.model import HRNet
 from greenpose.run.setup import build_network, build_objective, seed_everything
 from greenpose.training import Epoch, Files, fit
-from greenpose.training.growth import depths
-from greenpose.training.window import Parted, Window, unmetered
+from greenpose.training.fit import depths
+from greenpose.training.step import Parted, Window, unmetered
 
 SEEDS = (1, 2, 3)
 

@@ -110,6 +110,6 @@ def _mirror(config: Experiment) -> None:
 
 def _precision(config: Experiment) -> None:
     if config.train.precision != "float32":
-        from greenpose.training.precision import require_precision
+        from greenpose.training.step import require_precision
 
         require_precision(config.train.precision, config.process.device)

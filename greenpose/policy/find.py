@@ -22,7 +22,7 @@ from greenpose.policy.shared import Shared, shared_network
 from greenpose.policy.ways import Ways, ways_of
 from greenpose.run.setup import build_meter, require_device, seed_everything
 from greenpose.store import RunFolder
-from greenpose.training.images import to_images
+from greenpose.training.step import to_images
 
 DROP = 0.01
 """How much less than the deepest exit's validation AP is wanted, where nobody says otherwise."""

@@ -13,7 +13,7 @@ from greenpose.model import HRNet
 from greenpose.policy.cascade import Thresholds
 from greenpose.policy.confidence import CONFIDENCES, Confidence
 from greenpose.training import ExitPredictions
-from greenpose.training.images import to_images
+from greenpose.training.step import to_images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -44,7 +44,7 @@ from greenpose.run.phases import (
 from greenpose.run.setup import num_workers
 from greenpose.run.sharing import allocation, training_step
 from greenpose.store.records import Attempt, attempts_of, kind_of, missing_windows
-from greenpose.training.growth import depths, parts_trained
+from greenpose.training.fit import depths, parts_trained
 from greenpose.units import KINDS, joules_to_kwh
 
 

@@ -21,7 +21,7 @@ from greenpose.run.phases import energy_of
 from greenpose.run.scaling import FEWER_IMAGES_ERROR, scaled, scaling_error
 from greenpose.run.setup import build_meter, require_device, seed_everything
 from greenpose.run.setups import Setup, find_setups, work_of
-from greenpose.training.growth import depths, whole_epochs_worth
+from greenpose.training.fit import depths, whole_epochs_worth
 from greenpose.units import joules_to_kwh
 
 CALIBRATION_SECONDS = 20.0

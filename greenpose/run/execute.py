@@ -39,9 +39,8 @@ from greenpose.store.folder import write_parts, write_text
 from greenpose.store.records import attempts_of, log_of, phase_of
 from greenpose.training import ExitScores, Files, Fitted, fit, judge
 from greenpose.training.distributed import leading
-from greenpose.training.images import to_images
-from greenpose.training.precision import require_precision
-from greenpose.training.selection import Best
+from greenpose.training.fit import Best
+from greenpose.training.step import require_precision, to_images
 
 
 def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = None, elsewhere: bool = False) -> None:

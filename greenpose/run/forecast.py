@@ -11,7 +11,7 @@ from greenpose.metering import Window, this_machine
 from greenpose.metering.prediction import Neighbours, Prediction, Repeated, predict_total
 from greenpose.record import Basis, Forecast, Interval
 from greenpose.run.phases import training_windows, whole_epochs
-from greenpose.training.growth import depths
+from greenpose.training.fit import depths
 from greenpose.units import joules_to_kwh
 
 VALIDATION_SHARE = 0.5

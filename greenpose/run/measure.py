@@ -15,7 +15,7 @@ from greenpose.metering import ExitMeasurement, Meter, Plan, measure_exits
 from greenpose.model import HRNet, SubNetwork, load_weights
 from greenpose.run.setup import build_meter, build_network, channels_last, require_device, seed_everything
 from greenpose.store import RunFolder
-from greenpose.training.images import to_images
+from greenpose.training.step import to_images
 
 Heard = Callable[[int, float], object]
 """Told after each block how many there are, and the widest relative half-width when last looked at."""

@@ -21,7 +21,7 @@ from greenpose.metering import Estimate, Meter, MicroCosts, MicroPlan, estimate,
 from greenpose.metering.micro import Currency
 from greenpose.model import HRNet
 from greenpose.run.setup import build_objective, channels_last
-from greenpose.training.images import to_images
+from greenpose.training.step import to_images
 
 LONGEST_STEP_SECONDS = 1.0
 """Steps longer than this are measured on fewer images."""

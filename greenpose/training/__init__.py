@@ -2,9 +2,8 @@
 
 from greenpose.training.checkpoint import save_best
 from greenpose.training.evaluate import ExitPredictions, ExitScores, judge, predict, score, validation_scores
-from greenpose.training.fit import Epoch, Files, Fitted, Ledger, fit
-from greenpose.training.selection import Best, Selection
-from greenpose.training.window import Window, unmetered
+from greenpose.training.fit import Best, Epoch, Files, Fitted, Ledger, Selection, fit
+from greenpose.training.step import Window, unmetered
 
 __all__ = [
     "Best",

@@ -15,8 +15,7 @@ from greenpose.accuracy.pck import Norm
 from greenpose.data import Samples, decode_heatmaps, in_turn
 from greenpose.data.heatmaps import find_peaks
 from greenpose.model import HRNet, PoseNetwork, SubNetwork, fold_batchnorm
-from greenpose.training.ahead import THREADS, ahead
-from greenpose.training.images import to_images
+from greenpose.training.step import THREADS, ahead, to_images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

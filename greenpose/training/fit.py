@@ -1,11 +1,18 @@
 """Training: Adam, schedules, early stopping, each exit's best epoch kept, resumable after a kill.
 
+A step that ends at a shallow exit costs what its sub-network costs, and deeper stages that join later start on features
+that are of use already. The paper trains the whole network from the first step on.
+
+Source: the idea is that of progressive stacking, Gong et al. (2019), Efficient Training of BERT by Progressively
+Stacking, PMLR 97; with exits nothing has to be copied.
+
 The order of batches depends on the seed and the epoch alone, so that a resumed training is the one
 that was interrupted. Several processes may train together (`distributed`): one leads and keeps everything.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -18,16 +25,89 @@ from greenpose.data import Batch, Samples, batch_of, in_turn
 from greenpose.errors import GreenPoseError
 from greenpose.losses import Objective
 from greenpose.model import HRNet
-from greenpose.training.ahead import THREADS, ahead
-from greenpose.training.average import Average
 from greenpose.training.checkpoint import DAMAGE, damaged, load_state, save_best, save_state, settle, waiting
 from greenpose.training.distributed import Share, current_team
 from greenpose.training.evaluate import validation_scores
-from greenpose.training.growth import depths
-from greenpose.training.schedule import learning_rate
-from greenpose.training.selection import Best, Selection
-from greenpose.training.step import Step
-from greenpose.training.window import Parted, Window, unmetered
+from greenpose.training.step import THREADS, Average, Parted, Step, Window, ahead, unmetered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The best epoch of one exit."""
+
+    epoch: int
+    """Number, from 1."""
+    ap: float
+    """Best AP on the validation split so far."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Selection:
+    """Follows validations; what it knows survives in a checkpoint."""
+
+    rule: Literal["per-exit", "any-exit"] = "per-exit"
+    """`any-exit`: as soon as one exit ties or beats its best, all exits take this epoch (the official code's rule)."""
+    best: dict[int, Best] = field(default_factory=dict)
+    """The epoch that each exit is to be tested with."""
+    waiting: int = 0
+    """Validations in a row in which no exit tied or beat its best."""
+
+    def update(self, epoch: int, ap: Mapping[int, float]) -> list[int]:
+        """Return the exits that take this epoch's weights: those that tie or beat their own best."""
+        better = [exit_ for exit_, value in ap.items() if exit_ not in self.best or value >= self.best[exit_].ap]
+        self.waiting = 0 if better else self.waiting + 1
+        chosen = list(ap) if better and self.rule == "any-exit" else better
+        for exit_ in chosen:
+            before = self.best[exit_].ap if exit_ in self.best else ap[exit_]
+            self.best[exit_] = Best(epoch=epoch, ap=max(before, ap[exit_]))
+        return chosen
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"waiting": self.waiting, "best": {exit_: asdict(value) for exit_, value in self.best.items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what a checkpoint kept."""
+        self.waiting = int(state["waiting"])
+        self.best = {
+            int(exit_): Best(epoch=int(value["epoch"]), ap=float(value["ap"])) for exit_, value in state["best"].items()
+        }
+
+
+def learning_rate(recipe: TrainConfig, epoch: int, done: float) -> float:
+    """Return the learning rate when the part `done`, 0 to 1, of the `epoch`-th epoch, from 1, is over.
+
+    `steps` holds still within an epoch and falls at milestones, as the paper's does. `one-cycle` rises in a straight
+    line over the first `warmup` of all epochs and falls to zero along half a cosine.
+
+    Source: Smith & Topin (2019), Super-Convergence, arXiv 1708.07120; Loshchilov & Hutter (2017), SGDR, 1608.03983.
+    """
+    if recipe.schedule == "steps":
+        return recipe.lr * recipe.gamma ** sum(epoch > mark for mark in recipe.milestones)
+    progress = min(1.0, (epoch - 1 + done) / recipe.epochs)
+    if progress < recipe.warmup:
+        return recipe.lr * (progress + 1e-2) / (recipe.warmup + 1e-2)
+    return recipe.lr * (1 + math.cos(math.pi * (progress - recipe.warmup) / (1 - recipe.warmup))) / 2
+
+
+def depths(recipe: TrainConfig, exits: Collection[int]) -> tuple[int, ...]:
+    """Return as far as which exit each epoch trains, from the first one on; a part of all epochs is rounded."""
+    ends = {exit_: round(part * recipe.epochs) for exit_, part in recipe.grow.items()}
+    return tuple(
+        min((exit_ for exit_, last in ends.items() if epoch <= last), default=max(exits))
+        for epoch in range(1, recipe.epochs + 1)
+    )
+
+
+def parts_trained(trained: Sequence[int], exits: Collection[int]) -> dict[int, float]:
+    """Return for each exit the part of all epochs that trained as far as it or further."""
+    return {exit_: sum(depth >= exit_ for depth in trained) / len(trained) for exit_ in exits}
+
+
+def whole_epochs_worth(trained: Sequence[int], macs: Mapping[int, float]) -> float:
+    """Return how many epochs of the whole network cost as much; `macs` are those of each exit's own network."""
+    return sum(macs[depth] for depth in trained) / max(macs.values())
+
 
 EMPTY = 0.5
 """No empty heatmap is further from its labels: half the mean square of what is 1 at most."""

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from greenpose.training.ahead import ahead
+from greenpose.training.step import ahead
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])

@@ -1,7 +1,7 @@
 import torch
 
 from greenpose.model import HRNet
-from greenpose.training.average import Average
+from greenpose.training.step import Average
 
 
 def small():

@@ -7,7 +7,7 @@ from greenpose.data import MEAN, STD, decode_heatmaps, normalise
 from greenpose.model import HRNet
 from greenpose.training import ExitPredictions, predict, score, validation_scores
 from greenpose.training.evaluate import detections
-from greenpose.training.images import to_images
+from greenpose.training.step import to_images
 from tests.training.samples import dots
 
 

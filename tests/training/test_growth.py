@@ -3,7 +3,7 @@
 import pytest
 
 from greenpose.config import TrainConfig
-from greenpose.training.growth import depths, parts_trained, whole_epochs_worth
+from greenpose.training.fit import depths, parts_trained, whole_epochs_worth
 
 
 @pytest.mark.parametrize(

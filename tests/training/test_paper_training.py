@@ -6,7 +6,7 @@ import torch
 
 from greenpose.data import batches
 from greenpose.losses import Objective
-from greenpose.training.images import to_images
+from greenpose.training.step import to_images
 from tests.training.test_fit import SPLITS, WIRING, network, train
 
 

@@ -8,8 +8,7 @@ from greenpose.data import batches
 from greenpose.errors import GreenPoseError
 from greenpose.losses import Objective, Wiring
 from greenpose.model import HRNet
-from greenpose.training.precision import autocast, has_bf16_units, require_precision
-from greenpose.training.step import Step
+from greenpose.training.step import Step, autocast, has_bf16_units, require_precision
 from tests.training.samples import dots
 
 CPU = torch.device("cpu")

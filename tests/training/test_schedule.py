@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from greenpose.config import TrainConfig
-from greenpose.training.schedule import learning_rate
+from greenpose.training.fit import learning_rate
 
 
 def test_steps_are_those_of_torchs_own_schedule():
