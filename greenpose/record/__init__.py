@@ -5,12 +5,26 @@ stands under its plain name, in the unit that its name ends in; `basis`, beside 
 obtained and how far it can be trusted. A number that could not be had is null, and its basis says why.
 """
 
-from greenpose.record.exit import Exit
 from greenpose.record.numbers import Basis, Interval, Kind, Quantity
-from greenpose.record.run import FAILURE_SCHEMA, SCHEMA, Failure, Record
-from greenpose.record.surroundings import Carbon, Component, CrossCheck, Embodied, Hardware
+from greenpose.record.run import (
+    FAILURE_SCHEMA,
+    SCHEMA,
+    Allocation,
+    Carbon,
+    Component,
+    CrossCheck,
+    Embodied,
+    Exit,
+    Failure,
+    Forecast,
+    Hardware,
+    Phase,
+    Record,
+    StepExit,
+    TrainingStep,
+    Validation,
+)
 from greenpose.record.text import dumps, loads
-from greenpose.record.training import Allocation, Forecast, Phase, StepExit, TrainingStep, Validation
 
 __all__ = [
     "FAILURE_SCHEMA",

@@ -4,10 +4,259 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from greenpose.record.exit import Exit
-from greenpose.record.numbers import Numbers
-from greenpose.record.surroundings import Carbon, Component, CrossCheck
-from greenpose.record.training import Allocation, Forecast, Phase, TrainingStep, Validation
+from greenpose.record.numbers import Interval, Kind, Numbers
+from greenpose.schema import Document
+
+
+class Exit(Numbers):
+    """One exit: its minimal sub-network's size, its accuracy on the test split, its cost per image."""
+
+    exit: int
+    """Exit number: the heatmap head after this stage of HRNet."""
+    role: str
+    """Place in the wiring: `final`, `student`, `teacher`, `student and teacher` or `side`."""
+    params: int
+    """Parameters of the minimal sub-network that yields this exit."""
+    macs: int
+    """Multiply-accumulates of its convolutions for one image (1 MAC = 2 FLOPs), by torch's counter."""
+    macs_by_counter: dict[str, int]
+    """The same network and input by each counter under its own convention (`docs/method.md` explains them)."""
+    activation_bytes: int | None = None
+    """Bytes that a training step keeps for the backward pass, per image; null where it was not counted."""
+    peak_bytes: int | None = None
+    """Most bytes alive at once during inference of one image, without weights, by torch's allocations; null in records
+    from before it was counted."""
+    operations: dict[str, int] = Field(default_factory=dict)
+    """Calls of each of torch's operators during inference, by name; empty in records from before they were counted."""
+    ap: float | None = None
+    """OKS average precision over thresholds .50:.05:.95, as a fraction; null where no test split was evaluated."""
+    ap50: float | None = None
+    """OKS average precision at threshold .50, as a fraction."""
+    ap75: float | None = None
+    """OKS average precision at threshold .75, as a fraction."""
+    ar: float | None = None
+    """OKS average recall over thresholds .50:.05:.95, as a fraction."""
+    pck: float | None = None
+    """PCK@0.5 as the paper's code computes it (a twentieth of the heatmap, axes swapped), as a fraction."""
+    pck_corrected: float | None = None
+    """PCK@0.5 with the axes the right way round, as a fraction."""
+    best_epoch: int | None = None
+    """Epoch (from 1) whose weights this exit is evaluated with: the best AP on the validation split."""
+    latency_s: float | None = None
+    """Wall time of one image at the measured batch size (batch time / batch)."""
+    latency_p95_s: float | None = None
+    """95th percentile of the same over the calls."""
+    cpu_s_per_image: float | None = None
+    """CPU-seconds of one image, all threads."""
+    energy_j_per_image: float | None = None
+    """Gross energy of one image: everything the machine's metered components drew while it was computed."""
+    net_energy_j_per_image: float | None = None
+    """Net energy of one image: gross minus idle power times wall time."""
+    co2eq_g_per_1000_images: float | None = None
+    """Operational emissions of 1000 images, gross energy x PUE x grid intensity."""
+    embodied_co2eq_g_per_1000_images: float | None = None
+    """What making the hardware costs for the time of 1000 images: its part that is held, spread over its life."""
+    sci_g_per_1000_images: float | None = None
+    """Software Carbon Intensity (ISO/IEC 21031:2024) per 1000 images: operational and embodied emissions together."""
+    break_even_images: float | None = None
+    """Images after which reading this exit instead of the final one has paid for what distillation and deep supervision
+    added to training; 0 where they added nothing; null for the final exit or where this exit saves nothing."""
+    relative_to_final: dict[str, float] = Field(default_factory=dict)
+    """Within-block ratios to the final exit: keys `latency_s`, `cpu_s_per_image`, `energy_j_per_image`.
+
+    Their bases stand in `basis` under `relative_to_final.latency_s` and so on.
+    """
+    measurement: dict[str, Any] = Field(default_factory=dict)
+    """How inference was measured: batch, blocks, window seconds, `converged`, contamination."""
+
+
+class Allocation(Document):
+    """The training footprint split over the exits that share it; an allocation by a rule, not a measurement."""
+
+    rule: str
+    """Name of the rule: `airport` (Shapley value of the airport game, Littlechild & Owen 1973), `macs` (proportional to
+    the MACs of each exit's network), `incremental` (what an exit adds to the next shallower one) or `deepest` (all)."""
+    cost: str
+    """What the shares are computed from: measured segments of the training step, or MACs."""
+    energy_kwh: dict[int, float]
+    """Training energy of each exit; sums to the run's total."""
+    co2eq_g: dict[int, float]
+    """Training emissions of each exit; sums to the run's total."""
+    shares_by_rule: dict[str, dict[int, float]] = Field(default_factory=dict)
+    """Each exit's part under every rule, as fractions that sum to 1: how much the choice of a rule matters."""
+
+
+class StepExit(Document):
+    """One exit's part in a training step, per image."""
+
+    exit: int
+    """Exit number."""
+    alone: float
+    """The step of its stand-alone training: its minimal network, labels only, weights updated."""
+    trunk: float
+    """The same without its head and loss: the segments that it needs and that deeper exits share."""
+    private: float
+    """Its head and losses, distillation that teaches it included."""
+
+
+class TrainingStep(Numbers):
+    """What a training step is made of, from interleaved micro-windows on real steps after training.
+
+    Ratios and the step as a whole have bases, with intervals; `exits` are medians over the same blocks.
+    """
+
+    unit: str
+    """Unit of every cost, per image: `J` from a counter; `CPU s` where energy is a model of them; `s` (wall) where a
+    counter is too slow or the device's CPU time says little."""
+    images: int
+    """Images in a measured step."""
+    blocks: int
+    """Interleaved blocks."""
+    cost_per_image: float
+    """The run's own step."""
+    exits: list[StepExit]
+    """Each exit's part, shallow to deep."""
+    explained: float
+    """Deepest trunk and all private parts over the whole step: near 1 if the parts account for it."""
+    overhead: float
+    """The run's step over the plain one (the final exit alone, labels only): what KD and DS cost together."""
+    ds_overhead: float | None = None
+    """What deep supervision adds to the plain step, as a ratio; null without it."""
+    kd_overhead: float | None = None
+    """What distillation adds to the same step without it, as a ratio; null without it."""
+    joint_saving: float
+    """The exits' stand-alone steps together over the run's step: above 1 where joint training saves."""
+
+
+class Forecast(Numbers):
+    """What the run was expected to cost in all, early in training, by itself; to be held against the truth."""
+
+    epoch: int
+    """Epochs that had been trained."""
+    energy_kwh: float
+    """Expected energy of training, all epochs."""
+    seconds: float
+    """Expected wall time of training, all epochs."""
+
+
+class Validation(Document):
+    """How accurate every exit was at one moment of training, and what training had used by then."""
+
+    epoch: int
+    """Epochs trained."""
+    energy_kwh: float
+    """Energy of training up to then, of every attempt; obtained as `train_energy_kwh` is."""
+    cpu_seconds: float
+    """CPU time of training up to then, of every attempt."""
+    seconds: float
+    """Wall time of training up to then, of every attempt."""
+    ap: dict[int, float]
+    """Validation AP of each exit."""
+
+
+class Phase(Numbers):
+    """What one phase of the run cost (sum of its metered windows)."""
+
+    name: str
+    """`data`, `count`, `train`, `validate`, `checkpoint`, `test`, `inference`, `segments` (the training step's
+    parts, measured after it); `other`: between them, last attempt."""
+    seconds: float
+    """Wall time."""
+    cpu_seconds: float
+    """CPU time of the process and its children."""
+    energy_kwh: float
+    """Energy of all metered components."""
+    energy_kwh_by_component: dict[str, float]
+    """The same for `cpu`, `gpu`, `ram` apart."""
+    windows: int
+    """Number of metered windows."""
+    co2eq_g: float | None = None
+    """Operational emissions, with hourly data by the hours of these windows; null for parts of a phase, and in records
+    from before it was kept."""
+
+
+class Hardware(Document):
+    """One part of the machine, what it took to make it, and how much of it the run held."""
+
+    name: str
+    """What it is."""
+    kg: float
+    """What it took to make it (TE), in kgCO2eq."""
+    kg_interval: Interval
+    """Systematic interval of `kg`; for the assumed host of a virtual machine its unknown size is in it too."""
+    share: float
+    """Part of it that the run held (RR / ToR), 0 to 1."""
+    basis: Literal["given", "sourced", "derived", "default"]
+    """given: by the user; sourced: published; derived: a sum or quotient of published figures; default: ours."""
+    source: str
+    """Where the figure comes from."""
+
+
+class Embodied(Document):
+    """Emissions of making the hardware: the M of the Software Carbon Intensity is TE x TiR / EL x RR / ToR."""
+
+    kind: Literal["modelled", "given", "excluded"]
+    """modelled: from the machine's parts; given: the user's own figure; excluded: left out by the user."""
+    parts: list[Hardware]
+    """The hardware; empty where it is left out."""
+    lifetime_years: float
+    """Years that it lasts (EL)."""
+    note: str
+    """How the part that the run held was found."""
+
+
+class Carbon(Document):
+    """What turns energy, and the making of the machine, into emissions."""
+
+    country: str
+    """ISO 3166 alpha-3 code, `custom` for a user's own factor, `hourly` for a user's own hourly file."""
+    intensity_g_per_kwh: float
+    """Grid carbon intensity of training: an annual mean, the user's own, or with an hourly file the mean of the hours
+    of training, each counted by the energy used in it."""
+    intensity_interval: Interval
+    """Systematic interval of that intensity."""
+    source: str
+    """Table or file that the intensity was taken from, and how much of training lies outside the file."""
+    vintage: str
+    """Year or version of the table, or the span of an hourly file."""
+    pue: float
+    """Power usage effectiveness: the building's energy over the machine's."""
+    mean_g_per_kwh: float | None = None
+    """Mean of the whole hourly file, which images are charged with: nobody knows at what hour they will be computed;
+    null without such a file."""
+    mean_interval: Interval | None = None
+    """Systematic interval of that mean."""
+    embodied: Embodied | None = None
+    """What it took to make the hardware; null in records from before it was counted."""
+
+
+class Component(Document):
+    """Where one component's energy readings come from."""
+
+    component: str
+    """`cpu`, `gpu` or `ram`."""
+    kind: Kind
+    """How its energy was obtained."""
+    method: str
+    """The source: counter, model and coefficients."""
+    details: dict[str, Any] = Field(default_factory=dict)
+    """Scope, resolution, update period, coverage, model parameters, version."""
+
+
+class CrossCheck(Document):
+    """Another tool's figure for the same training windows."""
+
+    tool: str
+    """Name and version."""
+    energy_kwh: float | None
+    """Its energy for the windows that it covered; null where it failed."""
+    covered_seconds: float
+    """Wall time of those windows."""
+    ratio: float | None
+    """Its energy over ours, for the same windows."""
+    note: str
+    """Mode and assumptions of the tool, or why it failed."""
+
 
 SCHEMA: Literal["greenpose.record/1"] = "greenpose.record/1"
 FAILURE_SCHEMA: Literal["greenpose.failure/1"] = "greenpose.failure/1"
