@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from greenpose.metering import ExitMeasurement, Joules, Meter, Plan, Surroundings, Witness, measure_exits
-from greenpose.metering.source import Component, Provenance
+from greenpose.metering.sources import Component, Provenance
 
 Draw = Callable[[np.random.Generator, tuple[int, int], float], np.ndarray]
 

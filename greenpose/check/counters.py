@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from greenpose.metering import Source, choose, host_of
-from greenpose.metering.source import CounterSource
+from greenpose.metering.sources import CounterSource
 
 READ = ("measured", "estimated")
 

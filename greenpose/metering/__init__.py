@@ -4,24 +4,22 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from greenpose.metering.allocation import RULES, allocate
-from greenpose.metering.between import between_runs
+from greenpose.metering.active_window import OpenWindow, Total
 from greenpose.metering.carbon import Carbon, Grams, Intensity, carbon_of, countries, custom_intensity, intensity
-from greenpose.metering.choice import Choice, choose
-from greenpose.metering.clock import CpuClock
-from greenpose.metering.contamination import Contamination, Witness
-from greenpose.metering.cpu_model import CpuTimeSource, RamSource, power_of
-from greenpose.metering.crosscheck import CodeCarbon, Crosscheck, CrossReading
-from greenpose.metering.doctor import Diagnosis, examine
-from greenpose.metering.doubt import remarks
+from greenpose.metering.codecarbon import CodeCarbon, Crosscheck, CrossReading
+from greenpose.metering.cpu_model import CpuClock, CpuTimeSource, RamSource, power_of
+from greenpose.metering.doctor import Diagnosis, Pace, examine, probe
+from greenpose.metering.doubts import remarks
 from greenpose.metering.embodied import Embodied, Hardware, embodied_of, held_by
-from greenpose.metering.finding import Finding
-from greenpose.metering.grading import MEANING, gaps, grade, short_of, worst_kind
-from greenpose.metering.host import Host, Unusable, host_of
-from greenpose.metering.inference import Plan, measure_exits
-from greenpose.metering.instrument import Meter, Surroundings
+from greenpose.metering.inference import Currency, MicroCosts, MicroPlan, Plan, measure_exits, measure_pieces
+from greenpose.metering.inference_samples import ExitMeasurement
 from greenpose.metering.machine import (
+    Contamination,
+    Host,
     Machine,
+    Unusable,
+    Witness,
+    host_of,
     is_pinned,
     pinned_environment,
     process_settings,
@@ -29,16 +27,12 @@ from greenpose.metering.machine import (
     software_versions,
     this_machine,
 )
-from greenpose.metering.micro import Currency, MicroCosts, MicroPlan, measure_pieces
-from greenpose.metering.opened import OpenWindow
-from greenpose.metering.pace import Pace, probe
-from greenpose.metering.prediction import Prediction, predict_total
-from greenpose.metering.samples import ExitMeasurement
-from greenpose.metering.source import NO_ENERGY, CounterSource, Joules, Provenance, ScriptedSource, Source
-from greenpose.metering.statistics import FEWEST, Bounds, Estimate, estimate
-from greenpose.metering.tail import FEWEST_CALLS
-from greenpose.metering.total import Total
-from greenpose.metering.window import Log, Window, read_log, read_windows
+from greenpose.metering.meter import Meter, Surroundings
+from greenpose.metering.prediction import RULES, Prediction, allocate, predict_total
+from greenpose.metering.select_sources import Choice, choose
+from greenpose.metering.sources import NO_ENERGY, CounterSource, Finding, Joules, Provenance, ScriptedSource, Source
+from greenpose.metering.statistics import FEWEST, FEWEST_CALLS, Bounds, Estimate, between_runs, estimate
+from greenpose.metering.window import MEANING, Log, Window, gaps, grade, read_log, read_windows, short_of, worst_kind
 
 __all__ = [
     "FEWEST",

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from greenpose.errors import GreenPoseError, MeteringError
-from greenpose.metering.hourly import PLAUSIBLE, Hours, Period, plausible, read_hours
-from greenpose.metering.source import Joules
+from greenpose.metering.hourly_intensity import PLAUSIBLE, Hours, Period, plausible, read_hours
+from greenpose.metering.sources import Joules
 from greenpose.metering.window import Window
 from greenpose.units import co2eq_g, joules_to_kwh
 

@@ -21,8 +21,7 @@ from typing import Any, Literal
 from greenpose.errors import MeteringError
 from greenpose.metering.carbon import NO_GRAMS, Carbon, Grams
 from greenpose.metering.cpu_model import power_of
-from greenpose.metering.host import Host
-from greenpose.metering.machine import Machine
+from greenpose.metering.machine import Host, Machine
 
 SECONDS_PER_YEAR = 365 * 24 * 3600
 """As in the specification's example: 4 x 365 x 24 hours."""

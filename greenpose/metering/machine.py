@@ -4,15 +4,61 @@ import hashlib
 import os
 import platform
 import re
+import resource
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
-from greenpose.metering.cgroup import quota_cpus
+
+def quota_cpus(root: Path) -> float | None:
+    """Return the CPU limit of this process's cgroup and its ancestors, in CPUs; None where there is none."""
+    limits = [_version_2(folder) for folder in _folders(root, "")]
+    limits += [_version_1(folder) for folder in _folders(root, "cpu")]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _folders(root: Path, controller: str) -> list[Path]:
+    """Return this process's folder and its ancestors: of cgroup v1's controller, or of v2 where that is empty."""
+    mount = root / "sys/fs/cgroup" / controller
+    folder = mount / _own_group(root, controller).lstrip("/")
+    inside = [parent for parent in (folder, *folder.parents) if parent.is_relative_to(mount)]
+    return [parent for parent in inside if parent.is_dir()]
+
+
+def _own_group(root: Path, controller: str) -> str:
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            return path
+    return ""
+
+
+def _version_2(folder: Path) -> float | None:
+    try:
+        quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return None
+    return None if quota == "max" else int(quota) / int(period)
+
+
+def _version_1(folder: Path) -> float | None:
+    try:
+        quota = int((folder / "cpu.cfs_quota_us").read_text(encoding="utf-8"))
+        period = int((folder / "cpu.cfs_period_us").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return quota / period if quota > 0 else None
+
 
 PACKAGES = ("torch", "numpy", "opencv-python-headless", "codecarbon", "pycocotools", "psutil", "pydantic")
 """The packages whose version can move a number."""
@@ -240,3 +286,213 @@ def _number(text: str) -> int | None:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+LONGEST = 64
+"""Bytes read: a counter of 64 bits has 20 digits."""
+
+
+@final
+class HeldFile:
+    """Reads a file that is held open: one system call, a few microseconds for a file of the kernel."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file; it is closed when nobody holds it any more.
+
+        Raises:
+            OSError: if it cannot be opened.
+        """
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+
+    def __call__(self) -> str:
+        """Return what the file says now.
+
+        Raises:
+            OSError: if it cannot be read any more.
+        """
+        return os.pread(self._file, LONGEST, 0).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unusable:
+    """A source that could cover a component, and why it does not here."""
+
+    name: str
+    """The source."""
+    why: str
+    """What stands in the way."""
+    remedy: str | None
+    """What would mend it; None if nothing can."""
+    kind: str = "measured"
+    """What its readings would be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """There is no such component, for this process."""
+
+    why: str
+    """How that is known."""
+
+
+def load_pynvml() -> Any:
+    """Return the module `pynvml`, which takes 25 ms to import and is therefore asked for where there is a driver only.
+
+    Raises:
+        ImportError: if the package nvidia-ml-py is not installed.
+    """
+    import pynvml
+
+    return pynvml
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What probes look at and what sources are made with."""
+
+    machine: Machine
+    """The machine."""
+    share: float
+    """Part of the machine that this process answers for."""
+    workers: int = 1
+    """How many processes like this one share the machine, itself included: counters are divided among them equally."""
+    gpus: tuple[int, ...] | None = None
+    """GPUs that this process uses, as CUDA numbers those that it sees; None for all that it sees, () for none."""
+    clock: Callable[[], float] = time.monotonic
+    """Wall clock, in seconds."""
+    cpu_clock: Callable[[], float] | None = None
+    """CPU time of this process and its children, in seconds; None for the real one."""
+    root: Path = ROOT
+    """Folder that holds the `proc`, `sys` and `dev` trees."""
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    """Environment of the process."""
+    read: Callable[[Path], str] = Path.read_text
+    """Reads a file once."""
+    hold: Callable[[Path], Callable[[], str]] = HeldFile
+    """Opens a counter's file; what comes back reads it, again and again."""
+    nvml: Callable[[], Any] = load_pynvml
+    """Returns the module `pynvml`."""
+
+
+def host_of(
+    machine: Machine | None = None,
+    *,
+    share: float | None = None,
+    workers: int = 1,
+    gpus: tuple[int, ...] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    cpu_clock: Callable[[], float] | None = None,
+) -> Host:
+    """Return the host of a machine, by default this one.
+
+    Without a `share` it is what the process's CPUs make of the machine, divided by the workers beside each other.
+    """
+    machine = this_machine() if machine is None else machine
+    share = machine.share / workers if share is None else share
+    return Host(machine=machine, share=share, workers=workers, gpus=gpus, clock=clock, cpu_clock=cpu_clock)
+
+
+STAT = Path("/proc/stat")
+SHORTEST_SECONDS = 0.1
+"""Windows shorter than ten kernel ticks of 10 ms have no contamination figures."""
+FRESH_SECONDS = 0.01
+"""A reading younger than one kernel tick is as good as a new one."""
+HEAD_BYTES = 256
+"""The first line of /proc/stat, the sum over all CPUs, is shorter than this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contamination:
+    """What disturbed a window."""
+
+    foreign_cpu_share: float
+    """CPU time of processes that are not ours, over all CPU time there was, 0 to 1."""
+    steal_share: float
+    """CPU time that the hypervisor gave to other guests, over all there was, 0 to 1."""
+    involuntary_switches: int
+    """How often this process was taken off a CPU against its will."""
+    minor_faults: int
+    """Pages that this process had to fetch from the kernel; thousands per step mean an unpinned allocator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticks:
+    """The kernel's CPU ledger for the whole machine and this process's disturbances, since boot."""
+
+    busy: float
+    """CPU-seconds in user, nice, system and interrupts."""
+    steal: float
+    """CPU-seconds taken by the hypervisor."""
+    total: float
+    """CPU-seconds that passed, idle ones included."""
+    switches: int
+    """Involuntary context switches of this process."""
+    faults: int
+    """Minor page faults of this process."""
+
+
+class Witness:
+    """Reads the kernel's ledger and compares two readings."""
+
+    def __init__(self, path: Path = STAT, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Keep the ledger's place; a machine without one (macOS) is watched by nobody."""
+        self._path = path
+        self._file: int | None = None
+        self._tick = 1.0 / os.sysconf("SC_CLK_TCK")
+        self._clock = clock
+        self._latest: Ticks | None = None
+        self._read_at = -float("inf")
+
+    def open(self) -> None:
+        """Open the ledger, once for all readings."""
+        if self._file is None and self._path.exists():
+            self._file = os.open(self._path, os.O_RDONLY)
+
+    def read(self) -> Ticks | None:
+        """Return the ledger now, at most one kernel tick old; None where there is none or it is not open."""
+        now = self._clock()
+        if self._file is not None and now - self._read_at >= FRESH_SECONDS:
+            self._latest = self._fresh(self._file)
+            self._read_at = now
+        return self._latest
+
+    def between(self, start: Ticks | None, *, seconds: float, cpu_seconds: float) -> Contamination | None:
+        """Return what disturbed a window of ours since `start`, None for a short window or without a ledger."""
+        end = self.read() if start is not None and seconds >= SHORTEST_SECONDS else None
+        if start is None or end is None or end.total <= start.total:
+            return None
+        total = end.total - start.total
+        foreign = max(0.0, end.busy - start.busy - cpu_seconds)
+        return Contamination(
+            foreign_cpu_share=min(1.0, foreign / total),
+            steal_share=max(0.0, end.steal - start.steal) / total,
+            involuntary_switches=end.switches - start.switches,
+            minor_faults=end.faults - start.faults,
+        )
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+            self._latest = None
+
+    def _fresh(self, file: int) -> Ticks | None:
+        """Read one line; guest time is left out since the kernel counts it under user already.
+
+        Source: proc(5), /proc/stat: user nice system idle iowait irq softirq steal.
+        """
+        head = os.pread(file, HEAD_BYTES, 0).partition(b"\n")[0].split()
+        if len(head) < 9 or head[0] != b"cpu":
+            return None
+        user, nice, system, idle, iowait, irq, softirq, steal = (int(field) * self._tick for field in head[1:9])
+        busy = user + nice + system + irq + softirq
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return Ticks(
+            busy=busy,
+            steal=steal,
+            total=busy + idle + iowait + steal,
+            switches=usage.ru_nivcsw,
+            faults=usage.ru_minflt,
+        )

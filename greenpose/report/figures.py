@@ -116,7 +116,7 @@ def disturbance(entry: Exit) -> tuple[float, float]:
     Each is 0 up to the share above which the meter warns of it.
     """
     from greenpose.metering.doctor import STEAL_SHARE
-    from greenpose.metering.samples import FOREIGN_WARNING
+    from greenpose.metering.inference_samples import FOREIGN_WARNING
 
     foreign, steal = (entry.measurement.get(name) or 0.0 for name in ("foreign_cpu_share", "steal_share"))
     return foreign if foreign > FOREIGN_WARNING else 0.0, steal if steal > STEAL_SHARE else 0.0
@@ -136,7 +136,7 @@ def kind_of(record: Record, figure: Figure) -> Kind:
 def legend() -> list[str]:
     """Return what each sign at a number says."""
     from greenpose.metering.doctor import STEAL_SHARE
-    from greenpose.metering.samples import FOREIGN_WARNING
+    from greenpose.metering.inference_samples import FOREIGN_WARNING
 
     return [
         *(f"{symbol} {words}" for symbol, words in MARKS.values()),

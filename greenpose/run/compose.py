@@ -25,7 +25,7 @@ from greenpose.metering import (
     software_versions,
     this_machine,
 )
-from greenpose.metering.grading import Grade
+from greenpose.metering.window import Grade
 from greenpose.record import Basis, Carbon, Component, CrossCheck, Interval, Kind, Record
 from greenpose.run.course import course
 from greenpose.run.emissions import embodied_entry, training_emissions

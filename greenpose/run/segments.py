@@ -18,7 +18,7 @@ from greenpose.counting import architecture_of
 from greenpose.data import Batch, Samples, batches
 from greenpose.losses import Edge, Objective, Wiring, heatmap_mse
 from greenpose.metering import Estimate, Meter, MicroCosts, MicroPlan, estimate, measure_pieces
-from greenpose.metering.micro import Currency
+from greenpose.metering.inference import Currency
 from greenpose.model import HRNet
 from greenpose.run.setup import build_objective, channels_last
 from greenpose.training.step import to_images

@@ -5,7 +5,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from greenpose.metering import Bounds, Estimate, ExitMeasurement, allocate
-from greenpose.metering.micro import Currency
+from greenpose.metering.inference import Currency
 from greenpose.record import Allocation, Basis, Interval, Phase, StepExit, TrainingStep
 from greenpose.run.segments import StepCosts
 from greenpose.units import kwh_to_joules

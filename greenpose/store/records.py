@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from greenpose.config import CarbonConfig
 from greenpose.errors import ConfigError, GreenPoseError, MeteringError, RecordError
 from greenpose.metering import NO_ENERGY, Joules, Log, Provenance, Window, carbon_of, read_log, short_of, worst_kind
-from greenpose.metering.source import Kind
+from greenpose.metering.sources import Kind
 from greenpose.record import Basis, Failure, Interval, Quantity, Record, loads
 from greenpose.record.policy import PolicyCurve, load_policy
 from greenpose.schema import parse

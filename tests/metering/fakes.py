@@ -9,7 +9,7 @@ import pynvml
 
 from greenpose.errors import MeteringError
 from greenpose.metering.machine import Machine
-from greenpose.metering.source import Component, Joules, Kind, Provenance
+from greenpose.metering.sources import Component, Joules, Kind, Provenance
 
 
 class TickingClock:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.metering.attribution import Attribution
+from greenpose.metering.sources import Attribution
 
 
 @given(st.floats(0, 1e9), st.integers(1, 64))

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from greenpose.metering.beat import Beat
+from greenpose.metering.counters import Beat
 
 PATIENCE_S = 10.0
 

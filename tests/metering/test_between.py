@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from greenpose.metering import Bounds, Estimate, estimate, this_machine
-from greenpose.metering.between import across_runs, between_runs
+from greenpose.metering.statistics import across_runs, between_runs
 
 
 def runs(*, apart, count=1000, blocks=12, scatter=0.03):

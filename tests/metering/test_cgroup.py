@@ -1,6 +1,6 @@
 import pytest
 
-from greenpose.metering.cgroup import quota_cpus
+from greenpose.metering.machine import quota_cpus
 from tests.metering.fakes import write
 
 V1 = {"cpu.cfs_quota_us": "150000", "cpu.cfs_period_us": "100000"}

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from greenpose.metering.clock import CpuClock
+from greenpose.metering.cpu_model import CpuClock
 from tests.metering.fakes import write
 
 BURN = "import time\nwhile time.process_time() < 0.25: pass\n"
@@ -66,7 +66,7 @@ def test_quick_and_thorough_readings_are_of_one_clock():
 
 def test_a_quick_reading_does_not_look_for_children_soon_after_none_was_found(monkeypatch):
     looks = []
-    monkeypatch.setattr("greenpose.metering.clock._has_children", lambda: bool(looks.append(1)))
+    monkeypatch.setattr("greenpose.metering.cpu_model._has_children", lambda: bool(looks.append(1)))
     clock = CpuClock()
     for _ in range(20):
         clock.quick()
@@ -193,7 +193,7 @@ def test_children_that_cannot_be_seen_are_said(tmp_path):
     childless = f"""
 import subprocess, sys
 from pathlib import Path
-from greenpose.metering.clock import CpuClock
+from greenpose.metering.cpu_model import CpuClock
 
 clock = CpuClock(Path({str(tmp_path)!r}))
 clock()

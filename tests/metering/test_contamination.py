@@ -1,6 +1,6 @@
 import pytest
 
-from greenpose.metering.contamination import Witness
+from greenpose.metering.machine import Witness
 from tests.metering.fakes import TickingClock, stat
 
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
-from greenpose.metering.counter import WrappingCounter
+from greenpose.metering.counters import WrappingCounter
 from tests.metering.fakes import RANGE_UJ, TickingClock
 
 

@@ -6,7 +6,7 @@ from codecarbon.core import hardware_cache
 from codecarbon.core.util import detect_cpu_model
 
 from greenpose.metering import CodeCarbon
-from greenpose.metering.cpu_name import kept_at, teach_codecarbon
+from greenpose.metering.codecarbon import kept_at, teach_codecarbon
 from tests.metering.fakes import machine
 
 

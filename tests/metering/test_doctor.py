@@ -4,10 +4,9 @@ import pynvml
 import pytest
 
 from greenpose.metering import CodeCarbon, Joules, ScriptedSource, examine, host_of, pinned_environment
-from greenpose.metering.choice import Choice
-from greenpose.metering.contamination import Witness
 from greenpose.metering.doctor import Diagnosis
-from greenpose.metering.held import HeldFile
+from greenpose.metering.machine import HeldFile, Witness
+from greenpose.metering.select_sources import Choice
 from greenpose.units import with_prefix
 from tests.metering.fakes import (
     RANGE_UJ,

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from greenpose.metering.held import HeldFile
+from greenpose.metering.machine import HeldFile
 
 
 @pytest.fixture

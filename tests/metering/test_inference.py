@@ -6,7 +6,7 @@ import pytest
 
 from greenpose.errors import MeteringError
 from greenpose.metering import Joules, Meter, Plan, Surroundings, measure_exits
-from greenpose.metering.contamination import Witness
+from greenpose.metering.machine import Witness
 from tests.metering.fakes import BrokenSource, TickingClock, TickingSource, kernel, stat, write
 
 

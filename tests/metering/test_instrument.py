@@ -22,8 +22,8 @@ from greenpose.metering import (
     embodied_of,
     read_windows,
 )
-from greenpose.metering.clock import CpuClock
-from greenpose.metering.contamination import Witness
+from greenpose.metering.cpu_model import CpuClock
+from greenpose.metering.machine import Witness
 from tests.metering.fakes import (
     BrokenSource,
     FakeTracker,

@@ -11,9 +11,9 @@ import pytest
 
 from greenpose.errors import MeteringError
 from greenpose.metering import Joules, Window, read_log, read_windows
-from greenpose.metering.contamination import Contamination
-from greenpose.metering.crosscheck import CrossReading
-from greenpose.metering.log import WindowLog
+from greenpose.metering.codecarbon import CrossReading
+from greenpose.metering.machine import Contamination
+from greenpose.metering.window import WindowLog
 from tests.metering.fakes import TickingClock
 
 

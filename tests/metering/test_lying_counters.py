@@ -27,9 +27,9 @@ from greenpose.metering import (
     short_of,
     worst_kind,
 )
-from greenpose.metering.doubt import Trail
-from greenpose.metering.host import host_of
-from greenpose.metering.nvml import nvml
+from greenpose.metering.doubts import Trail
+from greenpose.metering.machine import host_of
+from greenpose.metering.nvidia import nvml
 from greenpose.metering.rapl import rapl
 from tests.metering.fakes import (
     RANGE_UJ,

@@ -9,9 +9,9 @@ import pynvml
 import pytest
 
 from greenpose.errors import MeteringError
-from greenpose.metering.host import Absent, Unusable, host_of
-from greenpose.metering.nvml import LONGEST_GAP_S, nvml
-from greenpose.metering.pace import probe
+from greenpose.metering.doctor import probe
+from greenpose.metering.machine import Absent, Unusable, host_of
+from greenpose.metering.nvidia import LONGEST_GAP_S, nvml
 from tests.metering.fakes import Board, FakeNvml, TickingClock, machine, write
 
 

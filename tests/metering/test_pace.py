@@ -2,7 +2,7 @@ import pytest
 
 from greenpose.errors import MeteringError
 from greenpose.metering import probe
-from greenpose.metering.source import Joules
+from greenpose.metering.sources import Joules
 from tests.metering.fakes import BrokenSource, TickingClock, provenance
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from greenpose.metering.contamination import Contamination
+from greenpose.metering.machine import Contamination
 from greenpose.metering.prediction import (
     CORRELATIONS,
     QUIET_SCATTER,

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from greenpose.metering import read_windows
-from greenpose.metering.pulse import LEAST_S, Pulse
+from greenpose.metering.doubts import LEAST_S, Pulse
 from tests.metering.fakes import TickingClock
 
 

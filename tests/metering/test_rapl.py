@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from greenpose.errors import MeteringError
-from greenpose.metering.held import HeldFile
-from greenpose.metering.host import Unusable, host_of
+from greenpose.metering.machine import HeldFile, Unusable, host_of
 from greenpose.metering.rapl import rapl, rapl_dram
 from tests.metering.fakes import RANGE_UJ, TickingClock, machine, powercap, zone
 

@@ -3,7 +3,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.metering.source import Joules, ScriptedSource, Source
+from greenpose.metering.sources import Joules, ScriptedSource, Source
 from tests.metering.fakes import TickingClock, TickingSource
 
 ENERGIES = st.builds(Joules, *[st.floats(0, 1e9) for _ in range(3)])

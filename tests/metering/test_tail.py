@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from greenpose.metering.tail import FEWEST_CALLS, percentile
+from greenpose.metering.statistics import FEWEST_CALLS, percentile
 
 SPREAD = 0.1
 LAWS = {

@@ -3,7 +3,7 @@ import torch.cuda
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.metering.visible import visible_gpus
+from greenpose.metering.nvidia import visible_gpus
 
 UUIDS = ["GPU-aa10-1", "GPU-aa20-2", "GPU-bb30-3", "GPU-cc40-4"]
 

@@ -91,7 +91,7 @@ def install(folder, plan):
     import safetensors.torch
     import torch
 
-    from greenpose.metering.log import WindowLog
+    from greenpose.metering.window import WindowLog
 
     WindowLog.__init__.__kwdefaults__["fsync"] = os.fsync  # it took the one that was there when it was loaded
     torch.save = _writer(shim, torch.save, RuntimeError)

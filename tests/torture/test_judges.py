@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from greenpose.errors import MeteringError
-from greenpose.metering.log import WindowLog
+from greenpose.metering.window import WindowLog
 from tests.torture.kinds import Kind
 from tests.torture.nursery import HangError, nursery
 from tests.torture.shim import install
@@ -112,7 +112,7 @@ def _die(folder, log):
 
 def _fail_late(folder, log):
     os.chdir(folder)
-    fail = {"operation": "fsync", "file": "a", "place": "metering/log:sync", "error": "EIO", "lasting": False}
+    fail = {"operation": "fsync", "file": "a", "place": "metering/window:sync", "error": "EIO", "lasting": False}
     install(folder, {"log": log, "fail": fail})
     windows = WindowLog(Path("a"))
     try:

@@ -1,7 +1,9 @@
-"""What a source of energy readings is: a cumulative counter with its uncertainty and its provenance."""
+"""Sources of energy: cumulative counters with uncertainty and provenance, and whose joules they are."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
+
+from greenpose.units import KINDS
 
 Component = Literal["cpu", "gpu", "ram"]
 Kind = Literal["measured", "estimated", "modelled", "sourced", "not_covered"]
@@ -134,3 +136,57 @@ class ScriptedSource:
         """Return the next reading of the script."""
         self._last = next(self._readings, self._last)
         return self._last
+
+
+UNEQUAL = (0.5, 2.0)
+"""How far one of several workers' true part may be from an equal one: an assumption, k about 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution:
+    """How a counter's joules become those of one of `workers` processes like this one."""
+
+    counter_kind: Kind
+    """How the counter itself obtains them."""
+    error: float
+    """Relative systematic error of the counter, k about 2."""
+    workers: int
+    """Processes that the joules are divided among equally."""
+
+    @property
+    def kind(self) -> Kind:
+        """Return how the process's joules are obtained: an equal part is an estimate."""
+        return max(self.counter_kind, "estimated", key=KINDS.index) if self.workers > 1 else self.counter_kind
+
+    def of(self, whole_j: float) -> Joules:
+        """Return this process's joules, with their interval."""
+        low, high = UNEQUAL if self.workers > 1 else (1.0, 1.0)
+        part = whole_j / self.workers
+        return Joules(part * (1 - self.error) * low, part, part * (1 + self.error) * high)
+
+    def explain(self, method: str) -> str:
+        """Return the method with the division said."""
+        return method if self.workers == 1 else f"{method}, divided equally by {self.workers} workers"
+
+    def explain_scope(self, scope: str) -> str:
+        """Return the scope with what the division leaves open said."""
+        if self.workers == 1:
+            return f"{scope}, whoever used it"
+        return f"an equal part of {scope}: right over all workers together, unequal work of one does not show"
+
+
+Level = Literal["good", "note", "warning"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that a user should know."""
+
+    topic: str
+    """`cpu`, `gpu`, `ram`, `allocator`, `threads`, `load`, `steal`, `codecarbon` or `numbers`."""
+    level: Level
+    """good: as it should be; note: worth knowing; warning: it makes numbers worse."""
+    says: str
+    """What is so, in plain words."""
+    remedy: str | None = None
+    """What to do about it; None if nothing can or need be done."""

@@ -5,10 +5,16 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from greenpose.metering.between import across_runs
-from greenpose.metering.source import Joules, Provenance
-from greenpose.metering.statistics import Bounds, Estimate, estimate, interval, relative_half_width
-from greenpose.metering.tail import percentile
+from greenpose.metering.sources import Joules, Provenance
+from greenpose.metering.statistics import (
+    Bounds,
+    Estimate,
+    across_runs,
+    estimate,
+    interval,
+    percentile,
+    relative_half_width,
+)
 from greenpose.metering.window import Window
 
 IDLE = 0

@@ -1,4 +1,4 @@
-"""Which source covers which component on this machine: the first usable one of each list, best first.
+"""The choice of sources: the first usable one for each component on this machine, best first.
 
 A probe answers with a source, with the reason why it cannot be one and what would mend that, or with the reason why
 there is no such component; `doctor` prints them.
@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from greenpose.metering.cpu_model import CpuTimeSource, RamSource
-from greenpose.metering.host import Absent, Host, Unusable
-from greenpose.metering.nvml import nvml
+from greenpose.metering.machine import Absent, Host, Unusable
+from greenpose.metering.nvidia import nvml
 from greenpose.metering.rapl import rapl, rapl_dram
-from greenpose.metering.source import Component, Provenance, Source
+from greenpose.metering.sources import Component, Provenance, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The meter: windows as differences of cumulative readings."""
+"""The meter: windows as differences of cumulative readings, and their sums."""
 
 import math
 import os
@@ -12,22 +12,27 @@ from types import TracebackType
 from typing import Any, final
 
 from greenpose.errors import MeteringError
+from greenpose.metering.active_window import (
+    NO_COUNTERS,
+    NO_FAULTS,
+    NOTHING_MISSING,
+    Fault,
+    OpenWindow,
+    Part,
+    Parts,
+    Reading,
+    Start,
+    Total,
+)
 from greenpose.metering.carbon import Carbon, Grams
-from greenpose.metering.clock import CpuClock
-from greenpose.metering.contamination import Witness
-from greenpose.metering.crosscheck import Crosscheck, CrossReading
-from greenpose.metering.doubt import Trail, judged
+from greenpose.metering.codecarbon import Crosscheck, CrossReading
+from greenpose.metering.cpu_model import CpuClock
+from greenpose.metering.doubts import Pulse, Trail, judged, remarks
 from greenpose.metering.embodied import Embodied
-from greenpose.metering.grading import grade
-from greenpose.metering.log import WindowLog
-from greenpose.metering.machine import this_machine
-from greenpose.metering.opened import OpenWindow, Start
-from greenpose.metering.parts import Part, Parts
-from greenpose.metering.pulse import Pulse
-from greenpose.metering.reading import NO_COUNTERS, NO_FAULTS, NOTHING_MISSING, Fault, Reading
-from greenpose.metering.source import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
-from greenpose.metering.total import Total
-from greenpose.metering.window import Window
+from greenpose.metering.machine import Witness, this_machine
+from greenpose.metering.sources import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
+from greenpose.metering.window import MEANING, Window, WindowLog, grade
+from greenpose.units import significant, with_prefix
 
 NOT_STARTED = "the meter has not started; use it as `with greenpose.meter() as m:`"
 LONGEST_S = 1e9
@@ -222,8 +227,6 @@ class Meter:
 
     def __str__(self) -> str:
         """Return the readable summary."""
-        from greenpose.metering.summary import summarise
-
         return summarise(self)
 
     def _read(self) -> Reading:
@@ -286,7 +289,7 @@ class Meter:
     def _at(self, reading: Reading) -> str:
         """Return the UTC time of a reading by the clock since the start, which nobody sets, also across a sleep."""
         assert self._began_at is not None
-        return _text(self._began_at + self._since(reading.seconds, reading.slept_s))
+        return _settings_text(self._began_at + self._since(reading.seconds, reading.slept_s))
 
     def _since(self, seconds: float, slept_s: float) -> timedelta:
         assert self._origin is not None
@@ -393,10 +396,10 @@ class Meter:
 
 
 def _utc() -> str:
-    return _text(datetime.now(UTC))
+    return _settings_text(datetime.now(UTC))
 
 
-def _text(moment: datetime) -> str:
+def _settings_text(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
@@ -418,3 +421,59 @@ def _slept() -> float:
 
 
 _ALL_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def summarise(meter: Meter) -> str:
+    """Return the windows, the total with its interval, and how far to trust it."""
+    total = meter.total
+    lines = [_window(window) for window in meter.windows if window.parent is None]
+    lines.append(_line("total", total.seconds, total.cpu_seconds, total.energy))
+    for provenance in meter.provenances:
+        share = total.joules.get(provenance.component)
+        shown = "not covered" if share is None else f"{energy_text(share)}, {provenance.kind}"
+        lines.append(f"  {provenance.component}: {shown}: {provenance.method}")
+    lines += _emissions(meter, total)
+    lines += [f"  doubtful: {remark}" for remark in remarks(meter.windows)]
+    lines.append(f"grade {total.grade}: {MEANING[total.grade]}")
+    return "\n".join(lines)
+
+
+def energy_text(energy: Joules) -> str:
+    """Return an energy with its interval, with no more digits than the interval bears."""
+    return _text(energy.mid, energy.low, energy.high, "J")
+
+
+def _emissions(meter: Meter, total: Total) -> list[str]:
+    """Return what was emitted by using electricity and by making the hardware; nothing where no grid is known."""
+    if meter.carbon is None or total.co2eq_g is None:
+        return []
+    grid = meter.carbon.grid(meter.began_at, total.seconds)
+    lines = [
+        f"  emissions: {_grams(total.co2eq_g)} CO2eq"
+        f" at {significant(grid.g_per_kwh)} g/kWh, {grid.country_name} {grid.vintage}"
+    ]
+    if total.embodied_co2eq_g is not None and total.sci_g is not None:
+        lines.append(
+            f"  with {_grams(total.embodied_co2eq_g)} for making the hardware:"
+            f" SCI {_grams(total.sci_g)} per metered block"
+        )
+    return lines
+
+
+def _grams(grams: Grams) -> str:
+    return _text(grams.mid, grams.low, grams.high, "g")
+
+
+def _text(value: float, low: float, high: float, unit: str) -> str:
+    return f"{with_prefix(value, unit, 2)} ({with_prefix(low, unit, 2)} to {with_prefix(high, unit, 2)})"
+
+
+def _window(window: Window) -> str:
+    line = _line(window.name, window.seconds, window.cpu_seconds, window.energy)
+    if window.items:
+        line += f", {with_prefix(window.energy.mid / window.items, 'J', 2)} an item"
+    return line if window.ok else f"{line} (ended with an exception)"
+
+
+def _line(name: str, seconds: float, cpu_seconds: float, energy: Joules) -> str:
+    return f"{name}: {with_prefix(seconds, 's')} wall, {with_prefix(cpu_seconds, 's')} CPU, {energy_text(energy)}"
