@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from greenpose.data.annotations import crowd_flag
-from greenpose.data.profile import sigma_faults
+from greenpose.data.instances import sigma_faults
 from greenpose.errors import DataError
 
 METRICS = ("ap", "ap50", "ap75", "ar")

@@ -102,7 +102,7 @@ def _device(process: ProcessConfig) -> None:
 
 def _mirror(config: Experiment) -> None:
     from greenpose.data import load_profile
-    from greenpose.data.mirror import other_sides
+    from greenpose.data.crops import other_sides
 
     if config.train.mirror:
         other_sides(load_profile(config.data.profile))

@@ -2,15 +2,13 @@
 
 from greenpose.data.check import FolderCheck, check_folder
 from greenpose.data.coco import Split, inspect_split, read_split
-from greenpose.data.crops import Framing
+from greenpose.data.crops import MEAN, STD, Framing, normalise
 from greenpose.data.findings import Finding
+from greenpose.data.folders import write_coco
 from greenpose.data.heatmaps import decode_heatmaps, encode_heatmaps
 from greenpose.data.images import image_reader, read_image, window_depth
-from greenpose.data.instance import Instance
-from greenpose.data.normalise import MEAN, STD, normalise
-from greenpose.data.profile import Profile, load_profile, profile_names
+from greenpose.data.instances import Instance, Profile, load_profile, profile_names
 from greenpose.data.samples import Batch, Samples, batch_of, batches, in_turn
-from greenpose.data.write import write_coco
 
 __all__ = [
     "MEAN",

@@ -17,8 +17,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from greenpose.data.crops import Framing
-from greenpose.data.instance import Instance
-from greenpose.data.profile import Profile
+from greenpose.data.instances import Instance, Profile
 from greenpose.errors import DataError
 
 _LAYOUT = 3

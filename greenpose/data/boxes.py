@@ -16,10 +16,9 @@ from greenpose.data.coco import find_category, image_folders, load_document, loa
 from greenpose.data.conventions import note_detected
 from greenpose.data.crops import Box, used_box
 from greenpose.data.findings import Notebook, errors
+from greenpose.data.image_checks import Picture, read_pictures
 from greenpose.data.images import image_reader
-from greenpose.data.instance import Instance
-from greenpose.data.pictures import Picture, read_pictures
-from greenpose.data.profile import Profile, load_profile
+from greenpose.data.instances import Instance, Profile, load_profile
 from greenpose.data.samples import Samples
 from greenpose.errors import DataError
 

@@ -11,11 +11,39 @@ from typing import Any
 from greenpose.data.coco import Split, inspect_split
 from greenpose.data.findings import Finding, Level, Notebook, errors, first_few
 from greenpose.data.images import Window, decode_stored, read_bytes
-from greenpose.data.instance import Instance
-from greenpose.data.profile import Profile, load_profile, profile_names
-from greenpose.data.sums import verify_sums
+from greenpose.data.instances import Instance, Profile, load_profile, profile_names
 from greenpose.errors import DataError
 from greenpose.schema import nearest
+
+FILE = "SHA256SUMS"
+
+
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of some bytes in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sums_text(sums: Mapping[str, str]) -> str:
+    """Return the text of a file of sums, from each file's sum by its path below the folder."""
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+
+
+def verify_sums(root: Path) -> list[Finding]:
+    """Return a warning where files are no longer what `SHA256SUMS` says; nothing where the folder has none."""
+    file = root / FILE
+    if not file.is_file():
+        return []
+    notebook = Notebook(str(file))
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    told = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    changed = [name for name, digest in told.items() if not _is(root / name, digest)]
+    notebook.count("warning", changed, "{n} files are not, or no longer, what they were when the folder was made")
+    return notebook.findings
+
+
+def _is(file: Path, digest: str) -> bool:
+    return file.is_file() and sha256(file.read_bytes()) == digest
+
 
 SPLITS = ("train", "val", "test")
 """The splits of a data set: to train on, to choose the best epoch by, to report."""

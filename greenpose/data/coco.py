@@ -12,10 +12,9 @@ import numpy as np
 from greenpose.data.annotations import Pose, Reading, as_id, is_box_area, is_number
 from greenpose.data.conventions import note_conventions
 from greenpose.data.findings import Finding, Notebook, errors
+from greenpose.data.image_checks import DEPTH_BITS, Picture, read_pictures, subject_of
 from greenpose.data.images import Window
-from greenpose.data.instance import Instance
-from greenpose.data.pictures import DEPTH_BITS, Picture, read_pictures, subject_of
-from greenpose.data.profile import Profile
+from greenpose.data.instances import Instance, Profile
 from greenpose.errors import DataError
 
 _LISTS = ("images", "annotations", "categories")

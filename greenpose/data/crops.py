@@ -7,9 +7,10 @@ from typing import SupportsFloat
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from greenpose.data.heatmaps import SCALE_UNIT_PX
+from greenpose.data.instances import Profile
 from greenpose.errors import DataError
 
 PADDING = 1.25
@@ -131,3 +132,57 @@ def crop(
     """Return the image's part of `size` (width, height) that `matrix` cuts out: bilinear, 0 beyond the image."""
     cut: np.ndarray = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR)
     return cut
+
+
+def other_sides(profile: Profile) -> list[int]:
+    """Return for each keypoint the one whose name it takes in a mirror: its partner, or itself.
+
+    Raises:
+        DataError: if the profile names no partners.
+    """
+    if not profile.flip_pairs:
+        raise DataError([f"profile {profile.name}: has no flip_pairs, without which train.mirror must be 0"])
+    sides = list(range(profile.num_keypoints))
+    for left, right in profile.flip_pairs:
+        sides[left], sides[right] = right, left
+    return sides
+
+
+def turned_images(
+    images: UInt8[np.ndarray, "batch height width *channel"], which: Bool[np.ndarray, " batch"]
+) -> UInt8[np.ndarray, "batch height width *channel"]:
+    """Return images of which some are turned left to right."""
+    turned = images.copy()
+    turned[which] = images[which, :, ::-1]
+    return turned
+
+
+def turned_joints(
+    joints: Float32[np.ndarray, "batch keypoint 2"], which: Bool[np.ndarray, " batch"], *, width: int, sides: list[int]
+) -> Float32[np.ndarray, "batch keypoint 2"]:
+    """Return joints, in pixels of crops `width` wide, of which some are turned and take their partner's name."""
+    turned = joints[:, sides]
+    turned[..., 0] = width - 1 - turned[..., 0]
+    return np.where(which[:, None, None], turned, joints)
+
+
+def turned_visibility(
+    visibility: Int[np.ndarray, "batch keypoint"], which: Bool[np.ndarray, " batch"], *, sides: list[int]
+) -> Int[np.ndarray, "batch keypoint"]:
+    """Return which joints are labelled, likewise."""
+    return np.where(which[:, None], visibility[:, sides], visibility)
+
+
+MEAN = (0.485, 0.456, 0.406)
+"""Mean of red, green and blue, of 1; ImageNet's, which the paper's code uses for depth images too."""
+STD = (0.229, 0.224, 0.225)
+"""Standard deviation of red, green and blue, likewise."""
+
+
+def normalise(crops: UInt8[np.ndarray, "batch height width *channel"]) -> Float32[np.ndarray, "batch 3 height width"]:
+    """Return crops as the network takes them: (value / 255 - mean) / std per channel; grey counts as all three."""
+    grey = crops.ndim == 3  # batch, height, width
+    planes = crops[:, None] if grey else np.moveaxis(crops, -1, 1)
+    mean, std = (np.array(figures, dtype=np.float32).reshape(3, 1, 1) for figures in (MEAN, STD))
+    normalised: np.ndarray = (planes.astype(np.float32) / np.float32(255) - mean) / std
+    return normalised

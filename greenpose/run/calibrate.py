@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from greenpose.data.preview import repeated
+from greenpose.data.splits import repeated
 from greenpose.metering import Meter, Window
 from greenpose.run.cost import Cost, cost_of
 from greenpose.run.setup import build_network, build_objective, channels_last, seed_everything

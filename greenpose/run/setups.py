@@ -7,7 +7,7 @@ from functools import lru_cache
 from greenpose.config import Cell, DataConfig, Experiment
 from greenpose.counting import architecture_of, count_training_step
 from greenpose.counting.counts import blank_network, num_params
-from greenpose.data.preview import Preview, preview
+from greenpose.data.splits import Preview, preview
 from greenpose.metering import Meter
 from greenpose.model import Architecture
 from greenpose.run.cost import Cost, cost_of

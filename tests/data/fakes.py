@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from greenpose.data.instance import Instance
-from greenpose.data.profile import Profile
+from greenpose.data.instances import Instance, Profile
 
 PROFILE = Profile(
     name="stick",

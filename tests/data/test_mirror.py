@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from greenpose.data import batch_of, load_profile
-from greenpose.data.mirror import other_sides, turned_images, turned_joints, turned_visibility
+from greenpose.data.crops import other_sides, turned_images, turned_joints, turned_visibility
 from greenpose.errors import DataError
 from tests.training.samples import PROFILE, dots
 

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from greenpose.config import DataConfig
-from greenpose.data.preview import preview, repeated
-from greenpose.data.profile import load_profile
-from greenpose.data.splits import SYNTHETIC_WINDOW_MM, generate, load_splits
-from greenpose.data.write import write_coco
+from greenpose.data.folders import write_coco
+from greenpose.data.instances import load_profile
+from greenpose.data.splits import SYNTHETIC_WINDOW_MM, generate, load_splits, preview, repeated
 from greenpose.errors import DataError
 
 SYNTHETIC = {

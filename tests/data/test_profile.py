@@ -5,7 +5,7 @@ import pytest
 import yaml
 from pycocotools.cocoeval import Params
 
-from greenpose.data.profile import load_profile, profile_names
+from greenpose.data.instances import load_profile, profile_names
 from greenpose.errors import ConfigError
 
 _OWN = {

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from greenpose.data.sums import FILE, sha256, sums_text, verify_sums
+from greenpose.data.check import FILE, sha256, sums_text, verify_sums
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from greenpose.data.whole import unfinished_path, whole_folder
+from greenpose.data.folders import unfinished_path, whole_folder
 from greenpose.errors import DataError
 
 _HOLD = """
 import os, sys
 from pathlib import Path
-from greenpose.data.whole import whole_folder
+from greenpose.data.folders import whole_folder
 with whole_folder(Path(sys.argv[1])) as unfinished:
     (unfinished.path / "deep").mkdir()
     (unfinished.path / "deep" / "half").write_text("...")

@@ -8,7 +8,7 @@ import pytest
 from greenpose.data import image_reader, window_depth
 from greenpose.data.check import check_folder
 from greenpose.data.coco import read_split
-from greenpose.data.write import write_coco
+from greenpose.data.folders import write_coco
 from greenpose.errors import DataError
 from tests.data.fakes import PROFILE, instance
 

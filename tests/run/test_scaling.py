@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from greenpose.config import CarbonConfig, DataConfig, Experiment
-from greenpose.data.preview import Preview
+from greenpose.data.splits import Preview
 from greenpose.run.calibrate import Measured, spread
 from greenpose.run.cost import Cost
 from greenpose.run.scaling import LIKE_ERROR, SCALED_ERROR, scaled, scaling_error

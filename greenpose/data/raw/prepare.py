@@ -1,23 +1,144 @@
 """The preparation of BabyPose: from exports to a COCO folder, with the account of what was made."""
 
 import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from greenpose.data.check import SPLITS, check_folder
-from greenpose.data.findings import errors
+from greenpose import __version__
+from greenpose.data.annotations import LEFT_OUT, MENDED, Pose, is_box_area
+from greenpose.data.check import FILE, SPLITS, check_folder, sha256, sums_text
+from greenpose.data.findings import Finding, errors
+from greenpose.data.folders import whole_folder
 from greenpose.data.images import window_depth
-from greenpose.data.raw.account import account
-from greenpose.data.raw.document import split_document
-from greenpose.data.raw.images import Images, Tell, image_findings, make_images
-from greenpose.data.raw.manifest import Manifest
-from greenpose.data.raw.plan import Plan, Request, make_plan
-from greenpose.data.raw.splits import By
-from greenpose.data.sums import FILE, sha256, sums_text
-from greenpose.data.whole import whole_folder
+from greenpose.data.instances import Instance, coco_document
+from greenpose.data.raw.images import ROTATION_DEG, Images, Tell, image_findings, make_images, turn_pose
+from greenpose.data.raw.manifest import Areas, Counts, Depth, Manifest, PatientNote, Remark, SplitRule
+from greenpose.data.raw.plan import Export, Placed, Plan, Request, make_plan
+from greenpose.data.raw.splits import By, Division, patient_name
 from greenpose.errors import DataError
+
+
+def split_document(placed: Sequence[Placed], request: Request, *, by: By) -> dict[str, Any]:
+    """Return the COCO document of a split's frames, poses upright and numbered from 1."""
+    pairs = [(one, pose) for one in placed for pose in one.frame.poses]
+    instances = [_instance(one, pose, number) for number, (one, pose) in enumerate(pairs, start=1)]
+    document = coco_document(instances, request.profile)
+    document["info"] |= {"split_by": by, "rotated_deg": ROTATION_DEG}
+    if request.window is not None:
+        document["info"] |= {"grey_of_depth_mm": [float(end) for end in request.window]}
+    for entry, one in zip(document["images"], placed, strict=True):
+        file = one.frame.picture.file.relative_to(request.raw)
+        entry |= {"source_id": one.frame.source_id, "source": file.as_posix()}
+    for entry, (_, pose) in zip(document["annotations"], pairs, strict=True):
+        entry |= {
+            "source_id": pose.id,
+            "bbox_source": "drawn" if pose.drawn_box else "joints",
+            "area_source": "drawn" if pose.drawn_area else "bbox",
+        }
+    return document
+
+
+def _instance(one: Placed, pose: Pose, number: int) -> Instance:
+    size = one.frame.picture.size
+    turned = turn_pose(pose, size)
+    return Instance(
+        id=number,
+        image_id=one.image_id,
+        image=one.name,
+        subject=patient_name(one.frame.patient),
+        image_size=size,
+        box=turned.box,
+        area=turned.area,
+        joints=turned.joints,
+        visibility=turned.visibility,
+    )
+
+
+def account(
+    plan: Plan, division: Division, images: Images, *, findings: Iterable[Finding], sums_sha256: str
+) -> Manifest:
+    """Return the manifest: the same for the same raw folder, wherever and whenever it is made."""
+    raw = plan.request.raw
+    return Manifest(
+        made_by=f"greenpose {__version__}",
+        profile=plan.request.profile.name,
+        rotated_deg=ROTATION_DEG,
+        split=_split(division),
+        depth=_depth(plan, images),
+        counts={split: _counts([one for one in images.placed if one.split == split]) for split in SPLITS},
+        patients=[_patient(export, images, raw) for export in plan.exports],
+        remarks=[
+            Remark(level=finding.level, where=_below(finding.where, raw), message=_below(finding.message, raw))
+            for finding in findings
+            if finding.level != "error"
+        ],
+        sums_sha256=sums_sha256,
+    )
+
+
+def _below(text: str, raw: Path) -> str:
+    """Return a text without the place of the raw folder, which is none of the data's."""
+    return re.sub(rf"(?<![\w/.-]){re.escape(str(raw))}(/|(?=:|$))", "", text).removeprefix(": ")
+
+
+def _split(division: Division) -> SplitRule:
+    return SplitRule(
+        by=division.by,
+        rule=division.rule,
+        seed=division.seed,
+        note=division.note,
+        patients={split: [patient_name(number) for number in division.patients[split]] for split in SPLITS},
+    )
+
+
+def _depth(plan: Plan, images: Images) -> Depth:
+    window = plan.request.window
+    return Depth(
+        bits=8 if window else plan.bits,
+        grey_of_depth_mm=(float(window[0]), float(window[1])) if window else None,
+        inside_share=images.seen.share,
+    )
+
+
+def _counts(placed: Sequence[Placed]) -> Counts:
+    poses = [pose for one in placed for pose in one.frame.poses]
+    drawn = [is_box_area(pose.area, pose.box) for pose in poses if pose.drawn_area]
+    return Counts(
+        patients=len({one.frame.patient for one in placed}),
+        images=len(placed),
+        annotations=len(poses),
+        areas=Areas(drawn_boxes=sum(drawn), drawn_silhouettes=len(drawn) - sum(drawn), boxes=len(poses) - len(drawn)),
+    )
+
+
+def _patient(export: Export, images: Images, raw: Path) -> PatientNote:
+    placed = [one for one in images.placed if one.frame.patient == export.patient.number]
+    sources = {one.frame.picture.file.relative_to(raw).as_posix(): images.sources[one.image_id] for one in placed}
+    broken = [*export.broken, *images.broken.get(export.patient.number, ())]
+    return PatientNote(
+        patient=export.patient.name,
+        splits=[split for split in SPLITS if any(one.split == split for one in placed)],
+        export=export.patient.file.relative_to(raw).as_posix(),
+        export_sha256=sha256(export.patient.file.read_bytes()),
+        sources_sha256=sha256(sums_text(sources).encode()),
+        images_listed=export.num_listed,
+        images=len(placed),
+        annotations=sum(len(one.frame.poses) for one in placed),
+        missing=list(export.missing),
+        broken=[_below(text, raw) for text in broken],
+        left_out=_of(export.seen, LEFT_OUT),
+        mended=_of(export.seen, MENDED),
+    )
+
+
+def _of(seen: Mapping[str, int], kinds: Sequence[str]) -> dict[str, int]:
+    return {kind: seen[kind] for kind in kinds if kind in seen}
+
 
 MANIFEST = "manifest.json"
 

@@ -7,12 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt16
 
 from greenpose.data.synthetic.body import JOINTS, NOSE, Body, Build, draw_build, pose
-from greenpose.data.synthetic.camera import Camera, draw_camera
-from greenpose.data.synthetic.canvas import FAR_MM, Canvas
-from greenpose.data.synthetic.scene import Bed, Moment, lay_blanket, lay_tube, make_bed, reach_in
-from greenpose.data.synthetic.sensor import Sensor, draw_sensor, sense
+from greenpose.data.synthetic.scene import FAR_MM, Bed, Canvas, Moment, lay_blanket, lay_tube, make_bed, reach_in
+from greenpose.data.synthetic.sensor import Camera, Sensor, bank, draw_camera, draw_sensor, sense
 from greenpose.data.synthetic.spec import Purpose, Spec, stream
-from greenpose.data.synthetic.texture import bank
 
 _HIDDEN_MM = 14.0
 """A joint is hidden when something is this much nearer than its own flesh."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.data.annotations import Pose
-from greenpose.data.raw.rotate import turn_image, turn_pose
+from greenpose.data.raw.images import turn_image, turn_pose
 
 _SIZES = st.tuples(st.integers(2, 50), st.integers(2, 50))
 

@@ -5,7 +5,7 @@ import pytest
 
 from greenpose.data.synthetic import JOINTS, Spec
 from greenpose.data.synthetic.body import draw_build, pose
-from greenpose.data.synthetic.camera import draw_camera
+from greenpose.data.synthetic.sensor import draw_camera
 
 MINI_RGBD = {
     # mean x, mean y, sd x, sd y in trunk lengths about the trunk's middle, y to the feet

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from greenpose.data.synthetic.canvas import FAR_MM, Canvas
+from greenpose.data.synthetic.scene import FAR_MM, Canvas
 
 
 def empty(*, blend_mm=0.0):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from greenpose.data.synthetic import Spec
-from greenpose.data.synthetic.camera import FOCAL_PX
-from greenpose.data.synthetic.sensor import BASELINE_MM, Sensor, sense
+from greenpose.data.synthetic.sensor import BASELINE_MM, FOCAL_PX, Sensor, sense
 
 SPEC = Spec()
 

@@ -1,4 +1,4 @@
-"""The images that a COCO file lists: where each lies, how large it is, whose it is."""
+"""The check of the images that a COCO file lists: where each lies, how large it is, whose it is."""
 
 import re
 from collections import Counter
