@@ -1,16 +1,106 @@
 """Thresholds from the validation split: what every exit says of it, which no others beat, the cheapest."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from jaxtyping import Float, Int
 
+from greenpose import accuracy
+from greenpose.data import Samples, decode_heatmaps, in_turn
+from greenpose.data.heatmaps import find_peaks
 from greenpose.errors import GreenPoseError
-from greenpose.policy.cascade import Thresholds
-from greenpose.policy.seen import Seen
-from greenpose.policy.ways import Ways
-from greenpose.training.evaluate import oks
+from greenpose.metering import Bounds
+from greenpose.model import HRNet
+from greenpose.policy.cascade import CONFIDENCES, Confidence, Thresholds, Ways
+from greenpose.training import ExitPredictions
+from greenpose.training.evaluate import detections, oks
+from greenpose.training.step import to_images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """A split, as every exit sees it."""
+
+    samples: Samples
+    """The split."""
+    said: Mapping[int, ExitPredictions]
+    """Predictions of each exit, shallow to deep."""
+    sure: Mapping[int, Float[np.ndarray, " sample"]]
+    """Confidence of each exit."""
+
+    @property
+    def exits(self) -> tuple[int, ...]:
+        """Return the exit numbers, shallow to deep."""
+        return tuple(self.said)
+
+    @property
+    def groups(self) -> list[str]:
+        """Return the patient of each sample, or its image where no patients are known."""
+        if self.by_subject:
+            return list(self.samples.subjects)
+        return [str(image) for image in self.samples.image_ids]
+
+    @property
+    def group_of_image(self) -> dict[int, str]:
+        """Return the same by image."""
+        return dict(zip(self.samples.image_ids.tolist(), self.groups, strict=True))
+
+    @property
+    def by_subject(self) -> bool:
+        """Return whether patients are known."""
+        return len(set(self.samples.subjects)) > 1
+
+    def leave(self, thresholds: Thresholds) -> Int[np.ndarray, " sample"]:
+        """Return the exit at which each image leaves: the first one that is sure enough, else the deepest."""
+        left = np.full(len(self.samples), self.exits[-1])
+        for exit_, threshold in sorted(thresholds.items(), reverse=True):
+            if threshold is not None:
+                left[self.sure[exit_] >= threshold] = exit_
+        return left
+
+    def at(self, left: Int[np.ndarray, " sample"]) -> ExitPredictions:
+        """Return what is said of each image by the exit at which it leaves."""
+        which, sample = np.searchsorted(self.exits, left), np.arange(len(left))
+        said = self.said.values()
+        return ExitPredictions(
+            joints=np.stack([each.joints for each in said])[which, sample],
+            peaks=np.stack([each.peaks for each in said])[which, sample],
+            places=np.stack([each.places for each in said])[which, sample],
+        )
+
+
+def look(net: HRNet, samples: Samples, *, confidence: Confidence, batch: int) -> Seen:
+    """Return what every exit of a network in eval mode says of a split; heatmaps are not kept."""
+    device = next(net.parameters()).device
+    parts: list[dict[int, tuple[np.ndarray, ...]]] = []
+    with torch.inference_mode():
+        for indices in in_turn(len(samples), batch):
+            heatmaps = net(to_images(samples.crops(indices), device))
+            parts.append({exit_: _told(maps, samples, indices, confidence) for exit_, maps in heatmaps.items()})
+    together = {exit_: _joined([part[exit_] for part in parts]) for exit_ in net.exits}
+    return Seen(
+        samples=samples,
+        said={exit_: ExitPredictions(joints=j, peaks=p, places=q) for exit_, (j, p, q, _) in together.items()},
+        sure={exit_: sure for exit_, (*_, sure) in together.items()},
+    )
+
+
+def _told(
+    heatmaps: torch.Tensor, samples: Samples, indices: np.ndarray, confidence: Confidence
+) -> tuple[np.ndarray, ...]:
+    """Return joints, peaks, their places and the confidence of one exit for some images."""
+    sure = CONFIDENCES[confidence](heatmaps).cpu().numpy()
+    maps = heatmaps.float().cpu().numpy()
+    joints, peaks = decode_heatmaps(maps, samples.centers[indices], samples.scales[indices])
+    return joints, peaks, find_peaks(maps)[0], sure
+
+
+def _joined(parts: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
 
 GRADES = {1: 41, 2: 15, 3: 8}
 """Thresholds that are tried at an exit, by how many exits have one: all together are tried, at most some 500."""
@@ -79,3 +169,90 @@ def _unbeaten(settings: Sequence[Setting]) -> tuple[Setting, ...]:
         if not kept or setting.ap > kept[-1].ap:
             kept.append(setting)
     return tuple(kept)
+
+
+RESAMPLES = 1000
+LEVEL = (0.025, 0.975)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Some thresholds on a split."""
+
+    left: Mapping[int, float]
+    """Part of the images that leaves at each exit."""
+    ap: float
+    """AP."""
+    ap_interval: Bounds | None
+    """Its 95 % interval over patients; None where a single group leaves nothing to resample."""
+    less_final: float
+    """AP less that of the deepest exit for every image."""
+    less_final_interval: Bounds | None
+    """Its interval, both judged on the same resamples."""
+    macs: float
+    """Mean multiply-accumulates of an image."""
+    macs_interval: Bounds | None
+    """Its interval: other patients would leave elsewhere."""
+
+
+def judge(seen: Seen, thresholds: Thresholds, ways: Ways) -> Judged:
+    """Return what thresholds come to on a split."""
+    left = seen.leave(thresholds)
+    ours, finals = (detections(seen.samples, seen.at(each)) for each in (left, np.full_like(left, seen.exits[-1])))
+    given = (seen.samples.ground_truth, seen.samples.profile.sigmas)
+    ap, final = (accuracy.oks_ap(given[0], found, given[1])["ap"] for found in (ours, finals))
+    groups = seen.group_of_image
+    costs = ways.of_each(left, thresholds)
+    interval = accuracy.oks_ap_interval(given[0], ours, given[1], groups=groups, resamples=RESAMPLES)
+    lost = accuracy.oks_ap_difference_interval(given[0], finals, ours, given[1], groups=groups, resamples=RESAMPLES)
+    return Judged(
+        left=parts_of(left, seen.exits),
+        ap=ap,
+        ap_interval=_known(interval["ap"]),
+        less_final=ap - final,
+        less_final_interval=_known(lost["ap"]),
+        macs=float(costs.mean()),
+        macs_interval=mean_interval(costs, seen.groups),
+    )
+
+
+def exit_ap(seen: Seen, exit_: int) -> float:
+    """Return the AP of a split whose images all leave at one exit."""
+    return oks(seen.samples, seen.said[exit_])["ap"]
+
+
+def exit_interval(seen: Seen, exit_: int) -> Bounds | None:
+    """Return the interval of that AP over patients."""
+    found = detections(seen.samples, seen.said[exit_])
+    sigmas = seen.samples.profile.sigmas
+    return _known(
+        accuracy.oks_ap_interval(
+            seen.samples.ground_truth, found, sigmas, groups=seen.group_of_image, resamples=RESAMPLES
+        )["ap"]
+    )
+
+
+def parts_of(left: Int[np.ndarray, " sample"], exits: Sequence[int]) -> dict[int, float]:
+    """Return the part of the images that leaves at each exit."""
+    return {exit_: float(np.mean(left == exit_)) for exit_ in exits}
+
+
+def mean_interval(values: Float[np.ndarray, " sample"], groups: Sequence[str]) -> Bounds | None:
+    """Return the 95 % percentile bootstrap interval of a mean, whole groups drawn with replacement; None for one group.
+
+    A mean without any spread is its own interval.
+    """
+    names, member = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        return None
+    if np.ptp(values) == 0:
+        return Bounds(float(values[0]), float(values[0]))
+    shares = np.full(len(names), 1 / len(names))
+    drawn = np.random.default_rng(0).multinomial(len(names), shares, size=RESAMPLES)
+    sums, counts = np.bincount(member, weights=values), np.bincount(member)
+    low, high = np.quantile((drawn @ sums) / (drawn @ counts), LEVEL)
+    return Bounds(float(low), float(high))
+
+
+def _known(ends: tuple[float, float]) -> Bounds | None:
+    return None if np.isnan(ends[0]) else Bounds(*ends)

@@ -8,9 +8,9 @@ import torch
 
 from greenpose.config import Experiment
 from greenpose.metering import Bounds, Estimate, process_settings, software_versions, this_machine, worst_kind
-from greenpose.policy.confidence import Confidence
+from greenpose.policy.calibrate import exit_ap, exit_interval, mean_interval
+from greenpose.policy.cascade import Confidence
 from greenpose.policy.find import Found, Trial
-from greenpose.policy.judge import exit_ap, exit_interval, mean_interval
 from greenpose.record import Basis, Interval, Kind, Record
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint, PolicyTrial
 from greenpose.run.compose import now

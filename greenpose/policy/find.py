@@ -1,28 +1,180 @@
 """The search for a policy, from a finished run to its curve: look, calibrate, judge, measure."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from greenpose.config import Experiment
+from greenpose.config import Experiment, MeasureConfig
+from greenpose.counting import architecture_of
 from greenpose.data import Samples
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
 from greenpose.errors import GreenPoseError
-from greenpose.metering import Meter
-from greenpose.policy.calibrate import GRADES, Setting, calibrate, cheapest
-from greenpose.policy.cascade import Cascade
-from greenpose.policy.confidence import Confidence
-from greenpose.policy.energy import Energies, measure_ways
-from greenpose.policy.judge import Judged, exit_ap, judge
-from greenpose.policy.seen import Seen, look
-from greenpose.policy.shared import Shared, shared_network
-from greenpose.policy.ways import Ways, ways_of
-from greenpose.run.setup import build_meter, require_device, seed_everything
+from greenpose.formatting import listed
+from greenpose.metering import Bounds, Estimate, ExitMeasurement, Meter, Plan, measure_exits
+from greenpose.model import HRNet, SubNetwork
+from greenpose.policy.calibrate import GRADES, Judged, Seen, Setting, calibrate, cheapest, exit_ap, judge, look
+from greenpose.policy.cascade import EVER, NEVER, Cascade, Confidence, Thresholds, Ways, ways_of
+from greenpose.run.measure import trained_networks
+from greenpose.run.setup import build_meter, build_network, channels_last, require_device, seed_everything
 from greenpose.store import RunFolder
 from greenpose.training.step import to_images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shared:
+    """The network, and where its weights come from."""
+
+    net: HRNet
+    """Trunk of the deepest exit's best epoch, each head of its own exit's; in eval mode."""
+    subs: dict[int, SubNetwork]
+    """Each exit's own network with its own best weights, shallow to deep; in eval mode."""
+    own: dict[int, bool]
+    """Whether the network gives each exit all the weights of its own."""
+
+    @property
+    def sentence(self) -> str:
+        """Return whose weights the network has, in words."""
+        foreign = [str(exit_) for exit_, same in self.own.items() if not same]
+        if not foreign:
+            return "every exit has its own best weights: all are of one epoch"
+        which = f"exit{'s' if len(foreign) > 1 else ''} {listed(foreign)}"
+        return (
+            f"{which}: head of an epoch of its own on the trunk of exit {max(self.own)}, since the best epochs differ; "
+            "a run with train.selection=any-exit keeps one epoch for all"
+        )
+
+
+def shared_network(config: Experiment, folder: RunFolder, exits: Sequence[int]) -> Shared:
+    """Return one network with some of a finished run's exits.
+
+    Raises:
+        ModelError: if a file of weights cannot be read, or belongs to another network.
+    """
+    subs = trained_networks(build_network(config)[0], folder, exits)
+    shape = replace(architecture_of(config), exits=tuple(sorted(exits)))
+    net = channels_last(HRNet(**asdict(shape)).to(config.process.device)).eval()
+    entries = dict(subs[net.depth].state_dict())
+    for sub in subs.values():
+        entries |= {name: entry for name, entry in sub.state_dict().items() if name.startswith("heads.")}
+    net.load_state_dict(entries)
+    own = {
+        exit_: all(torch.equal(entry, entries[name]) for name, entry in sub.state_dict().items())
+        for exit_, sub in subs.items()
+    }
+    return Shared(net=net, subs=subs, own=own)
+
+
+Runner = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energies:
+    """What an image costs; ratios are to the deepest exit's own network."""
+
+    alone: Mapping[int, ExitMeasurement]
+    """In each exit's minimal sub-network."""
+    on_way: Mapping[int, ExitMeasurement]
+    """Asked at every exit up to this one, where it leaves."""
+    policy: ExitMeasurement
+    """Under the chosen thresholds: wherever each image leaves."""
+
+    def of_point(self, left: Mapping[int, float], thresholds: Thresholds) -> Estimate | None:
+        """Return the mean of the ways, weighted by the part of the images that takes each; None where one is unknown.
+
+        Asking takes the same at every exit: of what a way with all of them takes more than the exit alone, an image is
+        charged for those that it is asked at. Ends of intervals are weighted too, as if all ways erred together.
+        """
+        parts: list[tuple[float, Estimate | None]] = []
+        for exit_, part in left.items():
+            asked = _asked_part(exit_, thresholds)
+            parts += [(part * (1 - asked), self.alone[exit_].energy_j_per_item)]
+            parts += [(part * asked, self.on_way[exit_].energy_j_per_item)]
+        return mix([each for each in parts if each[0] > 0])
+
+
+def mix(parts: Sequence[tuple[float, Estimate | None]]) -> Estimate | None:
+    """Return the weighted sum of numbers whose errors move together; None where one of them is not known."""
+    known = [(part, each) for part, each in parts if each is not None]
+    if len(known) < len(parts) or not known:
+        return None
+    return Estimate(
+        value=sum(part * each.value for part, each in known),
+        blocks=min(each.blocks for _, each in known),
+        type_a=_ends([(part, each.type_a) for part, each in known]),
+        type_b=_ends([(part, each.type_b) for part, each in known]),
+    )
+
+
+def measure_ways(
+    shared: Shared,
+    batches: Sequence[Tensor],
+    meter: Meter,
+    *,
+    thresholds: Thresholds,
+    confidence: Confidence,
+    plan: MeasureConfig,
+    seed: int,
+) -> Energies:
+    """Return what an image of some batches costs, whichever way it takes; every block holds all of them once."""
+    exits = shared.net.exits
+    cascades = {exit_: Cascade(shared.net, _until(exits, exit_), confidence=confidence) for exit_ in exits}
+    policy = Cascade(shared.net, thresholds, confidence=confidence)
+    calls: list[Callable[[Tensor], object]] = [policy, *cascades.values(), *(shared.subs[exit_] for exit_ in exits)]
+    runners = {number: _Runner(call, batches) for number, call in enumerate(calls, start=1)}
+    with torch.inference_mode():
+        found = measure_exits(
+            runners,
+            meter,
+            items_per_call=sum(len(images) for images in batches),
+            plan=Plan(
+                min_window_seconds=plan.min_window_seconds,
+                rel_ci=plan.rel_ci,
+                max_blocks=plan.max_blocks,
+                max_seconds=plan.max_seconds,
+            ),
+            seed=seed,
+        )
+    measured = list(found.values())
+    return Energies(
+        policy=measured[0],
+        on_way=dict(zip(exits, measured[1 : 1 + len(exits)], strict=True)),
+        alone=dict(zip(exits, measured[1 + len(exits) :], strict=True)),
+    )
+
+
+def _until(exits: Sequence[int], last: int) -> dict[int, float | None]:
+    """Return thresholds that ask every image at every exit up to one, where all of them leave."""
+    return {exit_: EVER if exit_ == last else NEVER if exit_ < last else None for exit_ in exits[:-1]}
+
+
+def _asked_part(exit_: int, thresholds: Thresholds) -> float:
+    """Return the part of the exits up to one, the deepest left out, at which images are asked."""
+    before = [threshold for each, threshold in thresholds.items() if each <= exit_]
+    return sum(1 for threshold in before if threshold) / len(before)
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    """One call: every batch once."""
+
+    call: Callable[[Tensor], object]
+    batches: Sequence[Tensor]
+
+    def __call__(self) -> object:
+        for images in self.batches:
+            self.call(images)
+        return None
+
+
+def _ends(parts: Sequence[tuple[float, Bounds | None]]) -> Bounds | None:
+    known = [(part, bounds) for part, bounds in parts if bounds is not None]
+    if len(known) < len(parts):
+        return None
+    return Bounds(sum(part * each.low for part, each in known), sum(part * each.high for part, each in known))
+
 
 DROP = 0.01
 """How much less than the deepest exit's validation AP is wanted, where nobody says otherwise."""

@@ -5,8 +5,7 @@ from greenpose.counting import census, operations
 from greenpose.errors import GreenPoseError
 from greenpose.model import HRNet
 from greenpose.policy import Cascade, peak
-from greenpose.policy.cascade import EVER, NEVER
-from greenpose.policy.ways import ways_of
+from greenpose.policy.cascade import EVER, NEVER, ways_of
 from tests.model.filling import fill
 from tests.model.test_hrnet import SMALL, images
 

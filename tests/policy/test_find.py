@@ -11,8 +11,7 @@ from greenpose.metering import Bounds, Estimate
 from greenpose.model import HRNet
 from greenpose.policy import compose_policy, find_policy
 from greenpose.policy.compose import widened
-from greenpose.policy.energy import Energies, mix
-from greenpose.policy.shared import shared_network
+from greenpose.policy.find import Energies, mix, shared_network
 from greenpose.record import dumps
 from greenpose.record.policy import load_policy
 from greenpose.store import read_document

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from greenpose.accuracy import oks_ap_difference_interval
-from greenpose.policy.judge import exit_ap, exit_interval, judge, mean_interval
+from greenpose.policy.calibrate import exit_ap, exit_interval, judge, mean_interval
 from greenpose.training import score
 from greenpose.training.evaluate import detections
 from tests.policy.seeing import WAYS, seen
