@@ -12,8 +12,7 @@ from safetensors.torch import load_file
 
 from greenpose.errors import GreenPoseError
 from greenpose.export import absent_packages, card_text, chosen_formats, difference, export_exit
-from greenpose.export.deploy import error_of
-from greenpose.export.formats import read_pt2
+from greenpose.export.deploy import error_of, read_pt2
 from greenpose.model import Architecture, SubNetwork, fold_batchnorm
 from greenpose.store import read_document
 from tests.policy.seeing import finished
