@@ -14,7 +14,7 @@ from greenpose.config import Experiment, Grid
 from greenpose.export import Card
 from greenpose.record import Failure, Record
 from greenpose.record.policy import PolicyCurve
-from greenpose.run.measurement import Measurement
+from greenpose.run.measure import Measurement
 
 HEAD = """# The record, field by field
 

@@ -32,7 +32,7 @@ class Network:
     """Width and height of an image, in pixels."""
 
     def request(self, file: Path | None = None) -> dict[str, Any]:
-        """Return what to ask of a side's process (`run/side.py`), which may read another version of the file."""
+        """Return what to ask of a side's process (`run/paired_worker`), which may read another version of the file."""
         return {"file": str((file or self.file).absolute()), "only": self.only, "exits": self.exits}
 
 
@@ -60,7 +60,7 @@ def find_networks(
 
 
 def shape_of(config: Experiment) -> str:
-    """Return what the cost of an exit depends on, as text; a side's process (`run/side.py`) groups by the same."""
+    """Return what the cost of an exit depends on, as text; a side's process groups by the same."""
     model = config.model.model_dump(mode="json", exclude={"exits", "weights", "init"})
     profile = config.data.model_dump(mode="json", include={"profile"})
     data = [*profile.values(), config.data.input_size, config.measure.batch, config.process.device]

@@ -43,8 +43,8 @@ class Side:
         return own if own.is_file() else file
 
     def worker(self, request: Mapping[str, Any]) -> Worker:
-        """Return its process, not yet started, for a request as `run/side.py` takes it."""
-        script = str(files("greenpose") / "run" / "side.py")
+        """Return its process, not yet started, for a request as `run/paired_worker` takes it."""
+        script = str(files("greenpose") / "run" / "paired_worker.py")
         # -P: the script's own folder must not be on the import path, where GreenPose's modules would pass for others.
         return Worker(self.name, [self.python, "-P", script, json.dumps(dict(request))], self.environment())
 

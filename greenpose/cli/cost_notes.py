@@ -12,7 +12,7 @@ from greenpose.cli.cost_table import ROWS, SHARES, Row, costs, shares
 from greenpose.formatting import listed, plain, plural, span
 from greenpose.metering import FEWEST, FEWEST_CALLS, MEANING
 from greenpose.report.figures import MARKS
-from greenpose.run.measurement import Measurement
+from greenpose.run.measure import Measurement
 
 USUAL = 0.15
 """Relative half-width times the root of the number of blocks, where blocks scatter by 6 % (one standard deviation)."""

@@ -10,7 +10,7 @@ from rich.table import Table
 from greenpose.formatting import MINUS, borne_decimals, fixed, number
 from greenpose.report.estimates import ROUNDING, Estimate, estimate
 from greenpose.report.figures import mark
-from greenpose.run.measurement import MeasuredExit, Measurement
+from greenpose.run.measure import MeasuredExit, Measurement
 from greenpose.units import prefix
 
 NOT_MEASURED = "not measured"

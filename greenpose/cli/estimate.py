@@ -13,8 +13,7 @@ from greenpose.cli.pinned import start_again_pinned
 from greenpose.grid import select
 
 if TYPE_CHECKING:
-    from greenpose.run.estimate import GridEstimate, RunEstimate
-    from greenpose.run.footprint import Amount, Footprint
+    from greenpose.run.estimate import Amount, Footprint, GridEstimate, RunEstimate
 
 SCHEMA = "greenpose.estimate/1"
 

@@ -17,7 +17,7 @@ from greenpose.config import MeasureConfig
 from greenpose.errors import ConfigError
 
 if TYPE_CHECKING:
-    from greenpose.run.measurement import Measurement
+    from greenpose.run.measure import Measurement
 
 PATIENT = ("measure.max_blocks=200", "measure.max_seconds=120")
 """A run spares little time for its inference; a measurement on its own takes what its intervals need."""
@@ -90,8 +90,8 @@ def _subject(source: Path | None, settings: list[str], only: list[str], exits: l
 
 def _measure(subject: Subject, log: Path | None, console: Console, *, verbose: bool) -> "Measurement":
     with _Blocks(console, subject.config.measure, verbose=verbose) as blocks:
+        from greenpose.run.measure import compose_measurement
         from greenpose.run.measure import measure as measure_exits
-        from greenpose.run.measurement import compose_measurement
 
         measured = measure_exits(
             subject.config, exits=subject.exits, trained=subject.trained, log=log, heard=blocks.heard

@@ -9,8 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from greenpose.formatting import percent, plain, plural, span
-from greenpose.run.estimate import GridEstimate, RunEstimate
-from greenpose.run.footprint import Amount, Footprint
+from greenpose.run.estimate import Amount, Footprint, GridEstimate, RunEstimate
 from greenpose.units import prefix, with_prefix
 
 DURATIONS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))

@@ -13,7 +13,7 @@ from greenpose.policy.cascade import Confidence
 from greenpose.policy.find import Found, Trial
 from greenpose.record import Basis, Interval, Kind, Record
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint, PolicyTrial
-from greenpose.run.compose import now
+from greenpose.run.record_run import now
 from greenpose.run.setup import num_workers
 
 NOT_ASKED = "energy was not asked for (--no-measure)"

@@ -1,5 +1,6 @@
 """Estimates of what runs will cost before any of them is begun: counted work times its cost here and now."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,20 +10,185 @@ from operator import add
 
 from greenpose.config import Cell, Experiment
 from greenpose.errors import GreenPoseError
-from greenpose.metering import Bounds, Joules, Meter, carbon_of, worst_kind
+from greenpose.metering import Bounds, Joules, Meter, MicroPlan, carbon_of, worst_kind
+from greenpose.metering.inference import BLOCKS_PER_LOOK, PERIODS_PER_WINDOW, idle_windows
 from greenpose.metering.prediction import Neighbours, Prediction, predict_run
 from greenpose.record import Kind
-from greenpose.run.beside import Rates, inference, segments
-from greenpose.run.calibrate import Calibration, Heard, Measured, calibrate
-from greenpose.run.cost import Cost, cost_of, total
-from greenpose.run.footprint import Amount, Footprint
+from greenpose.run.calibrate import Calibration, Heard, Measured, Setup, calibrate, compute_ratio, find_setups, work_of
 from greenpose.run.forecast import busy_share, earliest_end, num_validations
-from greenpose.run.phases import energy_of
-from greenpose.run.scaling import FEWER_IMAGES_ERROR, scaled, scaling_error
+from greenpose.run.phases import Cost, cost_of, energy_of, total
+from greenpose.run.segments import LONGEST_STEP_SECONDS
 from greenpose.run.setup import build_meter, require_device, seed_everything
-from greenpose.run.setups import Setup, find_setups, work_of
 from greenpose.training.fit import depths, whole_epochs_worth
 from greenpose.units import joules_to_kwh
+
+SCALED_ERROR = 0.2
+"""Relative standard error of a cost that was scaled by multiply-accumulates, unless those measured show a larger one: a
+default; on CPUs the cost of a multiply-accumulate changes by about so much from a layer of one shape to another."""
+LIKE, LIKE_ERROR = 1.02, 0.05
+"""Setups whose compute differs by less than this factor are the same network under other losses, which cost little
+beside it: relative standard error, a default."""
+FEWER_IMAGES_ERROR = 0.1
+"""Relative standard error of a step that was measured on fewer images than the recipe's batch: a default."""
+
+
+def scaled(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[str, Measured]) -> Measured:
+    """Return what a setup would cost, interpolated in logarithms between its neighbours among those measured.
+
+    Beyond the last of them costs grow with multiply-accumulates.
+    """
+    names = sorted(measured, key=lambda name: setups[name].step_macs)
+    below = [name for name in names if setups[name].step_macs <= setup.step_macs]
+    above = [name for name in names if setups[name].step_macs > setup.step_macs]
+    if not (below and above):
+        nearest = (below or above)[-1 if below else 0]
+        return _grown(measured[nearest], setup.step_macs / setups[nearest].step_macs)
+    low, high = setups[below[-1]].step_macs, setups[above[0]].step_macs
+    return _between(measured[below[-1]], measured[above[0]], math.log(setup.step_macs / low) / math.log(high / low))
+
+
+def scaling_error(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[str, Measured]) -> float:
+    """Return the relative error of `scaled`: the worst with which those measured foretell one another, or a default."""
+    if any(compute_ratio(setup, setups[name]) < LIKE for name in measured):
+        return LIKE_ERROR
+    names = sorted(measured, key=lambda name: setups[name].step_macs)
+    errors = []
+    for name in names[1:-1]:
+        others = {other: measured[other] for other in names if other != name}
+        foretold = scaled(setups[name], setups, others).train
+        pairs = zip(foretold, measured[name].train, strict=True)
+        errors.append(abs(sum(math.log(a.seconds / b.seconds) for a, b in pairs)) / len(foretold))
+    return max([SCALED_ERROR, *errors])
+
+
+def _grown(measured: Measured, factor: float) -> Measured:
+    return Measured(
+        train=[cost * factor for cost in measured.train],
+        validate=[cost * factor for cost in measured.validate],
+        checkpoint=measured.checkpoint,
+        test=measured.test * factor,
+        whole_batches=measured.whole_batches,
+    )
+
+
+def _between(low: Measured, high: Measured, part: float) -> Measured:
+    def each(one: Sequence[Cost], other: Sequence[Cost]) -> list[Cost]:
+        return [_mixed(a, b, part) for a, b in zip(one, other, strict=True)]
+
+    return Measured(
+        train=each(low.train, high.train),
+        validate=each(low.validate, high.validate),
+        checkpoint=each(low.checkpoint, high.checkpoint),
+        test=_mixed(low.test, high.test, part),
+        whole_batches=low.whole_batches and high.whole_batches,
+    )
+
+
+def _mixed(low: Cost, high: Cost, part: float) -> Cost:
+    """Return the cost that lies at a part of the way from one to another, in logarithms."""
+
+    def way(a: float, b: float) -> float:
+        return math.exp((1 - part) * math.log(a) + part * math.log(b)) if a > 0 and b > 0 else 0.0
+
+    return Cost(seconds=way(low.seconds, high.seconds), joules=way(low.joules, high.joules))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """What the plans are filled with."""
+
+    train: float
+    """Seconds of training on one image."""
+    forward: float
+    """Seconds of the whole network on one image."""
+    watts: float
+    """Power while it computes."""
+    idle_watts: float
+    """Power while it sleeps."""
+    period: float
+    """Seconds between two updates of the slowest counter; 0 for models."""
+
+
+def inference(setup: Setup, rates: Rates) -> tuple[Cost, Cost]:
+    """Return the least and the most that metering inference costs: it ends as soon as it is sure enough."""
+    config, final = setup.config.measure, max(setup.macs)
+    window = max(config.min_window_seconds, PERIODS_PER_WINDOW * rates.period)
+    calls = [config.batch * rates.forward * macs / setup.macs[final] for macs in setup.macs.values()]
+    busy = sum(_repeated(call, window) for call in calls)
+    idle = window * idle_windows(len(calls))
+    block = Cost(seconds=busy + idle, joules=busy * rates.watts + idle * rates.idle_watts)
+    most = min(config.max_blocks, math.ceil(config.max_seconds / block.seconds))
+    least = min(most, BLOCKS_PER_LOOK)
+    return block * (1 + least), block * (1 + most)
+
+
+def segments(config: Experiment, rates: Rates) -> Cost:
+    """Return what measuring the parts of a training step costs; nothing for a network with a single exit."""
+    exits, edges = len(config.model.exits), len(config.wiring.edges)
+    if exits == 1:
+        return Cost()
+    plan = MicroPlan(max_blocks=config.measure.step_blocks)
+    step = min(rates.train * config.train.batch, LONGEST_STEP_SECONDS)
+    steps = 1 + exits + (edges > 0 and len(config.supervised) > 1)
+    window = plan.min_window_seconds
+    block = steps * _repeated(step, window) + (exits + edges) * window
+    blocks = 1 + max(plan.min_blocks, min(plan.max_blocks, math.ceil(plan.max_seconds / block) - 1))
+    seconds = blocks * block
+    return Cost(seconds=seconds, joules=seconds * rates.watts)
+
+
+def _repeated(call: float, window: float) -> float:
+    """Return how long a window gets whose call is repeated until it is full."""
+    return call * math.ceil(window / call) if call > 0 else window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """An expected amount, in one unit."""
+
+    value: float
+    """What is expected."""
+    type_a: Bounds
+    """95 % prediction interval: where one run on this machine will lie, by the same meter."""
+    type_b: Bounds
+    """Systematic interval, k about 2: how far the meter itself can be off, for all runs alike."""
+
+    def __add__(self, other: "Amount") -> "Amount":
+        """Return the sum, end by end: what moves one run, neighbours and meter, moves the others too."""
+        return Amount(
+            value=self.value + other.value,
+            type_a=Bounds(self.type_a.low + other.type_a.low, self.type_a.high + other.type_a.high),
+            type_b=Bounds(self.type_b.low + other.type_b.low, self.type_b.high + other.type_b.high),
+        )
+
+    def __mul__(self, factor: float) -> "Amount":
+        """Return the amount in another unit."""
+        return Amount(
+            value=self.value * factor,
+            type_a=Bounds(self.type_a.low * factor, self.type_a.high * factor),
+            type_b=Bounds(self.type_b.low * factor, self.type_b.high * factor),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """What something is expected to cost."""
+
+    seconds: Amount
+    """Wall time."""
+    energy_kwh: Amount
+    """Energy of all metered components."""
+    co2eq_g: Amount
+    """Operational emissions."""
+
+    def __add__(self, other: "Footprint") -> "Footprint":
+        """Return both together."""
+        return Footprint(
+            seconds=self.seconds + other.seconds,
+            energy_kwh=self.energy_kwh + other.energy_kwh,
+            co2eq_g=self.co2eq_g + other.co2eq_g,
+        )
+
 
 CALIBRATION_SECONDS = 20.0
 """Time for short epochs, unless another is asked for."""

@@ -1,9 +1,13 @@
 """One run: data, training, test, inference, record; whatever ends it early is written down."""
 
 import json
+import logging
 import math
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -19,13 +23,11 @@ from greenpose.errors import GreenPoseError, said
 from greenpose.metering import ExitMeasurement, Log, Meter, MicroPlan, Window, carbon_of, this_machine
 from greenpose.model import HRNet, SubNetwork
 from greenpose.record import Record
-from greenpose.run.compose import compose
-from greenpose.run.facts import Facts
-from greenpose.run.failure import FailureNote, logging_to
-from greenpose.run.ledger import Ledger
+from greenpose.run.callbacks import LOGGER, Ledger, Observer, Stage
 from greenpose.run.measure import measure_networks, trained_networks
-from greenpose.run.observer import LOGGER, Observer, Stage
 from greenpose.run.phases import TRAINING
+from greenpose.run.record_exits import Facts
+from greenpose.run.record_run import compose, now
 from greenpose.run.segments import measure_step
 from greenpose.run.setup import (
     build_meter,
@@ -36,11 +38,71 @@ from greenpose.run.setup import (
 )
 from greenpose.store import RunFolder, read_lines
 from greenpose.store.folder import write_parts, write_text
-from greenpose.store.records import attempts_of, log_of, phase_of
+from greenpose.store.records import attempts_of, log_of, phase_of, write_failure
 from greenpose.training import ExitScores, Files, Fitted, fit, judge
 from greenpose.training.distributed import leading
 from greenpose.training.fit import Best
 from greenpose.training.step import require_precision, to_images
+
+
+class FailureNote:
+    """Writes down what ended a run early, in which phase, and what it had cost by then."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Keep where to write; the phase is `start` until a stage is given."""
+        self._folder = folder
+        self.stage: Stage | None = None
+
+    def __enter__(self) -> "FailureNote":
+        """Watch the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write the note if the block ended with an exception, which goes on."""
+        if error is None:
+            return
+        LOGGER.error("%s", "".join(traceback.format_exception(kind, error, trace)))
+        interrupted = isinstance(error, KeyboardInterrupt)
+        message = "interrupted" if interrupted else f"{type(error).__name__}: {error}"
+        if isinstance(error, GreenPoseError):
+            message = str(error)
+        with suppress(OSError, GreenPoseError):  # a full disk, a folder that is gone: what ended the run goes on
+            write_failure(
+                self._folder,
+                reason="interrupted" if interrupted else "failed",
+                message=message,
+                phase=self.stage.phase if self.stage else "start",
+                at=now(),
+            )
+
+
+class _Log(logging.FileHandler):
+    """A log that goes without what it cannot write: the run itself says so when it cannot write."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # its name there
+        """Go on."""
+        del record
+
+
+@contextmanager
+def logging_to(folder: RunFolder) -> Iterator[None]:
+    """Write GreenPose's log, and Python's warnings, to the run's log file."""
+    handler = _Log(folder.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    loggers = (LOGGER, logging.getLogger("py.warnings"))
+    logging.captureWarnings(True)
+    LOGGER.setLevel(logging.INFO)
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+        handler.close()
+        logging.captureWarnings(False)
 
 
 def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = None, elsewhere: bool = False) -> None:

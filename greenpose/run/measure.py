@@ -1,19 +1,36 @@
 """The measuring of inference at each exit, for a run and for a measurement on its own."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from greenpose import counting
 from greenpose.config import Experiment
 from greenpose.counting import ExitCount
 from greenpose.errors import ModelError
-from greenpose.metering import ExitMeasurement, Meter, Plan, measure_exits
+from greenpose.metering import (
+    ExitMeasurement,
+    Meter,
+    Plan,
+    carbon_of,
+    measure_exits,
+    process_settings,
+    software_versions,
+    this_machine,
+    worst_kind,
+)
 from greenpose.model import HRNet, SubNetwork, load_weights
-from greenpose.run.setup import build_meter, build_network, channels_last, require_device, seed_everything
+from greenpose.record import Basis, Carbon, Component, Exit, Interval
+from greenpose.run.record_exits import ACCURACIES, inference_fields
+from greenpose.run.record_run import carbon_entry, component_entries, git_state, now
+from greenpose.run.setup import build_meter, build_network, channels_last, num_workers, require_device, seed_everything
+from greenpose.schema import Document
 from greenpose.store import RunFolder
 from greenpose.training.step import to_images
 
@@ -116,3 +133,158 @@ class _Runner:
 
     def __call__(self) -> object:
         return self.sub(self.images)
+
+
+SCHEMA: Literal["greenpose.measurement/1"] = "greenpose.measurement/1"
+OF_TRAINING = {*ACCURACIES, "best_epoch", "break_even_images"}
+"""Fields of a record's exit that only a training can fill."""
+COMPARED = ("latency_s", "cpu_s_per_image", "energy_j_per_image")
+"""Numbers that are compared with those of the final exit."""
+MACS_PER_GMAC = 1e9
+
+
+class MeasuredExit(Exit):
+    """One exit: the record's entry without accuracy, with energy over compute and the share of MACs."""
+
+    energy_j_per_gmac: float | None = None
+    """Gross energy of one image over its 10^9 MACs. It differs between exits: MACs are not energy."""
+
+
+class Measurement(Document):
+    """What `greenpose measure` found."""
+
+    schema_: Literal["greenpose.measurement/1"] = Field(default=SCHEMA, alias="schema")
+    """Version of this layout."""
+    source: str
+    """Run folder or file that was measured."""
+    name: str
+    """Name of the run or of the experiment."""
+    weights: Literal["trained", "fresh"]
+    """`trained`: the run's best ones; `fresh`: random ones, which cost the same."""
+    config: dict[str, Any]
+    """The resolved configuration, options applied."""
+    config_hash: str
+    """SHA-256 of the run's configuration, or of the experiment's with the options applied."""
+    measured_at: str
+    """UTC time of the end, ISO 8601."""
+    converged: bool
+    """Whether the blocks of this run agree on every exit's energy and its ratio to within `config.measure.rel_ci`."""
+    blocks: int
+    """Interleaved blocks that the medians are over."""
+    warnings: list[str]
+    """What to mind, and what to try next."""
+    exits: list[MeasuredExit]
+    """One entry per exit, shallow to deep, laid out as in a record."""
+    carbon: Carbon
+    """What turns energy into emissions."""
+    components: list[Component]
+    """Where each component's energy readings come from."""
+    grade: Literal["A", "B", "C"]
+    """A: every material component measured; B: mixed; C: modelled."""
+    host: dict[str, Any]
+    """Fingerprint of the machine."""
+    process: dict[str, Any]
+    """Threads, allocator, environment and device of the measured process."""
+    software: dict[str, str]
+    """Versions of Python, GreenPose and the packages that matter."""
+    git: dict[str, Any]
+    """Commit and dirty flag of the code, where it runs from a repository."""
+
+    @property
+    def final(self) -> MeasuredExit | None:
+        """Return the network's final exit; None where it was left out."""
+        deepest = max(self.config["model"]["exits"])
+        return next((entry for entry in self.exits if entry.exit == deepest), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON data, without what only a training can fill."""
+        exits = {"__all__": OF_TRAINING}
+        data: dict[str, Any] = json.loads(self.model_dump_json(by_alias=True, exclude={"exits": exits}))
+        return data
+
+
+def compose_measurement(
+    measured: Measured, config: Experiment, *, source: str, name: str, config_hash: str, trained: bool
+) -> Measurement:
+    """Return the document of a measurement."""
+    meter, exits = measured.meter, measured.exits
+    first = next(iter(exits.values()))
+    return Measurement(
+        source=source,
+        name=name,
+        weights="trained" if trained else "fresh",
+        config=config.model_dump(mode="json"),
+        config_hash=config_hash,
+        measured_at=now(),
+        converged=all(one.converged for one in exits.values()),
+        blocks=first.blocks,
+        warnings=_warnings({number: one.warnings for number, one in exits.items()}),
+        exits=[_entry(number, measured, config) for number in sorted(exits)],
+        carbon=carbon_entry(config, embodied=meter.embodied),
+        components=component_entries(meter.provenances),
+        grade=meter.total.grade,
+        host=this_machine().as_dict(),
+        process=process_settings(torch_threads=torch.get_num_threads(), workers=num_workers())
+        | {"device": config.process.device},
+        software=software_versions(),
+        git=git_state(),
+    )
+
+
+def _entry(number: int, measured: Measured, config: Experiment) -> MeasuredExit:
+    meter = measured.meter
+    fields = inference_fields(
+        config,
+        measured.counts[number],
+        measured.exits[number],
+        kind=worst_kind(meter.total.joules, meter.provenances),
+        carbon=carbon_of(**config.carbon.model_dump()),
+        embodied=meter.embodied,
+    )
+    bases: dict[str, Basis] = fields.pop("basis")
+    ratios: dict[str, float] = fields.pop("relative_to_final")
+    energy, gmacs = fields["energy_j_per_image"], fields["macs"] / MACS_PER_GMAC
+    final = measured.counts.get(max(config.model.exits))
+    return MeasuredExit(
+        **fields,
+        energy_j_per_gmac=None if energy is None else energy / gmacs,
+        relative_to_final={} if final is None else {**ratios, "macs": fields["macs"] / final.macs},
+        basis=bases
+        | {"energy_j_per_gmac": _over(bases["energy_j_per_image"], gmacs)}
+        | (_no_shares(config) if final is None else _shares(bases)),
+    )
+
+
+def _shares(bases: Mapping[str, Basis]) -> dict[str, Basis]:
+    """Return the basis of the share of MACs, and of each share that could not be had since a cost could not."""
+    macs = Basis(unit="fraction", kind="counted", method="MACs over the final exit's")
+    names = {name: f"relative_to_final.{name}" for name in COMPARED}
+    missing = {names[name]: bases[name].missing for name in COMPARED if names[name] not in bases}
+    return {"relative_to_final.macs": macs} | {name: _none(why or "it is zero") for name, why in missing.items()}
+
+
+def _no_shares(config: Experiment) -> dict[str, Basis]:
+    """Return why there is no share where the network's final exit was not measured along."""
+    why = f"the network's final exit, {max(config.model.exits)}, was left out"
+    return {f"relative_to_final.{name}": _none(why) for name in (*COMPARED, "macs")}
+
+
+def _none(why: str) -> Basis:
+    return Basis(unit="fraction", kind="not_covered", method="ratio to the final exit", missing=why)
+
+
+def _over(basis: Basis, gmacs: float) -> Basis:
+    """Return the basis of an energy over compute: compute is exact, so that both intervals scale."""
+
+    def scaled(interval: Interval | None) -> Interval | None:
+        return None if interval is None else Interval(low=interval.low / gmacs, high=interval.high / gmacs)
+
+    changes = {"type_a": scaled(basis.type_a), "type_b": scaled(basis.type_b)}
+    return basis.model_copy(update={**changes, "method": f"{basis.method}; over 10^9 MACs of one image"})
+
+
+def _warnings(said: Mapping[int, tuple[str, ...]]) -> list[str]:
+    """Return what every exit warns of once, then what single exits warn of, with their number."""
+    shared = [warning for warning in next(iter(said.values())) if all(warning in each for each in said.values())]
+    single = [f"exit {number}: {warning}" for number, each in said.items() for warning in each if warning not in shared]
+    return shared + single

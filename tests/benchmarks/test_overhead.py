@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.overhead import JOB_EPOCHS, Times, counted, layout
-from greenpose.run.observer import crosschecked
+from greenpose.run.callbacks import crosschecked
 
 JOBS = 3
 PLAN = layout(JOBS, paired=True, seed=3)

@@ -80,7 +80,7 @@ def test_both_processes_are_pinned_and_share_a_core_a_file_and_exits(file, tmp_p
     for started in (base, head):
         assert is_pinned(started["environment"])
         assert started["script"][0] == "-P"
-        assert Path(started["script"][1]).name == "side.py"
+        assert Path(started["script"][1]).name == "paired_worker.py"
 
 
 @pytest.mark.parametrize("key", ["input_size", "batch", "device"])

@@ -180,7 +180,7 @@ def test_raw_pairs_are_plain_lists_for_each_side_and_exit():
 
 def start(folder, name="python", **told):
     python = fake_python(folder, name, **told)
-    return Worker("head (working tree)", [str(python), "-P", "side.py", '{"exits": [2, 3]}'], dict(os.environ))
+    return Worker("head (working tree)", [str(python), "-P", "paired_worker.py", '{"exits": [2, 3]}'], dict(os.environ))
 
 
 def test_a_side_says_what_it_is_and_runs_what_it_is_asked_to(tmp_path):

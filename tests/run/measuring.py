@@ -8,8 +8,7 @@ from greenpose.config import Experiment
 from greenpose.counting import architecture_of
 from greenpose.metering import Plan
 from greenpose.model import HRNet
-from greenpose.run.measure import Measured
-from greenpose.run.measurement import Measurement, compose_measurement
+from greenpose.run.measure import Measured, Measurement, compose_measurement
 from greenpose.store import RunFolder
 from greenpose.training import save_best
 from tests.metering.test_inference import PLAN, Bench

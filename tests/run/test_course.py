@@ -3,7 +3,7 @@
 import pytest
 
 from greenpose.metering import Meter
-from greenpose.run.course import course
+from greenpose.run.record_run import course
 from tests.metering.fakes import TickingClock, TickingSource
 
 WH = 1e-3

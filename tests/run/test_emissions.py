@@ -9,9 +9,14 @@ from greenpose import counting
 from greenpose.config import Experiment
 from greenpose.metering import Bounds, Joules, Window, carbon_of, embodied_of
 from greenpose.record import Basis, Interval, Quantity
-from greenpose.run.compose import carbon_entry
-from greenpose.run.emissions import carbon_intensity, embodied_emissions, embodied_entry, training_emissions
-from greenpose.run.exits import inference_fields
+from greenpose.run.record_exits import (
+    carbon_intensity,
+    embodied_emissions,
+    embodied_entry,
+    inference_fields,
+    training_emissions,
+)
+from greenpose.run.record_run import carbon_entry
 from tests.metering.fakes import machine
 from tests.run.test_sharing import exit_measurement, known
 

@@ -7,8 +7,7 @@ import pytest
 from greenpose.config import CarbonConfig, Experiment, LossConfig, TrainConfig
 from greenpose.config.accounting import Budget
 from greenpose.metering import Meter, carbon_of
-from greenpose.run.ledger import Ledger, outweighed, outweighing
-from greenpose.run.observer import Stage
+from greenpose.run.callbacks import Ledger, Stage, outweighed, outweighing
 from greenpose.store import RunFolder
 from greenpose.training import Epoch
 from tests.metering.fakes import TickingClock, TickingSource

@@ -10,8 +10,7 @@ import torch
 from greenpose import counting
 from greenpose.errors import GreenPoseError
 from greenpose.metering import read_windows
-from greenpose.run.measure import measure, trained_networks
-from greenpose.run.measurement import OF_TRAINING, Measurement, compose_measurement
+from greenpose.run.measure import OF_TRAINING, Measurement, compose_measurement, measure, trained_networks
 from tests.metering.fakes import BrokenSource
 from tests.metering.test_inference import Bench
 from tests.run.measuring import experiment, fake_measurement, finished_run, network

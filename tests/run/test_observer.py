@@ -1,7 +1,7 @@
 """Which windows of a run are cross-checked, and when the log of windows is put on disk."""
 
 from greenpose.metering import Meter
-from greenpose.run.observer import Stage
+from greenpose.run.callbacks import Stage
 from tests.metering.fakes import TickingClock, TickingSource
 from tests.run.test_ledger import Silent
 

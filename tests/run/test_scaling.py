@@ -7,10 +7,9 @@ import pytest
 
 from greenpose.config import CarbonConfig, DataConfig, Experiment
 from greenpose.data.splits import Preview
-from greenpose.run.calibrate import Measured, spread
-from greenpose.run.cost import Cost
-from greenpose.run.scaling import LIKE_ERROR, SCALED_ERROR, scaled, scaling_error
-from greenpose.run.setups import Look, Setup
+from greenpose.run.calibrate import Look, Measured, Setup, spread
+from greenpose.run.estimate import LIKE_ERROR, SCALED_ERROR, scaled, scaling_error
+from greenpose.run.phases import Cost
 from tests.training.samples import dots
 
 MACS = {"a": 1e6, "b": 4e6, "c": 1e7, "d": 1e8}

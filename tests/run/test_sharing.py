@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from greenpose.metering import Bounds, Estimate, ExitMeasurement
 from greenpose.record import Phase
+from greenpose.run.phases import allocation, break_even, training_step
 from greenpose.run.segments import StepCosts
-from greenpose.run.sharing import allocation, break_even, training_step
 
 costs = st.floats(1e-6, 1e6)
 

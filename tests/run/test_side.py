@@ -3,7 +3,7 @@ import pytest
 from greenpose.check.networks import find_networks, shape_of
 from greenpose.config import expand, load_grid
 from greenpose.errors import GreenPoseError
-from greenpose.run import side
+from greenpose.run import paired_worker
 
 GRID = """
 name: g
@@ -23,33 +23,33 @@ def file(tmp_path):
 
 
 def test_the_network_of_some_runs_has_all_their_exits(file):
-    config, exits = side._network_of({"file": str(file), "only": ["A", "B"]})
+    config, exits = paired_worker._network_of({"file": str(file), "only": ["A", "B"]})
     assert (config.model.width, exits) == (4, (2, 3))
-    assert side._network_of({"file": str(file), "only": ["A", "B"], "exits": [3, 4]})[1] == (3,)
+    assert paired_worker._network_of({"file": str(file), "only": ["A", "B"], "exits": [3, 4]})[1] == (3,)
 
 
 def test_runs_of_several_networks_or_of_none_are_refused(file):
     for only in ([], ["A", "wide"], ["C"]):
         with pytest.raises(GreenPoseError, match="it holds A, B, wide"):
-            side._network_of({"file": str(file), "only": only})
+            paired_worker._network_of({"file": str(file), "only": only})
 
 
 def test_settings_change_what_a_side_runs(file):
-    config, _ = side._network_of({"file": str(file), "only": ["A"], "settings": ["measure.batch=3"]})
+    config, _ = paired_worker._network_of({"file": str(file), "only": ["A"], "settings": ["measure.batch=3"]})
     assert config.measure.batch == 3
 
 
 def test_both_ends_group_runs_into_the_same_networks(file, tmp_path):
     cells = expand(load_grid(file), where="g")
-    assert [side._shape(cell.config) for cell in cells] == [shape_of(cell.config) for cell in cells]
+    assert [paired_worker._shape(cell.config) for cell in cells] == [shape_of(cell.config) for cell in cells]
     for network in find_networks(file, tmp_path):
-        assert side._network_of(network.request())[1] == network.exits
+        assert paired_worker._network_of(network.request())[1] == network.exits
 
 
 def test_a_revision_without_the_helpers_of_a_run_builds_the_same_networks_by_public_names(file):
-    config, exits = side._network_of({"file": str(file), "only": ["A", "B"]})
-    own, built_by = side._build(config, exits)
-    public = side._build_from_public_names(config, exits)
+    config, exits = paired_worker._network_of({"file": str(file), "only": ["A", "B"]})
+    own, built_by = paired_worker._build(config, exits)
+    public = paired_worker._build_from_public_names(config, exits)
     assert built_by == "greenpose.run.setup"
     for exit_ in exits:
         assert not own[exit_].training
@@ -62,20 +62,20 @@ def test_a_revision_without_the_helpers_of_a_run_builds_the_same_networks_by_pub
 
 def test_a_window_counts_its_calls_and_times_them():
     called = []
-    window = side._window(lambda: called.append(sum(range(100_000))), 7, None)
+    window = paired_worker._window(lambda: called.append(sum(range(100_000))), 7, None)
     assert len(called) == window["calls"] == 7
     assert window["cpu_s"] > 0
     assert window["gpu_s"] is None
 
 
 def test_a_run_of_an_exit_builds_no_graph(file):
-    config, exits = side._network_of({"file": str(file), "only": ["A"]})
-    subs, _ = side._build(config, exits)
+    config, exits = paired_worker._network_of({"file": str(file), "only": ["A"]})
+    subs, _ = paired_worker._build(config, exits)
     small = config.model_copy(update={"data": config.data.model_copy(update={"input_size": (32, 32)})})
-    heatmaps = side._runner(subs[2], side._images(small))()
+    heatmaps = paired_worker._runner(subs[2], paired_worker._images(small))()
     assert heatmaps.is_inference()
     assert heatmaps.shape == (config.measure.batch, 12, 8, 8)
 
 
 def test_the_cpu_clock_s_step_is_seen_by_watching_it():
-    assert 0 < side._tick() < 0.1
+    assert 0 < paired_worker._tick() < 0.1

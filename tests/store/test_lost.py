@@ -3,7 +3,7 @@
 import pytest
 
 from greenpose.metering import Joules, Meter, ScriptedSource, read_log, read_windows, this_machine
-from greenpose.run.compose import component_entries, grade_of
+from greenpose.run.record_run import component_entries, grade_of
 from greenpose.store import RunFolder
 from greenpose.store.records import attempts_of, kind_of, log_of, missing_windows, note_lost, outermost
 from tests.metering.grids import dirty_now

@@ -1,17 +1,179 @@
-"""One exit's entry in the record."""
+"""The exits' part of a record: accuracy, cost and emissions of each, from what a run knows at its end."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from greenpose.config import Experiment
+from greenpose.config.accounting import Budget
 from greenpose.counting import ExitCount
-from greenpose.metering import FEWEST_CALLS, Bounds, Carbon, Embodied, Estimate, ExitMeasurement, Joules
-from greenpose.record import Basis, Exit, Interval, Kind, Phase, Quantity
-from greenpose.run.emissions import carbon_intensity, embodied_emissions
-from greenpose.run.facts import Facts
-from greenpose.run.sharing import break_even
-from greenpose.training import ExitScores
+from greenpose.data import Samples
+from greenpose.data.boxes import Detected
+from greenpose.metering import (
+    FEWEST_CALLS,
+    Bounds,
+    Carbon,
+    Embodied,
+    Estimate,
+    ExitMeasurement,
+    Joules,
+    Log,
+    Meter,
+    Window,
+)
+from greenpose.record import Basis, Exit, Forecast, Hardware, Interval, Kind, Phase, Quantity
+from greenpose.record import Embodied as EmbodiedEntry
+from greenpose.run.phases import break_even
+from greenpose.run.segments import StepCosts
+from greenpose.training import ExitScores, Fitted
+from greenpose.units import KINDS
+
+_AREAS = {"box": "width x height of the box", "mask": "annotated silhouette", "drawn": "as annotated"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that a run knows at its end."""
+
+    cell: Mapping[str, Any]
+    """Name, grid, axes, hash and configuration as the grid wrote them."""
+    config: Experiment
+    """The same configuration, validated."""
+    splits: Mapping[str, Samples]
+    """The data."""
+    annotations: Mapping[str, str]
+    """SHA-256 of each split's annotation file; none for generated data."""
+    boxes: Detected | None
+    """The detected boxes that the test split was searched by; None: the annotated ones."""
+    counts: Mapping[int, ExitCount]
+    """Parameters and MACs of each exit."""
+    epochs: Sequence[Mapping[str, Any]]
+    """Lines of `epochs.jsonl`."""
+    fitted: Fitted
+    """How training went."""
+    scores: Mapping[int, ExitScores]
+    """Accuracy on the test split."""
+    measured: Mapping[int, ExitMeasurement]
+    """Inference of each exit."""
+    step: StepCosts | None
+    """Parts of a training step; None for a network with a single exit."""
+    forecast: Forecast | None
+    """What was expected early in training; None where the windows of its first epochs are lost."""
+    budget: Budget
+    """Limits that the run was given."""
+    earlier: Log
+    """The log of windows as earlier attempts left it."""
+    windows: Sequence[Window]
+    """All windows of all attempts."""
+    gaps: Sequence[str]
+    """What is missing from the log of windows though the totals hold it."""
+    meter: Meter
+    """The meter of this attempt."""
+
+    @property
+    def area(self) -> str:
+        """Return which area scales OKS: APs across areas cannot be compared."""
+        if self.config.data.source == "synthetic":
+            return "body pixels"
+        return _AREAS[self.splits["test"].profile.area]
+
+    @property
+    def searched(self) -> str:
+        """Return which boxes of the test split were searched for poses."""
+        return "annotated" if self.boxes is None else f"detected ({self.boxes.file})"
+
+
+UNIT = "gCO2eq"
+
+
+def embodied_entry(embodied: Embodied) -> EmbodiedEntry:
+    """Return the hardware as the record has it."""
+    parts = [
+        Hardware(
+            name=part.name,
+            kg=part.kg,
+            kg_interval=Interval(low=part.low_kg, high=part.high_kg),
+            share=part.share,
+            basis=part.basis,
+            source=part.source,
+        )
+        for part in embodied.parts
+    ]
+    return EmbodiedEntry(kind=embodied.kind, parts=parts, lifetime_years=embodied.lifetime_years, note=embodied.note)
+
+
+def training_emissions(
+    windows: Sequence[Window], carbon: Carbon, embodied: Embodied | None, *, kind: Kind
+) -> tuple[Quantity, Quantity, Quantity]:
+    """Return the emissions of training's windows, whose energy is of a `kind`: operational, embodied, and both."""
+    grams = carbon.grams_of(windows)
+    method = f"energy x PUE x {carbon.describe_grid(timed=True)}; interval ends multiplied with ends"
+    basis = Basis(unit=UNIT, kind=kind, method=method, type_b=_grams_interval(grams.low, grams.high))
+    operational = Quantity(name="train_co2eq_g", value=grams.mid, basis=basis)
+    seconds = sum(window.seconds for window in windows)
+    making = embodied_emissions("train_embodied_co2eq_g", embodied, seconds, time="wall time of training")
+    return operational, making, carbon_intensity("train_sci_g", operational, making, per="training")
+
+
+def embodied_emissions(
+    name: str, embodied: Embodied | None, seconds: float, *, time: str, repeated: Bounds | None = None
+) -> Quantity:
+    """Return what making the held hardware costs for a time, which `time` says in words.
+
+    Type A is that of the time, where it was `repeated`; Type B that of the hardware.
+    """
+    method = f"what it took to make the part of the hardware that is held x {time} / its life"
+    if embodied is None:
+        return _none(name, method, "not recorded: the hardware is not known")
+    if embodied.kind == "excluded":
+        return _none(name, method, "left out by the user (carbon.embodied_kg is 0)")
+    grams = embodied.grams(seconds)
+    basis = Basis(
+        unit=UNIT,
+        kind="modelled",
+        method=f"{method}, {embodied.lifetime_years:g} years; {embodied.note}",
+        type_a=None if repeated is None else _grams_interval(*(embodied.grams(end).mid for end in repeated)),
+        type_b=_grams_interval(grams.low, grams.high),
+    )
+    return Quantity(name=name, value=grams.mid, basis=basis)
+
+
+def carbon_intensity(name: str, operational: Quantity, embodied: Quantity, *, per: str) -> Quantity:
+    """Return the Software Carbon Intensity: both kinds of emissions for a functional unit; none where one is missing.
+
+    Source: Software Carbon Intensity specification 1.1 (ISO/IEC 21031:2024), SCI = (O + M) per R.
+    """
+    method = f"Software Carbon Intensity per {per}: operational + embodied emissions, interval ends added to ends"
+    missing = [each.basis.missing or f"{each.name} is null" for each in (operational, embodied) if each.value is None]
+    if operational.value is None or embodied.value is None:
+        return _none(name, method, "; ".join(missing))
+    both = (operational.basis, embodied.basis)
+    basis = Basis(
+        unit=UNIT,
+        kind=max((each.kind for each in both), key=KINDS.index),
+        method=method,
+        type_a=_sum([each.type_a for each in both]),
+        type_b=_sum([each.type_b for each in both]),
+    )
+    return Quantity(name=name, value=operational.value + embodied.value, basis=basis)
+
+
+def _none(name: str, method: str, missing: str) -> Quantity:
+    return Quantity(name=name, value=None, basis=Basis(unit=UNIT, kind="not_covered", method=method, missing=missing))
+
+
+def _sum(intervals: Sequence[Interval | None]) -> Interval | None:
+    """Return the ends' sums: both parts follow the same clock, so that their errors do not cancel."""
+    known = [interval for interval in intervals if interval is not None]
+    if len(known) < len(intervals):
+        return None
+    return _grams_interval(sum(each.low for each in known), sum(each.high for each in known))
+
+
+def _grams_interval(low: float, high: float) -> Interval:
+    return Interval(low=low, high=high)
+
 
 _BY_OKS = {"ap", "ap50", "ap75", "ar"}
 ACCURACIES = {

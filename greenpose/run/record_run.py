@@ -1,7 +1,7 @@
-"""From what a run produced to its record: every number with how it was obtained and how sure it is."""
+"""The record of a run, composed: its training, its course, its machine, its software."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,26 +26,66 @@ from greenpose.metering import (
     this_machine,
 )
 from greenpose.metering.window import Grade
-from greenpose.record import Basis, Carbon, Component, CrossCheck, Interval, Kind, Record
-from greenpose.run.course import course
-from greenpose.run.emissions import embodied_entry, training_emissions
-from greenpose.run.exits import exit_entry
-from greenpose.run.facts import Facts
-from greenpose.run.ledger import outweighed
+from greenpose.record import Basis, Carbon, Component, CrossCheck, Interval, Kind, Record, Validation
+from greenpose.run.callbacks import outweighed
 from greenpose.run.phases import (
+    allocation,
     by_component,
     clock_basis,
     energy_of,
+    epoch_of,
     kwh_interval,
     phases,
     training_parts,
+    training_step,
     training_windows,
 )
+from greenpose.run.record_exits import Facts, embodied_entry, exit_entry, training_emissions
 from greenpose.run.setup import num_workers
-from greenpose.run.sharing import allocation, training_step
-from greenpose.store.records import Attempt, attempts_of, kind_of, missing_windows
+from greenpose.store.records import Attempt, attempts_of, kind_of, missing_windows, phase_of
 from greenpose.training.fit import depths, parts_trained
 from greenpose.units import KINDS, joules_to_kwh
+
+
+def course(windows: Sequence[Window], epochs: Iterable[Mapping[str, Any]]) -> list[Validation]:
+    """Return each validated epoch with its AP and all that training had used by then, of all attempts.
+
+    Args:
+        windows: Windows of all attempts, in the order in which they ended.
+        epochs: Lines of `epochs.jsonl`; an epoch that was trained twice is taken as it came out the last time.
+    """
+    used = _used_by_epoch(training_windows(windows))
+    aps = {number: ap for line in epochs for number, ap in _scored(line)}
+    return [used[number].model_copy(update={"ap": aps[number]}) for number in sorted(aps.keys() & used.keys())]
+
+
+def _scored(line: Mapping[str, Any]) -> list[tuple[int, dict[int, float]]]:
+    """Return a line's epoch with every exit's AP; nothing where it was not validated, or the line is damaged."""
+    try:
+        ap = {int(exit_): float(value) for exit_, value in line["ap"].items()}
+        return [(int(line["epoch"]), ap)] if ap and all(0 <= value <= 1 for value in ap.values()) else []
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return []
+
+
+def _used_by_epoch(training: Sequence[Window]) -> dict[int, Validation]:
+    """Return what training had used at the end of each validation; of one done twice, the last."""
+    joules = cpu_seconds = seconds = 0.0
+    used: dict[int, Validation] = {}
+    for window in training:
+        joules += window.energy.mid
+        cpu_seconds += window.cpu_seconds
+        seconds += window.seconds
+        number = epoch_of(window)
+        if phase_of(window) == "validate" and window.ok and number is not None:
+            used[number] = Validation(
+                epoch=number,
+                energy_kwh=joules_to_kwh(joules),
+                cpu_seconds=cpu_seconds,
+                seconds=seconds,
+                ap={},
+            )
+    return used
 
 
 def compose(facts: Facts) -> Record:
