@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from greenpose.record import Record
-from greenpose.report.figures import AP
+from greenpose.report.quantities import AP
 from greenpose.report.study import Point, study
 from greenpose.store import collect
 

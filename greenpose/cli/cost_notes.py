@@ -11,7 +11,7 @@ from rich.text import Text
 from greenpose.cli.cost_table import ROWS, SHARES, Row, costs, shares
 from greenpose.formatting import listed, plain, plural, span
 from greenpose.metering import FEWEST, FEWEST_CALLS, MEANING
-from greenpose.report.figures import MARKS
+from greenpose.report.quantities import MARKS
 from greenpose.run.measure import Measurement
 
 USUAL = 0.15

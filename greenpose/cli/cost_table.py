@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from greenpose.formatting import MINUS, borne_decimals, fixed, number
-from greenpose.report.estimates import ROUNDING, Estimate, estimate
-from greenpose.report.figures import mark
+from greenpose.report.quantities import ROUNDING, Estimate, estimate, kind_mark
 from greenpose.run.measure import MeasuredExit, Measurement
 from greenpose.units import prefix
 
@@ -95,7 +94,7 @@ def cell(each: Estimate) -> str:
     wider = max((ends for ends in (repeated, systematic) if ends), key=_half, default=(None, None))
     said = [] if repeated is None else [f"A ±{_rounded(PERCENT * _half(repeated) / abs(each.value))} %"]
     said += [] if systematic is None else [f"B {_range(systematic)}"]
-    value = mark(each.kind) + number(each.value, *wider).value
+    value = kind_mark(each.kind) + number(each.value, *wider).value
     return f"{value} ({', '.join(said)})" if said else value
 
 

@@ -10,9 +10,8 @@ from greenpose.formatting import listed, plain, plural
 from greenpose.metering import MEANING
 from greenpose.record.numbers import Numbers
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint
-from greenpose.report.estimates import Estimate, estimate
-from greenpose.report.figures import MARKS, mark
-from greenpose.report.layout import NOT_MEASURED, systematic_notes
+from greenpose.report.quantities import MARKS, Estimate, estimate, kind_mark
+from greenpose.report.tables import NOT_MEASURED, systematic_notes
 
 MOST_POINTS = 8
 """Thresholds of the curve that are shown without --verbose, the chosen ones besides."""
@@ -90,7 +89,7 @@ def _joules(numbers: Numbers) -> str:
         return NOT_MEASURED
     known = None not in (each.low, each.high)
     half = PERCENT * ((each.high or 0.0) - (each.low or 0.0)) / 2 / each.value
-    return f"{mark(each.kind)}{each.text().value}{f' ±{plain(half, 2)} %' if known else ''}"
+    return f"{kind_mark(each.kind)}{each.text().value}{f' ±{plain(half, 2)} %' if known else ''}"
 
 
 def _energy(numbers: Numbers) -> Estimate:

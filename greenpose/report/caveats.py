@@ -3,10 +3,8 @@
 from statistics import fmean
 
 from greenpose.formatting import listed, percent, plural
-from greenpose.report.estimates import DISTURBED
-from greenpose.report.figures import ENERGY, PERCENT, disturbance
-from greenpose.report.study import Point, Study, entries
-from greenpose.report.sureness import not_converged
+from greenpose.report.quantities import DISTURBED, ENERGY, PERCENT, disturbance
+from greenpose.report.study import Point, Study, entries, not_converged
 
 STILL_RISING = 1.0
 """Percentage points by which validation AP rises over the last quarter of training where it has not levelled off."""

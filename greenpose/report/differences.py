@@ -1,14 +1,30 @@
 """The difference of two numbers: in points or as a percentage of the first, with its interval and what it shows."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from greenpose.formatting import MINUS, NBSP
-from greenpose.report.estimates import ROUNDING, Estimate, over_runs, ratio, worst
-from greenpose.report.figures import PERCENT, Figure, mark, of_exit, of_record
-from greenpose.report.layout import Cell, missing_cell
+from greenpose.record import Record
+from greenpose.report.quantities import (
+    PERCENT,
+    RELATIVE,
+    ROUNDING,
+    Estimate,
+    Figure,
+    estimate,
+    kind_mark,
+    of_exit,
+    of_record,
+    over_runs,
+    ratio,
+    worst,
+)
 from greenpose.report.study import Point
+from greenpose.report.tables import (
+    Cell,
+    missing_cell,
+)
 
 Verdict = Literal["same", "alike", "differs", "bare", ""]
 """same: equal to the last digit; alike: the difference's interval holds zero; differs: it does not; bare: no interval
@@ -43,7 +59,7 @@ class Difference:
         if self.verdict == "same":
             return Cell(value="same")
         text = self.change.text(digits=2)
-        signed = f"{mark(self.change.kind)}{'' if text.value.startswith(MINUS) else '+'}{text.value}"
+        signed = f"{kind_mark(self.change.kind)}{'' if text.value.startswith(MINUS) else '+'}{text.value}"
         if self.verdict == "alike":
             return Cell(value="not distinguishable", interval=f"{signed}{NBSP}{text.interval}".strip(NBSP))
         if self.verdict == "bare":
@@ -180,3 +196,28 @@ def _relative(first: Estimate, second: Estimate) -> Estimate:
 
 def _half(each: Estimate) -> float:
     return 0.0 if each.low is None or each.high is None else (each.high - each.low) / 2
+
+
+def share(point: Point, figure: Figure) -> Estimate:
+    """Return one number of an exit over that of the final exit of the same run, mean over the runs.
+
+    For time and energy the record's within-block ratios are taken; where it has none, there is no share.
+    """
+    known, asked = point.group.known, ("share", point.exit, figure)
+    if asked not in known:
+        known[asked] = over_runs([_run_share(run, point.exit, figure) for run in point.group.runs])
+    return known[asked]
+
+
+def _run_share(run: Record, number_: int, figure: Figure) -> Estimate:
+    entry, final = run.exit(number_), run.final_exit
+    if figure not in RELATIVE.values():
+        exact_ratio = ratio(of_exit(entry, figure), of_exit(final, figure))
+        # both exits are evaluated on the same images, so their intervals do not add up: none is claimed
+        return Estimate(value=exact_ratio.value, kind=exact_ratio.kind, missing=exact_ratio.missing)
+    if figure.name not in entry.relative_to_final:
+        reason = entry.basis.get(f"relative_to_final.{figure.name}")
+        missing = reason.missing if reason and reason.missing else of_exit(entry, figure).missing
+        return Estimate(value=None, missing=missing or "no within-block ratio was recorded")
+    found = estimate(entry.quantity(f"relative_to_final.{figure.name}"))
+    return replace(found, kind=worst([found.kind, of_exit(entry, figure).kind]))  # of modelled joules: modelled

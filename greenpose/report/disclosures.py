@@ -7,8 +7,9 @@ from typing import Any
 
 from greenpose.formatting import NBSP, listed, plain, plural, span
 from greenpose.record import Record
-from greenpose.report.estimates import Estimate, over_runs
-from greenpose.report.figures import (
+from greenpose.report.figures.energy import Total, failed_total, finished_total, grand_total
+from greenpose.report.limits import limits
+from greenpose.report.quantities import (
     EMBODIED,
     ENERGY,
     MACS,
@@ -17,14 +18,13 @@ from greenpose.report.figures import (
     TRAIN_EMBODIED,
     TRAIN_ENERGY,
     TRAIN_SCI,
+    Estimate,
     Figure,
-    mark,
+    kind_mark,
     of_record,
+    over_runs,
 )
-from greenpose.report.limits import limits
-from greenpose.report.purposes import energy_kind
-from greenpose.report.study import Group, Point, Study, host_name
-from greenpose.report.totals import Total, failed_total, finished_total, grand_total
+from greenpose.report.study import Group, Point, Study, energy_kind, host_name
 from greenpose.units import FLOPS_PER_MAC, joules_to_kwh, with_prefix
 
 PASSES = 3
@@ -126,7 +126,7 @@ def _epochs(group: Group) -> str:
 
 
 def _altogether(study: Study) -> str:
-    symbol = mark(energy_kind(study.records))
+    symbol = kind_mark(energy_kind(study.records))
     parts = [_spent(finished_total(study.records), "finished run", symbol)]
     if study.failures:
         parts.append(_spent(failed_total(study.failures), "run", symbol, after=" that did not finish"))
@@ -184,7 +184,7 @@ def _formula(energy: Estimate, making: Estimate, whole: Estimate, *, intensity: 
     """Return the formula with its numbers, all in one unit: kWh, g/kWh, g."""
     if energy.value is None:
         return f"E not measured ({energy.missing}), so no SCI"
-    symbol, pue = mark(energy.kind), run.carbon.pue
+    symbol, pue = kind_mark(energy.kind), run.carbon.pue
     operation = f"{symbol}{_digits(energy.value)} kWh × {plain(pue)} × {plain(intensity, _FORMULA)} g/kWh"
     if making.value is None or whole.value is None:
         grams = energy.value * pue * intensity
@@ -192,8 +192,8 @@ def _formula(energy: Estimate, making: Estimate, whole: Estimate, *, intensity: 
             f"operational part {operation} = {symbol}{_digits(grams)} gCO2eq; M not measured "
             f"({making.missing or whole.missing}), so no SCI"
         )
-    both = f"{operation} + {mark(making.kind)}{_digits(making.value)} g"
-    return f"({both}) = {mark(whole.kind)}{_digits(whole.value)} gCO2eq"
+    both = f"{operation} + {kind_mark(making.kind)}{_digits(making.value)} g"
+    return f"({both}) = {kind_mark(whole.kind)}{_digits(whole.value)} gCO2eq"
 
 
 def _annex(study: Study) -> Disclosure:
@@ -257,13 +257,13 @@ def _flops(group: Group) -> str:
         return "number of operations not measured (the record does not tell the training images)"
     epochs = _mean([each.epochs for each in group.runs])
     flops = FLOPS_PER_MAC * PASSES * macs / MACS.scale * images * epochs
-    return f"{mark('estimated')}{flops:.3g} FLOPs (estimated)"
+    return f"{kind_mark('estimated')}{flops:.3g} FLOPs (estimated)"
 
 
 def _energy(group: Group) -> str:
     energy = _of_run(group, TRAIN_ENERGY).times(1 / TRAIN_ENERGY.scale)
     assert energy.value is not None
-    return f"{mark(energy.kind)}{_digits(energy.value)} kWh ({_how(energy)})"
+    return f"{kind_mark(energy.kind)}{_digits(energy.value)} kWh ({_how(energy)})"
 
 
 def _source(run: Record, grams: Estimate) -> str:

@@ -1,26 +1,77 @@
 """The gallery: every figure of the page, what it shows, its drawings, its data, what to mind."""
 
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from greenpose.formatting import listed, plural
-from greenpose.report.charts import bars, course, crossing, dots, scatter
-from greenpose.report.charts import leaving as leaving_charts
-from greenpose.report.charts import repeats as repeat_charts
-from greenpose.report.charts import slopes as slope_charts
-from greenpose.report.courses import courses
-from greenpose.report.exits import shares_table
-from greenpose.report.leaving import leaving, leaving_table
-from greenpose.report.pairs import Pairs, comparisons, pairs_table
-from greenpose.report.picture import MOST_PANELS, Panel, Picture, drawn, shown
-from greenpose.report.purposes import MOST_BARS, bill, bill_table, flows, flows_table
-from greenpose.report.repeats import repeats, repeats_table
-from greenpose.report.slopes import slopes
-from greenpose.report.study import Study
-from greenpose.report.targets import targets_table
-from greenpose.report.teaching import break_even_table
-from greenpose.report.tradeoff import MOST_TOLD, Scatter, data_table, leaders, scatters, short_name
-from greenpose.report.winning import crossings
+from greenpose.report.drawing import Drawing
+from greenpose.report.figures import (
+    ablations,
+    break_even,
+    early_exit,
+    energy,
+    exits,
+    learning_curves,
+    repeated_runs,
+    tradeoff,
+)
+from greenpose.report.figures.ablations import Pairs, comparisons, pairs_table
+from greenpose.report.figures.break_even import break_even_table, crossings
+from greenpose.report.figures.early_exit import leaving, leaving_table
+from greenpose.report.figures.energy import MOST_BARS, bill, bill_table, flows, flows_table
+from greenpose.report.figures.exits import shares_table, slopes
+from greenpose.report.figures.learning_curves import courses, targets_table
+from greenpose.report.figures.repeated_runs import repeats, repeats_table
+from greenpose.report.figures.tradeoff import MOST_TOLD, Scatter, data_table, scatters
+from greenpose.report.ranking import leaders
+from greenpose.report.study import Study, short_name
+from greenpose.report.tables import Table
+
+T = TypeVar("T")
+MOST_PANELS = 6
+"""Small drawings in one figure; the figure says how many more its table has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One drawing inside a figure."""
+
+    drawing: Drawing
+    """What is drawn."""
+    caption: str = ""
+    """What tells it from its neighbours; empty for a drawing that stands alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A figure with its heading, drawings and data."""
+
+    id: str
+    """Anchor, unique on the page."""
+    title: str
+    """What it shows, in a line."""
+    panels: tuple[Panel, ...] = ()
+    """The drawings; none where there is nothing to draw."""
+    data: Table | None = None
+    """The numbers that are drawn; None where nothing is."""
+    absent: str = ""
+    """Why nothing is drawn; empty where something is."""
+    notes: tuple[str, ...] = ()
+    """What to know when reading it, a sentence each."""
+    large: bool = False
+    """True for a drawing over the full width."""
+
+
+def drawn(items: Sequence[T], most: int, *, leads: Callable[[T], bool]) -> tuple[T, ...]:
+    """Return as many items as are drawn, in their order: where there are more, those that lead before others."""
+    ranked = sorted(range(len(items)), key=lambda index: not leads(items[index]))
+    return tuple(items[index] for index in sorted(ranked[:most]))
+
+
+def shown(panels: int) -> tuple[str, ...]:
+    """Return the note that a figure needs which has more panels than are drawn."""
+    return (f"The first {MOST_PANELS} of {panels} are drawn; the table has all.",) if panels > MOST_PANELS else ()
 
 
 def pictures_of(study: Study) -> list[Picture]:
@@ -54,7 +105,7 @@ def leaving_picture(study: Study) -> Picture | None:
     return Picture(
         id="leaving",
         title="AP against cost when each image leaves at the first exit that is sure of it",
-        panels=tuple(Panel(drawing=leaving_charts.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
+        panels=tuple(Panel(drawing=early_exit.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
         data=leaving_table(charts),
         notes=(*dict.fromkeys(each.note for each in charts), *shown(len(charts))),
     )
@@ -72,7 +123,7 @@ def exits_picture(study: Study) -> Picture | None:
     return Picture(
         id="slopes",
         title="What each exit keeps of the final one, and what it costs",
-        panels=tuple(Panel(drawing=slope_charts.draw(each), caption=each.label) for each in chosen),
+        panels=tuple(Panel(drawing=exits.draw(each), caption=each.label) for each in chosen),
         data=table,
         absent="" if charts else "no quantity is known at all exits",
         notes=(*missing, *_cut(len(chosen), len(charts), "experiment")),
@@ -86,7 +137,7 @@ def energy_picture(study: Study) -> Picture:
     return Picture(
         id="energy",
         title=chart.title,
-        panels=(Panel(drawing=bars.draw(chart)),),
+        panels=(Panel(drawing=energy.draw(chart)),),
         data=flows_table(chart),
         notes=(f"{plural(more, 'experiment')} more in the table.",) if more > 0 else (),
         large=True,
@@ -103,7 +154,7 @@ def winning_picture(study: Study) -> Picture | None:
     return Picture(
         id="winning",
         title="Energy beyond a plain training of the final exit, against images",
-        panels=tuple(Panel(drawing=crossing.draw(each), caption=each.label) for each in chosen),
+        panels=tuple(Panel(drawing=break_even.draw(each), caption=each.label) for each in chosen),
         data=table,
         absent="" if charts else "the records do not tell what teaching added, or what an image costs",
         notes=_cut(len(chosen), len(charts)),
@@ -118,7 +169,7 @@ def courses_picture(study: Study) -> Picture | None:
     return Picture(
         id="courses",
         title="Accuracy as energy is spent, under the paper’s recipe and another one",
-        panels=tuple(Panel(drawing=course.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
+        panels=tuple(Panel(drawing=learning_curves.draw(each), caption=each.label) for each in charts[:MOST_PANELS]),
         data=targets_table(study),
         notes=shown(len(charts)),
     )
@@ -136,11 +187,11 @@ def repeats_picture(study: Study) -> Picture | None:
     if not chart.lines:
         return None
     best = {short_name(point) for point in leaders(study)}
-    lines = drawn(chart.lines, repeat_charts.MOST_LINES, leads=lambda line: line.name in best)
+    lines = drawn(chart.lines, repeated_runs.MOST_LINES, leads=lambda line: line.name in best)
     return Picture(
         id=chart.id,
         title=chart.title,
-        panels=(Panel(drawing=repeat_charts.draw(replace(chart, lines=lines))),),
+        panels=(Panel(drawing=repeated_runs.draw(replace(chart, lines=lines))),),
         data=repeats_table(chart),
         notes=_cut(len(lines), len(chart.lines)),
         large=True,
@@ -155,18 +206,18 @@ def bill_picture(study: Study) -> Picture | None:
     return Picture(
         id="spent",
         title=chart.title,
-        panels=(Panel(drawing=bars.draw_bill(chart)),),
+        panels=(Panel(drawing=energy.draw_bill(chart)),),
         data=bill_table(chart),
         large=True,
     )
 
 
 def _pairs(chart: Pairs, best: Collection[str]) -> Picture:
-    pairs = drawn(chart.pairs, dots.MOST_LINES, leads=lambda pair: pair.name in best)
+    pairs = drawn(chart.pairs, ablations.MOST_LINES, leads=lambda pair: pair.name in best)
     return Picture(
         id=chart.id,
         title=chart.title,
-        panels=(Panel(drawing=dots.draw(replace(chart, pairs=pairs))),),
+        panels=(Panel(drawing=ablations.draw(replace(chart, pairs=pairs))),),
         data=pairs_table(chart),
         notes=_cut(len(pairs), len(chart.pairs)),
         large=True,
@@ -192,7 +243,7 @@ def _scatter(chart: Scatter, *, large: bool) -> Picture:
     return Picture(
         id=chart.id,
         title=chart.title,
-        panels=(Panel(drawing=scatter.draw(chart, large=large)),),
+        panels=(Panel(drawing=tradeoff.draw(chart, large=large)),),
         data=data_table(chart),
         notes=(*partly, *mixed, *(crowd if chart.crowded else ())),
         large=large,

@@ -1,25 +1,19 @@
 """The answer in at most three sentences, made from the data: what accuracy costs, what it all cost, what to mind."""
 
-import math
 from collections.abc import Sequence
 
 from greenpose.formatting import NBSP, exact, listed, percent, plain, plural
 from greenpose.report.caveats import caveats
 from greenpose.report.differences import (
-    Difference,
     NonInferiority,
-    contrast,
     interval_of,
     more_to_settle,
-    non_inferiority,
     seed_by_seed,
 )
-from greenpose.report.estimates import Estimate, ratio
-from greenpose.report.exits import share
-from greenpose.report.figures import AP, CO2, ENERGY, MACS, PERCENT, Figure, mark
-from greenpose.report.purposes import energy_kind
-from greenpose.report.study import Point, Study
-from greenpose.report.totals import finished_total, grand_total
+from greenpose.report.figures.energy import finished_total, grand_total
+from greenpose.report.quantities import AP, CO2, ENERGY, MACS, PERCENT, kind_mark
+from greenpose.report.ranking import alternative, energy_share, known, most_accurate, reaches_zero, unlike_best, useful
+from greenpose.report.study import Point, Study, energy_kind
 from greenpose.units import prefix, with_prefix
 
 _RANGE_ONLY = 2
@@ -37,21 +31,15 @@ def headline(study: Study) -> list[str]:
     return [_answer(study), *bill, *([f"Mind that {'; '.join(minded)}."] if minded else [])]
 
 
-def cost_figure(study: Study) -> Figure:
-    """Return what exits are ranked by: energy per image where all of it was metered in one setting, else MACs."""
-    known = all(point.figure(ENERGY).value is not None for point in study.scored)
-    return ENERGY if study.comparable and study.scored and known else MACS
-
-
 def _answer(study: Study) -> str:
     if not study.records:
         return "No run finished, so there is nothing to compare."
     if not study.scored:
         reason = study.points[0].figure(AP).missing
         return f"AP was not measured ({reason}), so no exit can be preferred; {_cost_of_cheapest(study)}."
-    if all(_reaches_zero(point) for point in study.scored):
-        return f"{_nothing_learnt(_best(study))}; {_cost_of_cheapest(study)}."
-    return _preference(study, _best(study), _useful(study))
+    if all(reaches_zero(point) for point in study.scored):
+        return f"{_nothing_learnt(most_accurate(study))}; {_cost_of_cheapest(study)}."
+    return _preference(study, most_accurate(study), useful(study))
 
 
 def _preference(study: Study, best: Point, useful: Sequence[Point]) -> str:
@@ -66,70 +54,8 @@ def _preference(study: Study, best: Point, useful: Sequence[Point]) -> str:
         return f"{_name(best)} reaches AP {_ap(best)} with {_costs(best)}; {alone} to compare it with."
     if useful == [best]:
         return f"Deploy {_name(best)}, the only exit that reaches {_floor(study)} ({_ap(best)}): {_costs(best)}."
-    other, verdict = _other(study, best)
+    other, verdict = alternative(study, best)
     return _comparison(study, best, other, verdict) if other else _undercut(study, best)
-
-
-def answered(study: Study) -> list[Point]:
-    """Return the exits that the answer is about, the most accurate one last; none where it prefers none."""
-    if not study.scored or all(_reaches_zero(point) for point in study.scored) or not _useful(study):
-        return []
-    best = _best(study)
-    other, _ = _other(study, best)
-    return [other, best] if other else [best]
-
-
-def unlike_best(point: Point, best: Point) -> Difference:
-    """Return AP of an exit less that of the most accurate one, in percentage points."""
-    return contrast(best, point, AP, points=True)
-
-
-def energy_share(study: Study, part: Point, whole: Point) -> Estimate:
-    """Return energy per image at one exit over that at another, within blocks of calls where one run has both."""
-    if part.group == whole.group and whole.final:
-        return share(part, ENERGY)
-    if not study.comparable:
-        return Estimate(value=None, missing="measured in different settings")
-    return ratio(part.figure(ENERGY), whole.figure(ENERGY))
-
-
-def _best(study: Study) -> Point:
-    return max(study.scored, key=lambda point: (_value(point, AP), -_value(point, MACS)))
-
-
-def _useful(study: Study) -> list[Point]:
-    return [point for point in study.scored if _value(point, AP) >= study.floor]
-
-
-def _other(study: Study, best: Point) -> tuple[Point | None, NonInferiority]:
-    """Return the exit to hold against the most accurate one and what is known of it; None where no smaller is useful.
-
-    The smallest of those that keep within the margin, the more accurate one where several are as small. Where none is
-    known to, the one that is nearest to being settled, unless a better one of its size is known to fall short; where
-    all fall short, the most accurate one. Smaller by MACs, which are exact: the same network metered in two runs would
-    else seem cheaper than itself.
-    """
-    smaller = [point for point in _useful(study) if _value(point, MACS) < _value(best, MACS)]
-    verdicts = [(point, non_inferiority(best, point, AP, margin=study.margin)) for point in smaller]
-    close = [point for point, verdict in verdicts if verdict == "within"]
-    if close:
-        return min(close, key=lambda point: (_value(point, MACS), -_value(point, AP))), "within"
-    short = [point for point, verdict in verdicts if verdict == "beyond"]
-    unsettled = [point for point, verdict in verdicts if verdict == "open" and not _beaten(point, short)]
-    if unsettled:
-        return max(unsettled, key=lambda point: _nearness(point, best)), "open"
-    return max(smaller, key=lambda point: (_value(point, AP), -_value(point, MACS)), default=None), "beyond"
-
-
-def _beaten(point: Point, others: Sequence[Point]) -> bool:
-    """Return whether one of the others has a higher AP without more MACs."""
-    return any(_value(each, AP) > _value(point, AP) and _value(each, MACS) <= _value(point, MACS) for each in others)
-
-
-def _nearness(point: Point, best: Point) -> tuple[float, float, float]:
-    """Return what orders exits by how near they are to keeping within a margin; those without an interval are last."""
-    low, _ = interval_of(best, point, AP) or (-math.inf, math.inf)
-    return low, _value(point, AP), -_value(point, MACS)
 
 
 def _comparison(study: Study, best: Point, other: Point, verdict: NonInferiority) -> str:
@@ -148,7 +74,7 @@ def _comparison(study: Study, best: Point, other: Point, verdict: NonInferiority
             f"within the margin of {_margin(study)} at {price} is not settled, {_ap(other)}, {change}; "
             f"{_closing(study, best, other)}."
         )
-    kept = percent(_value(other, AP) / _value(best, AP))
+    kept = percent(known(other, AP) / known(best, AP))
     return (
         f"Deploy {_name(best)} for the highest AP, {_ap(best)} at {_costs(best)}; for less compute {_name(other)} "
         f"keeps {kept} of that AP ({_ap(other)}, more than the margin of {_margin(study)} below) at {price}."
@@ -179,7 +105,7 @@ def _floor(study: Study) -> str:
 def _undercut(study: Study, best: Point) -> str:
     """Return the sentence about an exit that is most accurate and that no other undercuts."""
     others = [point for point in study.scored if point != best]
-    smallest = all(_value(point, MACS) > _value(best, MACS) for point in others)
+    smallest = all(known(point, MACS) > known(best, MACS) for point in others)
     claim = "the fewest MACs" if smallest else "no more MACs than any other"
     start = (
         f"Deploy {_name(best)}, which of {len(study.scored)} exits has the highest AP ({_ap(best)}) and needs {claim}: "
@@ -206,13 +132,8 @@ def _ranges(points: Sequence[Point]) -> bool:
     return any(len(point.group.runs) == _RANGE_ONLY for point in points)
 
 
-def _reaches_zero(point: Point) -> bool:
-    each = point.figure(AP)
-    return each.value == 0 or (each.low is not None and each.low <= 0)
-
-
 def _nothing_learnt(best: Point) -> str:
-    if _value(best, AP) == 0:
+    if known(best, AP) == 0:
         return "AP is 0 at every exit, so the exits differ in cost only"
     return (
         f"AP is not distinguishable from 0 at any exit (highest: {_name(best)}, {_ap(best)}), so accuracy tells nothing"
@@ -221,15 +142,15 @@ def _nothing_learnt(best: Point) -> str:
 
 def _cost_of_cheapest(study: Study) -> str:
     """Return what the exit with the fewest MACs costs, as a share of the one with the most."""
-    cheap = min(study.points, key=lambda point: _value(point, MACS))
-    dear = max(study.points, key=lambda point: _value(point, MACS))
+    cheap = min(study.points, key=lambda point: known(point, MACS))
+    dear = max(study.points, key=lambda point: known(point, MACS))
     if cheap == dear:
         return f"{_name(cheap)} costs {_costs(cheap)}"
     return f"{_name(cheap)} costs {_shares(study, cheap, dear)} of {_name(dear)}"
 
 
 def _bill(study: Study) -> str:
-    total, symbol = grand_total(study), mark(energy_kind(study.records))
+    total, symbol = grand_total(study), kind_mark(energy_kind(study.records))
     parts = [plural(len(study.records), "finished run")] if study.records else []
     if study.failures:
         parts.append(plural(len(study.failures), "run") + " that did not finish")
@@ -247,7 +168,7 @@ def _making(study: Study) -> str:
     if grams is None:
         return ""
     least = "at least " if study.failures else ""
-    return f", not counting {least}{mark('modelled')}{plain(grams)}{NBSP}gCO2eq for making the machine"
+    return f", not counting {least}{kind_mark('modelled')}{plain(grams)}{NBSP}gCO2eq for making the machine"
 
 
 def _name(point: Point) -> str:
@@ -258,30 +179,24 @@ def _ap(point: Point) -> str:
     return f"{point.figure(AP).text(most_decimals=AP.most_decimals)}{NBSP}%"
 
 
-def _value(point: Point, figure: Figure) -> float:
-    value = point.figure(figure).value
-    assert value is not None
-    return value
-
-
 def _costs(point: Point) -> str:
-    parts = [f"{plain(_value(point, MACS))}{NBSP}{MACS.unit}"]
+    parts = [f"{plain(known(point, MACS))}{NBSP}{MACS.unit}"]
     for figure, unit, per in ((ENERGY, "J", "image"), (CO2, "gCO2eq", f"1000{NBSP}images")):
         each = point.figure(figure)
         if each.value is not None:
             factor, name = prefix(each.value) if each.value < _SMALL else (1.0, "")
-            parts.append(f"{mark(each.kind)}{each.times(1 / factor).text()}{NBSP}{name}{unit} per {per}")
+            parts.append(f"{kind_mark(each.kind)}{each.times(1 / factor).text()}{NBSP}{name}{unit} per {per}")
     return listed(parts)
 
 
 def _shares(study: Study, part: Point, whole: Point) -> str:
     """Return `61 % of the MACs and ≈68.2 ±1.0 % of the energy per image`."""
-    parts = [f"{percent(_value(part, MACS) / _value(whole, MACS))} of the MACs"]
+    parts = [f"{percent(known(part, MACS) / known(whole, MACS))} of the MACs"]
     energy = energy_share(study, part, whole).times(PERCENT)
     if energy.value is not None:
         text = energy.text(digits=2)
         saves = (energy.value if energy.high is None else energy.high) < PERCENT
         parts.append(
-            f"{mark(energy.kind)}{text}{NBSP}% of the energy per image{'' if saves else ' (no saving is shown)'}"
+            f"{kind_mark(energy.kind)}{text}{NBSP}% of the energy per image{'' if saves else ' (no saving is shown)'}"
         )
     return listed(parts)

@@ -1,14 +1,36 @@
-"""The page: everything computed above it, handed to the template, with the records embedded."""
+"""The page: everything computed above it, handed to the template, with the records embedded.
 
+Numbers are rounded to six significant digits, ends of intervals from repetition to four; systematic error is kept as
+factors of its number, to three. A basis is `[k, type A]`: `bases[k]` holds its unit, kind, method, missing reason and
+the factors of type B (the ends themselves where the number is zero or missing). `columns` holds each field of all
+entries, by the number of the entry: what is alike lies together. That document is written as bzip2 in base64: there is
+one bzip2, while what deflate makes of a text differs from one build of zlib to the next, and the same records are to
+give the same page everywhere.
+"""
+
+import base64
+import bz2
+import hashlib
 import html
+import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from greenpose.errors import ReportError
 from greenpose.formatting import NBSP, listed, plain, shown
-from greenpose.record import Failure, Record
-from greenpose.report.bill import (
+from greenpose.record import FAILURE_SCHEMA, SCHEMA, Failure, Record
+from greenpose.report.comparison import changes
+from greenpose.report.disclosures import disclosures
+from greenpose.report.drawing import Sheet
+from greenpose.report.figures.break_even import forecast_table, parts_table, teaching_table
+from greenpose.report.figures.energy import totals_table
+from greenpose.report.figures.exits import counter_sentences, counters_table, emissions_table, means_table, runs_table
+from greenpose.report.figures.learning_curves import targets_table
+from greenpose.report.figures.repeated_runs import precision, sureness_table, warnings
+from greenpose.report.figures.tradeoff import front_table
+from greenpose.report.figures.training import (
     MOST_FAILURES,
     allocation_table,
     crosscheck_sentences,
@@ -16,12 +38,7 @@ from greenpose.report.bill import (
     phases_table,
     training_table,
 )
-from greenpose.report.changes import changes
-from greenpose.report.disclosures import disclosures
-from greenpose.report.embedding import pack
-from greenpose.report.exits import counter_sentences, counters_table, emissions_table, means_table, runs_table
-from greenpose.report.facts import facts
-from greenpose.report.figures import CO2, ENERGY, TRAIN_CO2, TRAIN_ENERGY, disturbance, legend, mark
+from greenpose.report.figures.what_if import SUPPOSITIONS, scenario_data, scenario_table, scenario_words
 from greenpose.report.gallery import (
     bill_picture,
     courses_picture,
@@ -34,22 +51,201 @@ from greenpose.report.gallery import (
     winning_picture,
 )
 from greenpose.report.headline import headline
-from greenpose.report.layout import systematic_notes
 from greenpose.report.limits import limits
-from greenpose.report.purposes import energy_kind
-from greenpose.report.reproduce import configurations
+from greenpose.report.quantities import CO2, ENERGY, TRAIN_CO2, TRAIN_ENERGY, disturbance, kind_mark, legend
 from greenpose.report.scale import detailed, is_large, notices, restricted
-from greenpose.report.scenario import SUPPOSITIONS, scenario_table, scenario_words
-from greenpose.report.study import SECOND, Study, study
-from greenpose.report.sureness import precision, setting_facts, sureness_table, warnings
-from greenpose.report.svg import Sheet
-from greenpose.report.targets import targets_table
-from greenpose.report.teaching import forecast_table, parts_table, teaching_table
-from greenpose.report.totals import totals_table
-from greenpose.report.tradeoff import front_table
+from greenpose.report.study import SECOND, Study, energy_kind, facts, seeds, setting_facts, study
+from greenpose.report.tables import systematic_notes
 from greenpose.report.verdict import Verdict, verdict_table
-from greenpose.report.view import compact, compact_style, digest, view_data
 from greenpose.units import with_prefix
+
+
+def view_data(study: Study) -> str:
+    """Return experiments with their exits and runs, and the scenario, as JSON safe inside a script element."""
+    runs_are_told = not is_large(study)
+    data: dict[str, Any] = {
+        "experiments": [
+            [group.label, list(group.exits), [run.name for run in group.runs if runs_are_told]]
+            for group in study.groups
+        ],
+        "scenario": scenario_data(study),
+    }
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+
+
+def compact(script: str) -> str:
+    """Return a script without what is for readers only: comments on lines of their own, indentation, air at arrows."""
+    lines = (line.strip().replace(" => ", "=>") for line in script.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+def compact_style(style: str) -> str:
+    """Return a style sheet without the blanks that mean nothing; strings stay as they are."""
+    return re.sub(r'("[^"]*")|\s*([{};,])\s*|(:)\s+', lambda found: "".join(filter(None, found.groups())), style)
+
+
+def digest(script: str) -> str:
+    """Return what names the script in the page's content security policy, so that no other one runs."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+_OWN = ("name", "seed")
+"""Settings that differ anyway."""
+
+
+def configurations(study: Study) -> str:
+    """Return the configurations as YAML: one document for each, led by a comment; empty where no run finished."""
+    import yaml
+
+    documents: list[str] = []
+    base: dict[str, Any] = {}
+    for group in study.groups:
+        config = dict(group.runs[0].config)
+        said = "in full" if not base else f"what differs from {study.groups[0].label}"
+        changed = config if not base else differing(config, base)
+        base = base or config
+        text = yaml.safe_dump(changed, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+        documents.append(f"# {' '.join(group.label.split())}, {said}; seeds {seeds(group.runs)}\n{text}")
+    return "---\n".join(documents)
+
+
+def differing(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a configuration that is not as in `base`; what only `base` has is null."""
+    found: dict[str, Any] = {}
+    for key in dict.fromkeys((*config, *base)):
+        ours, theirs = config.get(key), base.get(key)
+        if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+            inner = differing(ours, theirs)
+            found |= {key: inner} if inner else {}
+        elif ours != theirs and key not in _OWN:
+            found[key] = ours
+    return found
+
+
+LAYOUT = "greenpose.report-data/2"
+FACTOR_DIGITS = 3
+"""Significant digits of systematic error as factors of its number."""
+_ENDS = ("low", "high")
+
+
+def pack(entries: Sequence[Record | Failure]) -> str:
+    """Return the entries as JSON, safe inside a script element: no `<` is left in it."""
+    bases: dict[str, int] = {}
+    columns: dict[str, dict[int, Any]] = {}
+    for index, entry in enumerate(entries):
+        for key, value in _pack_bases(_dump(entry), bases).items():
+            columns.setdefault(key, {})[index] = value
+    text = _compact({"bases": [json.loads(each) for each in bases], "columns": columns})
+    return _compact(
+        {
+            "schema": LAYOUT,
+            "note": "numbers are rounded to 6 significant digits, intervals to 4, systematic error, as factors, to 3",
+            "encoding": "JSON, bzip2, base64",
+            "data": base64.b64encode(bz2.compress(text.encode())).decode(),
+        }
+    )
+
+
+def unpack(text: str) -> list[Record | Failure]:
+    """Return the entries that `pack` wrote.
+
+    Raises:
+        ReportError: if the text has another layout.
+    """
+    said = json.loads(text)
+    if said.get("schema") != LAYOUT:
+        raise ReportError(
+            f"the records of the page have the layout {said.get('schema')!r}; this version reads {LAYOUT}"
+        )
+    document = json.loads(bz2.decompress(base64.b64decode(said["data"])))
+    kinds: dict[str, type[Record | Failure]] = {SCHEMA: Record, FAILURE_SCHEMA: Failure}
+    columns: dict[str, dict[str, Any]] = document["columns"]
+    entries = [
+        {key: each[index] for key, each in columns.items() if index in each} for index in columns.get("schema", {})
+    ]
+    return [kinds[entry["schema"]].model_validate(_expand_bases(entry, document["bases"])) for entry in entries]
+
+
+def _dump(entry: Record | Failure) -> dict[str, Any]:
+    schema = SCHEMA if isinstance(entry, Record) else FAILURE_SCHEMA
+    said = entry.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return {"schema": schema} | {key: _rounded(value) for key, value in said.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _pack_bases(value: Any, bases: dict[str, int]) -> Any:
+    """Return the tree with every `basis` mapping in its short form; new kinds of basis are added to `bases`."""
+    if isinstance(value, list):
+        return [_pack_bases(each, bases) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: {name: _short(basis, bases, _number(value, name)) for name, basis in each.items()}
+        if key == "basis" and isinstance(each, dict)
+        else _pack_bases(each, bases)
+        for key, each in value.items()
+    }
+
+
+def _short(basis: dict[str, Any], bases: dict[str, int], number: float | None) -> list[Any]:
+    """Return a basis as the number of its kind and its interval from repetition.
+
+    Systematic error belongs to the kind, as factors of the number: it comes from coefficients that many numbers share.
+    """
+    same = {key: each for key, each in basis.items() if key not in {"type_a", "type_b"}}
+    if basis.get("type_b"):
+        same["factors"] = [_end(basis["type_b"][end] / (number or 1), FACTOR_DIGITS) for end in _ENDS]
+    short: list[Any] = [bases.setdefault(_compact(same), len(bases))]
+    return [*short, [_end(basis["type_a"][end], 4) for end in _ENDS]] if basis.get("type_a") else short
+
+
+def _number(numbers: dict[str, Any], name: str) -> float | None:
+    """Return the number that a basis is about; a dotted name leads into a mapping."""
+    field, _, key = name.partition(".")
+    value = numbers.get(field)
+    return value.get(key) if key and isinstance(value, dict) else value
+
+
+def _end(value: float, digits: int) -> float:
+    """Return an end of an interval at so many digits, as an integer where it is one: it takes two bytes less."""
+    rounded = float(f"{value:.{digits}g}")
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def _long(short: list[Any], bases: list[dict[str, Any]], number: float | None) -> dict[str, Any]:
+    basis = dict(bases[short[0]])
+    factors = basis.pop("factors", None)
+    if short[1:]:
+        basis["type_a"] = dict(zip(_ENDS, short[1], strict=True))
+    if factors:
+        basis["type_b"] = {end: _end(each * (number or 1), 6) for end, each in zip(_ENDS, factors, strict=True)}
+    return basis
+
+
+def _expand_bases(value: Any, bases: list[dict[str, Any]]) -> Any:
+    """Return the tree with every short basis written out."""
+    if isinstance(value, list):
+        return [_expand_bases(each, bases) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: {name: _long(each, bases, _number(value, name)) for name, each in inner.items()}
+        if key == "basis" and isinstance(inner, dict)
+        else _expand_bases(inner, bases)
+        for key, inner in value.items()
+    }
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
 
 GRADES: Mapping[str, tuple[str, str]] = {
     "A": (
@@ -223,7 +419,7 @@ def _embedded(compared: Study) -> list[Record]:
 
 def _spent_by(failure: Failure, compared: Study) -> str:
     """Return what a run drew before it ended; metered as the page's other runs were, for all that is known."""
-    symbol = mark(energy_kind(compared.records))
+    symbol = kind_mark(energy_kind(compared.records))
     seconds = failure.seconds
     time = with_prefix(seconds, "s") if seconds < 1 else f"{plain(seconds)}{NBSP}s"
     grams = "emissions not measured: it ended before the grid intensity was known"

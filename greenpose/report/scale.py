@@ -10,9 +10,8 @@ from typing import Any
 
 from greenpose.formatting import exact, shown
 from greenpose.record import Basis, Exit, Failure, Phase, Record
-from greenpose.report.figures import AP, Figure
-from greenpose.report.headline import cost_figure
-from greenpose.report.pareto import front
+from greenpose.report.quantities import AP, Figure
+from greenpose.report.ranking import cost_figure, pareto_front
 from greenpose.report.study import Group, Point, Study
 from greenpose.schema import Document
 
@@ -128,7 +127,7 @@ def _front(study: Study, figure: Figure) -> list[Point]:
     """Return the exits that no other beats, for AP itself all that have one; the most accurate come first."""
     points = [point for point in study.scored if point.figure(figure).value is not None]
     if figure is not AP:
-        indices = front([(point.figure(figure).value or 0.0, _ap(point)) for point in points])
+        indices = pareto_front([(point.figure(figure).value or 0.0, _ap(point)) for point in points])
         points = [points[index] for index in indices]
     return sorted(points, key=_ap, reverse=True)
 

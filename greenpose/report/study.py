@@ -7,11 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from greenpose.formatting import exact, plain, shown
-from greenpose.record import Exit, Failure, Record
+from greenpose.formatting import NBSP, exact, listed, plain, plural, shown, span
+from greenpose.record import Exit, Failure, Kind, Record
 from greenpose.record.policy import PolicyCurve
-from greenpose.report.estimates import Estimate, over_runs
-from greenpose.report.figures import AP, Figure, of_exit, of_record, prefixed
+from greenpose.report.quantities import (
+    AP,
+    TRAIN_ENERGY,
+    Estimate,
+    Figure,
+    kind_of,
+    of_exit,
+    of_record,
+    over_runs,
+    prefixed,
+    worst,
+)
 
 _HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": "{} GB memory", "os": "{}"}
 """What is told of a machine, and how."""
@@ -336,3 +346,131 @@ def _host_word(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return plain(value, 2) if isinstance(value, float) else str(value)
+
+
+def gross_kwh(run: Record) -> float:
+    """Return all that a run drew."""
+    return sum(phase.energy_kwh for phase in run.phases)
+
+
+def energy_kind(runs: Sequence[Record]) -> Kind:
+    """Return how the energy of the least well metered of the runs was obtained; measured where there are none."""
+    return worst(sorted({kind_of(run, TRAIN_ENERGY) for run in runs}) or ["measured"])
+
+
+def not_converged(study: Study) -> list[str]:
+    """Return the exits whose energy did not reach the asked precision within the allowed blocks, in any run."""
+    return [
+        point.label
+        for point in study.points
+        if any(entry.measurement.get("converged") is False for entry in entries(point))
+    ]
+
+
+def setting_facts(run: Record) -> list[tuple[str, str]]:
+    """Return under which circumstances a run was measured: machine, threads, allocator, neighbours, energy sources."""
+    process = run.process
+    threads = process.get("torch_threads")
+    workers = process.get("concurrent_workers", 1)
+    pinned = process.get("pinned")
+    environment = process.get("environment") or {}
+    return [
+        ("Machine", host_name(run)),
+        ("Threads", plural(threads, "torch thread") if threads else "not recorded"),
+        ("Allocator", _allocator(pinned, environment)),
+        ("Other runs at the same time", _neighbours(workers)),
+        ("Energy sources", "; ".join(f"{part.component}: {part.method} ({part.kind})" for part in run.components)),
+        ("Software", ", ".join(f"{name}{NBSP}{version}" for name, version in run.software.items())),
+    ]
+
+
+def _allocator(pinned: bool | None, environment: Mapping[str, str]) -> str:
+    settings = ", ".join(f"{name}={value}" for name, value in environment.items())
+    state = {True: "pinned", False: "not pinned: identical code may differ between two processes", None: "not recorded"}
+    return f"{state[pinned]} ({settings})" if settings else state[pinned]
+
+
+def _neighbours(workers: int) -> str:
+    return "none" if workers <= 1 else f"{workers - 1}: their load is in these joules and seconds"
+
+
+MANY_NAMES = 24
+"""Experiments beyond which not each is named."""
+
+MANY_DOUBTED = 12
+"""Runs beyond which not each one's doubts are told; its record tells them."""
+
+
+def facts(compared: Study) -> list[tuple[str, str]]:
+    """Return the lines of the header: what was compared, where, under which grid intensity, by which code."""
+    done, failed = len(compared.records), len(compared.failures)
+    found = [("Runs", f"{exact(done)}{NBSP}finished, {exact(failed)}{NBSP}not finished")]
+    found += [(name.capitalize(), side.name) for name, side in compared.sides.items()]
+    if not compared.records:
+        return found
+    runs = compared.records
+    found.insert(
+        0,
+        (
+            "Compared",
+            _experiments(compared),
+        ),
+    )
+    found.append(("Seeds", seeds(runs)))
+    found += [
+        ("Machine" if compared.comparable else f"Setting {letter}", dict(setting_facts(run))["Machine"])
+        for letter, run in compared.settings.items()
+    ]
+    found.append(("Place and grid", "; ".join(dict.fromkeys(place(run) for run in runs))))
+    found.append(("Data", "; ".join(dict.fromkeys(data(run) for run in runs))))
+    found.append(("Code", "; ".join(dict.fromkeys(code(run) for run in runs))))
+    doubted = [f"{run.name}: {'; '.join(run.doubts)}" for run in runs if run.doubts]
+    if doubted:
+        more = len(doubted) - MANY_DOUBTED
+        told = [*doubted[:MANY_DOUBTED], *([f"and {plural(more, 'run')} more"] if more > 0 else [])]
+        found.append(("In doubt", ". ".join(told)))
+    return found
+
+
+def _experiments(compared: Study) -> str:
+    """Return the names of the experiments, of very many their number."""
+    names = list(dict.fromkeys(group.name if group.side else group.label for group in compared.groups))
+    return listed(names) if len(names) <= MANY_NAMES else plural(len(names), "experiment")
+
+
+def place(run: Record) -> str:
+    """Return where the run's energy comes from, and what a kWh of it emits."""
+    carbon = run.carbon
+    country = f"{carbon.country} (country code)" if re.fullmatch("[A-Z]{3}", carbon.country) else carbon.country
+    low, high = carbon.intensity_interval.low, carbon.intensity_interval.high
+    return (
+        f"{country}, {plain(carbon.intensity_g_per_kwh)} [{span(low, high, 3)}] gCO2eq/kWh, {grid_words(run)} "
+        f"({carbon.source}, {carbon.vintage}); PUE {plain(carbon.pue)}"
+    )
+
+
+def grid_words(run: Record) -> str:
+    """Return what a run's grid intensity is."""
+    grids = {"hourly": "the mean of the hours of training", "custom": "the user’s own figure"}
+    return grids.get(run.carbon.country, "annual mean")
+
+
+def data(run: Record) -> str:
+    """Return the data set, and how much of it the run was tested on."""
+    names = [str(run.dataset[key]) for key in ("source", "profile") if run.dataset.get(key)]
+    test, subjects = run.images.get("test", 0), run.subjects.get("test", 0)
+    known = f" of {plural(subjects, 'subject')}" if subjects else ""
+    return f"{', '.join(names) or 'unnamed'}: {plural(test, 'test image')}{known}"
+
+
+def code(run: Record) -> str:
+    """Return the version of GreenPose, and the commit where it ran from a repository."""
+    commit = str(run.git.get("commit") or "")
+    state = " with uncommitted changes" if run.git.get("dirty") else ""
+    recorded = f"GreenPose {run.software.get('greenpose', 'of unknown version')}"
+    return f"{recorded}, commit {commit[:12]}{state}" if commit else recorded
+
+
+def short_name(point: Point) -> str:
+    """Return the experiment, and the exit behind a dot where it has several."""
+    return point.group.label if len(point.group.exits) == 1 else f"{point.group.label}{NBSP}·{NBSP}{point.exit}"

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from greenpose.errors import RecordError
 from greenpose.formatting import exact, number, plain
-from greenpose.report.layout import Cell, Column, Row, Section, Table
+from greenpose.report.tables import Cell, Column, Row, Section, Table
 from greenpose.schema import dotted, from_json
 
 SCHEMA = "greenpose.verdict/1"

@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from greenpose.report.layout import estimate_cell
-from greenpose.report.scenario import Scenario, outcomes, shown_outcomes, uses
+from greenpose.report.figures.what_if import Scenario, outcomes, shown_outcomes, uses
 from greenpose.report.study import study
+from greenpose.report.tables import estimate_cell
 from tests.browser.conftest import GRID
 
 pytestmark = pytest.mark.browser

@@ -15,7 +15,7 @@ from rich.console import Console
 from greenpose.cli.cost_notes import print_notes, title
 from greenpose.cli.cost_table import cell, print_costs
 from greenpose.metering import read_windows
-from greenpose.report.estimates import Estimate
+from greenpose.report.quantities import Estimate
 from tests.cli.running import greenpose
 from tests.metering.fakes import BrokenSource
 from tests.metering.test_inference import PLAN, Bench

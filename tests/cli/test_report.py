@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from greenpose.record import dumps
-from greenpose.report.forms.markdown import plain_text
+from greenpose.report.forms import plain_text
 from greenpose.report.study import FLOOR, MARGIN
 from tests.cli.running import greenpose
 from tests.report.records import failure, paper_grid, record

@@ -3,11 +3,17 @@
 import pytest
 
 from greenpose.record import Interval
-from greenpose.report.bill import allocation_table, crosscheck_sentences, crosscheck_table, phases_table, training_table
-from greenpose.report.exits import emissions_table
+from greenpose.report.figures.energy import grand_total, run_total, totals_table
+from greenpose.report.figures.exits import emissions_table
+from greenpose.report.figures.training import (
+    allocation_table,
+    crosscheck_sentences,
+    crosscheck_table,
+    phases_table,
+    training_table,
+)
 from greenpose.report.limits import limits
 from greenpose.report.study import study
-from greenpose.report.totals import grand_total, run_total, totals_table
 from tests.report.records import failure, paper_grid, record, with_making
 from tests.report.test_tables import cell
 

@@ -5,10 +5,10 @@ import math
 import pytest
 
 from greenpose.report import render_study
-from greenpose.report.changes import changes
+from greenpose.report.comparison import changes
 from greenpose.report.differences import difference
-from greenpose.report.estimates import Estimate
 from greenpose.report.page import answer
+from greenpose.report.quantities import Estimate
 from greenpose.report.study import Side, alike, side_by_side, study
 from tests.report.html_tree import read
 from tests.report.records import HOST, OTHER_HOST, paper_grid, record
@@ -152,7 +152,7 @@ def test_runs_of_the_two_sides_are_never_pooled_nor_paired():
     assert [(group.label, len(group.runs)) for group in both.groups] == [
         ("HRNet3 (first)", 1), ("HRNet4 (first)", 1), ("HRNet4-OKD (first)", 1), ("HRNet4-OKD (second)", 1),
     ]  # fmt: skip
-    from greenpose.report.pairs import comparisons
+    from greenpose.report.figures.ablations import comparisons
 
     exits = {pair.name.partition("\u00a0")[0] for chart in comparisons(both) for pair in chart.pairs}
     assert exits <= {"HRNet4-OKD (first)"}

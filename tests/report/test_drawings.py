@@ -5,20 +5,17 @@ import re
 
 import pytest
 
-from greenpose.report.charts import bars, crossing, dots, scatter
-from greenpose.report.charts import leaving as leaving_charts
-from greenpose.report.charts import repeats as repeat_charts
-from greenpose.report.charts import slopes as slope_charts
-from greenpose.report.figures import ENERGY, MACS
-from greenpose.report.leaving import leaving
-from greenpose.report.pairs import comparisons
-from greenpose.report.purposes import bill, flows
-from greenpose.report.repeats import repeats
-from greenpose.report.slopes import slopes
+from greenpose.report.drawing import VARIABLES, Sheet, finish
+from greenpose.report.figures import ablations, break_even, early_exit, energy, exits, repeated_runs, tradeoff
+from greenpose.report.figures.ablations import comparisons
+from greenpose.report.figures.break_even import crossings
+from greenpose.report.figures.early_exit import leaving
+from greenpose.report.figures.energy import bill, flows
+from greenpose.report.figures.exits import slopes
+from greenpose.report.figures.repeated_runs import repeats
+from greenpose.report.figures.tradeoff import scatter as points
+from greenpose.report.quantities import ENERGY, MACS
 from greenpose.report.study import study
-from greenpose.report.svg import VARIABLES, Sheet, finish
-from greenpose.report.tradeoff import scatter as points
-from greenpose.report.winning import crossings
 from tests.report.html_tree import read
 from tests.report.policies import policy_of
 from tests.report.records import failure, paper_grid, record
@@ -26,14 +23,14 @@ from tests.report.records import failure, paper_grid, record
 STUDY = study([*paper_grid((1, 2, 3), ("HRNet3", "HRNet4", "HRNet4-OKD-DS")), failure()])
 LEFT = record("HRNet4-COKD-DS")
 DRAWINGS = {
-    "scatter": lambda: scatter.draw(points(STUDY, ENERGY)),
-    "slopes": lambda: slope_charts.draw(slopes(STUDY)[0]),
-    "flows": lambda: bars.draw(flows(STUDY)),
-    "bill": lambda: bars.draw_bill(bill(STUDY)),
-    "crossing": lambda: crossing.draw(crossings(STUDY)[0]),
-    "pairs": lambda: dots.draw(comparisons(STUDY)[0]),
-    "repeats": lambda: repeat_charts.draw(repeats(STUDY)),
-    "leaving": lambda: leaving_charts.draw(leaving(study([LEFT], policies=[policy_of(LEFT)]))[0]),
+    "scatter": lambda: tradeoff.draw(points(STUDY, ENERGY)),
+    "slopes": lambda: exits.draw(slopes(STUDY)[0]),
+    "flows": lambda: energy.draw(flows(STUDY)),
+    "bill": lambda: energy.draw_bill(bill(STUDY)),
+    "crossing": lambda: break_even.draw(crossings(STUDY)[0]),
+    "pairs": lambda: ablations.draw(comparisons(STUDY)[0]),
+    "repeats": lambda: repeated_runs.draw(repeats(STUDY)),
+    "leaving": lambda: early_exit.draw(leaving(study([LEFT], policies=[policy_of(LEFT)]))[0]),
 }
 
 
@@ -87,8 +84,8 @@ def test_lines_along_an_axis_name_one_coordinate_and_others_stay():
 
 
 def test_neighbouring_parts_of_a_bar_differ_in_more_than_their_colour():
-    looks = [(fill.get("hatch", ""), fill["facecolor"] == fill["edgecolor"]) for fill in bars.FILLS]
-    looks += [(fill["hatch"], False) for fill in bars.WASTE.values()]
+    looks = [(fill.get("hatch", ""), fill["facecolor"] == fill["edgecolor"]) for fill in energy.FILLS]
+    looks += [(fill["hatch"], False) for fill in energy.WASTE.values()]
     solid = [index for index, (hatch, filled) in enumerate(looks) if filled]
     assert all(later - earlier > 1 for earlier, later in itertools.pairwise(solid))
     others = [look for index, look in enumerate(looks) if index not in solid]
@@ -96,9 +93,7 @@ def test_neighbouring_parts_of_a_bar_differ_in_more_than_their_colour():
 
 
 def test_every_line_of_a_slope_chart_has_its_own_stroke():
-    styles = [
-        (style["color"], style["linewidth"], str(style.get("linestyle"))) for style in slope_charts.STYLES.values()
-    ]
+    styles = [(style["color"], style["linewidth"], str(style.get("linestyle"))) for style in exits.STYLES.values()]
     assert len(styles) == len(set(styles))
 
 
@@ -118,7 +113,7 @@ def test_the_same_drawing_can_be_had_as_an_image_of_twice_as_many_pixels(name):
 
 
 def test_drawings_on_one_page_look_as_they_do_alone_with_every_look_and_marker_written_once():
-    alone = [draw().svg for draw in (*DRAWINGS.values(), lambda: scatter.draw(points(STUDY, MACS)))]
+    alone = [draw().svg for draw in (*DRAWINGS.values(), lambda: tradeoff.draw(points(STUDY, MACS)))]
     sheet = Sheet()
     together = [sheet.share(each) for each in alone]
     page = "".join(together)

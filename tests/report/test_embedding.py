@@ -8,7 +8,7 @@ import pytest
 
 from greenpose.errors import ReportError
 from greenpose.record import Interval, dumps
-from greenpose.report.embedding import pack, unpack
+from greenpose.report.page import pack, unpack
 from tests.report.published import published
 from tests.report.records import failure, paper_grid, record
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.record import Quantity
-from greenpose.report.estimates import Estimate, estimate, over_runs, ratio, worst
+from greenpose.report.quantities import Estimate, estimate, over_runs, ratio, worst
 from tests.report.exits import basis
 
 POSITIVE = st.floats(0.01, 100)

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenpose.record import Validation
-from greenpose.report.figures import ENERGY
-from greenpose.report.headline import answered, headline
+from greenpose.report.headline import headline
 from greenpose.report.limits import limits
+from greenpose.report.quantities import ENERGY
+from greenpose.report.ranking import answered
 from greenpose.report.study import study
 from tests.report.exits import basis
 from tests.report.records import OTHER_HOST, failure, record, with_making

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from greenpose.report import render, render_study, study
-from greenpose.report.embedding import unpack
+from greenpose.report.page import unpack
 from tests.report.exits import MISSING_AP
 from tests.report.html_tree import read
 from tests.report.published import published

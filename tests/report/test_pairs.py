@@ -2,10 +2,10 @@
 
 import pytest
 
+from greenpose.report.figures.ablations import comparisons, pairs_table
 from greenpose.report.gallery import pairs_pictures
-from greenpose.report.pairs import comparisons, pairs_table
-from greenpose.report.study import study
-from greenpose.report.tradeoff import leaders, short_name
+from greenpose.report.ranking import leaders
+from greenpose.report.study import short_name, study
 from tests.report.records import OTHER_HOST, record
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.report.pareto import front, staircase
+from greenpose.report.ranking import pareto_front, staircase
 
 SMALL = st.integers(0, 6).map(float)
 POINTS = st.lists(st.tuples(SMALL, SMALL), min_size=1, max_size=12)
@@ -16,12 +16,12 @@ def beaten(point, points):
 @given(POINTS)
 def test_the_front_holds_exactly_the_points_that_no_other_beats(points):
     expected = {index for index, point in enumerate(points) if not beaten(point, points)}
-    assert set(front(points)) == expected
+    assert set(pareto_front(points)) == expected
 
 
 @given(POINTS)
 def test_the_front_goes_from_cheap_to_accurate(points):
-    costs, accuracies = zip(*(points[index] for index in front(points)), strict=True)
+    costs, accuracies = zip(*(points[index] for index in pareto_front(points)), strict=True)
     assert list(costs) == sorted(costs)
     assert list(accuracies) == sorted(accuracies)
 

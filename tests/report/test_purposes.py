@@ -4,12 +4,20 @@ import pytest
 
 from greenpose.formatting import NBSP
 from greenpose.report.caveats import caveats
-from greenpose.report.charts import bars
-from greenpose.report.charts.canvas import FONT
-from greenpose.report.labels import CHARACTER
-from greenpose.report.purposes import REST, bill, bill_table, by_activity, by_component, by_purpose, flows, flows_table
+from greenpose.report.drawing import CHARACTER, FONT
+from greenpose.report.figures import energy
+from greenpose.report.figures.energy import (
+    REST,
+    bill,
+    bill_table,
+    by_activity,
+    by_component,
+    by_purpose,
+    flows,
+    flows_table,
+    grand_total,
+)
 from greenpose.report.study import study
-from greenpose.report.totals import grand_total
 from tests.report.exits import IDLE_WATTS
 from tests.report.html_tree import read
 from tests.report.records import failure, paper_grid, record
@@ -90,7 +98,7 @@ def test_the_bill_is_the_grand_total_and_names_what_did_not_finish():
 
 @pytest.mark.parametrize("name", ["HRNet3", "HRNet3-OKD-DS with a name as long as sweeps have it (second)"])
 def test_names_beside_the_bars_begin_inside_the_drawing(name):
-    svg = read(bars.draw(flows(study([record(name, exits=(3,))]))).svg)
+    svg = read(energy.draw(flows(study([record(name, exits=(3,))]))).svg)
     (label,) = [each for each in svg.all("text") if each.text == name]
     right = float(label.attributes["x"])  # names end there
     assert right - CHARACTER * FONT * len(name) >= 0

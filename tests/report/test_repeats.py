@@ -4,11 +4,10 @@ import re
 
 import pytest
 
-from greenpose.report.charts import repeats as drawing
-from greenpose.report.charts import scatter
-from greenpose.report.repeats import MOST_DOTS, repeats, repeats_table
+from greenpose.report.figures import repeated_runs, tradeoff
+from greenpose.report.figures.repeated_runs import MOST_DOTS, repeats, repeats_table
+from greenpose.report.figures.tradeoff import scatters
 from greenpose.report.study import study
-from greenpose.report.tradeoff import scatters
 from greenpose.store import collect
 from reports.examples import examples
 from tests.report.records import paper_grid, record
@@ -49,14 +48,14 @@ def test_what_was_run_once_or_never_measured_has_no_line_or_says_so():
     assert [line.name for line in chart.lines] == ["HRNet3", "HRNet4"]
     cells = [row.cells for row in repeats_table(chart).sections[0].rows]
     assert cells[1][4].missing == "no component's energy could be read"
-    assert "not measured" in drawing.draw(chart).svg
+    assert "not measured" in repeated_runs.draw(chart).svg
 
 
 @pytest.mark.parametrize("entries", [paper_grid((1, 2, 3), ("HRNet3", "HRNet4-OKD")), paper_grid((1, 2, 3, 4))])
 def test_every_run_has_its_dot_on_the_side_of_the_mean_where_it_lies(entries):
     chart = repeats(study(entries))
     told = sum(len(run.exits) for run in entries)
-    svg = drawing.draw(chart).svg
+    svg = repeated_runs.draw(chart).svg
     paths = re.findall(r' d="((?:M[\d.]+ [\d.]+V[\d.]+)+)"', svg)
     lines = [re.findall(r"M[\d.]+ ([\d.]+)V([\d.]+)", path) for path in paths]
     dots = [[begin for begin, end in found if begin == end] for found in lines]
@@ -69,13 +68,13 @@ def test_every_number_of_a_published_page_has_its_mark(folder):
     compared = study(collect([folder]))
     chart = repeats(compared)
     if chart.lines:
-        lines = chart.lines[: drawing.MOST_LINES]
-        drawn = re.findall(r"M([\d.]+ [\d.]+)[VH]", drawing.draw(chart).svg)
-        dots = re.findall(r"M[\d.]+ ([\d.]+)V\1(?![\d.])", drawing.draw(chart).svg)
+        lines = chart.lines[: repeated_runs.MOST_LINES]
+        drawn = re.findall(r"M([\d.]+ [\d.]+)[VH]", repeated_runs.draw(chart).svg)
+        dots = re.findall(r"M[\d.]+ ([\d.]+)V\1(?![\d.])", repeated_runs.draw(chart).svg)
         assert len(dots) == sum(len(spread.values) for line in lines for spread in line.spreads)
         assert len(drawn) > len(dots)
     for each in scatters(compared):
-        svg = scatter.draw(each).svg
+        svg = tradeoff.draw(each).svg
         groups = re.findall(r"<g><title>.*?</title>(.*?)</g>", svg)
         assert [len(re.findall("<use ", group)) for group in groups] == [1] * len(each.marks)
 

@@ -4,7 +4,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.report.reproduce import configurations, differing
+from greenpose.report.page import configurations, differing
 from greenpose.report.study import study
 from tests.report.records import paper_grid
 

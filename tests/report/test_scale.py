@@ -6,12 +6,11 @@ import re
 import pytest
 
 from greenpose.report import gathered, render_study, study
-from greenpose.report.charts.scatter import draw
-from greenpose.report.exits import means_table
-from greenpose.report.figures import ENERGY
+from greenpose.report.figures.exits import means_table
+from greenpose.report.figures.tradeoff import MANY_MARKS, MOST_TOLD, data_table, draw, scatter
 from greenpose.report.headline import headline
+from greenpose.report.quantities import ENERGY
 from greenpose.report.scale import MANY_EXPERIMENTS, MANY_RUNS, detailed, is_large, lean, notices
-from greenpose.report.tradeoff import MANY_MARKS, MOST_TOLD, data_table, scatter
 from tests.report.html_tree import read
 from tests.report.published import published
 from tests.report.records import PAPER, failure, paper_grid, record

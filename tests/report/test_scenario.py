@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from greenpose.report.figures import CO2, SCI
-from greenpose.report.scenario import (
+from greenpose.report.figures.what_if import (
     DEFAULT,
     MOST_LINES,
     Scenario,
@@ -16,9 +15,10 @@ from greenpose.report.scenario import (
     shown_outcomes,
     uses,
 )
-from greenpose.report.study import study
-from greenpose.report.tradeoff import leaders, short_name
-from greenpose.report.view import compact, compact_style, view_data
+from greenpose.report.page import compact, compact_style, view_data
+from greenpose.report.quantities import CO2, SCI
+from greenpose.report.ranking import leaders
+from greenpose.report.study import short_name, study
 from tests.report.records import OTHER_HOST, paper_grid, record, with_making
 
 STUDY = study([with_making(run) for run in paper_grid((1, 2, 3), ("HRNet3", "HRNet4-OKD"))])

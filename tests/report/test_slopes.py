@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.report.labels import spread
-from greenpose.report.slopes import slopes
+from greenpose.report.drawing import spread
+from greenpose.report.figures.exits import slopes
 from greenpose.report.study import study
 from tests.report.records import record
 

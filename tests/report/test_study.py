@@ -6,9 +6,8 @@ from string import ascii_uppercase
 import pytest
 
 from greenpose.report.caveats import caveats
-from greenpose.report.facts import place
-from greenpose.report.figures import AP, LATENCY
-from greenpose.report.study import Point, host_name, natural, study
+from greenpose.report.quantities import AP, LATENCY
+from greenpose.report.study import Point, host_name, natural, place, study
 from tests.report.records import OTHER_HOST, failure, paper_grid, record
 
 

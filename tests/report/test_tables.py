@@ -3,8 +3,8 @@
 import pytest
 
 from greenpose.record import Basis
-from greenpose.report.bill import allocation_table, crosscheck_table, phases_table, training_table
-from greenpose.report.exits import (
+from greenpose.report.figures.energy import totals_table
+from greenpose.report.figures.exits import (
     COUNTERS,
     counter_sentences,
     counters_table,
@@ -12,14 +12,14 @@ from greenpose.report.exits import (
     runs_table,
     shares_table,
 )
-from greenpose.report.figures import ENERGY, Figure, prefixed
-from greenpose.report.forms.markdown import markdown_table
-from greenpose.report.layout import NOT_MEASURED, Column, Row, Section, Table, figure_column, missing_cell
+from greenpose.report.figures.repeated_runs import precision, sureness_table, warnings
+from greenpose.report.figures.training import allocation_table, crosscheck_table, phases_table, training_table
+from greenpose.report.figures.what_if import scenario_table
+from greenpose.report.forms import markdown_table
 from greenpose.report.limits import limits
-from greenpose.report.scenario import scenario_table
-from greenpose.report.study import study
-from greenpose.report.sureness import precision, setting_facts, sureness_table, warnings
-from greenpose.report.totals import totals_table
+from greenpose.report.quantities import ENERGY, Figure, prefixed
+from greenpose.report.study import setting_facts, study
+from greenpose.report.tables import NOT_MEASURED, Column, Row, Section, Table, figure_column, missing_cell
 from tests.report.exits import MISSING_AP, MISSING_ENERGY
 from tests.report.records import failure, paper_grid, record
 

@@ -3,9 +3,8 @@
 import pytest
 
 from greenpose.record import Validation
-from greenpose.report.courses import courses
+from greenpose.report.figures.learning_curves import courses, holds, targets, targets_table
 from greenpose.report.study import study
-from greenpose.report.targets import holds, targets, targets_table
 from tests.report.records import record
 
 PAPER = (0.2, 0.5, 0.6)

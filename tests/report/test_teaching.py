@@ -3,11 +3,17 @@
 import pytest
 
 from greenpose.record import Interval
-from greenpose.report.bill import allocation_table
-from greenpose.report.layout import NOT_MEASURED
-from greenpose.report.partners import Partners
+from greenpose.report.figures.ablations import Partners
+from greenpose.report.figures.break_even import (
+    break_even_table,
+    forecast_table,
+    grid_saving,
+    parts_table,
+    teaching_table,
+)
+from greenpose.report.figures.training import allocation_table
 from greenpose.report.study import study
-from greenpose.report.teaching import break_even_table, forecast_table, grid_saving, parts_table, teaching_table
+from greenpose.report.tables import NOT_MEASURED
 from tests.report.records import OTHER_HOST, config, record
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from greenpose.record import Interval
+from greenpose.report.figures.break_even import added_kwh, crossings, images_needed
 from greenpose.report.study import study
-from greenpose.report.winning import added_kwh, crossings, images_needed
 from tests.report.exits import basis
 from tests.report.records import record
 

@@ -6,8 +6,7 @@ import subprocess
 
 import pytest
 
-from greenpose.report.forms import to_latex
-from greenpose.report.forms.latex import escape
+from greenpose.report.forms import escape, to_latex
 from greenpose.report.study import Side, side_by_side, study
 from tests.report.exits import MISSING_AP
 from tests.report.published import published

@@ -6,8 +6,7 @@ import stat
 import pytest
 
 from greenpose.errors import ReportError
-from greenpose.report.forms import find_browser, to_pdf
-from greenpose.report.forms.pdf import BROWSERS
+from greenpose.report.forms import BROWSERS, find_browser, to_pdf
 
 
 def fake(folder, script):

@@ -1,24 +1,28 @@
-"""Tables about what training cost: per run, per phase, per exit, and by another tool's account."""
+"""The bill of training: per run, per phase, per exit, and by another tool's account."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from greenpose.formatting import NBSP, Text, percent, plain, plural, span
 from greenpose.record import CrossCheck, Failure, Kind, Record
-from greenpose.report.estimates import Estimate, over_runs
-from greenpose.report.figures import (
+from greenpose.report.figures.energy import COMPONENTS
+from greenpose.report.limits import allocation
+from greenpose.report.quantities import (
     PERCENT,
     TRAIN_CO2,
     TRAIN_EMBODIED,
     TRAIN_ENERGY,
     TRAIN_SCI,
+    Estimate,
     Figure,
     energy_figure,
     kind_of,
     of_record,
+    over_runs,
     training_figure,
 )
-from greenpose.report.layout import (
+from greenpose.report.study import Study, energy_kind
+from greenpose.report.tables import (
     Cell,
     Column,
     Row,
@@ -31,9 +35,6 @@ from greenpose.report.layout import (
     number_cell,
     value_cell,
 )
-from greenpose.report.limits import allocation
-from greenpose.report.purposes import COMPONENTS, energy_kind
-from greenpose.report.study import Study
 
 _TRAIN_SECONDS = Figure(name="train_seconds", label="Time", unit="s", of_run=True)
 _RULES = {"airport": "By airport", "macs": "By MACs", "incremental": "By increments", "deepest": "All to deepest"}

@@ -1,17 +1,27 @@
-"""Energy to a target: what training takes until an exit is, and stays, as accurate as the paper's recipe makes it."""
+"""Learning curves: accuracy over the energy spent, and the energy to a target."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
-from greenpose.formatting import plural
+from greenpose.formatting import NBSP, plain, plural
 from greenpose.record import Record, Validation
-from greenpose.report.estimates import PAPER_ITSELF, Estimate, over_runs, ratio
-from greenpose.report.figures import AP, PERCENT, Figure, training_figure
-from greenpose.report.layout import Row, Section, Table, estimate_cell, figure_column
-from greenpose.report.purposes import energy_kind
-from greenpose.report.study import Group, Point, Study, setting
+from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, write
+from greenpose.report.quantities import (
+    AP,
+    PAPER_ITSELF,
+    PERCENT,
+    Estimate,
+    Figure,
+    kind_mark,
+    over_runs,
+    ratio,
+    training_figure,
+)
+from greenpose.report.study import Group, Point, Study, energy_kind, setting
+from greenpose.report.tables import Row, Section, Table, estimate_cell, figure_column
 
 LEVEL = Figure(name="", label="Validation AP to hold", unit="%", most_decimals=1, words="validation AP")
 CPU_TIME = Figure(name="", label="CPU time to it", unit="s")
@@ -159,3 +169,123 @@ def _factors(run: Record) -> tuple[float, float] | None:
     if basis is None or basis.type_b is None or not run.train_energy_kwh:
         return None
     return basis.type_b.low / run.train_energy_kwh, basis.type_b.high / run.train_energy_kwh
+
+
+Points = tuple[tuple[float, float], ...]
+"""Energy in display units and validation AP in percent, from validation to validation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """One exit under the paper's recipe and under another one."""
+
+    id: str
+    """Prefix of all ids in the drawing, unique on the page."""
+    label: str
+    """The exit."""
+    paper: tuple[Points, ...]
+    """A line for each run of the paper's recipe."""
+    other: tuple[Points, ...]
+    """A line for each run of the other one."""
+    names: tuple[str, str]
+    """What the two are called."""
+    level: float
+    """Validation AP to hold, in percent."""
+    figure: Figure
+    """What energy is shown in."""
+    symbol: str
+    """Mark of modelled energy; empty for measured one."""
+
+    @property
+    def title(self) -> str:
+        """Return what the drawing shows."""
+        return f"Validation AP of {self.label} against training energy, run by run"
+
+    @property
+    def description(self) -> str:
+        """Return where the lines end, for readers who do not see them."""
+        ends = [
+            f"{name} ends at {', '.join(f'{plain(line[-1][1], 3)}{NBSP}%' for line in lines)}"
+            for name, lines in zip(self.names, (self.paper, self.other), strict=True)
+        ]
+        return f"{'; '.join(ends)}; the level to hold is {plain(self.level, 3)}{NBSP}%."
+
+
+def courses(study: Study) -> list[Course]:
+    """Return the courses of every exit that the page holds under the paper's recipe and under another one."""
+    energy, symbol = training_figure(study.records), kind_mark(energy_kind(study.records))
+    return [
+        _course(study, each, energy, symbol, number)
+        for number, each in enumerate(
+            each for each in targets(study) if reference_of(study, each.point.group) != each.point.group
+        )
+    ]
+
+
+def _course(study: Study, target: Target, energy: Figure, symbol: str, number: int) -> Course:
+    group, exit_ = target.point.group, target.point.exit
+    paper = reference_of(study, group)
+    return Course(
+        id=f"course-{number}",
+        label=target.point.label,
+        paper=_lines(paper, exit_, energy.scale),
+        other=_lines(group, exit_, energy.scale),
+        names=(paper.label, group.label),
+        level=target.level.value or 0.0,
+        figure=energy,
+        symbol=symbol,
+    )
+
+
+def _lines(group: Group, exit_: int, scale: float) -> tuple[Points, ...]:
+    return tuple(
+        tuple((each.energy_kwh * scale, PERCENT * each.ap[exit_]) for each in run.validations if exit_ in each.ap)
+        for run in group.runs
+    )
+
+
+SIZE = (440, 330)
+"""Width and height in CSS pixels."""
+
+
+def draw(chart: Course) -> Drawing:
+    """Return the runs of both recipes; ids in its SVG begin with `chart.id`."""
+
+    def paint(figure: Any) -> None:
+        axes = panel(figure, left=52, right=20, top=64, bottom=50)
+        _frame(axes, chart)
+        for lines, style in ((chart.paper, {"color": INK, "ls": (0, (5, 3))}), (chart.other, {"color": ACCENT})):
+            for line in lines:
+                axes.plot(*zip(*line, strict=True), linewidth=1.8, **style)
+        _words(axes, chart)
+
+    return Drawing(paint=paint, id=chart.id, size=SIZE, title=chart.title, description=chart.description)
+
+
+def _frame(axes: Any, chart: Course) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    points = [point for line in (*chart.paper, *chart.other) for point in line]
+    right, top = max(x for x, _ in points), 1.1 * max(chart.level, *(y for _, y in points))
+    axes.set(xlim=(0, 1.02 * right), ylim=(0, top))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=5))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value, 2)))
+    grid(axes)
+    baseline(axes)
+    axes.set_xlabel(
+        f"Training energy so far, {chart.symbol}{chart.figure.unit}", color=MUTED, fontsize=FONT, labelpad=6
+    )
+    axes.plot([0, 1.02 * right], [chart.level] * 2, color=MUTED, linewidth=1)
+
+
+def _words(axes: Any, chart: Course) -> None:
+    """Name the two recipes above the frame, each in its colour and dashes, and the level at its line."""
+    top = axes.get_ylim()[1]
+    for up, text, color in (
+        (48, f"solid: {chart.names[1]}", ACCENT),
+        (31, f"dashed: {chart.names[0]}", INK),
+        (14, "Validation AP, %", MUTED),
+    ):
+        write(axes, beside(axes, (0, top), (-44, up)), text, color=color)
+    write(axes, beside(axes, (0, chart.level), (4, 8)), "level to hold", fontsize=FONT - 1)

@@ -9,11 +9,9 @@ from typing import Any
 from greenpose.formatting import listed, plural
 from greenpose.record import Record
 from greenpose.report.differences import FEWEST_PAIRS, Difference, contrast
-from greenpose.report.facts import code, data, place
-from greenpose.report.figures import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, Figure, training_figure
-from greenpose.report.layout import Cell, Column, Row, Section, Table, kind_notes
-from greenpose.report.study import FIRST, SECOND, Group, Point, Study, flat
-from greenpose.report.sureness import setting_facts
+from greenpose.report.quantities import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, Figure, training_figure
+from greenpose.report.study import FIRST, SECOND, Group, Point, Study, code, data, flat, place, setting_facts
+from greenpose.report.tables import Cell, Column, Row, Section, Table, kind_notes
 
 TRAIN_SECONDS = Figure(name="train_seconds", label="Training time", unit="s", words="training time", of_run=True)
 _EXIT_FIGURES = (PARAMS, MACS, AP, CPU, LATENCY, ENERGY, CO2)

@@ -1,24 +1,47 @@
-"""Tables about the exits: size, accuracy and cost of each, its share of the final exit, its MACs by every counter."""
+"""The exits: size, accuracy and cost of each, its share of the final exit, its MACs by every counter."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from greenpose.formatting import exact, listed, percent
-from greenpose.record import Exit, Record
-from greenpose.report.estimates import NO_SHARE_OF_ZERO, Estimate, estimate, over_runs, ratio, worst
-from greenpose.report.figures import (
+from greenpose.formatting import NBSP, exact, listed, number, percent
+from greenpose.record import Exit
+from greenpose.report.differences import share
+from greenpose.report.drawing import (
+    ACCENT,
+    DIM,
+    FONT,
+    GRID,
+    INK,
+    MUTED,
+    Drawing,
+    baseline,
+    panel,
+    pixels,
+    spread,
+    strokes,
+    write,
+)
+from greenpose.report.quantities import (
     AP,
     CO2,
     EMBODIED,
+    ENERGY,
     EXIT_FIGURES,
+    LATENCY,
     MACS,
+    NO_SHARE_OF_ZERO,
     PARAMS,
     PERCENT,
     RELATIVE,
     SCI,
+    Estimate,
     Figure,
+    kind_mark,
     of_exit,
 )
-from greenpose.report.layout import (
+from greenpose.report.study import Group, Point, Study, entries
+from greenpose.report.tables import (
     Cell,
     Column,
     Row,
@@ -29,7 +52,6 @@ from greenpose.report.layout import (
     missing_cell,
     value_cell,
 )
-from greenpose.report.study import Point, Study, entries
 
 COUNTERS = {
     "torch": "torch: the convolutions and nothing else. Its FlopCounterMode counts two FLOPs for each "
@@ -166,17 +188,6 @@ def shares_table(study: Study) -> Table | None:
     )
 
 
-def share(point: Point, figure: Figure) -> Estimate:
-    """Return one number of an exit over that of the final exit of the same run, mean over the runs.
-
-    For time and energy the record's within-block ratios are taken; where it has none, there is no share.
-    """
-    known, asked = point.group.known, ("share", point.exit, figure)
-    if asked not in known:
-        known[asked] = over_runs([_run_share(run, point.exit, figure) for run in point.group.runs])
-    return known[asked]
-
-
 def counters_table(study: Study) -> Table:
     """Return the compute of each distinct network by every counter under its own convention."""
     networks: dict[tuple[int, int, int], list[tuple[str, Exit]]] = {}
@@ -265,20 +276,6 @@ def _share_cell(each: Estimate) -> Cell:
     return Cell(value=cell.value, interval=cell.interval, bar=min(1.0, max(0.0, each.value)))
 
 
-def _run_share(run: Record, number_: int, figure: Figure) -> Estimate:
-    entry, final = run.exit(number_), run.final_exit
-    if figure not in RELATIVE.values():
-        exact_ratio = ratio(of_exit(entry, figure), of_exit(final, figure))
-        # both exits are evaluated on the same images, so their intervals do not add up: none is claimed
-        return Estimate(value=exact_ratio.value, kind=exact_ratio.kind, missing=exact_ratio.missing)
-    if figure.name not in entry.relative_to_final:
-        reason = entry.basis.get(f"relative_to_final.{figure.name}")
-        missing = reason.missing if reason and reason.missing else of_exit(entry, figure).missing
-        return Estimate(value=None, missing=missing or "no within-block ratio was recorded")
-    found = estimate(entry.quantity(f"relative_to_final.{figure.name}"))
-    return replace(found, kind=worst([found.kind, of_exit(entry, figure).kind]))  # of modelled joules: modelled
-
-
 def _peak_cell(entry: Exit) -> Cell:
     if entry.peak_bytes is None:
         return missing_cell("the run did not follow its memory")
@@ -294,3 +291,151 @@ def _counter_cell(entry: Exit, name: str) -> Cell:
     difference = count / entry.macs - 1
     sign = "+" if difference >= 0 else ""
     return Cell(value=exact(count), interval=f"{sign}{percent(difference, 3)}" if difference else "equal")
+
+
+_LINES: dict[str, Figure] = {"AP": AP, "Energy": ENERGY, "Latency": LATENCY, "MACs": MACS, "Params": PARAMS}
+"""Quantities drawn, what is kept before what is spent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One quantity over the exits of a network."""
+
+    name: str
+    """What it is, in a word."""
+    shares: tuple[Estimate, ...]
+    """Percent of the final exit at each exit, shallow to deep; the last is 100."""
+
+    @property
+    def label(self) -> str:
+        """Return `MACs 61 %`: the shallowest exit's share, which the line begins at."""
+        first = self.shares[0]
+        return f"{self.name} {kind_mark(first.kind)}{_percent(first)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slopes:
+    """The exits of one experiment beside each other."""
+
+    id: str
+    """Prefix of all ids in the drawing, unique on the page."""
+    label: str
+    """The experiment."""
+    exits: tuple[int, ...]
+    """Exit numbers, shallow to deep."""
+    lines: tuple[Line, ...]
+    """The quantities that are known at every exit."""
+    left_out: tuple[str, ...]
+    """The others."""
+
+    @property
+    def title(self) -> str:
+        """Return what the drawing shows."""
+        return f"Exits of {self.label} as percentages of its final exit"
+
+    @property
+    def description(self) -> str:
+        """Return the shares in words, for readers who do not see the lines."""
+        parts = [
+            f"exit {exit_}: {listed([f'{line.name} {_percent(line.shares[index])}' for line in self.lines])}"
+            for index, exit_ in enumerate(self.exits[:-1])
+        ]
+        return f"{'; '.join(parts)}; exit {self.exits[-1]}, the final one, is 100 %."
+
+
+def slopes(study: Study) -> list[Slopes]:
+    """Return one drawing for each experiment with several exits and a quantity known at all of them."""
+    groups = [group for group in study.groups if len(group.exits) > 1]
+    found = [_slopes(group, f"slopes-{index}") for index, group in enumerate(groups, start=1)]
+    return [each for each in found if each.lines]
+
+
+def _slopes(group: Group, id_: str) -> Slopes:
+    lines = [Line(name=name, shares=_shares(group, figure)) for name, figure in _LINES.items()]
+    drawn = [line for line in lines if all(each.value is not None for each in line.shares)]
+    return Slopes(
+        id=id_,
+        label=group.label,
+        exits=group.exits,
+        lines=tuple(drawn),
+        left_out=tuple(line.name for line in lines if line not in drawn),
+    )
+
+
+def _shares(group: Group, figure: Figure) -> tuple[Estimate, ...]:
+    points = [Point(group=group, exit=exit_) for exit_ in group.exits]
+    return tuple(_whole(point, figure) if point.final else share(point, figure).times(PERCENT) for point in points)
+
+
+def _whole(point: Point, figure: Figure) -> Estimate:
+    return Estimate(value=PERCENT if point.figure(figure).value else None, kind="computed")
+
+
+def _percent(each: Estimate) -> str:
+    assert each.value is not None
+    return f"{number(each.value, each.low, each.high, digits=2, most_decimals=1).value}{NBSP}%"
+
+
+SIZE = (440, 300)
+"""Width and height in CSS pixels."""
+STYLES: dict[str, dict[str, Any]] = {
+    "AP": {"color": ACCENT, "linewidth": 3},
+    "Energy": {"color": INK, "linewidth": 1.8},
+    "Latency": {"color": INK, "linewidth": 1.8, "linestyle": (0, (4, 2.5))},
+    "MACs": {"color": DIM, "linewidth": 1.8},
+    "Params": {"color": DIM, "linewidth": 1.8, "linestyle": (0, (1.2, 2))},
+}
+"""Each quantity's stroke: width, colour and dashes differ, and every line is named where it begins."""
+
+
+def draw(chart: Slopes) -> Drawing:
+    """Return the exits of one experiment; ids in its SVG begin with `chart.id`."""
+
+    def paint(figure: Any) -> None:
+        axes = panel(figure, left=118, right=50, top=14, bottom=34)
+        _frame(axes, chart)
+        for index, line in enumerate(chart.lines):
+            _line(axes, line, aside=0.012 * index * (len(chart.exits) - 1))
+        _labels(axes, chart.lines)
+
+    return Drawing(paint=paint, id=chart.id, size=SIZE, title=chart.title, description=chart.description)
+
+
+def _frame(axes: Any, chart: Slopes) -> None:
+    """Set up a place for each exit and the scale, which begins at zero and holds every interval."""
+    last = len(chart.exits) - 1
+    top = max(_ends(each)[1] for line in chart.lines for each in line.shares)
+    axes.set(xlim=(0, last), ylim=(0, 1.03 * top), yticks=[])
+    axes.set_xticks(range(last + 1), [f"exit {exit_}{', final' * (exit_ == chart.exits[-1])}" for exit_ in chart.exits])
+    strokes(axes, [((place, 0), (place, 1.03 * top)) for place in range(last + 1)], color=GRID, linewidth=1)
+    baseline(axes)
+    write(axes, (last * 1.025, 100), "100 %", fontsize=FONT - 1)
+
+
+def _line(axes: Any, line: Line, *, aside: float) -> None:
+    """Draw a quantity and its intervals, the latter so far beside their exit that they do not cover one another."""
+    style = STYLES[line.name]
+    axes.plot(range(len(line.shares)), [each.value for each in line.shares], clip_on=False, **style)
+    ends = [
+        ((place + aside, low), (place + aside, high))
+        for place, (low, high) in enumerate(map(_ends, line.shares))
+        if high > low
+    ]
+    strokes(axes, ends, color=style["color"], linewidth=1.2)
+
+
+def _labels(axes: Any, lines: Sequence[Line]) -> None:
+    """Name each line at its left end; labels that would touch are moved apart, and a hair line leads to theirs."""
+    values = [line.shares[0].value or 0.0 for line in lines]
+    (left, bottom), (right, top) = pixels(axes, [(0, 0), (1, 1)])
+    pixel = 1 / (right - left)
+    for line, value, place in zip(lines, values, spread(values, 1.2 * FONT / (top - bottom)), strict=True):
+        if place != value:
+            axes.plot([0, -8 * pixel], [value, place], color=MUTED, linewidth=0.8, clip_on=False)
+        write(axes, (-11 * pixel, place), line.label, ha="right", color=ACCENT if line.name == "AP" else INK)
+
+
+def _ends(each: Estimate) -> tuple[float, float]:
+    value = each.value or 0.0
+    low, high = (value if end is None else end for end in (each.low, each.high))
+    return max(0.0, low), high

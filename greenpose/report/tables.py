@@ -1,12 +1,11 @@
-"""What a table of the page is made of; the template turns it into markup."""
+"""Tables: rows, columns and cells, as every form of the report renders them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from greenpose.formatting import Text, number
 from greenpose.record import Kind
-from greenpose.report.estimates import FINAL_ITSELF, PAPER_ITSELF, Estimate
-from greenpose.report.figures import MARKS, Figure, mark
+from greenpose.report.quantities import FINAL_ITSELF, MARKS, PAPER_ITSELF, Estimate, Figure, kind_mark
 
 NOT_MEASURED = "not measured"
 NOT_APPLICABLE = "not applicable"
@@ -103,7 +102,7 @@ def estimate_cell(each: Estimate, figure: Figure) -> Cell:
 
 def number_cell(text: Text, *, kind: Kind = "measured") -> Cell:
     """Return a formatted number as a cell."""
-    symbol = mark(kind)
+    symbol = kind_mark(kind)
     return Cell(value=f"{symbol}\u202f{text.value}" if symbol else text.value, interval=text.interval)
 
 

@@ -1,1 +1,0 @@
-"""Charts of the page as SVG text, byte for byte the same for the same data."""

@@ -1,0 +1,304 @@
+"""Ablations: runs that differ in one thing only, trained alone, without a teacher, or less supervised."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from greenpose.formatting import NBSP, exact, listed, plural
+from greenpose.record import Record
+from greenpose.report.drawing import (
+    ACCENT,
+    DIM,
+    FONT,
+    GRID,
+    INK,
+    MUTED,
+    SHAPES,
+    Drawing,
+    beside,
+    dots,
+    panel,
+    strokes,
+    write,
+)
+from greenpose.report.quantities import AP, Estimate, Figure, of_exit, over_runs
+from greenpose.report.study import MANY_SEEDS, Group, Point, Study, setting
+from greenpose.report.tables import Cell, Column, Row, Section, Table, estimate_cell, figure_column
+
+ALONE = ("model", "wiring", "loss", "name", "seed", "measure")
+"""Sections of a configuration in which a stand-alone training may differ from the joint one that it stands beside."""
+
+
+class Partners:
+    """Finds, for a run, another of the same seed, setting, side, trunk, data and recipe."""
+
+    def __init__(self, study: Study) -> None:
+        self._groups = {id(run): group for group in study.groups for run in group.runs}
+        recipes = {id(group): (comparable(group.runs[0]), group.side) for group in study.groups}
+        self._recipes = {id(run): (*recipes[id(self.group(run))], run.seed) for run in study.records}
+        self._alone: dict[Any, Record] = {}
+        self._untaught: dict[Any, Record] = {}
+        self._taught_alike: dict[Any, list[Record]] = {}
+        for run in study.records:
+            recipe, exits = self._recipes[id(run)], _exits(run)
+            if len(exits) == 1:
+                self._alone.setdefault((recipe, exits[0]), run)
+            if not _wiring(run).get("teach"):
+                self._untaught.setdefault((recipe, _shape(run)), run)
+            self._taught_alike.setdefault((recipe, _lessons(run)), []).append(run)
+
+    def group(self, run: Record) -> Group:
+        """Return the group that a run belongs to."""
+        return self._groups[id(run)]
+
+    def alone(self, run: Record, exit_: int) -> Record | None:
+        """Return the run that trained one exit of `run` by itself; None where the page holds none."""
+        return self._alone.get((self._recipes[id(run)], exit_))
+
+    def untaught(self, run: Record, exit_: int) -> Record | None:
+        """Return the run that differs in having no teacher: same exits, same supervision; None where none is there."""
+        del exit_
+        if not _wiring(run).get("teach"):
+            return None
+        return self._untaught.get((self._recipes[id(run)], _shape(run)))
+
+    def less_supervised(self, run: Record, exit_: int) -> Record | None:
+        """Return the run that differs in the labels being shown to fewer exits; None where none is there."""
+        del exit_
+        found = self._taught_alike[self._recipes[id(run)], _lessons(run)]
+        return next((each for each in found if _supervised(each) < _supervised(run)), None)
+
+
+def comparable(run: Record) -> str:
+    """Return what two runs share of which one may be held against the other."""
+    trunk = {key: value for key, value in run.config.get("model", {}).items() if key != "exits"}
+    rest = {key: value for key, value in run.config.items() if key not in ALONE}
+    return json.dumps([setting(run), trunk, rest], sort_keys=True, default=str)
+
+
+def _shape(run: Record) -> tuple[tuple[int, ...], str]:
+    """Return a run's exits, and those that see the labels."""
+    return _exits(run), json.dumps(_wiring(run).get("supervise"))
+
+
+def _lessons(run: Record) -> tuple[tuple[int, ...], str]:
+    """Return a run's exits, who teaches whom, and how loudly."""
+    return _exits(run), json.dumps([_wiring(run).get("teach") or [], run.config.get("loss")], sort_keys=True)
+
+
+def _supervised(run: Record) -> frozenset[int]:
+    """Return the exits that see the labels: the final one where the configuration does not say."""
+    return frozenset(_wiring(run).get("supervise") or _exits(run)[-1:])
+
+
+def _exits(run: Record) -> tuple[int, ...]:
+    return tuple(entry.exit for entry in run.exits)
+
+
+def _wiring(run: Record) -> dict[str, Any]:
+    return dict(run.config.get("wiring") or {})
+
+
+DIFFERENCE = Figure(name="ap", label="AP difference", unit="percentage points", most_decimals=1)
+_FEWEST = 3
+"""Seeds from which on the interval of a difference is Student's t and may decide."""
+Partner = Callable[[Record, int], Record | None]
+"""Finds the run that an exit of a run is held against; None where the page holds none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """An exit against a partner, over the seeds that both were run with."""
+
+    name: str
+    """The exit, and its experiment."""
+    against: str
+    """The partner."""
+    exit: int
+    """Exit number, which both share."""
+    seeds: tuple[int, ...]
+    """Seeds, in order."""
+    differences: tuple[float, ...]
+    """AP of the exit less AP of its partner with the same seed, in percentage points."""
+
+    @property
+    def mean(self) -> Estimate:
+        """Return the mean difference: Student's t interval from three seeds on, the range for two."""
+        return over_runs([Estimate(value=each, kind="computed") for each in self.differences])
+
+    @property
+    def verdict(self) -> str:
+        """Return in words whether the seeds show a difference."""
+        mean = self.mean
+        if len(self.seeds) < _FEWEST:
+            return f"{plural(len(self.seeds), 'seed')}: open"
+        low, high = (mean.value if end is None else end for end in (mean.low, mean.high))
+        assert low is not None
+        assert high is not None
+        return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """All pairs that tell the same story."""
+
+    id: str
+    """Prefix of all ids in the drawing, unique on the page."""
+    title: str
+    """What is compared with what."""
+    sides: tuple[str, str]
+    """Which side is better left of zero, and right of it."""
+    pairs: tuple[Pair, ...]
+    """At least one."""
+
+    @property
+    def description(self) -> str:
+        """Return in words how many pairs differ and which."""
+        found: dict[str, list[str]] = {}
+        for pair in self.pairs:
+            found.setdefault(pair.verdict, []).append(pair.name)
+        parts = [f"{verdict}: {listed(names)}" for verdict, names in found.items()]
+        return f"Differences in AP of {plural(len(self.pairs), 'exit')}, in percentage points. {'; '.join(parts)}."
+
+
+def comparisons(study: Study) -> list[Pairs]:
+    """Return what distillation, deep supervision and training exits together change, where the page has both sides."""
+    partners = Partners(study)
+    taught = Pairs(
+        id="pairs-taught",
+        title="Taught exits against the same exits, supervised only",
+        sides=("better without a teacher", "better taught"),
+        pairs=tuple(_pairs(study, partners, partners.untaught)),
+    )
+    together = Pairs(
+        id="pairs-together",
+        title="Exits trained together against the same exits trained alone",
+        sides=("better alone", "better together"),
+        pairs=tuple(_pairs(study, partners, partners.alone)),
+    )
+    supervised = Pairs(
+        id="pairs-supervised",
+        title="Exits under deep supervision against the same exits without it",
+        sides=("better without deep supervision", "better with it"),
+        pairs=tuple(_pairs(study, partners, partners.less_supervised)),
+    )
+    return [each for each in (taught, supervised, together) if each.pairs]
+
+
+def pairs_table(chart: Pairs) -> Table:
+    """Return the differences of a drawing, seed by seed."""
+    rows = [
+        Row(
+            head=pair.name,
+            cells=(
+                Cell(value=pair.against),
+                estimate_cell(pair.mean, DIFFERENCE),
+                Cell(value=pair.verdict),
+                Cell(value="; ".join(_each(pair))),
+            ),
+        )
+        for pair in chart.pairs
+    ]
+    return Table(
+        id=f"{chart.id}-data",
+        caption=f"{chart.title}: difference in AP of runs with the same seed.",
+        heads=("Exit",),
+        columns=(
+            Column(head="Against", words=True),
+            figure_column(DIFFERENCE, [pair.mean for pair in chart.pairs]),
+            Column(head="So", words=True),
+            Column(head="Seed by seed", unit=DIFFERENCE.unit),
+        ),
+        sections=(Section(rows=tuple(rows)),),
+    )
+
+
+def _pairs(study: Study, partners: Partners, partner: Partner) -> list[Pair]:
+    points = [point for point in study.points if len(point.group.exits) > 1]
+    return [pair for point in points if (pair := _pair(partners, point, partner)) is not None]
+
+
+def _pair(partners: Partners, point: Point, partner: Partner) -> Pair | None:
+    seeds, differences, names = [], [], []
+    for run in point.group.runs:
+        other = partner(run, point.exit)
+        values = [of_exit(each.exit(point.exit), AP).value for each in (run, other) if each is not None]
+        if other is not None and None not in values:
+            taught, plain = (value or 0.0 for value in values)
+            seeds.append(run.seed)
+            differences.append(taught - plain)
+            names.append(partners.group(other).label)
+    if not seeds:
+        return None
+    return Pair(
+        name=f"{point.group.label}{NBSP}·{NBSP}{point.exit}",
+        against=listed(list(dict.fromkeys(names))),
+        exit=point.exit,
+        seeds=tuple(seeds),
+        differences=tuple(differences),
+    )
+
+
+def _each(pair: Pair) -> list[str]:
+    """Return the differences seed by seed; of very many, how many."""
+    if len(pair.seeds) > MANY_SEEDS:
+        return [f"{exact(len(pair.seeds))} seeds"]
+    return [
+        f"{seed}: {Estimate(value=value).text(digits=2, most_decimals=1)}"
+        for seed, value in zip(pair.seeds, pair.differences, strict=True)
+    ]
+
+
+WIDTH = 1120
+MOST_LINES = 24
+"""Pairs that are drawn; the table has all."""
+_STEP = 30
+
+
+def draw(chart: Pairs) -> Drawing:
+    """Return the pairs below each other; ids in its SVG begin with `chart.id`."""
+    pairs = chart.pairs[:MOST_LINES]
+
+    def paint(figure: Any) -> None:
+        axes = panel(figure, left=340, right=330, top=26, bottom=44)
+        _frame(axes, pairs, chart.sides)
+        seeds = [(each, line - 0.3) for line, pair in enumerate(pairs) for each in pair.differences]
+        dots(axes, seeds, color=DIM, size=5)
+        for line, pair in enumerate(pairs):
+            _line(axes, line, pair)
+
+    size = (WIDTH, 70 + _STEP * len(pairs))
+    return Drawing(paint=paint, id=chart.id, size=size, title=chart.title, description=chart.description)
+
+
+def _frame(axes: Any, pairs: tuple[Pair, ...], sides: tuple[str, str]) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    ends = [0.0, *(end for pair in pairs for end in _ends(pair))]
+    room = 0.06 * (max(ends) - min(ends)) or 1.0
+    axes.set(xlim=(min(ends) - room, max(ends) + room), ylim=(len(pairs) - 0.5, -0.5), yticks=[])
+    axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.12g}".replace("-", "−") if value else "0"))
+    axes.grid(visible=True, axis="x", color=GRID, linewidth=1, clip_on=False)
+    axes.axvline(0, color=MUTED, linewidth=1.4, clip_on=False)
+    axes.set_xlabel("difference in AP, percentage points", color=MUTED, fontsize=FONT, labelpad=6)
+    write(axes, beside(axes, (0, -0.5), (-8, 12)), f"← {sides[0]}", ha="right", fontsize=FONT - 1)
+    write(axes, beside(axes, (0, -0.5), (8, 12)), f"{sides[1]} →", ha="left", fontsize=FONT - 1)
+
+
+def _line(axes: Any, line: int, pair: Pair) -> None:
+    mean = pair.mean
+    assert mean.value is not None
+    if mean.low is not None and mean.high is not None:
+        strokes(axes, [((mean.low, line), (mean.high, line))], color=ACCENT, linewidth=2.2)
+    axes.plot([mean.value], [line], marker=SHAPES.get(pair.exit, "D"), markersize=9, color=ACCENT, clip_on=False)
+    left, right = axes.get_xlim()
+    write(axes, beside(axes, (left, line), (-14, 0)), f"{pair.name} − {pair.against}", ha="right", color=INK)
+    text = f"{mean.text(most_decimals=AP.most_decimals)}, {pair.verdict}"
+    write(axes, beside(axes, (right, line), (14, 0)), text, color=INK)
+
+
+def _ends(pair: Pair) -> list[float]:
+    mean = pair.mean
+    return [*pair.differences, *(end for end in (mean.low, mean.high) if end is not None)]

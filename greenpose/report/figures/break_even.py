@@ -1,0 +1,398 @@
+"""Break-even: what teaching adds to training, and when an exit has won it back in use."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from greenpose.formatting import NBSP, plain
+from greenpose.record import Record
+from greenpose.report.differences import share
+from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, ticks, write
+from greenpose.report.figures.ablations import Partners
+from greenpose.report.quantities import (
+    ENERGY,
+    FINAL_ITSELF,
+    PERCENT,
+    TRAIN_ENERGY,
+    Estimate,
+    Figure,
+    estimate,
+    kind_mark,
+    of_record,
+    over_runs,
+    ratio,
+    training_figure,
+    worst,
+)
+from greenpose.report.study import Group, Point, Study, energy_kind
+from greenpose.report.tables import Cell, Row, Section, Table, estimate_cell, figure_column
+from greenpose.units import joules_to_kwh
+
+BREAK_EVEN = Figure(name="break_even_images", label="Won back after", unit="images")
+_TAUGHT = ("forward", "backward", "step")
+"""Parts of training that teaching makes longer, as the record's own break-even takes them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """Energy beyond a plain training against images: at one exit, and at the final exit of the same network."""
+
+    id: str
+    """Prefix of all ids in the drawing, unique on the page."""
+    label: str
+    """The exit with its experiment."""
+    exit: int
+    """Exit number."""
+    final: int
+    """Number of the final exit."""
+    added: float
+    """What teaching added to training, in display units; 0 for nothing that could be measured."""
+    image: float
+    """Energy of one image at this exit, in display units."""
+    final_image: float
+    """The same at the final exit."""
+    images: Estimate
+    """Images after which the exit has won back what was added; none where an image costs no less."""
+    figure: Figure
+    """Energy in its display unit."""
+    symbol: str
+    """Symbol of energy that was not measured; empty for measured energy."""
+
+    @property
+    def never(self) -> bool:
+        """Return whether the exit saves nothing, so that nothing is won back."""
+        return self.images.value is None
+
+    @property
+    def title(self) -> str:
+        """Return what the drawing shows."""
+        return f"Energy of {self.label} and of the final exit against the number of images"
+
+    @property
+    def verdict(self) -> str:
+        """Return when it is won back."""
+        if self.images.value is None:
+            return f"never won back: an image costs no less at exit {self.exit}"
+        if self.images.value == 0:
+            return "won from the first image: no measurable cost"
+        return f"won back after {self.number}"
+
+    @property
+    def number(self) -> str:
+        """Return `∼60 000 [45 000–78 000] images`; there must be one."""
+        return f"{kind_mark(self.images.kind)}{self.images.text(digits=2)}{NBSP}images"
+
+    @property
+    def description(self) -> str:
+        """Return in words where the lines cross."""
+        return f"Line chart, both axes logarithmic. {self.verdict[:1].upper()}{self.verdict[1:]}."
+
+
+def crossings(study: Study) -> list[Crossing]:
+    """Return one drawing for each exit but the final ones, where both energies are known."""
+    found = [_crossing(study, point) for point in study.points if not point.final]
+    drawn = [each for each in found if each is not None]
+    return [replace(each, id=f"winning-{index}") for index, each in enumerate(drawn, start=1)]
+
+
+def images_needed(point: Point) -> Estimate:
+    """Return after how many images an exit is won back; its interval over runs ends at zero."""
+    each = point.figure(BREAK_EVEN)
+    if each.value is None:  # records say of either case that it is one of the two
+        reason = FINAL_ITSELF if point.final else each.missing.removesuffix(", or it is the final one")
+        return replace(each, missing=reason)
+    return each if each.low is None else replace(each, low=max(0.0, each.low))
+
+
+def added_kwh(run: Record) -> float | None:
+    """Return what teaching added to the training steps of a run; None where the record does not tell."""
+    taught = sum(part.energy_kwh for part in run.train_parts if part.name in _TAUGHT)
+    if run.training_step is None or not taught:
+        return None
+    return taught * max(0.0, 1 - 1 / run.training_step.overhead)
+
+
+def _crossing(study: Study, point: Point) -> Crossing | None:
+    final = Point(group=point.group, exit=max(point.group.exits))
+    whole, part = final.figure(ENERGY), share(point, ENERGY)
+    added = [each for run in point.group.runs if (each := added_kwh(run)) is not None]
+    images = images_needed(point)
+    if not whole.value or part.value is None or not added or (images.value is None and part.value < 1):
+        return None
+    energy = training_figure(study.records)
+    image = joules_to_kwh(whole.value) * energy.scale
+    saved = image * (1 - part.value)
+    return Crossing(
+        id="",
+        label=point.label,
+        exit=point.exit,
+        final=final.exit,
+        added=statistics.fmean(added) * energy.scale if images.value is None else images.value * saved,
+        image=image * part.value,
+        final_image=image,
+        images=images,
+        figure=energy,
+        symbol=kind_mark(whole.kind),
+    )
+
+
+SIZE = (440, 310)
+"""Width and height in CSS pixels."""
+_REACH = 60.0
+"""The axis goes so many times beyond the crossing, either way."""
+_STEPS = 24
+
+
+def draw(chart: Crossing) -> Drawing:
+    """Return the two lines; ids in its SVG begin with `chart.id`."""
+
+    def paint(figure: Any) -> None:
+        axes = panel(figure, left=62, right=34, top=30, bottom=50)
+        left, right = _range(chart)
+        _frame(axes, chart, left, right)
+        _lines(axes, chart, left, right)
+        _mark_crossing(axes, chart, left)
+
+    return Drawing(paint=paint, id=chart.id, size=SIZE, title=chart.title, description=chart.description)
+
+
+def _range(chart: Crossing) -> tuple[float, float]:
+    """Return the first and last number of images that are drawn."""
+    each = chart.images
+    middle = each.value or chart.added / chart.final_image or 1000.0
+    low = middle / 4 if not each.low else each.low
+    return max(1.0, min(low / 4, middle / _REACH)), max(middle * _REACH, 4 * (each.high or 0.0))
+
+
+def _frame(axes: Any, chart: Crossing, left: float, right: float) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    low, high = left * min(chart.final_image, chart.image), chart.added + right * max(chart.final_image, chart.image)
+    axes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(low, 1.5 * high))
+    for axis, ends, most in ((axes.xaxis, (left, right), 5), (axes.yaxis, (low, high), 5)):
+        axis.set_major_locator(FixedLocator(ticks(*ends, most)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value, 1)))
+    grid(axes)
+    baseline(axes)
+    axes.set_xlabel("Images, log scale", color=MUTED, fontsize=FONT, labelpad=6)
+    at = beside(axes, (left, 1.5 * high), (-56, 14))
+    write(axes, at, f"{chart.symbol}{chart.figure.unit} beyond a plain training, log scale")
+
+
+def _lines(axes: Any, chart: Crossing, left: float, right: float) -> None:
+    xs = [left * (right / left) ** (step / _STEPS) for step in range(_STEPS + 1)]
+    saved = chart.final_image - chart.image
+    if chart.images.low is not None and chart.images.high is not None:
+        low, high = ([end * saved + x * chart.image for x in xs] for end in (chart.images.low, chart.images.high))
+        axes.fill_between(xs, low, high, color=ACCENT, alpha=0.2, linewidth=0, clip_on=True)
+    axes.plot([left, right], [x * chart.final_image for x in (left, right)], color=INK, linewidth=1.6, ls=(0, (5, 3)))
+    axes.plot(xs, [chart.added + x * chart.image for x in xs], color=ACCENT, linewidth=2.6)
+    start, apart = (xs[1], (0, 12)) if chart.added else (xs[12], (14, -10))
+    write(axes, beside(axes, (start, chart.added + start * chart.image), apart), f"exit {chart.exit}", color=ACCENT)
+    start, apart = (xs[6], (10, -12)) if chart.added else (xs[12], (-80, 14))
+    write(axes, beside(axes, (start, start * chart.final_image), apart), f"exit {chart.final}, final", color=INK)
+
+
+def _mark_crossing(axes: Any, chart: Crossing, left: float) -> None:
+    """Mark where the lines cross, with the interval on the axis below; or say that they do not."""
+    images, bottom = chart.images, axes.get_ylim()[0]
+    if not images.value:
+        write(axes, (0.98, 0.08), chart.verdict, transform=axes.transAxes, ha="right", color=INK, fontsize=FONT - 1)
+        return
+    at = images.value * chart.final_image
+    axes.plot([images.value] * 2, [bottom, at], color=MUTED, linewidth=1)
+    axes.plot([images.value], [at], color=ACCENT, marker="o", markersize=9)
+    if images.low is not None and images.high is not None:
+        axes.plot([max(images.low, left), images.high], [bottom] * 2, color=ACCENT, linewidth=5, clip_on=False)
+    write(axes, beside(axes, (images.value, bottom), (8, 30)), "won back after", color=INK)
+    write(axes, beside(axes, (images.value, bottom), (8, 14)), chart.number, color=INK)
+
+
+_ADDED = {
+    "ds_overhead": Figure(name="ds_overhead", label="Deep supervision adds", unit="% of a plain step"),
+    "kd_overhead": Figure(name="kd_overhead", label="Distillation adds", unit="% of the step without"),
+    "overhead": Figure(name="overhead", label="Both add", unit="% of a plain step"),
+}
+_SAVING = Figure(name="joint_saving", label="Stand-alone steps / joint step", unit="ratio")
+_GRID_SAVING = Figure(name="", label="Stand-alone trainings / joint training", unit="ratio")
+_PART_WORDS = {"data": "Data", "forward": "Forward", "backward": "Backward", "step": "Update", "other": "Between"}
+
+
+def teaching_table(study: Study) -> Table | None:
+    """Return what deep supervision and distillation add to a training step; None where no run has several exits."""
+    groups = [group for group in study.groups if any(run.training_step for run in group.runs)]
+    if not groups:
+        return None
+    columns = {figure: [_added(group, name) for group in groups] for name, figure in _ADDED.items()}
+    columns[_SAVING] = [_of_step(group, "joint_saving") for group in groups]
+    partners = Partners(study)
+    columns[_GRID_SAVING] = [grid_saving(partners, group) for group in groups]
+    return Table(
+        id="teaching",
+        caption="What more exits add to a training step, measured in interleaved micro-windows on real steps, and what "
+        "training them together saves. A plain step trains the final exit alone on the labels.",
+        heads=("Experiment",),
+        columns=tuple(figure_column(figure, values) for figure, values in columns.items()),
+        sections=_section([group.label for group in groups], columns),
+    )
+
+
+def break_even_table(study: Study) -> Table | None:
+    """Return after how many images each exit has paid for its teaching; None where no run has several exits."""
+    points = [point for point in study.points if not point.final]
+    if not points:
+        return None
+    energy = replace(training_figure(study.records), label="Teaching added")
+    columns = {
+        energy: [_added_energy(point.group, energy.scale) for point in points],
+        BREAK_EVEN: [images_needed(point) for point in points],
+    }
+    return Table(
+        id="break-even",
+        caption="Images after which reading an exit instead of the final one has saved the energy that teaching it "
+        "added to training. 0: teaching added nothing that could be measured.",
+        heads=("Exit",),
+        columns=tuple(figure_column(figure, values) for figure, values in columns.items()),
+        sections=_section([point.label for point in points], columns),
+    )
+
+
+def parts_table(study: Study) -> Table | None:
+    """Return what the training steps of each experiment consist of; None where no run told the parts apart."""
+    groups = [group for group in study.groups if any(run.train_parts for run in group.runs)]
+    if not groups:
+        return None
+    energy = training_figure(study.records)
+    names = list(_PART_WORDS)
+    parts = {group.label: [_part(group, name, energy) for name in names] for group in groups}
+    return Table(
+        id="parts",
+        caption="What training steps consist of: energy of each part, mean over runs, and its share below. Validation "
+        "and checkpoints are phases of their own.",
+        heads=("Experiment",),
+        columns=tuple(
+            figure_column(
+                Figure(name=name, label=_PART_WORDS[name], unit=f"{energy.unit}; % below"),
+                [each[index][0] for each in parts.values()],
+            )
+            for index, name in enumerate(names)
+        ),
+        sections=(
+            Section(
+                rows=tuple(
+                    Row(head=label, cells=tuple(_part_cell(each) for each in found)) for label, found in parts.items()
+                )
+            ),
+        ),
+    )
+
+
+def forecast_table(study: Study) -> Table | None:
+    """Return what each run expected to cost early on, beside what it cost; None where no run expected anything."""
+    runs = [run for run in study.records if run.forecast is not None]
+    if not runs:
+        return None
+    energy = training_figure(study.records)
+    columns = {
+        Figure(name="expected", label="Expected", unit=energy.unit): [_expected(run, energy) for run in runs],
+        replace(energy, label="Came to"): [of_record(run, energy) for run in runs],
+        Figure(name="share", label="Came to", unit="% of expected"): [_share_of_expected(run) for run in runs],
+    }
+    return Table(
+        id="forecast",
+        caption="Training energy as expected after the first epochs, with its 95 % prediction interval, and what it "
+        "came to. Early stopping ends a training below what was expected.",
+        heads=("Run",),
+        columns=tuple(figure_column(figure, values) for figure, values in columns.items()),
+        sections=_section([run.name for run in runs], columns),
+    )
+
+
+def grid_saving(partners: Partners, joint: Group) -> Estimate:
+    """Return the energy of the exits' stand-alone trainings over that of the joint one, seed by seed.
+
+    Stand-alone trainings are other experiments on the page with a single exit, in the same setting, of the same trunk,
+    data and recipe.
+    """
+    ratios = []
+    for run in joint.runs:
+        alone = [partners.alone(run, entry.exit) for entry in run.exits]
+        if all(alone):
+            total = sum(each.train_energy_kwh for each in alone if each)
+            ratios.append(ratio(Estimate(value=total, kind="computed"), _energy(run)))
+    if ratios:
+        return over_runs(ratios)
+    return Estimate(value=None, missing="the page holds no stand-alone training of each of its exits")
+
+
+def _section(labels: Sequence[str], columns: Mapping[Figure, Sequence[Estimate]]) -> tuple[Section]:
+    """Return the lines of a table whose columns are one figure each."""
+    rows = [
+        Row(head=label, cells=tuple(estimate_cell(values[index], figure) for figure, values in columns.items()))
+        for index, label in enumerate(labels)
+    ]
+    return (Section(rows=tuple(rows)),)
+
+
+def _energy(run: Record) -> Estimate:
+    return Estimate(value=run.train_energy_kwh, kind="computed")
+
+
+def _expected(run: Record, energy: Figure) -> Estimate:
+    assert run.forecast is not None
+    return estimate(run.forecast.quantity("energy_kwh"), energy.scale)
+
+
+def _share_of_expected(run: Record) -> Estimate:
+    assert run.forecast is not None
+    return Estimate(value=PERCENT * run.train_energy_kwh / run.forecast.energy_kwh, kind="computed")
+
+
+def _of_step(group: Group, name: str) -> Estimate:
+    return over_runs([estimate(run.training_step.quantity(name)) for run in group.runs if run.training_step])
+
+
+def _added(group: Group, name: str) -> Estimate:
+    """Return a ratio of two steps as what the dearer one adds, in percent."""
+    return over_runs(
+        [_less_one(estimate(run.training_step.quantity(name))) for run in group.runs if run.training_step is not None]
+    )
+
+
+def _less_one(each: Estimate) -> Estimate:
+    if each.value is None:
+        return each
+    low, high = (None if end is None else PERCENT * (end - 1) for end in (each.low, each.high))
+    return Estimate(value=PERCENT * (each.value - 1), low=low, high=high, kind=each.kind, method=each.method)
+
+
+def _added_energy(group: Group, scale: float) -> Estimate:
+    kwh = [each for run in group.runs if (each := added_kwh(run)) is not None]
+    if not kwh:
+        return Estimate(value=None, missing="the run did not measure what a training step consists of")
+    kind = worst([energy_kind(group.runs), "estimated"])  # a ratio of steps times the energy of training
+    return over_runs([Estimate(value=each * scale, kind=kind) for each in kwh])
+
+
+def _part(group: Group, name: str, energy: Figure) -> tuple[Estimate, Estimate]:
+    """Return a part's energy and its share of all parts, mean over the group's runs."""
+    values, shares = [], []
+    for run in group.runs:
+        found = [part for part in run.train_parts if part.name == name]
+        whole = sum(part.energy_kwh for part in run.train_parts)
+        if found and whole:
+            each = estimate(found[0].quantity("energy_kwh"), energy.scale)
+            values.append(each)
+            shares.append(Estimate(value=PERCENT * found[0].energy_kwh / whole, kind="computed"))
+    if not values:
+        absent = Estimate(value=None, missing="the run did not tell its parts apart")
+        return absent, absent
+    return over_runs(values), over_runs(shares)
+
+
+def _part_cell(part: tuple[Estimate, Estimate]) -> Cell:
+    value, share = part
+    cell = estimate_cell(value, TRAIN_ENERGY)
+    return cell if share.value is None else replace(cell, interval=f"{share.text(digits=2)}{NBSP}%")

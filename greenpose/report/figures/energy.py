@@ -1,0 +1,535 @@
+"""Energy: what everything on the page cost and where it went, runs that did not finish included."""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from greenpose.formatting import NBSP, listed, percent, plain, plural
+from greenpose.record import Failure, Kind, Phase, Record
+from greenpose.report.drawing import ACCENT, CHARACTER, DIM, FONT, INK, PAPER, Drawing, bare, write
+from greenpose.report.quantities import (
+    PERCENT,
+    TRAIN_CO2,
+    TRAIN_ENERGY,
+    Estimate,
+    Figure,
+    energy_figure,
+    kind_mark,
+    kind_of,
+    over_runs,
+    prefixed,
+    worst,
+)
+from greenpose.report.study import Group, Study, energy_kind, gross_kwh
+from greenpose.report.tables import (
+    Cell,
+    Column,
+    Row,
+    Section,
+    Table,
+    estimate_cell,
+    kind_notes,
+    missing_cell,
+    value_cell,
+)
+from greenpose.units import co2eq_g, joules_to_kwh
+
+TAKEN_OVER = ("data", "count", "train", "validate", "checkpoint")
+"""Phases that a run has from another one whose training it took over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """What a number of runs cost altogether, measuring included."""
+
+    runs: int
+    """How many runs."""
+    seconds: float
+    """Wall time, summed over the runs."""
+    energy_kwh: float
+    """Energy of the metered components."""
+    co2eq_g: float
+    """Emissions, of those runs whose emissions are known."""
+    unknown: int = 0
+    """Runs whose emissions are not known."""
+    embodied_g: float | None = None
+    """What making the hardware costs for the same time; None where one of the runs does not know it."""
+
+
+def run_total(run: Record) -> Total:
+    """Return what all phases of one run cost; emissions phase by phase, where the run kept them."""
+    energy = sum(phase.energy_kwh for phase in run.phases)
+    grams = sum(_grams(phase, run) for phase in run.phases)
+    seconds = sum(phase.seconds for phase in run.phases)
+    making = run.train_embodied_co2eq_g
+    if making is not None and run.train_seconds:
+        making *= seconds / run.train_seconds  # charged by time, in training as in the rest
+    return Total(runs=1, seconds=seconds, energy_kwh=energy, co2eq_g=grams, embodied_g=making)
+
+
+def _grams(phase: Phase, run: Record) -> float:
+    """Return a phase's emissions; of a run that did not keep them by training's hours, or the whole file's mean."""
+    if phase.co2eq_g is not None:
+        return phase.co2eq_g
+    carbon, trained = run.carbon, phase.name in ("train", "validate", "checkpoint")
+    by_hour = carbon.mean_g_per_kwh is not None and not trained
+    grid = carbon.mean_g_per_kwh if by_hour and carbon.mean_g_per_kwh is not None else carbon.intensity_g_per_kwh
+    return co2eq_g(phase.energy_kwh, intensity_g_per_kwh=grid, pue=carbon.pue)
+
+
+def finished_total(records: Sequence[Record]) -> Total:
+    """Return what the finished runs cost altogether."""
+    return _sum([run_total(run) for run in paid(records)])
+
+
+def paid(records: Sequence[Record]) -> list[Record]:
+    """Return the runs with the phases that each was paid for: training taken over from another one was paid there."""
+    by_name = {run.name: run for run in records}
+    return [
+        run.model_copy(update={"phases": _less(run.phases, by_name[run.trained_in].phases)})
+        if run.trained_in in by_name
+        else run
+        for run in records
+    ]
+
+
+def _less(phases: Sequence[Phase], taken: Sequence[Phase]) -> list[Phase]:
+    twice = {phase.name: phase for phase in taken if phase.name in TAKEN_OVER}
+    return [
+        phase.model_copy(
+            update={
+                "seconds": phase.seconds - twice[phase.name].seconds,
+                "energy_kwh": phase.energy_kwh - twice[phase.name].energy_kwh,
+            }
+        )
+        if phase.name in twice
+        else phase
+        for phase in phases
+    ]
+
+
+def failed_total(failures: Sequence[Failure]) -> Total:
+    """Return what the runs that did not finish cost before they ended."""
+    return Total(
+        runs=len(failures),
+        seconds=sum(each.seconds for each in failures),
+        energy_kwh=sum(each.energy_kwh for each in failures),
+        co2eq_g=sum(each.co2eq_g or 0.0 for each in failures),
+        unknown=sum(each.co2eq_g is None for each in failures),
+    )
+
+
+def grand_total(study: Study) -> Total:
+    """Return what everything on the page cost, failed and interrupted runs included."""
+    return _sum([finished_total(study.records), failed_total(study.failures)])
+
+
+def totals_table(study: Study) -> Table:
+    """Return the grand total, finished runs and those of each other end apart; bars are shares of all energy."""
+    ends = dict.fromkeys(each.reason for each in study.failures)
+    parts = {"Finished": finished_total(study.records)} | {
+        end.capitalize(): failed_total([each for each in study.failures if each.reason == end]) for end in sorted(ends)
+    }
+    parts |= {"All": grand_total(study)} if study.failures else {}
+    whole = max(total.energy_kwh for total in parts.values())
+    energy = energy_figure([whole])
+    grams = prefixed(TRAIN_CO2, [total.co2eq_g for total in parts.values()])
+    time_unit, time_scale = ("h", 3600) if parts["Finished"].seconds >= 3600 else ("s", 1)
+    kinds = sorted({kind_of(run, TRAIN_ENERGY) for run in study.records})
+    kind = worst(kinds) if kinds else "measured"
+    notes = kind_notes([Estimate(value=0, kind=kind)])
+    return Table(
+        id="total",
+        caption="Everything on this page: data, training, validation, test and metering of inference.",
+        heads=("Runs",),
+        columns=(
+            Column(head="Number", unit="count"),
+            Column(head="Time", unit=time_unit),
+            Column(head="Energy", unit=energy.unit, notes=notes),
+            Column(head="CO2eq", unit=grams.unit, notes=notes),
+        ),
+        sections=(
+            Section(
+                rows=tuple(
+                    Row(
+                        head=name,
+                        cells=(
+                            Cell(value=str(total.runs)),
+                            value_cell(total.seconds / time_scale),
+                            replace(
+                                value_cell(total.energy_kwh * energy.scale, kind=kind),
+                                bar=total.energy_kwh / whole if whole and study.failures else None,
+                            ),
+                            _grams_cell(total, kind, grams.scale),
+                        ),
+                    )
+                    for name, total in parts.items()
+                )
+            ),
+        ),
+    )
+
+
+def _sum(totals: Sequence[Total]) -> Total:
+    known = [each.embodied_g for each in totals if each.embodied_g is not None]
+    return Total(
+        runs=sum(each.runs for each in totals),
+        seconds=sum(each.seconds for each in totals),
+        energy_kwh=sum(each.energy_kwh for each in totals),
+        co2eq_g=sum(each.co2eq_g for each in totals),
+        unknown=sum(each.unknown for each in totals),
+        embodied_g=sum(known) if totals and len(known) == len(totals) else None,
+    )
+
+
+def _grams_cell(total: Total, kind: Kind, scale: float) -> Cell:
+    if total.unknown and not total.co2eq_g:
+        return missing_cell("these runs ended before their grid intensity was known")
+    cell = value_cell(total.co2eq_g * scale, kind=kind)
+    if not total.unknown:
+        return cell
+    return Cell(value=f"≥{NBSP}{cell.value}", interval=f"{plural(total.unknown, 'run')} unknown")
+
+
+PURPOSES: Mapping[str, tuple[str, ...]] = {
+    "Training steps": ("train",),
+    "Validation": ("validate",),
+    "Test and metering": ("test", "inference", "segments"),
+}
+"""Phases of a run by what they are for; one that has no place here is part of the rest."""
+REST = "The rest"
+LOST = {"failed": "Runs that failed", "interrupted": "Interrupted runs", "lost": "Runs that got lost"}
+"""Why runs did not finish, and how the bill words it."""
+COMPONENTS = {"cpu": "CPU", "gpu": "GPU", "ram": "Memory"}
+"""Components, and how the page words them."""
+MOST_BARS = 12
+"""Experiments that are drawn; the table has all."""
+Energies = Mapping[str, float]
+"""kWh of each part; parts sum to what the run drew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """One way of cutting the energy of a run into parts."""
+
+    title: str
+    """How it is cut."""
+    parts: tuple[str, ...]
+    """Names of the parts."""
+    energies: Callable[[Record], Energies | None]
+    """Return the parts of a run; None where the record does not tell them apart."""
+    missing: str
+    """What to say then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """The energy of one run of an experiment, mean over its runs, in display units."""
+
+    label: str
+    """The experiment."""
+    total: Estimate
+    """All of it."""
+    parts: tuple[tuple[float, ...] | None, ...]
+    """For each cut its parts; None where the records do not tell them apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flows:
+    """Where the energy of each experiment went."""
+
+    id: str
+    """Prefix of all ids in the drawing, unique on the page."""
+    bars: tuple[Bar, ...]
+    """The experiments, in the order of the page."""
+    cuts: tuple[Cut, ...]
+    """The ways in which each bar is cut."""
+    figure: Figure
+    """Energy in the unit that suits them all."""
+
+    @property
+    def title(self) -> str:
+        """Return what the drawing shows."""
+        return "Energy of one run: by purpose, by component, at work and at idle"
+
+    @property
+    def description(self) -> str:
+        """Return in words how all bars together are cut."""
+        return " ".join(filter(None, (self._shares(index) for index in range(len(self.cuts)))))
+
+    def _shares(self, cut: int) -> str:
+        known = [parts for bar in self.bars if (parts := bar.parts[cut])]
+        sums = [sum(each) for each in zip(*known, strict=True)]
+        if not sum(sums):
+            return ""
+        named = [
+            f"{name} {percent(value / sum(sums))}"
+            for name, value in zip(self.cuts[cut].parts, sums, strict=True)
+            if value
+        ]
+        return f"{self.cuts[cut].title}: {listed(named)}."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What everything on the page was spent for."""
+
+    id: str
+    """Prefix of all ids in the drawing, unique on the page."""
+    parts: Mapping[str, float]
+    """Energy of each part in display units; those of runs that did not finish come last."""
+    figure: Figure
+    """Energy in the unit that suits the whole."""
+    kind: Kind
+    """How the energy was obtained."""
+
+    @property
+    def total(self) -> float:
+        """Return all of it."""
+        return sum(self.parts.values())
+
+    @property
+    def title(self) -> str:
+        """Return what the drawing shows."""
+        return f"What {kind_mark(self.kind)}{plain(self.total)}{NBSP}{self.figure.unit} were spent for"
+
+    @property
+    def description(self) -> str:
+        """Return the parts in words."""
+        return f"{listed([self.words(name) for name in self.parts])}."
+
+    def words(self, name: str) -> str:
+        """Return `Training steps 54 Wh, 85 %`."""
+        value = self.parts[name]
+        return f"{name} {kind_mark(self.kind)}{plain(value)}{NBSP}{self.figure.unit}, {percent(value / self.total)}"
+
+
+def flows(study: Study) -> Flows:
+    """Return where the energy of every experiment went; parts that no run has are left out."""
+    energy = energy_figure([gross_kwh(run) for run in study.records])
+    cuts = tuple(_used(cut, study.records) for cut in CUTS)
+    return Flows(
+        id="flows",
+        bars=tuple(_bar(group, cuts, energy) for group in study.groups),
+        cuts=cuts,
+        figure=energy,
+    )
+
+
+def flows_table(chart: Flows) -> Table:
+    """Return the numbers of the drawing."""
+    notes = kind_notes([bar.total for bar in chart.bars])
+    names = ["Total", *(part for cut in chart.cuts for part in cut.parts)]
+    return Table(
+        id="flows-data",
+        caption="Energy of one run, mean over the runs of an experiment; each of the three cuts sums to the total. "
+        "Idle is the idle power met between the blocks of inference, times the run’s wall time.",
+        heads=("Experiment",),
+        columns=tuple(Column(head=name, unit=chart.figure.unit, notes=notes) for name in names),
+        sections=(Section(rows=tuple(Row(head=bar.label, cells=_cells(bar, chart)) for bar in chart.bars)),),
+    )
+
+
+def by_purpose(run: Record) -> Energies:
+    """Return the energy of a run by what it was spent for."""
+    found = dict.fromkeys((*PURPOSES, REST), 0.0)
+    homes = {phase: purpose for purpose, phases in PURPOSES.items() for phase in phases}
+    for phase in run.phases:
+        found[homes.get(phase.name, REST)] += phase.energy_kwh
+    return found
+
+
+def by_component(run: Record) -> Energies | None:
+    """Return the energy of a run by component."""
+    found = {
+        words: sum(phase.energy_kwh_by_component.get(name, 0.0) for phase in run.phases)
+        for name, words in COMPONENTS.items()
+    }
+    return found if sum(found.values()) else None
+
+
+def by_activity(run: Record) -> Energies | None:
+    """Return what idling for as long would have drawn, and what the run drew beyond that."""
+    watts = [float(each) for entry in run.exits if (each := entry.measurement.get("idle_watts"))]
+    if not watts:
+        return None
+    gross = gross_kwh(run)
+    idle = min(gross, joules_to_kwh(statistics.median(watts) * sum(phase.seconds for phase in run.phases)))
+    return {"Beyond idle": gross - idle, "Idle": idle}
+
+
+def bill(study: Study) -> Bill:
+    """Return what all the energy of the page was spent for, the runs that did not finish apart."""
+    spent = dict.fromkeys((*PURPOSES, REST), 0.0)
+    for run in paid(study.records):
+        for part, kwh in by_purpose(run).items():
+            spent[part] += kwh
+    lost = {words: sum(each.energy_kwh for each in study.failures if each.reason == r) for r, words in LOST.items()}
+    energy = energy_figure([sum(spent.values()) + sum(lost.values())])
+    parts = {name: kwh * energy.scale for name, kwh in (spent | lost).items() if kwh}
+    return Bill(id="spent", parts=parts, figure=energy, kind=energy_kind(study.records))
+
+
+def bill_table(chart: Bill) -> Table:
+    """Return the numbers of the bar."""
+    rows = [
+        Row(
+            head=name,
+            cells=(
+                estimate_cell(Estimate(value=value, kind=chart.kind), chart.figure),
+                Cell(value=plain(PERCENT * value / chart.total)),
+            ),
+        )
+        for name, value in chart.parts.items()
+    ]
+    return Table(
+        id="spent-data",
+        caption="What all the energy on this page was spent for.",
+        heads=("Part",),
+        columns=(
+            Column(head="Energy", unit=chart.figure.unit, notes=kind_notes([Estimate(value=1, kind=chart.kind)])),
+            Column(head="Share", unit="% of all"),
+        ),
+        sections=(Section(rows=tuple(rows)),),
+    )
+
+
+CUTS = (
+    Cut(
+        title="By purpose",
+        parts=(*PURPOSES, REST),
+        energies=by_purpose,
+        missing="the record has no phases",
+    ),
+    Cut(
+        title="By component",
+        parts=tuple(COMPONENTS.values()),
+        energies=by_component,
+        missing="the record does not tell components apart",
+    ),
+    Cut(
+        title="At work and at idle",
+        parts=("Beyond idle", "Idle"),
+        energies=by_activity,
+        missing="the record has no idle power",
+    ),
+)
+"""The ways in which the page cuts a run's energy."""
+
+
+def _used(cut: Cut, runs: Sequence[Record]) -> Cut:
+    found = [cut.energies(run) or {} for run in runs]
+    return replace(cut, parts=tuple(part for part in cut.parts if any(each.get(part) for each in found)))
+
+
+def _bar(group: Group, cuts: Sequence[Cut], energy: Figure) -> Bar:
+    kind = energy_kind(group.runs)
+    total = over_runs([Estimate(value=gross_kwh(run) * energy.scale, kind=kind) for run in group.runs])
+    return Bar(label=group.label, total=total, parts=tuple(_means(group, cut, energy.scale) for cut in cuts))
+
+
+def _means(group: Group, cut: Cut, scale: float) -> tuple[float, ...] | None:
+    """Return the mean of each part over the runs; None where one of them does not tell its parts."""
+    found = [each for run in group.runs if (each := cut.energies(run)) is not None]
+    if len(found) < len(group.runs):
+        return None
+    return tuple(scale * statistics.fmean(each[part] for each in found) for part in cut.parts)
+
+
+def _cells(bar: Bar, chart: Flows) -> tuple[Cell, ...]:
+    cells = [estimate_cell(bar.total, chart.figure)]
+    for cut, parts in zip(chart.cuts, bar.parts, strict=True):
+        if parts is None:
+            cells += [missing_cell(cut.missing)] * len(cut.parts)
+        else:
+            cells += [estimate_cell(Estimate(value=part, kind=bar.total.kind), chart.figure) for part in parts]
+    return tuple(cells)
+
+
+Fill = dict[str, Any]
+FILLS: tuple[Fill, ...] = (
+    {"facecolor": ACCENT, "edgecolor": ACCENT},
+    {"facecolor": PAPER, "edgecolor": ACCENT, "hatch": "////"},
+    {"facecolor": DIM, "edgecolor": DIM},
+    {"facecolor": PAPER, "edgecolor": DIM},
+)
+"""Fills of the parts of a bar; each differs from its neighbours in more than colour."""
+WASTE: dict[str, Fill] = {
+    LOST["failed"]: {"facecolor": PAPER, "edgecolor": INK, "hatch": "\\\\\\\\"},
+    LOST["interrupted"]: {"facecolor": PAPER, "edgecolor": INK, "hatch": "----"},
+    LOST["lost"]: {"facecolor": PAPER, "edgecolor": INK, "hatch": "||||"},
+}
+"""Fills of what did not finish."""
+WIDTH = 1120
+_NAMES, _RIGHT, _GAP = 176, 172, 28
+_TOP, _STEP, _BAR = 72, 28, 16
+
+
+def draw(chart: Flows) -> Drawing:
+    """Return one line of bars for each experiment, one bar for each cut, all of one scale."""
+    bars = chart.bars[:MOST_BARS]
+    longest = max((bar.total.value or 0.0 for bar in bars), default=0.0) or 1.0
+    names = max([_NAMES, *(17 + math.ceil(CHARACTER * FONT * len(bar.label)) for bar in bars)])
+    room = (WIDTH - names - _RIGHT - _GAP * (len(chart.cuts) - 1)) / len(chart.cuts)
+
+    def paint(figure: Any) -> None:
+        axes = bare(figure)
+        for place, cut in enumerate(chart.cuts):
+            left = names + place * (room + _GAP)
+            write(axes, (left, 12), cut.title, color=INK, fontweight="bold")
+            key(axes, (left, 34), cut.parts, FILLS, room=room)
+            for line, bar in enumerate(bars):
+                at = (left, _TOP + line * _STEP)
+                if (parts := bar.parts[place]) is None:
+                    write(axes, (left, at[1] + _BAR / 2), "not measured", fontstyle="italic")
+                else:
+                    stack(axes, at, [room / longest * part for part in parts], height=_BAR, fills=FILLS)
+        for line, bar in enumerate(bars):
+            level = _TOP + line * _STEP + _BAR / 2
+            write(axes, (names - 14, level), bar.label, ha="right", color=INK)
+            total = f"{kind_mark(bar.total.kind)}{bar.total.text()} {chart.figure.unit}"
+            write(axes, (WIDTH - _RIGHT + 14, level), total, color=INK)
+
+    size = (WIDTH, _TOP + _STEP * len(bars))
+    return Drawing(paint=paint, id=chart.id, size=size, title=chart.title, description=chart.description)
+
+
+def draw_bill(chart: Bill) -> Drawing:
+    """Return one bar of everything, with a line of words for each part below it."""
+    fills = [(WASTE[name] if name in WASTE else FILLS[index]) for index, name in enumerate(chart.parts)]
+
+    def paint(figure: Any) -> None:
+        axes = bare(figure)
+        stack(axes, (1, 4), [(WIDTH - 2) / chart.total * part for part in chart.parts.values()], height=36, fills=fills)
+        for index, (name, fill) in enumerate(zip(chart.parts, fills, strict=True)):
+            left, level = 1 + index % 3 * WIDTH / 3, 64 + index // 3 * 24
+            stack(axes, (left, level - 6), [12], height=12, fills=[fill])
+            write(axes, (left + 20, level), chart.words(name), color=INK)
+
+    size = (WIDTH, 56 + 24 * math.ceil(len(chart.parts) / 3))
+    return Drawing(paint=paint, id=chart.id, size=size, title=chart.title, description=chart.description)
+
+
+def stack(axes: Any, at: tuple[float, float], widths: Sequence[float], *, height: float, fills: Sequence[Fill]) -> None:
+    """Draw the parts of one bar side by side from its upper left corner on, in pixels."""
+    from matplotlib.patches import Rectangle
+
+    left = at[0]
+    for width, fill in zip(widths, fills, strict=False):
+        if width > 0:
+            axes.add_patch(Rectangle((left, at[1]), width, height, linewidth=1, clip_on=False, **fill))
+            left += width
+
+
+def key(axes: Any, at: tuple[float, float], names: Sequence[str], fills: Sequence[Fill], *, room: float) -> None:
+    """Write the names of the parts behind a sample of their fill, on as many lines as `room` asks for."""
+    left, level = at
+    for name, fill in zip(names, fills, strict=False):
+        width = 15 + CHARACTER * (FONT - 1) * len(name)
+        if left > at[0] and left + width > at[0] + room:
+            left, level = at[0], level + 18
+        stack(axes, (left, level - 5), [10], height=10, fills=[fill])
+        write(axes, (left + 15, level), name, fontsize=FONT - 1)
+        left += width + 8

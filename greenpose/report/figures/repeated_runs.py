@@ -1,0 +1,362 @@
+"""Repeated runs: how far they lie apart, and how well each exit was measured."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from greenpose.formatting import NBSP, Text, exact, listed, plain, plural
+from greenpose.report.drawing import ACCENT, DIM, FONT, GRID, INK, MUTED, Drawing, beside, dots, panel, strokes, write
+from greenpose.report.quantities import AP, ENERGY, LATENCY, PERCENT, Estimate, Figure, of_exit, worst
+from greenpose.report.study import Point, Study, energy_kind, entries, not_converged, seeds, short_name
+from greenpose.report.tables import Cell, Column, Row, Section, Table, kind_notes, missing_cell, number_cell
+
+MOST_DOTS = 40
+"""Runs of an exit that are drawn; of more, so many evenly spaced by rank."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """One number of an exit in each of its runs."""
+
+    figure: Figure
+    """The number."""
+    values: tuple[float, ...]
+    """In display units, in order of size; empty where fewer than two runs know it."""
+    mean: Estimate
+    """Their mean with its interval."""
+    missing: str = ""
+    """Why there are no values."""
+
+    @property
+    def unit(self) -> str:
+        """Return the unit of deviations: that of a percentage is percentage points."""
+        return "percentage points" if self.figure is AP else "% of the mean"
+
+    def off(self, value: float) -> float:
+        """Return how far a value is off the mean, in `unit`."""
+        mean = self.mean.value or 0.0
+        return value - mean if self.figure is AP else PERCENT * (value / mean - 1)
+
+    @property
+    def deviations(self) -> list[float]:
+        """Return how far each run is off the mean; of many runs, some that are evenly spaced by rank."""
+        step = max(1.0, (len(self.values) - 1) / (MOST_DOTS - 1))
+        chosen = [round(index * step) for index in range(min(len(self.values), MOST_DOTS))]
+        return [self.off(self.values[index]) for index in chosen]
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Return the ends of the mean's interval, as deviations."""
+        low, high = self.mean.low, self.mean.high
+        return None if low is None or high is None else (self.off(low), self.off(high))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One exit that was run more than once."""
+
+    name: str
+    """The exit with its experiment."""
+    exit: int
+    """Exit number; decides the shape."""
+    runs: int
+    """How many runs there are."""
+    spreads: tuple[Spread, ...]
+    """Its numbers, in the order of the chart's figures."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeats:
+    """All exits that were run more than once."""
+
+    id: str
+    """Prefix of all ids in the drawing, unique on the page."""
+    figures: tuple[Figure, ...]
+    """The numbers that are shown, those that any line knows."""
+    lines: tuple[Line, ...]
+    """The exits; empty where nothing was repeated."""
+
+    @property
+    def title(self) -> str:
+        """Return what the drawing shows."""
+        return "How far single runs lie from their mean"
+
+    @property
+    def description(self) -> str:
+        """Return in words how far apart the runs are at most."""
+        parts = [f"{figure.label}: {self._widest(index)}" for index, figure in enumerate(self.figures)]
+        return f"Dot plot of {plural(len(self.lines), 'exit')} that were run more than once. {'; '.join(parts)}."
+
+    def _widest(self, index: int) -> str:
+        known = [(line.spreads[index], line.name) for line in self.lines if line.spreads[index].values]
+        spread, name = max(known, key=lambda each: max(map(abs, each[0].deviations)))
+        return f"at most {plain(max(map(abs, spread.deviations)), 2)}{NBSP}{spread.unit} off, {name}"
+
+
+def repeats(study: Study) -> Repeats:
+    """Return how far the runs of each exit lie apart in AP, energy and latency."""
+    points = [point for point in study.points if len(point.group.runs) > 1]
+    shown = (AP, study.shown(ENERGY), LATENCY)
+    lines = [(point, {figure: _spread(point, figure) for figure in shown}) for point in points]
+    figures = tuple(figure for figure in shown if any(found[figure].values for _, found in lines))
+    return Repeats(
+        id="repeats",
+        figures=figures,
+        lines=tuple(
+            Line(
+                name=short_name(point),
+                exit=point.exit,
+                runs=len(point.group.runs),
+                spreads=tuple(found[figure] for figure in figures),
+            )
+            for point, found in lines
+        )
+        if figures
+        else (),
+    )
+
+
+def repeats_table(chart: Repeats) -> Table:
+    """Return the lowest, the middle and the highest run of each exit."""
+    columns = [
+        _columns(figure, [line.spreads[index] for line in chart.lines]) for index, figure in enumerate(chart.figures)
+    ]
+    return Table(
+        id=f"{chart.id}-data",
+        caption=f"{chart.title}: the lowest, the middle and the highest of all runs of an exit.",
+        heads=("Exit",),
+        columns=(Column(head="Runs", unit="count"), *(each for group in columns for each in group)),
+        sections=(
+            Section(
+                rows=tuple(
+                    Row(
+                        head=line.name,
+                        cells=(Cell(value=str(line.runs)), *(cell for each in line.spreads for cell in _cells(each))),
+                    )
+                    for line in chart.lines
+                )
+            ),
+        ),
+    )
+
+
+def _spread(point: Point, figure: Figure) -> Spread:
+    found = [of_exit(entry, figure) for entry in entries(point)]
+    values = sorted(each.value for each in found if each.value is not None)
+    mean = point.figure(figure)
+    if len(values) < 2 or not mean.value:
+        reasons = [each.missing for each in found if each.missing]
+        return Spread(
+            figure=figure, values=(), mean=mean, missing=reasons[0] if reasons else "fewer than two runs know it"
+        )
+    return Spread(figure=figure, values=tuple(values), mean=mean)
+
+
+def _columns(figure: Figure, spreads: Sequence[Spread]) -> tuple[Column, ...]:
+    kinds = [worst([each.mean.kind for each in spreads if each.values])]
+    notes = kind_notes([Estimate(value=1.0, kind=kind) for kind in kinds])
+    return tuple(
+        Column(head=f"{figure.label}, {which}", unit=figure.unit, notes=notes)
+        for which in ("lowest", "middle", "highest")
+    )
+
+
+def _cells(spread: Spread) -> list[Cell]:
+    if not spread.values:
+        return [missing_cell(spread.missing)] * 3
+    chosen = (spread.values[0], statistics.median(spread.values), spread.values[-1])
+    texts = [
+        Estimate(value=each, disturbed=spread.mean.disturbed).text(most_decimals=spread.figure.most_decimals)
+        for each in chosen
+    ]
+    return [number_cell(Text(value=text.value), kind=spread.mean.kind) for text in texts]
+
+
+WIDTH = 1120
+MOST_LINES = 24
+"""Exits that are drawn; the table has all."""
+_NAMES, _GAP, _STEP = 230, 34, 24
+
+
+def draw(chart: Repeats) -> Drawing:
+    """Return the exits below each other, one field for each number; ids in its SVG begin with `chart.id`."""
+    lines = chart.lines[:MOST_LINES]
+    num_fields = len(chart.figures)
+    width = (WIDTH - _NAMES - 16 - _GAP * (num_fields - 1)) / num_fields
+
+    def paint(figure: Any) -> None:
+        for place in range(num_fields):
+            left = _NAMES + place * (width + _GAP)
+            axes = panel(figure, left=left, right=WIDTH - left - width, top=32, bottom=48)
+            _frame(axes, lines, place)
+            _fill(axes, lines, place)
+            if place == 0:
+                edge = axes.get_xlim()[0]
+                for level, line in enumerate(lines):
+                    write(axes, beside(axes, (edge, level), (-14, 0)), line.name, ha="right", color=INK)
+
+    size = (WIDTH, 80 + _STEP * len(lines))
+    return Drawing(paint=paint, id=chart.id, size=size, title=chart.title, description=chart.description)
+
+
+def _frame(axes: Any, lines: tuple[Line, ...], place: int) -> None:
+    """Set up a scale that reaches as far to either side, around the mean."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    spreads = [line.spreads[place] for line in lines]
+    ends = [abs(each) for spread in spreads for each in (*spread.deviations, *(spread.interval or ()))]
+    reach = 1.1 * max(ends, default=0.0) or 1.0
+    axes.set(xlim=(-reach, reach), ylim=(len(lines) - 0.5, -0.5), yticks=[])
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.12g}".replace("-", "−") if value else "0"))
+    axes.grid(visible=True, axis="x", color=GRID, linewidth=1, clip_on=False)
+    axes.axvline(0, color=MUTED, linewidth=1.4, clip_on=False)
+    axes.set_xlabel(spreads[0].unit, color=MUTED, fontsize=FONT, labelpad=6)
+    at = beside(axes, (-reach, -0.5), (0, 14))
+    write(axes, at, spreads[0].figure.label, color=INK, fontweight="bold")
+
+
+def _fill(axes: Any, lines: tuple[Line, ...], place: int) -> None:
+    found = [(level, line.spreads[place]) for level, line in enumerate(lines)]
+    ends = [((low, level), (high, level)) for level, each in found if each.interval for low, high in [each.interval]]
+    strokes(axes, ends, color=ACCENT, linewidth=2.2)
+    dots(axes, [(off, level) for level, each in found for off in each.deviations], color=DIM, size=7)
+    for level, each in found:
+        if not each.values:
+            write(axes, (0, level), "not measured", ha="center", fontstyle="italic", fontsize=FONT - 1)
+
+
+_MEASURES: Mapping[str, tuple[str, str, float]] = {
+    "items_per_call": ("Batch", "images", 1),
+    "blocks": ("Blocks", "count", 1),
+    "calls": ("Calls", "count", 1),
+    "window_seconds": ("Window", "s", 1),
+    "idle_watts": ("Idle power", "W", 1),
+    "between_runs": ("Runs differ by, assumed", "% (1 sd)", 100),
+    "converged": ("Precise as asked", "", 1),
+    "foreign_cpu_share": ("Other processes", "% of CPU time", 100),
+    "steal_share": ("Other guests", "% of CPU time", 100),
+    "involuntary_switches": ("Interruptions", "count", 1),
+    "minor_faults": ("Page faults", "count", 1),
+    "resolution_share": ("Counter step", "% of a window", 100),
+}
+"""How the page words what a record says about the measuring of an exit: heading, unit, factor."""
+
+
+def sureness_table(study: Study) -> Table:
+    """Return what stands behind the intervals of each exit: runs, seeds, test images, blocks, convergence."""
+    keys = _measurement_keys(study)
+    columns = (
+        Column(head="Runs", unit="count"),
+        Column(head="Seeds", words=True),
+        Column(head="Test images", unit="count"),
+        Column(head="Test subjects", unit="count"),
+        *(Column(head=head, unit=unit, words=not unit) for head, unit, _ in map(_measure, keys)),
+    )
+    sections = [
+        Section(
+            head=group.label,
+            rows=tuple(
+                Row(head=str(number), cells=_row_of(Point(group=group, exit=number), keys)) for number in group.exits
+            ),
+        )
+        for group in study.groups
+    ]
+    return Table(
+        id="sureness",
+        caption="What stands behind the intervals of each exit, and what disturbed its measuring. Where runs differ, "
+        "the range is given.",
+        heads=("Experiment", "Exit"),
+        columns=columns,
+        sections=tuple(sections),
+    )
+
+
+def precision(study: Study) -> str:
+    """Return in a sentence whether metering of inference became as precise as was asked."""
+    known = [
+        entry.measurement["converged"]
+        for point in study.points
+        for entry in entries(point)
+        if isinstance(entry.measurement.get("converged"), bool)
+    ]
+    unsettled = not_converged(study)
+    if unsettled:
+        return (
+            "Metering stopped at its limit of blocks or seconds before it was as precise as asked: "
+            f"{listed(unsettled)}."
+        )
+    if known:
+        return "Metering of every exit became as precise as was asked."
+    return "The records do not say whether metering became as precise as was asked."
+
+
+def warnings(study: Study) -> list[str]:
+    """Return what the meter warned of, each with the exits that it concerns."""
+    found: dict[str, list[str]] = {}
+    for point in study.points:
+        for entry in entries(point):
+            for warning in entry.measurement.get("warnings") or ():
+                found.setdefault(str(warning), []).append(point.label)
+    return [f"{warning} ({listed(list(dict.fromkeys(labels)))})" for warning, labels in found.items()]
+
+
+def _row_of(point: Point, keys: Sequence[str]) -> tuple[Cell, ...]:
+    runs = point.group.runs
+    measured = [entry.measurement for entry in entries(point)]
+    return (
+        Cell(value=str(len(runs))),
+        Cell(value=seeds(runs)),
+        _summary([run.images.get("test", 0) for run in runs]),
+        _summary([run.subjects.get("test") or "not known" for run in runs]),
+        *(_measured(point, measured, key) for key in keys),
+    )
+
+
+def _measured(point: Point, said: Sequence[Mapping[str, Any]], key: str) -> Cell:
+    """Return what the runs say under a name; watts are marked as the joules are that they come from."""
+    cell = _summary([_scaled(each[key], key) for each in said if each.get(key) is not None])
+    if _measure(key)[1] != "W" or cell.missing:
+        return cell
+    return number_cell(Text(value=cell.value), kind=energy_kind(point.group.runs))
+
+
+def _summary(values: Sequence[Any]) -> Cell:
+    """Return one value, the range of numbers, the tally of yes and no, or the distinct words."""
+    if not values:
+        return missing_cell("the record says nothing about it")
+    if all(isinstance(value, bool) for value in values):
+        return Cell(value=_tally(values))
+    if all(isinstance(value, int | float) for value in values):
+        low, high = _shown(min(values)), _shown(max(values))
+        return Cell(value=low if low == high else f"{low}–{high}")
+    return Cell(value=listed([str(value) for value in dict.fromkeys(values)]))
+
+
+def _tally(values: Sequence[bool]) -> str:
+    if all(values):
+        return "yes"
+    return f"{sum(values)} of {len(values)} runs" if any(values) else "no"
+
+
+def _shown(value: float) -> str:
+    return exact(value) if isinstance(value, int) else plain(value, 2)
+
+
+def _scaled(value: Any, key: str) -> Any:
+    factor = _measure(key)[2]
+    return value * factor if factor != 1 else value
+
+
+def _measurement_keys(study: Study) -> list[str]:
+    """Return the names of everything that the records say about measuring, as single values."""
+    said = [entry.measurement for run in study.records for entry in run.exits]
+    keys = dict.fromkeys(
+        key for each in said for key, value in each.items() if isinstance(value, bool | int | float | str)
+    )
+    return list(keys)
+
+
+def _measure(key: str) -> tuple[str, str, float]:
+    return _MEASURES.get(key, (key.replace("_", " "), "as recorded", 1))

@@ -1,0 +1,484 @@
+"""Other forms of the report: Markdown, LaTeX, CSV, PDF and pictures, from the same tables and drawings."""
+
+import csv
+import io
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from greenpose.errors import ReportError
+from greenpose.formatting import in_markdown, shown
+from greenpose.record import Exit, Failure, Record
+from greenpose.record.numbers import Numbers, Quantity
+from greenpose.report.comparison import Changes, changes
+from greenpose.report.drawing import Drawing
+from greenpose.report.figures.energy import totals_table
+from greenpose.report.figures.exits import means_table
+from greenpose.report.figures.tradeoff import front_table
+from greenpose.report.gallery import pictures_of
+from greenpose.report.page import answer, latest
+from greenpose.report.quantities import (
+    ACCURACIES,
+    CO2,
+    ENERGY,
+    LATENCY,
+    MACS,
+    PARAMS,
+    TRAIN_CO2,
+    TRAIN_ENERGY,
+    Estimate,
+    Figure,
+    kind_mark,
+    legend,
+    training_figure,
+)
+from greenpose.report.scale import unusable
+from greenpose.report.study import Group, Point, Study
+from greenpose.report.tables import Cell, Column, Table, systematic_notes
+
+
+def to_markdown(compared: Study, *, title: str, generated_at: str, version: str) -> str:
+    """Return the summary; why a number is missing stands in a footnote. Two sides stay apart, as on the page."""
+    parts = [f"# {plain_text(title)}", *(plain_text(sentence) for sentence in answer(compared))]
+    parts += [plain_text(f"{name.capitalize()} side: {side.name}") for name, side in compared.sides.items()]
+    parts += [plain_text(sentence) for sentence in unusable(compared)]
+    changed = changes(compared)
+    parts += [plain_text(sentence) for sentence in (changed.sentences if changed else ())]
+    for heading, table in (*_changed(changed), *_tables(compared)):
+        parts += [f"## {heading}", markdown_table(table)]
+    parts.append(plain_text(f"{'; '.join(legend())}. Intervals are 95 % from repetition; “syst.” is systematic error."))
+    parts.append(plain_text(f"GreenPose {version}, {generated_at}"))
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(table: Table) -> str:
+    """Return a caption, a table whose headings hold the units, and its footnotes."""
+    heads = [plain_text(head) for head in table.heads] + [_head(column) for column in table.columns]
+    rules = [":--"] * len(table.heads) + [":--" if column.words else "--:" for column in table.columns]
+    lines = [_line(heads), _line(rules), *(_line(cells) for cells in _rows(table))]
+    notes = [f"[^{table.id}-{index}]: {plain_text(note)}" for index, note in enumerate(table.notes, 1)]
+    return "\n".join([plain_text(table.caption), "", *lines, *([""] if notes else []), *notes])
+
+
+def plain_text(text: str) -> str:
+    """Return text that Markdown shows as it is, on one line."""
+    return in_markdown(" ".join(text.split("\n")))
+
+
+def _changed(changed: Changes | None) -> Iterator[tuple[str, Table]]:
+    if changed is None:
+        return
+    if changed.circumstances is not None:
+        yield "What differs around the runs", changed.circumstances
+    if changed.exits.num_rows:
+        yield "What changed", changed.exits
+        yield "What changed in training", changed.training
+
+
+def _tables(compared: Study) -> Iterator[tuple[str, Table]]:
+    front = front_table(latest(compared)) if compared.records else None
+    if front is not None:
+        yield "On the front", front
+    if compared.records:
+        yield "Every exit", means_table(compared)
+    yield "Total bill", totals_table(compared)
+
+
+def _rows(table: Table) -> Iterator[list[str]]:
+    for section in table.sections:
+        for row in section.rows:
+            named = [section.head] if len(table.heads) > 1 else []
+            yield [plain_text(each) for each in (*named, row.head)] + [_cell(cell, table) for cell in row.cells]
+
+
+def _head(column: Column) -> str:
+    return plain_text(", ".join(filter(None, (column.head, column.unit, *column.notes))))
+
+
+def _cell(cell: Cell, table: Table) -> str:
+    if cell.missing:
+        return f"{plain_text(cell.value)}[^{table.id}-{table.notes.index(cell.note) + 1}]"
+    return plain_text(f"{cell.value} {cell.interval}".strip())
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+_ACCURACIES = tuple(figure for figure in ACCURACIES if figure.name in ("ap", "ar", "pck"))
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "≈": r"$\approx$", "∼": r"$\sim$", "±": r"$\pm$", "×": r"$\times$", "≥": r"$\geq$", "→": r"$\to$", "−": "$-$",
+    "–": "--", "’": "'", "“": "``", "”": "''", "…": r"\ldots{}", "·": r"$\cdot$", "†": r"\dag{}", "µ": r"$\mu$",
+    "\u00a0": "~", "\u202f": r"\,",
+}  # fmt: skip
+"""What LaTeX wants in the place of a character."""
+_HEADS = {ENERGY.name: "Energy", TRAIN_ENERGY.name: "Energy", TRAIN_CO2.name: "CO2eq"}
+"""Headings that are shorter here, since another stands above them."""
+
+
+def to_latex(compared: Study, *, title: str, version: str) -> str:
+    """Return a table*, as wide as the page, with a line for each exit: the paper's columns, then what the exit costs.
+
+    Experiments of two sides have a line on each.
+    """
+    figures = _figures(compared)
+    body = [line for group in enumerate(compared.groups, 1) for line in _group(*group, figures)]
+    lines = [
+        f"% GreenPose {version}; needs \\usepackage{{booktabs,graphicx}}",
+        r"\begin{table*}",
+        r"\centering\scriptsize\setlength{\tabcolsep}{2pt}",
+        rf"\caption{{{escape(title)}. {_legend(compared)}}}",
+        r"\resizebox{\textwidth}{!}{%",
+        rf"\begin{{tabular}}{{@{{}}rllcc{'r' * len(figures)}@{{}}}}",
+        r"\toprule",
+        _spanning(figures),
+        _row(
+            ["\\#", "Experiment", "KD", "DS", "Exit", *(escape(_HEADS.get(each.name, each.label)) for each in figures)]
+        ),
+        _row(["", "", "", "", "", *(f"({escape(_unit(each))})" for each in figures)]),
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+    """Return text that LaTeX prints as it is; line breaks become spaces."""
+    text = "".join(_SPECIAL.get(character, character) for character in shown(" ".join(text.split("\n"))))
+    return re.sub(r"(?<![A-Za-z])CO2", r"CO\\textsubscript{2}", text)
+
+
+def _figures(compared: Study) -> tuple[Figure, ...]:
+    energy, grams, emitted = (compared.shown(each) for each in (ENERGY, CO2, TRAIN_CO2))
+    return (*_ACCURACIES, PARAMS, MACS, LATENCY, energy, grams, training_figure(compared.records), emitted)
+
+
+def _spanning(figures: Sequence[Figure]) -> str:
+    """Return the headings above the headings, each over its columns, with their rules."""
+    first = 6  # after number, experiment, teaching, supervision and exit
+    spans = {
+        "Accuracy": len(_ACCURACIES),
+        "Size": len((PARAMS, MACS)),
+        "One image": len((LATENCY, ENERGY, CO2)),
+        "Training": len((TRAIN_CO2, TRAIN_CO2)),
+    }
+    assert sum(spans.values()) == len(figures)
+    cells, rules = [], []
+    for name, width in spans.items():
+        cells.append(rf"\multicolumn{{{width}}}{{c}}{{{name}}}")
+        rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
+        first += width
+    return f"{_row(['', '', '', '', '', *cells])}\n{''.join(rules)}"
+
+
+def _group(number: int, group: Group, figures: Sequence[Figure]) -> Iterator[str]:
+    """Yield a rule and a line for each exit; what belongs to the whole run stands in the first."""
+    yield r"\midrule"
+    wiring = group.runs[0].config.get("wiring") or {}
+    taught = ", ".join(f"{teacher} → {student}" for teacher, student in map(_edge, wiring.get("teach") or ()))
+    supervised = wiring.get("supervise")
+    deep = "yes" if supervised and len(supervised) > 1 else "no"
+    for index, exit_ in enumerate(group.exits):
+        point = Point(group=group, exit=exit_)
+        named = [str(number), group.label, taught or "–", deep if len(group.exits) > 1 else "–"]
+        values = [_value(point, figure) if index == 0 or not figure.of_run else "" for figure in figures]
+        yield _row([*(escape(each) for each in (named if index == 0 else [""] * 4)), str(exit_), *values])
+
+
+def _edge(text: str) -> list[str]:
+    return [each.strip() for each in str(text).partition("->")[::2]]
+
+
+def _unit(figure: Figure) -> str:
+    """Return the unit, less what the heading above says already."""
+    return figure.unit.removesuffix("/image").removesuffix(" images")
+
+
+def _value(point: Point, figure: Figure) -> str:
+    """Return a number with its interval, the latter in a smaller size."""
+    each = point.figure(figure)
+    if each.value is None:
+        return "not measured"
+    text = each.text(most_decimals=figure.most_decimals)
+    interval = rf"~{{\tiny {escape(text.interval)}}}" if text.interval else ""
+    return f"{escape(kind_mark(each.kind) + text.value)}{interval}"
+
+
+def _legend(compared: Study) -> str:
+    """Return what the columns and signs mean; why numbers are missing, where any are."""
+    figures = _figures(compared)
+    every = [point.figure(figure) for point in compared.points for figure in figures]
+    values = " ".join(kind_mark(each.kind) + each.text().value for each in every if each.value is not None)
+    kinds = [words for words in legend() if words[0] in values]
+    reasons = dict.fromkeys(each.missing for each in every if each.value is None)
+    parts = [
+        *(f"{name}: {side.name}" for name, side in compared.sides.items()),
+        "Means over the runs that differ in their seed only; intervals are 95 % from repetition",
+        *kinds,
+        *_systematic(compared),
+        "KD: teacher → student of online distillation; DS: deep supervision; AP and AR by OKS; PCK as in the paper’s "
+        "code; energy is gross",
+        *(f"not measured: {reason}" for reason in reasons),
+    ]
+    return escape(f"{'. '.join(part[:1].upper() + part[1:] for part in parts)}.")
+
+
+def _systematic(compared: Study) -> list[str]:
+    energies: list[Estimate] = [point.figure(ENERGY) for point in compared.points]
+    return [f"systematic error of energy: {note.removeprefix('syst. ')}" for note in systematic_notes(energies)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+_FORMULA = ("=", "+", "-", "@")
+"""What a spreadsheet takes for the beginning of a formula; an apostrophe in front makes it words."""
+_COUNTED = {"params": "parameters", "macs": "MACs", "activation_bytes": "bytes", "peak_bytes": "bytes"}
+"""Sizes that are counted, with their units; a record need not say how they were obtained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One number of one run, in the unit of the record and at its full precision."""
+
+    experiment: str
+    """Name of the experiment."""
+    run: str
+    """Name of the run."""
+    seed: int | None
+    """Its seed; None where the note on a failure does not say."""
+    status: str
+    """`finished`, `failed`, `interrupted` or `lost`."""
+    exit: int | None
+    """Exit number; None for numbers of the whole run."""
+    quantity: str
+    """Name of the number in the record; a dot leads into a part, such as `phases.train.energy_kwh`."""
+    value: float | int | None
+    """The number; None where it was not obtained."""
+    unit: str
+    """Its unit."""
+    kind: str
+    """How it was obtained: measured, estimated, modelled, sourced, counted, computed or not_covered; empty where the
+    note on a failure does not say."""
+    a_low: float | None = None
+    """Lower end of the 95 % interval from repetition (type A); None where nothing was repeated."""
+    a_high: float | None = None
+    """Upper end of the same."""
+    b_low: float | None = None
+    """Lower end of the interval of systematic error (type B); None where there is none or it is not known."""
+    b_high: float | None = None
+    """Upper end of the same."""
+    missing: str = ""
+    """Why there is no number; empty where there is one."""
+    side: str = ""
+    """`first` or `second` where two sides are compared; else empty."""
+
+
+COLUMNS = tuple(field.name for field in fields(Line))
+
+
+def tidy_lines(sides: Mapping[str, Iterable[Record | Failure]]) -> Iterator[str]:
+    """Yield the lines of the CSV file, the heading first; entries are read one at a time.
+
+    `sides` holds the entries of `first` and `second`, or all under an empty name where the runs are one set.
+    """
+    yield _csv(COLUMNS)
+    for side, entries in sides.items():
+        for entry in entries:
+            for line in lines(entry):
+                yield _csv((asdict(line) | {"side": side}).values())
+
+
+def lines(entry: Record | Failure) -> Iterator[Line]:
+    """Yield every number of a run."""
+    if isinstance(entry, Failure):
+        yield from _of_failure(entry)
+        return
+    yield from _of(entry, entry)
+    for each in entry.exits:
+        yield from _of_exit(entry, each)
+        yield from _shares(entry, each.exit)
+    parts: dict[str, Numbers | None] = {f"phases.{phase.name}": phase for phase in entry.phases}
+    parts |= {f"train_parts.{part.name}": part for part in entry.train_parts}
+    parts |= {"training_step": entry.training_step, "forecast": entry.forecast}
+    for name, part in parts.items():
+        if part is not None:
+            yield from _of(entry, part, prefix=f"{name}.")
+
+
+def _of(run: Record, numbers: Numbers, *, prefix: str = "", exit_: int | None = None) -> Iterator[Line]:
+    """Yield what an object of the record has a basis for."""
+    for name in numbers.basis:
+        quantity = numbers.quantity(name)
+        a, b = quantity.basis.type_a, quantity.basis.type_b
+        yield Line(
+            **_named(run, exit_),
+            quantity=f"{prefix}{name}",
+            value=_whole(quantity),
+            unit=quantity.basis.unit,
+            kind=quantity.basis.kind,
+            a_low=a.low if a else None,
+            a_high=a.high if a else None,
+            b_low=b.low if b else None,
+            b_high=b.high if b else None,
+            missing="" if quantity.value is not None else quantity.basis.missing or "the record does not say why",
+        )
+
+
+def _of_exit(run: Record, each: Exit) -> Iterator[Line]:
+    yield from _of(run, each, exit_=each.exit)
+    counted = {name: (getattr(each, name), unit) for name, unit in _COUNTED.items() if name not in each.basis}
+    counted |= {f"macs_by_counter.{name}": (count, "operations") for name, count in each.macs_by_counter.items()}
+    for name, (count, unit) in counted.items():
+        why = "" if count is not None else "the run did not count it"
+        kind = "counted" if count is not None else "not_covered"
+        yield Line(**_named(run, each.exit), quantity=name, value=count, unit=unit, kind=kind, missing=why)
+
+
+def _shares(run: Record, exit_: int) -> Iterator[Line]:
+    """Yield the part of training that is allocated to an exit."""
+    kind = run.quantity("train_energy_kwh").basis.kind
+    for name, values, unit in (
+        ("energy_kwh", run.allocation.energy_kwh, "kWh"),
+        ("co2eq_g", run.allocation.co2eq_g, "gCO2eq"),
+    ):
+        value = values.get(exit_)
+        why = "" if value is not None else "the run did not allocate its cost"
+        known = kind if value is not None else "not_covered"
+        yield Line(**_named(run, exit_), quantity=f"allocation.{name}", value=value, unit=unit, kind=known, missing=why)
+
+
+def _of_failure(entry: Failure) -> Iterator[Line]:
+    spent = {"seconds": (entry.seconds, "s"), "energy_kwh": (entry.energy_kwh, "kWh"), "co2eq_g": (entry.co2eq_g, "g")}
+    for name, (value, unit) in spent.items():
+        basis = entry.basis.get(name)
+        yield Line(
+            experiment=entry.experiment,
+            run=entry.name,
+            seed=entry.axes.get("seed"),
+            status=entry.reason,
+            exit=None,
+            quantity=name,
+            value=value,
+            unit=unit,
+            kind=basis.kind if basis else "not_covered" if value is None else "",
+            missing="" if value is not None else "it ended before the grid intensity was known",
+        )
+
+
+def _named(run: Record, exit_: int | None) -> dict[str, Any]:
+    return {"experiment": run.experiment, "run": run.name, "seed": run.seed, "status": "finished", "exit": exit_}
+
+
+def _whole(quantity: Quantity) -> float | int | None:
+    """Return the number; a counted one as an integer."""
+    return int(quantity.value) if quantity.value is not None and quantity.basis.kind == "counted" else quantity.value
+
+
+def _csv(values: Iterable[object]) -> str:
+    csv.writer(buffer := io.StringIO(), lineterminator="\n").writerow(map(_tidy_cell, values))
+    return buffer.getvalue()
+
+
+def _tidy_cell(value: object) -> object:
+    """Return a value as it may stand in a file that spreadsheets open: words on one line, and never a formula."""
+    if not isinstance(value, str):
+        return value
+    words = shown(value)
+    return f"'{words}" if words.lstrip().startswith(_FORMULA) else words
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
+"""Commands that print, in the order in which they are looked for."""
+SECONDS = 120
+"""How long a browser may take."""
+
+
+def find_browser() -> str:
+    """Return the path of a browser that can print.
+
+    Raises:
+        ReportError: if there is none.
+    """
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        raise ReportError(
+            f"a PDF is printed by Chromium, and none of {', '.join(BROWSERS)} is on the PATH; install one, or write "
+            "the page (-o FILE.html) and print it from any browser"
+        )
+    return found
+
+
+def to_pdf(page: str, *, browser: str) -> bytes:
+    """Return a page as printed on A4.
+
+    Raises:
+        ReportError: if the browser prints nothing.
+    """
+    with tempfile.TemporaryDirectory(prefix="greenpose-") as folder:
+        source, target = Path(folder, "page.html"), Path(folder, "page.pdf")
+        source.write_text(page, encoding="utf-8")
+        complaint = _print(browser, source, target)
+        if not target.is_file():
+            raise ReportError(f"{browser} printed nothing: {complaint or 'it does not say why'}")
+        return target.read_bytes()
+
+
+def _print(browser: str, source: Path, target: Path) -> str:
+    """Let the browser print, and return its last words."""
+    options = ["--headless", "--disable-gpu", "--no-pdf-header-footer", f"--user-data-dir={target.parent / 'profile'}"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        options.append("--no-sandbox")  # the browser refuses root otherwise; the page is ours, and loads nothing
+    command = [browser, *options, f"--print-to-pdf={target}", source.as_uri()]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return done.stderr.strip().rpartition("\n")[2]
+
+
+_FONT = 'font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif'
+
+
+def pictures(compared: Study) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of two files for each chart; names are those of the page's anchors."""
+    for picture in pictures_of(compared):
+        for panel in picture.panels:
+            yield f"{panel.drawing.id}.svg", alone(panel.drawing).encode()
+            yield f"{panel.drawing.id}.png", panel.drawing.png()
+
+
+def alone(drawing: Drawing) -> str:
+    """Return the SVG with what the page would give it: size, font, ground, and the colours of the light scheme."""
+    width, height = drawing.size
+    size = f'xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
+    style = (
+        f"<style>svg {{ {_palette()} {_FONT}; background: var(--paper); }} "
+        "text { font-variant-numeric: tabular-nums; } "
+        ".label text { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }</style>"
+    )
+    head, end, rest = drawing.svg.partition("</desc>")
+    return f"{head.replace('<svg', f'<svg {size}', 1)}{end}{style}{rest}\n"
+
+
+def _palette() -> str:
+    """Return the variables of the page's light scheme: the first block of its style sheet."""
+    sheet = files("greenpose.report").joinpath("style.css").read_text(encoding="utf-8")
+    found = re.search(r":root \{(.*?)\}", sheet, flags=re.DOTALL)
+    assert found, "the style sheet begins with its variables"
+    return " ".join(found[1].split())
+
+
+__all__ = ["COLUMNS", "find_browser", "pictures", "tidy_lines", "to_latex", "to_markdown", "to_pdf"]

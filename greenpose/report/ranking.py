@@ -1,0 +1,136 @@
+"""Ranking of exits: by which cost, which no other beats, and which to hold against the most accurate."""
+
+import math
+from collections.abc import Sequence
+
+from greenpose.report.differences import (
+    Difference,
+    NonInferiority,
+    contrast,
+    interval_of,
+    non_inferiority,
+    share,
+)
+from greenpose.report.quantities import AP, ENERGY, MACS, Estimate, Figure, ratio
+from greenpose.report.study import Point, Study
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the indices of the (cost, accuracy) points that none dominates, cheapest first.
+
+    A point dominates another that costs at least as much and is at most as accurate, and differs. Equal points stay
+    together.
+    """
+    order = sorted(range(len(points)), key=lambda index: (points[index][0], -points[index][1]))
+    kept: list[int] = []
+    for index in order:
+        if not kept or points[index][1] > points[kept[-1]][1] or points[index] == points[kept[-1]]:
+            kept.append(index)
+    return kept
+
+
+def staircase(points: Sequence[tuple[float, float]], *, right: float) -> tuple[list[float], list[float]]:
+    """Return the corners of the front as xs and ys, from its cheapest point on to `right` of its most accurate one.
+
+    The line says what a given cost buys at best: above it no run was found.
+    """
+    xs: list[float] = []
+    ys: list[float] = []
+    for cost, accuracy in (points[index] for index in pareto_front(points)):
+        xs += [cost, cost] if xs else [cost]
+        ys += [ys[-1], accuracy] if ys else [accuracy]
+    return [*xs, right], [*ys, ys[-1]]
+
+
+def cost_figure(study: Study) -> Figure:
+    """Return what exits are ranked by: energy per image where all of it was metered in one setting, else MACs."""
+    known = all(point.figure(ENERGY).value is not None for point in study.scored)
+    return ENERGY if study.comparable and study.scored and known else MACS
+
+
+def answered(study: Study) -> list[Point]:
+    """Return the exits that the answer is about, the most accurate one last; none where it prefers none."""
+    if not study.scored or all(reaches_zero(point) for point in study.scored) or not useful(study):
+        return []
+    best = most_accurate(study)
+    other, _ = alternative(study, best)
+    return [other, best] if other else [best]
+
+
+def unlike_best(point: Point, best: Point) -> Difference:
+    """Return AP of an exit less that of the most accurate one, in percentage points."""
+    return contrast(best, point, AP, points=True)
+
+
+def energy_share(study: Study, part: Point, whole: Point) -> Estimate:
+    """Return energy per image at one exit over that at another, within blocks of calls where one run has both."""
+    if part.group == whole.group and whole.final:
+        return share(part, ENERGY)
+    if not study.comparable:
+        return Estimate(value=None, missing="measured in different settings")
+    return ratio(part.figure(ENERGY), whole.figure(ENERGY))
+
+
+def most_accurate(study: Study) -> Point:
+    """Return the exit with the highest AP, the smallest of several."""
+    return max(study.scored, key=lambda point: (known(point, AP), -known(point, MACS)))
+
+
+def useful(study: Study) -> list[Point]:
+    """Return the exits whose AP is not below the floor of usefulness."""
+    return [point for point in study.scored if known(point, AP) >= study.floor]
+
+
+def alternative(study: Study, best: Point) -> tuple[Point | None, NonInferiority]:
+    """Return the exit to hold against the most accurate one and what is known of it; None where no smaller is useful.
+
+    The smallest of those that keep within the margin, the more accurate one where several are as small. Where none is
+    known to, the one that is nearest to being settled, unless a better one of its size is known to fall short; where
+    all fall short, the most accurate one. Smaller by MACs, which are exact: the same network metered in two runs would
+    else seem cheaper than itself.
+    """
+    smaller = [point for point in useful(study) if known(point, MACS) < known(best, MACS)]
+    verdicts = [(point, non_inferiority(best, point, AP, margin=study.margin)) for point in smaller]
+    close = [point for point, verdict in verdicts if verdict == "within"]
+    if close:
+        return min(close, key=lambda point: (known(point, MACS), -known(point, AP))), "within"
+    short = [point for point, verdict in verdicts if verdict == "beyond"]
+    unsettled = [point for point, verdict in verdicts if verdict == "open" and not _beaten(point, short)]
+    if unsettled:
+        return max(unsettled, key=lambda point: _nearness(point, best)), "open"
+    return max(smaller, key=lambda point: (known(point, AP), -known(point, MACS)), default=None), "beyond"
+
+
+def _beaten(point: Point, others: Sequence[Point]) -> bool:
+    """Return whether one of the others has a higher AP without more MACs."""
+    return any(known(each, AP) > known(point, AP) and known(each, MACS) <= known(point, MACS) for each in others)
+
+
+def _nearness(point: Point, best: Point) -> tuple[float, float, float]:
+    """Return what orders exits by how near they are to keeping within a margin; those without an interval are last."""
+    low, _ = interval_of(best, point, AP) or (-math.inf, math.inf)
+    return low, known(point, AP), -known(point, MACS)
+
+
+def reaches_zero(point: Point) -> bool:
+    """Return whether AP is zero, or its interval holds zero."""
+    each = point.figure(AP)
+    return each.value == 0 or (each.low is not None and each.low <= 0)
+
+
+def known(point: Point, figure: Figure) -> float:
+    """Return a number that every exit that has been scored has."""
+    value = point.figure(figure).value
+    assert value is not None
+    return value
+
+
+def leaders(study: Study) -> list[Point]:
+    """Return the exits that no other beats in both AP and what exits are ranked by, most accurate first."""
+    figure, points = cost_figure(study), list(study.scored)
+    return [points[index] for index in pareto_front([(or_zero(p, figure), or_zero(p, AP)) for p in points])][::-1]
+
+
+def or_zero(point: Point, figure: Figure) -> float:
+    """Return a number, 0 where it was not obtained."""
+    return point.figure(figure).value or 0.0
