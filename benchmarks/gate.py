@@ -20,12 +20,11 @@ from statistics import median
 from benchmarks.neighbours import neighbours
 from benchmarks.rules import RULES, SlowerRule
 from benchmarks.verdict import conclude
-from greenpose.check.contest import RESTARTS, Attempt, Quantity, attempt
-from greenpose.check.duel import Clock, Duel, Worker, a_core
-from greenpose.check.findings import finding_of
-from greenpose.check.paired import Decision, Rule
+from greenpose.check.against import finding_of
+from greenpose.check.interleaved import Clock, Duel, Worker, a_core
+from greenpose.check.paired import RESTARTS, Attempt, Decision, Quantity, Rule, attempt
+from greenpose.check.revisions import this_side
 from greenpose.check.selftest import upper_bound
-from greenpose.check.sides import this_side
 from greenpose.config import packaged_experiment
 
 EXITS = (2, 3, 4)

@@ -23,7 +23,7 @@ import yaml
 from benchmarks.planted import MUTANTS, Mutant
 from benchmarks.verdict import conclude
 from greenpose.check.against import Options, compare_sides
-from greenpose.check.sides import Side, Sides, this_side
+from greenpose.check.revisions import Side, Sides, this_side
 from greenpose.config import packaged_experiment
 from greenpose.errors import GreenPoseError
 

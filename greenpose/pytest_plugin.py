@@ -112,8 +112,8 @@ def _shapes(image: Any) -> str:
 
 def _worse(accepted: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Return a line for each quantity that rose, or that another input forbids to compare."""
-    from greenpose.check.differences import of_calls, of_counts
     from greenpose.check.footprint import OF_INPUT, PER_TORCH, UNITS
+    from greenpose.check.verdict import of_calls, of_counts
 
     moved = f"not comparable: the input was {accepted['input']} and is {here['input']}"
     lines = []

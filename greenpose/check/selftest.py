@@ -19,12 +19,11 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from greenpose.cache import cache_folder
-from greenpose.check.amounts import signed_percent
-from greenpose.check.contest import RESTARTS
-from greenpose.check.duel import Clock, Duel, a_core
-from greenpose.check.networks import Network, find_networks
-from greenpose.check.paired import Rule, weigh
-from greenpose.check.sides import this_side
+from greenpose.check.footprint import Network, find_networks
+from greenpose.check.interleaved import Clock, Duel, a_core
+from greenpose.check.paired import RESTARTS, Rule, weigh
+from greenpose.check.revisions import this_side
+from greenpose.check.verdict import signed_percent
 from greenpose.config import packaged_experiment
 from greenpose.metering import this_machine
 from greenpose.store.folder import write_text

@@ -1,8 +1,13 @@
 """The verdict of a check: one finding a quantity, its difference in words, and the outcome of all."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+
+from greenpose.formatting import MINUS, NBSP, listed, number, percent, plain
+from greenpose.record import Interval
+from greenpose.units import prefix, significant
 
 Outcome = Literal["ok", "improved", "regressed", "inconclusive", "incomparable"]
 GRAVITY: tuple[Outcome, ...] = ("ok", "improved", "inconclusive", "incomparable", "regressed")
@@ -118,3 +123,126 @@ def sorted_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 def _counted(finding: Finding) -> Outcome:
     only_warns = finding.level == "warn" and finding.outcome != "improved"
     return "ok" if only_warns else finding.outcome
+
+
+MOST_DIGITS = 12
+WORDS = frozenset({"parameters", "images", "calls"})
+"""Units that are words: an SI prefix stands apart from them."""
+SHARE = "of final"
+"""Unit of an exit's number over the final exit's."""
+TIMES = "of base"
+"""Unit of a candidate's number over the base's, measured in pairs."""
+SPELLED = {"bytes": ("B", 1.0), "kWh": ("Wh", 1000.0)}
+"""Units of records that take no SI prefix as they are: the unit that does, and how many of it they are."""
+
+
+def amount(value: float | None, unit: str, digits: int = 3) -> str:
+    """Return a number with its unit, `4.69 GMACs`; a dash where there is none."""
+    if value is None:
+        return "–"
+    if unit == "fraction":
+        return percent(value, digits)
+    if unit in ("", SHARE, TIMES):
+        return f"{plain(value, digits)}{NBSP if unit else ''}{unit}"
+    unit, scale = SPELLED.get(unit, (unit, 1.0))
+    value *= scale
+    if unit in WORDS and abs(value) < 10_000:
+        return f"{value:.0f}{NBSP}{unit}"
+    factor, name = prefix(value, digits)
+    scaled = significant(value / factor, digits)
+    return f"{scaled}{NBSP}{name}{NBSP if name and unit in WORDS else ''}{unit}".replace("-", MINUS)
+
+
+def both(base: float | None, head: float | None, unit: str) -> tuple[str, str]:
+    """Return two numbers with as many digits as it takes to see that they differ."""
+    for digits in range(3, MOST_DIGITS + 1):
+        texts = amount(base, unit, digits), amount(head, unit, digits)
+        if texts[0] != texts[1] or base == head:
+            break
+    return texts
+
+
+def change(base: float | None, head: float | None, *, unit: str = "", ratio: Span | None = None) -> str:
+    """Return by how much the second differs from the first: `+10.2 %`, with its interval where it has one."""
+    if ratio is not None:
+        return _percent_within(*(100 * (end - 1) for end in ratio))
+    if base is None or head is None or base == head:
+        return ""
+    if unit == "fraction":
+        return f"{_signed(100 * (head - base), 2)}{NBSP}points"
+    if unit == "calls" or base == 0:
+        return amount_signed(head - base, unit)
+    return signed_percent(head / base - 1)
+
+
+def signed_percent(fraction: float) -> str:
+    """Return `+10.2 %`."""
+    return f"{_signed(100 * fraction, 3 if abs(fraction) > 0.0995 else 2)}{NBSP}%"
+
+
+def amount_signed(value: float, unit: str) -> str:
+    """Return a difference with sign and unit."""
+    return f"{'+' if value > 0 else ''}{amount(value, unit)}"
+
+
+def _percent_within(low: float, value: float, high: float) -> str:
+    """Return `+1.2 ±1.1 %`, or `+1.2 [0.4–3.1] %` where the interval is lopsided."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{_signed(value, 2)}{NBSP}% (unbounded)"
+    text = str(number(value, low, high, most_decimals=2))
+    return f"{'+' if value > 0 else ''}{text}{NBSP}%"
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{'+' if value > 0 else ''}{plain(value, digits)}"
+
+
+MOST_OPERATORS = 8
+"""Operators that a sentence names."""
+
+
+def of_counts(base: float, head: float, unit: str) -> tuple[Outcome, str]:
+    """Return what follows from two counts: fewer is better, and every one counts."""
+    before, after = both(base, head, unit)
+    if base == head:
+        return "ok", f"{after}, as in the baseline"
+    if head > base:
+        return "regressed", f"rose from {before} to {after} ({change(base, head)})"
+    return "improved", f"fell from {before} to {after} ({change(base, head)})"
+
+
+def of_calls(base: Mapping[str, int], head: Mapping[str, int]) -> tuple[Outcome, str]:
+    """Return what follows from the calls of operators: one that is called more often is a regression."""
+    more = [name for name in sorted(head) if head[name] > base.get(name, 0)]
+    fewer = [name for name in sorted(base) if head.get(name, 0) < base[name]]
+    if not more and not fewer:
+        return "ok", f"{amount(sum(head.values()), 'calls')} of {len(head)} operators, as in the baseline"
+    changed = [f"{name} {base.get(name, 0)} → {head.get(name, 0)}" for name in [*more, *fewer]]
+    says = f"operators are called otherwise: {few(changed, MOST_OPERATORS)}"
+    return ("regressed" if more else "improved"), says
+
+
+def of_accuracy(base: float, head: float, interval: Interval | None, *, margin: float) -> tuple[Outcome, str]:
+    """Return what follows from an AP with its interval: regressed only where all of it lies below the floor.
+
+    The floor is the baseline less the margin. A value below it whose interval reaches it is inconclusive.
+    """
+    floor = base - margin
+    spread = "no interval" if interval is None else f"95 % {_percent(interval.low)} to {_percent(interval.high)}"
+    said = f"AP {_percent(head)} ({spread}), floor {_percent(floor)}"
+    if interval is not None and interval.high < floor:
+        return "regressed", f"{said}: surely below it"
+    if head < floor:
+        return "inconclusive", f"{said}: below it, but perhaps by the test split's chance; evaluate more images"
+    if interval is not None and interval.low > base:
+        return "improved", f"{said}: surely above the baseline's {_percent(base)}"
+    return "ok", f"{said}: not below it"
+
+
+def few(parts: list[str], most: int = 3) -> str:
+    """Return the first parts of a list, and how many more there are."""
+    return listed(parts if len(parts) <= most else [*parts[:most], f"{len(parts) - most} more"])
+
+
+def _percent(fraction: float) -> str:
+    return amount(fraction, "fraction")

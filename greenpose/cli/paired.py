@@ -8,9 +8,9 @@ from rich.text import Text
 
 from greenpose.check import Selection, Verdict
 from greenpose.check.against import Options, check_against, paired_names
-from greenpose.check.amounts import signed_percent
 from greenpose.check.paired import Rule
 from greenpose.check.selftest import SelfTest, remember, self_test
+from greenpose.check.verdict import signed_percent
 from greenpose.cli.console import err, out, print_json
 from greenpose.formatting import shown
 

@@ -9,7 +9,7 @@ from greenpose import __version__
 from greenpose.check import Selection, Verdict
 from greenpose.check.history import SCHEMA, read_courses
 from greenpose.check.history import remember as append
-from greenpose.check.output.trend import print_trend, trend_page
+from greenpose.check.output.history_page import print_trend, trend_page
 from greenpose.cli.console import out, print_json
 from greenpose.git import head_commit
 from greenpose.store.folder import write_text

@@ -11,7 +11,7 @@ from greenpose.check import Selection
 from greenpose.check.against import Options, check_against, compare_sides, paired_names
 from greenpose.check.output import to_json
 from greenpose.check.paired import Rule
-from greenpose.check.sides import Side, Sides
+from greenpose.check.revisions import Side, Sides
 from greenpose.errors import GreenPoseError
 from greenpose.metering import is_pinned
 from tests.check.fakes import HELLO, fake_python, noted

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.check import Span
-from greenpose.check.amounts import SHARE, TIMES, amount, both, change
+from greenpose.check.verdict import SHARE, TIMES, amount, both, change
 
 POSITIVE = st.floats(1e-9, 1e12)
 UNITS = st.sampled_from(["MACs", "B", "J", "kWh", "s", "gCO2eq", "fraction", "parameters", "calls", SHARE, TIMES])

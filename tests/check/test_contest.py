@@ -3,10 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from greenpose.check.contest import FAULTS_PER_CALL, Quantity, attempt, contest
-from greenpose.check.duel import Duel
-from greenpose.check.findings import finding_of
-from greenpose.check.paired import Rule
+from greenpose.check.against import finding_of
+from greenpose.check.interleaved import Duel
+from greenpose.check.paired import FAULTS_PER_CALL, Quantity, Rule, attempt, contest
 from tests.check.fakes import ScriptedSide, noisy
 
 COSTS = {"exit2": 0.05, "exit3": 0.06}

@@ -2,7 +2,7 @@ from importlib.metadata import version
 
 import pytest
 
-from greenpose.check.dependencies import (
+from greenpose.check.environments import (
     Wanted,
     as_here,
     changed_dependencies,

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from greenpose.check.dependencies import Wanted
-from greenpose.check.environment import KEPT_SECONDS, environment_for, interpreter, with_pip
+from greenpose.check.environments import KEPT_SECONDS, Wanted, environment_for, interpreter, with_pip
 from greenpose.errors import CheckError
 from greenpose.lock import locked
 

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from greenpose.check import Selection, Span, Verdict
 from greenpose.check.history import read_courses, remember
-from greenpose.check.output.trend import print_trend, sparkline, trend_page
+from greenpose.check.output.history_page import print_trend, sparkline, trend_page
 from greenpose.errors import CheckError
 from tests.check.candidates import finding, mixed
 from tests.report.html_tree import read

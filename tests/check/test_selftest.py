@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from greenpose.check.against import Options, compare_sides
-from greenpose.check.duel import Duel
+from greenpose.check.interleaved import Duel
 from greenpose.check.paired import Rule
 from greenpose.check.selftest import Meeting, SelfTest, larger_input, measure, recall, remember, upper_bound
 from greenpose.metering import this_machine

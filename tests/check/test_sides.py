@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 import greenpose
-from greenpose.check.networks import find_networks
-from greenpose.check.revision import checked_out, find_revision
-from greenpose.check.sides import Side, two_sides
+from greenpose.check.footprint import find_networks
+from greenpose.check.revisions import Side, checked_out, find_revision, two_sides
 from greenpose.errors import CheckError
 from greenpose.formatting import plural
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.check.steps import FEWEST, MOST_VALUES, SHORTEST, _costs, _fits, steps
+from greenpose.check.history import FEWEST, MOST_VALUES, SHORTEST, _costs, _fits, steps
 
 
 def noisy(levels, *, each: int, sigma: float, seed: int = 1):

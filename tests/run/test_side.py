@@ -1,6 +1,6 @@
 import pytest
 
-from greenpose.check.networks import find_networks, shape_of
+from greenpose.check.footprint import find_networks, shape_of
 from greenpose.config import expand, load_grid
 from greenpose.errors import GreenPoseError
 from greenpose.run import paired_worker

@@ -5,7 +5,7 @@ import pytest
 
 from greenpose.check import Verdict
 from greenpose.check.output import badge_endpoint, badge_svg
-from greenpose.check.output.badge import COLOURS
+from greenpose.check.output.machine_readable import COLOURS
 from tests.check.candidates import finding, mixed
 
 OUTCOMES = ["ok", "improved", "regressed", "inconclusive", "incomparable"]

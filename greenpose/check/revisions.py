@@ -1,8 +1,11 @@
-"""The two sides of a paired check: which code, in which environment, with which experiment file."""
+"""The two sides of a paired check: a revision checked out beside the working tree, and the process that runs it."""
 
 import json
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,14 +13,114 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from greenpose.check.dependencies import as_here, changed_dependencies, not_as_wanted, wanted, with_package
-from greenpose.check.differences import few
-from greenpose.check.duel import Worker
-from greenpose.check.environment import Install, environment_for, interpreter
-from greenpose.check.revision import Revision, checked_out, find_revision, head_of, uncommitted
+from greenpose.check.environments import (
+    Install,
+    as_here,
+    changed_dependencies,
+    environment_for,
+    interpreter,
+    not_as_wanted,
+    wanted,
+    with_package,
+)
+from greenpose.check.interleaved import Worker
+from greenpose.check.verdict import few
 from greenpose.errors import CheckError
 from greenpose.formatting import plural
+from greenpose.git import ask_git
 from greenpose.metering import pinned_environment
+
+READ = ("*.py", "*.yaml", "*.yml", "pyproject.toml")
+"""Files that can change what a run does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A revision of a repository."""
+
+    repository: Path
+    """Top folder of the working tree that it was asked for in."""
+    ref: str
+    """As the user named it."""
+    commit: str
+    """Its full hash."""
+
+    def __str__(self) -> str:
+        """Return `main (1a2b3c4)`."""
+        short = self.commit[:7]
+        return short if self.commit.startswith(self.ref) else f"{self.ref} ({short})"
+
+
+def find_revision(folder: Path, ref: str) -> Revision:
+    """Return the commit that `ref` names in the repository around a folder.
+
+    Raises:
+        CheckError: if there is no repository, no such revision, or no git.
+    """
+    top = _git(folder, "rev-parse", "--show-toplevel")
+    if top.returncode != 0:
+        lost = "not a git repository" in top.stderr
+        why = "is in no git repository" if lost else f"cannot be asked for it; git says: {_last(top.stderr)}"
+        raise CheckError([f"--against {ref}: {folder} {why}"])
+    repository = Path(top.stdout.strip())
+    found = _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    if found.returncode != 0:
+        shallow = _git(repository, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+        remedy = "the clone is shallow: fetch it first (in a workflow, fetch-depth: 0)" if shallow else "see git log"
+        raise CheckError([f"--against {ref}: no such revision in {repository}; {remedy}"])
+    return Revision(repository=repository, ref=ref, commit=found.stdout.strip())
+
+
+@contextmanager
+def checked_out(revision: Revision) -> Iterator[Path]:
+    """Check a revision out into a temporary folder, and take it away again, whatever happens.
+
+    Raises:
+        CheckError: if git cannot.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="greenpose-"))
+    tree = folder / revision.commit[:12]
+    try:
+        # Hooks are the user's and expect to run in the user's working tree.
+        made = _git(
+            revision.repository,
+            "-c",
+            "core.hooksPath=/dev/null",
+            "worktree",
+            "add",
+            "--detach",
+            f"{tree}",
+            revision.commit,
+        )
+        if made.returncode != 0:
+            raise CheckError([f"--against {revision.ref}: cannot be checked out: {_last(made.stderr)}"])
+        yield tree
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _git(revision.repository, "worktree", "prune")
+
+
+def uncommitted(repository: Path) -> int:
+    """Return how many files that a run may read differ from the last commit, new ones included."""
+    return len(_git(repository, "status", "--porcelain", "--untracked-files=all", "--", *READ).stdout.splitlines())
+
+
+def head_of(repository: Path) -> str:
+    """Return the hash of the last commit."""
+    return _git(repository, "rev-parse", "HEAD").stdout.strip()
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = ask_git(folder, *arguments)
+    if done is None:
+        raise CheckError(["--against: needs git, which is not installed"])
+    return done
+
+
+def _last(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "nothing"
+
 
 PACKAGE = Path("greenpose/__init__.py")
 

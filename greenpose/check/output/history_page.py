@@ -1,4 +1,4 @@
-"""The course of quantities over their checks: a sparkline each for the terminal, a line each on a page of its own."""
+"""The history of quantities over their checks: sparklines for the terminal, lines on a page of its own."""
 
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
@@ -7,9 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from greenpose.check.amounts import amount, both, signed_percent
-from greenpose.check.history import Course
-from greenpose.check.steps import FEWEST, Step
+from greenpose.check.history import FEWEST, Course, Step
+from greenpose.check.verdict import amount, both, signed_percent
 from greenpose.formatting import plural
 
 BARS = "▁▂▃▄▅▆▇█"

@@ -1,0 +1,175 @@
+"""A verdict for machines: JSON, SARIF, JUnit and a badge's document."""
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
+
+from greenpose.check.output.text import advised, row_of, summary, word_of
+from greenpose.check.verdict import Finding, Span, Verdict, sorted_findings
+from greenpose.formatting import plural, shown
+
+SCHEMA = "greenpose.verdict/1"
+
+
+def document(verdict: Verdict, name: str) -> dict[str, Any]:
+    """Return the verdict as plain data; an end of an interval that is unbounded is null."""
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "subject": verdict.subject,
+        "against": verdict.against,
+        "outcome": verdict.outcome,
+        "summary": summary(verdict),
+        "findings": [_finding(finding) for finding in verdict.findings],
+        "notes": list(verdict.notes),
+        "samples": _finite(verdict.samples),
+    }
+
+
+def to_json(verdict: Verdict, name: str) -> str:
+    """Return the verdict as JSON text."""
+    return json.dumps(document(verdict, name), indent=1, ensure_ascii=False, default=str, allow_nan=False) + "\n"
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    ratio = None if finding.ratio is None else _span(finding.ratio)
+    fields: dict[str, Any] = _finite(asdict(finding) | {"ratio": ratio})
+    return {"name": finding.name, "verdict": word_of(finding)} | fields
+
+
+def _span(span: Span) -> dict[str, float]:
+    return {"low": span.low, "value": span.value, "high": span.high}
+
+
+def _finite(value: Any) -> Any:
+    """Return plain data with null for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def to_sarif(verdict: Verdict, name: str, *, version: str) -> str:
+    """Return the log; `version` is GreenPose's."""
+    results = [finding for finding in sorted_findings(verdict.findings) if finding.outcome == "regressed"]
+    rules = sorted({finding.metric for finding in results})
+    run = {
+        "tool": {"driver": {"name": "GreenPose", "version": version, "rules": [_rule(metric) for metric in rules]}},
+        "automationDetails": {"id": f"greenpose/{name}/"},
+        "invocations": [{"executionSuccessful": True}],
+        "results": [_result(finding, rules.index(finding.metric), verdict, name) for finding in results],
+    }
+    return json.dumps({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _rule(metric: str) -> dict[str, Any]:
+    words = metric.replace("_", " ")
+    return {
+        "id": f"footprint/{metric}",
+        "shortDescription": {"text": f"{words}: worse than the baseline or budget"},
+        "help": {"text": f"Mend it, or accept it: greenpose check ... --update --reason TEXT --only '*.{metric}'"},
+    }
+
+
+def _result(finding: Finding, rule: int, verdict: Verdict, name: str) -> dict[str, Any]:
+    location: dict[str, Any] = {"artifactLocation": {"uri": quote(finding.file or verdict.subject)}}
+    if finding.line is not None:
+        location["region"] = {"startLine": finding.line}
+    return {
+        "ruleId": f"footprint/{finding.metric}",
+        "ruleIndex": rule,
+        "level": "error" if finding.fails else "warning",
+        "message": {"text": f"{finding.name}: {advised(finding)}"},
+        "locations": [{"physicalLocation": location}],
+        "partialFingerprints": {"greenpose/v1": f"{name}/{finding.way}/{finding.name}"},
+    }
+
+
+def to_junit(verdict: Verdict, name: str) -> str:
+    """Return the XML: a regression is a failure, what is inconclusive or incomparable is skipped."""
+    failures = sum(finding.fails for finding in verdict.findings)
+    skipped = len(verdict.of("inconclusive", "incomparable"))
+    counts = {"tests": str(len(verdict.findings)), "failures": str(failures), "errors": "0", "skipped": str(skipped)}
+    root = ET.Element("testsuites", {"name": "greenpose", **counts})
+    suite = ET.SubElement(root, "testsuite", {"name": _clean(f"greenpose.{name}"), **counts, "time": "0"})
+    for finding in verdict.findings:
+        _add(suite, finding, name)
+    if verdict.notes:
+        ET.SubElement(suite, "system-out").text = _clean("\n".join(verdict.notes))
+    ET.indent(root, " ")
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _add(suite: ET.Element, finding: Finding, name: str) -> None:
+    row = row_of(finding)
+    says = _clean(advised(finding))
+    place = {}
+    if finding.file is not None and finding.line is not None:
+        place = {"file": _clean(finding.file), "line": str(finding.line)}
+    metric = f"{finding.metric} budget" if finding.way == "budget" else finding.metric
+    names = {"classname": _clean(f"{name}.{finding.where}"), "name": _clean(metric), "time": "0"}
+    case = ET.SubElement(suite, "testcase", names | place)
+    if finding.fails:
+        failure = ET.SubElement(case, "failure", message=says, type="regressed")
+        failure.text = _clean(f"base {row.base}, head {row.head} {row.change}".rstrip())
+    elif finding.outcome in ("inconclusive", "incomparable"):
+        ET.SubElement(case, "skipped", message=f"{finding.outcome}: {says}")
+    else:
+        ET.SubElement(case, "system-out").text = f"{row.word}: {says}"
+
+
+def _clean(text: str) -> str:
+    """Return text in which what XML 1.0 cannot hold, or would steer a terminal, is written out."""
+    return "\n".join(map(shown, text.split("\n")))
+
+
+LABEL = "footprint"
+COLOURS = {
+    "ok": ("#3c7d22", "brightgreen"),
+    "improved": ("#3c7d22", "brightgreen"),
+    "regressed": ("#b3261e", "red"),
+    "inconclusive": ("#8a6100", "yellow"),
+    "incomparable": ("#5f6368", "lightgrey"),
+}
+"""For each outcome, a colour that bears white text (WCAG 4.5:1), and shields.io's name."""
+LETTER = 6.6
+"""Mean width of a letter of the badge's 11 px font, in pixels."""
+MARGIN = 8.0
+HEIGHT = 20
+
+
+def badge_svg(verdict: Verdict) -> str:
+    """Return the badge as an SVG image with a title."""
+    message = _message(verdict)
+    left, right = (len(text) * LETTER + 2 * MARGIN for text in (LABEL, message))
+    fill = COLOURS[verdict.outcome][0]
+    width, title = round(left + right), escape(f"{LABEL}: {message}")
+    text = 'fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{HEIGHT}" role="img" aria-label="{title}">'
+        f"<title>{title}</title>"
+        f'<rect width="{width}" height="{HEIGHT}" rx="3" fill="#444"/>'
+        f'<path d="M{left:.1f} 0H{width - 3}a3 3 0 0 1 3 3V17a3 3 0 0 1-3 3H{left:.1f}z" fill="{fill}"/>'
+        f'<g {text}><text x="{left / 2:.1f}" y="14">{LABEL}</text>'
+        f'<text x="{left + right / 2:.1f}" y="14">{escape(message)}</text></g></svg>\n'
+    )
+
+
+def badge_endpoint(verdict: Verdict) -> str:
+    """Return what shields.io's endpoint badge reads."""
+    colour = COLOURS[verdict.outcome][1]
+    return json.dumps({"schemaVersion": 1, "label": LABEL, "message": _message(verdict), "color": colour}) + "\n"
+
+
+def _message(verdict: Verdict) -> str:
+    """Return the outcome, with a count where something is worse."""
+    worse = sum(finding.fails for finding in verdict.findings)
+    return plural(worse, "regression").replace("\u00a0", " ") if worse else verdict.outcome
