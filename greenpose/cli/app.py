@@ -24,8 +24,7 @@ from greenpose.cli.measure import measure
 from greenpose.cli.policy import policy
 from greenpose.cli.profile import profile
 from greenpose.cli.report import report
-from greenpose.cli.run import run
-from greenpose.cli.worker import worker
+from greenpose.cli.run import run, worker
 from greenpose.errors import FaultsError, GreenPoseError, said
 
 

@@ -24,9 +24,8 @@ from greenpose.formatting import shown
 
 if TYPE_CHECKING:
     from greenpose.check import Verdict
-    from greenpose.cli.acceptance import Accepted
-    from greenpose.cli.checking import Question
-    from greenpose.cli.paired import Pairing
+    from greenpose.cli.check_candidate import Accepted, Question
+    from greenpose.cli.check_forms import Pairing
 
 EXIT_CODES = {
     "ok": EXIT_OK,
@@ -119,27 +118,27 @@ def check(
         "--wall": wall,
         "--install": install,
     }
-    from greenpose.cli.candidate import require
+    from greenpose.cli.check_candidate import require
 
     if self_test:
         of_others = {"--only": only, "--output": output, "--history": history}
         _refuse({**of_checks, **of_others}, "means nothing here; --self-test compares nothing but equal sides")
-        from greenpose.cli.paired import show_self_test
+        from greenpose.cli.check_forms import show_self_test
 
         raise typer.Exit(
             EXIT_OK if show_self_test(candidate and require(candidate), as_json=as_json, quiet=quiet) else EXIT_UNSURE
         )
     if candidate is None and history is not None:
         _refuse(of_checks, "means nothing here; --history without a CANDIDATE only shows the trend")
-        from greenpose.cli.trend import show_trend
+        from greenpose.cli.check_forms import show_trend
 
         show_trend(history, output=output, only=only or [], as_json=as_json)
         return
     if candidate is None:
         raise CheckError(["CANDIDATE: give a run's folder, a record, an experiment or a grid"])
     from greenpose.check import joined
-    from greenpose.cli.checking import answer, read_question
-    from greenpose.cli.writing import chosen_formats, write_outputs
+    from greenpose.cli.check_candidate import answer, read_question
+    from greenpose.cli.check_forms import chosen_formats, write_outputs
 
     chosen = chosen_formats(formats, output, as_json=as_json)
     pairing = _pairing(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall, install=install)
@@ -163,9 +162,9 @@ def check(
         verdicts.append(pairing.verdict(require(candidate), only=question.only, quiet=quiet))
     verdict = joined(verdicts)
     if history is not None:
-        from greenpose.cli.trend import remember
+        from greenpose.cli.check_forms import remember_verdict
 
-        remember(history, verdict, title)
+        remember_verdict(history, verdict, title)
     if as_json:
         from greenpose.check.output import document
 
@@ -208,7 +207,7 @@ def _pairing(
         CheckError: if an option is given that only matters then.
     """
     if against is not None or environment is not None:
-        from greenpose.cli.paired import Pairing
+        from greenpose.cli.check_forms import Pairing
 
         return Pairing(
             against=against,
@@ -225,7 +224,7 @@ def _pairing(
 
 def _accepted(question: "Question", reason: str, *, quiet: bool) -> tuple["Question", dict[str, Any]]:
     """Accept what the candidate costs, and return the question with the new baseline, and what changed."""
-    from greenpose.cli.acceptance import accept_candidate
+    from greenpose.cli.check_candidate import accept_candidate
 
     accepted = accept_candidate(question, reason)
     if not quiet:
@@ -239,7 +238,7 @@ def _title(name: str) -> str:
     Raises:
         CheckError: if that cannot be a file's name.
     """
-    from greenpose.cli.candidate import plain_name
+    from greenpose.cli.check_candidate import plain_name
 
     if name and plain_name(name) != name:
         raise CheckError([f"--name {name}: use letters, digits, `.`, `_`, `+` and single `-`, e.g. {plain_name(name)}"])

@@ -6,10 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from greenpose.cli.cells import FileArgument, GridOption, OnlyOption, SeedOption, find_cells
-from greenpose.cli.changes import CountryOption, DeviceOption, SetOption, as_written, changes
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
-from greenpose.cli.pinned import start_again_pinned
+from greenpose.cli.subject import (
+    CountryOption,
+    DeviceOption,
+    FileArgument,
+    GridOption,
+    OnlyOption,
+    SeedOption,
+    SetOption,
+    as_written,
+    changes,
+    find_cells,
+    start_again_pinned,
+)
 from greenpose.grid import select
 
 if TYPE_CHECKING:
@@ -52,7 +62,7 @@ def estimate(
     if as_json:
         print_json(_document(name, found))
         return
-    from greenpose.cli.outlook import show
+    from greenpose.cli.estimate_table import show
 
     show(found, out(), command=_command(file, is_grid=grid), verbose=verbose)
 

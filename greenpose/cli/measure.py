@@ -9,10 +9,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from greenpose.cli.changes import CountryOption, DeviceOption, as_written, changes
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
-from greenpose.cli.pinned import start_again_pinned
-from greenpose.cli.subject import Subject, find_subject
+from greenpose.cli.subject import (
+    CountryOption,
+    DeviceOption,
+    Subject,
+    as_written,
+    changes,
+    find_subject,
+    start_again_pinned,
+)
 from greenpose.config import MeasureConfig
 from greenpose.errors import ConfigError
 
@@ -107,8 +113,7 @@ def _measure(subject: Subject, log: Path | None, console: Console, *, verbose: b
 
 
 def _show(found: "Measurement", console: Console, *, verbose: bool) -> None:
-    from greenpose.cli.cost_notes import print_notes, title
-    from greenpose.cli.cost_table import print_costs
+    from greenpose.cli.measure_table import print_costs, print_notes, title
 
     console.print(title(found))
     console.print()

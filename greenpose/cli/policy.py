@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.console import Console
 
-from greenpose.cli.changes import DeviceOption, as_written, changes
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
 from greenpose.cli.measure import PATIENT
-from greenpose.cli.pinned import start_again_pinned
-from greenpose.cli.subject import Subject, find_subject
+from greenpose.cli.subject import DeviceOption, Subject, as_written, changes, find_subject, start_again_pinned
 from greenpose.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -1,12 +1,18 @@
 """The progress of a run and the table at a grid's end: a bar on a terminal, one line per epoch elsewhere."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
 
+from greenpose.errors import RecordError
+from greenpose.record import Failure, Interval, Quantity, Record
+from greenpose.store import RunFolder, read_document, read_record
 from greenpose.units import lasting, significant
 
 
@@ -71,3 +77,81 @@ class RunProgress:
         """Print one line above the bar; a detail only where everything is to be heard."""
         if self._verbose or not detail:
             self._bar.console.print(f"      {line}", markup=False)
+
+
+def record_line(folder: RunFolder) -> str:
+    """Return time, energy and the accuracy of every exit of a finished run.
+
+    Raises:
+        RecordError: if its record cannot be read.
+    """
+    record = read_record(folder.record)
+    parts = [
+        f"{record.train_seconds:.0f} s training",
+        f"{_training_wh(record)} Wh ({record.quantity('train_energy_kwh').basis.kind})",
+        *(
+            f"exit {entry.exit}: AP {_spread(ap, ap.basis.type_a, factor=100)} %"
+            for entry in record.exits
+            if (ap := entry.quantity("ap")).value is not None
+        ),
+    ]
+    return "  ".join(parts)
+
+
+def _training_wh(record: Record) -> str:
+    energy = record.quantity("train_energy_kwh")
+    return _spread(energy, energy.basis.type_b, factor=1e3)
+
+
+def grid_table(runs: Iterable[tuple[str, RunFolder, str]]) -> Table:
+    """Return a grid's results, an exit a row: AP and joules per image with their intervals, and what failed.
+
+    Each run is given by its name, its folder, and where it left no record, what it said.
+    """
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for number, column in enumerate(("experiment", "exit", "AP, %", "training, Wh", "J/image", "")):
+        table.add_column(column, justify="left" if number in {0, 5} else "right", no_wrap=number < 5)
+    for name, folder, said in runs:
+        record = None if said else read_record(folder.record)
+        if record is None:
+            table.add_row(Text(name), "", "", "", "", Text(said, style="red"))
+            continue
+        for number, entry in enumerate(record.exits):
+            ap, joules = entry.quantity("ap"), entry.quantity("energy_j_per_image")
+            first = (Text(name), _training_wh(record)) if not number else ("", "")
+            cells = (_or_none(ap, ap.basis.type_a, 100), first[1], _or_none(joules, joules.basis.type_b, 1))
+            table.add_row(first[0], str(entry.exit), *cells, "")
+    return table
+
+
+def _or_none(quantity: Quantity, interval: Interval | None, factor: float) -> str:
+    return "none" if quantity.value is None else _spread(quantity, interval, factor=factor)
+
+
+def numbers(folder: RunFolder) -> dict[str, Any]:
+    """Return what scripts ask of a finished run: seconds and energy of training, AP and energy of every exit."""
+    record = read_record(folder.record)
+    exits = [{"exit": each.exit, "ap": each.ap, "energy_j_per_image": each.energy_j_per_image} for each in record.exits]
+    return {"train_seconds": record.train_seconds, "train_energy_kwh": record.train_energy_kwh, "exits": exits}
+
+
+def _spread(quantity: Quantity, interval: Interval | None, *, factor: float) -> str:
+    """Return a number with its interval, to two digits: `51 [47-55]`."""
+    numbers = [quantity.value or 0.0, *((interval.low, interval.high) if interval else ())]
+    value, *ends = (significant(number * factor, 2) for number in numbers)
+    return f"{value} [{'-'.join(ends)}]" if ends else value
+
+
+def failure_line(folder: RunFolder, *, code: int) -> str:
+    """Return what a run that did not finish said last, and where to read more.
+
+    Raises:
+        RecordError: if its note cannot be read.
+    """
+    if not folder.failure.exists():
+        return f"exit code {code}; " + (f"see {folder.log}" if folder.log.exists() else "it left no log")
+    failure = read_document(folder.failure)
+    if not isinstance(failure, Failure):
+        raise RecordError([f"{folder.failure}: holds a record, not a failure"])
+    what = f": {failure.message}" if failure.reason != "interrupted" else ""
+    return f"in {failure.phase or 'start'}{what}  (log: {folder.log})"

@@ -1,6 +1,13 @@
-"""`greenpose run`: an experiment or a grid, from data to report."""
+"""`greenpose run`: an experiment or a grid, from data to report.
 
-from collections.abc import Callable
+It starts the same command so many times. The first of them does all the work, and starts a process for each other one
+itself, as its children: only so does its meter see what they cost. The others have nothing to do.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from greenpose.cli.cells import FileArgument, GridOption, OnlyOption, SeedOption, find_cells
-from greenpose.cli.changes import CountryOption, DeviceOption, SetOption, as_written, changes
 from greenpose.cli.console import (
+    EXIT_INTERRUPTED,
     EXIT_RUNS_FAILED,
+    EXIT_USAGE,
     JsonOption,
     QuietOption,
     VerboseOption,
@@ -23,13 +30,44 @@ from greenpose.cli.console import (
     out,
     print_json,
 )
-from greenpose.cli.preflight import relabelled
-from greenpose.cli.torchrun import is_spare, replicas
+from greenpose.cli.subject import (
+    CountryOption,
+    DeviceOption,
+    FileArgument,
+    GridOption,
+    OnlyOption,
+    SeedOption,
+    SetOption,
+    as_written,
+    changes,
+    find_cells,
+    relabelled,
+)
 from greenpose.config.accounting import Budget
 from greenpose.config.grid import shuffled
 from greenpose.errors import DataError, GreenPoseError, RecordError, said
 from greenpose.grid import Outcome, Planned, plan, run_all, set_aside, worker_command
 from greenpose.store import State, read_document
+
+
+def is_spare(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether torchrun started this process, and another one for the work."""
+    return int(environ.get("RANK", "0")) > 0
+
+
+def replicas(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return torchrun's number of processes as a `--set` option; none where torchrun started nothing.
+
+    Raises:
+        GreenPoseError: they are on several machines.
+    """
+    size, here = (int(environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    if size != here:
+        raise GreenPoseError(
+            f"torchrun: {size} processes on several machines; GreenPose meters one: use --nnodes 1 --nproc-per-node N"
+        )
+    return [f"process.replicas={size}"] if size > 1 else []
+
 
 FINE = (State.DONE, State.STOPPED, State.RUNNING)
 """States of runs that did what was asked of them, or that another process is at work on."""
@@ -181,7 +219,7 @@ def _sentence(outcome: Outcome, *, named: bool) -> Text:
 
 
 def _told(outcome: Outcome) -> str:
-    from greenpose.cli.summary import failure_line, record_line
+    from greenpose.cli.progress import failure_line, record_line
 
     if outcome.message:
         return outcome.message
@@ -217,7 +255,7 @@ def _write_report(grid: list[Planned], page: Path, name: str) -> list[str]:
 def _conclude(
     planned: list[Planned], outcomes: list[Outcome], places: _Places | None, console: Console, *, as_json: bool
 ) -> None:
-    from greenpose.cli.summary import grid_table
+    from greenpose.cli.progress import grid_table
 
     page = str(places.page) if places else None
     ended = {outcome.planned.cell.name: outcome for outcome in outcomes}
@@ -236,7 +274,7 @@ def _conclude(
 
 def _missing(one: Planned, outcome: Outcome | None) -> str:
     """Return why a run left no record that can be read, with how it ended; empty where it left one."""
-    from greenpose.cli.summary import numbers
+    from greenpose.cli.progress import numbers
 
     state = one.folder.state()
     if state is State.RUNNING:
@@ -251,10 +289,49 @@ def _missing(one: Planned, outcome: Outcome | None) -> str:
 
 
 def _result(one: Planned, missing: str) -> dict[str, Any]:
-    from greenpose.cli.summary import numbers
+    from greenpose.cli.progress import numbers
 
     return _line(one) | ({"missing": missing} if missing else numbers(one.folder))
 
 
 def _line(one: Planned) -> dict[str, Any]:
     return {"name": one.cell.name, "state": one.folder.state().value, "folder": str(one.folder.path)}
+
+
+def worker(
+    folder: Annotated[Path, typer.Argument(help="A run folder with its config.yaml.")],
+    budget_kwh: Annotated[float | None, typer.Option()] = None,
+    budget_gco2: Annotated[float | None, typer.Option()] = None,
+    budget_seconds: Annotated[float | None, typer.Option()] = None,
+    elsewhere: Annotated[bool, typer.Option()] = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Do the run whose configuration lies in a folder; why it ended early stands in its failure.json."""
+    from greenpose.cli.progress import RunProgress
+    from greenpose.grid import TIED
+    from greenpose.store import RunFolder
+
+    tied = bool(os.environ.pop(TIED, ""))
+    if tied:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        from greenpose.run import execute
+
+        with RunProgress(err(quiet=quiet), verbose=verbose) as progress:
+            budget = Budget(energy_kwh=budget_kwh, co2eq_g=budget_gco2, seconds=budget_seconds)
+            execute(RunFolder(folder), observer=progress, budget=budget, elsewhere=elsewhere)
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except GreenPoseError as error:
+        run = RunFolder(folder)
+        if not (run.failure.exists() or (tied and run.is_taken())):  # else who started us says so
+            err(quiet=quiet).print(Text(f"      {said(error)}"), soft_wrap=True)
+        raise typer.Exit(EXIT_USAGE) from None
+
+
+def _end_with_parent() -> None:
+    """Ask this process to stop when the one that started it is gone, however it went: its pipe ends then."""
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

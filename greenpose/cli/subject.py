@@ -1,20 +1,147 @@
 """The subject of a command: a run folder, an experiment or a grid, as named by the user, with its options and pins."""
 
-from collections.abc import Sequence
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from greenpose.cli.preflight import faults_of
-from greenpose.config import Cell, Experiment, Grid, expand, load_experiment, load_grid, packaged_experiment, read_yaml
+import typer
+from rich.console import Console
+
+from greenpose.cli.console import note
+from greenpose.config import (
+    Cell,
+    DataConfig,
+    Experiment,
+    Grid,
+    ProcessConfig,
+    expand,
+    load_experiment,
+    load_grid,
+    packaged_experiment,
+    read_yaml,
+)
 from greenpose.config.grid import assign, placed
 from greenpose.config.load import is_grid, parse_settings
 from greenpose.config.profile import is_file
 from greenpose.config.read import experiment_file, nearest_shipped
-from greenpose.errors import ConfigError
-from greenpose.grid import select
+from greenpose.errors import ConfigError, FaultsError, GreenPoseError
+from greenpose.grid import select, worker_environment
 from greenpose.schema import near, nearest, parse
 from greenpose.store import RunFolder, State
+
+if TYPE_CHECKING:
+    from greenpose.grid import Planned
+
+
+CHECKED = ("carbon", "data", "model", "process", "train")
+"""Sections of an experiment that are looked at; experiments that agree in them need one look."""
+
+
+def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
+    """Return every fault that would stop the experiment later, each with the setting that it belongs to.
+
+    Without `images`, for work that needs none, only the profile of the data is looked at.
+    """
+    checks: dict[str, Callable[[], object]] = {
+        f"carbon.{_grid(config)}": lambda: _place(config),
+        "data": lambda: _data(config.data) if images else _profile(config.data),
+        "model.weights": lambda: _weights(config),
+        "process.device": lambda: _device(config.process),
+        "train.mirror": lambda: _mirror(config),
+        "train.precision": lambda: _precision(config),
+    }
+    faults: list[str] = []
+    for setting, check in checks.items():
+        try:
+            check()
+        except FaultsError as error:
+            faults += [f"{setting}: {fault}" for fault in error.faults]
+        except GreenPoseError as error:
+            faults.append(f"{setting}: {error}")
+    return faults
+
+
+def relabelled(planned: Sequence["Planned"]) -> list[str]:
+    """Return which runs, finished or begun, have learnt from other annotations than those that lie there now."""
+    from greenpose.data.splits import annotations_sha256, check_annotations
+
+    faults: list[str] = []
+    for one in planned:
+        if one.cell.config.data.source == "synthetic" or one.damage or not one.folder.config.exists():
+            continue
+        before = one.folder.read_cell().get("annotations_sha256", {})
+        try:
+            check_annotations(before, annotations_sha256(one.cell.config.data), where=str(one.folder.path))
+        except FaultsError as error:
+            faults += error.faults
+    return faults
+
+
+def _grid(config: Experiment) -> str:
+    """Return the setting that says where the electricity comes from."""
+    return "hourly" if config.carbon.hourly is not None else "country"
+
+
+def _place(config: Experiment) -> None:
+    from greenpose.metering import carbon_of
+
+    carbon_of(**config.carbon.model_dump())
+
+
+def _data(config: DataConfig) -> None:
+    from greenpose.data import load_profile
+    from greenpose.data.splits import check_joints, inspect_splits
+
+    check_joints(config, load_profile(config.profile))
+    if config.source == "coco":
+        inspect_splits(config)
+
+
+def _profile(config: DataConfig) -> None:
+    from greenpose.data import load_profile
+
+    load_profile(config.profile)
+
+
+def _weights(config: Experiment) -> None:
+    path = config.model.weights
+    if path is None:
+        return
+    if not Path(path).is_file():
+        raise GreenPoseError(f"{path}: no such file; give pretrained weights, or null to start from random ones")
+    from greenpose.counting import architecture_of
+    from greenpose.counting.counts import blank_network
+    from greenpose.run.setup import fill
+
+    fill(blank_network(architecture_of(config)), config.model)
+
+
+def _device(process: ProcessConfig) -> None:
+    if process.device.startswith("cuda"):
+        from greenpose.run import require_device
+
+        require_device(process.device, process.replicas)
+
+
+def _mirror(config: Experiment) -> None:
+    from greenpose.data import load_profile
+    from greenpose.data.crops import other_sides
+
+    if config.train.mirror:
+        other_sides(load_profile(config.data.profile))
+
+
+def _precision(config: Experiment) -> None:
+    if config.train.precision != "float32":
+        from greenpose.training.step import require_precision
+
+        require_precision(config.train.precision, config.process.device)
+
 
 PAPER = ("model.exits=[1, 2, 3, 4]", "wiring.supervise=[1, 2, 3, 4]")
 """What makes the paper's HRNet4 a network with a heatmap after every stage."""
@@ -176,3 +303,113 @@ def _weight_faults(folder: RunFolder | None, exits: Sequence[int]) -> list[str]:
         for number in exits
         if folder is not None and not folder.best(number).is_file()
     ]
+
+
+FileArgument = Annotated[
+    Path | None, typer.Argument(help="Experiment or grid, or the name of one that ships. Default: quick.")
+]
+GridOption = Annotated[bool, typer.Option("--grid", help="Take FILE for a grid of experiments, and nothing else.")]
+SeedOption = Annotated[list[int] | None, typer.Option(min=0, help="Seed; repeat for several.")]
+OnlyOption = Annotated[list[str] | None, typer.Option(help="Experiment or run name, * allowed; repeatable.")]
+
+
+def find_cells(
+    file: Path | None, console: Console, *, as_grid: bool, settings: Sequence[str] = (), seeds: Sequence[int] = ()
+) -> tuple[str, list[Cell]]:
+    """Return a file's name for its runs, and the runs; without a file those of the packaged quick grid.
+
+    Where there is no such file, a packaged experiment may have the name. A grid is taken for one whether or not it was
+    called so, which `console` is told.
+
+    Raises:
+        ConfigError: with everything that would stop one of them later: unknown countries, profiles, data folders.
+    """
+    path = experiment_file(file) if file else packaged_experiment("quick")
+    unsaid = file is not None and not as_grid and is_grid(read_yaml(path))
+    load = load_grid if unsaid or as_grid or file is None else load_experiment
+    grid = load(path, settings=settings, seeds=seeds)
+    cells = expand(grid, where=str(path))
+    _check_beforehand(cells, str(path), grid.overrides)
+    if unsaid:
+        console.print(note(f"{file} is a grid: it has {len(cells)} runs"), soft_wrap=True)
+    for hint in dict.fromkeys(hint for cell in cells for hint in hints_of(cell.config)):
+        console.print(note(hint), soft_wrap=True)
+    return grid.name, cells
+
+
+def hints_of(config: Experiment) -> list[str]:
+    """Return what can be run and is hardly meant."""
+    backwards = [
+        f"wiring.teach: exit {student} learns from exit {teacher}, which is shallower; 4->3 lets 4 teach 3"
+        for teacher, student in config.wiring.edges
+        if teacher < student
+    ]
+    return backwards + config.doubts
+
+
+def _check_beforehand(cells: Sequence[Cell], where: str, overrides: Mapping[str, Any]) -> None:
+
+    distinct = {cell.config.model_dump_json(include=set(CHECKED)): cell.config for cell in cells}
+    faults = list(dict.fromkeys(fault for config in distinct.values() for fault in faults_of(config)))
+    if faults:
+        raise ConfigError([placed(fault, where, overrides) for fault in faults])
+
+
+def start_again_pinned(config: ProcessConfig) -> None:
+    """Replace this process by the same command with allocator, threads and devices pinned; return once they are."""
+    wanted = worker_environment(config, workers=1)
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.execve(sys.executable, [sys.executable, "-m", "greenpose", *sys.argv[1:]], wanted)
+
+
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. train.epochs=5.")]
+CountryOption = Annotated[str | None, typer.Option(help="ISO alpha-3 code of the electricity grid, e.g. ITA.")]
+DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")]
+
+STANDS_FOR = {
+    "carbon.country": "--country",
+    "process.device": "--device",
+    "process.threads": "--threads",
+    "measure.batch": "--batch",
+    "measure.max_seconds": "--max-seconds",
+}
+"""Settings that have an option of their own."""
+
+
+def changes(
+    *,
+    country: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    batch: int | None = None,
+    max_seconds: float | None = None,
+) -> list[str]:
+    """Return what the options mean as `--set` options; a country takes the place of any other grid."""
+    values = (country, device, threads, batch, max_seconds)
+    settings = [
+        f"{key}={json.dumps(value)}" for key, value in zip(STANDS_FOR, values, strict=True) if value is not None
+    ]
+    if country is not None:
+        settings += [f"carbon.{other}=null" for other in ("intensity_g_per_kwh", "hourly", "label")]
+    return settings
+
+
+@contextmanager
+def as_written(settings: Sequence[str] | None) -> Iterator[None]:
+    """Name in every fault the option that the user wrote; `settings` are those that were written as `--set`.
+
+    Raises:
+        ConfigError: in the place of the one that is raised inside.
+    """
+    set_by_hand = {setting.partition("=")[0].strip() for setting in settings or ()}
+    try:
+        yield
+    except ConfigError as error:
+        faults = list(error.faults)
+        for key, option in STANDS_FOR.items():
+            if key not in set_by_hand:
+                before = f"--set {key}: "
+                faults = [
+                    option + ": " + each.removeprefix(before) if each.startswith(before) else each for each in faults
+                ]
+        raise ConfigError(faults) from None

@@ -12,8 +12,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from greenpose.cli.cost_notes import print_notes, title
-from greenpose.cli.cost_table import cell, print_costs
+from greenpose.cli.measure_table import cell, print_costs, print_notes, title
 from greenpose.metering import read_windows
 from greenpose.report.quantities import Estimate
 from tests.cli.running import greenpose

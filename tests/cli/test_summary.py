@@ -1,7 +1,7 @@
 import pytest
 
 from greenpose.cli.console import Output
-from greenpose.cli.summary import failure_line, grid_table, numbers, record_line
+from greenpose.cli.progress import failure_line, grid_table, numbers, record_line
 from greenpose.errors import RecordError
 from greenpose.store import RunFolder
 from tests.report.records import failure, record

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from greenpose.cli.torchrun import is_spare, replicas
+from greenpose.cli.run import is_spare, replicas
 from greenpose.errors import GreenPoseError
 from greenpose.metering import read_windows
 from greenpose.store import collect

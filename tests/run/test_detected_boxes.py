@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from greenpose.cli.preflight import faults_of
+from greenpose.cli.subject import faults_of
 from greenpose.config import Experiment, SyntheticConfig
 from greenpose.data import load_profile, write_coco
 from greenpose.data.splits import SYNTHETIC_WINDOW_MM, generate

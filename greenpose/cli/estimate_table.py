@@ -1,4 +1,4 @@
-"""What `estimate` prints: a table of runs, each number with its interval, how it was obtained, and what to do next."""
+"""The table of `estimate`: each number with its interval, how it was obtained, and what to do next."""
 
 import math
 from collections.abc import Iterator, Sequence

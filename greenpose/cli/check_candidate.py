@@ -1,0 +1,287 @@
+"""The candidate of a check and what it is held against: finished runs, or networks profiled on the spot."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from greenpose import __version__
+from greenpose.check import (
+    Acceptance,
+    Budget,
+    Filed,
+    Footprint,
+    Selection,
+    Verdict,
+    accept,
+    changes,
+    compare,
+    differs,
+    dumps,
+    judge,
+    of_counts,
+    of_record,
+    read_baseline,
+    read_budgets,
+    refuse_unsure,
+    tighten,
+)
+from greenpose.check.baseline import FILE
+from greenpose.check.footprint import label
+from greenpose.config import Cell, expand, load_experiment, load_grid, read_yaml
+from greenpose.config.load import is_grid
+from greenpose.config.read import experiment_file, nearest_shipped
+from greenpose.errors import CheckError
+from greenpose.git import head_commit
+from greenpose.record import Failure, Record
+from greenpose.schema import near, nearest
+from greenpose.store import collect
+from greenpose.store.folder import write_text
+
+if TYPE_CHECKING:
+    from greenpose.counting import ExitCount
+    from greenpose.model import Architecture
+
+
+YAML = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What is checked."""
+
+    name: str
+    """What to call the check unless told otherwise."""
+    source: str
+    """As the user named it."""
+    footprints: tuple[Footprint, ...]
+    """One for each experiment."""
+
+
+def find_candidate(path: Path) -> Candidate:
+    """Return what lies at a path: a run's folder, a record, a folder of runs, an experiment or a grid.
+
+    Raises:
+        CheckError: if there is nothing to check, or a run failed.
+        ConfigError: if it is an experiment or grid with faults.
+        RecordError: if it is a record that cannot be read.
+    """
+    file = require(path)
+    name, footprints = _profiled(file) if file.suffix in YAML else _recorded(file)
+    return Candidate(name=plain_name(name), source=str(path), footprints=footprints)
+
+
+def require(path: Path) -> Path:
+    """Return a path at which something is; where nothing is, that of the experiment of this name that ships.
+
+    Raises:
+        CheckError: if there is none, with the nearest that is there.
+    """
+    file = experiment_file(path)
+    if not file.exists():
+        siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        hint = nearest(path.name, siblings) or nearest_shipped(path) or (near(path.name, siblings) if siblings else "")
+        raise CheckError(["; ".join(filter(None, [f"{path}: no such file or folder", hint]))])
+    return file
+
+
+def plain_name(name: str) -> str:
+    """Return a name that can be a file's and stand in a comment: letters, digits, `.`, `_`, `+`, `-`."""
+    return re.sub(r"[^A-Za-z0-9._+-]+|-{2,}", "-", name).strip("-.") or "check"
+
+
+def _recorded(path: Path) -> tuple[str, tuple[Footprint, ...]]:
+    """Return the footprints of the runs at a path; one run of each experiment."""
+    documents = collect([path])
+    failures = [document for document in documents if isinstance(document, Failure)]
+    if failures:
+        raise CheckError([f"{path}: {one.name} {one.reason}: {one.message}; finish it first" for one in failures])
+    records = [document for document in documents if isinstance(document, Record)]
+    twice = sorted({one.experiment for one in records if sum(one.experiment == two.experiment for two in records) > 1})
+    if twice:
+        raise CheckError([f"{path}: holds several runs of {name}; give the folder of one of them" for name in twice])
+    return records[0].experiment if len(records) == 1 else path.name, tuple(map(of_record, records))
+
+
+def _profiled(path: Path) -> tuple[str, tuple[Footprint, ...]]:
+    """Return the footprints of the networks that a file describes; those that differ in nothing else only once."""
+    data = read_yaml(path)
+    grid = (load_grid if is_grid(data) else load_experiment)(path)
+    cells = expand(grid, where=str(path))
+    return grid.name, tuple(_count_all(cells))
+
+
+def _count_all(cells: Sequence[Cell]) -> list[Footprint]:
+    """Return the footprint of every distinct network, each counted once."""
+    from importlib.metadata import version
+
+    from greenpose.counting import architecture_of
+
+    shapes = {cell.name: (architecture_of(cell.config), cell.config.data.input_size) for cell in cells}
+    named = {shapes[cell.name]: cell.experiment for cell in cells}
+    counts = {shape: _counted(name, *shape) for shape, name in named.items()}
+    footprints = {}
+    for cell in cells:
+        same = {shapes[other.name] for other in cells if other.experiment == cell.experiment}
+        name = cell.experiment if len(same) == 1 else label(cell.experiment, cell.axes)
+        shape = shapes[cell.name]
+        footprints[name] = of_counts(
+            cell.config, counts[shape], labels=(name,), num_joints=shape[0].num_joints, torch=version("torch")
+        )
+    return list(footprints.values())
+
+
+def _counted(name: str, architecture: "Architecture", input_size: tuple[int, int]) -> dict[int, dict[str, object]]:
+    """Return what the gate compares, by exit.
+
+    Raises:
+        CheckError: if the network cannot be run, as after a change that broke it.
+    """
+    from greenpose.counting import count
+
+    try:
+        return {number: _plain(one) for number, one in count(architecture, input_size).items()}
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        says = f"{type(error).__name__}: {error}"
+        raise CheckError([f"{name}: cannot be counted: it fails on one image in evaluation mode: {says}"]) from error
+
+
+def _plain(count: "ExitCount") -> dict[str, object]:
+    """Return what the gate compares of an exit's counts."""
+    names = ("params", "macs", "activation_bytes", "peak_bytes", "operations")
+    return {name: getattr(count, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A candidate and what it is held against."""
+
+    candidate: Candidate
+    """What is checked."""
+    baseline: Path | None
+    """The baseline's file; None without one."""
+    filed: Filed | None
+    """What it holds; None where it is yet to be made."""
+    budgets: Path | None
+    """The budgets' file; None without one."""
+    limits: tuple[Budget, ...]
+    """What it holds."""
+    only: Selection
+    """Quantities to look at."""
+
+
+def read_question(
+    candidate: Path,
+    baseline: Path | None,
+    budgets: Path | None,
+    *,
+    only: Sequence[str],
+    creating: bool,
+    paired: Sequence[str] = (),
+) -> Question:
+    """Return what is asked, everything read; where a baseline is to be made, there need not be one yet.
+
+    `paired` names what is to be measured in pairs: then there need be neither baseline nor budgets, and without them
+    nothing is counted.
+
+    Raises:
+        GreenPoseError: with what is missing or damaged.
+    """
+    require(candidate)
+    if baseline is None and (FILE.exists() or (creating and budgets is None)):
+        baseline = FILE
+    if baseline is None and budgets is None and not paired:
+        raise CheckError([f"give --baseline FILE, --budgets FILE or --against REF: there is no {FILE} here"])
+    filed = None if baseline is None or (creating and not baseline.exists()) else read_baseline(baseline)
+    limits = () if budgets is None else read_budgets(budgets)
+    selection = Selection(tuple(only))
+    if filed is not None or baseline is None:
+        names = [] if filed is None else [*filed.baseline.values]
+        selection.require([*names, *(f"{limit.where}.{limit.metric}" for limit in limits), *paired])
+    if paired and not any(name in selection for name in paired):
+        selects = f"--only {' '.join(only)}: selects nothing that is measured in pairs, as {paired[0]}"
+        raise CheckError([f"{selects}; leave out --against, or select that too"])
+    unread = Candidate(name=plain_name(candidate.stem), source=str(candidate), footprints=())
+    return Question(
+        candidate=find_candidate(candidate) if baseline or budgets else unread,
+        baseline=baseline,
+        filed=filed,
+        budgets=budgets,
+        limits=limits,
+        only=selection,
+    )
+
+
+def answer(question: Question) -> list[Verdict]:
+    """Return one verdict for the baseline and one for the budgets, those that there are."""
+    subject, footprints = question.candidate.source, question.candidate.footprints
+    verdicts = []
+    if question.filed is not None:
+        found = compare(footprints, question.filed, only=question.only)
+        against = question.filed.name
+        verdicts.append(Verdict(subject=subject, against=against, findings=found.findings, notes=found.notes))
+    if question.budgets is not None:
+        file, today = str(question.budgets), datetime.now(UTC).date()
+        judged = judge(question.limits, footprints, file=file, today=today, only=question.only)
+        verdicts.append(Verdict(subject=subject, against=file, findings=judged.findings, notes=judged.notes))
+    return verdicts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What an update changed."""
+
+    question: Question
+    """The question, baseline and budgets read again."""
+    changed: dict[str, tuple[float | None, float | None]]
+    """Values of the baseline by key, before and after; None where there was or is none."""
+    tightened: dict[str, tuple[float, float]]
+    """Limits of budgets by comparison, before and after."""
+
+
+def accept_candidate(question: Question, reason: str) -> Accepted:
+    """Write what the candidate costs where it was asked for, and return what changed.
+
+    Raises:
+        CheckError: without a reason, or where a number is not known well enough.
+    """
+    if not reason.strip():
+        raise CheckError(["--update: say why with --reason TEXT; whoever reviews the change reads it"])
+    refuse_unsure(finding for verdict in answer(question) for finding in verdict.findings)
+    changed: dict[str, tuple[float | None, float | None]] = {}
+    if question.baseline is not None:
+        before = question.filed
+        after = accept(
+            before,
+            question.candidate.footprints,
+            only=question.only,
+            acceptance=Acceptance(
+                reason=reason.strip(),
+                at=datetime.now(UTC).isoformat(timespec="seconds"),
+                commit=head_commit(question.baseline.absolute().parent),
+                version=__version__,
+            ),
+        )
+        changed = changes(None if before is None else before.baseline, after)
+        if before is None or differs(before.baseline, after):
+            write_text(question.baseline, dumps(after))
+        question = replace(question, filed=read_baseline(question.baseline))
+    question, tightened = _tighten(question)
+    return Accepted(question=question, changed=changed, tightened=tightened)
+
+
+def _tighten(question: Question) -> tuple[Question, dict[str, tuple[float, float]]]:
+    """Write budgets with their ratchets applied, and return what moved."""
+    if question.budgets is None:
+        return question, {}
+    text = question.budgets.read_text(encoding="utf-8")
+    after = tighten(text, question.limits, question.candidate.footprints, only=question.only)
+    if after == text:
+        return question, {}
+    write_text(question.budgets, after)
+    limits = read_budgets(question.budgets)
+    pairs = zip(question.limits, limits, strict=True)
+    moved = {old.entry.budget: (old.limit, new.limit) for old, new in pairs if old.limit != new.limit}
+    return replace(question, limits=limits), moved

@@ -1,0 +1,224 @@
+"""The forms of a check's answer: to stdout, files and GitHub; its history; the progress of paired turns."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from rich.table import Table
+from rich.text import Text
+
+from greenpose import __version__
+from greenpose.check import Selection, Verdict
+from greenpose.check.against import Options, check_against, paired_names
+from greenpose.check.history import SCHEMA, read_courses
+from greenpose.check.history import remember as append
+from greenpose.check.output import (
+    annotations,
+    badge_endpoint,
+    badge_svg,
+    print_verdict,
+    summary,
+    to_json,
+    to_junit,
+    to_markdown,
+    to_sarif,
+    to_text,
+)
+from greenpose.check.output.history_page import print_trend, trend_page
+from greenpose.check.paired import Rule
+from greenpose.check.selftest import SelfTest, remember, self_test
+from greenpose.check.verdict import signed_percent
+from greenpose.cli.console import err, out, print_json
+from greenpose.errors import CheckError
+from greenpose.formatting import shown
+from greenpose.git import head_commit
+from greenpose.schema import near
+from greenpose.store.folder import write_text
+
+
+def remember_verdict(folder: Path, verdict: Verdict, name: str) -> None:
+    """Append a verdict to the history of the check `name`."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    append(folder, verdict, name=name, at=at, commit=head_commit(Path()))
+
+
+def show_trend(folder: Path, *, output: Path | None, only: Sequence[str], as_json: bool) -> None:
+    """Print the course of each quantity, as JSON where asked; write a page where a file is named.
+
+    Raises:
+        CheckError: if there is no history in the folder.
+    """
+    courses = read_courses(folder, only=Selection(tuple(only)))
+    if output is not None:
+        write_text(output, trend_page(courses, title=f"Footprint over time: {folder.name}", version=__version__))
+    if as_json:
+        print_json({"schema": SCHEMA, "courses": [asdict(course) for course in courses]})
+    else:
+        print_trend(courses, out())
+        if output is not None:
+            out().print(str(output), soft_wrap=True)
+
+
+WALL_PAIRS = 120
+"""Most pairs where wall time is judged, unless told otherwise: it scatters more than CPU time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairing:
+    """What the options ask of a paired check."""
+
+    against: str | None
+    """Git revision."""
+    environment: Path | None
+    """Another Python environment."""
+    exits: tuple[int, ...]
+    """Exits to compare; all where none is named."""
+    max_pairs: int | None
+    """Most pairs of turns; None for the usual number."""
+    wall: bool
+    """Whether wall time is judged too."""
+    install: bool
+    """Whether pip may make an environment for the revision."""
+
+    def names(self, candidate: Path) -> list[str]:
+        """Return the names of what can be measured of a candidate.
+
+        Raises:
+            GreenPoseError: if it cannot be read, or has no such exit.
+        """
+        return paired_names(candidate, self.exits)
+
+    def verdict(self, candidate: Path, *, only: Selection, quiet: bool) -> Verdict:
+        """Return what both sides' turns led to.
+
+        Raises:
+            GreenPoseError: if there is no such side, or it cannot be run.
+        """
+        usual = Rule()
+        most = self.max_pairs or (WALL_PAIRS if self.wall else usual.max_pairs)
+        rule = replace(usual, max_pairs=most, batch=min(usual.batch, most))
+        with err(quiet=quiet).status("starting both sides") as status:
+            options = Options(
+                rule=rule,
+                exits=self.exits,
+                only=only,
+                wall=self.wall,
+                install=self.install,
+                heard=lambda words: status.update(Text(shown(words))),
+            )
+            return check_against(candidate, against=self.against, environment=self.environment, options=options)
+
+
+def show_self_test(candidate: Path | None, *, as_json: bool, quiet: bool) -> bool:
+    """Test what a paired check can do on this machine, keep and print it, and return whether that is enough."""
+    with err(quiet=quiet).status("comparing equal processes") as status:
+        result = self_test(candidate, heard=lambda words: status.update(Text(words)))
+    file = remember(result)
+    if as_json:
+        print_json(asdict(result) | {"bound": result.bound, "fine": result.fine, "file": str(file)})
+        return result.fine
+    console = out()
+    console.print(_table(result))
+    console.print(f"kept in {file}; later verdicts on this machine quote it", style="dim", soft_wrap=True)
+    if not result.fine:
+        console.print(
+            Text("This machine is too restless for a paired check now; the exact gate works anywhere.", "yellow")
+        )
+    return result.fine
+
+
+def _table(result: SelfTest) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    least = "none up to +30 %" if result.smallest_change is None else signed_percent(result.smallest_change)
+    real = ", ".join(signed_percent(change) for change in sorted(result.heavier))
+    rows = {
+        "run": f"{result.subject}; {result.meetings} pairs of processes, {result.seconds:.0f} s",
+        "false alarms": f"{result.alarms} in {result.comparisons} comparisons of equal sides",
+        "": f"below {100 * result.bound:.2g} % of comparisons (95 %), before restarts, which a real check adds",
+        "smallest change": f"{least}, found by 95 % of checks",
+        "really heavier": f"{result.heavier_found} of {len(result.heavier)} found",
+        " ": f"{result.pixels:.3g} times the pixels; CPU time {real}",
+        "cost": f"{result.cpu_s:.2g} s of CPU a side for a comparison",
+    }
+    for name, text in rows.items():
+        table.add_row(Text(name, "bold"), text)
+    return table
+
+
+WRITERS: Mapping[str, tuple[str, Callable[[Verdict, str], str]]] = MappingProxyType(
+    {
+        "text": (".txt", to_text),
+        "json": (".json", to_json),
+        "junit": (".xml", to_junit),
+        "sarif": (".sarif", lambda verdict, name: to_sarif(verdict, name, version=__version__)),
+        "github": (".github", annotations),
+        "markdown": (".md", to_markdown),
+        "badge": (".svg", lambda verdict, _name: badge_svg(verdict)),
+    }
+)
+"""By format, the ending of its file and how it is made."""
+SPOKEN = ("text", "github")
+"""Formats that are for a job's log: with a folder for the others they still go to stdout."""
+SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+def chosen_formats(text: str, output: Path | None, *, as_json: bool) -> tuple[str, ...]:
+    """Return the formats in a comma-separated list, less those that --json takes the place of on stdout.
+
+    Raises:
+        CheckError: naming formats that do not exist, or that would run into each other.
+    """
+    formats = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    faults = [f"--format {part}: unknown; {near(part, list(WRITERS))}" for part in formats if part not in WRITERS]
+    if faults or not formats:
+        raise CheckError(faults or [f"--format: name at least one of {', '.join(WRITERS)}"])
+    if as_json:
+        formats = tuple(format_ for format_ in formats if format_ not in (*SPOKEN, "json"))
+    if len(formats) > 1 and output is not None and not _is_folder(output):
+        raise CheckError(
+            [f"-o {output}: {len(formats)} formats do not go into one file; give a folder, e.g. -o results"]
+        )
+    if output is None and not set(formats) <= {*SPOKEN} and (len(formats) > 1 or as_json):
+        raise CheckError([f"--format {','.join(formats)}: cannot share stdout; give a folder, e.g. -o results"])
+    return formats
+
+
+def write_outputs(
+    verdict: Verdict, name: str, formats: Sequence[str], output: Path | None, *, verbose: bool, quiet: bool
+) -> None:
+    """Write a verdict in every format asked for, and the job's summary on GitHub where Markdown or annotations are."""
+    for format_ in formats:
+        ending, make = WRITERS[format_]
+        if output is None or (_is_folder(output) and format_ in SPOKEN):
+            _say(verdict, name, format_, verbose=verbose, quiet=quiet)
+        else:
+            path = output / f"{name}{ending}" if _is_folder(output) else output
+            write_text(path, to_text(verdict, name, verbose=verbose) if format_ == "text" else make(verdict, name))
+            if format_ == "badge":
+                write_text(path.with_suffix(".shields.json"), badge_endpoint(verdict))
+    page_of_job = os.environ.get(SUMMARY)
+    if page_of_job and {"github", "markdown"} & {*formats}:
+        try:
+            with Path(page_of_job).open("a", encoding="utf-8") as page:
+                page.write(to_markdown(verdict, name))
+        except OSError as error:
+            told = f"{SUMMARY} {page_of_job}: cannot be written: {error.strerror}; the job has no summary"
+            err().print(Text.assemble(("warning: ", "yellow"), told), soft_wrap=True)
+
+
+def _say(verdict: Verdict, name: str, format_: str, *, verbose: bool, quiet: bool) -> None:
+    if format_ == "text" and quiet:
+        out().print(summary(verdict), soft_wrap=True)
+    elif format_ == "text":
+        print_verdict(verdict, name, out(), verbose=verbose)
+    else:
+        sys.stdout.write(WRITERS[format_][1](verdict, name))
+
+
+def _is_folder(path: Path) -> bool:
+    """Return whether a path stands for a folder: it is one, or has no ending."""
+    return path.is_dir() or not path.suffix
