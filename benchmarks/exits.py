@@ -26,9 +26,9 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from benchmarks.job import start_again_pinned
 from benchmarks.verdict import conclude
 from greenpose.counting import census
+from greenpose.formatting import with_prefix
 from greenpose.metering import Estimate, ExitMeasurement, Plan, measure_exits, meter
 from greenpose.model import HRNet, SubNetwork, fold_batchnorm
-from greenpose.units import with_prefix
 
 POINTS = 4.0
 JUDGED = (2, 3)

@@ -34,12 +34,12 @@ import torch
 from benchmarks.job import small_job, start_again_pinned
 from benchmarks.verdict import conclude
 from greenpose.data.splits import load_splits
+from greenpose.formatting import with_prefix
 from greenpose.metering import Estimate, Meter, estimate, meter
 from greenpose.run.callbacks import crosschecked
 from greenpose.run.setup import build_network, build_objective, seed_everything
 from greenpose.training import Epoch, Files, fit, unmetered
 from greenpose.training.step import Parted, Window
-from greenpose.units import with_prefix
 
 SHARE = 0.005
 FSYNC_SHARE = 0.002

@@ -19,8 +19,7 @@ from typing import Any
 
 from benchmarks.interaction import first_click
 from benchmarks.verdict import conclude
-from greenpose.formatting import exact
-from greenpose.units import with_prefix
+from greenpose.formatting import exact, with_prefix
 from tests.report.published import documents
 
 RENDER = """

@@ -16,7 +16,7 @@ import textwrap
 from typing import Any
 
 from benchmarks.verdict import conclude
-from greenpose.units import with_prefix
+from greenpose.formatting import with_prefix
 
 REPEATS = 9
 FIRST_READING_SECONDS = 0.05

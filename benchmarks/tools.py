@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
+from greenpose.formatting import kwh_to_joules, significant
 from greenpose.metering import meter, pinned_environment
-from greenpose.units import kwh_to_joules, significant
 
 PRODUCTS = 80
 SIDE = 1000

@@ -163,7 +163,7 @@ def _read(path: Path) -> dict[str, Counts]:
 
 def _accept(path: Path, name: str, here: Counts) -> None:
     """Put a footprint into the file; other processes, as those of pytest-xdist, wait meanwhile."""
-    from greenpose.lock import locked
+    from greenpose.files import locked
     from greenpose.store.folder import write_text
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from greenpose.cache import cache_folder
+from greenpose.files import cache_folder
 
 NO_HOME = 54321
 """A uid that no passwd file knows."""
@@ -32,7 +32,7 @@ def test_a_tilde_stands_for_the_home_folder(monkeypatch):
 )
 def test_a_user_without_a_home_folder_is_told_to_set_one_or_has(settings, said):
     code = (
-        f"import os; from greenpose.cache import cache_folder; from greenpose.errors import GreenPoseError\n"
+        f"import os; from greenpose.files import cache_folder; from greenpose.errors import GreenPoseError\n"
         f"os.setuid({NO_HOME})\n"
         "try: print(cache_folder())\n"
         "except GreenPoseError as error: print(error)\n"

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from greenpose.errors import GreenPoseError
-from greenpose.lock import is_locked, locked
+from greenpose.files import is_locked, locked
 
 RIVALS = 4
 ROUNDS = 60
@@ -18,7 +18,7 @@ RIVAL = """
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from greenpose.lock import locked
+from greenpose.files import locked
 for line in sys.stdin:
     with ExitStack() as held:
         print(held.enter_context(locked(Path(line.strip()), wait=False)), flush=True)
@@ -28,7 +28,7 @@ for line in sys.stdin:
 HOLDER = """
 import sys
 from pathlib import Path
-from greenpose.lock import locked
+from greenpose.files import locked
 with locked(Path(sys.argv[1]), wait=False) as mine:
     print(mine, flush=True)
     sys.stdin.read()
@@ -84,7 +84,7 @@ def test_rivals_on_one_file_that_comes_and_goes_with_its_holder_are_never_two(tm
     hurried = """
 import os, sys, time
 from pathlib import Path
-from greenpose.lock import locked
+from greenpose.files import locked
 path, inside = Path(sys.argv[1]), Path(sys.argv[2])
 held = 0
 while held < 150:
@@ -102,7 +102,7 @@ print(held)
 
 def test_who_asks_whether_it_is_held_is_in_nobodys_way(tmp_path, begin):
     path = tmp_path / "a.lock"
-    asks = "import sys\nfrom pathlib import Path\nfrom greenpose.lock import is_locked\nprint('asks', flush=True)\n"
+    asks = "import sys\nfrom pathlib import Path\nfrom greenpose.files import is_locked\nprint('asks', flush=True)\n"
     asks += "while True: is_locked(Path(sys.argv[1]))"
     for asking in [begin(asks, path) for _ in range(2)]:
         assert asking.stdout.readline() == "asks\n"
@@ -181,7 +181,7 @@ def test_a_file_system_without_locks_is_said_by_the_path(tmp_path):
         "fcntl.flock = flock\n"
         "from pathlib import Path\n"
         "from greenpose.errors import GreenPoseError\n"
-        "from greenpose.lock import is_locked, locked\n"
+        "from greenpose.files import is_locked, locked\n"
         "path = Path(sys.argv[1]); path.touch()\n"
         "assert not is_locked(path)\n"
         "try:\n"

@@ -17,9 +17,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-from greenpose.cache import cache_folder
 from greenpose.errors import CheckError
-from greenpose.lock import locked
+from greenpose.files import cache_folder, locked
 
 CONSTRAINTS, REQUIREMENTS = "constraints.txt", "requirements.txt"
 """Files that say which versions are installed."""

@@ -18,13 +18,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from greenpose.cache import cache_folder
 from greenpose.check.footprint import Network, find_networks
 from greenpose.check.interleaved import Clock, Duel, a_core
 from greenpose.check.paired import RESTARTS, Rule, weigh
 from greenpose.check.revisions import this_side
 from greenpose.check.verdict import signed_percent
 from greenpose.config import packaged_experiment
+from greenpose.files import cache_folder
 from greenpose.metering import this_machine
 from greenpose.store.folder import write_text
 

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from greenpose.formatting import MINUS, NBSP, listed, number, percent, plain
+from greenpose.formatting import MINUS, NBSP, listed, number, percent, plain, prefix, significant
 from greenpose.record import Interval
-from greenpose.units import prefix, significant
 
 Outcome = Literal["ok", "improved", "regressed", "inconclusive", "incomparable"]
 GRAVITY: tuple[Outcome, ...] = ("ok", "improved", "inconclusive", "incomparable", "regressed")

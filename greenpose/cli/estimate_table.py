@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from greenpose.formatting import percent, plain, plural, span
+from greenpose.formatting import percent, plain, plural, prefix, span, with_prefix
 from greenpose.run.estimate import Amount, Footprint, GridEstimate, RunEstimate
-from greenpose.units import prefix, with_prefix
 
 DURATIONS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 LONGEST = 1.5

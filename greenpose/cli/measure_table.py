@@ -9,11 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from greenpose.formatting import MINUS, borne_decimals, fixed, listed, number, plain, plural, span
+from greenpose.formatting import MINUS, borne_decimals, fixed, listed, number, plain, plural, prefix, span
 from greenpose.metering import FEWEST, FEWEST_CALLS, MEANING
 from greenpose.report.quantities import MARKS, ROUNDING, Estimate, estimate, kind_mark
 from greenpose.run.measure import MeasuredExit, Measurement
-from greenpose.units import prefix
 
 NOT_MEASURED = "not measured"
 PERCENT = 100.0

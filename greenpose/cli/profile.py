@@ -12,7 +12,7 @@ from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, o
 from greenpose.config import Experiment, expand, load_experiment, load_grid, packaged_experiment, read_yaml
 from greenpose.config.load import is_grid
 from greenpose.config.read import experiment_file
-from greenpose.units import with_prefix
+from greenpose.formatting import with_prefix
 
 if TYPE_CHECKING:
     from greenpose.counting import ExitCount

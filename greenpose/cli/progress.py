@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from greenpose.errors import RecordError
+from greenpose.formatting import lasting, significant
 from greenpose.record import Failure, Interval, Quantity, Record
 from greenpose.store import RunFolder, read_document, read_record
-from greenpose.units import lasting, significant
 
 
 class RunProgress:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from greenpose.errors import GreenPoseError
+from greenpose.formatting import significant
 from greenpose.schema import NO_TRUTH, Document, Place
-from greenpose.units import significant
 
 
 class MeasureConfig(Document):

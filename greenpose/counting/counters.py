@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from greenpose.errors import GreenPoseError
-from greenpose.units import FLOPS_PER_MAC
+from greenpose.formatting import FLOPS_PER_MAC
 
 _NORMS = frozenset({"native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm", "_batch_norm_no_update"})
 

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from greenpose.counting.counters import CountingError
-from greenpose.units import FLOPS_PER_MAC
+from greenpose.formatting import FLOPS_PER_MAC
 
 Shape = Sequence[int]
 Rule = Callable[..., int]

@@ -14,7 +14,7 @@ import numpy as np
 from greenpose.data.images import Window
 from greenpose.data.instances import Instance, Profile, coco_document
 from greenpose.errors import DataError
-from greenpose.lock import locked
+from greenpose.files import locked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

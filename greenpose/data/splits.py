@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from greenpose.cache import cache_folder
 from greenpose.config import DataConfig, SyntheticConfig
 from greenpose.data.boxes import inspect_boxes, num_boxes
 from greenpose.data.check import SPLITS, check_folder, sha256, split_files, windows, windows_of
@@ -26,6 +25,7 @@ from greenpose.data.instances import Instance, Profile, load_profile
 from greenpose.data.samples import CACHE_BYTES, Samples
 from greenpose.data.synthetic import JOINTS, Spec, admit
 from greenpose.errors import DataError
+from greenpose.files import cache_folder
 
 SYNTHETIC_WINDOW_MM = (350.0, 900.0)
 """Grey levels of generated depth: from a raised hand to the floor beside the crib."""

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from greenpose.errors import GreenPoseError, MeteringError
+from greenpose.formatting import co2eq_g, joules_to_kwh
 from greenpose.metering.hourly_intensity import PLAUSIBLE, Hours, Period, plausible, read_hours
 from greenpose.metering.sources import Joules
 from greenpose.metering.window import Window
-from greenpose.units import co2eq_g, joules_to_kwh
 
 TABLE = "data/private_infra/global_energy_mix.json"
 OWN_FACTOR = "user's own factor"

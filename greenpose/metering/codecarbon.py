@@ -20,10 +20,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from greenpose.cache import cache_folder
 from greenpose.errors import MeteringError
+from greenpose.files import cache_folder
+from greenpose.formatting import kwh_to_joules
 from greenpose.metering.machine import Machine, this_machine
-from greenpose.units import kwh_to_joules
 
 PACKAGES = ("codecarbon", "py-cpuinfo", "greenpose")
 """Another version of one of these may find another name."""

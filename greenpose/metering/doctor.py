@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from greenpose.formatting import with_prefix
 from greenpose.metering.codecarbon import CodeCarbon
 from greenpose.metering.doubts import STOOD_STILL
 from greenpose.metering.inference import PERIODS_PER_WINDOW
@@ -23,7 +24,6 @@ from greenpose.metering.meter import Meter, Surroundings
 from greenpose.metering.select_sources import Choice, choose
 from greenpose.metering.sources import NO_ENERGY, Component, CounterSource, Finding, Joules, Level, Provenance, Source
 from greenpose.metering.window import Grade, Window, grade
-from greenpose.units import with_prefix
 
 LOOK_EVERY_S = 1e-4
 

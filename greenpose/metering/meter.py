@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, final
 
 from greenpose.errors import MeteringError
+from greenpose.formatting import significant, with_prefix
 from greenpose.metering.active_window import (
     NO_COUNTERS,
     NO_FAULTS,
@@ -32,7 +33,6 @@ from greenpose.metering.embodied import Embodied
 from greenpose.metering.machine import Witness, this_machine
 from greenpose.metering.sources import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
 from greenpose.metering.window import MEANING, Window, WindowLog, grade
-from greenpose.units import significant, with_prefix
 
 NOT_STARTED = "the meter has not started; use it as `with greenpose.meter() as m:`"
 LONGEST_S = 1e9

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from greenpose.units import KINDS
+from greenpose.formatting import KINDS
 
 Component = Literal["cpu", "gpu", "ram"]
 Kind = Literal["measured", "estimated", "modelled", "sourced", "not_covered"]

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from greenpose.errors import MeteringError
+from greenpose.formatting import KINDS
 from greenpose.metering.codecarbon import CrossReading
 from greenpose.metering.machine import Contamination
 from greenpose.metering.sources import NO_ENERGY, Joules, Kind, Provenance
-from greenpose.units import KINDS
 
 SCHEMA = "greenpose.windows/1"
 

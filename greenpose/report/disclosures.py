@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from greenpose.formatting import NBSP, listed, plain, plural, span
+from greenpose.formatting import FLOPS_PER_MAC, NBSP, joules_to_kwh, listed, plain, plural, span, with_prefix
 from greenpose.record import Record
 from greenpose.report.figures.energy import Total, failed_total, finished_total, grand_total
 from greenpose.report.limits import limits
@@ -25,7 +25,6 @@ from greenpose.report.quantities import (
     over_runs,
 )
 from greenpose.report.study import Group, Point, Study, energy_kind, host_name
-from greenpose.units import FLOPS_PER_MAC, joules_to_kwh, with_prefix
 
 PASSES = 3
 """A training step computes forward once and backward twice as much; counted with torch's counter on HRNet."""

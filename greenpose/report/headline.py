@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from greenpose.formatting import NBSP, exact, listed, percent, plain, plural
+from greenpose.formatting import NBSP, exact, listed, percent, plain, plural, prefix, with_prefix
 from greenpose.report.caveats import caveats
 from greenpose.report.differences import (
     NonInferiority,
@@ -14,7 +14,6 @@ from greenpose.report.figures.energy import finished_total, grand_total
 from greenpose.report.quantities import AP, CO2, ENERGY, MACS, PERCENT, kind_mark
 from greenpose.report.ranking import alternative, energy_share, known, most_accurate, reaches_zero, unlike_best, useful
 from greenpose.report.study import Point, Study, energy_kind
-from greenpose.units import prefix, with_prefix
 
 _RANGE_ONLY = 2
 """Runs of which the interval is the range, which is no 95 % interval."""

@@ -19,7 +19,7 @@ from importlib.resources import files
 from typing import Any
 
 from greenpose.errors import ReportError
-from greenpose.formatting import NBSP, listed, plain, shown
+from greenpose.formatting import NBSP, listed, plain, shown, with_prefix
 from greenpose.record import FAILURE_SCHEMA, SCHEMA, Failure, Record
 from greenpose.report.comparison import changes
 from greenpose.report.disclosures import disclosures
@@ -57,7 +57,6 @@ from greenpose.report.scale import detailed, is_large, notices, restricted
 from greenpose.report.study import SECOND, Study, energy_kind, facts, seeds, setting_facts, study
 from greenpose.report.tables import systematic_notes
 from greenpose.report.verdict import Verdict, verdict_table
-from greenpose.units import with_prefix
 
 
 def view_data(study: Study) -> str:

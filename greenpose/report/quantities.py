@@ -5,9 +5,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from greenpose.formatting import Text, number, percent
+from greenpose.formatting import KINDS, Text, number, percent
 from greenpose.record import Basis, Exit, Kind, Quantity, Record
-from greenpose.units import KINDS
 
 ROUNDING = 1e-9
 """Runs that differ by less than this fraction are equal: sums of floating-point numbers, in another order."""

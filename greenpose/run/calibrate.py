@@ -17,13 +17,13 @@ from greenpose.config import Cell, DataConfig, Experiment
 from greenpose.counting import architecture_of, count_training_step
 from greenpose.counting.counts import blank_network, num_params
 from greenpose.data.splits import Preview, preview, repeated
+from greenpose.formatting import FLOPS_PER_MAC
 from greenpose.metering import Meter, Window
 from greenpose.model import Architecture
 from greenpose.run.phases import Cost, cost_of
 from greenpose.run.setup import build_network, build_objective, channels_last, seed_everything
 from greenpose.store.records import phase_of
 from greenpose.training import Files, fit, predict, score
-from greenpose.units import FLOPS_PER_MAC
 
 FEW_IMAGES = 8
 """Images that are generated or read to calibrate with: enough to know what one takes."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from greenpose.config import Experiment, LossConfig
 from greenpose.config.accounting import Budget
+from greenpose.formatting import joules_to_kwh, lasting, significant
 from greenpose.metering import Carbon, Meter, OpenWindow, Prediction, Window
 from greenpose.record import Forecast
 from greenpose.run.forecast import busy_share, forecast, joules_of, predict_training, seconds_of
@@ -16,7 +17,6 @@ from greenpose.run.phases import energy_of, epoch_costs, epoch_of, training_wind
 from greenpose.store import RunFolder, append_line
 from greenpose.store.records import outermost
 from greenpose.training import Epoch
-from greenpose.units import joules_to_kwh, lasting, significant
 
 LOGGER = logging.getLogger("greenpose")
 

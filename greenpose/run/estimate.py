@@ -10,6 +10,7 @@ from operator import add
 
 from greenpose.config import Cell, Experiment
 from greenpose.errors import GreenPoseError
+from greenpose.formatting import joules_to_kwh
 from greenpose.metering import Bounds, Joules, Meter, MicroPlan, carbon_of, worst_kind
 from greenpose.metering.inference import BLOCKS_PER_LOOK, PERIODS_PER_WINDOW, idle_windows
 from greenpose.metering.prediction import Neighbours, Prediction, predict_run
@@ -20,7 +21,6 @@ from greenpose.run.phases import Cost, cost_of, energy_of, total
 from greenpose.run.segments import LONGEST_STEP_SECONDS
 from greenpose.run.setup import build_meter, require_device, seed_everything
 from greenpose.training.fit import depths, whole_epochs_worth
-from greenpose.units import joules_to_kwh
 
 SCALED_ERROR = 0.2
 """Relative standard error of a cost that was scaled by multiply-accumulates, unless those measured show a larger one: a

@@ -7,12 +7,12 @@ a kill made necessary twice, only the last time says what one costs; both are sp
 from collections.abc import Callable, Mapping, Sequence
 
 from greenpose.config import ProcessConfig, TrainConfig
+from greenpose.formatting import joules_to_kwh
 from greenpose.metering import Window, this_machine
 from greenpose.metering.prediction import Neighbours, Prediction, Repeated, predict_total
 from greenpose.record import Basis, Forecast, Interval
 from greenpose.run.phases import training_windows, whole_epochs
 from greenpose.training.fit import depths
-from greenpose.units import joules_to_kwh
 
 VALIDATION_SHARE = 0.5
 """What validating an image costs of training on one, as long as none was: the forward pass is a third of a training

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
+from greenpose.formatting import co2eq_g, joules_to_kwh, kwh_to_joules
 from greenpose.metering import NO_ENERGY, Bounds, Carbon, Estimate, ExitMeasurement, Joules, Meter, Window, allocate
 from greenpose.metering.inference import Currency
 from greenpose.record import Allocation, Basis, Interval, Kind, Phase, StepExit, TrainingStep
 from greenpose.run.segments import StepCosts
 from greenpose.store.records import outermost, phase_of
-from greenpose.units import co2eq_g, joules_to_kwh, kwh_to_joules
 
 PHASES = ("data", "count", "train", "validate", "checkpoint", "test", "inference", "segments")
 TRAINING = ("train", "validate", "checkpoint")

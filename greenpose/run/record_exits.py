@@ -10,6 +10,7 @@ from greenpose.config.accounting import Budget
 from greenpose.counting import ExitCount
 from greenpose.data import Samples
 from greenpose.data.boxes import Detected
+from greenpose.formatting import KINDS
 from greenpose.metering import (
     FEWEST_CALLS,
     Bounds,
@@ -27,7 +28,6 @@ from greenpose.record import Embodied as EmbodiedEntry
 from greenpose.run.phases import break_even
 from greenpose.run.segments import StepCosts
 from greenpose.training import ExitScores, Fitted
-from greenpose.units import KINDS
 
 _AREAS = {"box": "width x height of the box", "mask": "annotated silhouette", "drawn": "as annotated"}
 

@@ -11,6 +11,7 @@ import torch
 import greenpose
 from greenpose.config import Experiment
 from greenpose.data.boxes import Detected
+from greenpose.formatting import KINDS, joules_to_kwh
 from greenpose.git import ask_git, head_commit
 from greenpose.metering import (
     Embodied,
@@ -44,7 +45,6 @@ from greenpose.run.record_exits import Facts, embodied_entry, exit_entry, traini
 from greenpose.run.setup import num_workers
 from greenpose.store.records import Attempt, attempts_of, kind_of, missing_windows, phase_of
 from greenpose.training.fit import depths, parts_trained
-from greenpose.units import KINDS, joules_to_kwh
 
 
 def course(windows: Sequence[Window], epochs: Iterable[Mapping[str, Any]]) -> list[Validation]:

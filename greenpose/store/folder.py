@@ -17,7 +17,7 @@ import yaml
 from greenpose.config import Experiment, read_yaml
 from greenpose.config.accounting import Budget
 from greenpose.errors import ConfigError, GreenPoseError, RecordError, writing
-from greenpose.lock import is_locked, locked
+from greenpose.files import is_locked, locked
 from greenpose.record import Failure, Record, dumps, loads
 from greenpose.schema import from_json, parse
 

@@ -7,13 +7,13 @@ from typing import Any, Literal, NamedTuple
 
 from greenpose.config import CarbonConfig
 from greenpose.errors import ConfigError, GreenPoseError, MeteringError, RecordError
+from greenpose.formatting import KINDS, joules_to_kwh
 from greenpose.metering import NO_ENERGY, Joules, Log, Provenance, Window, carbon_of, read_log, short_of, worst_kind
 from greenpose.metering.sources import Kind
 from greenpose.record import Basis, Failure, Interval, Quantity, Record, loads
 from greenpose.record.policy import PolicyCurve, load_policy
 from greenpose.schema import parse
 from greenpose.store.folder import RunFolder
-from greenpose.units import KINDS, joules_to_kwh
 
 
 def read_document(path: Path) -> Record | Failure:

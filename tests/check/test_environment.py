@@ -9,7 +9,7 @@ import pytest
 
 from greenpose.check.environments import KEPT_SECONDS, Wanted, environment_for, interpreter, with_pip
 from greenpose.errors import CheckError
-from greenpose.lock import locked
+from greenpose.files import locked
 
 
 def wanting(*dependencies, constraints=""):

@@ -3,11 +3,11 @@ from dataclasses import replace
 import pynvml
 import pytest
 
+from greenpose.formatting import with_prefix
 from greenpose.metering import CodeCarbon, Joules, ScriptedSource, examine, host_of, pinned_environment
 from greenpose.metering.doctor import Diagnosis
 from greenpose.metering.machine import HeldFile, Witness
 from greenpose.metering.select_sources import Choice
-from greenpose.units import with_prefix
 from tests.metering.fakes import (
     RANGE_UJ,
     Board,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from greenpose.formatting import NBSP, plain
+from greenpose.formatting import NBSP, joules_to_kwh, plain
 from greenpose.record import Record
 from greenpose.report.differences import share
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, ticks, write
@@ -27,7 +27,6 @@ from greenpose.report.quantities import (
 )
 from greenpose.report.study import Group, Point, Study, energy_kind
 from greenpose.report.tables import Cell, Row, Section, Table, estimate_cell, figure_column
-from greenpose.units import joules_to_kwh
 
 BREAK_EVEN = Figure(name="break_even_images", label="Won back after", unit="images")
 _TAUGHT = ("forward", "backward", "step")

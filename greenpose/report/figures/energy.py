@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from greenpose.formatting import NBSP, listed, percent, plain, plural
+from greenpose.formatting import NBSP, co2eq_g, joules_to_kwh, listed, percent, plain, plural
 from greenpose.record import Failure, Kind, Phase, Record
 from greenpose.report.drawing import ACCENT, CHARACTER, DIM, FONT, INK, PAPER, Drawing, bare, write
 from greenpose.report.quantities import (
@@ -34,7 +34,6 @@ from greenpose.report.tables import (
     missing_cell,
     value_cell,
 )
-from greenpose.units import co2eq_g, joules_to_kwh
 
 TAKEN_OVER = ("data", "count", "train", "validate", "checkpoint")
 """Phases that a run has from another one whose training it took over."""

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from greenpose.formatting import NBSP, exact, plain, plural
+from greenpose.formatting import JOULES_PER_KWH, NBSP, exact, plain, plural
 from greenpose.report.figures.break_even import images_needed
 from greenpose.report.quantities import AP, EMBODIED, ENERGY, TRAIN_CO2, Estimate, Figure, prefixed, worst
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Point, Study, short_name
 from greenpose.report.tables import Row, Section, Table, estimate_cell, figure_column
-from greenpose.units import JOULES_PER_KWH
 
 DAYS_PER_YEAR = 365.25
 """Of the Julian calendar."""

@@ -1,4 +1,4 @@
-"""One process at a time: locks that the system takes back when their holder ends, however it ends.
+"""Files: locks that the system takes back when their holder ends, and the folder of caches.
 
 A lock belongs to an open file, not to a process number written into one: it holds across containers and network file
 systems, whatever the clock does, and the kernel lets it go with a killed holder, also with one that nobody waited for.
@@ -15,6 +15,7 @@ from greenpose.errors import GreenPoseError
 
 if TYPE_CHECKING:
     from filelock import FileLock
+
 
 POLL_SECONDS = 0.01
 
@@ -104,3 +105,21 @@ def _lock(path: Path) -> "FileLock":
 
     # Not the soft lock that it would take where there is no flock: that one believes in process numbers.
     return FileLock(path, thread_local=False, fallback_to_soft=False)
+
+
+def cache_folder() -> Path:
+    """Return the folder: $GREENPOSE_CACHE, else greenpose/ in the user's cache folder.
+
+    Raises:
+        GreenPoseError: if neither is set and the user has no home folder, as an arbitrary uid in a container.
+    """
+    own = os.environ.get("GREENPOSE_CACHE")
+    try:
+        if own:
+            return Path(own).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "greenpose"
+    except RuntimeError:
+        raise GreenPoseError(
+            f"GREENPOSE_CACHE is {own or 'not set'}, and this user has no home folder: set it to a folder for what "
+            "can be made again, e.g. GREENPOSE_CACHE=/tmp/greenpose"
+        ) from None
