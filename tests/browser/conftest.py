@@ -10,7 +10,7 @@ from greenpose.report.study import Side, side_by_side, study
 from greenpose.store import collect
 from reports.examples import examples
 from tests.report.records import failure, paper_grid, record, with_making
-from tests.report.test_targets import PAPER, green, trained
+from tests.report.test_learning_curves import PAPER, green, trained
 from tests.report.test_verdict import TEXT
 
 EXPERIMENTS = ("HRNet3", "HRNet4", "HRNet3-OKD-DS", "HRNet4-OKD-DS", "HRNet4-COKD-DS")

@@ -1,3 +1,5 @@
+""""""
+
 import io
 
 import pytest
@@ -5,8 +7,11 @@ from rich.console import Console
 from rich.table import Table
 
 from greenpose.cli.console import Output
-from greenpose.cli.progress import RunProgress
+from greenpose.cli.progress import RunProgress, failure_line, grid_table, numbers, record_line
+from greenpose.errors import RecordError
+from greenpose.store import RunFolder
 from tests.metering.fakes import TickingClock
+from tests.report.records import failure, record
 
 
 def test_minutes_left_stand_beside_the_energy_while_it_trains():
@@ -35,3 +40,51 @@ def test_no_number_of_a_table_is_cut_in_a_narrow_terminal(columns):
     assert all(part in text[Output] for part in ("HRNet4-OKD-DS-4e2a8fdc", "1,234,567,890", "[47.1-55.9]"))
     assert "…" not in text[Output]
     assert columns == 60 or "1,234,567,890" not in text[Console]
+
+
+def test_a_finished_run_is_summed_up_with_units_spread_and_provenance(tmp_path):
+    folder = RunFolder(tmp_path)
+    done = record("HRNet4-OKD", ap={3: 0.512, 4: 0.6})
+    folder.write_record(done)
+    line = record_line(folder)
+    interval = done.exit(3).basis["ap"].type_a
+    assert f"exit 3: AP 51 [{100 * interval.low:.0f}-{100 * interval.high:.0f}] %" in line
+    assert "] Wh (modelled)" in line
+
+
+def test_a_grid_ends_with_a_table_of_every_exit_and_of_what_failed(tmp_path, capsys):
+    folder = RunFolder(tmp_path)
+    done = record("HRNet4-OKD", ap={3: 0.512, 4: 0.6})
+    folder.write_record(done)
+    Output(width=120).print(
+        grid_table([("HRNet4-OKD", folder, ""), ("HRNet2", folder, "failed: in data: no such file")])
+    )
+    head, first, second, third = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert head == ["experiment", "exit", "AP,", "%", "training,", "Wh", "J/image"]
+    assert [first[:3], second[:2]] == [["HRNet4-OKD", "3", "51"], ["4", "60"]]
+    assert third == ["HRNet2", "failed:", "in", "data:", "no", "such", "file"]
+    joules = float(first[-2] if first[-1].startswith("[") else first[-1])
+    assert joules == pytest.approx(done.exit(3).energy_j_per_image, rel=0.05)
+
+
+def test_scripts_get_accuracy_and_energy(tmp_path):
+    folder = RunFolder(tmp_path)
+    done = record("HRNet4-OKD", ap={3: 0.512, 4: 0.6})
+    folder.write_record(done)
+    found = numbers(folder)
+    assert found["train_energy_kwh"] == done.train_energy_kwh
+    assert [(each["exit"], each["ap"]) for each in found["exits"]] == [(3, 0.512), (4, 0.6)]
+    assert all(each["energy_j_per_image"] > 0 for each in found["exits"])
+
+
+def test_a_file_of_the_other_kind_is_a_fault_that_is_told_also_without_assertions(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_failure(failure())
+    folder.failure.rename(folder.record)
+    with pytest.raises(RecordError, match="holds a failure, not a record"):
+        record_line(folder)
+    folder.record.unlink()
+    folder.write_record(record("HRNet4-OKD"))
+    folder.record.rename(folder.failure)
+    with pytest.raises(RecordError, match="holds a record, not a failure"):
+        failure_line(folder, code=1)

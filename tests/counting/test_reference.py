@@ -5,7 +5,7 @@ import pytest
 
 from greenpose.counting import FORMULAE, PAPER_FORMULA, reference_crop, reference_share
 from greenpose.model import Architecture
-from tests.counting.test_census import WIDTHS, golden_census
+from tests.counting.test_counters import WIDTHS, golden_census
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 COUNTERS = json.loads((GOLDEN / "counters_w32.json").read_text())

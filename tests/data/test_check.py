@@ -1,14 +1,16 @@
 """A folder is checked as a whole: which file is which split, and what two of them share."""
 
+import hashlib
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from greenpose.data import Framing, Samples, image_reader, load_profile
-from greenpose.data.check import check_folder, split_files
+from greenpose.data.check import FILE, check_folder, sha256, split_files, sums_text, verify_sums
 from greenpose.errors import DataError
 from tests.data.coco_files import document, write
 from tests.data.fakes import PROFILE
@@ -171,3 +173,39 @@ def test_a_real_folder_is_usable_and_makes_samples():
     assert samples.crops([0, 17]).shape[:3] == (2, 128, 96)
     inside = (samples.joints >= 0) & (samples.joints < [96, 128])
     assert inside.all()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    names = ["a b.txt", "deep/c.txt"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / FILE).write_text(sums_text({name: sha256(name.encode()) for name in names}))
+    return tmp_path
+
+
+def test_a_sum_is_that_of_the_bytes():
+    assert sha256(b"abc") == hashlib.sha256(b"abc").hexdigest()
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="the tool is not here")
+def test_everybodys_tool_reads_the_file(folder):
+    done = subprocess.run(["sha256sum", "-c", FILE], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unchanged_folder_and_one_without_sums_have_nothing_to_say(folder):
+    assert verify_sums(folder) == []
+    (folder / "a b.txt").write_text("another")
+    (folder / FILE).unlink()
+    assert verify_sums(folder) == []
+
+
+def test_changed_and_missing_files_are_named(folder):
+    (folder / "a b.txt").write_text("another")
+    (folder / "deep" / "c.txt").unlink()
+    (finding,) = verify_sums(folder)
+    assert finding.level == "warning"
+    assert finding.message.startswith("2 files are not")
+    assert finding.message.endswith("(a b.txt, deep/c.txt)")

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from greenpose.losses import Edge, Objective, Wiring, heatmap_kl, heatmap_mse
-from tests.losses.test_heatmaps import maps
+from tests.losses.test_losses import maps
 
 
 def wired(**options):

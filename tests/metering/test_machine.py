@@ -1,3 +1,5 @@
+""""""
+
 import os
 import platform
 import re
@@ -8,8 +10,8 @@ import sys
 import pytest
 
 from greenpose.metering import is_pinned, pinned_environment, process_settings, read_machine, software_versions
-from greenpose.metering.machine import allocator_of_process
-from tests.metering.fakes import kernel, machine, write
+from greenpose.metering.machine import Witness, allocator_of_process, quota_cpus
+from tests.metering.fakes import TickingClock, kernel, machine, stat, write
 
 
 def test_a_machine_is_read_from_its_files(tmp_path):
@@ -148,3 +150,117 @@ def test_settings_name_what_moves_numbers_and_nothing_private():
 def test_versions_leave_out_what_is_not_installed():
     versions = software_versions(["numpy", "no-such-package-at-all"])
     assert set(versions) == {"python", "greenpose", "numpy"}
+
+
+@pytest.fixture
+def clock():
+    return TickingClock()
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "stat").write_text(stat())
+    return tmp_path / "stat"
+
+
+@pytest.fixture
+def witness(clock, path):
+    witness = Witness(path, clock=clock)
+    witness.open()
+    yield witness
+    witness.close()
+
+
+def test_foreign_share_is_busy_time_that_is_not_ours_over_all(witness, clock, path):
+    start = witness.read()
+    clock.advance(1)
+    path.write_text(stat(user=160, idle=30, steal=10))
+    seen = witness.between(start, seconds=1.0, cpu_seconds=0.6)
+    assert seen.foreign_cpu_share == pytest.approx(0.5)
+    assert seen.steal_share == pytest.approx(0.05)
+    assert seen.involuntary_switches >= 0
+    assert seen.minor_faults >= 0
+
+
+def test_more_own_time_than_the_kernel_saw_is_no_negative_share(witness, clock, path):
+    start = witness.read()
+    clock.advance(1)
+    path.write_text(stat(user=50, idle=50))
+    assert witness.between(start, seconds=1.0, cpu_seconds=0.6).foreign_cpu_share == 0
+
+
+def test_a_window_of_few_ticks_has_no_figures(witness, clock, path):
+    start = witness.read()
+    clock.advance(0.05)
+    path.write_text(stat(user=5, idle=5))
+    assert witness.between(start, seconds=0.05, cpu_seconds=0.0) is None
+
+
+def test_a_reading_younger_than_a_tick_is_used_again(witness, clock, path):
+    first = witness.read()
+    path.write_text(stat(user=5, idle=5))
+    clock.advance(0.005)
+    assert witness.read() is first
+    clock.advance(0.006)
+    assert witness.read().busy == pytest.approx(0.05)
+
+
+def test_guest_time_is_not_counted_twice(witness, clock, path):
+    clock.advance(1)
+    path.write_text("cpu  100 0 0 100 0 0 0 0 60 0\n")
+    assert witness.read().total == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("text", ["", "cpu0 1 2 3\n", "cpu  1 2 3\n"])
+def test_a_ledger_of_another_shape_is_no_ledger(clock, tmp_path, text):
+    (tmp_path / "stat").write_text(text)
+    witness = Witness(tmp_path / "stat", clock=clock)
+    witness.open()
+    assert witness.read() is None
+    witness.close()
+
+
+def test_without_a_ledger_nobody_watches(tmp_path):
+    witness = Witness(tmp_path / "none")
+    witness.open()
+    assert witness.read() is None
+    assert witness.between(None, seconds=5.0, cpu_seconds=1.0) is None
+    witness.close()
+
+
+V1 = {"cpu.cfs_quota_us": "150000", "cpu.cfs_period_us": "100000"}
+
+
+def below(folder, files):
+    return {f"sys/fs/cgroup/{folder}{name}": text for name, text in files.items()}
+
+
+def test_no_cgroups_no_quota(tmp_path):
+    assert quota_cpus(tmp_path) is None
+
+
+@pytest.mark.parametrize(("text", "cpus"), [("max 100000", None), ("150000 100000", 1.5), ("nonsense", None)])
+def test_version_2(tmp_path, text, cpus):
+    write(tmp_path, {"proc/self/cgroup": "0::/\n"} | below("", {"cpu.max": text}))
+    assert quota_cpus(tmp_path) == cpus
+
+
+def test_the_tightest_limit_on_the_way_up_holds(tmp_path):
+    write(
+        tmp_path,
+        {"proc/self/cgroup": "0::/a/b\n"}
+        | below("a/", {"cpu.max": "200000 100000"})
+        | below("a/b/", {"cpu.max": "400000 100000"}),
+    )
+    assert quota_cpus(tmp_path) == 2.0
+
+
+@pytest.mark.parametrize("controllers", ["cpu", "cpu,cpuacct"])
+def test_version_1(tmp_path, controllers):
+    write(tmp_path, {"proc/self/cgroup": f"3:{controllers}:/job\n0::/\n"} | below("cpu/job/", V1))
+    assert quota_cpus(tmp_path) == 1.5
+
+
+def test_version_1_without_limit(tmp_path):
+    write(tmp_path, {"proc/self/cgroup": "3:cpu:/\n"} | below("cpu/", V1 | {"cpu.cfs_quota_us": "-1"}))
+    assert quota_cpus(tmp_path) is None

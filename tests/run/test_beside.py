@@ -6,7 +6,7 @@ from greenpose.config import CarbonConfig, Experiment, MeasureConfig, ModelConfi
 from greenpose.metering import MicroPlan
 from greenpose.metering.inference import BLOCKS_PER_LOOK
 from greenpose.run.estimate import Rates, inference, segments
-from tests.run.test_scaling import setup
+from tests.run.test_estimate import setup
 
 RATES = Rates(train=0.03, forward=0.01, watts=10.0, idle_watts=4.0, period=0.0)
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from greenpose.run.setup import build_network, build_objective
-from tests.losses.test_heatmaps import setup
+from tests.losses.test_losses import setup
 from tests.model.filling import fill, reference_name
 from tests.paper import entry_of
 from tests.recipe import S, f32, targets

@@ -1,0 +1,173 @@
+""""""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+
+from greenpose.check import Finding, Verdict
+from greenpose.check.output import badge_endpoint, badge_svg, to_json, to_junit, to_sarif
+from greenpose.check.output.machine_readable import COLOURS
+from tests.check.candidates import finding, mixed
+
+
+def cases(verdict):
+    root = ET.fromstring(to_junit(verdict, "quick"))  # noqa: S314 - our own text
+    return root, {f"{case.get('classname')}.{case.get('name')}": case for case in root.iter("testcase")}
+
+
+def state(case):
+    return next((child.tag for child in case if child.tag in ("failure", "error", "skipped")), "passed")
+
+
+def test_each_quantity_is_a_case_and_only_a_regression_that_counts_fails():
+    _, found = cases(mixed())
+    assert {name: state(case) for name, case in found.items()} == {
+        "quick.exit2.params": "passed",
+        "quick.exit3.macs": "failure",
+        "quick.exit3.operations": "failure",
+        "quick.exit4.macs": "passed",
+        "quick.exit4.peak_bytes": "skipped",
+        "quick.exit3.ap": "skipped",
+        "quick.final.energy_j_per_image budget": "passed",
+        "quick.exit3.cpu_s_per_image": "passed",
+    }
+
+
+def test_the_counts_are_those_of_the_cases():
+    root, found = cases(mixed())
+    for element in (root, root.find("testsuite")):
+        assert {key: int(element.get(key)) for key in ("tests", "failures", "errors", "skipped")} == {
+            "tests": len(found),
+            "failures": 2,
+            "errors": 0,
+            "skipped": 2,
+        }
+
+
+def test_a_failure_says_what_is_so_and_what_to_do():
+    _, found = cases(mixed())
+    failure = found["quick.exit3.operations"].find("failure")
+    assert failure.get("message").startswith("operators are called otherwise: <conv> & co")
+    assert "--update" in failure.get("message")
+    assert "86\u00a0calls" in failure.text
+
+
+def test_characters_that_xml_cannot_hold_are_written_out():
+    wild = Verdict(
+        subject="a",
+        against="b",
+        findings=(finding(metric="m\ufffe", says="a\x00b\x1b[31m", file="\udc80\uffff"),),
+        notes=("c\x07d", "e"),
+    )
+    root, found = cases(wild)
+    (case,) = found.values()
+    assert (case.get("name"), case.get("file")) == (r"m\ufffe", r"\udc80\uffff")
+    assert case.find("failure").get("message").startswith(r"a\x00b\x1b[31m")
+    assert root.find("testsuite/system-out").text == "c\\x07d\ne"
+
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "golden" / "sarif-2.1.0.schema.json").read_text())
+
+
+def log(verdict):
+    return json.loads(to_sarif(verdict, "quick", version="0.1.0"))
+
+
+@pytest.mark.parametrize("findings", [mixed().findings, (), (finding(file=None, line=None),)])
+def test_the_log_is_valid_against_the_public_schema(findings):
+    jsonschema.Draft4Validator(SCHEMA).validate(log(Verdict(subject="a b.yaml", against="b", findings=findings)))
+
+
+def test_the_schema_refuses_what_it_should():
+    broken = log(mixed())
+    broken["runs"][0]["results"][0]["level"] = "fatal"
+    assert not jsonschema.Draft4Validator(SCHEMA).is_valid(broken)
+
+
+def test_each_regression_is_a_result_at_its_line_and_nothing_else_is():
+    (run,) = log(mixed())["runs"]
+    found = [
+        (
+            one["ruleId"],
+            one["level"],
+            one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"],
+            one["locations"][0]["physicalLocation"]["region"]["startLine"],
+        )
+        for one in run["results"]
+    ]
+    assert found == [
+        ("footprint/macs", "error", "greenpose-baseline.json", 12),
+        ("footprint/operations", "error", "greenpose-baseline.json", 14),
+        ("footprint/energy_j_per_image", "warning", "budgets.yaml", 3),
+    ]
+
+
+def test_every_result_points_at_its_rule():
+    (run,) = log(mixed())["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert [rules[one["ruleIndex"]]["id"] for one in run["results"]] == [one["ruleId"] for one in run["results"]]
+
+
+def test_the_same_finding_of_two_checks_can_be_told_apart_and_found_again():
+    first, again = log(mixed()), log(mixed())
+    other = json.loads(to_sarif(mixed(), "slow", version="0.1.0"))
+    prints = [[one["partialFingerprints"] for one in each["runs"][0]["results"]] for each in (first, again, other)]
+    assert prints[0] == prints[1]
+    assert not any(one in prints[2] for one in prints[0])
+
+
+OUTCOMES = ["ok", "improved", "regressed", "inconclusive", "incomparable"]
+
+
+def verdict(outcome):
+    return Verdict(subject="a", against="b", findings=(finding(outcome=outcome),))
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of `#rrggbb` (WCAG 2.2)."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_the_image_says_the_outcome_in_words_and_loads_nothing(outcome):
+    text = badge_svg(verdict(outcome))
+    root = ET.fromstring(text)  # noqa: S314 - our own text
+    expected = "1 regression" if outcome == "regressed" else outcome
+    assert root.get("aria-label") == f"footprint: {expected}"
+    assert text.count("http") == 1  # the name space
+    assert COLOURS[outcome][0] in text
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_white_text_can_be_read_on_every_colour(outcome):
+    assert 1.05 / (luminance(COLOURS[outcome][0]) + 0.05) >= 4.5
+
+
+def test_the_endpoint_is_what_shields_reads():
+    document = json.loads(badge_endpoint(mixed()))
+    assert document == {"schemaVersion": 1, "label": "footprint", "message": "2 regressions", "color": "red"}
+
+
+def test_the_document_holds_every_field_of_every_finding():
+    verdict = mixed()
+    document = json.loads(to_json(verdict, "quick"))
+    assert document["schema"] == "greenpose.verdict/1"
+    assert (document["name"], document["outcome"]) == ("quick", "regressed")
+    assert (document["subject"], document["against"]) == (verdict.subject, verdict.against)
+    for plain, each in zip(document["findings"], verdict.findings, strict=True):
+        assert plain.keys() == {field.name for field in fields(Finding)} | {"name", "verdict"}
+        assert (plain["name"], plain["base"], plain["head"]) == (each.name, each.base, each.head)
+    assert document["notes"] == list(verdict.notes)
+
+
+def test_intervals_are_named_and_raw_pairs_kept_without_numbers_that_json_lacks():
+    document = json.loads(to_json(mixed(), "quick"), parse_constant=pytest.fail)
+    (paired,) = (finding for finding in document["findings"] if finding["way"] == "paired")
+    assert paired["ratio"] == {"low": 1.001, "value": 1.012, "high": 1.024}
+    assert document["samples"] == {"pairs": [[0.0154, None]]}
