@@ -27,7 +27,7 @@ from benchmarks.job import start_again_pinned
 from benchmarks.verdict import conclude
 from greenpose.counting import census
 from greenpose.formatting import with_prefix
-from greenpose.metering import Estimate, ExitMeasurement, Plan, measure_exits, meter
+from greenpose.metering import BlockEstimate, ExitMeasurement, Plan, measure_exits, meter
 from greenpose.model import HRNet, SubNetwork, fold_batchnorm
 
 POINTS = 4.0
@@ -182,7 +182,7 @@ def _above(networks: Networks, found: Mapping[int, ExitMeasurement]) -> bool:
     return any(found[exit_].ratios["latency_s"].value > networks.part(exit_) for exit_ in JUDGED)
 
 
-def _percent(each: Estimate) -> str:
+def _percent(each: BlockEstimate) -> str:
     ends = "" if each.type_a is None else f" [{100 * each.type_a.low:.1f}, {100 * each.type_a.high:.1f}]"
     return f"{100 * each.value:.1f} %{ends}"
 

@@ -22,13 +22,13 @@ from benchmarks.rules import RULES, SlowerRule
 from benchmarks.verdict import conclude
 from greenpose.check.against import finding_of
 from greenpose.check.interleaved import Clock, Duel, Worker, a_core
-from greenpose.check.paired import RESTARTS, Attempt, Decision, Quantity, Rule, attempt
+from greenpose.check.paired import RESTARTS, Decision, PairedQuantity, PairedTrial, Rule, attempt
 from greenpose.check.revisions import this_side
 from greenpose.check.selftest import upper_bound
 from greenpose.config import packaged_experiment
 
 EXITS = (2, 3, 4)
-QUANTITIES = tuple(Quantity(exit_, "cpu_s") for exit_ in EXITS)
+QUANTITIES = tuple(PairedQuantity(exit_, "cpu_s") for exit_ in EXITS)
 QUICK: tuple[str, ...] = ()
 """The quick grid's network on its own images."""
 WIDE, WIDE_10, WIDE_20 = (("measure.batch=8", f"data.input_size=[{width}, 64]") for width in (256, 288, 320))
@@ -59,12 +59,12 @@ SHORT = Size(starts=5, trials={EQUAL: 4, TENTH: 2, FIFTH: 1})
 class Trial:
     """One comparison as a check makes it: an attempt, and restarts while they agree."""
 
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[PairedTrial] = field(default_factory=list)
     """Attempts so far."""
-    claims: dict[Quantity, Decision] = field(default_factory=dict)
+    claims: dict[PairedQuantity, Decision] = field(default_factory=dict)
     """Differences that all of them saw."""
 
-    def go_on(self, duel: Duel) -> Attempt:
+    def go_on(self, duel: Duel) -> PairedTrial:
         """Make the next attempt."""
         claims = self.claims if self.attempts else None
         self.attempts.append(attempt(duel, QUANTITIES, rule=RULE, claims=claims))
@@ -79,7 +79,7 @@ class Trial:
         """Return whether nothing is left to be confirmed."""
         return bool(self.attempts) and (not self.claims or len(self.attempts) > RESTARTS)
 
-    def outcome(self, quantity: Quantity) -> str:
+    def outcome(self, quantity: PairedQuantity) -> str:
         """Return what the check says of a quantity."""
         return finding_of(quantity, self.attempts, rule=RULE, batch=1, restarts=RESTARTS).outcome
 
@@ -90,7 +90,7 @@ class Recorded:
 
     trials: list[Trial] = field(default_factory=list)
     """In the order in which they began."""
-    starts: list[list[Attempt]] = field(default_factory=list)
+    starts: list[list[PairedTrial]] = field(default_factory=list)
     """Every attempt, by the start of processes in which it was made."""
 
 
@@ -218,7 +218,7 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def _cpu_s(one: Attempt) -> float:
+def _cpu_s(one: PairedTrial) -> float:
     return sum(sum(columns["cpu_s"]) for columns in one.samples["base"].values())
 
 
@@ -243,27 +243,27 @@ def _own(item: tuple[str, Recorded]) -> str:
     return _cell(counts["regressed"] + (counts["improved"] if kind == EQUAL else 0), counts.total())
 
 
-Taken = Iterator[tuple[Attempt, Attempt]]
+Taken = Iterator[tuple[PairedTrial, PairedTrial]]
 """The attempts that base's and head's times come from."""
 
 
-def in_turns(starts: Sequence[Sequence[Attempt]]) -> Taken:
+def in_turns(starts: Sequence[Sequence[PairedTrial]]) -> Taken:
     """Yield both sides of the same attempts: base and head took turns."""
     yield from ((one, one) for attempts in starts for one in attempts)
 
 
-def one_after_the_other(starts: Sequence[Sequence[Attempt]]) -> Taken:
+def one_after_the_other(starts: Sequence[Sequence[PairedTrial]]) -> Taken:
     """Yield the base of an attempt and the head of the next: first all of the one, then all of the other."""
     yield from (pair for attempts in starts for pair in pairwise(attempts))
 
 
-def from_a_file(starts: Sequence[Sequence[Attempt]]) -> Taken:
+def from_a_file(starts: Sequence[Sequence[PairedTrial]]) -> Taken:
     """Yield a base whose processes had ended before the head's began, minutes ago on the same machine."""
     for stored, fresh in pairwise(starts):
         yield from zip(stored, fresh, strict=False)
 
 
-WAYS: Mapping[str, tuple[Callable[[Sequence[Sequence[Attempt]]], Taken], Clock]] = {
+WAYS: Mapping[str, tuple[Callable[[Sequence[Sequence[PairedTrial]]], Taken], Clock]] = {
     "stored run, wall": (from_a_file, "seconds"),
     "one after the other, wall": (one_after_the_other, "seconds"),
     "in turns, CPU": (in_turns, "cpu_s"),
@@ -280,7 +280,7 @@ def _share(rule: SlowerRule, taken: Taken, clock: Clock, *, both: bool) -> str:
     return _cell(sum(verdicts), len(verdicts))
 
 
-def _times(one: Attempt, side: str, exit_: int, clock: Clock) -> list[float]:
+def _times(one: PairedTrial, side: str, exit_: int, clock: Clock) -> list[float]:
     columns = one.samples[side][f"exit{exit_}"]
     return [spent / calls for spent, calls in zip(columns[clock], columns["calls"], strict=True)]
 

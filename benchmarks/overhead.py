@@ -35,7 +35,7 @@ from benchmarks.job import small_job, start_again_pinned
 from benchmarks.verdict import conclude
 from greenpose.data.splits import load_splits
 from greenpose.formatting import with_prefix
-from greenpose.metering import Estimate, Meter, estimate, meter
+from greenpose.metering import BlockEstimate, Meter, estimate, meter
 from greenpose.run.callbacks import crosschecked
 from greenpose.run.setup import build_network, build_objective, seed_everything
 from greenpose.training import Epoch, Files, fit, unmetered
@@ -96,7 +96,7 @@ class Times:
     waited: dict[int, float] = field(default_factory=dict)
     """Seconds waited for the disk, of each metered one."""
 
-    def ratios(self, times: dict[int, float], plan: Layout) -> Estimate:
+    def ratios(self, times: dict[int, float], plan: Layout) -> BlockEstimate:
         """Return the metered epoch over the other, pair by pair."""
         return estimate([times[metered] / times[other] for metered, other in plan.pairs])
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from greenpose.metering import Estimate, estimate
+from greenpose.metering import BlockEstimate, estimate
 
 Side = Callable[[], object]
 
@@ -17,7 +17,7 @@ class Claim:
 
     what: str
     """What was compared."""
-    ratio: Estimate
+    ratio: BlockEstimate
     """The reference's time over ours."""
     promised: float | None = None
     """At least this; None: only told."""

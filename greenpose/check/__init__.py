@@ -1,22 +1,22 @@
 """Footprint regression checks: a candidate against a baseline, a budget, or another version of the code; no torch."""
 
 from greenpose.check.baseline import Baseline, Filed, Selection, dumps, read_baseline
-from greenpose.check.budgets import Budget, judge, read_budgets, tighten
+from greenpose.check.budgets import CostBudget, judge, read_budgets, tighten
 from greenpose.check.exact import Acceptance, accept, changes, compare, differs, refuse_unsure
 from greenpose.check.footprint import Footprint, of_counts, of_record
-from greenpose.check.verdict import Finding, Outcome, Span, Verdict, joined
+from greenpose.check.verdict import CheckFinding, CheckVerdict, Outcome, RatioSpan, joined
 
 __all__ = [
     "Acceptance",
     "Baseline",
-    "Budget",
+    "CheckFinding",
+    "CheckVerdict",
+    "CostBudget",
     "Filed",
-    "Finding",
     "Footprint",
     "Outcome",
+    "RatioSpan",
     "Selection",
-    "Span",
-    "Verdict",
     "accept",
     "changes",
     "compare",

@@ -13,10 +13,10 @@ from greenpose.check.baseline import Selection
 from greenpose.check.environments import with_pip
 from greenpose.check.footprint import Network, find_networks
 from greenpose.check.interleaved import Clock, Duel, RefusalError, Worker, a_core
-from greenpose.check.paired import RESTARTS, Attempt, Judgement, Quantity, Rule, contest
+from greenpose.check.paired import RESTARTS, Judgement, PairedQuantity, PairedTrial, Rule, contest
 from greenpose.check.revisions import Side, Sides, two_sides
 from greenpose.check.selftest import recall
-from greenpose.check.verdict import Finding, Outcome, Verdict, signed_percent
+from greenpose.check.verdict import CheckFinding, CheckVerdict, Outcome, signed_percent
 from greenpose.metering import Source, choose, host_of
 from greenpose.metering.sources import CounterSource
 
@@ -32,8 +32,8 @@ METRICS: Mapping[Clock, tuple[str, str]] = MappingProxyType(
 
 
 def finding_of(
-    quantity: Quantity, attempts: Sequence[Attempt], *, rule: Rule, batch: int, restarts: int, label: str = ""
-) -> Finding:
+    quantity: PairedQuantity, attempts: Sequence[PairedTrial], *, rule: Rule, batch: int, restarts: int, label: str = ""
+) -> CheckFinding:
     """Return what all attempts together found of one quantity; `batch` images make a call.
 
     A difference counts if the first attempt and every restart saw it.
@@ -42,7 +42,7 @@ def finding_of(
     metric, unit = METRICS[quantity.clock]
     base, head = attempt.medians[quantity]
     judgement = attempt.judgements[quantity]
-    return Finding(
+    return CheckFinding(
         where=f"{label}exit{quantity.exit}",
         metric=metric,
         way="paired",
@@ -56,10 +56,10 @@ def finding_of(
     )
 
 
-def incomparable(exit_: int, why: str, *, device: str = "cpu", label: str = "", changed: bool = False) -> Finding:
+def incomparable(exit_: int, why: str, *, device: str = "cpu", label: str = "", changed: bool = False) -> CheckFinding:
     """Return the finding of an exit that cannot be compared, perhaps because the candidate has `changed`."""
     metric, unit = METRICS["cpu_s" if device == "cpu" else "gpu_s"]
-    return Finding(
+    return CheckFinding(
         where=f"{label}exit{exit_}",
         metric=metric,
         way="paired",
@@ -71,8 +71,8 @@ def incomparable(exit_: int, why: str, *, device: str = "cpu", label: str = "", 
 
 
 def _conclusion(
-    quantity: Quantity, attempts: Sequence[Attempt], rule: Rule, restarts: int
-) -> tuple[Outcome, str, Attempt]:
+    quantity: PairedQuantity, attempts: Sequence[PairedTrial], rule: Rule, restarts: int
+) -> tuple[Outcome, str, PairedTrial]:
     """Return what follows, its sentence, and the attempt whose numbers go with it."""
     first = attempts[0]
     claim = first.claim(quantity)
@@ -88,7 +88,7 @@ def _conclusion(
     return outcome, f"{seen} in one pair of processes, but not in a fresh one: {says}", other
 
 
-def _alone(quantity: Quantity, attempt: Attempt, rule: Rule) -> tuple[Outcome, str]:
+def _alone(quantity: PairedQuantity, attempt: PairedTrial, rule: Rule) -> tuple[Outcome, str]:
     """Return what one attempt says of a quantity."""
     judgement = attempt.judgements[quantity]
     if quantity in attempt.restless:
@@ -172,7 +172,7 @@ class Options:
 
 def check_against(
     candidate: Path, *, against: str | None = None, environment: Path | None = None, options: Options | None = None
-) -> Verdict:
+) -> CheckVerdict:
     """Return the verdict on what every exit costs here and there: in revision `against`, or another environment.
 
     Raises:
@@ -185,7 +185,7 @@ def check_against(
         return compare_sides(candidate, sides, chosen)
 
 
-def compare_sides(candidate: Path, sides: Sides, options: Options) -> Verdict:
+def compare_sides(candidate: Path, sides: Sides, options: Options) -> CheckVerdict:
     """Return the verdict on what every exit of every network costs on both sides.
 
     Raises:
@@ -199,7 +199,7 @@ def compare_sides(candidate: Path, sides: Sides, options: Options) -> Verdict:
             if (exits := tuple(exit_ for exit_ in network.exits if _selected(label, exit_, options.only)))
         ]
         found = [_Comparison(network, label, sides, options).run() for network, label in chosen]
-    return Verdict(
+    return CheckVerdict(
         subject=str(candidate),
         against=sides.against,
         findings=tuple(
@@ -240,7 +240,7 @@ def _selected(label: str, exit_: int, only: Selection) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    findings: Sequence[Finding]
+    findings: Sequence[CheckFinding]
     notes: Sequence[str] = ()
     samples: Mapping[str, Any] = field(default_factory=dict)
 
@@ -302,14 +302,14 @@ class _Comparison:
         file = side.file(self._network.file, self._sides.repository)
         return {**self._network.request(file), "core": core}
 
-    def _findings(self, attempts: Sequence[Attempt], batch: int) -> list[Finding]:
+    def _findings(self, attempts: Sequence[PairedTrial], batch: int) -> list[CheckFinding]:
         rule = self._options.rule
         return [
             finding_of(one, attempts, rule=rule, batch=batch, restarts=RESTARTS, label=self._label)
             for one in attempts[0].judgements
         ]
 
-    def _lonely(self, shared: Sequence[int], base: Worker, head: Worker) -> list[Finding]:
+    def _lonely(self, shared: Sequence[int], base: Worker, head: Worker) -> list[CheckFinding]:
         """Return a finding for each exit that only one side has."""
         have = {worker.name: worker.hello["exits"] for worker in (base, head)}
         lonely = sorted({exit_ for exits in have.values() for exit_ in exits} - set(shared))
@@ -383,7 +383,7 @@ def _plain(value: Any) -> str:
 
 
 def _samples(
-    base: Mapping[str, Any], head: Mapping[str, Any], attempts: Sequence[Attempt], rule: Rule
+    base: Mapping[str, Any], head: Mapping[str, Any], attempts: Sequence[PairedTrial], rule: Rule
 ) -> dict[str, Any]:
     """Return every pair of every attempt, and what surrounded it, as plain JSON data."""
     return {

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from greenpose.check.baseline import Selection
 from greenpose.check.footprint import COUNTED, Footprint, exit_metrics, train_metrics
-from greenpose.check.verdict import SHARE, Finding, Level, Outcome, amount, few
+from greenpose.check.verdict import SHARE, CheckFinding, Level, Outcome, amount, few
 from greenpose.config import read_yaml
 from greenpose.errors import CheckError
 from greenpose.formatting import listed, shown
@@ -61,7 +61,7 @@ class BudgetFile(Document):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class CostBudget:
     """One limit, understood."""
 
     entry: Entry
@@ -88,7 +88,7 @@ class Budget:
         return f"{f'exit{final}' if self.where == 'final' else self.where}.{self.metric}"
 
 
-def read_budgets(path: Path) -> tuple[Budget, ...]:
+def read_budgets(path: Path) -> tuple[CostBudget, ...]:
     """Return the budgets in a file.
 
     Raises:
@@ -98,12 +98,12 @@ def read_budgets(path: Path) -> tuple[Budget, ...]:
     document, faults = parse(BudgetFile, read_yaml(path), where=str(path))
     if document is None:
         raise CheckError(faults)
-    budgets: list[Budget] = []
+    budgets: list[CostBudget] = []
     for entry, node in zip(document.budgets, _nodes(path.read_text(encoding="utf-8")), strict=True):
         found = _understood(entry, node)
-        budgets += [found] if isinstance(found, Budget) else []
+        budgets += [found] if isinstance(found, CostBudget) else []
         faults += (
-            [] if isinstance(found, Budget) else [f"{path}:{node.start_mark.line + 1}: {fault}" for fault in found]
+            [] if isinstance(found, CostBudget) else [f"{path}:{node.start_mark.line + 1}: {fault}" for fault in found]
         )
     if faults:
         raise CheckError(faults)
@@ -122,7 +122,7 @@ def _nodes(text: str) -> Iterator[yaml.ScalarNode]:
         yield item if isinstance(item, yaml.ScalarNode) else fields(item)["budget"]
 
 
-def _understood(entry: Entry, node: yaml.ScalarNode) -> Budget | list[str]:
+def _understood(entry: Entry, node: yaml.ScalarNode) -> CostBudget | list[str]:
     """Return what a comparison means, or why it means nothing."""
     match = COMPARISON.fullmatch(entry.budget)
     if match is None:
@@ -137,7 +137,7 @@ def _understood(entry: Entry, node: yaml.ScalarNode) -> Budget | list[str]:
         )
     if faults:
         return faults
-    return Budget(
+    return CostBudget(
         entry=entry,
         experiment=match["experiment"],
         where=f"{match['where']}/final" if share else match["where"],
@@ -181,20 +181,20 @@ SHARE_DECIMALS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class JudgedBudget:
     """What became of a file of budgets."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
     """One for each budget and candidate that has the number."""
     notes: tuple[str, ...]
     """What was not checked, and which budgets have ended."""
 
 
 def judge(
-    budgets: Sequence[Budget], footprints: Sequence[Footprint], *, file: str, today: date, only: Selection
-) -> Judged:
+    budgets: Sequence[CostBudget], footprints: Sequence[Footprint], *, file: str, today: date, only: Selection
+) -> JudgedBudget:
     """Return whether each budget is kept by every candidate that it is for."""
-    findings: list[Finding] = []
+    findings: list[CheckFinding] = []
     unmeasured: dict[str, None] = {}
     notes: list[str] = []
     for budget in budgets:
@@ -211,10 +211,10 @@ def judge(
                 findings.append(finding)
     if unmeasured:
         notes.append(f"{few(list(unmeasured))}: not checked, for that takes a run")
-    return Judged(findings=tuple(findings), notes=tuple(notes))
+    return JudgedBudget(findings=tuple(findings), notes=tuple(notes))
 
 
-def tighten(text: str, budgets: Sequence[Budget], footprints: Sequence[Footprint], *, only: Selection) -> str:
+def tighten(text: str, budgets: Sequence[CostBudget], footprints: Sequence[Footprint], *, only: Selection) -> str:
     """Return the text of a file of budgets, limits with a ratchet set to what its candidates reached.
 
     Only the digits of those limits change; order, comments and everything else stay as they are.
@@ -237,7 +237,7 @@ def tighten(text: str, budgets: Sequence[Budget], footprints: Sequence[Footprint
     return text
 
 
-def _limit(value: float, budget: Budget) -> str:
+def _limit(value: float, budget: CostBudget) -> str:
     """Return a limit that the value just keeps."""
     if "/" not in budget.where:
         return f"{value:.0f}"
@@ -246,7 +246,7 @@ def _limit(value: float, budget: Budget) -> str:
     return f"{rounded / scale:.{SHARE_DECIMALS}f}"
 
 
-def _subjects(budget: Budget, footprints: Sequence[Footprint]) -> list[Footprint]:
+def _subjects(budget: CostBudget, footprints: Sequence[Footprint]) -> list[Footprint]:
     """Return the candidates that a budget is for: of its experiment, with its exit, for a share not its last."""
     theirs = [footprint for footprint in footprints if budget.experiment in (None, *footprint.labels)]
     if not budget.where.startswith("exit"):
@@ -255,7 +255,7 @@ def _subjects(budget: Budget, footprints: Sequence[Footprint]) -> list[Footprint
     return [one for one in theirs if number in one.exits and not (share and number == max(one.exits))]
 
 
-def _nobody(budget: Budget, footprints: Sequence[Footprint]) -> str:
+def _nobody(budget: CostBudget, footprints: Sequence[Footprint]) -> str:
     labels = sorted({label for footprint in footprints for label in footprint.labels})
     if budget.experiment not in (None, *labels):
         return f"no experiment {budget.experiment} here; {near(str(budget.experiment), labels)}"
@@ -263,23 +263,23 @@ def _nobody(budget: Budget, footprints: Sequence[Footprint]) -> str:
     return f"the candidate has exits {listed([str(number) for number in exits])}"
 
 
-def _is_over(budget: Budget, today: date) -> bool:
+def _is_over(budget: CostBudget, today: date) -> bool:
     return budget.entry.until is not None and today > budget.entry.until
 
 
-def _ended(budget: Budget) -> str:
+def _ended(budget: CostBudget) -> str:
     return f"ended on {budget.entry.until} and only warns now; renew `until` or drop it"
 
 
 class _Held:
     """One budget held against one candidate."""
 
-    def __init__(self, budget: Budget, footprint: Footprint, *, file: str, today: date, several: bool) -> None:
+    def __init__(self, budget: CostBudget, footprint: Footprint, *, file: str, today: date, several: bool) -> None:
         self._budget, self._file, self._today = budget, file, today
         self._prefix = f"{footprint.name}/" if several else ""
         self._quantity = footprint.quantities.get(budget.name(max(footprint.exits)))
 
-    def finding(self) -> Finding:
+    def finding(self) -> CheckFinding:
         """Return whether it is kept."""
         budget, quantity = self._budget, self._quantity
         head = None if quantity is None else quantity.value
@@ -287,7 +287,7 @@ class _Held:
         outcome, says = self._judged()
         if outcome == "regressed":
             says = f"{says}{why}"
-        return Finding(
+        return CheckFinding(
             where=self._prefix + budget.where,
             metric=budget.metric,
             way="budget",

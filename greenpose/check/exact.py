@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from greenpose.check.baseline import AP_DECIMALS, KEY, Baseline, Context, Filed, Margins, Selection, key_of
 from greenpose.check.footprint import EXACT, OF_INPUT, OF_KEYPOINTS, PER_TORCH, UNITS, Footprint, settings_of
-from greenpose.check.verdict import Finding, Outcome, few, of_accuracy, of_calls, of_counts
+from greenpose.check.verdict import CheckFinding, Outcome, few, of_accuracy, of_calls, of_counts
 from greenpose.errors import CheckError
 from greenpose.formatting import listed
 
@@ -19,7 +19,7 @@ from greenpose.formatting import listed
 class Comparison:
     """What the exact gate found."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
     """One for each selected quantity of the baseline; an exit's operators are one."""
     notes: tuple[str, ...]
     """What was not compared, and why."""
@@ -40,7 +40,7 @@ def compare(footprints: Sequence[Footprint], filed: Filed, *, only: Selection) -
     A quantity that the baseline lacks is noted, one that the candidate lacks is incomparable; accuracy of what was only
     profiled is noted.
     """
-    findings: list[Finding] = []
+    findings: list[CheckFinding] = []
     notes = _left_out(footprints, filed)
     for footprint in footprints:
         experiment = experiment_in(filed, footprint)
@@ -114,7 +114,7 @@ class _Pair:
         values = filed.baseline.values_of(experiment)
         self._values = {name: value for name, value in values.items() if self._key(name) in only}
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[CheckFinding]:
         """Return one finding for each quantity."""
         names = dict.fromkeys(without_operator(name) for name in self._values)
         return [self._finding(*name.split(".")) for name in names if not self._only_profiled(name)]
@@ -139,13 +139,13 @@ class _Pair:
     def _key(self, name: str) -> str:
         return self._filed.baseline.key(self._experiment, name)
 
-    def _finding(self, where: str, metric: str) -> Finding:
+    def _finding(self, where: str, metric: str) -> CheckFinding:
         found = self._obstacle(where, metric)
         if found is not None:
             return self._incomparable(where, metric, found)
         return self._operators(where, metric) if metric == "operations" else self._value(where, metric)
 
-    def _incomparable(self, where: str, metric: str, why: Obstacle) -> Finding:
+    def _incomparable(self, where: str, metric: str, why: Obstacle) -> CheckFinding:
         """Return the finding of a quantity that is not compared."""
         values = {name: value for name, value in self._values.items() if without_operator(name) == f"{where}.{metric}"}
         return self._place(
@@ -159,7 +159,7 @@ class _Pair:
             changed=why.changed,
         )
 
-    def _value(self, where: str, metric: str) -> Finding:
+    def _value(self, where: str, metric: str) -> CheckFinding:
         """Return the finding of a quantity with one value."""
         name = f"{where}.{metric}"
         base, quantity = self._values[name], self._here.quantities[name]
@@ -174,7 +174,7 @@ class _Pair:
             outcome, says = of_counts(base, head, UNITS[metric])
         return self._place(where, metric, name, outcome=outcome, says=says, base=base, head=head)
 
-    def _operators(self, where: str, metric: str) -> Finding:
+    def _operators(self, where: str, metric: str) -> CheckFinding:
         """Return the finding of an exit's operators; its line is the first one that differs."""
         start = f"{where}.{metric}."
         base = {name.removeprefix(start): int(calls) for name, calls in self._values.items() if name.startswith(start)}
@@ -196,9 +196,9 @@ class _Pair:
         base: float,
         head: float | None,
         changed: bool = False,
-    ) -> Finding:
+    ) -> CheckFinding:
         """Return a finding with its line: that of the value `name`."""
-        return Finding(
+        return CheckFinding(
             where=self._key(where),
             metric=metric,
             way="exact",
@@ -236,10 +236,10 @@ def _left_out(footprints: Sequence[Footprint], filed: Filed) -> list[str]:
     return [f"{few(lost)}: in {filed.name}, but not in the candidate; not checked"]
 
 
-def _unknown(footprint: Footprint, filed: Filed) -> Finding:
+def _unknown(footprint: Footprint, filed: Filed) -> CheckFinding:
     """Return the finding of an experiment that the baseline does not know."""
     known = listed(sorted(filed.baseline.experiments))
-    return Finding(
+    return CheckFinding(
         where=footprint.name,
         metric="experiment",
         way="exact",
@@ -269,7 +269,7 @@ class Acceptance:
     """Version of GreenPose."""
 
 
-def refuse_unsure(findings: Iterable[Finding]) -> None:
+def refuse_unsure(findings: Iterable[CheckFinding]) -> None:
     """Refuse to accept what is not known well enough.
 
     Raises:

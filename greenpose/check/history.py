@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from greenpose.check.baseline import Selection
-from greenpose.check.verdict import TIMES, Finding, Verdict
+from greenpose.check.verdict import TIMES, CheckFinding, CheckVerdict
 from greenpose.errors import CheckError
 from greenpose.store import append_line, read_lines
 
@@ -40,7 +40,7 @@ RESOLUTION = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class LevelChange:
     """A change of level."""
 
     index: int
@@ -51,7 +51,7 @@ class Step:
     """Level from there on."""
 
 
-def steps(values: Sequence[float]) -> tuple[Step, ...]:
+def steps(values: Sequence[float]) -> tuple[LevelChange, ...]:
     """Return where the newest values change their level, in order; none where there are too few to tell."""
     skipped = max(0, len(values) - MOST_VALUES)
     newest = values[skipped:]
@@ -60,7 +60,7 @@ def steps(values: Sequence[float]) -> tuple[Step, ...]:
     edges = _best_edges(newest)
     levels = [statistics.median(newest[start:stop]) for start, stop in itertools.pairwise(edges)]
     return tuple(
-        Step(index=skipped + edge, before=before, after=after)
+        LevelChange(index=skipped + edge, before=before, after=after)
         for edge, (before, after) in zip(edges[1:], itertools.pairwise(levels), strict=False)
     )
 
@@ -127,7 +127,7 @@ SCHEMA = "greenpose.history/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class HistoryPoint:
     """One check of one quantity."""
 
     at: str
@@ -150,13 +150,13 @@ class Course:
     """Name of the quantity."""
     unit: str
     """Unit of the values."""
-    points: tuple[Point, ...]
+    points: tuple[HistoryPoint, ...]
     """Its checks, oldest first."""
-    steps: tuple[Step, ...]
+    steps: tuple[LevelChange, ...]
     """Where its level changed."""
 
 
-def remember(folder: Path, verdict: Verdict, *, name: str, at: str, commit: str | None) -> None:
+def remember(folder: Path, verdict: CheckVerdict, *, name: str, at: str, commit: str | None) -> None:
     """Append a row for each finding that has a value to the history of the check `name`."""
     folder.mkdir(parents=True, exist_ok=True)
     for finding in verdict.findings:
@@ -185,12 +185,12 @@ def read_courses(folder: Path, *, only: Selection) -> list[Course]:
     return [_course(check, quantity, unit, theirs) for (check, quantity, _, unit), theirs in sorted(found.items())]
 
 
-def _value(finding: Finding) -> float | None:
+def _value(finding: CheckFinding) -> float | None:
     """Return what is kept: of a pair its ratio, since times of different days do not belong on one line."""
     return finding.ratio.value if finding.ratio is not None else finding.head
 
 
-def _row(finding: Finding, value: float, *, name: str, at: str, commit: str | None) -> dict[str, Any]:
+def _row(finding: CheckFinding, value: float, *, name: str, at: str, commit: str | None) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "at": at,
@@ -221,7 +221,8 @@ def _is_finite(value: object) -> bool:
 def _course(check: str, quantity: str, unit: str, rows: Iterable[Mapping[str, Any]]) -> Course:
     ordered = sorted(rows, key=lambda row: str(row["at"]))
     points = tuple(
-        Point(at=row["at"], commit=row["commit"], value=float(row["value"]), outcome=row["outcome"]) for row in ordered
+        HistoryPoint(at=row["at"], commit=row["commit"], value=float(row["value"]), outcome=row["outcome"])
+        for row in ordered
     )
     changed = steps([point.value for point in points])
     return Course(check=check, quantity=quantity, unit=unit, points=points, steps=changed)

@@ -44,7 +44,7 @@ WARM_UP_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class TimedWindow:
     """What some calls of one exit took."""
 
     calls: int
@@ -67,9 +67,9 @@ class Window:
         spent: float | None = getattr(self, clock)
         return None if spent is None else spent / self.calls
 
-    def plus(self, other: "Window") -> "Window":
+    def plus(self, other: "TimedWindow") -> "TimedWindow":
         """Return both windows as one."""
-        return Window(
+        return TimedWindow(
             calls=self.calls + other.calls,
             cpu_s=self.cpu_s + other.cpu_s,
             seconds=self.seconds + other.seconds,
@@ -80,7 +80,7 @@ class Window:
         )
 
 
-Turn = Mapping[int, Window]
+Turn = Mapping[int, TimedWindow]
 """What a side took in one pair, exit by exit."""
 
 
@@ -237,13 +237,13 @@ class Duel:
             for side, name in enumerate(SIDES)
         }
 
-    def windows(self) -> Iterator[tuple[Window, Window]]:
+    def windows(self) -> Iterator[tuple[TimedWindow, TimedWindow]]:
         """Yield the base's and the head's window of every exit in every pair."""
         for base, head in self.pairs:
             yield from ((base[exit_], head[exit_]) for exit_ in self.exits)
 
     def _pair(self) -> tuple[Turn, Turn]:
-        turns: list[dict[int, Window]] = [{}, {}]
+        turns: list[dict[int, TimedWindow]] = [{}, {}]
         for _ in range(self.rounds):
             order = (0, 1) if self._played % 2 == 0 else (1, 0)
             self._sides[order[1]].run(min(self.exits), 1)  # not timed: the first window too follows the other side
@@ -254,7 +254,7 @@ class Duel:
             self._played += 1
         return turns[0], turns[1]
 
-    def _metered(self, worker: Runs, exit_: int) -> Window:
+    def _metered(self, worker: Runs, exit_: int) -> TimedWindow:
         before = self._joules()
         answer = worker.run(exit_, self.calls[exit_])
         after = self._joules()
@@ -295,11 +295,11 @@ def _sum(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one + other
 
 
-def _window(answer: Mapping[str, Any], joules: float | None = None) -> Window:
-    return Window(**answer, joules=joules)
+def _window(answer: Mapping[str, Any], joules: float | None = None) -> TimedWindow:
+    return TimedWindow(**answer, joules=joules)
 
 
-def _columns(windows: Sequence[Window]) -> dict[str, list[Any]]:
+def _columns(windows: Sequence[TimedWindow]) -> dict[str, list[Any]]:
     rows = [asdict(window) for window in windows]
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 

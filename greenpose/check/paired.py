@@ -20,10 +20,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from greenpose.check.interleaved import Clock, Duel
-from greenpose.check.verdict import Span
+from greenpose.check.verdict import RatioSpan
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import percent
-from greenpose.metering import Contamination, Witness
+from greenpose.metering import Interference, LoadMonitor
 
 Decision = Literal["ok", "improved", "regressed"]
 
@@ -61,7 +61,7 @@ class Rule:
                 "between 0 and 0.5, and at least one batch"
             )
 
-    def decide(self, ratio: Span, claim: Decision | None = None) -> Decision | None:
+    def decide(self, ratio: RatioSpan, claim: Decision | None = None) -> Decision | None:
         """Return what an interval of the ratio decides, None where it leaves it open.
 
         Where a difference is claimed, the question is only whether that is so.
@@ -82,7 +82,7 @@ class Judgement:
     """None while it is open."""
     pairs: int
     """Pairs that were looked at: those up to the first look that decided."""
-    ratio: Span
+    ratio: RatioSpan
     """Head over base; an end is infinite (or 0) where there are too few pairs for it."""
     more: int | None = None
     """About how many pairs more it takes; None once it is decided, or where nobody can tell."""
@@ -97,7 +97,7 @@ def weigh(differences: Sequence[float], rule: Rule, *, quantities: int = 1, clai
     """
     looks = range(rule.batch, min(len(differences), rule.max_pairs) + 1, rule.batch)
     error = rule.error / quantities
-    judgement = Judgement(decision=None, pairs=0, ratio=Span(0.0, 1.0, math.inf), more=rule.batch)
+    judgement = Judgement(decision=None, pairs=0, ratio=RatioSpan(0.0, 1.0, math.inf), more=rule.batch)
     for pairs in looks:
         ratio = ratio_of(differences[:pairs], error)
         decision = rule.decide(ratio, claim)
@@ -126,7 +126,7 @@ def against_itself(costs: Sequence[float]) -> list[float]:
     return [float(step) for step in steps]
 
 
-def ratio_of(differences: Sequence[float], error: float) -> Span:
+def ratio_of(differences: Sequence[float], error: float) -> RatioSpan:
     """Return the ratio that paired logarithms speak of: Hodges-Lehmann, with Wilcoxon's bounds.
 
     The estimate is the median of all means of two (Walsh averages); a bound is the one that a signed-rank test at
@@ -136,12 +136,12 @@ def ratio_of(differences: Sequence[float], error: float) -> Span:
     """
     sample = np.asarray(differences, dtype=np.float64)
     if not len(sample):
-        return Span(0.0, 1.0, math.inf)
+        return RatioSpan(0.0, 1.0, math.inf)
     first, second = np.triu_indices(len(sample))
     walsh = np.sort((sample[first] + sample[second]) / 2)
     rank = critical_rank(len(sample), error)
     low, high = (walsh[rank - 1], walsh[-rank]) if rank else (-math.inf, math.inf)
-    return Span(*(float(np.exp(end)) for end in (low, np.median(walsh), high)))
+    return RatioSpan(*(float(np.exp(end)) for end in (low, np.median(walsh), high)))
 
 
 def critical_rank(pairs: int, error: float) -> int:
@@ -159,7 +159,7 @@ def _distribution(pairs: int) -> np.ndarray:
     return np.cumsum(chance)
 
 
-def _more(ratio: Span, pairs: int, rule: Rule) -> int | None:
+def _more(ratio: RatioSpan, pairs: int, rule: Rule) -> int | None:
     """Return about how many pairs more decide it: an interval shrinks with the root of their number."""
     low, value, high = (math.log(end) if end > 0 else -math.inf for end in ratio)
     if not math.isfinite(low) or not math.isfinite(high):
@@ -176,7 +176,7 @@ FAULTS_PER_CALL = 50
 """A base that fetches more pages a call than this has an allocator that is not pinned; its times are not repeatable."""
 
 
-class Quantity(NamedTuple):
+class PairedQuantity(NamedTuple):
     """What is judged."""
 
     exit: int
@@ -213,14 +213,14 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class PairedTrial:
     """What one pair of processes had to say."""
 
-    judgements: Mapping[Quantity, Judgement]
+    judgements: Mapping[PairedQuantity, Judgement]
     """What was decided of each quantity."""
-    restless: frozenset[Quantity]
+    restless: frozenset[PairedQuantity]
     """Quantities in which a side surely differs from itself: nothing can be said of them."""
-    medians: Mapping[Quantity, tuple[float | None, float | None]]
+    medians: Mapping[PairedQuantity, tuple[float | None, float | None]]
     """Base's and head's median per call, in the clock's unit; None where it was not read."""
     surroundings: Surroundings
     """What went on beside it."""
@@ -232,7 +232,7 @@ class Attempt:
         """Return whether the base's own allocator gave its times away to chance."""
         return self.surroundings.faults_per_call > FAULTS_PER_CALL
 
-    def claim(self, quantity: Quantity) -> Decision | None:
+    def claim(self, quantity: PairedQuantity) -> Decision | None:
         """Return the difference between the sides that this attempt is sure of, `regressed` or `improved`, if any."""
         decision = self.judgements[quantity].decision
         return None if self.unpinned or quantity in self.restless or decision == "ok" else decision
@@ -246,12 +246,12 @@ def contest(
     rule: Rule,
     restarts: int = RESTARTS,
     heard: Callable[[str], object] = lambda _: None,
-) -> list[Attempt]:
+) -> list[PairedTrial]:
     """Return what the first pair of processes has to say, and where it sees a difference, what fresh ones do.
 
     `again` starts both sides afresh. A difference that an attempt does not find again is not looked at any more.
     """
-    quantities = [Quantity(exit_, clock) for exit_ in first.exits for clock in clocks]
+    quantities = [PairedQuantity(exit_, clock) for exit_ in first.exits for clock in clocks]
     attempts = [attempt(first, quantities, rule=rule, heard=heard)]
     claims = {one: claim for one in quantities if (claim := attempts[0].claim(one))}
     while claims and len(attempts) <= restarts:
@@ -265,19 +265,19 @@ def contest(
 
 def attempt(
     duel: Duel,
-    quantities: Sequence[Quantity],
+    quantities: Sequence[PairedQuantity],
     *,
     rule: Rule,
-    claims: Mapping[Quantity, Decision] | None = None,
+    claims: Mapping[PairedQuantity, Decision] | None = None,
     heard: Callable[[str], object] = lambda _: None,
-) -> Attempt:
+) -> PairedTrial:
     """Return what this pair of processes has to say: of everything, or of claims only whether they are so.
 
     It goes on until that is decided, or as long as the rule lets it. Earlier pairs of the duel are forgotten.
     """
     asked = dict.fromkeys(quantities) if claims is None else claims
     duel.forget()
-    judgements: dict[Quantity, Judgement] = {}
+    judgements: dict[PairedQuantity, Judgement] = {}
     with _Beside(duel) as beside:
         while len(duel.pairs) < rule.max_pairs:
             duel.fight(min(rule.batch, rule.max_pairs - len(duel.pairs)))
@@ -290,7 +290,7 @@ def attempt(
             if not undecided:
                 break
     costs = {one: duel.costs(*one) for one in quantities}
-    return Attempt(
+    return PairedTrial(
         judgements=judgements,
         restless=frozenset(one for one in quantities if _restless(costs[one], rule, len(quantities))),
         medians={one: (_median(base), _median(head)) for one, (base, head) in costs.items()},
@@ -314,8 +314,8 @@ class _Beside:
 
     def __init__(self, duel: Duel) -> None:
         self._duel = duel
-        self._witness = Witness()
-        self._contamination: Contamination | None = None
+        self._witness = LoadMonitor()
+        self._contamination: Interference | None = None
 
     def __enter__(self) -> "_Beside":
         self._witness.open()

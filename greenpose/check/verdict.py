@@ -15,7 +15,7 @@ Level = Literal["error", "warn"]
 Way = Literal["exact", "paired", "budget"]
 
 
-class Span(NamedTuple):
+class RatioSpan(NamedTuple):
     """An interval, or a value with its interval."""
 
     low: float
@@ -27,7 +27,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class CheckFinding:
     """What was found of one quantity."""
 
     where: str
@@ -48,7 +48,7 @@ class Finding:
     """Candidate's value; None where it was not obtained."""
     floor: bool = False
     """True for a budget that the value must not be below; every other budget must not be exceeded."""
-    ratio: Span | None = None
+    ratio: RatioSpan | None = None
     """Head over base with its 99 % interval; None for exact quantities, where it has no spread."""
     pairs: int | None = None
     """Pairs of turns that the ratio is over; None where nothing was paired."""
@@ -73,14 +73,14 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class CheckVerdict:
     """All findings of one check."""
 
     subject: str
     """What was checked, as the user named it."""
     against: str
     """What it was held against: a baseline file, a revision, an environment, budgets."""
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
     """One for each quantity."""
     notes: tuple[str, ...] = ()
     """What else to know: environment, control comparison, self-test of this machine."""
@@ -98,14 +98,14 @@ class Verdict:
         """Return whether something is incomparable because the candidate has become another task."""
         return any(finding.changed for finding in self.findings)
 
-    def of(self, *outcomes: Outcome) -> tuple[Finding, ...]:
+    def of(self, *outcomes: Outcome) -> tuple[CheckFinding, ...]:
         """Return the findings with any of these outcomes."""
         return tuple(finding for finding in self.findings if finding.outcome in outcomes)
 
 
-def joined(verdicts: Sequence[Verdict]) -> Verdict:
+def joined(verdicts: Sequence[CheckVerdict]) -> CheckVerdict:
     """Return several verdicts on one subject as one."""
-    return Verdict(
+    return CheckVerdict(
         subject=verdicts[0].subject,
         against=" and ".join(dict.fromkeys(verdict.against for verdict in verdicts)),
         findings=tuple(finding for verdict in verdicts for finding in verdict.findings),
@@ -114,12 +114,12 @@ def joined(verdicts: Sequence[Verdict]) -> Verdict:
     )
 
 
-def sorted_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def sorted_findings(findings: Sequence[CheckFinding]) -> tuple[CheckFinding, ...]:
     """Return findings gravest first, those that fail before those that only warn; equals keep their order."""
     return tuple(sorted(findings, key=lambda finding: (-GRAVITY.index(finding.outcome), not finding.fails)))
 
 
-def _counted(finding: Finding) -> Outcome:
+def _counted(finding: CheckFinding) -> Outcome:
     only_warns = finding.level == "warn" and finding.outcome != "improved"
     return "ok" if only_warns else finding.outcome
 
@@ -161,7 +161,7 @@ def both(base: float | None, head: float | None, unit: str) -> tuple[str, str]:
     return texts
 
 
-def change(base: float | None, head: float | None, *, unit: str = "", ratio: Span | None = None) -> str:
+def change(base: float | None, head: float | None, *, unit: str = "", ratio: RatioSpan | None = None) -> str:
     """Return by how much the second differs from the first: `+10.2 %`, with its interval where it has one."""
     if ratio is not None:
         return _percent_within(*(100 * (end - 1) for end in ratio))

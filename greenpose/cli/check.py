@@ -23,7 +23,7 @@ from greenpose.errors import CheckError
 from greenpose.formatting import shown
 
 if TYPE_CHECKING:
-    from greenpose.check import Verdict
+    from greenpose.check import CheckVerdict
     from greenpose.cli.check_candidate import Accepted, Question
     from greenpose.cli.check_forms import Pairing
 
@@ -173,7 +173,7 @@ def check(
     raise typer.Exit(delivered(_code(verdict, strict=strict, lenient=lenient)))
 
 
-def _code(verdict: "Verdict", *, strict: bool, lenient: bool) -> int:
+def _code(verdict: "CheckVerdict", *, strict: bool, lenient: bool) -> int:
     """Return the exit code of a verdict."""
     code = EXIT_CODES[verdict.outcome]
     if code == EXIT_UNSURE and (strict or lenient):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from greenpose import __version__
 from greenpose.check import (
     Acceptance,
-    Budget,
+    CheckVerdict,
+    CostBudget,
     Filed,
     Footprint,
     Selection,
-    Verdict,
     accept,
     changes,
     compare,
@@ -166,7 +166,7 @@ class Question:
     """What it holds; None where it is yet to be made."""
     budgets: Path | None
     """The budgets' file; None without one."""
-    limits: tuple[Budget, ...]
+    limits: tuple[CostBudget, ...]
     """What it holds."""
     only: Selection
     """Quantities to look at."""
@@ -214,18 +214,18 @@ def read_question(
     )
 
 
-def answer(question: Question) -> list[Verdict]:
+def answer(question: Question) -> list[CheckVerdict]:
     """Return one verdict for the baseline and one for the budgets, those that there are."""
     subject, footprints = question.candidate.source, question.candidate.footprints
     verdicts = []
     if question.filed is not None:
         found = compare(footprints, question.filed, only=question.only)
         against = question.filed.name
-        verdicts.append(Verdict(subject=subject, against=against, findings=found.findings, notes=found.notes))
+        verdicts.append(CheckVerdict(subject=subject, against=against, findings=found.findings, notes=found.notes))
     if question.budgets is not None:
         file, today = str(question.budgets), datetime.now(UTC).date()
         judged = judge(question.limits, footprints, file=file, today=today, only=question.only)
-        verdicts.append(Verdict(subject=subject, against=file, findings=judged.findings, notes=judged.notes))
+        verdicts.append(CheckVerdict(subject=subject, against=file, findings=judged.findings, notes=judged.notes))
     return verdicts
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from greenpose import __version__
-from greenpose.check import Selection, Verdict
+from greenpose.check import CheckVerdict, Selection
 from greenpose.check.against import Options, check_against, paired_names
 from greenpose.check.history import SCHEMA, read_courses
 from greenpose.check.history import remember as append
@@ -40,7 +40,7 @@ from greenpose.schema import near
 from greenpose.store.folder import write_text
 
 
-def remember_verdict(folder: Path, verdict: Verdict, name: str) -> None:
+def remember_verdict(folder: Path, verdict: CheckVerdict, name: str) -> None:
     """Append a verdict to the history of the check `name`."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     append(folder, verdict, name=name, at=at, commit=head_commit(Path()))
@@ -92,7 +92,7 @@ class Pairing:
         """
         return paired_names(candidate, self.exits)
 
-    def verdict(self, candidate: Path, *, only: Selection, quiet: bool) -> Verdict:
+    def verdict(self, candidate: Path, *, only: Selection, quiet: bool) -> CheckVerdict:
         """Return what both sides' turns led to.
 
         Raises:
@@ -149,7 +149,7 @@ def _table(result: SelfTest) -> Table:
     return table
 
 
-WRITERS: Mapping[str, tuple[str, Callable[[Verdict, str], str]]] = MappingProxyType(
+WRITERS: Mapping[str, tuple[str, Callable[[CheckVerdict, str], str]]] = MappingProxyType(
     {
         "text": (".txt", to_text),
         "json": (".json", to_json),
@@ -188,7 +188,7 @@ def chosen_formats(text: str, output: Path | None, *, as_json: bool) -> tuple[st
 
 
 def write_outputs(
-    verdict: Verdict, name: str, formats: Sequence[str], output: Path | None, *, verbose: bool, quiet: bool
+    verdict: CheckVerdict, name: str, formats: Sequence[str], output: Path | None, *, verbose: bool, quiet: bool
 ) -> None:
     """Write a verdict in every format asked for, and the job's summary on GitHub where Markdown or annotations are."""
     for format_ in formats:
@@ -210,7 +210,7 @@ def write_outputs(
             err().print(Text.assemble(("warning: ", "yellow"), told), soft_wrap=True)
 
 
-def _say(verdict: Verdict, name: str, format_: str, *, verbose: bool, quiet: bool) -> None:
+def _say(verdict: CheckVerdict, name: str, format_: str, *, verbose: bool, quiet: bool) -> None:
     if format_ == "text" and quiet:
         out().print(summary(verdict), soft_wrap=True)
     elif format_ == "text":

@@ -23,7 +23,7 @@ from greenpose.cli.subject import (
 from greenpose.grid import select
 
 if TYPE_CHECKING:
-    from greenpose.run.estimate import Amount, Footprint, GridEstimate, RunEstimate
+    from greenpose.run.estimate import Amount, ExpectedFootprint, GridEstimate, RunEstimate
 
 SCHEMA = "greenpose.estimate/1"
 
@@ -103,7 +103,7 @@ def _run(run: "RunEstimate") -> dict[str, Any]:
     }
 
 
-def _footprint(footprint: "Footprint") -> dict[str, Any]:
+def _footprint(footprint: "ExpectedFootprint") -> dict[str, Any]:
     return {
         "seconds": _amount(footprint.seconds),
         "energy_kwh": _amount(footprint.energy_kwh),

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from greenpose.formatting import percent, plain, plural, prefix, span, with_prefix
-from greenpose.run.estimate import Amount, Footprint, GridEstimate, RunEstimate
+from greenpose.run.estimate import Amount, ExpectedFootprint, GridEstimate, RunEstimate
 
 DURATIONS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 LONGEST = 1.5
@@ -83,7 +83,7 @@ def _groups(runs: Sequence[RunEstimate], *, apart: bool) -> Iterator[tuple[RunEs
         yield alike[0], len(alike)
 
 
-def _cells(footprint: Footprint, units: Units) -> list[str]:
+def _cells(footprint: ExpectedFootprint, units: Units) -> list[str]:
     return [
         _interval(footprint.seconds, units.time[0]),
         _interval(footprint.energy_kwh, units.energy[0]),

@@ -279,13 +279,15 @@ def _judged(compared: "Study", *, margin: float | None, floor: float | None) -> 
 
 def _study(runs: Sequence[Path], left_out: list[str]) -> "Study":
     """Return the runs; those of two paths side by side where both hold the same experiments, but no run twice."""
-    from greenpose.report import Side, alike, gathered, side_by_side, study
+    from greenpose.report import ComparisonSide, alike, gathered, side_by_side, study
     from greenpose.store import policies, stream
 
     if len(runs) == 2 and runs[0].resolve() != runs[1].resolve():
         first, second = (tuple(gathered(stream([path], left_out=left_out))) for path in runs)
         if alike(first, second) and not _copies(first, second):
-            sides = (Side(name=str(path), entries=each) for path, each in zip(runs, (first, second), strict=True))
+            sides = (
+                ComparisonSide(name=str(path), entries=each) for path, each in zip(runs, (first, second), strict=True)
+            )
             return replace(side_by_side(*sides), left_out=tuple(left_out))
         left_out.clear()
     entries = gathered(stream(runs, left_out=left_out))

@@ -3,7 +3,7 @@
 from greenpose.data.check import FolderCheck, check_folder
 from greenpose.data.coco import Split, inspect_split, read_split
 from greenpose.data.crops import MEAN, STD, Framing, normalise
-from greenpose.data.findings import Finding
+from greenpose.data.findings import DataFinding
 from greenpose.data.folders import write_coco
 from greenpose.data.heatmaps import decode_heatmaps, encode_heatmaps
 from greenpose.data.images import image_reader, read_image, window_depth
@@ -14,7 +14,7 @@ __all__ = [
     "MEAN",
     "STD",
     "Batch",
-    "Finding",
+    "DataFinding",
     "FolderCheck",
     "Framing",
     "Instance",

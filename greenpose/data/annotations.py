@@ -108,7 +108,7 @@ class Pose:
 
 
 @dataclass(slots=True, kw_only=True)
-class Reading:
+class AnnotationReading:
     """One pass over a file's annotations."""
 
     num_keypoints: int

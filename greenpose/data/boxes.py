@@ -16,7 +16,7 @@ from greenpose.data.coco import find_category, image_folders, load_document, loa
 from greenpose.data.conventions import note_detected
 from greenpose.data.crops import Box, used_box
 from greenpose.data.findings import Notebook, errors
-from greenpose.data.image_checks import Picture, read_pictures
+from greenpose.data.image_checks import ListedImage, read_pictures
 from greenpose.data.images import image_reader
 from greenpose.data.instances import Instance, Profile, load_profile
 from greenpose.data.samples import Samples
@@ -116,7 +116,7 @@ def inspect_boxes(config: DataConfig) -> Boxes:
     entries, digest = _load(file, notebook)
     document = load_document(annotations, elsewhere) or {}
     categories = find_category(document, profile, elsewhere)[1] if document else frozenset()
-    pictures: dict[int, Picture] = {}
+    pictures: dict[int, ListedImage] = {}
     if entries and categories:
         folders = image_folders(annotations, root / config.images)
         pictures = read_pictures({**document, "annotations": entries}, folders, notebook, allow_missing=False)
@@ -150,7 +150,7 @@ def _load(file: Path, notebook: Notebook) -> tuple[list[dict[str, Any]], str]:
 
 def _note(
     entries: Sequence[Mapping[str, Any]],
-    pictures: Mapping[int, Picture],
+    pictures: Mapping[int, ListedImage],
     notebook: Notebook,
     *,
     listed: set[int | None],
@@ -174,7 +174,7 @@ def _note(
 
 def _note_kind(
     entries: Sequence[Mapping[str, Any]],
-    pictures: Mapping[int, Picture],
+    pictures: Mapping[int, ListedImage],
     annotations: Sequence[Mapping[str, Any]],
     notebook: Notebook,
 ) -> None:
@@ -189,7 +189,7 @@ def _note_kind(
     note_detected(placed, notebook, field="bbox")
 
 
-def _box_faults(value: Any, picture: Picture | None) -> Iterator[str]:
+def _box_faults(value: Any, picture: ListedImage | None) -> Iterator[str]:
     if not isinstance(value, list) or len(value) != 4 or not all(is_number(side) for side in value):
         yield "numbers"
     elif min(value[2:]) <= 0:
@@ -207,7 +207,7 @@ def _box(value: Sequence[float]) -> tuple[float, float, float, float]:
     return x, y, width, height
 
 
-def _instance(number: int, entry: Mapping[str, Any], pictures: Mapping[int, Picture], profile: Profile) -> Instance:
+def _instance(number: int, entry: Mapping[str, Any], pictures: Mapping[int, ListedImage], profile: Profile) -> Instance:
     """Return where a detector saw a subject; nobody labelled a joint there."""
     image_id, box = as_id(entry["image_id"]), _box(entry["bbox"])
     assert image_id is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from greenpose.data.coco import Split, inspect_split
-from greenpose.data.findings import Finding, Level, Notebook, errors, first_few
+from greenpose.data.findings import DataFinding, Level, Notebook, errors, first_few
 from greenpose.data.images import Window, decode_stored, read_bytes
 from greenpose.data.instances import Instance, Profile, load_profile, profile_names
 from greenpose.errors import DataError
@@ -28,7 +28,7 @@ def sums_text(sums: Mapping[str, str]) -> str:
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
 
 
-def verify_sums(root: Path) -> list[Finding]:
+def verify_sums(root: Path) -> list[DataFinding]:
     """Return a warning where files are no longer what `SHA256SUMS` says; nothing where the folder has none."""
     file = root / FILE
     if not file.is_file():
@@ -57,7 +57,7 @@ class FolderCheck:
 
     splits: dict[str, Split]
     """Each split that is there, with its counts."""
-    findings: tuple[Finding, ...]
+    findings: tuple[DataFinding, ...]
     """What is wrong or odd, file by file, then between the splits."""
 
     @property
@@ -133,14 +133,14 @@ def _near(root: Path) -> str:
     return f"; {hint}" if hint else ""
 
 
-def _absent(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
+def _absent(root: Path, splits: Mapping[str, Split]) -> list[DataFinding]:
     """Return a warning where splits are missing: a run needs all of them."""
     absent = [split for split in SPLITS if split not in splits]
     text = f"there is no annotation file for {' and '.join(absent)}; a run needs {', '.join(SPLITS)}"
-    return [Finding(level="warning", where=str(root), message=text)] if absent else []
+    return [DataFinding(level="warning", where=str(root), message=text)] if absent else []
 
 
-def _undecodable(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
+def _undecodable(root: Path, splits: Mapping[str, Split]) -> list[DataFinding]:
     """Return as an error which images look whole from outside and are not."""
     notebook = Notebook(str(root))
     broken: list[str] = []
@@ -153,7 +153,7 @@ def _undecodable(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
     return notebook.findings
 
 
-def _between(root: Path, files: Mapping[str, Path], splits: Mapping[str, Split]) -> list[Finding]:
+def _between(root: Path, files: Mapping[str, Path], splits: Mapping[str, Split]) -> list[DataFinding]:
     """Return what the splits have in common; validating and testing on one file is allowed, and said."""
     alone = {split: found.instances for split, found in splits.items()}
     by_frame = all(found.by_frame for found in splits.values())
@@ -162,7 +162,7 @@ def _between(root: Path, files: Mapping[str, Path], splits: Mapping[str, Split])
         return [*shared(str(root), alone, by_frame=by_frame), *areas]
     del alone["test"]
     text = "is both validation and test split: the accuracy is that of images that chose the epoch"
-    both = Finding(level="warning", where=str(files["val"]), message=text)
+    both = DataFinding(level="warning", where=str(files["val"]), message=text)
     return [*shared(str(root), alone, by_frame=by_frame), both, *areas]
 
 
@@ -171,17 +171,17 @@ def windows_of(splits: Mapping[str, Split]) -> dict[str, Window]:
     return {split: found.window for split, found in splits.items() if found.window}
 
 
-def windows(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
+def windows(root: Path, splits: Mapping[str, Split]) -> list[DataFinding]:
     """Return an error where files recommend different depth windows: a split would be seen through another's."""
     own = windows_of(splits)
     if len(set(own.values())) < 2:
         return []
     told = ", ".join(f"{split} {near:g} to {far:g}" for split, (near, far) in own.items())
     text = f"files recommend different depth windows in mm ({told}); one must hold for all: set data.depth_window_mm"
-    return [Finding(level="error", where=str(root), message=text)]
+    return [DataFinding(level="error", where=str(root), message=text)]
 
 
-def _areas(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
+def _areas(root: Path, splits: Mapping[str, Split]) -> list[DataFinding]:
     """Return a warning where OKS would judge by areas of two kinds."""
     boxes = {split: found.num_box_areas for split, found in splits.items()}
     others = {split: len(found.instances) - boxes[split] for split, found in splits.items()}
@@ -189,7 +189,7 @@ def _areas(root: Path, splits: Mapping[str, Split]) -> list[Finding]:
         return []
     counts = ", ".join(f"{split} {boxes[split]} and {others[split]}" for split in splits)
     text = f"areas are of two kinds, the box's and a silhouette's: {counts}; OKS is more lenient with the larger"
-    return [Finding(level="warning", where=str(root), message=text)]
+    return [DataFinding(level="warning", where=str(root), message=text)]
 
 
 def split_files(
@@ -234,7 +234,7 @@ def _splits_in(name: str) -> set[str]:
     return {split for split, known in _WORDS.items() if words & {*known}}
 
 
-def shared(where: str, splits: Mapping[str, Sequence[Instance]], *, by_frame: bool = False) -> list[Finding]:
+def shared(where: str, splits: Mapping[str, Sequence[Instance]], *, by_frame: bool = False) -> list[DataFinding]:
     """Return as errors which patients and which images are in more than one split, and a note where nobody knows.
 
     Such a split is not a test of anything new: on synthetic infants, new frames of patients that were trained on gave
@@ -250,16 +250,16 @@ def shared(where: str, splits: Mapping[str, Sequence[Instance]], *, by_frame: bo
     findings += [_shared(where, "images are", pictures, "", "error")] if pictures else []
     if copies:
         text = f"{len(copies)} images have a byte-identical copy in another split: {first_few(copies)}"
-        findings.append(Finding(level=level, where=where, message=text))
+        findings.append(DataFinding(level=level, where=where, message=text))
     if len(splits) > 1 and not all(instance.subject for found in splits.values() for instance in found):
         text = "not every image tells its patient, so that nobody can check that the splits have none in common"
-        findings.append(Finding(level="warning", where=where, message=text))
+        findings.append(DataFinding(level="warning", where=where, message=text))
     return findings
 
 
-def _shared(where: str, what: str, several: Mapping[str, list[str]], remedy: str, level: Level) -> Finding:
+def _shared(where: str, what: str, several: Mapping[str, list[str]], remedy: str, level: Level) -> DataFinding:
     named = first_few(f"{Path(name).name} in {' and '.join(splits)}" for name, splits in sorted(several.items()))
-    return Finding(level=level, where=where, message=f"{len(several)} {what} in several splits: {named}{remedy}")
+    return DataFinding(level=level, where=where, message=f"{len(several)} {what} in several splits: {named}{remedy}")
 
 
 def _in_several(members: Mapping[str, set[str]]) -> dict[str, list[str]]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from greenpose.data.annotations import Pose, Reading, as_id, is_box_area, is_number
+from greenpose.data.annotations import AnnotationReading, Pose, as_id, is_box_area, is_number
 from greenpose.data.conventions import note_conventions
-from greenpose.data.findings import Finding, Notebook, errors
-from greenpose.data.image_checks import DEPTH_BITS, Picture, read_pictures, subject_of
+from greenpose.data.findings import DataFinding, Notebook, errors
+from greenpose.data.image_checks import DEPTH_BITS, ListedImage, read_pictures, subject_of
 from greenpose.data.images import Window
 from greenpose.data.instances import Instance, Profile
 from greenpose.errors import DataError
@@ -32,7 +32,7 @@ class Split:
     """What can be used, in the file's order."""
     aside: tuple[Instance, ...]
     """Crowds and subjects without a labelled joint, in those images: not to be found, and no mistake when found."""
-    findings: tuple[Finding, ...]
+    findings: tuple[DataFinding, ...]
     """What is wrong or odd; the instances are only good without errors."""
     window: Window | None
     """The depth window in mm that the file itself recommends, None when it doesn't."""
@@ -117,7 +117,7 @@ def inspect_split(
     )
 
 
-def _all(notebook: Notebook) -> tuple[Finding, ...]:
+def _all(notebook: Notebook) -> tuple[DataFinding, ...]:
     return tuple(notebook.findings)
 
 
@@ -293,11 +293,11 @@ def read_poses(
     document: Mapping[str, Any],
     names: Sequence[str],
     categories: frozenset[int],
-    pictures: Mapping[int, Picture],
+    pictures: Mapping[int, ListedImage],
     notebook: Notebook,
     *,
     box_area: bool,
-) -> tuple[list[Pose], Reading]:
+) -> tuple[list[Pose], AnnotationReading]:
     """Return the usable poses, and the reading that knows what became of the others.
 
     Those whose image is listed but missing were accounted for with the images.
@@ -305,7 +305,7 @@ def read_poses(
     absent = {as_id(entry.get("id")) for entry in document["images"]} - set(pictures) - {None}
     entries = [entry for entry in document["annotations"] if as_id(entry.get("image_id")) not in absent]
     sizes = {image_id: picture.size for image_id, picture in pictures.items()}
-    reading = Reading(num_keypoints=len(names), categories=categories, image_sizes=sizes, box_area=box_area)
+    reading = AnnotationReading(num_keypoints=len(names), categories=categories, image_sizes=sizes, box_area=box_area)
     poses = reading.poses(entries)
     without = reading.seen.get("no keypoints", [])
     if without and len(without) == len(entries):
@@ -326,7 +326,7 @@ def check_ids(entries: Sequence[Mapping[str, Any]], notebook: Notebook) -> None:
     notebook.count("note", worded, "{n} annotations give it as text; read as a number", field="annotations.image_id")
 
 
-def _note_files(pictures: Mapping[int, Picture], notebook: Notebook) -> None:
+def _note_files(pictures: Mapping[int, ListedImage], notebook: Notebook) -> None:
     """Refuse one file under several ids: it would be in the set twice, and judged once for each."""
     owners: dict[Path, list[int]] = {}
     for image_id, picture in pictures.items():
@@ -341,7 +341,7 @@ def _subjects(entries: Sequence[Mapping[str, Any]]) -> dict[int, str]:
 
 
 def _instances(
-    poses: Sequence[Pose], pictures: Mapping[int, Picture], subjects: Mapping[int, str], notebook: Notebook
+    poses: Sequence[Pose], pictures: Mapping[int, ListedImage], subjects: Mapping[int, str], notebook: Notebook
 ) -> list[Instance]:
     renumber = any(pose.id < 1 for pose in poses)
     if renumber:
@@ -352,7 +352,7 @@ def _instances(
     ]
 
 
-def _instance(pose: Pose, number: int, pictures: Mapping[int, Picture], subjects: Mapping[int, str]) -> Instance:
+def _instance(pose: Pose, number: int, pictures: Mapping[int, ListedImage], subjects: Mapping[int, str]) -> Instance:
     picture = pictures[pose.image_id]
     return Instance(
         id=number,

@@ -11,7 +11,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class DataFinding:
     """One thing to know about a file."""
 
     level: Level
@@ -31,12 +31,12 @@ class Notebook:
     def __init__(self, where: str) -> None:
         """Begin a notebook on the file `where`."""
         self.where = where
-        self.findings: list[Finding] = []
+        self.findings: list[DataFinding] = []
 
     def add(self, level: Level, message: str, *, field: str = "") -> None:
         """Note one thing."""
         where = f"{self.where}: {field}" if field else self.where
-        self.findings.append(Finding(level=level, where=where, message=shown(message)))
+        self.findings.append(DataFinding(level=level, where=where, message=shown(message)))
 
     def count(self, level: Level, examples: Iterable[object], message: str, *, field: str = "") -> None:
         """Note one kind of thing, if it occurs: `{n}` in the message is how often; the first few are named."""
@@ -52,6 +52,6 @@ def first_few(examples: Iterable[object]) -> str:
     return ", ".join(every[:_SHOWN]) + more
 
 
-def errors(findings: Iterable[Finding]) -> list[str]:
+def errors(findings: Iterable[DataFinding]) -> list[str]:
     """Return the findings that forbid use, as lines."""
     return [str(finding) for finding in findings if finding.level == "error"]

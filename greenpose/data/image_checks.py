@@ -22,7 +22,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class ListedImage:
     """One listed image that is there."""
 
     file: Path
@@ -59,7 +59,7 @@ class Search:
 class Pictures:
     """The annotated images that a file lists."""
 
-    found: dict[int, Picture]
+    found: dict[int, ListedImage]
     """Those that are there and whole, by id."""
     missing: tuple[str, ...]
     """Those that are not there, as listed."""
@@ -69,7 +69,7 @@ class Pictures:
 
 def read_pictures(
     document: Mapping[str, Any], folders: Sequence[Path], notebook: Notebook, *, allow_missing: bool
-) -> dict[int, Picture]:
+) -> dict[int, ListedImage]:
     """Return the annotated images that are there and whole, by id; the rest is noted.
 
     An image is looked for in each of the folders in turn.
@@ -83,7 +83,7 @@ def read_pictures(
 def search_pictures(document: Mapping[str, Any], search: Search, notebook: Notebook) -> Pictures:
     """Return the annotated images; whatever is odd about them is noted."""
     known = _annotated(_by_id(document["images"], notebook), document["annotations"], notebook)
-    found: dict[int, Picture] = {}
+    found: dict[int, ListedImage] = {}
     missing: list[Mapping[str, Any]] = []
     broken: list[str] = []
     astray: list[str] = []
@@ -108,9 +108,9 @@ def search_pictures(document: Mapping[str, Any], search: Search, notebook: Noteb
     return Pictures(found=found, missing=tuple(map(listed_name, missing)), broken=tuple(broken))
 
 
-def _picture(file: Path, subject: str) -> Picture:
+def _picture(file: Path, subject: str) -> ListedImage:
     header = read_header(file)
-    return Picture(
+    return ListedImage(
         file=file,
         size=header.size,
         subject=subject,
@@ -120,7 +120,7 @@ def _picture(file: Path, subject: str) -> Picture:
     )
 
 
-def _note_shown_otherwise(pictures: Mapping[int, Picture], notebook: Notebook) -> None:
+def _note_shown_otherwise(pictures: Mapping[int, ListedImage], notebook: Notebook) -> None:
     """Note images that other programs show otherwise than they are read here: turned, moving, or not at all."""
     files = pictures.values()
     turned = [f"{one.file.name} has {one.orientation}" for one in files if one.orientation != 1]
@@ -218,7 +218,9 @@ def _verdict(*, allow_missing: bool) -> tuple[Level, str]:
     return ("warning", "left out") if allow_missing else ("error", "without them it would be another set")
 
 
-def _note_sizes(entries: Mapping[int, Mapping[str, Any]], pictures: Mapping[int, Picture], notebook: Notebook) -> None:
+def _note_sizes(
+    entries: Mapping[int, Mapping[str, Any]], pictures: Mapping[int, ListedImage], notebook: Notebook
+) -> None:
     told = {i: (as_id(entries[i].get("width")), as_id(entries[i].get("height"))) for i in pictures}
     wrong = [
         f"{picture.file.name} is {picture.size[0]} x {picture.size[1]}, listed {told[i][0]} x {told[i][1]}"
@@ -231,7 +233,7 @@ def _note_sizes(entries: Mapping[int, Mapping[str, Any]], pictures: Mapping[int,
     notebook.count("note", unknown, "{n} images are listed without a size; it is taken from the file", field="images")
 
 
-def _note_depth(pictures: Mapping[int, Picture], notebook: Notebook) -> None:
+def _note_depth(pictures: Mapping[int, ListedImage], notebook: Notebook) -> None:
     deep = [picture.file.name for picture in pictures.values() if picture.bits == DEPTH_BITS]
     if len(deep) in {0, len(pictures)}:
         notebook.count("note", deep, "{n} images are 16-bit depth, read through a window of near and far mm")

@@ -4,21 +4,29 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from greenpose.metering.active_window import OpenWindow, Total
-from greenpose.metering.carbon import Carbon, Grams, Intensity, carbon_of, countries, custom_intensity, intensity
+from greenpose.metering.active_window import OpenWindow, RunningTotal
+from greenpose.metering.carbon import (
+    CarbonAccounting,
+    Grams,
+    Intensity,
+    carbon_of,
+    countries,
+    custom_intensity,
+    intensity,
+)
 from greenpose.metering.codecarbon import CodeCarbon, Crosscheck, CrossReading
 from greenpose.metering.cpu_model import CpuClock, CpuTimeSource, RamSource, power_of
 from greenpose.metering.doctor import Diagnosis, Pace, examine, probe
 from greenpose.metering.doubts import remarks
-from greenpose.metering.embodied import Embodied, Hardware, embodied_of, held_by
+from greenpose.metering.embodied import EmbodiedHardware, EmbodiedShare, embodied_of, held_by
 from greenpose.metering.inference import Currency, MicroCosts, MicroPlan, Plan, measure_exits, measure_pieces
 from greenpose.metering.inference_samples import ExitMeasurement
 from greenpose.metering.machine import (
-    Contamination,
     Host,
+    Interference,
+    LoadMonitor,
     Machine,
     Unusable,
-    Witness,
     host_of,
     is_pinned,
     pinned_environment,
@@ -27,11 +35,19 @@ from greenpose.metering.machine import (
     software_versions,
     this_machine,
 )
-from greenpose.metering.meter import Meter, Surroundings
+from greenpose.metering.meter import Meter, MeterSurroundings
 from greenpose.metering.prediction import RULES, Prediction, allocate, predict_total
 from greenpose.metering.select_sources import Choice, choose
-from greenpose.metering.sources import NO_ENERGY, CounterSource, Finding, Joules, Provenance, ScriptedSource, Source
-from greenpose.metering.statistics import FEWEST, FEWEST_CALLS, Bounds, Estimate, between_runs, estimate
+from greenpose.metering.sources import (
+    NO_ENERGY,
+    CounterSource,
+    Joules,
+    MachineFinding,
+    Provenance,
+    ScriptedSource,
+    Source,
+)
+from greenpose.metering.statistics import FEWEST, FEWEST_CALLS, BlockEstimate, Bounds, between_runs, estimate
 from greenpose.metering.window import MEANING, Log, Window, gaps, grade, read_log, read_windows, short_of, worst_kind
 
 __all__ = [
@@ -40,11 +56,11 @@ __all__ = [
     "MEANING",
     "NO_ENERGY",
     "RULES",
+    "BlockEstimate",
     "Bounds",
-    "Carbon",
+    "CarbonAccounting",
     "Choice",
     "CodeCarbon",
-    "Contamination",
     "CounterSource",
     "CpuClock",
     "CpuTimeSource",
@@ -52,18 +68,20 @@ __all__ = [
     "Crosscheck",
     "Currency",
     "Diagnosis",
-    "Embodied",
-    "Estimate",
+    "EmbodiedHardware",
+    "EmbodiedShare",
     "ExitMeasurement",
-    "Finding",
     "Grams",
-    "Hardware",
     "Host",
     "Intensity",
+    "Interference",
     "Joules",
+    "LoadMonitor",
     "Log",
     "Machine",
+    "MachineFinding",
     "Meter",
+    "MeterSurroundings",
     "MicroCosts",
     "MicroPlan",
     "OpenWindow",
@@ -72,13 +90,11 @@ __all__ = [
     "Prediction",
     "Provenance",
     "RamSource",
+    "RunningTotal",
     "ScriptedSource",
     "Source",
-    "Surroundings",
-    "Total",
     "Unusable",
     "Window",
-    "Witness",
     "allocate",
     "carbon_of",
     "choose",
@@ -114,7 +130,7 @@ __all__ = [
 def meter(
     *,
     country: str | None = None,
-    carbon: Carbon | None = None,
+    carbon: CarbonAccounting | None = None,
     log: Path | str | None = None,
     share: float | None = None,
     workers: int = 1,
@@ -146,7 +162,7 @@ def meter(
         GreenPoseError: if the country is unknown.
     """
     if carbon is None and country is not None:
-        carbon = Carbon(intensity=intensity(country))
+        carbon = CarbonAccounting(intensity=intensity(country))
     host = host_of(share=share, workers=workers, gpus=gpus, clock=clock)
     choices = choose(host)
     provenances = [choice.provenance for choice in choices if choice.source is None]
@@ -157,7 +173,7 @@ def meter(
         synchronize=synchronize,
         crosscheck=None if country is None else CodeCarbon(country.strip().upper(), clock=clock),
         carbon=carbon,
-        surroundings=Surroundings(
+        surroundings=MeterSurroundings(
             not_covered=tuple(provenance for provenance in provenances if provenance),
             embodied=None if carbon is None else held_by(host, carbon, gpus=_gpus(choices)),
             between_runs=between_runs(host.machine),

@@ -226,7 +226,7 @@ class OpenWindow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Total:
+class RunningTotal:
     """What was used since the meter's start."""
 
     seconds: float

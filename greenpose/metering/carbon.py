@@ -77,7 +77,7 @@ NO_GRAMS = Grams(low=0.0, mid=0.0, high=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Carbon:
+class CarbonAccounting:
     """What turns energy, and the making of the machine, into emissions; each factor is kept apart."""
 
     intensity: Intensity
@@ -164,7 +164,7 @@ def carbon_of(
     pue: float = 1.0,
     embodied_kg: float | None = None,
     lifetime_years: float = LIFETIME_YEARS,
-) -> Carbon:
+) -> CarbonAccounting:
     """Return what turns energy into emissions; the names are those of a configuration's section `carbon`.
 
     A user's own intensity goes before an hourly file, and that before the country.
@@ -183,7 +183,9 @@ def carbon_of(
         raise GreenPoseError(
             "carbon: give a country (e.g. ITA), your own intensity_g_per_kwh, or an hourly file of intensities"
         )
-    return Carbon(intensity=grid, pue=pue, hours=hours, embodied_kg=embodied_kg, lifetime_years=lifetime_years)
+    return CarbonAccounting(
+        intensity=grid, pue=pue, hours=hours, embodied_kg=embodied_kg, lifetime_years=lifetime_years
+    )
 
 
 def intensity(country: str) -> Intensity:

@@ -9,7 +9,7 @@ from greenpose.errors import MeteringError
 
 
 @final
-class Beat:
+class Periodic:
     """Calls a method every `period_s` seconds from a daemon thread, until it is stopped or the method's owner is gone.
 
     The owner is not kept alive by it, so that a source which nobody closes leaves no thread behind for long.

@@ -11,18 +11,27 @@ from greenpose.metering.codecarbon import CodeCarbon
 from greenpose.metering.doubts import STOOD_STILL
 from greenpose.metering.inference import PERIODS_PER_WINDOW
 from greenpose.metering.machine import (
-    Contamination,
     Host,
+    Interference,
+    LoadMonitor,
     Machine,
-    Witness,
     allocator_of_process,
     host_of,
     is_pinned,
     pinned_environment,
 )
-from greenpose.metering.meter import Meter, Surroundings
+from greenpose.metering.meter import Meter, MeterSurroundings
 from greenpose.metering.select_sources import Choice, choose
-from greenpose.metering.sources import NO_ENERGY, Component, CounterSource, Finding, Joules, Level, Provenance, Source
+from greenpose.metering.sources import (
+    NO_ENERGY,
+    Component,
+    CounterSource,
+    Joules,
+    Level,
+    MachineFinding,
+    Provenance,
+    Source,
+)
 from greenpose.metering.window import Grade, Window, grade
 
 LOOK_EVERY_S = 1e-4
@@ -82,7 +91,7 @@ SLOWER = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class CounterCheck:
     """What a component's source showed while it was watched."""
 
     watts: Joules | None
@@ -93,11 +102,11 @@ class Look:
     """Why it could not be read; None if it could."""
 
 
-def component_findings(choice: Choice, look: Look | None) -> list[Finding]:
+def component_findings(choice: Choice, look: CounterCheck | None) -> list[MachineFinding]:
     """Return what covers a component and how well, then why each better source does not."""
     provenance = choice.provenance
     if provenance is None:
-        return [Finding(topic=choice.component, level="good", says=f"none: {choice.absent}")]
+        return [MachineFinding(topic=choice.component, level="good", says=f"none: {choice.absent}")]
     if choice.source is None or look is None:
         first = [_finding(choice, "warning", "present, but nothing reads it: totals lack its energy")]
     elif look.trouble is not None:
@@ -108,7 +117,7 @@ def component_findings(choice: Choice, look: Look | None) -> list[Finding]:
     return [*first, *(_finding(choice, "note", f"{bad.name}: {bad.why}", bad.remedy) for bad in choice.rejected)]
 
 
-def verdict(choices: Sequence[Choice], grade: Grade, looks: Mapping[Component, Look]) -> str:
+def verdict(choices: Sequence[Choice], grade: Grade, looks: Mapping[Component, CounterCheck]) -> str:
     """Return in one sentence what can be trusted here."""
     begin = {
         "A": "Energy is measured on this machine: joules may be quoted, with their interval",
@@ -124,7 +133,7 @@ def verdict(choices: Sequence[Choice], grade: Grade, looks: Mapping[Component, L
     return f"{begin} (grade {grade})."
 
 
-def meaning(choices: Sequence[Choice], grade: Grade) -> list[Finding]:
+def meaning(choices: Sequence[Choice], grade: Grade) -> list[MachineFinding]:
     """Return what may be done with numbers from here, and what may not."""
     sound = {
         "A": "joules and grams with their interval, and ratios of them",
@@ -137,20 +146,20 @@ def meaning(choices: Sequence[Choice], grade: Grade) -> list[Finding]:
         "C": "joules or grams without their interval, or beside those of another machine",
     }[grade]
     found = [
-        Finding(
+        MachineFinding(
             topic="numbers", level="good", says=f"sound: parameters, MACs, accuracy, seconds, CPU-seconds; {sound}"
         ),
-        Finding(topic="numbers", level="note" if grade == "A" else "warning", says=f"not sound: {risky}"),
+        MachineFinding(topic="numbers", level="note" if grade == "A" else "warning", says=f"not sound: {risky}"),
     ]
     missing = _missing(choices)
     if missing:
         says = f"not sound: any total of work that uses the {missing}, which may be most of it"
-        found.append(Finding(topic="numbers", level="warning", says=says))
+        found.append(MachineFinding(topic="numbers", level="warning", says=says))
     return found
 
 
-def _finding(choice: Choice, level: Level, says: str, remedy: str | None = None) -> Finding:
-    return Finding(topic=choice.component, level=level, says=says, remedy=remedy)
+def _finding(choice: Choice, level: Level, says: str, remedy: str | None = None) -> MachineFinding:
+    return MachineFinding(topic=choice.component, level=level, says=says, remedy=remedy)
 
 
 def _how(provenance: Provenance) -> str:
@@ -166,7 +175,7 @@ def _power(watts: Joules | None) -> str:
     return f": {mid} now ({low} to {high})"
 
 
-def _range(looks: Iterable[Look]) -> str:
+def _range(looks: Iterable[CounterCheck]) -> str:
     """Return between which powers all components together may lie now; nothing where none was seen to draw any."""
     seen = sum((look.watts for look in looks if look.watts is not None), NO_ENERGY)
     if not seen.mid:
@@ -175,7 +184,7 @@ def _range(looks: Iterable[Look]) -> str:
     return f", {mid} now, which may be {low} to {high}"
 
 
-def _speed(choice: Choice, provenance: Provenance, look: Look) -> list[Finding]:
+def _speed(choice: Choice, provenance: Provenance, look: CounterCheck) -> list[MachineFinding]:
     """Return how the counter was seen to move, beside what is assumed of it."""
     assumed, step = provenance.update_period_s, provenance.resolution_j
     if assumed is None or step is None:
@@ -216,9 +225,9 @@ class Diagnosis:
     """What covers each component, and what was rejected."""
     grade: Grade = "C"
     """Grade of a total taken here: A measured, B mixed, C modelled."""
-    looks: Mapping[Component, Look] = field(default_factory=dict)
+    looks: Mapping[Component, CounterCheck] = field(default_factory=dict)
     """What each component's source showed; none for a component without one."""
-    findings: tuple[Finding, ...]
+    findings: tuple[MachineFinding, ...]
     """What follows from that, components first."""
 
     @property
@@ -236,7 +245,7 @@ def examine(
     host: Host | None = None,
     *,
     codecarbon: CodeCarbon | None = None,
-    witness: Witness | None = None,
+    witness: LoadMonitor | None = None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Diagnosis:
     """Return what this machine and process can measure.
@@ -249,7 +258,7 @@ def examine(
     """
     host = host_of() if host is None else host
     choices = choose(host)
-    window, paces = _watch(host, choices, Witness() if witness is None else witness, sleep)
+    window, paces = _watch(host, choices, LoadMonitor() if witness is None else witness, sleep)
     looks = {
         choice.component: _look(window, choice.component, paces.get(choice.component))
         for choice in choices
@@ -266,11 +275,11 @@ def examine(
 
 
 def _watch(
-    host: Host, choices: tuple[Choice, ...], witness: Witness, sleep: Callable[[float], object]
+    host: Host, choices: tuple[Choice, ...], witness: LoadMonitor, sleep: Callable[[float], object]
 ) -> tuple[Window, dict[Component, Pace | None]]:
     """Return a window over an idle half second, and how each counter moves."""
     sources = [choice.source for choice in choices if choice.source is not None]
-    meter = Meter(sources, clock=host.clock, cpu_clock=host.cpu_clock, surroundings=Surroundings(witness=witness))
+    meter = Meter(sources, clock=host.clock, cpu_clock=host.cpu_clock, surroundings=MeterSurroundings(witness=witness))
     with meter:
         with meter.window("doctor") as opened:
             sleep(WATCH_SECONDS)
@@ -286,10 +295,10 @@ def _pace(source: Source, clock: Callable[[], float], sleep: Callable[[float], o
     return probe(source.first(), max(PROBE_PERIODS * period_s, WATCH_SECONDS), clock=clock, sleep=sleep)
 
 
-def _look(window: Window, component: str, pace: Pace | None) -> Look:
+def _look(window: Window, component: str, pace: Pace | None) -> CounterCheck:
     joules = window.joules.get(component)
     moved = joules is not None and joules.mid > 0 and window.seconds > 0
-    return Look(
+    return CounterCheck(
         watts=joules * (1 / window.seconds) if joules is not None and moved else None,
         pace=pace,
         trouble=_trouble(window, component),
@@ -309,16 +318,16 @@ def _grade(choices: tuple[Choice, ...], window: Window) -> Grade:
     return grade(joules, [provenance for provenance in provenances if provenance is not None])
 
 
-def _allocator(environ: Mapping[str, str]) -> Finding:
+def _allocator(environ: Mapping[str, str]) -> MachineFinding:
     if is_pinned(environ):
-        return Finding(
+        return MachineFinding(
             topic="allocator", level="good", says="memory is kept between steps, as for every measured process"
         )
     if not is_pinned(pinned_environment()):
         says = f"memory is served by {allocator_of_process()}, to which the settings of glibc's allocator mean nothing"
-        return Finding(topic="allocator", level="note", says=f"not pinned: {says}", remedy="start without it")
+        return MachineFinding(topic="allocator", level="note", says=f"not pinned: {says}", remedy="start without it")
     names = " ".join(f"{name}={value}" for name, value in pinned_environment().items())
-    return Finding(
+    return MachineFinding(
         topic="allocator",
         level="note",
         says="not pinned: CPU time of the same code may differ by tens of percent between two processes; "
@@ -327,11 +336,13 @@ def _allocator(environ: Mapping[str, str]) -> Finding:
     )
 
 
-def _threads(environ: Mapping[str, str], machine: Machine) -> Finding:
+def _threads(environ: Mapping[str, str], machine: Machine) -> MachineFinding:
     threads = environ.get("OMP_NUM_THREADS", "")
     if threads == "1" or environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE":
-        return Finding(topic="threads", level="good", says=f"{threads or 'all'} OpenMP threads, none of which spins")
-    return Finding(
+        return MachineFinding(
+            topic="threads", level="good", says=f"{threads or 'all'} OpenMP threads, none of which spins"
+        )
+    return MachineFinding(
         topic="threads",
         level="note",
         says=f"OpenMP may start {threads or f'{machine.usable_cpus:g}'} threads that spin while they wait, "
@@ -340,23 +351,27 @@ def _threads(environ: Mapping[str, str], machine: Machine) -> Finding:
     )
 
 
-def _load(seen: Contamination | None) -> list[Finding]:
+def _load(seen: Interference | None) -> list[MachineFinding]:
     if seen is None:
-        return [Finding(topic="load", level="note", says="this system does not say who uses the CPU")]
+        return [MachineFinding(topic="load", level="note", says="this system does not say who uses the CPU")]
     busy, steal = seen.foreign_cpu_share, seen.steal_share
-    load = Finding(topic="load", level="good", says=f"other processes use {busy:.0%} of the CPU")
+    load = MachineFinding(topic="load", level="good", says=f"other processes use {busy:.0%} of the CPU")
     if busy > BUSY_SHARE:
         says = f"{load.says}: wall times will vary, CPU-seconds and ratios between exits less"
-        load = Finding(topic="load", level="warning", says=says, remedy="stop them, or measure with one thread")
-    stolen = Finding(topic="steal", level="good", says=f"the hypervisor takes {steal:.1%} of the CPU")
+        load = MachineFinding(topic="load", level="warning", says=says, remedy="stop them, or measure with one thread")
+    stolen = MachineFinding(topic="steal", level="good", says=f"the hypervisor takes {steal:.1%} of the CPU")
     if steal > STEAL_SHARE:
-        stolen = Finding(topic="steal", level="warning", says=stolen.says, remedy="measure when the host is quieter")
+        stolen = MachineFinding(
+            topic="steal", level="warning", says=stolen.says, remedy="measure when the host is quieter"
+        )
     return [load, stolen]
 
 
-def _codecarbon(tool: CodeCarbon) -> Finding:
+def _codecarbon(tool: CodeCarbon) -> MachineFinding:
     view = tool.describe()
     if view["missing"]:
-        return Finding(topic="codecarbon", level="warning", says=f"no cross-check: {view['missing']}")
+        return MachineFinding(topic="codecarbon", level="warning", says=f"no cross-check: {view['missing']}")
     watts = f", assuming {view['tdp_w']:g} W for the whole CPU" if view["tdp_w"] is not None else ""
-    return Finding(topic="codecarbon", level="good", says=f"cross-check by {view['tool']}, mode {view['mode']}{watts}")
+    return MachineFinding(
+        topic="codecarbon", level="good", says=f"cross-check by {view['tool']}, mode {view['mode']}{watts}"
+    )

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import final
 
 from greenpose.metering.active_window import Fault, Reading
-from greenpose.metering.counters import Beat
+from greenpose.metering.counters import Periodic
 from greenpose.metering.sources import NO_ENERGY, Joules, Provenance
 from greenpose.metering.window import Window
 
@@ -45,7 +45,7 @@ class Pulse:
         self._pid = os.getpid()
         self._stopped_s = 0.0
         self._looked_at, self._cpu_s = clock(), cpu_clock()
-        self._beat = Beat(self.stopped_s, period_s=PERIOD_S)
+        self._beat = Periodic(self.stopped_s, period_s=PERIOD_S)
 
     def start(self) -> None:
         """Begin to look."""

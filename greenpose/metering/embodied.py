@@ -19,7 +19,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from greenpose.errors import MeteringError
-from greenpose.metering.carbon import NO_GRAMS, Carbon, Grams
+from greenpose.metering.carbon import NO_GRAMS, CarbonAccounting, Grams
 from greenpose.metering.cpu_model import power_of
 from greenpose.metering.machine import Host, Machine
 
@@ -33,7 +33,7 @@ EXACT = (1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hardware:
+class EmbodiedHardware:
     """One part of what is made, and how much of it the work holds."""
 
     name: str
@@ -57,12 +57,12 @@ class Hardware:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Embodied:
+class EmbodiedShare:
     """The hardware that the work holds, and how long it lasts."""
 
     kind: Literal["modelled", "given", "excluded"]
     """Modelled from the machine's parts, the user's own figure, or left out by the user."""
-    parts: tuple[Hardware, ...]
+    parts: tuple[EmbodiedHardware, ...]
     """Hardware; empty where it is left out."""
     lifetime_years: float
     """Years that it lasts (EL)."""
@@ -76,8 +76,8 @@ class Embodied:
 
 
 def embodied_of(
-    machine: Machine, carbon: Carbon, *, share: float | None = None, gpu_share: float | None = None
-) -> Embodied:
+    machine: Machine, carbon: CarbonAccounting, *, share: float | None = None, gpu_share: float | None = None
+) -> EmbodiedShare:
     """Return what it takes to make the part of a machine that a process holds.
 
     Args:
@@ -96,16 +96,18 @@ def embodied_of(
     if not (0 <= share <= 1 and 0 <= gpu_share <= 1):
         raise MeteringError(f"share {share}, GPU share {gpu_share}: a part of a machine is between 0 and 1")
     if carbon.embodied_kg == 0:
-        return Embodied(kind="excluded", parts=(), lifetime_years=carbon.lifetime_years, note="left out by the user")
+        return EmbodiedShare(
+            kind="excluded", parts=(), lifetime_years=carbon.lifetime_years, note="left out by the user"
+        )
     held = f"; {share:.3g} of it is held" if share < 1 else ""
     if carbon.embodied_kg is not None:
-        return Embodied(
+        return EmbodiedShare(
             kind="given",
             parts=(_given(carbon.embodied_kg, share),),
             lifetime_years=carbon.lifetime_years,
             note=f"the machine as the user gave it{held}",
         )
-    return Embodied(
+    return EmbodiedShare(
         kind="modelled",
         parts=(*_chassis(machine, share), *_gpus(machine, gpu_share)),
         lifetime_years=carbon.lifetime_years,
@@ -113,7 +115,7 @@ def embodied_of(
     )
 
 
-def held_by(host: Host, carbon: Carbon, *, gpus: tuple[str, ...] | None = None) -> Embodied:
+def held_by(host: Host, carbon: CarbonAccounting, *, gpus: tuple[str, ...] | None = None) -> EmbodiedShare:
     """Return what it takes to make the hardware that a process on a host holds: its part of the machine, and its GPUs.
 
     `gpus` are the models of those that it uses; None where nobody could say: then those that the kernel lists.
@@ -126,7 +128,7 @@ def held_by(host: Host, carbon: Carbon, *, gpus: tuple[str, ...] | None = None) 
     return embodied_of(machine, carbon, share=host.share, gpu_share=1 / host.workers)
 
 
-def _given(kg: float, share: float) -> Hardware:
+def _given(kg: float, share: float) -> EmbodiedHardware:
     return _part("machine", {"kg": [kg] * 3, "basis": "given", "source": "given by the user"}, share=share)
 
 
@@ -155,7 +157,7 @@ def _server_of(machine: Machine) -> _Server | None:
     return _Server(family=power.family, sockets=max(1, sockets), threads_of_a_cpu=threads, assumed=assumed)
 
 
-def _chassis(machine: Machine, share: float) -> tuple[Hardware, ...]:
+def _chassis(machine: Machine, share: float) -> tuple[EmbodiedHardware, ...]:
     """Return everything but the GPUs. A virtual machine has its part of the host's threads, and memory of its own."""
     table, server = _table(), _server_of(machine)
     if server is None:
@@ -169,7 +171,7 @@ def _chassis(machine: Machine, share: float) -> tuple[Hardware, ...]:
     )
 
 
-def _gpus(machine: Machine, share: float) -> tuple[Hardware, ...]:
+def _gpus(machine: Machine, share: float) -> tuple[EmbodiedHardware, ...]:
     return tuple(
         _part(f"GPUs: {count} x {name}", _gpu(name), count=count, share=share)
         for name, count in Counter(machine.gpus).items()
@@ -184,10 +186,10 @@ def _gpu(name: str) -> Mapping[str, Any]:
 
 def _part(
     name: str, entry: Mapping[str, Any], *, share: float, count: float = 1.0, spread: tuple[float, float] = EXACT
-) -> Hardware:
+) -> EmbodiedHardware:
     """Return `count` of a part; `spread` widens the ends of its interval."""
     low, mid, high = entry["kg"]
-    return Hardware(
+    return EmbodiedHardware(
         name=name,
         low_kg=low * count * spread[0],
         kg=mid * count,

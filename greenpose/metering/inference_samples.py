@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from greenpose.metering.sources import Joules, Provenance
 from greenpose.metering.statistics import (
+    BlockEstimate,
     Bounds,
-    Estimate,
     across_runs,
     estimate,
     interval,
@@ -52,21 +52,21 @@ class ExitMeasurement:
     """Calls in all of them."""
     window_seconds: float
     """Median length of a window."""
-    latency_s: Estimate
+    latency_s: BlockEstimate
     """Seconds per item: median call of a block over its items."""
-    latency_p95_s: Estimate
+    latency_p95_s: BlockEstimate
     """95th percentile over all calls of the seconds per item; without an interval where they are too few for one."""
-    cpu_s_per_item: Estimate
+    cpu_s_per_item: BlockEstimate
     """CPU-seconds per item, all threads."""
-    energy_j_per_item: Estimate | None
+    energy_j_per_item: BlockEstimate | None
     """Gross joules per item: all that the metered components drew."""
-    net_energy_j_per_item: Estimate | None
+    net_energy_j_per_item: BlockEstimate | None
     """Net joules per item: gross minus idle watts times time."""
     idle_watts: float | None
     """Median power of the idle windows."""
     energy_j_by_component: Mapping[str, float]
     """Median gross joules per item of each component."""
-    ratios: Mapping[str, Estimate]
+    ratios: Mapping[str, BlockEstimate]
     """Within-block ratios to the deepest exit of `latency_s`, `cpu_s_per_item`, `energy_j_per_item`."""
     between_runs: float
     """Relative standard deviation between runs of the same work, which the intervals of all but the ratios include."""
@@ -95,7 +95,7 @@ Value = Callable[[Sample], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class StoppingVerdict:
     """Whether the blocks were enough."""
 
     agreement: float
@@ -131,7 +131,7 @@ def describe(
     """Return the estimates of every exit, shallow to deep."""
     every, blocks = blocks, sound(blocks)
     exits = sorted(place for place in blocks[0] if place != IDLE)
-    verdict = Verdict(agreement=widest(blocks), wanted=rel_ci, blocks=len(blocks), doubt=_doubt(every))
+    verdict = StoppingVerdict(agreement=widest(blocks), wanted=rel_ci, blocks=len(blocks), doubt=_doubt(every))
     return {
         number: _describe_exit(
             blocks,
@@ -207,7 +207,7 @@ def _describe_exit(
     items: int,
     sources: Sequence[Provenance],
     between_runs: float,
-    verdict: Verdict,
+    verdict: StoppingVerdict,
 ) -> ExitMeasurement:
     samples = [block[number] for block in blocks]
     gross, net, missing = _energies(blocks, samples, sources)
@@ -242,17 +242,17 @@ def _describe_exit(
     )
 
 
-def _estimate(samples: Sequence[Sample], value: Value) -> Estimate:
+def _estimate(samples: Sequence[Sample], value: Value) -> BlockEstimate:
     return estimate([value(sample) for sample in samples])
 
 
-def _percentile(samples: Sequence[Sample], items: int) -> Estimate:
+def _percentile(samples: Sequence[Sample], items: int) -> BlockEstimate:
     return percentile([[call / items for call in sample.calls] for sample in samples])
 
 
 def _energies(
     blocks: Sequence[Block], samples: Sequence[Sample], sources: Sequence[Provenance]
-) -> tuple[Estimate | None, Estimate | None, dict[str, str]]:
+) -> tuple[BlockEstimate | None, BlockEstimate | None, dict[str, str]]:
     """Return gross and net joules per item, and why one is None."""
     if not _has_energy(blocks):
         reasons = [reason for sample in samples for reason in sample.window.missing.values()]
@@ -266,14 +266,14 @@ def _energies(
     return gross, _energy_estimate(samples, idle_power(blocks)), {}
 
 
-def _energy_estimate(samples: Sequence[Sample], idle: Joules) -> Estimate:
+def _energy_estimate(samples: Sequence[Sample], idle: Joules) -> BlockEstimate:
     """Return joules per item above idle watts; Type A from the blocks, Type B from the outer ledgers."""
     used = [(sample.window.energy - idle * sample.window.seconds) * (1 / sample.window.items) for sample in samples]
     low, high = (statistics.median(getattr(joules, end) for joules in used) for end in ("low", "high"))
     return estimate([joules.mid for joules in used], type_b=Bounds(low, high))
 
 
-def _all_ratios(blocks: Sequence[Block], number: int, deepest: int) -> dict[str, Estimate]:
+def _all_ratios(blocks: Sequence[Block], number: int, deepest: int) -> dict[str, BlockEstimate]:
     values: dict[str, Value] = {"latency_s": latency, "cpu_s_per_item": cpu_seconds}
     if _has_energy(blocks):
         values["energy_j_per_item"] = energy
@@ -320,7 +320,7 @@ def _watched(samples: Sequence[Sample], name: str) -> list[float]:
     return [float(getattr(contamination, name)) for contamination in seen]
 
 
-def _warnings(verdict: Verdict, foreign: Sequence[float], steps: float | None) -> tuple[str, ...]:
+def _warnings(verdict: StoppingVerdict, foreign: Sequence[float], steps: float | None) -> tuple[str, ...]:
     warnings = [] if verdict.enough else [str(verdict)]
     if verdict.doubt:
         warnings.append(verdict.doubt)

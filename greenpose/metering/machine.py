@@ -293,7 +293,7 @@ LONGEST = 64
 
 
 @final
-class HeldFile:
+class OpenFile:
     """Reads a file that is held open: one system call, a few microseconds for a file of the kernel."""
 
     def __init__(self, path: Path) -> None:
@@ -369,7 +369,7 @@ class Host:
     """Environment of the process."""
     read: Callable[[Path], str] = Path.read_text
     """Reads a file once."""
-    hold: Callable[[Path], Callable[[], str]] = HeldFile
+    hold: Callable[[Path], Callable[[], str]] = OpenFile
     """Opens a counter's file; what comes back reads it, again and again."""
     nvml: Callable[[], Any] = load_pynvml
     """Returns the module `pynvml`."""
@@ -403,7 +403,7 @@ HEAD_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contamination:
+class Interference:
     """What disturbed a window."""
 
     foreign_cpu_share: float
@@ -432,7 +432,7 @@ class Ticks:
     """Minor page faults of this process."""
 
 
-class Witness:
+class LoadMonitor:
     """Reads the kernel's ledger and compares two readings."""
 
     def __init__(self, path: Path = STAT, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -457,14 +457,14 @@ class Witness:
             self._read_at = now
         return self._latest
 
-    def between(self, start: Ticks | None, *, seconds: float, cpu_seconds: float) -> Contamination | None:
+    def between(self, start: Ticks | None, *, seconds: float, cpu_seconds: float) -> Interference | None:
         """Return what disturbed a window of ours since `start`, None for a short window or without a ledger."""
         end = self.read() if start is not None and seconds >= SHORTEST_SECONDS else None
         if start is None or end is None or end.total <= start.total:
             return None
         total = end.total - start.total
         foreign = max(0.0, end.busy - start.busy - cpu_seconds)
-        return Contamination(
+        return Interference(
             foreign_cpu_share=min(1.0, foreign / total),
             steal_share=max(0.0, end.steal - start.steal) / total,
             involuntary_switches=end.switches - start.switches,

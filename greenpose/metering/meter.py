@@ -22,15 +22,15 @@ from greenpose.metering.active_window import (
     Part,
     Parts,
     Reading,
+    RunningTotal,
     Start,
-    Total,
 )
-from greenpose.metering.carbon import Carbon, Grams
+from greenpose.metering.carbon import CarbonAccounting, Grams
 from greenpose.metering.codecarbon import Crosscheck, CrossReading
 from greenpose.metering.cpu_model import CpuClock
 from greenpose.metering.doubts import Pulse, Trail, judged, remarks
-from greenpose.metering.embodied import Embodied
-from greenpose.metering.machine import Witness, this_machine
+from greenpose.metering.embodied import EmbodiedShare
+from greenpose.metering.machine import LoadMonitor, this_machine
 from greenpose.metering.sources import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
 from greenpose.metering.window import MEANING, Window, WindowLog, grade
 
@@ -40,14 +40,14 @@ LONGEST_S = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class MeterSurroundings:
     """What a meter knows of the machine beside its sources."""
 
-    witness: Witness = field(default_factory=Witness)
+    witness: LoadMonitor = field(default_factory=LoadMonitor)
     """Watches who else used the CPU."""
     not_covered: tuple[Provenance, ...] = ()
     """Components that exist but that nothing here can read."""
-    embodied: Embodied | None = None
+    embodied: EmbodiedShare | None = None
     """The hardware that the process holds, and what it took to make it; None where nobody asks for emissions."""
     between_runs: float = 0.0
     """Relative standard deviation between runs of the same work, of seconds and joules per item."""
@@ -70,8 +70,8 @@ class Meter:
         log: Path | None = None,
         synchronize: Callable[[], object] | None = None,
         crosscheck: Crosscheck | None = None,
-        carbon: Carbon | None = None,
-        surroundings: Surroundings | None = None,
+        carbon: CarbonAccounting | None = None,
+        surroundings: MeterSurroundings | None = None,
     ) -> None:
         """Keep the parts; nothing is read before the `with` block.
 
@@ -86,7 +86,7 @@ class Meter:
         self.synchronize: Callable[[], object] = _nothing if synchronize is None else synchronize
         self.carbon = carbon
         self.windows: list[Window] = []
-        self._surroundings = Surroundings() if surroundings is None else surroundings
+        self._surroundings = MeterSurroundings() if surroundings is None else surroundings
         real = clock is time.monotonic
         self._date = self._surroundings.date or (time.time if real else _no_date)
         self._slept: Callable[[], float] = _slept if real else _zero
@@ -113,7 +113,7 @@ class Meter:
         return (*(source.provenance for source in self.sources), *self._surroundings.not_covered)
 
     @property
-    def embodied(self) -> Embodied | None:
+    def embodied(self) -> EmbodiedShare | None:
         """Return the hardware that the process holds, and what it took to make it; None where nobody asks."""
         return self._surroundings.embodied
 
@@ -145,7 +145,7 @@ class Meter:
         return 0.0 if self._log is None else self._log.waited_s
 
     @property
-    def total(self) -> Total:
+    def total(self) -> RunningTotal:
         """Return what was used since the start, up to now or to the end of the block."""
         if self._origin is None:
             raise MeteringError(NOT_STARTED)
@@ -156,7 +156,7 @@ class Meter:
         known |= {component: trail.used for component, trail in self._trails.items() if trail.used is not None}
         joules = {component: known[component] for component in self._order if component in known}
         energy = sum(joules.values(), NO_ENERGY)
-        return Total(
+        return RunningTotal(
             seconds=used.seconds,
             cpu_seconds=used.cpu_seconds,
             joules=joules,
@@ -443,7 +443,7 @@ def energy_text(energy: Joules) -> str:
     return _text(energy.mid, energy.low, energy.high, "J")
 
 
-def _emissions(meter: Meter, total: Total) -> list[str]:
+def _emissions(meter: Meter, total: RunningTotal) -> list[str]:
     """Return what was emitted by using electricity and by making the hardware; nothing where no grid is known."""
     if meter.carbon is None or total.co2eq_g is None:
         return []

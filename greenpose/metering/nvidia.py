@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from greenpose.errors import MeteringError
-from greenpose.metering.counters import Beat
+from greenpose.metering.counters import Periodic
 from greenpose.metering.machine import Absent, Host, Unusable
 from greenpose.metering.sources import Attribution, Component, Joules, Provenance, Source
 
@@ -290,7 +290,7 @@ class NvmlPowerSource:
         self._joules = 0.0
         self._latest: tuple[float, float] | None = None
         self._silent: str | None = None
-        self._beat = Beat(self._keep_up, period_s=SAMPLE_PERIOD_S)
+        self._beat = Periodic(self._keep_up, period_s=SAMPLE_PERIOD_S)
 
     def read(self) -> Joules:
         """Return the energy so far.

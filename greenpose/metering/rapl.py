@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import final
 
 from greenpose.errors import MeteringError
-from greenpose.metering.counters import Beat, WrappingCounter
+from greenpose.metering.counters import Periodic, WrappingCounter
 from greenpose.metering.machine import Host, Unusable
 from greenpose.metering.sources import Attribution, Component, Joules, Provenance, Source
 
@@ -163,7 +163,7 @@ class RaplSource:
         self._counters = tuple(counters)
         self._attribution = attribution
         horizon_s = min(counter.horizon_s for counter in counters)
-        self._beat = Beat(self._keep_up, period_s=horizon_s / BEATS_PER_HORIZON)
+        self._beat = Periodic(self._keep_up, period_s=horizon_s / BEATS_PER_HORIZON)
 
     def read(self) -> Joules:
         """Return the energy so far.

@@ -179,7 +179,7 @@ Level = Literal["good", "note", "warning"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class MachineFinding:
     """One thing that a user should know."""
 
     topic: str

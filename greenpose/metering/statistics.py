@@ -33,7 +33,7 @@ class Bounds(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class BlockEstimate:
     """A number over repeated blocks with both kinds of uncertainty, all in one unit."""
 
     value: float
@@ -51,10 +51,10 @@ class Estimate:
         return relative_half_width(self.value, self.type_a)
 
 
-def estimate(values: Sequence[float], *, type_b: Bounds | None = None) -> Estimate:
+def estimate(values: Sequence[float], *, type_b: Bounds | None = None) -> BlockEstimate:
     """Return the median over blocks, given in the order in which they were measured, with its 95 % interval."""
     middle = float(statistics.median(values))
-    return Estimate(value=middle, blocks=len(values), type_a=interval(values), type_b=type_b)
+    return BlockEstimate(value=middle, blocks=len(values), type_a=interval(values), type_b=type_b)
 
 
 def interval(values: Sequence[float]) -> Bounds | None:
@@ -185,7 +185,7 @@ FEWEST_CALLS = 72
 """All of fewer calls lie below their law's 95th percentile more often than an end may be wrong: 0.95^71 > 0.025."""
 
 
-def percentile(blocks: Sequence[Sequence[float]]) -> Estimate:
+def percentile(blocks: Sequence[Sequence[float]]) -> BlockEstimate:
     """Return the 95th percentile over the calls of all blocks, with its 95 % interval; none where calls are too few.
 
     The ends are calls, between which the percentile of independent ones lies by the binomial law, whatever their own
@@ -199,13 +199,13 @@ def percentile(blocks: Sequence[Sequence[float]]) -> Estimate:
     medians = [statistics.median(block) for block in blocks]
     ranks, level = _ranks(len(calls)), interval(medians)
     if ranks is None or level is None:
-        return Estimate(value=value, blocks=len(blocks), type_a=None)
+        return BlockEstimate(value=value, blocks=len(blocks), type_a=None)
     low, high = (calls[rank - 1] for rank in ranks)
     middle = statistics.median(medians)
     slower = value / middle if middle else 1.0
     down = math.hypot(value - low, slower * (middle - level.low))
     up = math.hypot(high - value, slower * (level.high - middle))
-    return Estimate(value=value, blocks=len(blocks), type_a=Bounds(value - down, value + up))
+    return BlockEstimate(value=value, blocks=len(blocks), type_a=Bounds(value - down, value + up))
 
 
 def _ranks(count: int) -> tuple[int, int] | None:
@@ -247,7 +247,7 @@ def between_runs(machine: Machine) -> float:
     return BARE if machine.virtualised is False else VIRTUAL
 
 
-def across_runs(found: Estimate, deviation: float) -> Estimate:
+def across_runs(found: BlockEstimate, deviation: float) -> BlockEstimate:
     """Return an estimate whose Type A interval holds for the next run too, not only for further blocks of this one.
 
     The two half-widths are independent and join in quadrature, as factors where the interval is above zero.

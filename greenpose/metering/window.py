@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from greenpose.errors import MeteringError
 from greenpose.formatting import KINDS
 from greenpose.metering.codecarbon import CrossReading
-from greenpose.metering.machine import Contamination
+from greenpose.metering.machine import Interference
 from greenpose.metering.sources import NO_ENERGY, Joules, Kind, Provenance
 
 SCHEMA = "greenpose.windows/1"
@@ -45,7 +45,7 @@ class Window:
     """Things processed in it, e.g. images; 0 where nothing was counted."""
     ok: bool
     """Whether it ended without an exception."""
-    contamination: Contamination | None = None
+    contamination: Interference | None = None
     """What disturbed it; None for a short window or where the kernel does not say."""
     crosscheck: CrossReading | None = None
     """Another tool's figures; None where none were asked for."""
@@ -257,7 +257,7 @@ def _window(data: dict[str, Any]) -> Window:
     return Window(
         **plain,
         joules={name: Joules(*energy) for name, energy in data["joules"].items()},
-        contamination=Contamination(**contamination) if contamination else None,
+        contamination=Interference(**contamination) if contamination else None,
         crosscheck=CrossReading(**crosscheck) if crosscheck else None,
         missing=data.get("missing", {}),
         doubts=data.get("doubts", {}),

@@ -1,17 +1,17 @@
 """Early exit at run time: each image leaves at the first exit that is sure enough of it."""
 
-from greenpose.policy.calibrate import Seen, Setting, calibrate, cheapest, look
+from greenpose.policy.calibrate import ExitOutputs, Setting, calibrate, cheapest, look
 from greenpose.policy.cascade import CONFIDENCES, Cascade, Confidence, Left, Thresholds, Ways, entropy, peak
 from greenpose.policy.compose import compose_policy
-from greenpose.policy.find import Found, find_policy
+from greenpose.policy.find import FoundPolicy, find_policy
 
 __all__ = [
     "CONFIDENCES",
     "Cascade",
     "Confidence",
-    "Found",
+    "ExitOutputs",
+    "FoundPolicy",
     "Left",
-    "Seen",
     "Setting",
     "Thresholds",
     "Ways",

@@ -21,7 +21,7 @@ from greenpose.training.step import to_images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Seen:
+class ExitOutputs:
     """A split, as every exit sees it."""
 
     samples: Samples
@@ -72,7 +72,7 @@ class Seen:
         )
 
 
-def look(net: HRNet, samples: Samples, *, confidence: Confidence, batch: int) -> Seen:
+def look(net: HRNet, samples: Samples, *, confidence: Confidence, batch: int) -> ExitOutputs:
     """Return what every exit of a network in eval mode says of a split; heatmaps are not kept."""
     device = next(net.parameters()).device
     parts: list[dict[int, tuple[np.ndarray, ...]]] = []
@@ -81,7 +81,7 @@ def look(net: HRNet, samples: Samples, *, confidence: Confidence, batch: int) ->
             heatmaps = net(to_images(samples.crops(indices), device))
             parts.append({exit_: _told(maps, samples, indices, confidence) for exit_, maps in heatmaps.items()})
     together = {exit_: _joined([part[exit_] for part in parts]) for exit_ in net.exits}
-    return Seen(
+    return ExitOutputs(
         samples=samples,
         said={exit_: ExitPredictions(joints=j, peaks=p, places=q) for exit_, (j, p, q, _) in together.items()},
         sure={exit_: sure for exit_, (*_, sure) in together.items()},
@@ -118,7 +118,7 @@ class Setting:
     """Mean multiply-accumulates of an image."""
 
 
-def calibrate(seen: Seen, ways: Ways) -> tuple[Setting, ...]:
+def calibrate(seen: ExitOutputs, ways: Ways) -> tuple[Setting, ...]:
     """Return the settings that no other beats, cheapest first: with each, AP rises.
 
     Every combination of thresholds at evenly spaced parts of the images is tried, so that among those the result is
@@ -149,7 +149,7 @@ def cheapest(settings: Sequence[Setting], wanted: float) -> int:
     )
 
 
-def _combinations(seen: Seen) -> Iterator[Thresholds]:
+def _combinations(seen: ExitOutputs) -> Iterator[Thresholds]:
     """Yield every combination, those that read fewer exits first."""
     early = seen.exits[:-1]
     for values in itertools.product(*(_candidates(seen.sure[exit_], GRADES[len(early)]) for exit_ in early)):
@@ -195,7 +195,7 @@ class Judged:
     """Its interval: other patients would leave elsewhere."""
 
 
-def judge(seen: Seen, thresholds: Thresholds, ways: Ways) -> Judged:
+def judge(seen: ExitOutputs, thresholds: Thresholds, ways: Ways) -> Judged:
     """Return what thresholds come to on a split."""
     left = seen.leave(thresholds)
     ours, finals = (detections(seen.samples, seen.at(each)) for each in (left, np.full_like(left, seen.exits[-1])))
@@ -216,12 +216,12 @@ def judge(seen: Seen, thresholds: Thresholds, ways: Ways) -> Judged:
     )
 
 
-def exit_ap(seen: Seen, exit_: int) -> float:
+def exit_ap(seen: ExitOutputs, exit_: int) -> float:
     """Return the AP of a split whose images all leave at one exit."""
     return oks(seen.samples, seen.said[exit_])["ap"]
 
 
-def exit_interval(seen: Seen, exit_: int) -> Bounds | None:
+def exit_interval(seen: ExitOutputs, exit_: int) -> Bounds | None:
     """Return the interval of that AP over patients."""
     found = detections(seen.samples, seen.said[exit_])
     sigmas = seen.samples.profile.sigmas

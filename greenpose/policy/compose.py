@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from greenpose.config import Experiment
-from greenpose.metering import Bounds, Estimate, process_settings, software_versions, this_machine, worst_kind
+from greenpose.metering import BlockEstimate, Bounds, process_settings, software_versions, this_machine, worst_kind
 from greenpose.policy.calibrate import exit_ap, exit_interval, mean_interval
 from greenpose.policy.cascade import Confidence
-from greenpose.policy.find import Found, Trial
+from greenpose.policy.find import FoundPolicy, Trial
 from greenpose.record import Basis, Interval, Kind, Record
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint, PolicyTrial
 from greenpose.run.record_run import now
@@ -20,7 +20,7 @@ NOT_ASKED = "energy was not asked for (--no-measure)"
 FLATTERS = "validation split; the best of many settings there, so that it flatters"
 
 
-def compose_policy(found: Found, config: Experiment, record: Record, *, confidence: Confidence) -> PolicyCurve:
+def compose_policy(found: FoundPolicy, config: Experiment, record: Record, *, confidence: Confidence) -> PolicyCurve:
     """Return the document of a policy for the run that a record is of."""
     energy = _Energy(found)
     samples = {"val": found.val.samples, "test": found.test.samples}
@@ -61,7 +61,7 @@ def _surroundings(trial: Trial | None, config: Experiment) -> dict[str, object]:
     }
 
 
-def _exit(found: Found, exit_: int, energy: "_Energy") -> PolicyExit:
+def _exit(found: FoundPolicy, exit_: int, energy: "_Energy") -> PolicyExit:
     alone, on_way = energy.alone(exit_), energy.on_way(exit_)
     asked = dict.fromkeys(found.test.exits[:-1], 0.0)
     accuracy = f"OKS AP on the test split, interval over {_unit(found)}"
@@ -85,7 +85,7 @@ def _exit(found: Found, exit_: int, energy: "_Energy") -> PolicyExit:
     )
 
 
-def _point(found: Found, place: int, energy: "_Energy") -> PolicyPoint:
+def _point(found: FoundPolicy, place: int, energy: "_Energy") -> PolicyPoint:
     setting, judged = found.settings[place], found.judged[place]
     left_val = found.val.leave(setting.thresholds)
     joules = energy.of_point(place)
@@ -113,7 +113,7 @@ def _point(found: Found, place: int, energy: "_Energy") -> PolicyPoint:
     )
 
 
-def _trial(trial: Trial, energy: "_Energy", found: Found) -> PolicyTrial:
+def _trial(trial: Trial, energy: "_Energy", found: FoundPolicy) -> PolicyTrial:
     measured = trial.energies.policy
     thresholds = found.settings[found.chosen].thresholds
     expected = trial.energies.of_point(trial.left, thresholds)
@@ -139,16 +139,16 @@ def _trial(trial: Trial, energy: "_Energy", found: Found) -> PolicyTrial:
 class _Energy:
     """Energies of a finding in the terms of a document; all unknown where nothing was measured."""
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: FoundPolicy) -> None:
         self._found, self._trial = found, found.trial
 
-    def alone(self, exit_: int) -> Estimate | None:
+    def alone(self, exit_: int) -> BlockEstimate | None:
         return None if self._trial is None else self._trial.energies.alone[exit_].energy_j_per_item
 
-    def on_way(self, exit_: int) -> Estimate | None:
+    def on_way(self, exit_: int) -> BlockEstimate | None:
         return None if self._trial is None else self._trial.energies.on_way[exit_].energy_j_per_item
 
-    def of_point(self, place: int) -> Estimate | None:
+    def of_point(self, place: int) -> BlockEstimate | None:
         """Return the mean energy of a test image, its interval from repetition widened by that over patients."""
         if self._trial is None:
             return None
@@ -162,7 +162,7 @@ class _Energy:
         costs = np.array([known[int(exit_)] for exit_ in test.leave(thresholds)])
         return widened(mean, mean_interval(costs, test.groups))
 
-    def basis(self, each: Estimate | None, how: str) -> Basis:
+    def basis(self, each: BlockEstimate | None, how: str) -> Basis:
         """Return how an energy was obtained, or why there is none."""
         kind, missing = self._kind()
         if each is None:
@@ -179,21 +179,21 @@ class _Energy:
         return worst_kind(meter.total.joules, meter.provenances), why
 
 
-def widened(each: Estimate, other: Bounds | None) -> Estimate:
+def widened(each: BlockEstimate, other: Bounds | None) -> BlockEstimate:
     """Return a number whose Type A interval tells of two independent causes."""
     ends: Sequence[Bounds] = [bounds for bounds in (each.type_a, other) if bounds is not None]
     if not ends:
         return each
     low = each.value - math.hypot(*(each.value - bounds.low for bounds in ends))
     high = each.value + math.hypot(*(bounds.high - each.value for bounds in ends))
-    return Estimate(value=each.value, blocks=each.blocks, type_a=Bounds(low, high), type_b=each.type_b)
+    return BlockEstimate(value=each.value, blocks=each.blocks, type_a=Bounds(low, high), type_b=each.type_b)
 
 
-def _unit(found: Found) -> str:
+def _unit(found: FoundPolicy) -> str:
     return "patients" if found.test.by_subject else "images"
 
 
-def _value(each: Estimate | None) -> float | None:
+def _value(each: BlockEstimate | None) -> float | None:
     return None if each is None else each.value
 
 

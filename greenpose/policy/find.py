@@ -13,9 +13,9 @@ from greenpose.data import Samples
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import listed
-from greenpose.metering import Bounds, Estimate, ExitMeasurement, Meter, Plan, measure_exits
+from greenpose.metering import BlockEstimate, Bounds, ExitMeasurement, Meter, Plan, measure_exits
 from greenpose.model import HRNet, SubNetwork
-from greenpose.policy.calibrate import GRADES, Judged, Seen, Setting, calibrate, cheapest, exit_ap, judge, look
+from greenpose.policy.calibrate import GRADES, ExitOutputs, Judged, Setting, calibrate, cheapest, exit_ap, judge, look
 from greenpose.policy.cascade import EVER, NEVER, Cascade, Confidence, Thresholds, Ways, ways_of
 from greenpose.run.measure import trained_networks
 from greenpose.run.setup import build_meter, build_network, channels_last, require_device, seed_everything
@@ -81,13 +81,13 @@ class Energies:
     policy: ExitMeasurement
     """Under the chosen thresholds: wherever each image leaves."""
 
-    def of_point(self, left: Mapping[int, float], thresholds: Thresholds) -> Estimate | None:
+    def of_point(self, left: Mapping[int, float], thresholds: Thresholds) -> BlockEstimate | None:
         """Return the mean of the ways, weighted by the part of the images that takes each; None where one is unknown.
 
         Asking takes the same at every exit: of what a way with all of them takes more than the exit alone, an image is
         charged for those that it is asked at. Ends of intervals are weighted too, as if all ways erred together.
         """
-        parts: list[tuple[float, Estimate | None]] = []
+        parts: list[tuple[float, BlockEstimate | None]] = []
         for exit_, part in left.items():
             asked = _asked_part(exit_, thresholds)
             parts += [(part * (1 - asked), self.alone[exit_].energy_j_per_item)]
@@ -95,12 +95,12 @@ class Energies:
         return mix([each for each in parts if each[0] > 0])
 
 
-def mix(parts: Sequence[tuple[float, Estimate | None]]) -> Estimate | None:
+def mix(parts: Sequence[tuple[float, BlockEstimate | None]]) -> BlockEstimate | None:
     """Return the weighted sum of numbers whose errors move together; None where one of them is not known."""
     known = [(part, each) for part, each in parts if each is not None]
     if len(known) < len(parts) or not known:
         return None
-    return Estimate(
+    return BlockEstimate(
         value=sum(part * each.value for part, each in known),
         blocks=min(each.blocks for _, each in known),
         type_a=_ends([(part, each.type_a) for part, each in known]),
@@ -199,16 +199,16 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Found:
+class FoundPolicy:
     """Everything that is known of a policy."""
 
     shared: Shared
     """The network."""
     ways: Ways
     """What images cost in multiply-accumulates."""
-    val: Seen
+    val: ExitOutputs
     """The split that thresholds are from."""
-    test: Seen
+    test: ExitOutputs
     """The split that they are judged by."""
     settings: Sequence[Setting]
     """Thresholds that no others beat on the validation split, cheapest first."""
@@ -231,7 +231,7 @@ def find_policy(
     confidence: Confidence = "peak",
     measured: bool = True,
     heard: Callable[[str], object] | None = None,
-) -> Found:
+) -> FoundPolicy:
     """Return a finished run's early exit at run time, calibrated on its validation split, judged on its test split.
 
     `wanted` is the AP that the validation split is to hold, by default what the deepest exit has there less `DROP`.
@@ -263,7 +263,7 @@ def find_policy(
     judged = [judge(test, setting.thresholds, ways) for setting in settings]
     heard("measuring energy" if measured else "done")
     trial = _try(config, shared, test, settings[chosen], confidence) if measured else None
-    return Found(
+    return FoundPolicy(
         shared=shared,
         ways=ways,
         val=val,
@@ -276,7 +276,7 @@ def find_policy(
     )
 
 
-def _try(config: Experiment, shared: Shared, test: Seen, setting: Setting, confidence: Confidence) -> Trial:
+def _try(config: Experiment, shared: Shared, test: ExitOutputs, setting: Setting, confidence: Confidence) -> Trial:
     """Return what the thresholds do to some test images, evenly spaced, and what every way costs on them."""
     batches, indices = _some_batches(test.samples, config)
     cascade = Cascade(shared.net, setting.thresholds, confidence=confidence)

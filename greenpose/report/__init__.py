@@ -2,13 +2,13 @@
 
 from greenpose.report.page import answer, render, render_study
 from greenpose.report.scale import gathered
-from greenpose.report.study import FIRST, SECOND, Side, Study, alike, side_by_side, study
+from greenpose.report.study import FIRST, SECOND, ComparisonSide, Study, alike, side_by_side, study
 from greenpose.report.verdict import read_verdict
 
 __all__ = [
     "FIRST",
     "SECOND",
-    "Side",
+    "ComparisonSide",
     "Study",
     "alike",
     "answer",

@@ -11,7 +11,7 @@ from greenpose.record import Record
 from greenpose.report.differences import FEWEST_PAIRS, Difference, contrast
 from greenpose.report.quantities import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, Figure, training_figure
 from greenpose.report.study import FIRST, SECOND, Group, Point, Study, code, data, flat, place, setting_facts
-from greenpose.report.tables import Cell, Column, Row, Section, Table, kind_notes
+from greenpose.report.tables import Column, Section, Table, TableCell, TableRow, kind_notes
 
 TRAIN_SECONDS = Figure(name="train_seconds", label="Training time", unit="s", words="training time", of_run=True)
 _EXIT_FIGURES = (PARAMS, MACS, AP, CPU, LATENCY, ENERGY, CO2)
@@ -205,7 +205,7 @@ def _unmatched(study: Study, pairs: Sequence[Pair]) -> list[str]:
 
 def _circumstances(study: Study, pairs: Sequence[Pair]) -> Table | None:
     rows = [
-        Row(head=name, cells=tuple(Cell(value=each) for each in values))
+        TableRow(head=name, cells=tuple(TableCell(value=each) for each in values))
         for name, values in _facts(study, pairs)
         if values[0] != values[1]
     ]
@@ -273,7 +273,7 @@ def _exits_table(pairs: Sequence[Pair]) -> Table:
             Section(
                 head=pair.name,
                 rows=tuple(
-                    Row(head=str(exit_), cells=tuple(_cell(pair, exit_, figure) for figure in figures))
+                    TableRow(head=str(exit_), cells=tuple(_cell(pair, exit_, figure) for figure in figures))
                     for exit_ in pair.exits
                 ),
             )
@@ -293,7 +293,7 @@ def _training_table(pairs: Sequence[Pair], figures: Sequence[Figure]) -> Table:
         sections=(
             Section(
                 rows=tuple(
-                    Row(head=pair.name, cells=tuple(_cell(pair, pair.exits[-1], figure) for figure in fair))
+                    TableRow(head=pair.name, cells=tuple(_cell(pair, pair.exits[-1], figure) for figure in fair))
                     for pair in pairs
                     if pair.exits
                 )
@@ -313,7 +313,7 @@ def _column(figure: Figure, pairs: Sequence[Pair]) -> Column:
     return Column(head=figure.label, unit=unit, notes=kind_notes([each for each in kinds if each.value is not None]))
 
 
-def _cell(pair: Pair, exit_: int, figure: Figure) -> Cell:
+def _cell(pair: Pair, exit_: int, figure: Figure) -> TableCell:
     if reason := pair.refusal(figure):
-        return Cell(value="not subtracted", interval=reason)
+        return TableCell(value="not subtracted", interval=reason)
     return pair.of(exit_, figure).cell

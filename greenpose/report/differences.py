@@ -21,10 +21,7 @@ from greenpose.report.quantities import (
     worst,
 )
 from greenpose.report.study import Point
-from greenpose.report.tables import (
-    Cell,
-    missing_cell,
-)
+from greenpose.report.tables import TableCell, missing_cell
 
 Verdict = Literal["same", "alike", "differs", "bare", ""]
 """same: equal to the last digit; alike: the difference's interval holds zero; differs: it does not; bare: no interval
@@ -52,19 +49,19 @@ class Difference:
         return self.change.value
 
     @property
-    def cell(self) -> Cell:
+    def cell(self) -> TableCell:
         """Return it as a cell: the difference with its sign, or in words that there is none to be seen."""
         if self.change.value is None:
             return missing_cell(self.change.missing)
         if self.verdict == "same":
-            return Cell(value="same")
+            return TableCell(value="same")
         text = self.change.text(digits=2)
         signed = f"{kind_mark(self.change.kind)}{'' if text.value.startswith(MINUS) else '+'}{text.value}"
         if self.verdict == "alike":
-            return Cell(value="not distinguishable", interval=f"{signed}{NBSP}{text.interval}".strip(NBSP))
+            return TableCell(value="not distinguishable", interval=f"{signed}{NBSP}{text.interval}".strip(NBSP))
         if self.verdict == "bare":
-            return Cell(value=signed, interval="no interval")
-        return Cell(value=signed, interval=text.interval)
+            return TableCell(value=signed, interval="no interval")
+        return TableCell(value=signed, interval=text.interval)
 
 
 def difference(first: Estimate, second: Estimate, *, points: bool = False) -> Difference:

@@ -41,7 +41,7 @@ from greenpose.report.quantities import (
 )
 from greenpose.report.scale import unusable
 from greenpose.report.study import Group, Point, Study
-from greenpose.report.tables import Cell, Column, Table, systematic_notes
+from greenpose.report.tables import Column, Table, TableCell, systematic_notes
 
 
 def to_markdown(compared: Study, *, title: str, generated_at: str, version: str) -> str:
@@ -102,7 +102,7 @@ def _head(column: Column) -> str:
     return plain_text(", ".join(filter(None, (column.head, column.unit, *column.notes))))
 
 
-def _cell(cell: Cell, table: Table) -> str:
+def _cell(cell: TableCell, table: Table) -> str:
     if cell.missing:
         return f"{plain_text(cell.value)}[^{table.id}-{table.notes.index(cell.note) + 1}]"
     return plain_text(f"{cell.value} {cell.interval}".strip())
@@ -250,7 +250,7 @@ _COUNTED = {"params": "parameters", "macs": "MACs", "activation_bytes": "bytes",
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class CsvLine:
     """One number of one run, in the unit of the record and at its full precision."""
 
     experiment: str
@@ -286,7 +286,7 @@ class Line:
     """`first` or `second` where two sides are compared; else empty."""
 
 
-COLUMNS = tuple(field.name for field in fields(Line))
+COLUMNS = tuple(field.name for field in fields(CsvLine))
 
 
 def tidy_lines(sides: Mapping[str, Iterable[Record | Failure]]) -> Iterator[str]:
@@ -301,7 +301,7 @@ def tidy_lines(sides: Mapping[str, Iterable[Record | Failure]]) -> Iterator[str]
                 yield _csv((asdict(line) | {"side": side}).values())
 
 
-def lines(entry: Record | Failure) -> Iterator[Line]:
+def lines(entry: Record | Failure) -> Iterator[CsvLine]:
     """Yield every number of a run."""
     if isinstance(entry, Failure):
         yield from _of_failure(entry)
@@ -318,12 +318,12 @@ def lines(entry: Record | Failure) -> Iterator[Line]:
             yield from _of(entry, part, prefix=f"{name}.")
 
 
-def _of(run: Record, numbers: Numbers, *, prefix: str = "", exit_: int | None = None) -> Iterator[Line]:
+def _of(run: Record, numbers: Numbers, *, prefix: str = "", exit_: int | None = None) -> Iterator[CsvLine]:
     """Yield what an object of the record has a basis for."""
     for name in numbers.basis:
         quantity = numbers.quantity(name)
         a, b = quantity.basis.type_a, quantity.basis.type_b
-        yield Line(
+        yield CsvLine(
             **_named(run, exit_),
             quantity=f"{prefix}{name}",
             value=_whole(quantity),
@@ -337,17 +337,17 @@ def _of(run: Record, numbers: Numbers, *, prefix: str = "", exit_: int | None = 
         )
 
 
-def _of_exit(run: Record, each: Exit) -> Iterator[Line]:
+def _of_exit(run: Record, each: Exit) -> Iterator[CsvLine]:
     yield from _of(run, each, exit_=each.exit)
     counted = {name: (getattr(each, name), unit) for name, unit in _COUNTED.items() if name not in each.basis}
     counted |= {f"macs_by_counter.{name}": (count, "operations") for name, count in each.macs_by_counter.items()}
     for name, (count, unit) in counted.items():
         why = "" if count is not None else "the run did not count it"
         kind = "counted" if count is not None else "not_covered"
-        yield Line(**_named(run, each.exit), quantity=name, value=count, unit=unit, kind=kind, missing=why)
+        yield CsvLine(**_named(run, each.exit), quantity=name, value=count, unit=unit, kind=kind, missing=why)
 
 
-def _shares(run: Record, exit_: int) -> Iterator[Line]:
+def _shares(run: Record, exit_: int) -> Iterator[CsvLine]:
     """Yield the part of training that is allocated to an exit."""
     kind = run.quantity("train_energy_kwh").basis.kind
     for name, values, unit in (
@@ -357,14 +357,16 @@ def _shares(run: Record, exit_: int) -> Iterator[Line]:
         value = values.get(exit_)
         why = "" if value is not None else "the run did not allocate its cost"
         known = kind if value is not None else "not_covered"
-        yield Line(**_named(run, exit_), quantity=f"allocation.{name}", value=value, unit=unit, kind=known, missing=why)
+        yield CsvLine(
+            **_named(run, exit_), quantity=f"allocation.{name}", value=value, unit=unit, kind=known, missing=why
+        )
 
 
-def _of_failure(entry: Failure) -> Iterator[Line]:
+def _of_failure(entry: Failure) -> Iterator[CsvLine]:
     spent = {"seconds": (entry.seconds, "s"), "energy_kwh": (entry.energy_kwh, "kWh"), "co2eq_g": (entry.co2eq_g, "g")}
     for name, (value, unit) in spent.items():
         basis = entry.basis.get(name)
-        yield Line(
+        yield CsvLine(
             experiment=entry.experiment,
             run=entry.name,
             seed=entry.axes.get("seed"),

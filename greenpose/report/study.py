@@ -104,7 +104,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class ComparisonSide:
     """One of two sets of runs that are compared: a grid, or a grid at one date."""
 
     name: str
@@ -125,7 +125,7 @@ class Study:
     """Finished runs, repetitions together."""
     settings: Mapping[str, Record]
     """One run for each circumstance of measurement, by its letter; time and energy compare within one."""
-    sides: Mapping[str, Side] = field(default_factory=dict)
+    sides: Mapping[str, ComparisonSide] = field(default_factory=dict)
     """The two sides that are compared, by `first` and `second`; none where the runs are one set."""
     policies: tuple[PolicyCurve, ...] = ()
     """What is known of leaving early, for some of the runs."""
@@ -171,7 +171,7 @@ def study(entries_: Sequence[Record | Failure], *, policies: Sequence[PolicyCurv
     return replace(_study(entries_, _groups(_records(entries_))), policies=tuple(policies))
 
 
-def side_by_side(first: Side, second: Side) -> Study:
+def side_by_side(first: ComparisonSide, second: ComparisonSide) -> Study:
     """Return two sets of runs that stay apart: no group holds runs of both."""
     together = _records([*first.entries, *second.entries])
     groups = [

@@ -12,7 +12,7 @@ NOT_APPLICABLE = "not applicable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class TableCell:
     """One cell: a number or words, and below it, smaller, its interval or a second number."""
 
     value: str
@@ -45,12 +45,12 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TableRow:
     """One line of a table."""
 
     head: str
     """What the line is about."""
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
     """One for each column."""
 
 
@@ -58,7 +58,7 @@ class Row:
 class Section:
     """Lines that belong together, under a common heading at their left."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     """At least one."""
     head: str = ""
     """The common heading; empty for none."""
@@ -92,7 +92,7 @@ class Table:
         return sum(len(section.rows) for section in self.sections)
 
 
-def estimate_cell(each: Estimate, figure: Figure) -> Cell:
+def estimate_cell(each: Estimate, figure: Figure) -> TableCell:
     """Return an estimate with its interval, marked when it was modelled or estimated."""
     if each.value is None:
         return missing_cell(each.missing)
@@ -100,21 +100,21 @@ def estimate_cell(each: Estimate, figure: Figure) -> Cell:
     return number_cell(text, kind=each.kind)
 
 
-def number_cell(text: Text, *, kind: Kind = "measured") -> Cell:
+def number_cell(text: Text, *, kind: Kind = "measured") -> TableCell:
     """Return a formatted number as a cell."""
     symbol = kind_mark(kind)
-    return Cell(value=f"{symbol}\u202f{text.value}" if symbol else text.value, interval=text.interval)
+    return TableCell(value=f"{symbol}\u202f{text.value}" if symbol else text.value, interval=text.interval)
 
 
-def value_cell(value: float, *, digits: int = 3, kind: Kind = "measured") -> Cell:
+def value_cell(value: float, *, digits: int = 3, kind: Kind = "measured") -> TableCell:
     """Return a number without an interval as a cell."""
     return number_cell(number(value, digits=digits), kind=kind)
 
 
-def missing_cell(reason: str) -> Cell:
+def missing_cell(reason: str) -> TableCell:
     """Return the cell of a number that was not obtained, or that there cannot be."""
     value = NOT_APPLICABLE if reason in (FINAL_ITSELF, PAPER_ITSELF) else NOT_MEASURED
-    return Cell(value=value, missing=reason or "the record does not say why")
+    return TableCell(value=value, missing=reason or "the record does not say why")
 
 
 def figure_column(figure: Figure, estimates: Iterable[Estimate]) -> Column:

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from greenpose.errors import RecordError
 from greenpose.formatting import exact, number, plain
-from greenpose.report.tables import Cell, Column, Row, Section, Table
+from greenpose.report.tables import Column, Section, Table, TableCell, TableRow
 from greenpose.schema import dotted, from_json
 
 SCHEMA = "greenpose.verdict/1"
@@ -73,14 +73,14 @@ def read_verdict(text: str, *, where: str) -> Verdict:
 def verdict_table(verdict: Verdict) -> Table:
     """Return the findings in the order of the document, which is that of the check."""
     rows = tuple(
-        Row(
+        TableRow(
             head=each.name,
             cells=(
-                Cell(value=_amount(each.base, each)),
-                Cell(value=_amount(each.head, each)),
+                TableCell(value=_amount(each.base, each)),
+                TableCell(value=_amount(each.head, each)),
                 _ratio(each),
-                Cell(value=each.verdict),
-                Cell(value=each.says),
+                TableCell(value=each.verdict),
+                TableCell(value=each.says),
             ),
         )
         for each in verdict.findings
@@ -108,12 +108,12 @@ def _amount(value: float | None, finding: Finding) -> str:
     return f"{said} {finding.unit}".strip()
 
 
-def _ratio(finding: Finding) -> Cell:
+def _ratio(finding: Finding) -> TableCell:
     ratio = finding.ratio
     if ratio is None:
         if not finding.base or finding.head is None:
-            return Cell(value="–")
-        return Cell(value=plain(finding.head / finding.base, 4))
+            return TableCell(value="–")
+        return TableCell(value=plain(finding.head / finding.base, 4))
     text = number(ratio.value, ratio.low, ratio.high)
     pairs = f"{finding.pairs} pairs" if finding.pairs else ""
-    return Cell(value=text.value, interval=", ".join(filter(None, (text.interval, pairs))))
+    return TableCell(value=text.value, interval=", ".join(filter(None, (text.interval, pairs))))

@@ -146,7 +146,7 @@ Heard = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class MeasuredWork:
     """What the work of a setup cost, block by block."""
 
     train: Sequence[Cost]
@@ -165,7 +165,7 @@ class Measured:
 class Calibration:
     """What was measured."""
 
-    measured: Mapping[str, Measured]
+    measured: Mapping[str, MeasuredWork]
     """Setups that were measured, by name."""
     blocks: int
     """Blocks, the dropped one not counted."""
@@ -241,14 +241,14 @@ class _Bench:
                 score(samples, found)
         return cost_of([opened.result]) * (1 / len(samples))
 
-    def measured(self, blocks: Sequence[Sequence[Window]], test: Cost) -> Measured:
+    def measured(self, blocks: Sequence[Sequence[Window]], test: Cost) -> MeasuredWork:
         """Return what the windows of some epochs say of an image, those that may be believed if there are any."""
         blocks = [windows for windows in blocks if all(window.sound for window in windows)] or blocks
 
         def each(phase: str, per: int = 1) -> list[Cost]:
             return [cost_of([one for one in windows if phase_of(one) == phase]) * (1 / per) for windows in blocks]
 
-        return Measured(
+        return MeasuredWork(
             train=each("train", self.num),
             validate=each("validate", len(self._splits["val"])),
             checkpoint=each("checkpoint"),

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from greenpose.config import Experiment, LossConfig
 from greenpose.config.accounting import Budget
 from greenpose.formatting import joules_to_kwh, lasting, significant
-from greenpose.metering import Carbon, Meter, OpenWindow, Prediction, Window
+from greenpose.metering import CarbonAccounting, Meter, OpenWindow, Prediction, Window
 from greenpose.record import Forecast
 from greenpose.run.forecast import busy_share, forecast, joules_of, predict_training, seconds_of
 from greenpose.run.phases import energy_of, epoch_costs, epoch_of, training_windows, whole_epochs
@@ -90,7 +90,7 @@ FORECAST_EPOCHS = 2
 """The forecast that the record keeps is the one made after this many epochs."""
 
 
-class Ledger:
+class RunLogger:
     """Passes training's progress on, keeps `epochs.jsonl` and the log, forecasts the whole, and watches the budget."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Ledger:
         config: Experiment,
         images: Mapping[str, int],
         macs: Mapping[int, float],
-        carbon: Carbon,
+        carbon: CarbonAccounting,
         budget: Budget,
         earlier: Sequence[Window],
     ) -> None:

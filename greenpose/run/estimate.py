@@ -15,7 +15,16 @@ from greenpose.metering import Bounds, Joules, Meter, MicroPlan, carbon_of, wors
 from greenpose.metering.inference import BLOCKS_PER_LOOK, PERIODS_PER_WINDOW, idle_windows
 from greenpose.metering.prediction import Neighbours, Prediction, predict_run
 from greenpose.record import Kind
-from greenpose.run.calibrate import Calibration, Heard, Measured, Setup, calibrate, compute_ratio, find_setups, work_of
+from greenpose.run.calibrate import (
+    Calibration,
+    Heard,
+    MeasuredWork,
+    Setup,
+    calibrate,
+    compute_ratio,
+    find_setups,
+    work_of,
+)
 from greenpose.run.forecast import busy_share, earliest_end, num_validations
 from greenpose.run.phases import Cost, cost_of, energy_of, total
 from greenpose.run.segments import LONGEST_STEP_SECONDS
@@ -32,7 +41,7 @@ FEWER_IMAGES_ERROR = 0.1
 """Relative standard error of a step that was measured on fewer images than the recipe's batch: a default."""
 
 
-def scaled(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[str, Measured]) -> Measured:
+def scaled(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[str, MeasuredWork]) -> MeasuredWork:
     """Return what a setup would cost, interpolated in logarithms between its neighbours among those measured.
 
     Beyond the last of them costs grow with multiply-accumulates.
@@ -47,7 +56,7 @@ def scaled(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[str, Mea
     return _between(measured[below[-1]], measured[above[0]], math.log(setup.step_macs / low) / math.log(high / low))
 
 
-def scaling_error(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[str, Measured]) -> float:
+def scaling_error(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[str, MeasuredWork]) -> float:
     """Return the relative error of `scaled`: the worst with which those measured foretell one another, or a default."""
     if any(compute_ratio(setup, setups[name]) < LIKE for name in measured):
         return LIKE_ERROR
@@ -61,8 +70,8 @@ def scaling_error(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[s
     return max([SCALED_ERROR, *errors])
 
 
-def _grown(measured: Measured, factor: float) -> Measured:
-    return Measured(
+def _grown(measured: MeasuredWork, factor: float) -> MeasuredWork:
+    return MeasuredWork(
         train=[cost * factor for cost in measured.train],
         validate=[cost * factor for cost in measured.validate],
         checkpoint=measured.checkpoint,
@@ -71,11 +80,11 @@ def _grown(measured: Measured, factor: float) -> Measured:
     )
 
 
-def _between(low: Measured, high: Measured, part: float) -> Measured:
+def _between(low: MeasuredWork, high: MeasuredWork, part: float) -> MeasuredWork:
     def each(one: Sequence[Cost], other: Sequence[Cost]) -> list[Cost]:
         return [_mixed(a, b, part) for a, b in zip(one, other, strict=True)]
 
-    return Measured(
+    return MeasuredWork(
         train=each(low.train, high.train),
         validate=each(low.validate, high.validate),
         checkpoint=each(low.checkpoint, high.checkpoint),
@@ -171,7 +180,7 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Footprint:
+class ExpectedFootprint:
     """What something is expected to cost."""
 
     seconds: Amount
@@ -181,9 +190,9 @@ class Footprint:
     co2eq_g: Amount
     """Operational emissions."""
 
-    def __add__(self, other: "Footprint") -> "Footprint":
+    def __add__(self, other: "ExpectedFootprint") -> "ExpectedFootprint":
         """Return both together."""
-        return Footprint(
+        return ExpectedFootprint(
             seconds=self.seconds + other.seconds,
             energy_kwh=self.energy_kwh + other.energy_kwh,
             co2eq_g=self.co2eq_g + other.co2eq_g,
@@ -206,9 +215,9 @@ class RunEstimate:
     """Parameters of the network that ends with the final exit."""
     macs: int
     """Multiply-accumulates of its convolutions for one image."""
-    training: Footprint
+    training: ExpectedFootprint
     """All epochs, with validations and checkpoints."""
-    whole: Footprint
+    whole: ExpectedFootprint
     """Training, data, test, metering of inference and of the parts of a step."""
     is_measured: bool
     """Whether its own network was measured; False where its cost was scaled from others by multiply-accumulates."""
@@ -222,9 +231,9 @@ class GridEstimate:
 
     runs: tuple[RunEstimate, ...]
     """Each of them."""
-    training: Footprint
+    training: ExpectedFootprint
     """All trainings."""
-    whole: Footprint
+    whole: ExpectedFootprint
     """All runs."""
     setups: int
     """Distinct setups among the runs."""
@@ -356,7 +365,7 @@ class _Here:
             earliest_end=earliest_end(config.train),
         )
 
-    def _measured(self, name: str) -> tuple[Measured, float]:
+    def _measured(self, name: str) -> tuple[MeasuredWork, float]:
         """Return what a setup costs, and the relative error of the model that says so, 0 where it was measured."""
         known = self.calibration.measured
         if name in known:
@@ -365,7 +374,7 @@ class _Here:
         error = scaling_error(self.setups[name], self.setups, known)
         return of, error + (0.0 if of.whole_batches else FEWER_IMAGES_ERROR)
 
-    def _beside(self, setup: Setup, of: Measured) -> tuple[Cost, Cost]:
+    def _beside(self, setup: Setup, of: MeasuredWork) -> tuple[Cost, Cost]:
         """Return the least and the most of what metering inference and the parts of a step costs."""
         busy, checks = total(of.train), total(of.validate)
         rates = Rates(
@@ -379,14 +388,16 @@ class _Here:
         parts = segments(setup.config, rates)
         return least + parts, most + parts
 
-    def _footprint(self, config: Experiment, wall: Prediction, energy: Prediction, start: datetime) -> Footprint:
+    def _footprint(
+        self, config: Experiment, wall: Prediction, energy: Prediction, start: datetime
+    ) -> ExpectedFootprint:
         measured = energy_of(self.calibration.windows)
         low, high = (end / measured.mid if measured.mid else 1.0 for end in (measured.low, measured.high))
         joules = Joules(energy.value * low, energy.value, energy.value * high)
         grams = carbon_of(**config.carbon.model_dump()).grams(joules, start, wall.value)
         each = grams.mid / energy.value if energy.value else 0.0
         kwh = joules_to_kwh(1.0)
-        return Footprint(
+        return ExpectedFootprint(
             seconds=_amount(wall, Bounds(wall.value, wall.value)),
             energy_kwh=_amount(energy, Bounds(joules.low, joules.high)) * kwh,
             co2eq_g=Amount(
@@ -397,7 +408,7 @@ class _Here:
         )
 
 
-def _training(config: Experiment, setup: Setup, of: Measured) -> list[Cost]:
+def _training(config: Experiment, setup: Setup, of: MeasuredWork) -> list[Cost]:
     """Return what training costs by each block."""
     recipe, counts = config.train, setup.look.preview.counts
     validations = num_validations(recipe)

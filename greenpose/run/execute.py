@@ -23,7 +23,7 @@ from greenpose.errors import GreenPoseError, said
 from greenpose.metering import ExitMeasurement, Log, Meter, MicroPlan, Window, carbon_of, this_machine
 from greenpose.model import HRNet, SubNetwork
 from greenpose.record import Record
-from greenpose.run.callbacks import LOGGER, Ledger, Observer, Stage
+from greenpose.run.callbacks import LOGGER, Observer, RunLogger, Stage
 from greenpose.run.measure import measure_networks, trained_networks
 from greenpose.run.phases import TRAINING
 from greenpose.run.record_exits import Facts
@@ -156,7 +156,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
             observer.say(str(loaded).splitlines()[0])
         with stage("count"):
             counts = counting.count(config)
-        ledger = Ledger(
+        ledger = RunLogger(
             folder,
             stage,
             config=config,
@@ -276,7 +276,7 @@ def _removed(folder: RunFolder, meter: Meter) -> list[str]:
 
 
 def _train(
-    config: Experiment, folder: RunFolder, net: HRNet, splits: dict[str, Samples], stage: Stage, ledger: Ledger
+    config: Experiment, folder: RunFolder, net: HRNet, splits: dict[str, Samples], stage: Stage, ledger: RunLogger
 ) -> Fitted:
     stage.enter("train", config.train.epochs * len(splits["train"]))
 

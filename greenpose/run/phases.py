@@ -6,7 +6,17 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from greenpose.formatting import co2eq_g, joules_to_kwh, kwh_to_joules
-from greenpose.metering import NO_ENERGY, Bounds, Carbon, Estimate, ExitMeasurement, Joules, Meter, Window, allocate
+from greenpose.metering import (
+    NO_ENERGY,
+    BlockEstimate,
+    Bounds,
+    CarbonAccounting,
+    ExitMeasurement,
+    Joules,
+    Meter,
+    Window,
+    allocate,
+)
 from greenpose.metering.inference import Currency
 from greenpose.record import Allocation, Basis, Interval, Kind, Phase, StepExit, TrainingStep
 from greenpose.run.segments import StepCosts
@@ -69,7 +79,7 @@ def epoch_costs(windows: Sequence[Window]) -> list[EpochCost]:
     ]
 
 
-def phases(windows: Sequence[Window], meter: Meter, kind: Kind, carbon: Carbon) -> list[Phase]:
+def phases(windows: Sequence[Window], meter: Meter, kind: Kind, carbon: CarbonAccounting) -> list[Phase]:
     """Return every phase of all attempts, and as `other` what this attempt spent outside its windows.
 
     Each is charged by its own hours, `other` by those of the windows it lies between.
@@ -359,7 +369,7 @@ def break_even(
     return BreakEven(images(step.overhead.value, ratio.value), basis)
 
 
-def _ends(overhead: Estimate, ratio: Estimate, images: Callable[[float, float], float]) -> Interval | None:
+def _ends(overhead: BlockEstimate, ratio: BlockEstimate, images: Callable[[float, float], float]) -> Interval | None:
     """Return the fewest and the most images that both intervals allow; None where an end of them saves nothing."""
     if overhead.type_a is None or ratio.type_a is None or ratio.type_a.high >= 1:
         return None

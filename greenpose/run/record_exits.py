@@ -13,10 +13,10 @@ from greenpose.data.boxes import Detected
 from greenpose.formatting import KINDS
 from greenpose.metering import (
     FEWEST_CALLS,
+    BlockEstimate,
     Bounds,
-    Carbon,
-    Embodied,
-    Estimate,
+    CarbonAccounting,
+    EmbodiedShare,
     ExitMeasurement,
     Joules,
     Log,
@@ -87,7 +87,7 @@ class Facts:
 UNIT = "gCO2eq"
 
 
-def embodied_entry(embodied: Embodied) -> EmbodiedEntry:
+def embodied_entry(embodied: EmbodiedShare) -> EmbodiedEntry:
     """Return the hardware as the record has it."""
     parts = [
         Hardware(
@@ -104,7 +104,7 @@ def embodied_entry(embodied: Embodied) -> EmbodiedEntry:
 
 
 def training_emissions(
-    windows: Sequence[Window], carbon: Carbon, embodied: Embodied | None, *, kind: Kind
+    windows: Sequence[Window], carbon: CarbonAccounting, embodied: EmbodiedShare | None, *, kind: Kind
 ) -> tuple[Quantity, Quantity, Quantity]:
     """Return the emissions of training's windows, whose energy is of a `kind`: operational, embodied, and both."""
     grams = carbon.grams_of(windows)
@@ -117,7 +117,7 @@ def training_emissions(
 
 
 def embodied_emissions(
-    name: str, embodied: Embodied | None, seconds: float, *, time: str, repeated: Bounds | None = None
+    name: str, embodied: EmbodiedShare | None, seconds: float, *, time: str, repeated: Bounds | None = None
 ) -> Quantity:
     """Return what making the held hardware costs for a time, which `time` says in words.
 
@@ -186,7 +186,7 @@ ACCURACIES = {
 }
 
 
-def exit_entry(exit_: int, facts: Facts, *, kind: Kind, carbon: Carbon, parts: list[Phase]) -> Exit:
+def exit_entry(exit_: int, facts: Facts, *, kind: Kind, carbon: CarbonAccounting, parts: list[Phase]) -> Exit:
     """Return the entry of one exit; `kind` is how energy was obtained, `parts` what training consisted of."""
     scores, measured = facts.scores[exit_], facts.measured[exit_]
     even = break_even(
@@ -210,8 +210,8 @@ def inference_fields(
     measured: ExitMeasurement,
     *,
     kind: Kind,
-    carbon: Carbon,
-    embodied: Embodied | None = None,
+    carbon: CarbonAccounting,
+    embodied: EmbodiedShare | None = None,
 ) -> dict[str, Any]:
     """Return what of an entry needs no training: role, size and cost of an image, with their bases."""
     cost = _Costs(measured, kind=kind, carbon=carbon)
@@ -278,7 +278,7 @@ def _known(bounds: tuple[float, float]) -> Interval | None:
 class _Costs:
     """Latency, CPU time, energy and emissions of one image, with their bases."""
 
-    def __init__(self, measured: ExitMeasurement, *, kind: Kind, carbon: Carbon) -> None:
+    def __init__(self, measured: ExitMeasurement, *, kind: Kind, carbon: CarbonAccounting) -> None:
         self.values: dict[str, float | None] = {}
         self.bases: dict[str, Basis] = {}
         energy_kind = kind
@@ -306,7 +306,7 @@ class _Costs:
             missing.get("energy_j_per_item"),
         )
 
-    def complete(self, latency: Estimate, embodied: Embodied | None) -> None:
+    def complete(self, latency: BlockEstimate, embodied: EmbodiedShare | None) -> None:
         """Add what making the hardware costs for the time of 1000 images, and both kinds of emissions together."""
         repeated = None if latency.type_a is None else Bounds(1000 * latency.type_a.low, 1000 * latency.type_a.high)
         making = embodied_emissions(
@@ -323,7 +323,7 @@ class _Costs:
             self.values[quantity.name], self.bases[quantity.name] = quantity.value, quantity.basis
 
     def _add(
-        self, name: str, found: Estimate | None, unit: str, kind: Kind, method: str, missing: str | None = None
+        self, name: str, found: BlockEstimate | None, unit: str, kind: Kind, method: str, missing: str | None = None
     ) -> None:
         self.values[name] = None if found is None else found.value
         reason = None if found is not None else missing or "no component's energy could be read"
@@ -344,7 +344,7 @@ def _percentile(measured: ExitMeasurement) -> str:
     return f"{how}; no interval for fewer than {FEWEST_CALLS} calls, or a single block" if few else how
 
 
-def _grams(energy: Estimate | None, carbon: Carbon) -> Estimate | None:
+def _grams(energy: BlockEstimate | None, carbon: CarbonAccounting) -> BlockEstimate | None:
     """Return the emissions of 1000 items: Type A scales with the energy's, Type B is widened by the intensity's."""
     if energy is None:
         return None
@@ -353,10 +353,10 @@ def _grams(energy: Estimate | None, carbon: Carbon) -> Estimate | None:
     factor = grams.mid / energy.value if energy.value else 0.0
     spread = energy.type_a
     type_a = None if spread is None else Bounds(spread.low * factor, spread.high * factor)
-    return Estimate(value=grams.mid, blocks=energy.blocks, type_a=type_a, type_b=Bounds(grams.low, grams.high))
+    return BlockEstimate(value=grams.mid, blocks=energy.blocks, type_a=type_a, type_b=Bounds(grams.low, grams.high))
 
 
-def _ratios(measured: ExitMeasurement) -> dict[str, Estimate]:
+def _ratios(measured: ExitMeasurement) -> dict[str, BlockEstimate]:
     """Return the within-block ratios under the record's names: an item is an image here."""
     return {name.replace("_per_item", "_per_image"): ratio for name, ratio in measured.ratios.items()}
 

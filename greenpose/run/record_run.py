@@ -14,7 +14,7 @@ from greenpose.data.boxes import Detected
 from greenpose.formatting import KINDS, joules_to_kwh
 from greenpose.git import ask_git, head_commit
 from greenpose.metering import (
-    Embodied,
+    EmbodiedShare,
     Provenance,
     Window,
     carbon_of,
@@ -262,7 +262,9 @@ def _boxes(detected: Detected | None) -> dict[str, Any]:
     return {"boxes": "detected", **found}
 
 
-def carbon_entry(config: Experiment, *, windows: Sequence[Window] = (), embodied: Embodied | None = None) -> Carbon:
+def carbon_entry(
+    config: Experiment, *, windows: Sequence[Window] = (), embodied: EmbodiedShare | None = None
+) -> Carbon:
     """Return what turns energy, and the making of the machine, into emissions; hourly data as of the windows."""
     carbon = carbon_of(**config.carbon.model_dump())
     grid, mean = carbon.grid_of(windows), carbon.intensity if carbon.hours else None

@@ -17,7 +17,7 @@ from greenpose.config import Experiment
 from greenpose.counting import architecture_of
 from greenpose.data import Batch, Samples, batches
 from greenpose.losses import Edge, Objective, Wiring, heatmap_mse
-from greenpose.metering import Estimate, Meter, MicroCosts, MicroPlan, estimate, measure_pieces
+from greenpose.metering import BlockEstimate, Meter, MicroCosts, MicroPlan, estimate, measure_pieces
 from greenpose.metering.inference import Currency
 from greenpose.model import HRNet
 from greenpose.run.setup import build_objective, channels_last
@@ -41,23 +41,23 @@ class StepCosts:
     """Images in a measured step."""
     blocks: int
     """Interleaved blocks that the estimates are over."""
-    joint: Estimate
+    joint: BlockEstimate
     """The run's own step."""
-    alone: Mapping[int, Estimate]
+    alone: Mapping[int, BlockEstimate]
     """For each exit, the step of its stand-alone training."""
-    private: Mapping[int, Estimate]
+    private: Mapping[int, BlockEstimate]
     """For each exit, its own head and losses, distillation that teaches it included."""
     trunk: Mapping[int, float]
     """For each exit, the segments that it needs and shares; does not fall with depth."""
-    explained: Estimate
+    explained: BlockEstimate
     """Trunk and all private parts over the joint step: 1 if the parts account for the whole."""
-    overhead: Estimate
+    overhead: BlockEstimate
     """The run's own step over the plain one: the final exit alone, labels only."""
-    ds_overhead: Estimate | None
+    ds_overhead: BlockEstimate | None
     """What more supervised exits add to the plain step, as a ratio; None without deep supervision."""
-    kd_overhead: Estimate | None
+    kd_overhead: BlockEstimate | None
     """What distillation adds to the same step without it, as a ratio; None without distillation."""
-    joint_saving: Estimate
+    joint_saving: BlockEstimate
     """The exits' stand-alone steps together over the run's own step: what training them jointly saves, as a ratio."""
 
 
@@ -198,11 +198,11 @@ def _step_costs(config: Experiment, measured: MicroCosts, *, images: int) -> Ste
     )
 
 
-def _per_image(values: Sequence[float], images: int) -> Estimate:
+def _per_image(values: Sequence[float], images: int) -> BlockEstimate:
     return estimate([value / images for value in values])
 
 
-def _ratio(over: Sequence[float], under: Sequence[float]) -> Estimate:
+def _ratio(over: Sequence[float], under: Sequence[float]) -> BlockEstimate:
     return estimate([a / b for a, b in zip(over, under, strict=True)])
 
 

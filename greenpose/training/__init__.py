@@ -2,18 +2,18 @@
 
 from greenpose.training.checkpoint import save_best
 from greenpose.training.evaluate import ExitPredictions, ExitScores, judge, predict, score, validation_scores
-from greenpose.training.fit import Best, Epoch, Files, Fitted, Ledger, Selection, fit
+from greenpose.training.fit import Best, Epoch, EpochSelection, Files, Fitted, TrainingCallbacks, fit
 from greenpose.training.step import Window, unmetered
 
 __all__ = [
     "Best",
     "Epoch",
+    "EpochSelection",
     "ExitPredictions",
     "ExitScores",
     "Files",
     "Fitted",
-    "Ledger",
-    "Selection",
+    "TrainingCallbacks",
     "Window",
     "fit",
     "judge",

@@ -35,7 +35,7 @@ GRACE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Share:
+class Shard:
     """A process's part of a batch."""
 
     indices: Int[np.ndarray, " part"]
@@ -60,12 +60,12 @@ class Team:
         """Return whether this process meters, validates and writes."""
         return self.rank == 0
 
-    def share(self, batch: Int[np.ndarray, " batch"]) -> Share:
+    def share(self, batch: Int[np.ndarray, " batch"]) -> Shard:
         """Return this process's part of a batch; the parts cover it once and differ by one sample at most."""
         mine = np.array_split(batch, self.size)[self.rank]
-        return Share(indices=mine if len(mine) else batch[:1], num=len(mine), total=len(batch))
+        return Shard(indices=mine if len(mine) else batch[:1], num=len(mine), total=len(batch))
 
-    def weight(self, share: Share) -> float:
+    def weight(self, share: Shard) -> float:
         """Return the factor of the part's mean loss that makes the mean of all processes' gradients the batch's."""
         return share.num * self.size / share.total
 

@@ -26,7 +26,7 @@ from greenpose.errors import GreenPoseError
 from greenpose.losses import Objective
 from greenpose.model import HRNet
 from greenpose.training.checkpoint import DAMAGE, damaged, load_state, save_best, save_state, settle, waiting
-from greenpose.training.distributed import Share, current_team
+from greenpose.training.distributed import Shard, current_team
 from greenpose.training.evaluate import validation_scores
 from greenpose.training.step import THREADS, Average, Parted, Step, Window, ahead, unmetered
 
@@ -42,7 +42,7 @@ class Best:
 
 
 @dataclass(slots=True, kw_only=True)
-class Selection:
+class EpochSelection:
     """Follows validations; what it knows survives in a checkpoint."""
 
     rule: Literal["per-exit", "any-exit"] = "per-exit"
@@ -123,7 +123,7 @@ MIRROR = 1
 
 
 @runtime_checkable
-class Ledger(Protocol):
+class TrainingCallbacks(Protocol):
     """Who is told how training goes."""
 
     def trained(self, epoch: int, done: int, loss: float) -> None:
@@ -202,7 +202,7 @@ def fit(
     seed: int,
     files: Files,
     window: Window = unmetered,
-    ledger: Ledger | None = None,
+    ledger: TrainingCallbacks | None = None,
 ) -> Fitted:
     """Return each exit's best epoch after training `net` in place on `splits["train"]`, validating on `splits["val"]`.
 
@@ -212,7 +212,7 @@ def fit(
     """
     told = ledger or _Nobody()
     optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, fused=True)
-    selection = Selection(rule=recipe.selection)
+    selection = EpochSelection(rule=recipe.selection)
     average = Average(net, decay=recipe.average)
     epoch = _resume(net, optimizer, selection, average, files.checkpoint)
     step = Step(net, objective, optimizer, average=average, precision=recipe.precision, team=current_team())
@@ -261,18 +261,18 @@ def _keep(net: HRNet, exits: Iterable[int], epoch: int, files: Files) -> None:
         save_best(waiting(files.best(exit_)), net.truncate(exit_).state_dict(), epoch=epoch)
 
 
-def _settle(selection: Selection, exits: Iterable[int], files: Files) -> None:
+def _settle(selection: EpochSelection, exits: Iterable[int], files: Files) -> None:
     """Make the best weights of exits those of the epochs that the checkpoint knows."""
     for exit_ in exits:
         settle(files.best(exit_), selection.best[exit_].epoch if exit_ in selection.best else None)
 
 
-def _may_go_on(recipe: TrainConfig, selection: Selection, growth: Sequence[int], epoch: int) -> bool:
+def _may_go_on(recipe: TrainConfig, selection: EpochSelection, growth: Sequence[int], epoch: int) -> bool:
     """Say whether patience bears another epoch; it does for as long as exits are still to join."""
     return selection.waiting < recipe.patience or (epoch > 0 and growth[epoch - 1] != growth[-1])
 
 
-def _ending(epoch: int, recipe: TrainConfig, selection: Selection) -> Literal["epochs", "patience", "budget"]:
+def _ending(epoch: int, recipe: TrainConfig, selection: EpochSelection) -> Literal["epochs", "patience", "budget"]:
     if epoch >= recipe.epochs:
         return "epochs"
     return "patience" if selection.waiting >= recipe.patience else "budget"
@@ -285,11 +285,11 @@ def _set_rate(optimizer: torch.optim.Optimizer, lr: float) -> float:
     return lr
 
 
-def _shares(samples: Samples, recipe: TrainConfig, seeds: tuple[int, int], step: Step) -> Iterator[tuple[Share, Batch]]:
+def _shares(samples: Samples, recipe: TrainConfig, seeds: tuple[int, int], step: Step) -> Iterator[tuple[Shard, Batch]]:
     """Yield this process's part of every batch; beside a GPU they are made ahead."""
     mirrored = np.random.default_rng([*seeds, MIRROR]).random(len(samples)) < recipe.mirror
 
-    def made(share: Share) -> tuple[Share, Batch]:
+    def made(share: Shard) -> tuple[Shard, Batch]:
         return share, batch_of(samples, share.indices, mirrored=mirrored[share.indices] if recipe.mirror else None)
 
     order = in_turn(len(samples), recipe.batch, np.random.default_rng(seeds))
@@ -299,9 +299,9 @@ def _shares(samples: Samples, recipe: TrainConfig, seeds: tuple[int, int], step:
 
 def _train_epoch(
     step: Step,
-    stream: Iterable[tuple[Share, Batch]],
+    stream: Iterable[tuple[Shard, Batch]],
     epoch: int,
-    told: Ledger,
+    told: TrainingCallbacks,
     parts: Parted,
     *,
     paced: Callable[[int], object],
@@ -341,14 +341,14 @@ def _diverged(epoch: int, images: int, loss: float) -> GreenPoseError:
 
 
 def _state(
-    net: HRNet, optimizer: torch.optim.Optimizer, selection: Selection, average: Average, epoch: int
+    net: HRNet, optimizer: torch.optim.Optimizer, selection: EpochSelection, average: Average, epoch: int
 ) -> dict[str, Any]:
     state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch, "average": average.state()}
     return state | {"selection": selection.state()}
 
 
 def _resume(
-    net: HRNet, optimizer: torch.optim.Optimizer, selection: Selection, average: Average, checkpoint: Path
+    net: HRNet, optimizer: torch.optim.Optimizer, selection: EpochSelection, average: Average, checkpoint: Path
 ) -> int:
     """Return the last epoch of the checkpoint after taking everything up from it; 0 where there is none.
 
@@ -372,7 +372,9 @@ def _resume(
     return epoch
 
 
-def _fault(optimizer: torch.optim.Optimizer, selection: Selection, exits: Collection[int], epoch: int) -> str | None:
+def _fault(
+    optimizer: torch.optim.Optimizer, selection: EpochSelection, exits: Collection[int], epoch: int
+) -> str | None:
     """Return what cannot be in a state that was loaded whole; None where all of it can."""
     if epoch < 1:
         return f"epoch {epoch}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from greenpose.report import read_verdict, render_study
-from greenpose.report.study import Side, side_by_side, study
+from greenpose.report.study import ComparisonSide, side_by_side, study
 from greenpose.store import collect
 from reports.examples import examples
 from tests.report.records import failure, paper_grid, record, with_making
@@ -16,7 +16,10 @@ from tests.report.test_verdict import TEXT
 EXPERIMENTS = ("HRNet3", "HRNet4", "HRNet3-OKD-DS", "HRNet4-OKD-DS", "HRNet4-COKD-DS")
 GRID = [with_making(run) for run in paper_grid((1, 2, 3), EXPERIMENTS)]
 RECIPES = [*(trained(PAPER, seed=seed) for seed in (1, 2)), *green((0.5, 0.6, 0.7), (0.4, 0.5, 0.6))]
-SIDES = [Side(name=name, entries=tuple(paper_grid((seed,), EXPERIMENTS))) for name, seed in (("May", 1), ("June", 2))]
+SIDES = [
+    ComparisonSide(name=name, entries=tuple(paper_grid((seed,), EXPERIMENTS)))
+    for name, seed in (("May", 1), ("June", 2))
+]
 SETS = {
     "grid": study([*GRID, failure(), failure(seed=2, reason="interrupted")]),
     "one run": study([record("HRNet4-OKD")]),

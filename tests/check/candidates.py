@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from greenpose.check import Finding, Footprint, Span, Verdict, of_counts, of_record
+from greenpose.check import CheckFinding, CheckVerdict, Footprint, RatioSpan, of_counts, of_record
 from greenpose.config import Experiment
 from tests.report.records import record
 
@@ -64,7 +64,7 @@ def ran(
     return of_record(fake.model_copy(update={"exits": exits}))
 
 
-def finding(where: str = "exit3", metric: str = "macs", outcome: str = "regressed", **changes: Any) -> Finding:
+def finding(where: str = "exit3", metric: str = "macs", outcome: str = "regressed", **changes: Any) -> CheckFinding:
     """Return a finding of the exact gate."""
     fields: dict[str, Any] = {
         "where": where,
@@ -78,10 +78,10 @@ def finding(where: str = "exit3", metric: str = "macs", outcome: str = "regresse
         "file": "greenpose-baseline.json",
         "line": 7,
     }
-    return Finding(**(fields | changes))
+    return CheckFinding(**(fields | changes))
 
 
-def mixed() -> Verdict:
+def mixed() -> CheckVerdict:
     """Return a verdict with every outcome, every way of comparing, and text that needs escaping everywhere."""
     findings = (
         finding("exit2", "params", "ok", unit="parameters", base=919_116.0, head=919_116.0),
@@ -123,13 +123,13 @@ def mixed() -> Verdict:
             unit="s",
             base=0.0154,
             head=0.0156,
-            ratio=Span(1.001, 1.012, 1.024),
+            ratio=RatioSpan(1.001, 1.012, 1.024),
             pairs=20,
             file=None,
             line=None,
         ),
     )
-    return Verdict(
+    return CheckVerdict(
         subject="experiments/quick.yaml",
         against="greenpose-baseline.json and budgets.yaml",
         findings=findings,

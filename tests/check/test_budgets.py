@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from greenpose.check import Selection, Verdict, judge, read_budgets, tighten
+from greenpose.check import CheckVerdict, Selection, judge, read_budgets, tighten
 from greenpose.errors import CheckError, ConfigError
 from tests.check.candidates import profiled, ran
 
@@ -214,7 +214,7 @@ def test_where_a_budget_only_warns_the_verdict_is_fine_wherever_the_limit_lies(h
     budget = f"exit3.energy_j_per_image <= {limit}"
     judged = held([budget if grade == "C" else f"{{budget: {budget}, level: warn}}"], run)
     assert the_only(judged).level == "warn"
-    assert Verdict(subject="a", against="b", findings=judged.findings).outcome == "ok"
+    assert CheckVerdict(subject="a", against="b", findings=judged.findings).outcome == "ok"
 
 
 def test_a_budget_that_only_warns_fails_nothing(held):

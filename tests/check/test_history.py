@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from greenpose.check import Selection, Span, Verdict
+from greenpose.check import CheckVerdict, RatioSpan, Selection
 from greenpose.check.history import FEWEST, MOST_VALUES, SHORTEST, _costs, _fits, read_courses, remember, steps
 from greenpose.check.output.history_page import print_trend, sparkline, trend_page
 from greenpose.errors import CheckError
@@ -20,7 +20,7 @@ from tests.report.html_tree import read
 
 def append(folder, values, *, name="quick", start=0, **changes):
     for day, value in enumerate(values, start=start + 1):
-        verdict = Verdict(subject="a", against="b", findings=(finding(head=value, **changes),))
+        verdict = CheckVerdict(subject="a", against="b", findings=(finding(head=value, **changes),))
         remember(folder, verdict, name=name, at=f"2026-11-{day:02d}T08:00:00+00:00", commit=f"{day:040x}")
 
 
@@ -46,7 +46,7 @@ def test_every_finding_with_a_value_is_a_row_and_pairs_keep_their_ratio(tmp_path
 
 
 def test_a_ratio_without_a_value_is_left_out(tmp_path):
-    append(tmp_path, [1.0], way="paired", ratio=Span(0.5, float("inf"), float("inf")))
+    append(tmp_path, [1.0], way="paired", ratio=RatioSpan(0.5, float("inf"), float("inf")))
     with pytest.raises(CheckError, match="holds no history"):
         courses(tmp_path)
 

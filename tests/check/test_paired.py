@@ -16,7 +16,7 @@ from greenpose.check.against import finding_of
 from greenpose.check.interleaved import Duel
 from greenpose.check.paired import (
     FAULTS_PER_CALL,
-    Quantity,
+    PairedQuantity,
     Rule,
     against_itself,
     attempt,
@@ -26,7 +26,7 @@ from greenpose.check.paired import (
     ratio_of,
     weigh,
 )
-from greenpose.check.verdict import Span
+from greenpose.check.verdict import RatioSpan
 from greenpose.errors import GreenPoseError
 from tests.check.fakes import ScriptedSide, noisy
 
@@ -151,7 +151,7 @@ def test_a_claim_is_confirmed_or_refuted_by_the_failing_limit_alone(change, clai
 
 
 def test_what_is_surely_below_the_passing_but_not_below_the_failing_limit_refutes_no_regression():
-    between = Span(1.02, 1.035, 1.05)
+    between = RatioSpan(1.02, 1.035, 1.05)
     assert RULE.decide(between) == "ok"
     assert RULE.decide(between, "regressed") is None
 
@@ -250,7 +250,7 @@ def test_a_rule_that_decides_nothing_is_refused(numbers):
 
 
 COSTS = {"exit2": 0.05, "exit3": 0.06}
-EXIT2, EXIT3 = Quantity(2, "cpu_s"), Quantity(3, "cpu_s")
+EXIT2, EXIT3 = PairedQuantity(2, "cpu_s"), PairedQuantity(3, "cpu_s")
 
 
 def meeting(change, *, spread=0.01, base_faults=0, jump=1.0):

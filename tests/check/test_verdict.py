@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.check import Span, Verdict, joined
+from greenpose.check import CheckVerdict, RatioSpan, joined
 from greenpose.check.verdict import SHARE, TIMES, amount, both, change, sorted_findings
 from tests.check.candidates import finding
 
@@ -28,14 +28,16 @@ def test_what_fails_comes_before_what_only_warns_and_both_before_the_rest():
 )
 def test_a_verdict_is_as_grave_as_its_gravest_finding(outcomes, gravest):
     findings = tuple(finding(f"exit{number}", outcome=outcome) for number, outcome in enumerate(outcomes, start=1))
-    assert Verdict(subject="a", against="b", findings=findings).outcome == gravest
+    assert CheckVerdict(subject="a", against="b", findings=findings).outcome == gravest
 
 
 def test_several_verdicts_become_one_with_everything_that_each_says():
-    first = Verdict(
+    first = CheckVerdict(
         subject="run", against="b.json", findings=(finding(outcome="ok"),), notes=("one",), samples={"a": 1}
     )
-    second = Verdict(subject="run", against="budgets.yaml", findings=(finding(),), notes=("two",), samples={"b": 2})
+    second = CheckVerdict(
+        subject="run", against="budgets.yaml", findings=(finding(),), notes=("two",), samples={"b": 2}
+    )
     both = joined([first, second])
     assert (both.subject, both.against) == ("run", "b.json and budgets.yaml")
     assert both.findings == first.findings + second.findings
@@ -98,6 +100,6 @@ def test_a_change_is_relative_where_that_says_more(base, head, unit, text):
 
 
 def test_a_ratio_shows_its_interval_and_an_unbounded_end_as_such():
-    assert change(1, 2, ratio=Span(0.991, 1.012, 1.033)).replace("\u00a0", " ") == "+1.2 ±2.1 %"
-    assert change(1, 2, ratio=Span(0.93, 0.95, 1.01)).replace("\u00a0", " ") == "−5 [−7 to 1] %"
-    assert change(1, 2, ratio=Span(0.9, 1.02, float("inf"))).replace("\u00a0", " ") == "+2.0 % (unbounded)"
+    assert change(1, 2, ratio=RatioSpan(0.991, 1.012, 1.033)).replace("\u00a0", " ") == "+1.2 ±2.1 %"
+    assert change(1, 2, ratio=RatioSpan(0.93, 0.95, 1.01)).replace("\u00a0", " ") == "−5 [−7 to 1] %"
+    assert change(1, 2, ratio=RatioSpan(0.9, 1.02, float("inf"))).replace("\u00a0", " ") == "+2.0 % (unbounded)"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
-from greenpose.metering import Meter, Surroundings, Witness, read_windows
+from greenpose.metering import LoadMonitor, Meter, MeterSurroundings, read_windows
 from tests.metering.fakes import BrokenSource, TickingClock, TickingSource
 
 NAMES = ("data", "forward", "backward", "step")
@@ -19,7 +19,7 @@ def clock():
 
 
 def metering(clock, *sources, **options):
-    options.setdefault("surroundings", Surroundings(witness=Witness(Path("/nowhere"))))
+    options.setdefault("surroundings", MeterSurroundings(witness=LoadMonitor(Path("/nowhere"))))
     return Meter(sources or [TickingSource(clock)], clock=clock, cpu_clock=lambda: clock.now / 2, **options)
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from greenpose.metering import Bounds, Estimate, estimate, this_machine
+from greenpose.metering import BlockEstimate, Bounds, estimate, this_machine
 from greenpose.metering.statistics import across_runs, between_runs
 
 
@@ -36,13 +36,13 @@ def test_without_repetition_there_is_still_no_interval():
 
 def test_half_widths_join_in_quadrature():
     """An interval of [x / 1.3, x * 1.3] by the blocks, and one of as much between runs: √2 times as wide in logs."""
-    found = Estimate(value=10.0, blocks=6, type_a=Bounds(10 / 1.3, 13.0))
+    found = BlockEstimate(value=10.0, blocks=6, type_a=Bounds(10 / 1.3, 13.0))
     joined = across_runs(found, 0.13386)  # 1.95996 sd are log 1.3
     assert joined.type_a == pytest.approx((10 / 1.3**2**0.5, 10 * 1.3**2**0.5), rel=1e-4)
 
 
 def test_an_interval_around_zero_stays_around_its_value():
-    joined = across_runs(Estimate(value=1.0, blocks=6, type_a=Bounds(-2.0, 4.0)), 0.5)
+    joined = across_runs(BlockEstimate(value=1.0, blocks=6, type_a=Bounds(-2.0, 4.0)), 0.5)
     assert (joined.type_a.low + joined.type_a.high) / 2 == pytest.approx(1.0)
     assert joined.type_a.high - 1 == pytest.approx((3**2 + 0.97998**2) ** 0.5, rel=1e-4)
 

@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 import pytest
 
 from greenpose.errors import GreenPoseError
-from greenpose.metering import Carbon, Grams, Joules, Window, carbon_of, countries, custom_intensity, intensity
+from greenpose.metering import (
+    CarbonAccounting,
+    Grams,
+    Joules,
+    Window,
+    carbon_of,
+    countries,
+    custom_intensity,
+    intensity,
+)
 
 
 def test_a_country_has_its_factor_source_vintage_and_interval():
@@ -63,11 +72,11 @@ def test_a_factor_that_is_no_number_of_grams_is_refused(value):
 @pytest.mark.parametrize("pue", [0.9, -1.0, float("nan")])
 def test_a_building_cannot_use_less_than_its_machines(pue):
     with pytest.raises(GreenPoseError, match="pue"):
-        Carbon(intensity=intensity("ITA"), pue=pue)
+        CarbonAccounting(intensity=intensity("ITA"), pue=pue)
 
 
 def test_one_kilowatt_hour_emits_the_intensity():
-    grams = Carbon(intensity=custom_intensity(100.0)).grams(Joules(3.6e6, 3.6e6, 3.6e6))
+    grams = CarbonAccounting(intensity=custom_intensity(100.0)).grams(Joules(3.6e6, 3.6e6, 3.6e6))
     assert (grams.low, grams.mid, grams.high) == pytest.approx((85, 100, 115))
 
 
@@ -220,7 +229,7 @@ def test_every_setting_of_a_configuration_is_understood(tmp_path):
     carbon = carbon_of(**config.model_dump())
     assert (carbon.pue, carbon.embodied_kg, carbon.lifetime_years) == (1.5, 0, 6)
     assert carbon.intensity.country_name == "roof"
-    assert carbon_of(**CarbonConfig(country="ITA").model_dump()) == Carbon(intensity=intensity("ITA"))
+    assert carbon_of(**CarbonConfig(country="ITA").model_dump()) == CarbonAccounting(intensity=intensity("ITA"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
-from greenpose.metering.counters import Beat, WrappingCounter
+from greenpose.metering.counters import Periodic, WrappingCounter
 from tests.metering.fakes import RANGE_UJ, TickingClock
 
 
@@ -117,7 +117,7 @@ class Pulse:
     def __init__(self):
         self.count = 0
         self.beaten = threading.Event()
-        self.beat = Beat(self.strike, period_s=0.001)
+        self.beat = Periodic(self.strike, period_s=0.001)
 
     def strike(self):
         self.count += 1

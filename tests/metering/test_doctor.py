@@ -6,7 +6,7 @@ import pytest
 from greenpose.formatting import with_prefix
 from greenpose.metering import CodeCarbon, Joules, ScriptedSource, examine, host_of, pinned_environment
 from greenpose.metering.doctor import Diagnosis
-from greenpose.metering.machine import HeldFile, Witness
+from greenpose.metering.machine import LoadMonitor, OpenFile
 from greenpose.metering.select_sources import Choice
 from tests.metering.fakes import (
     RANGE_UJ,
@@ -33,7 +33,7 @@ def clock():
     return TickingClock()
 
 
-class Draining(HeldFile):
+class Draining(OpenFile):
     """A zone's counter that goes on by some watts in steps of a period, by a clock; 0 W stand still."""
 
     clock: TickingClock
@@ -67,9 +67,9 @@ def diagnose(
         root=root,
         environ=environ or {},
         nvml=lambda: library,
-        hold=hold or HeldFile,
+        hold=hold or OpenFile,
     )
-    return examine(host, codecarbon=codecarbon, witness=Witness(root / "proc/stat", clock=clock), sleep=wait)
+    return examine(host, codecarbon=codecarbon, witness=LoadMonitor(root / "proc/stat", clock=clock), sleep=wait)
 
 
 def about(diagnosis, topic):
@@ -156,7 +156,7 @@ def test_a_counter_that_fails_while_it_is_watched_is_a_warning(root, clock):
 
     write(root, {"dev/nvidiactl": ""})
     host = replace(host_of(machine(), clock=clock), root=root, environ={}, nvml=lambda: library, hold=failing)
-    (gpu,) = about(examine(host, witness=Witness(root / "none"), sleep=fail), "gpu")
+    (gpu,) = about(examine(host, witness=LoadMonitor(root / "none"), sleep=fail), "gpu")
     assert gpu.level == "warning"
     assert "GPU is lost" in gpu.says
 
@@ -231,7 +231,7 @@ def test_neighbours_and_the_hypervisor_are_watched(root, clock):
 
 def test_a_system_that_does_not_say_who_uses_the_cpu_is_noted(root, tmp_path):
     host = replace(host_of(machine()), root=root)
-    diagnosis = examine(host, witness=Witness(tmp_path / "none"), sleep=TickingClock().advance)
+    diagnosis = examine(host, witness=LoadMonitor(tmp_path / "none"), sleep=TickingClock().advance)
     assert "does not say" in about(diagnosis, "load")[0].says
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
-from greenpose.metering import Carbon, Grams, custom_intensity, host_of
-from greenpose.metering.embodied import Embodied, embodied_of, held_by
+from greenpose.metering import CarbonAccounting, Grams, custom_intensity, host_of
+from greenpose.metering.embodied import EmbodiedShare, embodied_of, held_by
 from tests.metering.fakes import machine
 
 TABLE = json.loads(files("greenpose.metering").joinpath("data/embodied.json").read_text())
@@ -21,15 +21,15 @@ METAL = {"virtualised": False, "vcpus": 256, "usable_cpus": 256.0, "ram_gb": 100
 LAPTOP = {"cpu": "Intel(R) Core(TM) i7-1165G7", "cpu_vendor": "GenuineIntel", "cpu_family": 6, "cpu_model": 140}
 
 
-def grid(**settings) -> Carbon:
-    return Carbon(intensity=custom_intensity(100.0), **settings)
+def grid(**settings) -> CarbonAccounting:
+    return CarbonAccounting(intensity=custom_intensity(100.0), **settings)
 
 
-def making(carbon: Carbon | None = None, *, share=None, gpu_share=None, **facts) -> Embodied:
+def making(carbon: CarbonAccounting | None = None, *, share=None, gpu_share=None, **facts) -> EmbodiedShare:
     return embodied_of(machine(**facts), carbon or grid(), share=share, gpu_share=gpu_share)
 
 
-def held_kg(embodied: Embodied, end: str = "mid") -> float:
+def held_kg(embodied: EmbodiedShare, end: str = "mid") -> float:
     return getattr(embodied.grams(embodied.lifetime_years * YEAR), end) / 1000
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from greenpose.errors import MeteringError
-from greenpose.metering import Joules, Meter, Plan, Surroundings, measure_exits
-from greenpose.metering.machine import Witness
+from greenpose.metering import Joules, Meter, MeterSurroundings, Plan, measure_exits
+from greenpose.metering.machine import LoadMonitor
 from tests.metering.fakes import BrokenSource, TickingClock, TickingSource, kernel, stat, write
 
 
 def unwatched():
-    return Surroundings(witness=Witness(Path("/nowhere")))
+    return MeterSurroundings(witness=LoadMonitor(Path("/nowhere")))
 
 
 PLAN = Plan(min_window_seconds=1.0, max_blocks=12, max_seconds=1e6)
@@ -31,7 +31,7 @@ class Bench:
         self.between_runs = between_runs
         source = TickingSource(lambda: self.clock.now + self.dynamic.now, watts=watts, **details)
         self.sources = [source]
-        self.witness = Witness(root / "proc/stat" if root else Path("/nowhere"), clock=self.clock)
+        self.witness = LoadMonitor(root / "proc/stat" if root else Path("/nowhere"), clock=self.clock)
 
     def runner(self, number, seconds):
         def run():
@@ -48,7 +48,7 @@ class Bench:
             self.sources,
             clock=self.clock,
             cpu_clock=self.cpu,
-            surroundings=Surroundings(witness=self.witness, between_runs=self.between_runs),
+            surroundings=MeterSurroundings(witness=self.witness, between_runs=self.between_runs),
         )
         runners = {number: self.runner(number, each) for number, each in seconds.items()}
         with self.meter:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from greenpose.metering import Meter, Surroundings, Witness, read_windows
+from greenpose.metering import LoadMonitor, Meter, MeterSurroundings, read_windows
 from tests.metering.fakes import TickingClock, TickingSource
 
 
@@ -19,7 +19,10 @@ from tests.metering.fakes import TickingClock, TickingSource
 def test_whatever_is_raised_all_open_windows_are_recorded_and_it_goes_on(ending, tmp_path):
     clock, log = TickingClock(), tmp_path / "windows.jsonl"
     meter = Meter(
-        [TickingSource(clock)], clock=clock, log=log, surroundings=Surroundings(witness=Witness(Path("/nowhere")))
+        [TickingSource(clock)],
+        clock=clock,
+        log=log,
+        surroundings=MeterSurroundings(witness=LoadMonitor(Path("/nowhere"))),
     )
 
     def work():

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from greenpose.errors import MeteringError
 from greenpose.metering import (
     Joules,
+    LoadMonitor,
     Meter,
+    MeterSurroundings,
     RamSource,
-    Surroundings,
-    Witness,
     carbon_of,
     grade,
     read_windows,
@@ -63,7 +63,7 @@ class LyingSource(TickingSource):
 
 def trained(tmp_path, clock, source, *more, cpu_clock=None, shown=None, date=None, log="windows.jsonl"):
     """A meter over eight epochs by a true clock, of which the meter sees what `shown` makes."""
-    surroundings = Surroundings(witness=Witness(Path("/nowhere")), date=date)
+    surroundings = MeterSurroundings(witness=LoadMonitor(Path("/nowhere")), date=date)
     meter = Meter(
         [source, *more],
         clock=shown or clock,

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from greenpose.metering import is_pinned, pinned_environment, process_settings, read_machine, software_versions
-from greenpose.metering.machine import Witness, allocator_of_process, quota_cpus
+from greenpose.metering.machine import LoadMonitor, allocator_of_process, quota_cpus
 from tests.metering.fakes import TickingClock, kernel, machine, stat, write
 
 
@@ -165,7 +165,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def witness(clock, path):
-    witness = Witness(path, clock=clock)
+    witness = LoadMonitor(path, clock=clock)
     witness.open()
     yield witness
     witness.close()
@@ -214,14 +214,14 @@ def test_guest_time_is_not_counted_twice(witness, clock, path):
 @pytest.mark.parametrize("text", ["", "cpu0 1 2 3\n", "cpu  1 2 3\n"])
 def test_a_ledger_of_another_shape_is_no_ledger(clock, tmp_path, text):
     (tmp_path / "stat").write_text(text)
-    witness = Witness(tmp_path / "stat", clock=clock)
+    witness = LoadMonitor(tmp_path / "stat", clock=clock)
     witness.open()
     assert witness.read() is None
     witness.close()
 
 
 def test_without_a_ledger_nobody_watches(tmp_path):
-    witness = Witness(tmp_path / "none")
+    witness = LoadMonitor(tmp_path / "none")
     witness.open()
     assert witness.read() is None
     assert witness.between(None, seconds=5.0, cpu_seconds=1.0) is None

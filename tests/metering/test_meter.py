@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
 from greenpose.metering import (
-    Carbon,
+    CarbonAccounting,
     CodeCarbon,
     Joules,
     Meter,
+    MeterSurroundings,
     ScriptedSource,
-    Surroundings,
     carbon_of,
     custom_intensity,
     embodied_of,
     read_windows,
 )
 from greenpose.metering.cpu_model import CpuClock
-from greenpose.metering.machine import Witness
+from greenpose.metering.machine import LoadMonitor
 from tests.metering.fakes import (
     BrokenSource,
     FakeTracker,
@@ -46,7 +46,7 @@ def clock():
 
 
 def metering(clock, *sources, **options):
-    options.setdefault("surroundings", Surroundings(witness=Witness(Path("/nowhere"))))
+    options.setdefault("surroundings", MeterSurroundings(witness=LoadMonitor(Path("/nowhere"))))
     return Meter(sources or [TickingSource(clock)], clock=clock, cpu_clock=lambda: clock.now / 2, **options)
 
 
@@ -227,7 +227,7 @@ def test_a_total_before_the_start_is_refused(clock):
 
 
 def test_grams_multiply_energy_pue_and_intensity_and_their_intervals(clock):
-    carbon = Carbon(intensity=custom_intensity(300.0), pue=1.5)
+    carbon = CarbonAccounting(intensity=custom_intensity(300.0), pue=1.5)
     with metering(clock, TickingSource(clock, watts=1000.0), carbon=carbon) as meter:
         clock.advance(3600)
     grams = meter.total.co2eq_g
@@ -244,8 +244,10 @@ def test_without_a_grid_there_are_no_grams(clock):
 
 def held(clock, **settings):
     """A meter of a machine of 400 kg, half of which is held for 36 seconds."""
-    carbon = Carbon(intensity=custom_intensity(300.0), **settings)
-    surroundings = Surroundings(witness=Witness(Path("/nowhere")), embodied=embodied_of(machine(), carbon, share=0.5))
+    carbon = CarbonAccounting(intensity=custom_intensity(300.0), **settings)
+    surroundings = MeterSurroundings(
+        witness=LoadMonitor(Path("/nowhere")), embodied=embodied_of(machine(), carbon, share=0.5)
+    )
     with metering(clock, carbon=carbon, surroundings=surroundings) as meter:
         clock.advance(36)
     return meter
@@ -274,7 +276,7 @@ def test_a_total_is_charged_by_the_hour_in_which_it_was_used(clock, tmp_path):
 
 def test_a_component_that_nothing_reads_spoils_the_grade(clock):
     missing = provenance("gpu", "not_covered")
-    surroundings = Surroundings(not_covered=(missing,))
+    surroundings = MeterSurroundings(not_covered=(missing,))
     with metering(clock) as covered, metering(clock, surroundings=surroundings) as blind:
         clock.advance(1)
     assert covered.total.grade == "A"
@@ -314,8 +316,8 @@ def test_without_a_country_the_crosscheck_says_why_it_is_missing(clock):
 
 def test_a_window_says_who_else_used_the_machine(clock, tmp_path):
     root = kernel(tmp_path)
-    witness = Witness(root / "proc/stat", clock=clock)
-    with metering(clock, surroundings=Surroundings(witness=witness)) as meter, meter.window("work") as opened:
+    witness = LoadMonitor(root / "proc/stat", clock=clock)
+    with metering(clock, surroundings=MeterSurroundings(witness=witness)) as meter, meter.window("work") as opened:
         clock.advance(4)  # two of these four seconds are our own CPU time
         write(root, {"proc/stat": stat(user=500, idle=300)})
     assert opened.result.contamination.foreign_cpu_share == pytest.approx(3 / 8)
@@ -337,7 +339,7 @@ def test_a_meter_made_before_a_fork_meters_the_childs_windows_by_the_childs_own_
             burn(0.15)
         tell.send(opened.result.cpu_seconds)
 
-    with Meter([], log=log, surroundings=Surroundings(witness=Witness(Path("/nowhere")))) as meter:
+    with Meter([], log=log, surroundings=MeterSurroundings(witness=LoadMonitor(Path("/nowhere")))) as meter:
         burn(0.4)
         with meter.window("parent") as opened:
             child = context.Process(target=work, args=(meter,))
@@ -351,7 +353,7 @@ def test_a_meter_made_before_a_fork_meters_the_childs_windows_by_the_childs_own_
 
 def test_a_window_beside_children_that_cannot_be_seen_says_so(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    surroundings = Surroundings(witness=Witness(Path("/nowhere")))
+    surroundings = MeterSurroundings(witness=LoadMonitor(Path("/nowhere")))
     with Meter([], cpu_clock=CpuClock(tmp_path), surroundings=surroundings) as meter:
         with meter.window("beside") as beside:
             pass

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from greenpose.errors import MeteringError
-from greenpose.metering import Joules, Meter, MicroPlan, Surroundings, Witness, measure_pieces
+from greenpose.metering import Joules, LoadMonitor, Meter, MeterSurroundings, MicroPlan, measure_pieces
 from tests.metering.fakes import BrokenSource, TickingClock, TickingSource
 
 
@@ -17,7 +17,7 @@ def metering(clock, *sources):
         sources or [TickingSource(clock, watts=10.0)],
         clock=clock,
         cpu_clock=lambda: clock.now / 2,
-        surroundings=Surroundings(witness=Witness(Path("/nowhere"))),
+        surroundings=MeterSurroundings(witness=LoadMonitor(Path("/nowhere"))),
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
 from greenpose.metering import RULES, allocate
-from greenpose.metering.machine import Contamination
+from greenpose.metering.machine import Interference
 from greenpose.metering.prediction import (
     CORRELATIONS,
     QUIET_SCATTER,
@@ -199,7 +199,7 @@ def window(seconds=10.0, foreign=None, steal=0.0):
         joules={},
         items=1,
         ok=True,
-        contamination=None if foreign is None else Contamination(**shares),
+        contamination=None if foreign is None else Interference(**shares),
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import greenpose
 from greenpose.errors import GreenPoseError
-from greenpose.metering import Carbon, custom_intensity, read_windows
+from greenpose.metering import CarbonAccounting, custom_intensity, read_windows
 
 
 def test_any_code_can_be_metered(tmp_path):
@@ -51,7 +51,7 @@ def test_workers_hold_a_part_of_the_machine_each():
 
 
 def test_a_making_that_the_user_leaves_out_is_not_shown():
-    with greenpose.meter(carbon=Carbon(intensity=custom_intensity(300.0), embodied_kg=0.0)) as m:
+    with greenpose.meter(carbon=CarbonAccounting(intensity=custom_intensity(300.0), embodied_kg=0.0)) as m:
         pass
     assert "CO2eq" in str(m)
     assert "SCI" not in str(m)
@@ -66,7 +66,7 @@ def test_the_summary_says_that_a_window_failed():
 
 
 def test_an_own_factor_and_pue_replace_the_country():
-    carbon = Carbon(intensity=custom_intensity(0.0, name="roof"), pue=1.2)
+    carbon = CarbonAccounting(intensity=custom_intensity(0.0, name="roof"), pue=1.2)
     with greenpose.meter(carbon=carbon) as m:
         pass
     assert m.total.co2eq_g.high == 0

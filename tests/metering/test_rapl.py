@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from greenpose.errors import MeteringError
-from greenpose.metering.machine import HeldFile, Unusable, host_of
+from greenpose.metering.machine import OpenFile, Unusable, host_of
 from greenpose.metering.rapl import rapl, rapl_dram
 from tests.metering.fakes import RANGE_UJ, TickingClock, machine, powercap, zone
 
 INTEL, AMD, HYGON = "GenuineIntel", "AuthenticAMD", "HygonGenuine"
 
 
-def host(root, *, clock=None, workers=1, hold=HeldFile, **facts):
+def host(root, *, clock=None, workers=1, hold=OpenFile, **facts):
     facts = {"cpu_vendor": INTEL, "virtualised": False, "kernel": "6.1"} | facts
     made = host_of(machine(**facts), workers=workers, clock=clock or TickingClock())
     return replace(made, root=root, environ={}, hold=hold)
@@ -121,7 +121,7 @@ def test_one_socket_that_cannot_be_read_leaves_no_half_sum(tmp_path):
     def second_fails(path):
         if path.parent.name == "intel-rapl:1":
             raise OSError(5, "Input/output error")
-        return HeldFile(path)
+        return OpenFile(path)
 
     root = powercap(tmp_path, rapl_0=zone("package-0"), rapl_1=zone("package-1"))
     answer = rapl(host(root, hold=second_fails))
@@ -133,7 +133,7 @@ def test_one_socket_that_cannot_be_read_leaves_no_half_sum(tmp_path):
 def test_a_counter_that_vanishes_is_told_by_name_at_the_reading(tmp_path):
     gone = []
 
-    class Vanishing(HeldFile):
+    class Vanishing(OpenFile):
         def __call__(self):
             if gone:
                 raise OSError(19, "No such device")
@@ -256,7 +256,7 @@ def test_a_thread_keeps_up_with_wraps_from_the_first_reading_until_closed(tmp_pa
     before = set(threading.enumerate())
     readings = threading.Semaphore(0)
 
-    class Heard(HeldFile):
+    class Heard(OpenFile):
         def __call__(self):
             readings.release()
             return super().__call__()

@@ -6,7 +6,7 @@ import pynvml
 import pytest
 
 import greenpose
-from greenpose.metering import CounterSource, Meter, Surroundings, choose, host_of
+from greenpose.metering import CounterSource, Meter, MeterSurroundings, choose, host_of
 from tests.metering.fakes import RANGE_UJ, Board, FakeNvml, TickingClock, machine, powercap, write, zone
 
 
@@ -100,7 +100,7 @@ def measured(tmp_path):
     )
     place = host(tmp_path, clock=clock, library=FakeNvml(board), virtualised=False, cpu_vendor="GenuineIntel")
     sources = [choice.source for choice in choose(place)]
-    return clock, board, Meter(sources, clock=clock, cpu_clock=TickingClock(), surroundings=Surroundings())
+    return clock, board, Meter(sources, clock=clock, cpu_clock=TickingClock(), surroundings=MeterSurroundings())
 
 
 def test_a_meter_over_counters_measures_and_has_grade_a(tmp_path, measured):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from greenpose.metering.statistics import (
     FEWEST_CALLS,
+    BlockEstimate,
     Bounds,
-    Estimate,
     estimate,
     interval,
     order_interval,
@@ -123,7 +123,7 @@ def test_scaling_values_scales_the_interval(values, factor):
 
 
 def test_one_value_has_no_interval_and_is_known_to_no_precision():
-    assert estimate([2.0]) == Estimate(value=2.0, blocks=1, type_a=None)
+    assert estimate([2.0]) == BlockEstimate(value=2.0, blocks=1, type_a=None)
     assert estimate([2.0]).relative_half_width == math.inf
 
 

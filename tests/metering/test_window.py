@@ -14,7 +14,7 @@ import pytest
 from greenpose.errors import MeteringError
 from greenpose.metering import Joules, Window, gaps, grade, read_log, read_windows, worst_kind
 from greenpose.metering.codecarbon import CrossReading
-from greenpose.metering.machine import Contamination
+from greenpose.metering.machine import Interference
 from greenpose.metering.window import WindowLog
 from tests.metering.fakes import TickingClock, provenance
 
@@ -37,7 +37,7 @@ def window(number=1, **changes):
 
 
 def test_windows_come_back_as_they_were_written(tmp_path):
-    contamination = Contamination(foreign_cpu_share=0.1, steal_share=0.0, involuntary_switches=3, minor_faults=4)
+    contamination = Interference(foreign_cpu_share=0.1, steal_share=0.0, involuntary_switches=3, minor_faults=4)
     crosscheck = CrossReading(tool="codecarbon 1", missing="it was ill")
     windows = [
         window(1),

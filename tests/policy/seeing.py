@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from greenpose.config import Experiment
-from greenpose.policy import Seen, Ways
+from greenpose.policy import ExitOutputs, Ways
 from greenpose.store import RunFolder
 from greenpose.training import ExitPredictions, save_best
 from tests.report.records import record
@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = EXPERIMENT | {
 }
 
 
-def seen(num: int, errors_px: Sequence[float], *, seed: int = 0) -> Seen:
+def seen(num: int, errors_px: Sequence[float], *, seed: int = 0) -> ExitOutputs:
     """Return what exits 2, 3 and so on see of `num` images, each with errors of a size of its own.
 
     An exit is the surer, the nearer its joints are, with some chance in it.
@@ -42,7 +42,7 @@ def seen(num: int, errors_px: Sequence[float], *, seed: int = 0) -> Seen:
             joints=truth + apart, peaks=np.tile(trust[:, None], (1, truth.shape[1])), places=np.zeros_like(truth)
         )
         sure[exit_] = trust.astype(np.float32)
-    return Seen(samples=samples, said=said, sure=sure)
+    return ExitOutputs(samples=samples, said=said, sure=sure)
 
 
 def finished(path: Path, **sections: Any) -> tuple[Experiment, RunFolder]:

@@ -9,7 +9,7 @@ from greenpose.report.comparison import changes
 from greenpose.report.differences import difference
 from greenpose.report.page import answer
 from greenpose.report.quantities import Estimate
-from greenpose.report.study import Side, alike, side_by_side, study
+from greenpose.report.study import ComparisonSide, alike, side_by_side, study
 from tests.report.html_tree import read
 from tests.report.records import HOST, OTHER_HOST, paper_grid, record
 
@@ -27,7 +27,11 @@ def cells(table):
 
 
 def compared(first, second):
-    return changes(side_by_side(Side(name="old", entries=tuple(first)), Side(name="new", entries=tuple(second))))
+    return changes(
+        side_by_side(
+            ComparisonSide(name="old", entries=tuple(first)), ComparisonSide(name="new", entries=tuple(second))
+        )
+    )
 
 
 def again(run, *, energy=1.0, ap=0.0, **update):
@@ -148,7 +152,7 @@ def test_a_missing_number_says_on_which_side():
 
 def test_runs_of_the_two_sides_are_never_pooled_nor_paired():
     runs = [*paper_grid((1,), ("HRNet3", "HRNet4")), record("HRNet4-OKD")]
-    both = side_by_side(Side(name="old", entries=tuple(runs)), Side(name="new", entries=(runs[2],)))
+    both = side_by_side(ComparisonSide(name="old", entries=tuple(runs)), ComparisonSide(name="new", entries=(runs[2],)))
     assert [(group.label, len(group.runs)) for group in both.groups] == [
         ("HRNet3 (first)", 1), ("HRNet4 (first)", 1), ("HRNet4-OKD (first)", 1), ("HRNet4-OKD (second)", 1),
     ]  # fmt: skip
@@ -217,7 +221,9 @@ def test_what_every_seed_moves_alike_is_no_part_of_a_difference():
 
 def test_the_answer_about_two_sides_has_three_sentences_at_most():
     runs = paper_grid((1, 2), GRID)
-    both = side_by_side(Side(name="old", entries=tuple(runs)), Side(name="new", entries=tuple(runs)))
+    both = side_by_side(
+        ComparisonSide(name="old", entries=tuple(runs)), ComparisonSide(name="new", entries=tuple(runs))
+    )
     found = answer(both)
     assert found[0].startswith("From the first side to the second")
     assert "(second)" in found[1]
@@ -235,7 +241,9 @@ def test_the_page_of_two_sides_begins_with_what_changed_and_answers_for_the_seco
     first, second = (tuple(paper_grid(seeds, GRID)) for seeds in ((1, 2), (2, 1)))
     pages = [
         render_study(
-            side_by_side(Side(name="old", entries=one), Side(name="new", entries=tuple(reversed(other)))),
+            side_by_side(
+                ComparisonSide(name="old", entries=one), ComparisonSide(name="new", entries=tuple(reversed(other)))
+            ),
             title="Both", generated_at="2025-06-01", version="0.1.0",
         )
         for one, other in ((first, second), (second, first))

@@ -10,7 +10,7 @@ import pytest
 from greenpose.errors import ReportError
 from greenpose.report.forms import BROWSERS, escape, find_browser, to_latex, to_markdown, to_pdf
 from greenpose.report.headline import headline
-from greenpose.report.study import Side, side_by_side, study
+from greenpose.report.study import ComparisonSide, side_by_side, study
 from tests.report.exits import MISSING_AP
 from tests.report.published import published
 from tests.report.records import failure, paper_grid, record
@@ -108,7 +108,9 @@ def test_missing_numbers_say_so_and_the_caption_says_why():
 def test_each_experiment_of_two_sides_has_a_line_on_each():
     old, new = (tuple(paper_grid((seed,), ("HRNet3",))) for seed in (1, 2))
     table = to_latex(
-        side_by_side(Side(name="May", entries=old), Side(name="June", entries=new)), title="x", version="0.1.0"
+        side_by_side(ComparisonSide(name="May", entries=old), ComparisonSide(name="June", entries=new)),
+        title="x",
+        version="0.1.0",
     )
     assert [line[1] for line in body(table)] == ["HRNet3 (first)", "HRNet3 (second)"]
     assert "First: May. Second: June." in table
@@ -233,7 +235,7 @@ def test_nothing_finished_is_said_in_words():
 
 def test_two_sides_stay_apart_and_what_changed_is_told():
     old, new = (tuple(paper_grid((seed, 3), ("HRNet3", "HRNet4"))) for seed in (1, 2))
-    compared = side_by_side(Side(name="May", entries=old), Side(name="June_2", entries=new))
+    compared = side_by_side(ComparisonSide(name="May", entries=old), ComparisonSide(name="June_2", entries=new))
     text = to_markdown(compared, **CONSTANT)
     assert "First side: May\n\nSecond side: June\\_2" in text
     assert text.split("\n\n")[1].startswith("From the first side to the second: ")

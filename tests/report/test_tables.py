@@ -19,7 +19,7 @@ from greenpose.report.forms import markdown_table
 from greenpose.report.limits import limits
 from greenpose.report.quantities import ENERGY, Figure, prefixed
 from greenpose.report.study import setting_facts, study
-from greenpose.report.tables import NOT_MEASURED, Column, Row, Section, Table, figure_column, missing_cell
+from greenpose.report.tables import NOT_MEASURED, Column, Section, Table, TableRow, figure_column, missing_cell
 from tests.report.exits import MISSING_AP, MISSING_ENERGY
 from tests.report.records import failure, paper_grid, record
 
@@ -236,7 +236,7 @@ class Walked(tuple):
 @pytest.mark.parametrize("lines", [10, 200])
 def test_footnotes_are_gathered_once_however_many_cells_are_missing(lines):
     Walked.walks = 0
-    rows = Walked(Row(head=str(n), cells=(missing_cell(f"reason {n % 3}"),)) for n in range(lines))
+    rows = Walked(TableRow(head=str(n), cells=(missing_cell(f"reason {n % 3}"),)) for n in range(lines))
     heads = {"id": "t", "caption": "c", "heads": ("Exit",), "columns": (Column(head="AP", unit="%"),)}
     text = markdown_table(Table(**heads, sections=(Section(rows=rows),)))
     assert text.count("[^t-2]") == len(range(1, lines, 3)) + 1

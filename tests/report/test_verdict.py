@@ -5,11 +5,11 @@ import json
 import pytest
 
 from greenpose.check.output import to_json
-from greenpose.check.verdict import Finding, Span, Verdict
+from greenpose.check.verdict import CheckFinding, CheckVerdict, RatioSpan
 from greenpose.errors import RecordError
 from greenpose.report.verdict import read_verdict, verdict_table
 
-EXACT = Finding(
+EXACT = CheckFinding(
     where="exit3",
     metric="macs",
     way="exact",
@@ -19,19 +19,20 @@ EXACT = Finding(
     base=1000.0,
     head=1030.0,
 )
-PAIRED = Finding(
+PAIRED = CheckFinding(
     where="exit3",
     metric="cpu_s_per_image",
     way="paired",
     outcome="ok",
     says="+4.0 % at most",
     unit="s",
-    ratio=Span(0.98, 1.01, 1.04),
+    ratio=RatioSpan(0.98, 1.01, 1.04),
     pairs=20,
 )
-MISSING = Finding(where="exit3", metric="ap", way="exact", outcome="incomparable", says="no test split", base=0.9)
+MISSING = CheckFinding(where="exit3", metric="ap", way="exact", outcome="incomparable", says="no test split", base=0.9)
 TEXT = to_json(
-    Verdict(subject="quick.yaml", against="baseline.json", findings=(EXACT, PAIRED, MISSING), notes=("quiet",)), "quick"
+    CheckVerdict(subject="quick.yaml", against="baseline.json", findings=(EXACT, PAIRED, MISSING), notes=("quiet",)),
+    "quick",
 )
 
 

@@ -7,7 +7,7 @@ import pytest
 from greenpose.config import CarbonConfig, Experiment, LossConfig, TrainConfig
 from greenpose.config.accounting import Budget
 from greenpose.metering import Meter, carbon_of
-from greenpose.run.callbacks import Ledger, Stage, outweighed, outweighing
+from greenpose.run.callbacks import RunLogger, Stage, outweighed, outweighing
 from greenpose.store import RunFolder
 from greenpose.training import Epoch
 from tests.metering.fakes import TickingClock, TickingSource
@@ -34,7 +34,7 @@ def test_a_budget_of_emissions_counts_the_hours_in_which_training_runs(tmp_path,
     with Meter([TickingSource(clock, watts=1000.0)], clock=clock, cpu_clock=clock, carbon=carbon) as meter:
         with meter.window("train/epoch 1"):
             clock.advance(3.6)
-        ledger = Ledger(
+        ledger = RunLogger(
             RunFolder(tmp_path),
             Stage(meter, Silent()),
             config=Experiment(name="tiny", train=TrainConfig(epochs=9), carbon=CarbonConfig(country="ITA")),
@@ -78,7 +78,7 @@ def test_a_run_that_was_resumed_holds_the_forecast_of_its_first_epochs(tmp_path)
     earlier = []
     for attempt, epochs in enumerate(((1, 2, 3), (3, 4)), 1):
         with Meter([TickingSource(clock, watts=10.0)], clock=clock, cpu_clock=clock) as meter:
-            ledger = Ledger(
+            ledger = RunLogger(
                 RunFolder(tmp_path),
                 Stage(meter, Silent()),
                 config=Experiment(name="tiny", train=TrainConfig(epochs=9), carbon=CarbonConfig(country="ITA")),
@@ -111,7 +111,7 @@ def test_distillation_that_outweighs_the_labels_tenfold_is_warned_of_once(tmp_pa
     with Meter([TickingSource(clock, watts=1.0)], clock=clock, cpu_clock=clock) as meter:
         teaching = {"model": {"exits": [3, 4]}, "wiring": {"teach": ["4->3"]}, "train": {"epochs": 9}}
         config = Experiment.model_validate({"name": "tiny", "carbon": {"country": "ITA"}, **teaching})
-        ledger = Ledger(
+        ledger = RunLogger(
             RunFolder(tmp_path),
             Stage(meter, Hearing()),
             config=config,

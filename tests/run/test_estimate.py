@@ -10,7 +10,7 @@ from greenpose.config import CarbonConfig, Cell, DataConfig, Experiment, expand,
 from greenpose.config.load import read_yaml
 from greenpose.data.splits import Preview
 from greenpose.errors import GreenPoseError
-from greenpose.run.calibrate import Look, Measured, Setup, spread
+from greenpose.run.calibrate import Look, MeasuredWork, Setup, spread
 from greenpose.run.estimate import LIKE_ERROR, SCALED_ERROR, GridEstimate, RunEstimate, estimate, scaled, scaling_error
 from greenpose.run.phases import Cost
 from tests.run.tiny import write_grid
@@ -178,10 +178,12 @@ def setup(macs: float) -> Setup:
 SETUPS = {name: setup(macs) for name, macs in MACS.items()}
 
 
-def measured(macs: float, *, power: float = 0.8, off: float = 1.0) -> Measured:
+def measured(macs: float, *, power: float = 0.8, off: float = 1.0) -> MeasuredWork:
     """Two blocks whose costs grow with a power of the compute."""
     cost = Cost(seconds=off * macs**power, joules=3 * off * macs**power)
-    return Measured(train=[cost, cost * 1.1], validate=[cost] * 2, checkpoint=[cost] * 2, test=cost, whole_batches=True)
+    return MeasuredWork(
+        train=[cost, cost * 1.1], validate=[cost] * 2, checkpoint=[cost] * 2, test=cost, whole_batches=True
+    )
 
 
 def test_costs_that_follow_a_power_of_compute_are_found_again():

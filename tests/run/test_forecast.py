@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenpose.config import TrainConfig
-from greenpose.metering import Meter, Surroundings, Witness
+from greenpose.metering import LoadMonitor, Meter, MeterSurroundings
 from greenpose.metering.prediction import predict_total
 from greenpose.run.forecast import (
     VALIDATION_SHARE,
@@ -30,7 +30,7 @@ def metering(clock, log=None):
         clock=clock,
         cpu_clock=lambda: clock.now,
         log=log,
-        surroundings=Surroundings(witness=Witness(Path("/nowhere"))),
+        surroundings=MeterSurroundings(witness=LoadMonitor(Path("/nowhere"))),
     )
 
 

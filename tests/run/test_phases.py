@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.metering import Bounds, Estimate, ExitMeasurement, Meter, Surroundings, Witness, carbon_of
+from greenpose.metering import BlockEstimate, Bounds, ExitMeasurement, LoadMonitor, Meter, MeterSurroundings, carbon_of
 from greenpose.record import Phase
 from greenpose.run.phases import (
     allocation,
@@ -27,7 +27,7 @@ def metering(clock):
         [TickingSource(clock, watts=1.0)],
         clock=clock,
         cpu_clock=lambda: clock.now,
-        surroundings=Surroundings(witness=Witness(Path("/nowhere"))),
+        surroundings=MeterSurroundings(witness=LoadMonitor(Path("/nowhere"))),
     )
 
 
@@ -103,7 +103,7 @@ costs = st.floats(1e-6, 1e6)
 
 
 def known(value, low=None, high=None):
-    return Estimate(
+    return BlockEstimate(
         value=value, blocks=6, type_a=Bounds(value if low is None else low, value if high is None else high)
     )
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from greenpose.check.history import FEWEST, Course, Step
+from greenpose.check.history import FEWEST, Course, LevelChange
 from greenpose.check.verdict import amount, both, signed_percent
 from greenpose.formatting import plural
 
@@ -49,7 +49,7 @@ def sparkline(course: Course) -> str:
     return "".join(BARS[round((value - low) * scale)] for value in values)
 
 
-def sentence(course: Course, step: Step) -> str:
+def sentence(course: Course, step: LevelChange) -> str:
     """Return when a level changed and by how much."""
     point = course.points[step.index]
     commit = f", commit {point.commit[:10]}" if point.commit else ""

@@ -9,13 +9,13 @@ from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 from greenpose.check.output.text import advised, row_of, summary, word_of
-from greenpose.check.verdict import Finding, Span, Verdict, sorted_findings
+from greenpose.check.verdict import CheckFinding, CheckVerdict, RatioSpan, sorted_findings
 from greenpose.formatting import plural, shown
 
 SCHEMA = "greenpose.verdict/1"
 
 
-def document(verdict: Verdict, name: str) -> dict[str, Any]:
+def document(verdict: CheckVerdict, name: str) -> dict[str, Any]:
     """Return the verdict as plain data; an end of an interval that is unbounded is null."""
     return {
         "schema": SCHEMA,
@@ -30,18 +30,18 @@ def document(verdict: Verdict, name: str) -> dict[str, Any]:
     }
 
 
-def to_json(verdict: Verdict, name: str) -> str:
+def to_json(verdict: CheckVerdict, name: str) -> str:
     """Return the verdict as JSON text."""
     return json.dumps(document(verdict, name), indent=1, ensure_ascii=False, default=str, allow_nan=False) + "\n"
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: CheckFinding) -> dict[str, Any]:
     ratio = None if finding.ratio is None else _span(finding.ratio)
     fields: dict[str, Any] = _finite(asdict(finding) | {"ratio": ratio})
     return {"name": finding.name, "verdict": word_of(finding)} | fields
 
 
-def _span(span: Span) -> dict[str, float]:
+def _span(span: RatioSpan) -> dict[str, float]:
     return {"low": span.low, "value": span.value, "high": span.high}
 
 
@@ -57,7 +57,7 @@ def _finite(value: Any) -> Any:
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def to_sarif(verdict: Verdict, name: str, *, version: str) -> str:
+def to_sarif(verdict: CheckVerdict, name: str, *, version: str) -> str:
     """Return the log; `version` is GreenPose's."""
     results = [finding for finding in sorted_findings(verdict.findings) if finding.outcome == "regressed"]
     rules = sorted({finding.metric for finding in results})
@@ -79,7 +79,7 @@ def _rule(metric: str) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, rule: int, verdict: Verdict, name: str) -> dict[str, Any]:
+def _result(finding: CheckFinding, rule: int, verdict: CheckVerdict, name: str) -> dict[str, Any]:
     location: dict[str, Any] = {"artifactLocation": {"uri": quote(finding.file or verdict.subject)}}
     if finding.line is not None:
         location["region"] = {"startLine": finding.line}
@@ -93,7 +93,7 @@ def _result(finding: Finding, rule: int, verdict: Verdict, name: str) -> dict[st
     }
 
 
-def to_junit(verdict: Verdict, name: str) -> str:
+def to_junit(verdict: CheckVerdict, name: str) -> str:
     """Return the XML: a regression is a failure, what is inconclusive or incomparable is skipped."""
     failures = sum(finding.fails for finding in verdict.findings)
     skipped = len(verdict.of("inconclusive", "incomparable"))
@@ -108,7 +108,7 @@ def to_junit(verdict: Verdict, name: str) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _add(suite: ET.Element, finding: Finding, name: str) -> None:
+def _add(suite: ET.Element, finding: CheckFinding, name: str) -> None:
     row = row_of(finding)
     says = _clean(advised(finding))
     place = {}
@@ -146,7 +146,7 @@ MARGIN = 8.0
 HEIGHT = 20
 
 
-def badge_svg(verdict: Verdict) -> str:
+def badge_svg(verdict: CheckVerdict) -> str:
     """Return the badge as an SVG image with a title."""
     message = _message(verdict)
     left, right = (len(text) * LETTER + 2 * MARGIN for text in (LABEL, message))
@@ -163,13 +163,13 @@ def badge_svg(verdict: Verdict) -> str:
     )
 
 
-def badge_endpoint(verdict: Verdict) -> str:
+def badge_endpoint(verdict: CheckVerdict) -> str:
     """Return what shields.io's endpoint badge reads."""
     colour = COLOURS[verdict.outcome][1]
     return json.dumps({"schemaVersion": 1, "label": LABEL, "message": _message(verdict), "color": colour}) + "\n"
 
 
-def _message(verdict: Verdict) -> str:
+def _message(verdict: CheckVerdict) -> str:
     """Return the outcome, with a count where something is worse."""
     worse = sum(finding.fails for finding in verdict.findings)
     return plural(worse, "regression").replace("\u00a0", " ") if worse else verdict.outcome

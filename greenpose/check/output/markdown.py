@@ -2,8 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from greenpose.check.output.text import Row, advised, explanations, notable, row_of, summary, unchanged, unchanged_line
-from greenpose.check.verdict import Finding, Verdict, sorted_findings
+from greenpose.check.output.text import (
+    VerdictRow,
+    advised,
+    explanations,
+    notable,
+    row_of,
+    summary,
+    unchanged,
+    unchanged_line,
+)
+from greenpose.check.verdict import CheckFinding, CheckVerdict, sorted_findings
 from greenpose.formatting import shown
 
 MARKS = {
@@ -21,7 +30,7 @@ MOST_FOLDED = 12
 MOST_NOTES = 4
 
 
-def to_markdown(verdict: Verdict, name: str) -> str:
+def to_markdown(verdict: CheckVerdict, name: str) -> str:
     """Return the verdict as Markdown; the first line is a hidden marker by which a comment can be found again."""
     lines = list(_lines(verdict, name))
     assert len(lines) <= MOST_LINES
@@ -33,7 +42,7 @@ def marker(name: str) -> str:
     return f"<!-- greenpose:{name} -->"
 
 
-def _lines(verdict: Verdict, name: str) -> Iterator[str]:
+def _lines(verdict: CheckVerdict, name: str) -> Iterator[str]:
     yield marker(name)
     yield f"### {MARKS[verdict.outcome]} GreenPose: {_text(name)}"
     yield ""
@@ -57,13 +66,13 @@ def _lines(verdict: Verdict, name: str) -> Iterator[str]:
         yield from ("", "</details>")
 
 
-def _table(rows: Sequence[Row], most: int) -> Iterator[str]:
+def _table(rows: Sequence[VerdictRow], most: int) -> Iterator[str]:
     yield "| quantity | base | head | change | verdict |"
     yield "|---|--:|--:|--:|---|"
     yield from _capped([_row(row) for row in rows], most, rest="| … and {} more | | | | |")
 
 
-def _row(row: Row) -> str:
+def _row(row: VerdictRow) -> str:
     cells = [_code(row.name), *map(_text, (row.base, row.head, row.change)), f"{MARKS[row.word]} {row.word}"]
     return f"| {' | '.join(cells)} |"
 
@@ -101,12 +110,12 @@ LEVELS = {
 }
 
 
-def annotations(verdict: Verdict, name: str) -> str:
+def annotations(verdict: CheckVerdict, name: str) -> str:
     """Return one workflow command a line, gravest first; beyond what GitHub shows, the last one says how many more."""
     return "".join(f"{line}\n" for line in _annotation_lines(verdict, name))
 
 
-def _annotation_lines(verdict: Verdict, name: str) -> Iterator[str]:
+def _annotation_lines(verdict: CheckVerdict, name: str) -> Iterator[str]:
     rows = [row_of(finding) for finding in sorted_findings(verdict.findings)]
     for level in dict.fromkeys(LEVELS.values()):
         found = [row.finding for row in rows if LEVELS.get(row.word) == level]
@@ -117,7 +126,7 @@ def _annotation_lines(verdict: Verdict, name: str) -> Iterator[str]:
             yield f"::{level} title={title}::{_data(f'and {len(found) - len(shown)} more; {summary(verdict)}')}"
 
 
-def _command(level: str, finding: Finding, name: str) -> str:
+def _command(level: str, finding: CheckFinding, name: str) -> str:
     properties = {} if finding.file is None else {"file": finding.file}
     if finding.line is not None:
         properties["line"] = str(finding.line)

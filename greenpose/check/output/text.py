@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from greenpose.check.verdict import Finding, Verdict, both, change, sorted_findings
+from greenpose.check.verdict import CheckFinding, CheckVerdict, both, change, sorted_findings
 from greenpose.formatting import NBSP, listed, plural
 
 ADVICE = {
@@ -21,7 +21,7 @@ ADVICE = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class VerdictRow:
     """A finding in words."""
 
     name: str
@@ -34,11 +34,11 @@ class Row:
     """By how much they differ, with its interval where it has one."""
     word: str
     """The outcome; `warning` for a regression that fails nothing."""
-    finding: Finding
+    finding: CheckFinding
     """Where it comes from."""
 
 
-def row_of(finding: Finding) -> Row:
+def row_of(finding: CheckFinding) -> VerdictRow:
     """Return the row of a finding."""
     base, head = both(finding.base, finding.head, finding.unit)
     difference = change(finding.base, finding.head, unit=finding.unit, ratio=finding.ratio)
@@ -46,36 +46,38 @@ def row_of(finding: Finding) -> Row:
         base = f"{'≥' if finding.floor else '≤'}{NBSP}{base}"
     if finding.pairs is not None:
         difference = f"{difference}, {plural(finding.pairs, 'pair')}".removeprefix(", ")
-    return Row(name=finding.name, base=base, head=head, change=difference, word=word_of(finding), finding=finding)
+    return VerdictRow(
+        name=finding.name, base=base, head=head, change=difference, word=word_of(finding), finding=finding
+    )
 
 
-def word_of(finding: Finding) -> str:
+def word_of(finding: CheckFinding) -> str:
     """Return the outcome in a word; a regression that fails nothing is a warning."""
     return "warning" if finding.outcome == "regressed" and not finding.fails else finding.outcome
 
 
-def advice(finding: Finding) -> str:
+def advice(finding: CheckFinding) -> str:
     """Return what to do about a finding; empty where its sentence says it all."""
     return ADVICE.get((finding.outcome, finding.way), "")
 
 
-def advised(finding: Finding) -> str:
+def advised(finding: CheckFinding) -> str:
     """Return what is so and what to do about it."""
     return f"{finding.says}; {advice(finding)}".removesuffix("; ")
 
 
-def notable(verdict: Verdict) -> list[Row]:
+def notable(verdict: CheckVerdict) -> list[VerdictRow]:
     """Return the rows that one has to look at, gravest first: all that is not ok, and what was measured in pairs."""
     rows = [row_of(finding) for finding in sorted_findings(verdict.findings)]
     return [row for row in rows if row.word != "ok" or row.finding.way == "paired"]
 
 
-def unchanged(verdict: Verdict) -> list[Row]:
+def unchanged(verdict: CheckVerdict) -> list[VerdictRow]:
     """Return the rows that are as they were."""
     return [row_of(finding) for finding in verdict.of("ok") if finding.way != "paired"]
 
 
-def unchanged_line(verdict: Verdict) -> str:
+def unchanged_line(verdict: CheckVerdict) -> str:
     """Return how many quantities are unchanged and how many budgets are kept; empty where there are none."""
     ways = [row.finding.way for row in unchanged(verdict)]
     exact, budgets = ways.count("exact"), ways.count("budget")
@@ -83,7 +85,7 @@ def unchanged_line(verdict: Verdict) -> str:
     return listed([*parts, *([f"{plural(budgets, 'budget')} kept"] if budgets else [])])
 
 
-def explanations(rows: Sequence[Row]) -> list[tuple[str, str]]:
+def explanations(rows: Sequence[VerdictRow]) -> list[tuple[str, str]]:
     """Return what is said of rows whose numbers do not say it all: names, and the sentence that is said of them."""
     names: dict[str, list[str]] = {}
     for row in rows:
@@ -92,7 +94,7 @@ def explanations(rows: Sequence[Row]) -> list[tuple[str, str]]:
     return [(_shortened(named), says) for says, named in names.items()]
 
 
-def summary(verdict: Verdict) -> str:
+def summary(verdict: CheckVerdict) -> str:
     """Return the verdict in one sentence."""
     total = len(verdict.findings)
     if not total:
@@ -110,7 +112,7 @@ def summary(verdict: Verdict) -> str:
     return f"{verdict.outcome}: of {total} checked, {said}; {remedy}".removesuffix("; ")
 
 
-def _plain_count(finding: Finding) -> bool:
+def _plain_count(finding: CheckFinding) -> bool:
     """Return whether a finding is about one count on either side, of which its row says all there is to say."""
     return finding.way == "exact" and finding.head is not None and finding.unit not in ("calls", "fraction")
 
@@ -133,14 +135,14 @@ FILE_WIDTH = 100
 """Columns of a text that goes to a file."""
 
 
-def to_text(verdict: Verdict, name: str, *, verbose: bool = False, width: int = FILE_WIDTH) -> str:
+def to_text(verdict: CheckVerdict, name: str, *, verbose: bool = False, width: int = FILE_WIDTH) -> str:
     """Return the verdict as plain text."""
     page = io.StringIO()
     print_verdict(verdict, name, Console(file=page, width=width, highlight=False, no_color=True), verbose=verbose)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines()) + "\n"
 
 
-def print_verdict(verdict: Verdict, name: str, console: Console, *, verbose: bool = False) -> None:
+def print_verdict(verdict: CheckVerdict, name: str, console: Console, *, verbose: bool = False) -> None:
     """Print the verdict: what is not as it was unless `verbose`, then all."""
     title = verdict.subject if name in verdict.subject else f"{name}: {verdict.subject}"
     console.print(Text.assemble((title, "bold"), f" against {verdict.against}"))
@@ -160,7 +162,7 @@ def print_verdict(verdict: Verdict, name: str, console: Console, *, verbose: boo
     console.print(_sentence(verdict))
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def _table(rows: Sequence[VerdictRow]) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False)
     for column in ("", "base", "head", "change", "verdict"):
         table.add_column(
@@ -171,7 +173,7 @@ def _table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _explain(rows: Sequence[Row], console: Console, *, verbose: bool) -> None:
+def _explain(rows: Sequence[VerdictRow], console: Console, *, verbose: bool) -> None:
     """Print what is said of what is not as it was; of everything where asked."""
     sentences = explanations([row for row in rows if verbose or row.word != "ok"])
     for names, says in sentences if verbose else sentences[:MOST_SENTENCES]:
@@ -180,6 +182,6 @@ def _explain(rows: Sequence[Row], console: Console, *, verbose: bool) -> None:
         console.print(f"and {len(sentences) - MOST_SENTENCES} more (--verbose)", style="dim")
 
 
-def _sentence(verdict: Verdict) -> Text:
+def _sentence(verdict: CheckVerdict) -> Text:
     word, _, rest = summary(verdict).partition(":")
     return Text.assemble((word, f"bold {COLOURS[word]}"), f":{rest}")

@@ -11,10 +11,10 @@ import numpy as np
 
 from greenpose.data.annotations import Pose
 from greenpose.data.check import sha256
-from greenpose.data.findings import Finding, Level, Notebook
+from greenpose.data.findings import DataFinding, Level, Notebook
 from greenpose.data.image_checks import note_broken
 from greenpose.data.images import Window, decode_stored, read_bytes, window_depth
-from greenpose.data.raw.plan import Placed, Plan
+from greenpose.data.raw.plan import Placed, RawPlan
 from greenpose.errors import DataError
 
 ROTATION_DEG = 180
@@ -115,7 +115,7 @@ class Images:
     """How the window fits."""
 
 
-def make_images(plan: Plan, root: Path | None, *, tell: Tell) -> Images:
+def make_images(plan: RawPlan, root: Path | None, *, tell: Tell) -> Images:
     """Return what became of the images after writing them below `root`; without one they are only decoded."""
     images = Images()
     for done, one in enumerate(plan.placed, start=1):
@@ -144,9 +144,9 @@ def _make(one: Placed, root: Path | None, images: Images, window: Window | None)
     (root / name).write_bytes(png)
 
 
-def image_findings(images: Images, plan: Plan) -> list[Finding]:
+def image_findings(images: Images, plan: RawPlan) -> list[DataFinding]:
     """Return what only the pixels told: broken images, copies in another split, a window that shows nothing."""
-    findings: list[Finding] = []
+    findings: list[DataFinding] = []
     for export in plan.exports:
         notebook = Notebook(str(export.patient.file))
         broken = images.broken.get(export.patient.number, ())

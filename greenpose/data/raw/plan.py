@@ -9,23 +9,23 @@ from typing import Any, Literal
 
 from greenpose.data.annotations import Pose, as_id
 from greenpose.data.coco import check_ids, find_category, load_document, read_poses
-from greenpose.data.findings import Finding, Notebook, errors, first_few
-from greenpose.data.image_checks import Picture, Pictures, Search, is_file, listed_name, search_pictures, subject_of
+from greenpose.data.findings import DataFinding, Notebook, errors, first_few
+from greenpose.data.image_checks import ListedImage, Pictures, Search, is_file, listed_name, search_pictures, subject_of
 from greenpose.data.images import Window
 from greenpose.data.instances import Profile
-from greenpose.data.raw.splits import Division, Patient, Wish, divide, find_patients, patient_name, patient_number
+from greenpose.data.raw.splits import Division, RawPatient, Wish, divide, find_patients, patient_name, patient_number
 from greenpose.errors import FaultsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class RawFrame:
     """One image with its poses, as the patient was filmed."""
 
     patient: int
     """The patient's number."""
     source_id: int
     """Id of the image in the export."""
-    picture: Picture
+    picture: ListedImage
     """The image file."""
     poses: tuple[Pose, ...]
     """Its usable annotations."""
@@ -35,11 +35,11 @@ class Frame:
 class Export:
     """What an export amounts to."""
 
-    patient: Patient
+    patient: RawPatient
     """Whose it is."""
     num_listed: int = 0
     """Images that it lists."""
-    frames: tuple[Frame, ...] = ()
+    frames: tuple[RawFrame, ...] = ()
     """Images with usable annotations, by their ids."""
     missing: tuple[str, ...] = ()
     """Annotated images that are not there, as listed."""
@@ -47,11 +47,11 @@ class Export:
     """Annotated images that are no whole images: path and fault."""
     seen: Mapping[str, int] = field(default_factory=dict)
     """How many annotations are of each kind that needs a word."""
-    findings: tuple[Finding, ...]
+    findings: tuple[DataFinding, ...]
     """What is wrong or odd."""
 
 
-def read_export(patient: Patient, raw: Path, profile: Profile, *, allow_missing: bool = False) -> Export:
+def read_export(patient: RawPatient, raw: Path, profile: Profile, *, allow_missing: bool = False) -> Export:
     """Return a patient's export as far as it can be read, and every finding; never raises for what is in it."""
     notebook = Notebook(str(patient.file))
     document = load_document(patient.file, notebook)
@@ -102,12 +102,12 @@ def _candidates(raw: Path, patient: str, entry: Mapping[str, Any]) -> Iterator[P
     yield raw / "images" / patient / parts[-1]
 
 
-def _frames(poses: Sequence[Pose], pictures: Pictures, patient: Patient) -> tuple[Frame, ...]:
+def _frames(poses: Sequence[Pose], pictures: Pictures, patient: RawPatient) -> tuple[RawFrame, ...]:
     of_image: defaultdict[int, list[Pose]] = defaultdict(list)
     for pose in poses:
         of_image[pose.image_id].append(pose)
     return tuple(
-        Frame(
+        RawFrame(
             patient=patient.number,
             source_id=image_id,
             picture=pictures.found[image_id],
@@ -122,7 +122,7 @@ def _id(pose: Pose) -> int:
 
 
 def _note_other_patients(
-    document: Mapping[str, Any], frames: Sequence[Frame], patient: Patient, notebook: Notebook
+    document: Mapping[str, Any], frames: Sequence[RawFrame], patient: RawPatient, notebook: Notebook
 ) -> None:
     """Refuse images out of another patient's folder: they would bring that patient into a second split."""
     used = {frame.source_id for frame in frames}
@@ -158,7 +158,7 @@ class Request:
 class Placed:
     """A frame with its place in the data set."""
 
-    frame: Frame
+    frame: RawFrame
     """The frame."""
     split: str
     """Its split."""
@@ -172,7 +172,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class RawPlan:
     """A raw tree, read."""
 
     request: Request
@@ -185,11 +185,11 @@ class Plan:
     """Every usable frame, by patient and id; all in one split where there is no division."""
     bits: Literal[8, 16]
     """Bits per channel of the images: 8, or 16 for depth."""
-    findings: tuple[Finding, ...]
+    findings: tuple[DataFinding, ...]
     """What is wrong or odd; nothing may be written with errors."""
 
 
-def make_plan(request: Request) -> Plan:
+def make_plan(request: Request) -> RawPlan:
     """Return what there is to do; never raises for what is in the tree."""
     notebook = Notebook(str(request.raw))
     patients = find_patients(request.raw, notebook)
@@ -200,7 +200,7 @@ def make_plan(request: Request) -> Plan:
     _note_claims(frames, notebook)
     bits = _note_bits(frames, request.window, notebook)
     division = _divide([patient.number for patient in patients], request.wish, notebook) if patients else None
-    return Plan(
+    return RawPlan(
         request=request,
         exports=exports,
         division=division,
@@ -223,7 +223,7 @@ def _divide(found: Sequence[int], wish: Wish, notebook: Notebook) -> Division | 
 
 
 def _place(exports: Sequence[Export], division: Division | None) -> tuple[Placed, ...]:
-    dealt: list[tuple[Frame, str]] = []
+    dealt: list[tuple[RawFrame, str]] = []
     for export in exports:
         count = len(export.frames)
         splits = division.deal(export.patient.number, count) if division else ["train"] * count
@@ -233,7 +233,7 @@ def _place(exports: Sequence[Export], division: Division | None) -> tuple[Placed
     )
 
 
-def _note_claims(frames: Sequence[Frame], notebook: Notebook) -> None:
+def _note_claims(frames: Sequence[RawFrame], notebook: Notebook) -> None:
     """Refuse that two listed images are one file: it would be in the set twice, perhaps in two splits."""
     owners: defaultdict[Path, list[str]] = defaultdict(list)
     for frame in frames:
@@ -242,7 +242,7 @@ def _note_claims(frames: Sequence[Frame], notebook: Notebook) -> None:
     notebook.count("error", twice, "{n} files are claimed by several images", field="images")
 
 
-def _note_bits(frames: Sequence[Frame], window: Window | None, notebook: Notebook) -> Literal[8, 16]:
+def _note_bits(frames: Sequence[RawFrame], window: Window | None, notebook: Notebook) -> Literal[8, 16]:
     """Return the bits per channel of all images; refuse a mixture, and a window for what is no depth."""
     deep = {patient_name(frame.patient) for frame in frames if frame.picture.bits == DEPTH_BITS}
     flat = {patient_name(frame.patient) for frame in frames if frame.picture.bits != DEPTH_BITS}

@@ -12,13 +12,13 @@ import numpy as np
 from greenpose import __version__
 from greenpose.data.annotations import LEFT_OUT, MENDED, Pose, is_box_area
 from greenpose.data.check import FILE, SPLITS, check_folder, sha256, sums_text
-from greenpose.data.findings import Finding, errors
+from greenpose.data.findings import DataFinding, errors
 from greenpose.data.folders import whole_folder
 from greenpose.data.images import window_depth
 from greenpose.data.instances import Instance, coco_document
 from greenpose.data.raw.images import ROTATION_DEG, Images, Tell, image_findings, make_images, turn_pose
 from greenpose.data.raw.manifest import Areas, Counts, Depth, Manifest, PatientNote, Remark, SplitRule
-from greenpose.data.raw.plan import Export, Placed, Plan, Request, make_plan
+from greenpose.data.raw.plan import Export, Placed, RawPlan, Request, make_plan
 from greenpose.data.raw.splits import By, Division, patient_name
 from greenpose.errors import DataError
 
@@ -60,7 +60,7 @@ def _instance(one: Placed, pose: Pose, number: int) -> Instance:
 
 
 def account(
-    plan: Plan, division: Division, images: Images, *, findings: Iterable[Finding], sums_sha256: str
+    plan: RawPlan, division: Division, images: Images, *, findings: Iterable[DataFinding], sums_sha256: str
 ) -> Manifest:
     """Return the manifest: the same for the same raw folder, wherever and whenever it is made."""
     raw = plan.request.raw
@@ -96,7 +96,7 @@ def _split(division: Division) -> SplitRule:
     )
 
 
-def _depth(plan: Plan, images: Images) -> Depth:
+def _depth(plan: RawPlan, images: Images) -> Depth:
     window = plan.request.window
     return Depth(
         bits=8 if window else plan.bits,
@@ -189,7 +189,7 @@ def _check_request(request: Request) -> None:
         window_depth(np.zeros((1, 1), np.uint16), request.window)  # refuses an empty one
 
 
-def _write_annotations(root: Path, plan: Plan, images: Images, *, by: By) -> dict[str, str]:
+def _write_annotations(root: Path, plan: RawPlan, images: Images, *, by: By) -> dict[str, str]:
     """Return the SHA-256 of each annotation file, by its path below `root`."""
     sums: dict[str, str] = {}
     for split in SPLITS:

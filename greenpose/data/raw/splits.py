@@ -18,7 +18,7 @@ _NAME = re.compile(r"pz[-_ ]?0*(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patient:
+class RawPatient:
     """One patient's export."""
 
     number: int
@@ -43,7 +43,7 @@ def patient_number(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def find_patients(raw: Path, notebook: Notebook) -> tuple[Patient, ...]:
+def find_patients(raw: Path, notebook: Notebook) -> tuple[RawPatient, ...]:
     """Return the patients with an export below `raw`, by number; exports and images that fit nobody are noted."""
     files = sorted((raw / "annotations").glob("*.json"))
     exports: defaultdict[int, list[Path]] = defaultdict(list)
@@ -60,7 +60,7 @@ def find_patients(raw: Path, notebook: Notebook) -> tuple[Patient, ...]:
     notebook.count("warning", strays, "{n} files are not named pzN.json and left out", field="annotations")
     idle = sorted(folder.name for folder in _image_folders(raw) if patient_number(folder.name) not in exports)
     notebook.count("warning", idle, "{n} patients have images and no export, and are left out", field="images")
-    return tuple(Patient(number=number, file=same[0]) for number, same in sorted(exports.items()))
+    return tuple(RawPatient(number=number, file=same[0]) for number, same in sorted(exports.items()))
 
 
 def _image_folders(raw: Path) -> list[Path]:

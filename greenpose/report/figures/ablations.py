@@ -24,7 +24,7 @@ from greenpose.report.drawing import (
 )
 from greenpose.report.quantities import AP, Estimate, Figure, of_exit, over_runs
 from greenpose.report.study import MANY_SEEDS, Group, Point, Study, setting
-from greenpose.report.tables import Cell, Column, Row, Section, Table, estimate_cell, figure_column
+from greenpose.report.tables import Column, Section, Table, TableCell, TableRow, estimate_cell, figure_column
 
 ALONE = ("model", "wiring", "loss", "name", "seed", "measure")
 """Sections of a configuration in which a stand-alone training may differ from the joint one that it stands beside."""
@@ -108,7 +108,7 @@ Partner = Callable[[Record, int], Record | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class MatchedPair:
     """An exit against a partner, over the seeds that both were run with."""
 
     name: str
@@ -149,7 +149,7 @@ class Pairs:
     """What is compared with what."""
     sides: tuple[str, str]
     """Which side is better left of zero, and right of it."""
-    pairs: tuple[Pair, ...]
+    pairs: tuple[MatchedPair, ...]
     """At least one."""
 
     @property
@@ -189,13 +189,13 @@ def comparisons(study: Study) -> list[Pairs]:
 def pairs_table(chart: Pairs) -> Table:
     """Return the differences of a drawing, seed by seed."""
     rows = [
-        Row(
+        TableRow(
             head=pair.name,
             cells=(
-                Cell(value=pair.against),
+                TableCell(value=pair.against),
                 estimate_cell(pair.mean, DIFFERENCE),
-                Cell(value=pair.verdict),
-                Cell(value="; ".join(_each(pair))),
+                TableCell(value=pair.verdict),
+                TableCell(value="; ".join(_each(pair))),
             ),
         )
         for pair in chart.pairs
@@ -214,12 +214,12 @@ def pairs_table(chart: Pairs) -> Table:
     )
 
 
-def _pairs(study: Study, partners: Partners, partner: Partner) -> list[Pair]:
+def _pairs(study: Study, partners: Partners, partner: Partner) -> list[MatchedPair]:
     points = [point for point in study.points if len(point.group.exits) > 1]
     return [pair for point in points if (pair := _pair(partners, point, partner)) is not None]
 
 
-def _pair(partners: Partners, point: Point, partner: Partner) -> Pair | None:
+def _pair(partners: Partners, point: Point, partner: Partner) -> MatchedPair | None:
     seeds, differences, names = [], [], []
     for run in point.group.runs:
         other = partner(run, point.exit)
@@ -231,7 +231,7 @@ def _pair(partners: Partners, point: Point, partner: Partner) -> Pair | None:
             names.append(partners.group(other).label)
     if not seeds:
         return None
-    return Pair(
+    return MatchedPair(
         name=f"{point.group.label}{NBSP}·{NBSP}{point.exit}",
         against=listed(list(dict.fromkeys(names))),
         exit=point.exit,
@@ -240,7 +240,7 @@ def _pair(partners: Partners, point: Point, partner: Partner) -> Pair | None:
     )
 
 
-def _each(pair: Pair) -> list[str]:
+def _each(pair: MatchedPair) -> list[str]:
     """Return the differences seed by seed; of very many, how many."""
     if len(pair.seeds) > MANY_SEEDS:
         return [f"{exact(len(pair.seeds))} seeds"]
@@ -272,7 +272,7 @@ def draw(chart: Pairs) -> Drawing:
     return Drawing(paint=paint, id=chart.id, size=size, title=chart.title, description=chart.description)
 
 
-def _frame(axes: Any, pairs: tuple[Pair, ...], sides: tuple[str, str]) -> None:
+def _frame(axes: Any, pairs: tuple[MatchedPair, ...], sides: tuple[str, str]) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     ends = [0.0, *(end for pair in pairs for end in _ends(pair))]
@@ -287,7 +287,7 @@ def _frame(axes: Any, pairs: tuple[Pair, ...], sides: tuple[str, str]) -> None:
     write(axes, beside(axes, (0, -0.5), (8, 12)), f"{sides[1]} →", ha="left", fontsize=FONT - 1)
 
 
-def _line(axes: Any, line: int, pair: Pair) -> None:
+def _line(axes: Any, line: int, pair: MatchedPair) -> None:
     mean = pair.mean
     assert mean.value is not None
     if mean.low is not None and mean.high is not None:
@@ -299,6 +299,6 @@ def _line(axes: Any, line: int, pair: Pair) -> None:
     write(axes, beside(axes, (right, line), (14, 0)), text, color=INK)
 
 
-def _ends(pair: Pair) -> list[float]:
+def _ends(pair: MatchedPair) -> list[float]:
     mean = pair.mean
     return [*pair.differences, *(end for end in (mean.low, mean.high) if end is not None)]

@@ -26,7 +26,7 @@ from greenpose.report.quantities import (
     worst,
 )
 from greenpose.report.study import Group, Point, Study, energy_kind
-from greenpose.report.tables import Cell, Row, Section, Table, estimate_cell, figure_column
+from greenpose.report.tables import Section, Table, TableCell, TableRow, estimate_cell, figure_column
 
 BREAK_EVEN = Figure(name="break_even_images", label="Won back after", unit="images")
 _TAUGHT = ("forward", "backward", "step")
@@ -281,7 +281,8 @@ def parts_table(study: Study) -> Table | None:
         sections=(
             Section(
                 rows=tuple(
-                    Row(head=label, cells=tuple(_part_cell(each) for each in found)) for label, found in parts.items()
+                    TableRow(head=label, cells=tuple(_part_cell(each) for each in found))
+                    for label, found in parts.items()
                 )
             ),
         ),
@@ -329,7 +330,7 @@ def grid_saving(partners: Partners, joint: Group) -> Estimate:
 def _section(labels: Sequence[str], columns: Mapping[Figure, Sequence[Estimate]]) -> tuple[Section]:
     """Return the lines of a table whose columns are one figure each."""
     rows = [
-        Row(head=label, cells=tuple(estimate_cell(values[index], figure) for figure, values in columns.items()))
+        TableRow(head=label, cells=tuple(estimate_cell(values[index], figure) for figure, values in columns.items()))
         for index, label in enumerate(labels)
     ]
     return (Section(rows=tuple(rows)),)
@@ -391,7 +392,7 @@ def _part(group: Group, name: str, energy: Figure) -> tuple[Estimate, Estimate]:
     return over_runs(values), over_runs(shares)
 
 
-def _part_cell(part: tuple[Estimate, Estimate]) -> Cell:
+def _part_cell(part: tuple[Estimate, Estimate]) -> TableCell:
     value, share = part
     cell = estimate_cell(value, TRAIN_ENERGY)
     return cell if share.value is None else replace(cell, interval=f"{share.text(digits=2)}{NBSP}%")

@@ -25,7 +25,16 @@ from greenpose.report.drawing import (
 from greenpose.report.figures.tradeoff import reach
 from greenpose.report.quantities import AP, ENERGY, MACS, PERCENT, Estimate, Figure, estimate, kind_mark, prefixed
 from greenpose.report.study import Study
-from greenpose.report.tables import Cell, Column, Row, Section, Table, estimate_cell, figure_column, kind_notes
+from greenpose.report.tables import (
+    Column,
+    Section,
+    Table,
+    TableCell,
+    TableRow,
+    estimate_cell,
+    figure_column,
+    kind_notes,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,17 +166,17 @@ def _ap(each: PolicyExit | PolicyPoint) -> Estimate:
     return estimate(each.quantity("ap"), PERCENT)
 
 
-def _rows(curve: PolicyCurve, energy: Figure) -> list[Row]:
+def _rows(curve: PolicyCurve, energy: Figure) -> list[TableRow]:
     final = curve.exits[-1]
     exits = [
-        Row(
+        TableRow(
             head=f"all at exit {each.exit}",
             cells=_cells(each, "all", Estimate(value=PERCENT * (each.ap - final.ap), kind="computed"), energy),
         )
         for each in curve.exits
     ]
     points = [
-        Row(
+        TableRow(
             head=_thresholds(each) + (" (chosen)" if place == curve.chosen else ""),
             cells=_cells(each, _parts(each), estimate(each.quantity("ap_less_final"), PERCENT), energy),
         )
@@ -176,9 +185,9 @@ def _rows(curve: PolicyCurve, energy: Figure) -> list[Row]:
     return [*exits, *points]
 
 
-def _cells(each: PolicyExit | PolicyPoint, where: str, less: Estimate, energy: Figure) -> tuple[Cell, ...]:
+def _cells(each: PolicyExit | PolicyPoint, where: str, less: Estimate, energy: Figure) -> tuple[TableCell, ...]:
     return (
-        Cell(value=where),
+        TableCell(value=where),
         estimate_cell(estimate(each.quantity("ap_val"), PERCENT), AP),
         estimate_cell(_ap(each), AP),
         estimate_cell(less, AP),

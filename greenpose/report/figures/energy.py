@@ -24,11 +24,11 @@ from greenpose.report.quantities import (
 )
 from greenpose.report.study import Group, Study, energy_kind, gross_kwh
 from greenpose.report.tables import (
-    Cell,
     Column,
-    Row,
     Section,
     Table,
+    TableCell,
+    TableRow,
     estimate_cell,
     kind_notes,
     missing_cell,
@@ -152,10 +152,10 @@ def totals_table(study: Study) -> Table:
         sections=(
             Section(
                 rows=tuple(
-                    Row(
+                    TableRow(
                         head=name,
                         cells=(
-                            Cell(value=str(total.runs)),
+                            TableCell(value=str(total.runs)),
                             value_cell(total.seconds / time_scale),
                             replace(
                                 value_cell(total.energy_kwh * energy.scale, kind=kind),
@@ -183,13 +183,13 @@ def _sum(totals: Sequence[Total]) -> Total:
     )
 
 
-def _grams_cell(total: Total, kind: Kind, scale: float) -> Cell:
+def _grams_cell(total: Total, kind: Kind, scale: float) -> TableCell:
     if total.unknown and not total.co2eq_g:
         return missing_cell("these runs ended before their grid intensity was known")
     cell = value_cell(total.co2eq_g * scale, kind=kind)
     if not total.unknown:
         return cell
-    return Cell(value=f"≥{NBSP}{cell.value}", interval=f"{plural(total.unknown, 'run')} unknown")
+    return TableCell(value=f"≥{NBSP}{cell.value}", interval=f"{plural(total.unknown, 'run')} unknown")
 
 
 PURPOSES: Mapping[str, tuple[str, ...]] = {
@@ -327,7 +327,7 @@ def flows_table(chart: Flows) -> Table:
         "Idle is the idle power met between the blocks of inference, times the run’s wall time.",
         heads=("Experiment",),
         columns=tuple(Column(head=name, unit=chart.figure.unit, notes=notes) for name in names),
-        sections=(Section(rows=tuple(Row(head=bar.label, cells=_cells(bar, chart)) for bar in chart.bars)),),
+        sections=(Section(rows=tuple(TableRow(head=bar.label, cells=_cells(bar, chart)) for bar in chart.bars)),),
     )
 
 
@@ -374,11 +374,11 @@ def bill(study: Study) -> Bill:
 def bill_table(chart: Bill) -> Table:
     """Return the numbers of the bar."""
     rows = [
-        Row(
+        TableRow(
             head=name,
             cells=(
                 estimate_cell(Estimate(value=value, kind=chart.kind), chart.figure),
-                Cell(value=plain(PERCENT * value / chart.total)),
+                TableCell(value=plain(PERCENT * value / chart.total)),
             ),
         )
         for name, value in chart.parts.items()
@@ -437,7 +437,7 @@ def _means(group: Group, cut: Cut, scale: float) -> tuple[float, ...] | None:
     return tuple(scale * statistics.fmean(each[part] for each in found) for part in cut.parts)
 
 
-def _cells(bar: Bar, chart: Flows) -> tuple[Cell, ...]:
+def _cells(bar: Bar, chart: Flows) -> tuple[TableCell, ...]:
     cells = [estimate_cell(bar.total, chart.figure)]
     for cut, parts in zip(chart.cuts, bar.parts, strict=True):
         if parts is None:

@@ -42,11 +42,11 @@ from greenpose.report.quantities import (
 )
 from greenpose.report.study import Group, Point, Study, entries
 from greenpose.report.tables import (
-    Cell,
     Column,
-    Row,
     Section,
     Table,
+    TableCell,
+    TableRow,
     estimate_cell,
     figure_column,
     missing_cell,
@@ -77,7 +77,9 @@ def means_table(study: Study) -> Table:
         Section(
             head=group.label,
             rows=tuple(
-                Row(head=str(number_), cells=(Cell(value=point.role), *_runs(study, point), *cells[point.label]))
+                TableRow(
+                    head=str(number_), cells=(TableCell(value=point.role), *_runs(study, point), *cells[point.label])
+                )
                 for number_ in group.exits
                 for point in [Point(group=group, exit=number_)]
             ),
@@ -118,7 +120,7 @@ def emissions_table(study: Study) -> Table | None:
             Section(
                 head=group.label,
                 rows=tuple(
-                    Row(head=str(each), cells=named[Point(group=group, exit=each).label]) for each in group.exits
+                    TableRow(head=str(each), cells=named[Point(group=group, exit=each).label]) for each in group.exits
                 ),
             )
             for group in study.groups
@@ -141,7 +143,7 @@ def runs_table(study: Study) -> Table:
         Section(
             head=run.name,
             rows=tuple(
-                Row(head=str(entry.exit), cells=(_epoch(entry), *cells[run.name, run.finished_at, entry.exit]))
+                TableRow(head=str(entry.exit), cells=(_epoch(entry), *cells[run.name, run.finished_at, entry.exit]))
                 for entry in run.exits
             ),
         )
@@ -169,7 +171,7 @@ def shares_table(study: Study) -> Table | None:
         Section(
             head=group.label,
             rows=tuple(
-                Row(head=f"{number_} (final)" if point.final else str(number_), cells=_share_cells(point))
+                TableRow(head=f"{number_} (final)" if point.final else str(number_), cells=_share_cells(point))
                 for number_ in group.exits
                 for point in [Point(group=group, exit=number_)]
             ),
@@ -197,11 +199,11 @@ def counters_table(study: Study) -> Table:
     names = counters(study)
     peaks = any(entry.peak_bytes is not None for run in study.records for entry in run.exits)
     rows = [
-        Row(
+        TableRow(
             head=f"exit {number_}",
             cells=(
-                Cell(value=listed([label for label, _ in members])),
-                Cell(value=exact(macs)),
+                TableCell(value=listed([label for label, _ in members])),
+                TableCell(value=exact(macs)),
                 *(_counter_cell(members[0][1], name) for name in names),
                 *((_peak_cell(members[0][1]),) if peaks else ()),
             ),
@@ -250,47 +252,47 @@ def _means_caption(study: Study) -> str:
     )
 
 
-def _runs(study: Study, point: Point) -> tuple[Cell, ...]:
-    return (Cell(value=str(len(entries(point)))),) if study.repeated else ()
+def _runs(study: Study, point: Point) -> tuple[TableCell, ...]:
+    return (TableCell(value=str(len(entries(point)))),) if study.repeated else ()
 
 
-def _epoch(entry: Exit) -> Cell:
-    return Cell(value=str(entry.best_epoch)) if entry.best_epoch else missing_cell("no epoch was validated")
+def _epoch(entry: Exit) -> TableCell:
+    return TableCell(value=str(entry.best_epoch)) if entry.best_epoch else missing_cell("no epoch was validated")
 
 
-def _share_cells(point: Point) -> tuple[Cell, ...]:
+def _share_cells(point: Point) -> tuple[TableCell, ...]:
     figures = (AP, PARAMS, MACS, *RELATIVE.values())
     if not point.final:
         return tuple(_share_cell(share(point, figure)) for figure in figures)
     finals = [point.figure(figure) for figure in figures]
     return tuple(
-        missing_cell(each.missing or NO_SHARE_OF_ZERO) if not each.value else Cell(value="100", bar=1.0)
+        missing_cell(each.missing or NO_SHARE_OF_ZERO) if not each.value else TableCell(value="100", bar=1.0)
         for each in finals
     )
 
 
-def _share_cell(each: Estimate) -> Cell:
+def _share_cell(each: Estimate) -> TableCell:
     cell = estimate_cell(each.times(PERCENT), AP)
     if each.value is None:
         return cell
-    return Cell(value=cell.value, interval=cell.interval, bar=min(1.0, max(0.0, each.value)))
+    return TableCell(value=cell.value, interval=cell.interval, bar=min(1.0, max(0.0, each.value)))
 
 
-def _peak_cell(entry: Exit) -> Cell:
+def _peak_cell(entry: Exit) -> TableCell:
     if entry.peak_bytes is None:
         return missing_cell("the run did not follow its memory")
     return value_cell(1e-6 * entry.peak_bytes, kind="counted")
 
 
-def _counter_cell(entry: Exit, name: str) -> Cell:
+def _counter_cell(entry: Exit, name: str) -> TableCell:
     if name not in entry.macs_by_counter:
-        return Cell(value="not counted", missing=f"{name} was not run on this exit")
+        return TableCell(value="not counted", missing=f"{name} was not run on this exit")
     count = entry.macs_by_counter[name]
     if count == 2 * entry.macs:
-        return Cell(value=exact(count), interval="×2 exactly")
+        return TableCell(value=exact(count), interval="×2 exactly")
     difference = count / entry.macs - 1
     sign = "+" if difference >= 0 else ""
-    return Cell(value=exact(count), interval=f"{sign}{percent(difference, 3)}" if difference else "equal")
+    return TableCell(value=exact(count), interval=f"{sign}{percent(difference, 3)}" if difference else "equal")
 
 
 _LINES: dict[str, Figure] = {"AP": AP, "Energy": ENERGY, "Latency": LATENCY, "MACs": MACS, "Params": PARAMS}
@@ -298,7 +300,7 @@ _LINES: dict[str, Figure] = {"AP": AP, "Energy": ENERGY, "Latency": LATENCY, "MA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class SlopeLine:
     """One quantity over the exits of a network."""
 
     name: str
@@ -323,7 +325,7 @@ class Slopes:
     """The experiment."""
     exits: tuple[int, ...]
     """Exit numbers, shallow to deep."""
-    lines: tuple[Line, ...]
+    lines: tuple[SlopeLine, ...]
     """The quantities that are known at every exit."""
     left_out: tuple[str, ...]
     """The others."""
@@ -351,7 +353,7 @@ def slopes(study: Study) -> list[Slopes]:
 
 
 def _slopes(group: Group, id_: str) -> Slopes:
-    lines = [Line(name=name, shares=_shares(group, figure)) for name, figure in _LINES.items()]
+    lines = [SlopeLine(name=name, shares=_shares(group, figure)) for name, figure in _LINES.items()]
     drawn = [line for line in lines if all(each.value is not None for each in line.shares)]
     return Slopes(
         id=id_,
@@ -412,7 +414,7 @@ def _frame(axes: Any, chart: Slopes) -> None:
     write(axes, (last * 1.025, 100), "100 %", fontsize=FONT - 1)
 
 
-def _line(axes: Any, line: Line, *, aside: float) -> None:
+def _line(axes: Any, line: SlopeLine, *, aside: float) -> None:
     """Draw a quantity and its intervals, the latter so far beside their exit that they do not cover one another."""
     style = STYLES[line.name]
     axes.plot(range(len(line.shares)), [each.value for each in line.shares], clip_on=False, **style)
@@ -424,7 +426,7 @@ def _line(axes: Any, line: Line, *, aside: float) -> None:
     strokes(axes, ends, color=style["color"], linewidth=1.2)
 
 
-def _labels(axes: Any, lines: Sequence[Line]) -> None:
+def _labels(axes: Any, lines: Sequence[SlopeLine]) -> None:
     """Name each line at its left end; labels that would touch are moved apart, and a hair line leads to theirs."""
     values = [line.shares[0].value or 0.0 for line in lines]
     (left, bottom), (right, top) = pixels(axes, [(0, 0), (1, 1)])

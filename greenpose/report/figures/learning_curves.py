@@ -21,7 +21,7 @@ from greenpose.report.quantities import (
     training_figure,
 )
 from greenpose.report.study import Group, Point, Study, energy_kind, setting
-from greenpose.report.tables import Row, Section, Table, estimate_cell, figure_column
+from greenpose.report.tables import Section, Table, TableRow, estimate_cell, figure_column
 
 LEVEL = Figure(name="", label="Validation AP to hold", unit="%", most_decimals=1, words="validation AP")
 CPU_TIME = Figure(name="", label="CPU time to it", unit="s")
@@ -90,7 +90,9 @@ def targets_table(study: Study) -> Table | None:
     if any(each.share.missing != PAPER_ITSELF for each in found):
         columns[SHARE] = [each.share for each in found]
     rows = [
-        Row(head=_label(each), cells=tuple(estimate_cell(values[index], figure) for figure, values in columns.items()))
+        TableRow(
+            head=_label(each), cells=tuple(estimate_cell(values[index], figure) for figure, values in columns.items())
+        )
         for index, each in enumerate(found)
     ]
     return Table(
@@ -176,7 +178,7 @@ Points = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class LearningCurve:
     """One exit under the paper's recipe and under another one."""
 
     id: str
@@ -211,7 +213,7 @@ class Course:
         return f"{'; '.join(ends)}; the level to hold is {plain(self.level, 3)}{NBSP}%."
 
 
-def courses(study: Study) -> list[Course]:
+def courses(study: Study) -> list[LearningCurve]:
     """Return the courses of every exit that the page holds under the paper's recipe and under another one."""
     energy, symbol = training_figure(study.records), kind_mark(energy_kind(study.records))
     return [
@@ -222,10 +224,10 @@ def courses(study: Study) -> list[Course]:
     ]
 
 
-def _course(study: Study, target: Target, energy: Figure, symbol: str, number: int) -> Course:
+def _course(study: Study, target: Target, energy: Figure, symbol: str, number: int) -> LearningCurve:
     group, exit_ = target.point.group, target.point.exit
     paper = reference_of(study, group)
-    return Course(
+    return LearningCurve(
         id=f"course-{number}",
         label=target.point.label,
         paper=_lines(paper, exit_, energy.scale),
@@ -248,7 +250,7 @@ SIZE = (440, 330)
 """Width and height in CSS pixels."""
 
 
-def draw(chart: Course) -> Drawing:
+def draw(chart: LearningCurve) -> Drawing:
     """Return the runs of both recipes; ids in its SVG begin with `chart.id`."""
 
     def paint(figure: Any) -> None:
@@ -262,7 +264,7 @@ def draw(chart: Course) -> Drawing:
     return Drawing(paint=paint, id=chart.id, size=SIZE, title=chart.title, description=chart.description)
 
 
-def _frame(axes: Any, chart: Course) -> None:
+def _frame(axes: Any, chart: LearningCurve) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     points = [point for line in (*chart.paper, *chart.other) for point in line]
@@ -279,7 +281,7 @@ def _frame(axes: Any, chart: Course) -> None:
     axes.plot([0, 1.02 * right], [chart.level] * 2, color=MUTED, linewidth=1)
 
 
-def _words(axes: Any, chart: Course) -> None:
+def _words(axes: Any, chart: LearningCurve) -> None:
     """Name the two recipes above the frame, each in its colour and dashes, and the level at its line."""
     top = axes.get_ylim()[1]
     for up, text, color in (

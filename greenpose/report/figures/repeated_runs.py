@@ -9,7 +9,7 @@ from greenpose.formatting import NBSP, Text, exact, listed, plain, plural
 from greenpose.report.drawing import ACCENT, DIM, FONT, GRID, INK, MUTED, Drawing, beside, dots, panel, strokes, write
 from greenpose.report.quantities import AP, ENERGY, LATENCY, PERCENT, Estimate, Figure, of_exit, worst
 from greenpose.report.study import Point, Study, energy_kind, entries, not_converged, seeds, short_name
-from greenpose.report.tables import Cell, Column, Row, Section, Table, kind_notes, missing_cell, number_cell
+from greenpose.report.tables import Column, Section, Table, TableCell, TableRow, kind_notes, missing_cell, number_cell
 
 MOST_DOTS = 40
 """Runs of an exit that are drawn; of more, so many evenly spaced by rank."""
@@ -53,7 +53,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class RepeatLine:
     """One exit that was run more than once."""
 
     name: str
@@ -74,7 +74,7 @@ class Repeats:
     """Prefix of all ids in the drawing, unique on the page."""
     figures: tuple[Figure, ...]
     """The numbers that are shown, those that any line knows."""
-    lines: tuple[Line, ...]
+    lines: tuple[RepeatLine, ...]
     """The exits; empty where nothing was repeated."""
 
     @property
@@ -104,7 +104,7 @@ def repeats(study: Study) -> Repeats:
         id="repeats",
         figures=figures,
         lines=tuple(
-            Line(
+            RepeatLine(
                 name=short_name(point),
                 exit=point.exit,
                 runs=len(point.group.runs),
@@ -130,9 +130,12 @@ def repeats_table(chart: Repeats) -> Table:
         sections=(
             Section(
                 rows=tuple(
-                    Row(
+                    TableRow(
                         head=line.name,
-                        cells=(Cell(value=str(line.runs)), *(cell for each in line.spreads for cell in _cells(each))),
+                        cells=(
+                            TableCell(value=str(line.runs)),
+                            *(cell for each in line.spreads for cell in _cells(each)),
+                        ),
                     )
                     for line in chart.lines
                 )
@@ -162,7 +165,7 @@ def _columns(figure: Figure, spreads: Sequence[Spread]) -> tuple[Column, ...]:
     )
 
 
-def _cells(spread: Spread) -> list[Cell]:
+def _cells(spread: Spread) -> list[TableCell]:
     if not spread.values:
         return [missing_cell(spread.missing)] * 3
     chosen = (spread.values[0], statistics.median(spread.values), spread.values[-1])
@@ -200,7 +203,7 @@ def draw(chart: Repeats) -> Drawing:
     return Drawing(paint=paint, id=chart.id, size=size, title=chart.title, description=chart.description)
 
 
-def _frame(axes: Any, lines: tuple[Line, ...], place: int) -> None:
+def _frame(axes: Any, lines: tuple[RepeatLine, ...], place: int) -> None:
     """Set up a scale that reaches as far to either side, around the mean."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -217,7 +220,7 @@ def _frame(axes: Any, lines: tuple[Line, ...], place: int) -> None:
     write(axes, at, spreads[0].figure.label, color=INK, fontweight="bold")
 
 
-def _fill(axes: Any, lines: tuple[Line, ...], place: int) -> None:
+def _fill(axes: Any, lines: tuple[RepeatLine, ...], place: int) -> None:
     found = [(level, line.spreads[place]) for level, line in enumerate(lines)]
     ends = [((low, level), (high, level)) for level, each in found if each.interval for low, high in [each.interval]]
     strokes(axes, ends, color=ACCENT, linewidth=2.2)
@@ -258,7 +261,8 @@ def sureness_table(study: Study) -> Table:
         Section(
             head=group.label,
             rows=tuple(
-                Row(head=str(number), cells=_row_of(Point(group=group, exit=number), keys)) for number in group.exits
+                TableRow(head=str(number), cells=_row_of(Point(group=group, exit=number), keys))
+                for number in group.exits
             ),
         )
         for group in study.groups
@@ -302,19 +306,19 @@ def warnings(study: Study) -> list[str]:
     return [f"{warning} ({listed(list(dict.fromkeys(labels)))})" for warning, labels in found.items()]
 
 
-def _row_of(point: Point, keys: Sequence[str]) -> tuple[Cell, ...]:
+def _row_of(point: Point, keys: Sequence[str]) -> tuple[TableCell, ...]:
     runs = point.group.runs
     measured = [entry.measurement for entry in entries(point)]
     return (
-        Cell(value=str(len(runs))),
-        Cell(value=seeds(runs)),
+        TableCell(value=str(len(runs))),
+        TableCell(value=seeds(runs)),
         _summary([run.images.get("test", 0) for run in runs]),
         _summary([run.subjects.get("test") or "not known" for run in runs]),
         *(_measured(point, measured, key) for key in keys),
     )
 
 
-def _measured(point: Point, said: Sequence[Mapping[str, Any]], key: str) -> Cell:
+def _measured(point: Point, said: Sequence[Mapping[str, Any]], key: str) -> TableCell:
     """Return what the runs say under a name; watts are marked as the joules are that they come from."""
     cell = _summary([_scaled(each[key], key) for each in said if each.get(key) is not None])
     if _measure(key)[1] != "W" or cell.missing:
@@ -322,16 +326,16 @@ def _measured(point: Point, said: Sequence[Mapping[str, Any]], key: str) -> Cell
     return number_cell(Text(value=cell.value), kind=energy_kind(point.group.runs))
 
 
-def _summary(values: Sequence[Any]) -> Cell:
+def _summary(values: Sequence[Any]) -> TableCell:
     """Return one value, the range of numbers, the tally of yes and no, or the distinct words."""
     if not values:
         return missing_cell("the record says nothing about it")
     if all(isinstance(value, bool) for value in values):
-        return Cell(value=_tally(values))
+        return TableCell(value=_tally(values))
     if all(isinstance(value, int | float) for value in values):
         low, high = _shown(min(values)), _shown(max(values))
-        return Cell(value=low if low == high else f"{low}–{high}")
-    return Cell(value=listed([str(value) for value in dict.fromkeys(values)]))
+        return TableCell(value=low if low == high else f"{low}–{high}")
+    return TableCell(value=listed([str(value) for value in dict.fromkeys(values)]))
 
 
 def _tally(values: Sequence[bool]) -> str:

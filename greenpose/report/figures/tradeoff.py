@@ -51,7 +51,16 @@ from greenpose.report.ranking import (
     unlike_best,
 )
 from greenpose.report.study import Point, Study, short_name
-from greenpose.report.tables import Cell, Column, Row, Section, Table, estimate_cell, figure_column, kind_notes
+from greenpose.report.tables import (
+    Column,
+    Section,
+    Table,
+    TableCell,
+    TableRow,
+    estimate_cell,
+    figure_column,
+    kind_notes,
+)
 
 MANY_MARKS = 200
 """Points beyond which only those of the front are named, and have intervals and lines in the table."""
@@ -174,12 +183,12 @@ def scatter(study: Study, figure: Figure, *, named: Sequence[Point] = ()) -> Sca
 def data_table(chart: Scatter) -> Table:
     """Return the points of a chart as a table."""
     rows = [
-        Row(
+        TableRow(
             head=mark.label,
             cells=(
                 estimate_cell(mark.x, chart.figure),
                 estimate_cell(mark.y, AP),
-                Cell(value=("yes" if mark.front else "no") if chart.ranked else "not ranked"),
+                TableCell(value=("yes" if mark.front else "no") if chart.ranked else "not ranked"),
             ),
         )
         for mark in chart.told
@@ -224,7 +233,7 @@ def front_table(study: Study) -> Table | None:
         sections=(
             Section(
                 rows=tuple(
-                    Row(
+                    TableRow(
                         head=short_name(point),
                         cells=tuple(_front_cell(point, shown[0], fig, values[i]) for fig, values in columns.items()),
                     )
@@ -251,12 +260,12 @@ def _saved(study: Study, point: Point, best: Point) -> Estimate:
     return replace(share, value=PERCENT * (1 - share.value), low=low, high=high)
 
 
-def _front_cell(point: Point, best: Point, figure: Figure, each: Estimate) -> Cell:
+def _front_cell(point: Point, best: Point, figure: Figure, each: Estimate) -> TableCell:
     """Return a number of the front's table; of what is held against the most accurate exit, that this is the one."""
     if figure not in (KEPT, SAVED):
         return estimate_cell(each, figure)
     if point == best:
-        return Cell(value="reference")
+        return TableCell(value="reference")
     cell = estimate_cell(each, figure)
     if figure is KEPT and unlike_best(point, best).verdict == "alike":
         return replace(cell, interval=f"{cell.interval} not distinguishable".strip())

@@ -23,11 +23,11 @@ from greenpose.report.quantities import (
 )
 from greenpose.report.study import Study, energy_kind
 from greenpose.report.tables import (
-    Cell,
     Column,
-    Row,
     Section,
     Table,
+    TableCell,
+    TableRow,
     estimate_cell,
     figure_column,
     kind_notes,
@@ -59,10 +59,10 @@ def training_table(study: Study) -> Table:
     failures = study.failures[:MOST_FAILURES]
     most = max(*(run.train_energy_kwh for run in study.records), *(each.energy_kwh for each in failures), 0.0)
     rows = [
-        Row(
+        TableRow(
             head=run.name,
             cells=(
-                Cell(value=str(run.epochs), interval=_ending(run)),
+                TableCell(value=str(run.epochs), interval=_ending(run)),
                 estimate_cell(columns[_TRAIN_SECONDS][index], _TRAIN_SECONDS),
                 _barred(estimate_cell(columns[energy][index], energy), run.train_energy_kwh, most),
                 *(_component_cell(run, part, energy) for part in components),
@@ -76,7 +76,7 @@ def training_table(study: Study) -> Table:
         reason, seconds, spent, emitted = _failed_cells(each, study, energy, grams)
         spent = _barred(spent, each.energy_kwh, most)
         rows.append(
-            Row(
+            TableRow(
                 head=each.name,
                 cells=(reason, seconds, spent, *[untold] * len(components), emitted, *[untold] * len(making)),
             )
@@ -109,7 +109,7 @@ def phases_table(study: Study) -> Table:
     names = list(dict.fromkeys(phase.name for run in study.records for phase in run.phases))
     energy = energy_figure([phase.energy_kwh for run in study.records for phase in run.phases])
     rows = [
-        Row(head=group.label, cells=tuple(_phase_cell(group.runs, name, energy) for name in (*names, "")))
+        TableRow(head=group.label, cells=tuple(_phase_cell(group.runs, name, energy) for name in (*names, "")))
         for group in study.groups
     ]
     unit = f"{energy.unit}; s below"
@@ -130,7 +130,7 @@ def allocation_table(study: Study) -> Table:
         Section(
             head=group.label,
             rows=tuple(
-                Row(
+                TableRow(
                     head=str(number_),
                     cells=(
                         *_allocation_cells(group.runs, number_, energy, grams),
@@ -180,7 +180,7 @@ def crosscheck_table(study: Study) -> Table | None:
         sections=(
             Section(
                 rows=tuple(
-                    Row(head=label, cells=(Cell(value=tool), *_crosscheck_cells(found, energy)))
+                    TableRow(head=label, cells=(TableCell(value=tool), *_crosscheck_cells(found, energy)))
                     for label, tool, found in rows
                 )
             ),
@@ -215,25 +215,25 @@ def _ending(run: Record) -> str:
     return ", ".join(parts)
 
 
-def _barred(cell: Cell, part: float, most: float) -> Cell:
+def _barred(cell: TableCell, part: float, most: float) -> TableCell:
     return replace(cell, bar=part / most) if most else cell
 
 
-def _failed_cells(failure: Failure, study: Study, energy: Figure, grams: Figure) -> tuple[Cell, ...]:
+def _failed_cells(failure: Failure, study: Study, energy: Figure, grams: Figure) -> tuple[TableCell, ...]:
     """Return how a run ended, and its time, energy and emissions until then, metered as the others were."""
     kind = energy_kind(study.records)
     emitted = missing_cell("it ended before its grid intensity was known")
     if failure.co2eq_g is not None:
         emitted = value_cell(failure.co2eq_g * grams.scale, kind=kind)
     return (
-        Cell(value=failure.reason, interval=f"in {failure.phase}" if failure.phase else ""),
+        TableCell(value=failure.reason, interval=f"in {failure.phase}" if failure.phase else ""),
         value_cell(failure.seconds),
         value_cell(failure.energy_kwh * energy.scale, kind=kind),
         emitted,
     )
 
 
-def _component_cell(run: Record, part: str, energy: Figure) -> Cell:
+def _component_cell(run: Record, part: str, energy: Figure) -> TableCell:
     kwh = run.train_energy_kwh_by_component.get(part)
     kinds = [each for each in run.components if each.component == part]
     if kwh is None or (kinds and kinds[0].kind == "not_covered"):
@@ -241,11 +241,11 @@ def _component_cell(run: Record, part: str, energy: Figure) -> Cell:
     return value_cell(kwh * energy.scale, kind=kinds[0].kind if kinds else "measured")
 
 
-def _phase_cell(runs: Sequence[Record], name: str, energy: Figure) -> Cell:
+def _phase_cell(runs: Sequence[Record], name: str, energy: Figure) -> TableCell:
     """Return the mean energy and time of a phase, of all phases where it has no name."""
     found = [[phase for phase in run.phases if name in ("", phase.name)] for run in runs]
     if not any(phase.seconds or phase.energy_kwh for phases in found for phase in phases):
-        return Cell(value="none")
+        return TableCell(value="none")
     kwh = _mean([sum(phase.energy_kwh for phase in phases) * energy.scale for phases in found])
     seconds = _mean([sum(phase.seconds for phase in phases) for phases in found])
     lines = "\n".join(filter(None, (kwh.interval, f"{seconds}{NBSP}s")))
@@ -257,7 +257,7 @@ def _notes(study: Study) -> tuple[str, ...]:
     return kind_notes([Estimate(value=1, kind=kind) for kind in {kind_of(run, TRAIN_ENERGY) for run in study.records}])
 
 
-def _allocation_cells(runs: Sequence[Record], number_: int, energy: Figure, emitted: Figure) -> tuple[Cell, ...]:
+def _allocation_cells(runs: Sequence[Record], number_: int, energy: Figure, emitted: Figure) -> tuple[TableCell, ...]:
     kwh = [run.allocation.energy_kwh.get(number_) for run in runs]
     grams = [run.allocation.co2eq_g.get(number_) for run in runs]
     shares = [
@@ -279,18 +279,18 @@ def _other_rules(study: Study) -> list[str]:
     return [rule for rule in _RULES if rule in known and chosen != {rule}]
 
 
-def _rule_cell(runs: Sequence[Record], rule: str, number_: int) -> Cell:
+def _rule_cell(runs: Sequence[Record], rule: str, number_: int) -> TableCell:
     shares = [run.allocation.shares_by_rule.get(rule, {}).get(number_) for run in runs]
     return _mean_cell(shares, PERCENT, "computed")
 
 
-def _mean_cell(values: Sequence[float | None], factor: float, kind: Kind) -> Cell:
+def _mean_cell(values: Sequence[float | None], factor: float, kind: Kind) -> TableCell:
     """Return the mean over runs; None stands for a run that did not allocate its cost."""
     have = [Estimate(value=value * factor, kind=kind) for value in values if value is not None]
     return number_cell(over_runs(have).text(), kind=kind) if have else missing_cell("the run did not allocate its cost")
 
 
-def _crosscheck_cells(found: Sequence[tuple[Record, CrossCheck]], energy: Figure) -> tuple[Cell, ...]:
+def _crosscheck_cells(found: Sequence[tuple[Record, CrossCheck]], energy: Figure) -> tuple[TableCell, ...]:
     """Return the seconds that a tool covered, its energy, ours for the same windows, and their ratio."""
     covered = number_cell(_mean([check.covered_seconds for _, check in found]))
     told = [(run, check.energy_kwh, check.ratio) for run, check in found if check.energy_kwh is not None]

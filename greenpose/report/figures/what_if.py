@@ -9,7 +9,7 @@ from greenpose.report.figures.break_even import images_needed
 from greenpose.report.quantities import AP, EMBODIED, ENERGY, TRAIN_CO2, Estimate, Figure, prefixed, worst
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Point, Study, short_name
-from greenpose.report.tables import Row, Section, Table, estimate_cell, figure_column
+from greenpose.report.tables import Section, Table, TableRow, estimate_cell, figure_column
 
 DAYS_PER_YEAR = 365.25
 """Of the Julian calendar."""
@@ -132,7 +132,7 @@ def scenario_table(study: Study) -> Table:
         sections=(
             Section(
                 rows=tuple(
-                    Row(
+                    TableRow(
                         head=use.name,
                         cells=tuple(estimate_cell(each, figure) for each, figure in zip(line, figures, strict=True)),
                     )

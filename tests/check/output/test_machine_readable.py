@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from greenpose.check import Finding, Verdict
+from greenpose.check import CheckFinding, CheckVerdict
 from greenpose.check.output import badge_endpoint, badge_svg, to_json, to_junit, to_sarif
 from greenpose.check.output.machine_readable import COLOURS
 from tests.check.candidates import finding, mixed
@@ -57,7 +57,7 @@ def test_a_failure_says_what_is_so_and_what_to_do():
 
 
 def test_characters_that_xml_cannot_hold_are_written_out():
-    wild = Verdict(
+    wild = CheckVerdict(
         subject="a",
         against="b",
         findings=(finding(metric="m\ufffe", says="a\x00b\x1b[31m", file="\udc80\uffff"),),
@@ -79,7 +79,7 @@ def log(verdict):
 
 @pytest.mark.parametrize("findings", [mixed().findings, (), (finding(file=None, line=None),)])
 def test_the_log_is_valid_against_the_public_schema(findings):
-    jsonschema.Draft4Validator(SCHEMA).validate(log(Verdict(subject="a b.yaml", against="b", findings=findings)))
+    jsonschema.Draft4Validator(SCHEMA).validate(log(CheckVerdict(subject="a b.yaml", against="b", findings=findings)))
 
 
 def test_the_schema_refuses_what_it_should():
@@ -124,7 +124,7 @@ OUTCOMES = ["ok", "improved", "regressed", "inconclusive", "incomparable"]
 
 
 def verdict(outcome):
-    return Verdict(subject="a", against="b", findings=(finding(outcome=outcome),))
+    return CheckVerdict(subject="a", against="b", findings=(finding(outcome=outcome),))
 
 
 def luminance(colour: str) -> float:
@@ -161,7 +161,7 @@ def test_the_document_holds_every_field_of_every_finding():
     assert (document["name"], document["outcome"]) == ("quick", "regressed")
     assert (document["subject"], document["against"]) == (verdict.subject, verdict.against)
     for plain, each in zip(document["findings"], verdict.findings, strict=True):
-        assert plain.keys() == {field.name for field in fields(Finding)} | {"name", "verdict"}
+        assert plain.keys() == {field.name for field in fields(CheckFinding)} | {"name", "verdict"}
         assert (plain["name"], plain["base"], plain["head"]) == (each.name, each.base, each.head)
     assert document["notes"] == list(verdict.notes)
 

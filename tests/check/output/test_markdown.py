@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from greenpose.check import Verdict
+from greenpose.check import CheckVerdict
 from greenpose.check.output import annotations, to_markdown
 from tests.check.candidates import finding, mixed
 
@@ -42,7 +42,7 @@ def test_a_parser_sees_one_row_for_each_finding_regressions_first_and_the_unchan
 
 def test_text_of_ours_is_never_read_as_markup():
     wild = finding("exit3", "operations", says="<img src=x> a|b *c* `d` [e](f)", unit="calls", base=1.0, head=2.0)
-    html = rendered(to_markdown(Verdict(subject="a<b>|c", against="d_e_f", findings=(wild,)), "quick"))
+    html = rendered(to_markdown(CheckVerdict(subject="a<b>|c", against="d_e_f", findings=(wild,)), "quick"))
     assert "<img" not in html
     assert "&lt;img src=x&gt; a|b *c* `d` [e](f)" in html
     assert "a&lt;b&gt;|c against d_e_f" in html
@@ -50,7 +50,7 @@ def test_text_of_ours_is_never_read_as_markup():
 
 @pytest.mark.parametrize("name", ["`<img src=x>", "a` [b](c) `", "a\n# b", "a\n```", "a|b", "\x1b[31m", "\u202e"])
 def test_no_name_ends_the_code_that_it_stands_in(name):
-    verdict = Verdict(subject="a", against="b", findings=(finding(name, name, unit="calls", base=1.0, head=2.0),))
+    verdict = CheckVerdict(subject="a", against="b", findings=(finding(name, name, unit="calls", base=1.0, head=2.0),))
     text = to_markdown(verdict, "quick")
     table = rendered(text)
     (cell,) = re.findall(r"<td><code>(.*?)</code></td>", table)
@@ -68,7 +68,7 @@ def test_sixty_lines_are_never_exceeded_and_what_is_left_out_is_counted(outcome)
         for k in range(400)
     )
     notes = tuple(f"note {k}" for k in range(40))
-    text = to_markdown(Verdict(subject="a", against="b", findings=many, notes=notes), "quick")
+    text = to_markdown(CheckVerdict(subject="a", against="b", findings=many, notes=notes), "quick")
     assert len(text.splitlines()) <= 60
     shown = len(re.findall(r"^\| `exit3", text, re.MULTILINE))
     left_out = sum(map(int, re.findall(r"^\| … and (\d+) more", text, re.MULTILINE)))
@@ -107,23 +107,25 @@ def test_every_finding_that_is_not_ok_is_one_annotation_at_its_line():
 
 def test_what_would_end_a_command_or_a_property_comes_through():
     wild = finding(says="5 %0A more, a::b\r\nc", file="a,b:c%2C.json")
-    (command,) = read(annotations(Verdict(subject="a", against="b", findings=(wild,)), "x"))
+    (command,) = read(annotations(CheckVerdict(subject="a", against="b", findings=(wild,)), "x"))
     assert command["message"].startswith("exit3.macs: 5 %0A more, a::b\r\nc")
     assert command["file"] == "a,b:c%2C.json"
     assert command["title"] == "GreenPose x: exit3.macs regressed"
 
 
 def test_a_finding_without_a_file_has_no_place():
-    (command,) = read(annotations(Verdict(subject="a", against="b", findings=(finding(file=None, line=None),)), "x"))
+    (command,) = read(
+        annotations(CheckVerdict(subject="a", against="b", findings=(finding(file=None, line=None),)), "x")
+    )
     assert command.keys() == {"level", "message", "title"}
 
 
 def test_what_github_would_drop_is_counted_in_the_last_annotation():
     many = tuple(finding("exit3", f"m{k}") for k in range(25))
-    commands = read(annotations(Verdict(subject="a", against="b", findings=many), "x"))
+    commands = read(annotations(CheckVerdict(subject="a", against="b", findings=many), "x"))
     assert len(commands) == 10
     assert commands[-1]["message"].startswith("and 16 more")
 
 
 def test_nothing_is_said_where_all_is_ok():
-    assert annotations(Verdict(subject="a", against="b", findings=(finding(outcome="ok"),)), "x") == ""
+    assert annotations(CheckVerdict(subject="a", against="b", findings=(finding(outcome="ok"),)), "x") == ""

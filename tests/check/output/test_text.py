@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from greenpose.check import Verdict
+from greenpose.check import CheckVerdict
 from greenpose.check.output import summary, to_text
 from tests.check.candidates import finding, mixed
 
@@ -23,7 +23,7 @@ def test_no_line_is_wider_than_the_terminal(width, verbose):
 
 
 def test_what_is_unchanged_is_only_counted_unless_asked_for():
-    verdict = Verdict(
+    verdict = CheckVerdict(
         subject="a.yaml", against="b.json", findings=tuple(finding(f"exit{k}", outcome="ok") for k in (1, 2))
     )
     assert "exit1.macs" not in to_text(verdict, "a")
@@ -35,14 +35,14 @@ def test_what_is_said_of_many_is_said_once():
     many = tuple(
         finding(f"exit{k}", outcome="incomparable", says="not compared: another network") for k in (1, 2, 3, 4)
     )
-    text = to_text(Verdict(subject="a.yaml", against="b.json", findings=many), "a")
+    text = to_text(CheckVerdict(subject="a.yaml", against="b.json", findings=many), "a")
     assert text.count("another network") == 1
     assert "exit1.macs, exit2.macs and 2 more: not compared" in text
 
 
 def test_a_long_list_is_cut_and_says_so():
     many = tuple(finding("exit3", f"metric{k}", says=f"{k}", unit="calls") for k in range(50))
-    verdict = Verdict(subject="a.yaml", against="b.json", findings=many)
+    verdict = CheckVerdict(subject="a.yaml", against="b.json", findings=many)
     assert "and 30 more (--verbose)" in to_text(verdict, "a")
     assert "metric49" in to_text(verdict, "a", verbose=True)
 
@@ -58,19 +58,19 @@ def test_a_long_list_is_cut_and_says_so():
     ],
 )
 def test_one_sentence_says_the_outcome_and_what_to_do(outcome, sentence):
-    verdict = Verdict(subject="a", against="b", findings=(finding(outcome=outcome),))
+    verdict = CheckVerdict(subject="a", against="b", findings=(finding(outcome=outcome),))
     assert verdict.outcome == outcome
     assert summary(verdict).startswith(sentence)
 
 
 def test_a_regression_that_only_warns_is_no_regression_of_the_whole():
-    verdict = Verdict(subject="a", against="b", findings=(finding(level="warn"), finding(outcome="ok")))
+    verdict = CheckVerdict(subject="a", against="b", findings=(finding(level="warn"), finding(outcome="ok")))
     assert verdict.outcome == "ok"
     assert summary(verdict) == "ok: of 2 checked, 1 only warned of"
     assert "warning" in to_text(verdict, "a")
 
 
 def test_nothing_compared_is_not_ok():
-    verdict = Verdict(subject="a", against="b", findings=())
+    verdict = CheckVerdict(subject="a", against="b", findings=())
     assert verdict.outcome == "incomparable"
     assert summary(verdict) == "incomparable: nothing was compared"
