@@ -1,6 +1,7 @@
 """"""
 
 import contextlib
+import json
 import multiprocessing
 import subprocess
 import sys
@@ -24,7 +25,6 @@ from greenpose.metering import (
     embodied_of,
     read_windows,
 )
-from greenpose.metering.cpu_model import CpuClock
 from greenpose.metering.machine import LoadMonitor
 from tests.metering.fakes import (
     BrokenSource,
@@ -352,14 +352,25 @@ def test_a_meter_made_before_a_fork_meters_the_childs_windows_by_the_childs_own_
 
 
 def test_a_window_beside_children_that_cannot_be_seen_says_so(tmp_path):
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    surroundings = MeterSurroundings(witness=LoadMonitor(Path("/nowhere")))
-    with Meter([], cpu_clock=CpuClock(tmp_path), surroundings=surroundings) as meter:
-        with meter.window("beside") as beside:
-            pass
-        child.communicate(b"\n")
-        with meter.window("later") as later:
-            pass
-    assert "cannot be read" in beside.result.doubts["children"]
-    assert not later.result.doubts
-    assert "running children were not seen in 1 of 2 windows (beside)" in str(meter)
+    childless = f"""
+import json, subprocess, sys
+from pathlib import Path
+from greenpose.metering.cpu_model import CpuClock
+from greenpose.metering.machine import LoadMonitor
+from greenpose.metering.meter import Meter, MeterSurroundings
+
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+surroundings = MeterSurroundings(witness=LoadMonitor(Path("/nowhere")))
+with Meter([], cpu_clock=CpuClock(Path({str(tmp_path)!r})), surroundings=surroundings) as meter:
+    with meter.window("beside") as beside:
+        pass
+    child.communicate(b"\\n")
+    with meter.window("later") as later:
+        pass
+print(json.dumps([dict(beside.result.doubts), dict(later.result.doubts), str(meter)]))
+"""
+    done = subprocess.run([sys.executable, "-c", childless], capture_output=True, text=True, check=True)
+    beside, later, said = json.loads(done.stdout)
+    assert "cannot be read" in beside["children"]
+    assert not later
+    assert "running children were not seen in 1 of 2 windows (beside)" in said
