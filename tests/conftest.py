@@ -9,7 +9,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from hypothesis import HealthCheck, settings
-from jaxtyping import install_import_hook
 
 from tests import typechecker
 
@@ -17,7 +16,7 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")  # how fast this one is just now is no property of the code
 
 sys.dont_write_bytecode = False
-install_import_hook("greenpose", f"{typechecker.__name__}.check")
+typechecker.watch()
 
 
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):

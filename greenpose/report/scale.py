@@ -37,12 +37,12 @@ def gathered(entries: Iterable[Record | Failure]) -> list[Record | Failure]:
     kept = list(itertools.islice(entries, MANY_RUNS + 1))
     if len(kept) <= MANY_RUNS:
         return kept
-    known: dict[str, Any] = {}
+    known: dict[Any, Any] = {}
     with _uncollected():
         return [lean(entry, known) for entry in itertools.chain(kept, entries)]
 
 
-def lean(entry: Record | Failure, known: dict[str, Any]) -> Record | Failure:
+def lean(entry: Record | Failure, known: dict[Any, Any]) -> Record | Failure:
     """Return a run without bases of phases, forecasts and operators, sharing what is equal in all runs.
 
     `known` holds what other runs said, by its words; what is new is added.
@@ -144,12 +144,12 @@ def _without_operators(entry: Exit) -> Exit:
     return entry.model_copy(update={"operations": {}})
 
 
-def _once(value: Any, known: dict[str, Any]) -> Any:
+def _once(value: Any, known: dict[Any, Any]) -> Any:
     """Return what says the same and was there first."""
     return known.setdefault(repr(value), value)
 
 
-def _share(document: Document, known: dict[str, Any]) -> None:
+def _share(document: Document, known: dict[Any, Any]) -> None:
     """Let an object and those in it share words, bases without intervals, and the set of fields that were given.
 
     Nobody asks for the latter here.
@@ -164,10 +164,10 @@ def _share(document: Document, known: dict[str, Any]) -> None:
                 _share(each, known)
 
 
-def _shared(basis: Basis, known: dict[str, Any]) -> Basis:
+def _shared(basis: Basis, known: dict[Any, Any]) -> Basis:
     """Return a basis whose words are those of others, and all of it if it has no interval of its own."""
     if basis.type_a is None and basis.type_b is None:
-        first: Basis = known.setdefault(repr(basis), basis)
+        first: Basis = known.setdefault(tuple(vars(basis).values()), basis)
         return first
     for each in (basis, basis.type_a, basis.type_b):
         if each is not None:

@@ -194,11 +194,21 @@ def test_nothing_that_is_the_users_steers_the_terminal_or_a_jobs_log(place):
 def test_help_keeps_its_brackets():
     commands = typer.main.get_command(app).commands
     commands |= {f"data {name}": command for name, command in commands.pop("data").commands.items()}
+    code = (
+        "import contextlib, io, json\n"
+        "from greenpose.cli.app import app\n"
+        "said = {}\n"
+        f"for name in {[*commands]!r}:\n"
+        "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as text:\n"
+        "        app([*name.split(), '--help'])\n"
+        "    said[name] = text.getvalue()\n"
+        "print(json.dumps(said))\n"
+    )
+    env = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     for name, command in commands.items():
-        code = f"from greenpose.cli.app import app\napp({[*name.split(), '--help']!r})"
-        env = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
-        said = " ".join(done.stdout.split())
+        said = " ".join(json.loads(done.stdout)[name].split())
+        assert "Usage" in said
         written = [
             inspect.cleandoc(command.help or ""),
             *(getattr(each, "help", None) or "" for each in command.params),

@@ -382,7 +382,9 @@ def test_a_setting_that_changes_no_training_is_accounted_and_measured_anew_but_n
 def test_distillation_that_outweighs_the_labels_is_in_doubt_in_the_record_and_said_once(tmp_path):
     write_grid(tmp_path)
     settings = ("--set", "loss.kd_weight=5e6", "--set", "train.epochs=1", "--set", "train.milestones=[]")
-    done = greenpose("run", "--grid", "tiny.yaml", "--only", "HRNet3-OKD-DS", *settings, "--no-report", cwd=tmp_path)
+    done = greenpose(
+        "run", "--grid", "tiny.yaml", "--only", "HRNet3-OKD-DS", *settings, "--no-report", cwd=tmp_path, warm=True
+    )
     assert done.code == 0, done.err
     (found,) = collect([tmp_path / "runs"])
     (doubt,) = found.doubts
