@@ -7,7 +7,7 @@ from typing import Any
 
 from greenpose.formatting import FLOPS_PER_MAC, NBSP, joules_to_kwh, listed, plain, plural, span, with_prefix
 from greenpose.record import Record
-from greenpose.report.figures.energy import Total, failed_total, finished_total, grand_total
+from greenpose.report.figures.totals import Total, failed_total, finished_total, grand_total
 from greenpose.report.limits import limits
 from greenpose.report.quantities import (
     EMBODIED,

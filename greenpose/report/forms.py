@@ -19,8 +19,8 @@ from greenpose.record import Exit, Failure, Record
 from greenpose.record.numbers import Numbers, Quantity
 from greenpose.report.comparison import Changes, changes
 from greenpose.report.drawing import Drawing
-from greenpose.report.figures.energy import totals_table
 from greenpose.report.figures.exits import means_table
+from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table
 from greenpose.report.gallery import pictures_of
 from greenpose.report.page import answer, latest

@@ -10,7 +10,7 @@ from greenpose.report.differences import (
     more_to_settle,
     seed_by_seed,
 )
-from greenpose.report.figures.energy import finished_total, grand_total
+from greenpose.report.figures.totals import finished_total, grand_total
 from greenpose.report.quantities import AP, CO2, ENERGY, MACS, PERCENT, kind_mark
 from greenpose.report.ranking import alternative, energy_share, known, most_accurate, reaches_zero, unlike_best, useful
 from greenpose.report.study import Point, Study, energy_kind

@@ -25,10 +25,10 @@ from greenpose.report.comparison import changes
 from greenpose.report.disclosures import disclosures
 from greenpose.report.drawing import Sheet
 from greenpose.report.figures.break_even import forecast_table, parts_table, teaching_table
-from greenpose.report.figures.energy import totals_table
 from greenpose.report.figures.exits import counter_sentences, counters_table, emissions_table, means_table, runs_table
 from greenpose.report.figures.learning_curves import targets_table
 from greenpose.report.figures.repeated_runs import precision, sureness_table, warnings
+from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table
 from greenpose.report.figures.training import (
     MOST_FAILURES,

@@ -15,8 +15,8 @@ from greenpose.report.figures.energy import (
     by_purpose,
     flows,
     flows_table,
-    grand_total,
 )
+from greenpose.report.figures.totals import grand_total
 from greenpose.report.study import study
 from tests.report.exits import IDLE_WATTS
 from tests.report.html_tree import read

@@ -3,7 +3,6 @@
 import pytest
 
 from greenpose.record import Basis
-from greenpose.report.figures.energy import totals_table
 from greenpose.report.figures.exits import (
     COUNTERS,
     counter_sentences,
@@ -13,6 +12,7 @@ from greenpose.report.figures.exits import (
     shares_table,
 )
 from greenpose.report.figures.repeated_runs import precision, sureness_table, warnings
+from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.training import allocation_table, crosscheck_table, phases_table, training_table
 from greenpose.report.figures.what_if import scenario_table
 from greenpose.report.forms import markdown_table

@@ -3,8 +3,8 @@
 import pytest
 
 from greenpose.record import Interval
-from greenpose.report.figures.energy import grand_total, run_total, totals_table
 from greenpose.report.figures.exits import emissions_table
+from greenpose.report.figures.totals import grand_total, run_total, totals_table
 from greenpose.report.figures.training import (
     allocation_table,
     crosscheck_sentences,

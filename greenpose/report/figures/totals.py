@@ -1,0 +1,183 @@
+"""Totals: what everything on the page cost, runs that did not finish included."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from greenpose.formatting import NBSP, co2eq_g, plural
+from greenpose.record import Failure, Kind, Phase, Record
+from greenpose.report.quantities import (
+    TRAIN_CO2,
+    TRAIN_ENERGY,
+    Estimate,
+    energy_figure,
+    kind_of,
+    prefixed,
+    worst,
+)
+from greenpose.report.study import Study
+from greenpose.report.tables import (
+    Column,
+    Section,
+    Table,
+    TableCell,
+    TableRow,
+    kind_notes,
+    missing_cell,
+    value_cell,
+)
+
+TAKEN_OVER = ("data", "count", "train", "validate", "checkpoint")
+"""Phases that a run has from another one whose training it took over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """What a number of runs cost altogether, measuring included."""
+
+    runs: int
+    """How many runs."""
+    seconds: float
+    """Wall time, summed over the runs."""
+    energy_kwh: float
+    """Energy of the metered components."""
+    co2eq_g: float
+    """Emissions, of those runs whose emissions are known."""
+    unknown: int = 0
+    """Runs whose emissions are not known."""
+    embodied_g: float | None = None
+    """What making the hardware costs for the same time; None where one of the runs does not know it."""
+
+
+def run_total(run: Record) -> Total:
+    """Return what all phases of one run cost; emissions phase by phase, where the run kept them."""
+    energy = sum(phase.energy_kwh for phase in run.phases)
+    grams = sum(_grams(phase, run) for phase in run.phases)
+    seconds = sum(phase.seconds for phase in run.phases)
+    making = run.train_embodied_co2eq_g
+    if making is not None and run.train_seconds:
+        making *= seconds / run.train_seconds  # charged by time, in training as in the rest
+    return Total(runs=1, seconds=seconds, energy_kwh=energy, co2eq_g=grams, embodied_g=making)
+
+
+def _grams(phase: Phase, run: Record) -> float:
+    """Return a phase's emissions; of a run that did not keep them by training's hours, or the whole file's mean."""
+    if phase.co2eq_g is not None:
+        return phase.co2eq_g
+    carbon, trained = run.carbon, phase.name in ("train", "validate", "checkpoint")
+    by_hour = carbon.mean_g_per_kwh is not None and not trained
+    grid = carbon.mean_g_per_kwh if by_hour and carbon.mean_g_per_kwh is not None else carbon.intensity_g_per_kwh
+    return co2eq_g(phase.energy_kwh, intensity_g_per_kwh=grid, pue=carbon.pue)
+
+
+def finished_total(records: Sequence[Record]) -> Total:
+    """Return what the finished runs cost altogether."""
+    return _sum([run_total(run) for run in paid(records)])
+
+
+def paid(records: Sequence[Record]) -> list[Record]:
+    """Return the runs with the phases that each was paid for: training taken over from another one was paid there."""
+    by_name = {run.name: run for run in records}
+    return [
+        run.model_copy(update={"phases": _less(run.phases, by_name[run.trained_in].phases)})
+        if run.trained_in in by_name
+        else run
+        for run in records
+    ]
+
+
+def _less(phases: Sequence[Phase], taken: Sequence[Phase]) -> list[Phase]:
+    twice = {phase.name: phase for phase in taken if phase.name in TAKEN_OVER}
+    return [
+        phase.model_copy(
+            update={
+                "seconds": phase.seconds - twice[phase.name].seconds,
+                "energy_kwh": phase.energy_kwh - twice[phase.name].energy_kwh,
+            }
+        )
+        if phase.name in twice
+        else phase
+        for phase in phases
+    ]
+
+
+def failed_total(failures: Sequence[Failure]) -> Total:
+    """Return what the runs that did not finish cost before they ended."""
+    return Total(
+        runs=len(failures),
+        seconds=sum(each.seconds for each in failures),
+        energy_kwh=sum(each.energy_kwh for each in failures),
+        co2eq_g=sum(each.co2eq_g or 0.0 for each in failures),
+        unknown=sum(each.co2eq_g is None for each in failures),
+    )
+
+
+def grand_total(study: Study) -> Total:
+    """Return what everything on the page cost, failed and interrupted runs included."""
+    return _sum([finished_total(study.records), failed_total(study.failures)])
+
+
+def totals_table(study: Study) -> Table:
+    """Return the grand total, finished runs and those of each other end apart; bars are shares of all energy."""
+    ends = dict.fromkeys(each.reason for each in study.failures)
+    parts = {"Finished": finished_total(study.records)} | {
+        end.capitalize(): failed_total([each for each in study.failures if each.reason == end]) for end in sorted(ends)
+    }
+    parts |= {"All": grand_total(study)} if study.failures else {}
+    whole = max(total.energy_kwh for total in parts.values())
+    energy = energy_figure([whole])
+    grams = prefixed(TRAIN_CO2, [total.co2eq_g for total in parts.values()])
+    time_unit, time_scale = ("h", 3600) if parts["Finished"].seconds >= 3600 else ("s", 1)
+    kinds = sorted({kind_of(run, TRAIN_ENERGY) for run in study.records})
+    kind = worst(kinds) if kinds else "measured"
+    notes = kind_notes([Estimate(value=0, kind=kind)])
+    return Table(
+        id="total",
+        caption="Everything on this page: data, training, validation, test and metering of inference.",
+        heads=("Runs",),
+        columns=(
+            Column(head="Number", unit="count"),
+            Column(head="Time", unit=time_unit),
+            Column(head="Energy", unit=energy.unit, notes=notes),
+            Column(head="CO2eq", unit=grams.unit, notes=notes),
+        ),
+        sections=(
+            Section(
+                rows=tuple(
+                    TableRow(
+                        head=name,
+                        cells=(
+                            TableCell(value=str(total.runs)),
+                            value_cell(total.seconds / time_scale),
+                            replace(
+                                value_cell(total.energy_kwh * energy.scale, kind=kind),
+                                bar=total.energy_kwh / whole if whole and study.failures else None,
+                            ),
+                            _grams_cell(total, kind, grams.scale),
+                        ),
+                    )
+                    for name, total in parts.items()
+                )
+            ),
+        ),
+    )
+
+
+def _sum(totals: Sequence[Total]) -> Total:
+    known = [each.embodied_g for each in totals if each.embodied_g is not None]
+    return Total(
+        runs=sum(each.runs for each in totals),
+        seconds=sum(each.seconds for each in totals),
+        energy_kwh=sum(each.energy_kwh for each in totals),
+        co2eq_g=sum(each.co2eq_g for each in totals),
+        unknown=sum(each.unknown for each in totals),
+        embodied_g=sum(known) if totals and len(known) == len(totals) else None,
+    )
+
+
+def _grams_cell(total: Total, kind: Kind, scale: float) -> TableCell:
+    if total.unknown and not total.co2eq_g:
+        return missing_cell("these runs ended before their grid intensity was known")
+    cell = value_cell(total.co2eq_g * scale, kind=kind)
+    if not total.unknown:
+        return cell
+    return TableCell(value=f"≥{NBSP}{cell.value}", interval=f"{plural(total.unknown, 'run')} unknown")
