@@ -16,7 +16,7 @@ from tests.report.records import failure, record
 
 def test_minutes_left_stand_beside_the_energy_while_it_trains():
     clock, shown = TickingClock(), io.StringIO()
-    console = Console(file=shown, force_terminal=True, width=100)
+    console = Console(file=shown, force_terminal=True, _environ={"TERM": "xterm"}, width=100)
     with RunProgress(console, clock=clock) as progress:
         progress.phase("training", 1000)
         progress.training(done=100, rate=1.0, loss=0.5, energy_wh=2.0)
