@@ -187,12 +187,9 @@ def upper_bound(events: int, trials: int, *, confidence: float = 0.95) -> float:
     """
     if events >= trials:
         return 1.0
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        rate = (low + high) / 2
-        chance = sum(math.comb(trials, k) * rate**k * (1 - rate) ** (trials - k) for k in range(events + 1))
-        low, high = (rate, high) if chance > 1 - confidence else (low, rate)
-    return high
+    from scipy.special import betaincinv
+
+    return float(betaincinv(events + 1, trials - events, confidence))
 
 
 def larger_input(size: tuple[int, int]) -> tuple[tuple[int, int], float]:
