@@ -5,7 +5,6 @@ than one worker is possible, and every record says how many there were.
 """
 
 import contextlib
-import fnmatch
 import glob
 import os
 import subprocess
@@ -19,10 +18,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from greenpose.config import Cell, Experiment, ProcessConfig
 from greenpose.config.accounting import OPTIONS, Budget
+from greenpose.config.grid import select
 from greenpose.errors import ConfigError, FaultsError, GreenPoseError, said
 from greenpose.metering import pinned_environment
 from greenpose.record import Record
-from greenpose.schema import near
 from greenpose.store import RunFolder, State, read_document
 from greenpose.store.records import note_lost
 
@@ -64,22 +63,6 @@ def plan(cells: Sequence[Cell], root: Path, *, only: Sequence[str] = ()) -> list
     if faults:
         raise ConfigError(faults)
     return planned
-
-
-def select(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
-    """Return the cells whose experiment or name matches a pattern; all of them without patterns.
-
-    Raises:
-        ConfigError: if a pattern matches nothing.
-    """
-    faults = [
-        f"--only {pattern}: matches no run; {near(pattern, list(dict.fromkeys(cell.experiment for cell in cells)))}"
-        for pattern in only
-        if not any(_matches(cell, pattern) for cell in cells)
-    ]
-    if faults:
-        raise ConfigError(faults)
-    return [cell for cell in cells if not only or any(_matches(cell, pattern) for pattern in only)]
 
 
 def _planned(cell: Cell, folder: RunFolder) -> Planned:
@@ -183,10 +166,6 @@ def set_aside(planned: Planned) -> Planned:
         aside = RunFolder(planned.folder.path.rename(shelf / f"{planned.cell.name}.{number}"))
         aside.running.unlink()
     return replace(planned, state=State.TODO, trained_in=None, anew="")
-
-
-def _matches(cell: Cell, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(cell.experiment, pattern) or fnmatch.fnmatchcase(cell.name, pattern)
 
 
 TIED = "GREENPOSE_TIED"
@@ -387,7 +366,6 @@ __all__ = [
     "Planned",
     "plan",
     "run_all",
-    "select",
     "set_aside",
     "worker_command",
     "worker_environment",

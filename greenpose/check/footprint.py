@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
-from greenpose.config import Experiment, expand, load_experiment, load_grid, read_yaml
+from greenpose.config import Cell, Experiment
 from greenpose.config.grid import PATHS, axis_text
 from greenpose.errors import CheckError
 from greenpose.record import Basis, Exit, Quantity, Record
-from greenpose.store import collect
+from greenpose.subject import config_of, find_runs
 
 EXACT = MappingProxyType(
     {
@@ -185,9 +185,6 @@ def _data_of(data: Mapping[str, Any], annotations: Mapping[str, str]) -> str:
     return f"{settled}, annotations {annotations['test'][:12]}" if "test" in annotations else settled
 
 
-YAML = (".yaml", ".yml")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """One network with all exits that the candidate's experiments have of it."""
@@ -219,12 +216,20 @@ def find_networks(
         CheckError: if no network has an exit that is asked for.
         GreenPoseError: if the candidate cannot be read.
     """
-    members = _described(candidate, settings) if candidate.suffix in YAML else _recorded(candidate, folder)
-    groups: dict[tuple[str, Path], list[_Member]] = {}
-    for member in members:
-        groups.setdefault((shape_of(member.config), member.file), []).append(member)
-    networks = [_network(group, exits) for group in groups.values()]
-    have = sorted({exit_ for member in members for exit_ in member.config.model.exits})
+    groups: dict[tuple[str, Path], list[tuple[str, Experiment]]] = {}
+    for run in find_runs(candidate, settings=settings):
+        if isinstance(run, Cell):
+            name, config, file = run.name.rpartition("-")[0], run.config, candidate
+        elif isinstance(run, Record):
+            name, config, file = run.experiment, config_of(run), folder / f"{run.name}.yaml"
+            file.write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
+        else:
+            continue
+        groups.setdefault((shape_of(config), file), []).append((name, config))
+    if not groups:
+        raise CheckError([f"{candidate}: holds no finished run"])
+    networks = [_network(file, group, exits) for (_, file), group in groups.items()]
+    have = sorted({exit_ for group in groups.values() for _, config in group for exit_ in config.model.exits})
     missing = sorted(set(exits) - set(have))
     if missing:
         raise CheckError([f"--exit {missing[0]}: {candidate} has exits {', '.join(map(str, have))}"])
@@ -239,39 +244,13 @@ def shape_of(config: Experiment) -> str:
     return json.dumps([model, data], sort_keys=True)
 
 
-class _Member(NamedTuple):
-    name: str
-    config: Experiment
-    file: Path
-
-
-def _network(group: Sequence[_Member], exits: Sequence[int]) -> Network:
-    have = sorted({exit_ for member in group for exit_ in member.config.model.exits})
+def _network(file: Path, group: Sequence[tuple[str, Experiment]], exits: Sequence[int]) -> Network:
+    (label, first), *_ = group
+    have = sorted({exit_ for _, config in group for exit_ in config.model.exits})
     return Network(
-        label=group[0].name,
-        file=group[0].file,
-        only=tuple(member.name for member in group),
+        label=label,
+        file=file,
+        only=tuple(name for name, _ in group),
         exits=tuple(exit_ for exit_ in have if not exits or exit_ in exits),
-        input_size=group[0].config.data.input_size,
+        input_size=first.data.input_size,
     )
-
-
-def _described(file: Path, settings: Sequence[str]) -> list[_Member]:
-    data = read_yaml(file)
-    load = load_grid if "base" in data or "experiments" in data else load_experiment
-    cells = expand(load(file, settings=settings), where=str(file))
-    return [_Member(cell.name.rpartition("-")[0], cell.config, file) for cell in cells]
-
-
-def _recorded(path: Path, folder: Path) -> list[_Member]:
-    """Return the configurations of runs, each in a file made for both sides to read."""
-    records = [document for document in collect([path]) if isinstance(document, Record)]
-    if not records:
-        raise CheckError([f"{path}: holds no finished run"])
-    members = []
-    for record in records:
-        config = Experiment.model_validate({**record.config, "name": record.experiment})
-        file = folder / f"{record.name}.yaml"
-        file.write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
-        members.append(_Member(config.name, config, file))
-    return members

@@ -118,7 +118,7 @@ def check(
         "--wall": wall,
         "--install": install,
     }
-    from greenpose.cli.check_candidate import require
+    from greenpose.subject import require
 
     if self_test:
         of_others = {"--only": only, "--output": output, "--history": history}
@@ -153,7 +153,7 @@ def check(
         )
     _refuse({"--reason": reason and not update}, "belongs to --update")
     _refuse({"--lenient": lenient and strict}, "means the opposite of --strict; give one of them")
-    title = _title(name) or question.candidate.name
+    title = _title(name) or question.name
     extra: dict[str, Any] = {}
     if update:
         question, extra = _accepted(question, reason, quiet=quiet or "text" not in chosen)

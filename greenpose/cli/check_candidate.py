@@ -30,38 +30,20 @@ from greenpose.check import (
 )
 from greenpose.check.baseline import FILE
 from greenpose.check.footprint import label
-from greenpose.config import Cell, expand, load_experiment, load_grid, read_yaml
-from greenpose.config.load import is_grid
-from greenpose.config.read import experiment_file, nearest_shipped
+from greenpose.config import Cell
 from greenpose.errors import CheckError
 from greenpose.git import head_commit
 from greenpose.record import Failure, Record
-from greenpose.schema import near, nearest
-from greenpose.store import collect
 from greenpose.store.folder import write_text
+from greenpose.subject import find_runs, require
 
 if TYPE_CHECKING:
     from greenpose.counting import ExitCount
     from greenpose.model import Architecture
 
 
-YAML = (".yaml", ".yml")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """What is checked."""
-
-    name: str
-    """What to call the check unless told otherwise."""
-    source: str
-    """As the user named it."""
-    footprints: tuple[Footprint, ...]
-    """One for each experiment."""
-
-
-def find_candidate(path: Path) -> Candidate:
-    """Return what lies at a path: a run's folder, a record, a folder of runs, an experiment or a grid.
+def read_candidate(path: Path) -> tuple[str, tuple[Footprint, ...]]:
+    """Return what to call a candidate, and the footprint of each experiment that there is.
 
     Raises:
         CheckError: if there is nothing to check, or a run failed.
@@ -69,48 +51,23 @@ def find_candidate(path: Path) -> Candidate:
         RecordError: if it is a record that cannot be read.
     """
     file = require(path)
-    name, footprints = _profiled(file) if file.suffix in YAML else _recorded(file)
-    return Candidate(name=plain_name(name), source=str(path), footprints=footprints)
-
-
-def require(path: Path) -> Path:
-    """Return a path at which something is; where nothing is, that of the experiment of this name that ships.
-
-    Raises:
-        CheckError: if there is none, with the nearest that is there.
-    """
-    file = experiment_file(path)
-    if not file.exists():
-        siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = nearest(path.name, siblings) or nearest_shipped(path) or (near(path.name, siblings) if siblings else "")
-        raise CheckError(["; ".join(filter(None, [f"{path}: no such file or folder", hint]))])
-    return file
-
-
-def plain_name(name: str) -> str:
-    """Return a name that can be a file's and stand in a comment: letters, digits, `.`, `_`, `+`, `-`."""
-    return re.sub(r"[^A-Za-z0-9._+-]+|-{2,}", "-", name).strip("-.") or "check"
-
-
-def _recorded(path: Path) -> tuple[str, tuple[Footprint, ...]]:
-    """Return the footprints of the runs at a path; one run of each experiment."""
-    documents = collect([path])
-    failures = [document for document in documents if isinstance(document, Failure)]
+    runs = find_runs(file)
+    failures = [run for run in runs if isinstance(run, Failure)]
     if failures:
         raise CheckError([f"{path}: {one.name} {one.reason}: {one.message}; finish it first" for one in failures])
-    records = [document for document in documents if isinstance(document, Record)]
+    cells = [run for run in runs if isinstance(run, Cell)]
+    if cells:
+        return cells[0].grid, tuple(_count_all(cells))
+    records = [run for run in runs if isinstance(run, Record)]
     twice = sorted({one.experiment for one in records if sum(one.experiment == two.experiment for two in records) > 1})
     if twice:
         raise CheckError([f"{path}: holds several runs of {name}; give the folder of one of them" for name in twice])
     return records[0].experiment if len(records) == 1 else path.name, tuple(map(of_record, records))
 
 
-def _profiled(path: Path) -> tuple[str, tuple[Footprint, ...]]:
-    """Return the footprints of the networks that a file describes; those that differ in nothing else only once."""
-    data = read_yaml(path)
-    grid = (load_grid if is_grid(data) else load_experiment)(path)
-    cells = expand(grid, where=str(path))
-    return grid.name, tuple(_count_all(cells))
+def plain_name(name: str) -> str:
+    """Return a name that can be a file's and stand in a comment: letters, digits, `.`, `_`, `+`, `-`."""
+    return re.sub(r"[^A-Za-z0-9._+-]+|-{2,}", "-", name).strip("-.") or "check"
 
 
 def _count_all(cells: Sequence[Cell]) -> list[Footprint]:
@@ -158,8 +115,12 @@ def _plain(count: "ExitCount") -> dict[str, object]:
 class Question:
     """A candidate and what it is held against."""
 
-    candidate: Candidate
-    """What is checked."""
+    name: str
+    """What to call the check unless told otherwise."""
+    source: str
+    """The candidate, as the user named it."""
+    footprints: tuple[Footprint, ...]
+    """Those of its experiments; none where nothing is to be counted."""
     baseline: Path | None
     """The baseline's file; None without one."""
     filed: Filed | None
@@ -203,9 +164,11 @@ def read_question(
     if paired and not any(name in selection for name in paired):
         selects = f"--only {' '.join(only)}: selects nothing that is measured in pairs, as {paired[0]}"
         raise CheckError([f"{selects}; leave out --against, or select that too"])
-    unread = Candidate(name=plain_name(candidate.stem), source=str(candidate), footprints=())
+    name, footprints = read_candidate(candidate) if baseline or budgets else (candidate.stem, ())
     return Question(
-        candidate=find_candidate(candidate) if baseline or budgets else unread,
+        name=plain_name(name),
+        source=str(candidate),
+        footprints=footprints,
         baseline=baseline,
         filed=filed,
         budgets=budgets,
@@ -216,7 +179,7 @@ def read_question(
 
 def answer(question: Question) -> list[CheckVerdict]:
     """Return one verdict for the baseline and one for the budgets, those that there are."""
-    subject, footprints = question.candidate.source, question.candidate.footprints
+    subject, footprints = question.source, question.footprints
     verdicts = []
     if question.filed is not None:
         found = compare(footprints, question.filed, only=question.only)
@@ -255,7 +218,7 @@ def accept_candidate(question: Question, reason: str) -> Accepted:
         before = question.filed
         after = accept(
             before,
-            question.candidate.footprints,
+            question.footprints,
             only=question.only,
             acceptance=Acceptance(
                 reason=reason.strip(),
@@ -277,7 +240,7 @@ def _tighten(question: Question) -> tuple[Question, dict[str, tuple[float, float
     if question.budgets is None:
         return question, {}
     text = question.budgets.read_text(encoding="utf-8")
-    after = tighten(text, question.limits, question.candidate.footprints, only=question.only)
+    after = tighten(text, question.limits, question.footprints, only=question.only)
     if after == text:
         return question, {}
     write_text(question.budgets, after)

@@ -20,7 +20,7 @@ from greenpose.cli.subject import (
     find_cells,
     start_again_pinned,
 )
-from greenpose.grid import select
+from greenpose.config.grid import select
 
 if TYPE_CHECKING:
     from greenpose.run.estimate import Amount, ExpectedFootprint, GridEstimate, RunEstimate

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, note, out, print_json
-from greenpose.cli.subject import Subject, find_subject
+from greenpose.cli.subject import find_subject
 from greenpose.errors import ConfigError
+from greenpose.subject import Subject
 
 
 def export(

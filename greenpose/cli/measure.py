@@ -13,7 +13,6 @@ from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, o
 from greenpose.cli.subject import (
     CountryOption,
     DeviceOption,
-    Subject,
     as_written,
     changes,
     find_subject,
@@ -21,6 +20,7 @@ from greenpose.cli.subject import (
 )
 from greenpose.config import MeasureConfig
 from greenpose.errors import ConfigError
+from greenpose.subject import Subject
 
 if TYPE_CHECKING:
     from greenpose.run.measure import Measurement

@@ -10,8 +10,9 @@ from rich.console import Console
 
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
 from greenpose.cli.measure import PATIENT
-from greenpose.cli.subject import DeviceOption, Subject, as_written, changes, find_subject, start_again_pinned
+from greenpose.cli.subject import DeviceOption, as_written, changes, find_subject, start_again_pinned
 from greenpose.errors import ConfigError
+from greenpose.subject import Subject
 
 if TYPE_CHECKING:
     from greenpose.policy import Confidence

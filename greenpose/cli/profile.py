@@ -1,6 +1,6 @@
 """`greenpose profile`: parameters, MACs and activation memory per exit by every counter; no training, no data."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,10 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
-from greenpose.config import Experiment, expand, load_experiment, load_grid, packaged_experiment, read_yaml
-from greenpose.config.load import is_grid
-from greenpose.config.read import experiment_file
+from greenpose.config import packaged_experiment
 from greenpose.formatting import with_prefix
+from greenpose.subject import read_cells
 
 if TYPE_CHECKING:
     from greenpose.counting import ExitCount
@@ -23,22 +22,13 @@ PAPER_JOINTS = 12
 PAPER_INPUT = (192, 256)
 
 
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """One network shape at one input size, and the experiments that use it."""
-
-    architecture: "Architecture"
-    input_size: tuple[int, int]
-    used_by: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        """Return shape and input in one line."""
-        shape, (width, height) = self.architecture, self.input_size
-        return (
-            f"HRNet-W{shape.width}, stem {shape.stem_width}, modules {'/'.join(map(str, shape.modules))}, "
-            f"{shape.blocks} blocks, {shape.num_joints} joints, input {width}x{height} (width x height)"
-        )
+def _title(shape: "Architecture", input_size: tuple[int, int]) -> str:
+    """Return shape and input in one line."""
+    width, height = input_size
+    return (
+        f"HRNet-W{shape.width}, stem {shape.stem_width}, modules {'/'.join(map(str, shape.modules))}, "
+        f"{shape.blocks} blocks, {shape.num_joints} joints, input {width}x{height} (width x height)"
+    )
 
 
 def profile(
@@ -59,43 +49,42 @@ def profile(
     """
     del verbose
     documents = []
-    for subject in _subjects(file, settings or []):
+    for (shape, size), used_by in _shapes(file, settings or []).items():
         with err(quiet=quiet).status("counting"):
-            counts, paper = _count(subject)
-        documents.append(_document(subject, counts, paper))
+            counts, paper = _count(shape, size)
+        title, names = _title(shape, size), list(dict.fromkeys(used_by))
+        documents.append({"network": title, "experiments": names} | _document(counts, paper))
         if not as_json:
-            _show(subject, counts, paper, out())
+            out().print(title, style="bold", soft_wrap=True)
+            out().print(f"used by {', '.join(names)}\n", style="dim", soft_wrap=True)
+            _show(counts, paper, out())
     if as_json:
         print_json(documents)
 
 
-def _subjects(file: Path | None, settings: list[str]) -> list[_Subject]:
-    """Return each distinct network shape of a file, with all four exits."""
+def _shapes(file: Path | None, settings: list[str]) -> dict[tuple["Architecture", tuple[int, int]], list[str]]:
+    """Return the names of the experiments that use each distinct network, with all four exits, at an input size."""
     from greenpose.counting import architecture_of
     from greenpose.model import Architecture
 
     if file is None and not settings:
-        return [_Subject(Architecture(width=32, num_joints=PAPER_JOINTS, exits=EXITS), PAPER_INPUT, ("the paper",))]
+        return {(Architecture(width=32, num_joints=PAPER_JOINTS, exits=EXITS), PAPER_INPUT): ["the paper"]}
     used: dict[tuple[Architecture, tuple[int, int]], list[str]] = {}
-    for config in _experiments(file, settings):
-        shape = replace(architecture_of(config), exits=EXITS)
-        used.setdefault((shape, config.data.input_size), []).append(config.name)
-    return [_Subject(shape, size, tuple(dict.fromkeys(names))) for (shape, size), names in used.items()]
+    for cell in read_cells(file or packaged_experiment("table1"), settings=settings):
+        shape = replace(architecture_of(cell.config), exits=EXITS)
+        used.setdefault((shape, cell.config.data.input_size), []).append(cell.experiment)
+    return used
 
 
-def _experiments(file: Path | None, settings: list[str]) -> list[Experiment]:
-    file = experiment_file(file) if file else packaged_experiment("table1")
-    load = load_grid if is_grid(read_yaml(file)) else load_experiment
-    return [cell.config for cell in expand(load(file, settings=settings), where=str(file))]
-
-
-def _count(subject: _Subject) -> tuple[dict[int, "ExitCount"], dict[str, float | None]]:
+def _count(
+    shape: "Architecture", input_size: tuple[int, int]
+) -> tuple[dict[int, "ExitCount"], dict[str, float | None]]:
     """Return the counts of every exit, and the paper's way of counting exit 3 against exit 4."""
     from greenpose.counting import count, reference_crop, reference_share
 
-    counts = count(subject.architecture, subject.input_size)
-    share = reference_share(subject.architecture)
-    crop, whole = (reference_crop(subject.architecture, exit_, subject.input_size) for exit_ in (3, 4))
+    counts = count(shape, input_size)
+    share = reference_share(shape)
+    crop, whole = (reference_crop(shape, exit_, input_size) for exit_ in (3, 4))
     paper = {
         "crop_params": crop.params,
         "whole_params": whole.params,
@@ -111,13 +100,11 @@ def _count(subject: _Subject) -> tuple[dict[int, "ExitCount"], dict[str, float |
     return counts, paper
 
 
-def _document(subject: _Subject, counts: dict[int, "ExitCount"], paper: dict[str, float | None]) -> dict[str, Any]:
+def _document(counts: dict[int, "ExitCount"], paper: dict[str, float | None]) -> dict[str, Any]:
     from greenpose.counting import FORMULAE
 
     final = counts[max(counts)]
     return {
-        "network": subject.title,
-        "experiments": list(subject.used_by),
         "exits": [
             {
                 "exit": one.exit,
@@ -137,9 +124,7 @@ def _document(subject: _Subject, counts: dict[int, "ExitCount"], paper: dict[str
     }
 
 
-def _show(subject: _Subject, counts: dict[int, "ExitCount"], paper: dict[str, float | None], console: Console) -> None:
-    console.print(subject.title, style="bold", soft_wrap=True)
-    console.print(f"used by {', '.join(subject.used_by)}\n", style="dim", soft_wrap=True)
+def _show(counts: dict[int, "ExitCount"], paper: dict[str, float | None], console: Console) -> None:
     console.print(_exit_table(counts))
     console.print("Each exit is its minimal sub-network; one image; 1 MAC = 2 FLOPs; % of exit 4.\n", style="dim")
     console.print(_counter_table(counts))

@@ -1,5 +1,6 @@
 """A grid: named experiments times axes, expanded into runs whose names are derived from what they are."""
 
+import fnmatch
 import hashlib
 import itertools
 import json
@@ -227,6 +228,26 @@ def shuffled(cells: list[Cell], *, seed: int = 0) -> list[Cell]:
     for block in blocks.values():
         order.shuffle(block)
     return [cell for block in blocks.values() for cell in block]
+
+
+def select(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
+    """Return the cells whose experiment or name matches a pattern; all of them without patterns.
+
+    Raises:
+        ConfigError: if a pattern matches nothing.
+    """
+    faults = [
+        f"--only {pattern}: matches no run; {near(pattern, list(dict.fromkeys(cell.experiment for cell in cells)))}"
+        for pattern in only
+        if not any(_matches(cell, pattern) for cell in cells)
+    ]
+    if faults:
+        raise ConfigError(faults)
+    return [cell for cell in cells if not only or any(_matches(cell, pattern) for pattern in only)]
+
+
+def _matches(cell: Cell, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(cell.experiment, pattern) or fnmatch.fnmatchcase(cell.name, pattern)
 
 
 def identity(config: Experiment) -> str:

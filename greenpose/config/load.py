@@ -17,6 +17,16 @@ def is_grid(data: Mapping[str, Any]) -> bool:
     return "base" in data or "experiments" in data
 
 
+def load_file(path: Path, *, settings: Sequence[str] = (), seeds: Sequence[int] = ()) -> Grid:
+    """Return the grid that a file describes, whether it is one or a single experiment.
+
+    Raises:
+        ConfigError: with all faults of the file.
+    """
+    load = load_grid if is_grid(read_yaml(path)) else load_experiment
+    return load(path, settings=settings, seeds=seeds)
+
+
 def load_grid(path: Path, *, settings: Sequence[str] = (), seeds: Sequence[int] = ()) -> Grid:
     """Return the grid that a file describes, with `--set` and `--seed` applied on top of every run.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
-from greenpose.config.read import read_yaml
+from greenpose.config.read import YAML, read_yaml
 from greenpose.errors import ConfigError
 from greenpose.schema import NO_TRUTH, Document, parse
 
@@ -121,4 +121,4 @@ def own_profile(path: Path) -> Profile:
 
 def is_file(profile: str | Path) -> bool:
     """Return whether a profile is given by the path of its YAML, not by the name of one that ships."""
-    return Path(profile).suffix in {".yaml", ".yml"}
+    return Path(profile).suffix in YAML

@@ -1,6 +1,6 @@
 """Reading YAML that people write: a folder, an empty file, a key given twice are all told in words, with the line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import yaml
 from greenpose.errors import ConfigError
 from greenpose.schema import near, nearest, shown
 
+YAML = (".yaml", ".yml")
+"""How the name of a file of settings ends."""
 MOST_BYTES = 1_000_000
 """No file of settings is larger; YAML of that size would be read for half a minute."""
 MOST_VALUES = 100_000
@@ -163,13 +165,15 @@ def _files_in(folder: Path) -> str:
 def _hint(path: Path) -> str:
     """Return what may have been meant by a file that is not there: one beside it, else one that ships."""
     siblings = [each.name for each in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-    hint = nearest(path.name, siblings) or nearest_shipped(path)
-    if hint or siblings:
-        return hint or near(path.name, siblings)
-    return "" if path.suffix else f"of those that ship, {near(path.name, list(_packaged()))}"
+    hint = meant(path, siblings)
+    return hint or ("" if path.suffix else f"of those that ship, {near(path.name, list(_packaged()))}")
 
 
-def nearest_shipped(path: Path) -> str:
-    """Return a hint that names the experiment that ships and is nearest to a mistyped one; empty where none is."""
-    hint = nearest(path.stem if path.suffix in {".yaml", ".yml"} else path.name, list(_packaged()))
-    return f"of those that ship, {hint}" if hint else ""
+def meant(path: Path, siblings: Sequence[str]) -> str:
+    """Return a hint at what may have been meant by a path at which nothing is; empty where there is nothing like it.
+
+    That is what has nearly its name beside it, or among the experiments that ship; else a few of its siblings.
+    """
+    shipped = nearest(path.stem if path.suffix in YAML else path.name, list(_packaged()))
+    hint = nearest(path.name, siblings) or (shipped and f"of those that ship, {shipped}")
+    return hint or (near(path.name, siblings) if siblings else "")

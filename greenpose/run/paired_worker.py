@@ -118,7 +118,7 @@ def _network_of(request: Mapping[str, Any]) -> tuple[Any, tuple[int, ...]]:
 
     file = Path(request["file"])
     data = read_yaml(file)
-    load = load_grid if "base" in data or "experiments" in data else load_experiment
+    load = load_grid if "base" in data or "experiments" in data else load_experiment  # older code has no `is_grid`
     cells = expand(load(file, settings=request.get("settings", ())), where=str(file))
     only = request.get("only") or []
     configs = {cell.name.rpartition("-")[0]: cell.config for cell in cells}
