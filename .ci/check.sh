@@ -10,7 +10,7 @@ results=${RESULTS:-footprint}
 arguments=("$CANDIDATE" --format text,json,junit,sarif,markdown,github,badge --output "$results")
 [ -n "${BASELINE:-}" ] && arguments+=(--baseline "$BASELINE")
 [ -n "${BUDGETS:-}" ] && arguments+=(--budgets "$BUDGETS")
-[ -n "${AGAINST:-}" ] && arguments+=(--against "$AGAINST" --install)
+[ -n "${AGAINST:-}" ] && arguments+=(--against "$AGAINST")
 [ -n "${NAME:-}" ] && arguments+=(--name "$NAME")
 [ "${STRICT:-false}" = true ] || [ "${OTHER_TASK:-fail}" = warn ] || arguments+=(--lenient)
 mkdir -p "$results"

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any
 
 from greenpose.check.baseline import Selection
-from greenpose.check.environments import with_pip
 from greenpose.check.footprint import Network, find_networks
 from greenpose.check.interleaved import Clock, Duel, RefusalError, Worker, a_core
 from greenpose.check.paired import RESTARTS, Judgement, PairedQuantity, PairedTrial, Rule, contest
@@ -164,8 +163,6 @@ class Options:
     """Quantities to compare; exits that have none of them are not run."""
     wall: bool = False
     """True: judge wall time too. That takes many more pairs, but sees waiting, which CPU time does not."""
-    install: bool = False
-    """True: pip may make an environment for a revision that wants other packages."""
     heard: Callable[[str], object] = lambda _: None
     """Told how far it is."""
 
@@ -180,8 +177,7 @@ def check_against(
         GreenPoseError: if a side cannot be run.
     """
     chosen = Options() if options is None else options
-    install = with_pip if chosen.install else None
-    with two_sides(Path.cwd(), against=against, environment=environment, install=install) as sides:
+    with two_sides(Path.cwd(), against=against, environment=environment) as sides:
         return compare_sides(candidate, sides, chosen)
 
 

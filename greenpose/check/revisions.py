@@ -2,27 +2,23 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from greenpose.check.environments import (
-    Install,
-    as_here,
-    changed_dependencies,
-    environment_for,
-    interpreter,
-    not_as_wanted,
-    wanted,
-    with_package,
-)
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from greenpose.check.interleaved import Worker
 from greenpose.check.verdict import few
 from greenpose.errors import CheckError
@@ -123,6 +119,11 @@ def _last(text: str) -> str:
 
 
 PACKAGE = Path("greenpose/__init__.py")
+INTERPRETERS = ("bin/python", "Scripts/python.exe")
+PINS = ("requirements.txt", "constraints.txt")
+"""Files that say which versions are to be installed."""
+REMARK = re.compile(r"(^|\s)(#.*|--hash\S*|\\$)")
+"""What does not say which version is wanted: remarks, hashes, and the ends of lines that go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,15 +193,14 @@ def two_sides(
     *,
     against: str | None,
     environment: Path | None,
-    install: Install | None = None,
 ) -> Iterator[Sides]:
     """Build both sides: a revision, another environment, or a revision in another environment, and what is here.
 
     Args:
         folder: anywhere in the repository.
         against: the revision; None for what is installed in `environment`.
-        environment: a virtual environment, or its interpreter.
-        install: makes an environment for a revision that wants other packages; None: it is not compared.
+        environment: a virtual environment, or its interpreter; without one, a revision that wants other packages
+            than are installed here is not compared.
 
     Raises:
         CheckError: if there is no such revision or environment.
@@ -211,8 +211,9 @@ def two_sides(
         return
     revision = find_revision(folder, against)
     with checked_out(revision) as tree:
-        sides = _revisions(revision, tree, python)
-        yield _in_its_own(sides, tree, revision.repository, install) if environment is None else sides
+        sides, faults = _revisions(revision, tree, python), unmet(tree) if environment is None else []
+        remedy = "make an environment for it and give it by --against-env (docs/gate.md)"
+        yield replace(sides, obstacle=f"the base wants other packages ({few(faults)}); {remedy}") if faults else sides
 
 
 def this_side(name: str) -> Side:
@@ -220,38 +221,61 @@ def this_side(name: str) -> Side:
     return Side(name=name, python=sys.executable, root=Path(str(files("greenpose"))).parent, tree=None)
 
 
-def _in_its_own(sides: Sides, tree: Path, repository: Path, install: Install | None) -> Sides:
-    """Return the sides, with the base in an environment made for it where it wants other packages than the head.
+def interpreter(environment: Path) -> str:
+    """Return the interpreter of an environment: of a virtual environment's folder, or the file itself.
 
-    Where none can or may be made, or the head is not installed as it says, there is an obstacle.
+    Raises:
+        CheckError: if there is none.
     """
-    wants, here, root = wanted(tree), wanted(repository), sides.base.root
-    changed = changed_dependencies(wants, here)
-    if not changed:
-        return sides
-    differ = f"the two want different packages ({few(list(changed.values()))})"
-    missing = not_as_wanted(here, changed)
-    if missing:
-        return replace(sides, obstacle=f"{differ}, but {few(missing)}; install what the working tree wants")
-    remedy = "or make one yourself and give it by --against-env"
-    if install is None:
-        return replace(sides, obstacle=f"{differ}; let pip make an environment for the base by --install, {remedy}")
-    if root is None:  # the package that runs here, on what it needs and the revision pins
-        wants, here, root = *(with_package(one, "greenpose") for one in (wants, here)), _alone(tree.parent)
+    places = [environment, *(environment / place for place in INTERPRETERS)]
+    found = next((place for place in places if place.is_file() and os.access(place, os.X_OK)), None)
+    if found is None:
+        raise CheckError(
+            [f"--against-env {environment}: no Python there; give a virtual environment or its bin/python"]
+        )
+    return str(found.absolute())
+
+
+def unmet(tree: Path) -> list[str]:
+    """Return what a checkout wants of its runs and is installed otherwise here: `torch==2.12, not 2.13.0`.
+
+    Of a project with dependencies only these count: pins of what developers use change nothing that a run does.
+    """
     try:
-        environment = environment_for(as_here(wants, here), install=install)
-    except CheckError as error:
-        return replace(sides, obstacle=f"{differ}, and the base's cannot be installed: {error}; mend that, {remedy}")
-    base = replace(sides.base, python=interpreter(environment), root=root)
-    return replace(sides, base=base, notes=(*sides.notes, f"{differ}: each runs with its own"))
+        project = tomllib.loads(_text(tree / "pyproject.toml")).get("project", {})
+    except tomllib.TOMLDecodeError:
+        project = {}
+    needed = list(_requirements(project.get("dependencies", [])))
+    names = {canonicalize_name(one.name) for one in needed}
+    pins = [one for file in PINS for one in _requirements(_text(tree / file).splitlines())]
+    wanted = [*needed, *(one for one in pins if not names or canonicalize_name(one.name) in names)]
+    faults = [f"{one}, not {_installed(one.name) or 'installed'}" for one in wanted if not _is_met(one)]
+    return list(dict.fromkeys(faults))
 
 
-def _alone(folder: Path) -> Path:
-    """Return a folder that holds the package which runs here and nothing of what is installed beside it."""
-    alone = folder / "alone"
-    alone.mkdir()
-    (alone / PACKAGE.parent).symlink_to(Path(str(files("greenpose"))), target_is_directory=True)
-    return alone
+def _requirements(lines: Iterable[str]) -> Iterator[Requirement]:
+    """Yield the requirements among lines; options, addresses and remarks are none."""
+    for line in lines:
+        with suppress(InvalidRequirement):
+            yield Requirement(REMARK.sub("", line))
+
+
+def _is_met(one: Requirement) -> bool:
+    installed = _installed(one.name)
+    if one.marker is not None and not one.marker.evaluate():
+        return True
+    return installed is not None and one.specifier.contains(installed, prereleases=True)
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 def _environments(python: str, environment: Path | None) -> Sides:

@@ -77,10 +77,6 @@ def check(
     against_env: Annotated[
         Path | None, typer.Option(help="Python environment to compare with; with --against, to run the revision in.")
     ] = None,
-    install: Annotated[
-        bool,
-        typer.Option("--install", help="Let pip, and the network, make an environment for a revision with other pins."),
-    ] = False,
     exits: Annotated[list[int] | None, typer.Option("--exit", help="Pair only this exit. Repeatable.")] = None,
     max_pairs: Annotated[
         int | None,
@@ -116,7 +112,6 @@ def check(
         "--exit": exits,
         "--max-pairs": max_pairs,
         "--wall": wall,
-        "--install": install,
     }
     from greenpose.subject import require
 
@@ -141,7 +136,7 @@ def check(
     from greenpose.cli.check_forms import chosen_formats, write_outputs
 
     chosen = chosen_formats(formats, output, as_json=as_json)
-    pairing = _pairing(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall, install=install)
+    pairing = _pairing(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall)
     with err(quiet=quiet).status(Text(shown(f"reading {candidate}"))):
         question = read_question(
             candidate,
@@ -199,7 +194,6 @@ def _pairing(
     exits: list[int] | None,
     max_pairs: int | None,
     wall: bool,
-    install: bool,
 ) -> "Pairing | None":
     """Return what is to be compared in turns, None where nothing is.
 
@@ -215,9 +209,8 @@ def _pairing(
             exits=tuple(exits or ()),
             max_pairs=max_pairs,
             wall=wall,
-            install=install,
         )
-    given = {"--exit": exits, "--max-pairs": max_pairs, "--wall": wall, "--install": install}
+    given = {"--exit": exits, "--max-pairs": max_pairs, "--wall": wall}
     _refuse(given, "belongs to --against REF or --against-env PATH")
     return None
 

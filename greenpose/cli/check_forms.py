@@ -81,8 +81,6 @@ class Pairing:
     """Most pairs of turns; None for the usual number."""
     wall: bool
     """Whether wall time is judged too."""
-    install: bool
-    """Whether pip may make an environment for the revision."""
 
     def names(self, candidate: Path) -> list[str]:
         """Return the names of what can be measured of a candidate.
@@ -107,7 +105,6 @@ class Pairing:
                 exits=self.exits,
                 only=only,
                 wall=self.wall,
-                install=self.install,
                 heard=lambda words: status.update(Text(shown(words))),
             )
             return check_against(candidate, against=self.against, environment=self.environment, options=options)

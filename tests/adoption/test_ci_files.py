@@ -128,7 +128,7 @@ def test_the_gitlab_job_lets_an_inconclusive_check_warn_and_shows_junit(pipeline
     assert "--lenient" not in pipeline(script, **(defaults | {"OTHER_TASK": "warn"}))[1]
     assert GITLAB["artifacts"]["reports"]["junit"] == "$RESULTS/*.xml"
     _, strict, _ = pipeline(script, **(defaults | {"STRICT": "true", "AGAINST": "origin/main"}))
-    assert strict[-4:] == ["--against", "origin/main", "--install", "--strict"]
+    assert strict[-3:] == ["--against", "origin/main", "--strict"]
 
 
 def test_the_commit_hook_runs_the_exact_gate_where_a_network_may_have_changed():

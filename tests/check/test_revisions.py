@@ -142,75 +142,46 @@ def test_a_repository_that_is_not_greenpose_s_runs_the_installed_one_on_both_sid
         assert "both sides run the installed one" in sides.notes[0]
 
 
-@pytest.fixture
-def other_packages(repository, tmp_path, monkeypatch):
-    """The repository, its working tree with another pin; and whatever is cached goes into a folder of its own."""
-    monkeypatch.setenv("GREENPOSE_CACHE", str(tmp_path / "cache"))
-    (repository / "constraints.txt").write_text(f"torch=={TORCH}\n")
-    return repository
-
-
-def test_a_base_with_other_dependencies_runs_its_own_code_in_an_environment_made_for_it(other_packages):
-    installed = []
-
-    def install(folder, wants):
-        installed.append(wants)
-        (folder / "bin").mkdir(parents=True)
-        (folder / "bin/python").symlink_to(sys.executable)
-
-    for _ in range(2):
-        with two_sides(other_packages, against="HEAD", environment=None, install=install) as sides:
-            assert sides.obstacle == ""
-            assert sides.base.python.endswith("/env/bin/python")
-            assert sides.base.root == sides.base.tree
-            assert (sides.head.python, sides.head.root) == (sys.executable, other_packages)
-            assert f"no torch → torch=={TORCH}" in sides.notes[-1]
-    assert len(installed) == 1
-
-
-def test_where_nothing_can_be_installed_the_sides_are_not_compared_and_the_way_out_is_named(other_packages):
-    def install(folder, wants):
-        raise CheckError(["pip says: no network"])
-
-    with two_sides(other_packages, against="HEAD", environment=None, install=install) as sides:
-        assert f"no torch → torch=={TORCH}" in sides.obstacle
-        assert "no network" in sides.obstacle
+@pytest.mark.parametrize(
+    ("wants", "unmet"),
+    [
+        ({"requirements.txt": "torch==1.0  # old\n"}, f"torch==1.0, not {version('torch')}"),
+        ({"constraints.txt": "no-such-thing >= 2 \\\n    --hash=sha256:ab\n"}, "no-such-thing>=2, not installed"),
+        ({"pyproject.toml": '[project]\ndependencies = ["NumPy<1"]\n'}, f"NumPy<1, not {version('numpy')}"),
+        (
+            {"pyproject.toml": '[project]\ndependencies = ["numpy"]\n', "constraints.txt": "numpy==1.0\n"},
+            f"numpy==1.0, not {version('numpy')}",
+        ),
+    ],
+)
+def test_a_base_that_wants_other_packages_is_not_compared_but_in_an_environment_of_its_own(repository, wants, unmet):
+    for name, text in wants.items():
+        (repository / name).write_text(text)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "other packages")
+    with two_sides(repository, against="HEAD", environment=None) as sides:
+        assert f"({unmet})" in sides.obstacle
         assert "--against-env" in sides.obstacle
-    with two_sides(other_packages, against="HEAD", environment=Path(sys.executable), install=install) as sides:
+    with two_sides(repository, against="HEAD", environment=Path(sys.executable)) as sides:
+        assert (sides.obstacle, sides.base.python) == ("", sys.executable)
+
+
+@pytest.mark.parametrize(
+    ("project", "constraints"),
+    [
+        ('dependencies = ["torch>=2.6"]', "ruff==0.0.1\n-e .\n# a remark\n"),  # developers' tools
+        ("dependencies = [\"tomli>=2; python_version < '3'\"]", ""),
+        ("", f"torch=={TORCH}\n-r more.txt\ngit+https://example.org/foo#subdirectory=a\n"),
+        ("dependencies = [", ""),
+    ],
+)
+def test_a_base_that_what_is_installed_satisfies_is_compared(repository, project, constraints):
+    (repository / "pyproject.toml").write_text(f"[project]\n{project}\n")
+    (repository / "constraints.txt").write_text(constraints)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "the same packages")
+    with two_sides(repository, against="HEAD", environment=None) as sides:
         assert sides.obstacle == ""
-        assert sides.base.root is not None
-
-
-def test_nothing_is_installed_unless_that_is_allowed(other_packages):
-    with two_sides(other_packages, against="HEAD", environment=None) as sides:
-        assert f"no torch → torch=={TORCH}" in sides.obstacle
-        assert "--install" in sides.obstacle
-
-
-def test_a_head_that_is_not_installed_as_it_says_is_not_compared(other_packages):
-    (other_packages / "constraints.txt").write_text("torch==1.0\n")
-    with two_sides(other_packages, against="HEAD", environment=None, install=lambda *_: pytest.fail("no")) as sides:
-        assert f"torch 1.0 is wanted here, {TORCH} is installed" in sides.obstacle
-
-
-def test_a_project_that_is_not_greenpose_s_runs_this_one_alone_on_what_both_want(other_packages):
-    git(other_packages, "rm", "-rq", "greenpose")
-    git(other_packages, "commit", "-q", "-m", "only experiments")
-    seen = []
-
-    def install(folder, wants):
-        seen.append(wants)
-        (folder / "bin").mkdir(parents=True)
-        (folder / "bin/python").symlink_to(sys.executable)
-
-    with two_sides(other_packages, against="HEAD", environment=None, install=install) as sides:
-        root = sides.base.root
-        assert root is not None
-        assert [each.name for each in root.iterdir()] == ["greenpose"]
-        assert (root / "greenpose").resolve() == Path(greenpose.__file__).parent
-        sides.base.refuse_other_code({"package": str(Path(greenpose.__file__).parent)})
-    assert any(requirement.startswith("torch") for requirement in seen[0].dependencies)
-    assert not any("pytest" in requirement for requirement in seen[0].dependencies)
 
 
 def test_another_environment_runs_what_it_has_installed(tmp_path):

@@ -18,7 +18,7 @@ def place(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("option", [["--exit", "3"], ["--wall"], ["--max-pairs", "90"], ["--install"]])
+@pytest.mark.parametrize("option", [["--exit", "3"], ["--wall"], ["--max-pairs", "90"]])
 def test_options_of_paired_turns_are_refused_without_something_to_compare_with(place, option):
     done = check(place, "e.yaml", *option)
     assert done.code == 2
