@@ -19,7 +19,6 @@ from greenpose.check.history import remember as append
 from greenpose.check.output import (
     annotations,
     badge_endpoint,
-    badge_svg,
     print_verdict,
     summary,
     to_json,
@@ -154,7 +153,7 @@ WRITERS: Mapping[str, tuple[str, Callable[[CheckVerdict, str], str]]] = MappingP
         "sarif": (".sarif", lambda verdict, name: to_sarif(verdict, name, version=__version__)),
         "github": (".github", annotations),
         "markdown": (".md", to_markdown),
-        "badge": (".svg", lambda verdict, _name: badge_svg(verdict)),
+        "badge": (".shields.json", lambda verdict, _name: badge_endpoint(verdict)),
     }
 )
 """By format, the ending of its file and how it is made."""
@@ -195,8 +194,6 @@ def write_outputs(
         else:
             path = output / f"{name}{ending}" if _is_folder(output) else output
             write_text(path, to_text(verdict, name, verbose=verbose) if format_ == "text" else make(verdict, name))
-            if format_ == "badge":
-                write_text(path.with_suffix(".shields.json"), badge_endpoint(verdict))
     page_of_job = os.environ.get(SUMMARY)
     if page_of_job and {"github", "markdown"} & {*formats}:
         try:

@@ -222,7 +222,7 @@ def test_every_format_goes_to_its_file_and_a_jobs_summary_is_appended_to(place):
     formats = "text,json,junit,sarif,github,markdown,badge"
     done = check(place, "run", "--format", formats, "-o", "out", "--name", "mine", GITHUB_STEP_SUMMARY="summary.md")
     assert done.code == 1
-    names = {"mine.json", "mine.xml", "mine.sarif", "mine.md", "mine.svg", "mine.shields.json"}
+    names = {"mine.json", "mine.xml", "mine.sarif", "mine.md", "mine.shields.json"}
     assert {file.name for file in (place / "out").iterdir()} == names
     assert "::error file=greenpose-baseline.json,line=" in done.out
     assert "exit3.macs" in done.out

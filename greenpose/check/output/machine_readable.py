@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
-from xml.sax.saxutils import escape
 
 from greenpose.check.output.text import advised, row_of, summary, word_of
 from greenpose.check.verdict import CheckFinding, CheckVerdict, RatioSpan, sorted_findings
@@ -131,45 +130,19 @@ def _clean(text: str) -> str:
     return "\n".join(map(shown, text.split("\n")))
 
 
-LABEL = "footprint"
 COLOURS = {
-    "ok": ("#3c7d22", "brightgreen"),
-    "improved": ("#3c7d22", "brightgreen"),
-    "regressed": ("#b3261e", "red"),
-    "inconclusive": ("#8a6100", "yellow"),
-    "incomparable": ("#5f6368", "lightgrey"),
+    "ok": "brightgreen",
+    "improved": "brightgreen",
+    "regressed": "red",
+    "inconclusive": "yellow",
+    "incomparable": "lightgrey",
 }
-"""For each outcome, a colour that bears white text (WCAG 4.5:1), and shields.io's name."""
-LETTER = 6.6
-"""Mean width of a letter of the badge's 11 px font, in pixels."""
-MARGIN = 8.0
-HEIGHT = 20
-
-
-def badge_svg(verdict: CheckVerdict) -> str:
-    """Return the badge as an SVG image with a title."""
-    message = _message(verdict)
-    left, right = (len(text) * LETTER + 2 * MARGIN for text in (LABEL, message))
-    fill = COLOURS[verdict.outcome][0]
-    width, title = round(left + right), escape(f"{LABEL}: {message}")
-    text = 'fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{HEIGHT}" role="img" aria-label="{title}">'
-        f"<title>{title}</title>"
-        f'<rect width="{width}" height="{HEIGHT}" rx="3" fill="#444"/>'
-        f'<path d="M{left:.1f} 0H{width - 3}a3 3 0 0 1 3 3V17a3 3 0 0 1-3 3H{left:.1f}z" fill="{fill}"/>'
-        f'<g {text}><text x="{left / 2:.1f}" y="14">{LABEL}</text>'
-        f'<text x="{left + right / 2:.1f}" y="14">{escape(message)}</text></g></svg>\n'
-    )
+"""For each outcome, shields.io's name of a colour."""
 
 
 def badge_endpoint(verdict: CheckVerdict) -> str:
-    """Return what shields.io's endpoint badge reads."""
-    colour = COLOURS[verdict.outcome][1]
-    return json.dumps({"schemaVersion": 1, "label": LABEL, "message": _message(verdict), "color": colour}) + "\n"
-
-
-def _message(verdict: CheckVerdict) -> str:
-    """Return the outcome, with a count where something is worse."""
+    """Return what shields.io's endpoint badge reads: the outcome, with a count where something is worse."""
     worse = sum(finding.fails for finding in verdict.findings)
-    return plural(worse, "regression").replace("\u00a0", " ") if worse else verdict.outcome
+    message = plural(worse, "regression").replace("\u00a0", " ") if worse else verdict.outcome
+    badge = {"schemaVersion": 1, "label": "footprint", "message": message, "color": COLOURS[verdict.outcome]}
+    return json.dumps(badge) + "\n"
