@@ -1,20 +1,66 @@
-"""Files: locks that the system takes back when their holder ends, and the folder of caches.
+"""Files: written whole or not at all, locked, cached, under git; and the time that documents carry.
 
 A lock belongs to an open file, not to a process number written into one: it holds across containers and network file
 systems, whatever the clock does, and the kernel lets it go with a killed holder, also with one that nobody waited for.
 """
 
 import os
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from greenpose.errors import GreenPoseError
+from greenpose.errors import GreenPoseError, writing
 
 if TYPE_CHECKING:
     from filelock import FileLock
+
+
+def now() -> str:
+    """Return the UTC time, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that takes the path's place once it is on disk: readers see the old content or the new.
+
+    That holds after a crash too, also of the machine; whom the umask lets read may read it.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write_parts(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write a file in one step, part by part.
+
+    Raises:
+        GreenPoseError: if it cannot be written.
+    """
+    with writing(path), whole_file(path) as file:
+        file.writelines(parts)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step.
+
+    Raises:
+        GreenPoseError: if it cannot be written.
+    """
+    write_parts(path, [text.encode()])
 
 
 POLL_SECONDS = 0.01
@@ -123,3 +169,40 @@ def cache_folder() -> Path:
             f"GREENPOSE_CACHE is {own or 'not set'}, and this user has no home folder: set it to a folder for what "
             "can be made again, e.g. GREENPOSE_CACHE=/tmp/greenpose"
         ) from None
+
+
+KEPT = "GIT_CONFIG_"
+"""A user's own settings, such as which owners' repositories are trusted."""
+OF_HOOKS = "GIT_CONFIG_PARAMETERS"
+
+
+def ask_git(folder: Path, *arguments: str, timeout_s: float | None = None) -> subprocess.CompletedProcess[str] | None:
+    """Return what git answers in a folder; None if it is not installed or takes longer than `timeout_s`.
+
+    A hook's variables (GIT_DIR, GIT_INDEX_FILE and others) name the repository that the hook runs for, wherever its
+    children look: they are left out.
+    """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or (name.startswith(KEPT) and name != OF_HOOKS)
+    }
+    try:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            errors="replace",
+            env=environment,
+            timeout=timeout_s,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def head_commit(folder: Path) -> str | None:
+    """Return the hash of what is checked out in the repository around a folder; None outside one."""
+    done = ask_git(folder, "rev-parse", "HEAD", timeout_s=10)
+    return done.stdout.strip() if done is not None and done.returncode == 0 else None

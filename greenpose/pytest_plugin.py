@@ -163,8 +163,7 @@ def _read(path: Path) -> dict[str, Counts]:
 
 def _accept(path: Path, name: str, here: Counts) -> None:
     """Put a footprint into the file; other processes, as those of pytest-xdist, wait meanwhile."""
-    from greenpose.files import locked
-    from greenpose.store.folder import write_text
+    from greenpose.files import locked, write_text
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_name(f".{path.name}.lock")):

@@ -22,8 +22,8 @@ from packaging.utils import canonicalize_name
 from greenpose.check.interleaved import Worker
 from greenpose.check.verdict import few
 from greenpose.errors import CheckError
+from greenpose.files import ask_git
 from greenpose.formatting import plural
-from greenpose.git import ask_git
 from greenpose.metering import pinned_environment
 
 READ = ("*.py", "*.yaml", "*.yml", "pyproject.toml")

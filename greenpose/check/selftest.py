@@ -24,9 +24,8 @@ from greenpose.check.paired import RESTARTS, Rule, weigh
 from greenpose.check.revisions import this_side
 from greenpose.check.verdict import signed_percent
 from greenpose.config import packaged_experiment
-from greenpose.files import cache_folder
+from greenpose.files import cache_folder, write_text
 from greenpose.metering import this_machine
-from greenpose.store.folder import write_text
 
 SECONDS = 60.0
 """How long it takes, about."""

@@ -32,9 +32,8 @@ from greenpose.check.baseline import FILE
 from greenpose.check.footprint import label
 from greenpose.config import Cell
 from greenpose.errors import CheckError
-from greenpose.git import head_commit
+from greenpose.files import head_commit, now, write_text
 from greenpose.record import Failure, Record
-from greenpose.store.folder import write_text
 from greenpose.subject import find_runs, require
 
 if TYPE_CHECKING:
@@ -222,7 +221,7 @@ def accept_candidate(question: Question, reason: str) -> Accepted:
             only=question.only,
             acceptance=Acceptance(
                 reason=reason.strip(),
-                at=datetime.now(UTC).isoformat(timespec="seconds"),
+                at=now(),
                 commit=head_commit(question.baseline.absolute().parent),
                 version=__version__,
             ),

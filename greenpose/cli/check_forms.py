@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
@@ -33,16 +32,14 @@ from greenpose.check.selftest import SelfTest, remember, self_test
 from greenpose.check.verdict import signed_percent
 from greenpose.cli.console import err, out, print_json
 from greenpose.errors import CheckError
+from greenpose.files import head_commit, now, write_text
 from greenpose.formatting import shown
-from greenpose.git import head_commit
 from greenpose.schema import near
-from greenpose.store.folder import write_text
 
 
 def remember_verdict(folder: Path, verdict: CheckVerdict, name: str) -> None:
     """Append a verdict to the history of the check `name`."""
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    append(folder, verdict, name=name, at=at, commit=head_commit(Path()))
+    append(folder, verdict, name=name, at=now(), commit=head_commit(Path()))
 
 
 def show_trend(folder: Path, *, output: Path | None, only: Sequence[str], as_json: bool) -> None:

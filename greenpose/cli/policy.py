@@ -107,10 +107,10 @@ def _find(
     output: Path | None,
 ) -> tuple["PolicyCurve", Path]:
     """Return the curve and the file that it was written to."""
+    from greenpose.files import write_text
     from greenpose.policy import compose_policy, find_policy
     from greenpose.record import dumps
     from greenpose.store import read_record
-    from greenpose.store.folder import write_text
 
     folder, kind = subject.trained, cast("Confidence", confidence)
     assert folder is not None

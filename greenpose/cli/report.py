@@ -16,9 +16,9 @@ import typer
 from greenpose import __version__
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
 from greenpose.errors import RecordError, ReportError
+from greenpose.files import now, write_parts, write_text
 from greenpose.formatting import shown
 from greenpose.schema import near
-from greenpose.store.folder import write_parts, write_text
 
 if TYPE_CHECKING:
     from greenpose.record import Failure, Record
@@ -118,7 +118,7 @@ def moment(date: str = "") -> str:
         ReportError: if it is neither.
     """
     if not date:
-        return datetime.now(UTC).isoformat(timespec="seconds")
+        return now()
     try:
         return datetime.fromtimestamp(int(date), UTC).isoformat() if date.isdecimal() else _iso(date)
     except (ValueError, OverflowError, OSError):

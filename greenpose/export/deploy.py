@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from greenpose.config import Experiment
 from greenpose.errors import ExportError
 from greenpose.export.card import Card, CardFile, card_text, make_card
+from greenpose.files import write_parts, write_text
 from greenpose.metering import software_versions
 from greenpose.model import SubNetwork, fold_batchnorm
 from greenpose.record import dumps
@@ -25,7 +27,6 @@ from greenpose.run.measure import trained_networks
 from greenpose.run.setup import build_network
 from greenpose.schema import near
 from greenpose.store import RunFolder, read_record
-from greenpose.store.folder import write_text
 
 NEEDED = MappingProxyType({"onnx": ("onnx", "onnxscript")})
 """Packages that a format takes beside torch; GreenPose does not install them."""
@@ -169,16 +170,14 @@ def difference(net: Any, other: Any, images: Tensor) -> float:
 def _write(net: SubNetwork, images: Tensor, format_: str, output: Path, name: str) -> CardFile:
     """Write one file in one step, after it was tried out."""
     path = output / f"{name}.{format_}"
-    unsure = output / f".{name}.{format_}"
-    try:
+    with TemporaryDirectory(dir=output, prefix=".") as folder:
+        unsure = Path(folder) / path.name
         WRITERS[format_](net, images, unsure)
         wrong = error_of(net, images, format_, unsure)
         if wrong is not None and not wrong <= TOLERANCE:
             raise ExportError([f"{path}: the {format_} file differs from the network by {wrong:.1g} of its output"])
-        unsure.replace(path)
-    finally:
-        unsure.unlink(missing_ok=True)
-    content = path.read_bytes()
+        content = unsure.read_bytes()
+    write_parts(path, [content])
     digest = hashlib.sha256(content).hexdigest()
     return CardFile(file=path.name, format=format_, bytes=len(content), sha256=digest, error=wrong)
 

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from greenpose.config import Experiment
+from greenpose.files import now
 from greenpose.metering import BlockEstimate, Bounds, process_settings, software_versions, this_machine, worst_kind
 from greenpose.policy.calibrate import exit_ap, exit_interval, mean_interval
 from greenpose.policy.cascade import Confidence
 from greenpose.policy.find import FoundPolicy, Trial
 from greenpose.record import Basis, Interval, Kind, Record
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint, PolicyTrial
-from greenpose.run.record_run import now
 from greenpose.run.setup import num_workers
 
 NOT_ASKED = "energy was not asked for (--no-measure)"

@@ -20,6 +20,7 @@ from greenpose.data import Samples
 from greenpose.data.boxes import Detected, load_boxes
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
 from greenpose.errors import GreenPoseError, said
+from greenpose.files import now, write_parts, write_text
 from greenpose.metering import ExitMeasurement, Log, Meter, MicroPlan, Window, carbon_of, this_machine
 from greenpose.model import HRNet, SubNetwork
 from greenpose.record import Record
@@ -27,7 +28,7 @@ from greenpose.run.callbacks import LOGGER, Observer, RunLogger, Stage
 from greenpose.run.measure import measure_networks, trained_networks
 from greenpose.run.phases import TRAINING
 from greenpose.run.record_exits import Facts
-from greenpose.run.record_run import compose, now
+from greenpose.run.record_run import compose
 from greenpose.run.segments import measure_step
 from greenpose.run.setup import (
     build_meter,
@@ -37,7 +38,6 @@ from greenpose.run.setup import (
     seed_everything,
 )
 from greenpose.store import RunFolder, read_lines
-from greenpose.store.folder import write_parts, write_text
 from greenpose.store.records import attempts_of, log_of, phase_of, write_failure
 from greenpose.training import ExitScores, Files, Fitted, fit, judge
 from greenpose.training.distributed import leading

@@ -14,6 +14,7 @@ from greenpose import counting
 from greenpose.config import Experiment
 from greenpose.counting import ExitCount
 from greenpose.errors import ModelError
+from greenpose.files import now
 from greenpose.metering import (
     ExitMeasurement,
     Meter,
@@ -28,7 +29,7 @@ from greenpose.metering import (
 from greenpose.model import HRNet, SubNetwork, load_weights
 from greenpose.record import Basis, Carbon, Component, Exit, Interval
 from greenpose.run.record_exits import ACCURACIES, inference_fields
-from greenpose.run.record_run import carbon_entry, component_entries, git_state, now
+from greenpose.run.record_run import carbon_entry, component_entries, git_state
 from greenpose.run.setup import build_meter, build_network, channels_last, num_workers, require_device, seed_everything
 from greenpose.schema import Document
 from greenpose.store import RunFolder

@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import torch
 import greenpose
 from greenpose.config import Experiment
 from greenpose.data.boxes import Detected
+from greenpose.files import ask_git, head_commit
 from greenpose.formatting import KINDS, joules_to_kwh
-from greenpose.git import ask_git, head_commit
 from greenpose.metering import (
     EmbodiedShare,
     Provenance,
@@ -210,11 +209,6 @@ def host_of_all(attempts: Sequence[Attempt]) -> dict[str, Any]:
     """Return the machine that the run ended on; where others had a part in it, no single one's fingerprint."""
     known = list(dict.fromkeys(one.host for one in attempts if one.host is not None))
     return this_machine().as_dict() | {"fingerprint": "+".join(known)}
-
-
-def now() -> str:
-    """Return the UTC time, ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def git_state() -> dict[str, Any]:

@@ -4,10 +4,9 @@ import enum
 import json
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +16,7 @@ import yaml
 from greenpose.config import Experiment, read_yaml
 from greenpose.config.accounting import Budget
 from greenpose.errors import ConfigError, GreenPoseError, RecordError, writing
-from greenpose.files import is_locked, locked
+from greenpose.files import is_locked, locked, now, write_text
 from greenpose.record import Failure, Record, dumps, loads
 from greenpose.schema import from_json, parse
 
@@ -140,7 +139,7 @@ class RunFolder:
         """
         with locked(self.running, wait=False) as mine:
             if mine:
-                me = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat()}
+                me = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
                 with suppress(OSError):  # for people: the lock says it all
                     self.running.write_text(json.dumps(me) + "\n", encoding="utf-8")
                 self._sweep()
@@ -247,29 +246,6 @@ def _adoption_faults(found: Any) -> list[str]:
         "annotations_sha256": isinstance(found.get("annotations_sha256", {}), dict),
     }
     return [f"trained_in.{key}: is {found.get(key)!r:.40}" for key, right in sound.items() if not right]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step."""
-    write_parts(path, [text.encode()])
-
-
-def write_parts(path: Path, parts: Iterable[bytes]) -> None:
-    """Write a file in one step, part by part: readers see the old content or the new, also after a crash."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with writing(path), ExitStack() as undo:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        undo.callback(_remove, temporary)
-        with temporary.open("wb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()
 
 
 def append_line(path: Path, entry: Mapping[str, Any]) -> None:

@@ -1,12 +1,12 @@
 """The records of many runs: found, read, and what a lost run's windows still tell."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from greenpose.config import CarbonConfig
 from greenpose.errors import ConfigError, GreenPoseError, MeteringError, RecordError
+from greenpose.files import now
 from greenpose.formatting import KINDS, joules_to_kwh
 from greenpose.metering import NO_ENERGY, Joules, Log, Provenance, Window, carbon_of, read_log, short_of, worst_kind
 from greenpose.metering.sources import Kind
@@ -246,7 +246,6 @@ def note_lost(folder: RunFolder, *, code: int) -> Failure:
     last = log_of(folder).windows[-1:]
     reason: Literal["interrupted", "lost"] = "interrupted" if code == INTERRUPTED else "lost"
     died = f"its process was ended by signal {-code}" if code < 0 else f"its process ended with code {code}"
-    now = datetime.now(UTC).isoformat(timespec="seconds")
     phase = phase_of(last[0]) if last else ""
     if not folder.log.exists():
         told = "it left no log: what it said stands in the terminal"
@@ -254,7 +253,7 @@ def note_lost(folder: RunFolder, *, code: int) -> Failure:
         told = "see log.txt"
     else:  # it had words, and could not write them into the folder
         told = "what it said stands in the terminal, and in log.txt if that could be written"
-    return write_failure(folder, reason=reason, message=f"{died}; {told}", phase=phase, at=now)
+    return write_failure(folder, reason=reason, message=f"{died}; {told}", phase=phase, at=now())
 
 
 def phase_of(window: Window) -> str:

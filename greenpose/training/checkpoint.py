@@ -1,13 +1,10 @@
 """What training leaves on disk: the state to go on from, and each exit's best weights."""
 
 import io
-import os
 import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from struct import error as struct_error
-from typing import Any, BinaryIO
+from typing import Any
 from zipfile import BadZipFile
 
 import safetensors
@@ -15,7 +12,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from greenpose.errors import GreenPoseError, writing
+from greenpose.errors import GreenPoseError
+from greenpose.files import write_parts
 
 EPOCH = "epoch"
 """Where the header of a file of weights says which epoch they are of."""
@@ -30,8 +28,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write a training state in one step; a crash, also of the machine, leaves the old one or the new one."""
     buffer = io.BytesIO()  # an interrupt while torch writes to a file itself becomes an error of torch's
     torch.save(state, buffer)
-    with _whole(path) as file:
-        file.write(buffer.getbuffer())
+    write_parts(path, [buffer.getbuffer()])
 
 
 def load_state(path: Path) -> dict[str, Any] | None:
@@ -64,8 +61,7 @@ def save_best(path: Path, weights: dict[str, Tensor], *, epoch: int | None = Non
     """Write an exit's weights in one step, as safetensors, with the epoch that they are of in the file's header."""
     told = None if epoch is None else {EPOCH: str(epoch)}  # of several entries safetensors does not keep the order
     tensors = {name: tensor.detach().contiguous() for name, tensor in weights.items()}
-    with _whole(path) as file:
-        file.write(safetensors.torch.save(tensors, metadata=told))
+    write_parts(path, [safetensors.torch.save(tensors, metadata=told)])
 
 
 def waiting(path: Path) -> Path:
@@ -91,14 +87,3 @@ def _epoch_of(path: Path) -> str | None:
             return (file.metadata() or {}).get(EPOCH)
     except (OSError, *DAMAGE):
         return None
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that takes the path's place once it is on disk; readable for whom the umask lets read."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with writing(path), temporary.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -1,6 +1,4 @@
-import errno
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +6,6 @@ import pytest
 from greenpose.errors import GreenPoseError, RecordError
 from greenpose.record import Failure, dumps, loads
 from greenpose.store import RunFolder, State, append_line, collect, read_lines, stream
-from greenpose.store.folder import write_parts
 from tests.report.records import record
 
 
@@ -148,15 +145,3 @@ def test_a_full_disk_is_said_by_the_file_that_could_not_be_written(tmp_path):
     full.epochs.symlink_to("/dev/full")
     with pytest.raises(GreenPoseError, match=r"epochs\.jsonl: cannot be written: No space left on device"):
         append_line(full.epochs, {"epoch": 1})
-
-
-def test_a_write_that_fails_leaves_the_old_content_and_nothing_beside_it(tmp_path):
-    def parts():
-        yield b"half of it"
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    (tmp_path / "record.json").write_text("old")
-    with pytest.raises(GreenPoseError, match=r"record\.json: cannot be written: No space left on device"):
-        write_parts(tmp_path / "record.json", parts())
-    assert (tmp_path / "record.json").read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
