@@ -38,7 +38,8 @@ from greenpose.config import SyntheticConfig
 from greenpose.data import Batch, Framing, Instance, Samples, batches, decode_heatmaps, image_reader, load_profile
 from greenpose.data.images import window_depth
 from greenpose.data.samples import CACHE_BYTES
-from greenpose.data.splits import SYNTHETIC_WINDOW_MM, generate
+from greenpose.data.splits import SYNTHETIC_WINDOW_MM
+from greenpose.data.synthetic import generate
 from greenpose.losses import Edge, Objective, Wiring
 from greenpose.metering import this_machine
 from greenpose.model import HRNet

@@ -160,7 +160,8 @@ def synth(
     from greenpose.data import load_profile
     from greenpose.data.check import SPLITS
     from greenpose.data.folders import write_coco
-    from greenpose.data.splits import SYNTHETIC_WINDOW_MM, generate
+    from greenpose.data.splits import SYNTHETIC_WINDOW_MM
+    from greenpose.data.synthetic import generate
     from greenpose.errors import ConfigError
     from greenpose.schema import parse
 

@@ -330,25 +330,15 @@ class Samples:
     def _truth(self) -> tuple[Instance, ...]:
         return self.instances if self.truth is None else self.truth
 
-    def save(self, path: Path) -> None:
-        """Write everything to one `.npz` file, which is there whole or not at all."""
-        pairs = zip(self.instances, self.crops(range(len(self))), strict=True)
-        write_archive(path, pairs, profile=self.profile, framing=self.framing)
-
     @classmethod
     def load(cls, path: Path) -> "Samples":
-        """Return samples from a file that `save` or `draw` wrote; crops are read from it when they are asked for.
+        """Return samples from a file that `draw` wrote; crops are read from it when they are asked for.
 
         Raises:
             DataError: the file is missing, broken or of another layout.
         """
-        archive = read_archive(path)
-        return cls(
-            profile=archive.profile,
-            framing=archive.framing,
-            instances=archive.instances,
-            cut=archive.crops,
-        )
+        profile, framing, instances, crops = read_archive(path)
+        return cls(profile=profile, framing=framing, instances=instances, cut=crops)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

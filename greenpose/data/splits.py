@@ -1,20 +1,18 @@
 """The splits of an experiment's data: generated and cached, or read from a COCO folder; depth window; preview."""
 
 import atexit
-import hashlib
 import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from greenpose.config import DataConfig, SyntheticConfig
+from greenpose.config import DataConfig
 from greenpose.data.boxes import inspect_boxes, num_boxes
 from greenpose.data.check import SPLITS, check_folder, sha256, split_files, windows, windows_of
 from greenpose.data.coco import Split
@@ -23,14 +21,14 @@ from greenpose.data.findings import errors
 from greenpose.data.images import Window, image_reader, read_bytes, window_depth
 from greenpose.data.instances import Instance, Profile, load_profile
 from greenpose.data.samples import CACHE_BYTES, Samples
-from greenpose.data.synthetic import JOINTS, Spec, admit
+from greenpose.data.synthetic import JOINTS, generate
 from greenpose.errors import DataError
 from greenpose.files import cache_folder
 
 SYNTHETIC_WINDOW_MM = (350.0, 900.0)
 """Grey levels of generated depth: from a raised hand to the floor beside the crib."""
-_FIRST_PATIENT = {"train": 0, "val": 1_000_000, "test": 2_000_000}
-"""Numbers far apart, so that no patient is in two splits however many there are."""
+_DRAWN_BY = ("synthetic/*.py", "crops.py", "images.py", "archive.py")
+"""The code that generated crops come from: another text of it may draw others."""
 
 
 def load_splits(config: DataConfig, *, only: Sequence[str] = SPLITS) -> dict[str, Samples]:
@@ -144,44 +142,8 @@ def _synthetic(config: DataConfig, split: str, profile: Profile, framing: Framin
         return drawn(place / path.name)
 
 
-def is_generated(config: DataConfig, split: str, profile: Profile) -> bool:
-    """Return whether a synthetic split lies in the cache already."""
-    return _cached(config, split, profile).exists()
-
-
 def _cached(config: DataConfig, split: str, profile: Profile) -> Path:
-    return cache_folder() / f"synthetic-{split}-{_key(config, split, profile)}.npz"
-
-
-def image_of(images: Mapping[str, np.ndarray], instance: Instance) -> np.ndarray:
-    """Return the image of an instance, where all of them are at hand."""
-    return images[instance.image]
-
-
-def generate(config: SyntheticConfig, split: str) -> Iterator[tuple[Instance, np.ndarray]]:
-    """Yield each generated instance of a split with its depth frame in mm; frames without the infant are left out."""
-    spec = Spec(seed=config.seed, size=config.size, yaw_spread_deg=config.yaw_spread_deg)
-    first, number = _FIRST_PATIENT[split], 0
-    for patient_number in range(getattr(config.patients, split)):
-        patient = admit(spec, first + patient_number)
-        for step in range(getattr(config.frames, split)):
-            frame = patient.frame(step * config.frame_step)
-            if not frame.visibility.any():
-                continue
-            number += 1
-            name = f"patient{patient_number:04d}/{frame.index:06d}.png"
-            instance = Instance(
-                id=number,
-                image_id=number,
-                image=name,
-                subject=f"{split}-{patient_number:04d}",
-                image_size=config.size,
-                box=frame.box,
-                area=frame.area,
-                joints=frame.joints,
-                visibility=frame.visibility,
-            )
-            yield instance, frame.depth
+    return cache_folder() / f"synthetic-{split}-{_key(config, split, profile)}"
 
 
 def _key(config: DataConfig, split: str, profile: Profile) -> str:
@@ -190,15 +152,13 @@ def _key(config: DataConfig, split: str, profile: Profile) -> str:
     synthetic = config.synthetic.model_dump(mode="json", exclude={"patients", "frames"})
     numbers = [getattr(config.synthetic.patients, split), getattr(config.synthetic.frames, split)]
     text = json.dumps([settings, synthetic, numbers, split, profile.model_dump(mode="json")], sort_keys=True)
-    return hashlib.sha256((text + code_digest(Path(__file__).parent)).encode()).hexdigest()[:16]
+    return sha256((text + code_digest(Path(__file__).parent)).encode())[:16]
 
 
 def code_digest(folder: Path) -> str:
-    """Return the SHA-256 of all Python files below a folder: another one means that they may do something else."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    """Return the SHA-256 of the code below a folder that draws images: another one may draw others."""
+    files = [file for pattern in _DRAWN_BY for file in sorted(folder.glob(pattern))]
+    return sha256(b"".join(file.read_bytes() for file in files))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +221,10 @@ def _synthetic_instances(config: DataConfig, profile: Profile, framing: Framing,
     window = config.depth_window_mm or SYNTHETIC_WINDOW_MM
     made = list(islice(generate(synthetic, "train"), num))
     images = {instance.image: window_depth(depth, window) for instance, depth in made}
-    few = Samples.build([instance for instance, _ in made], partial(image_of, images), profile=profile, framing=framing)
-    missing = [split for split in SPLITS if not is_generated(config, split, profile)]
+
+    def image_of(instance: Instance) -> np.ndarray:
+        return images[instance.image]
+
+    few = Samples.build([instance for instance, _ in made], image_of, profile=profile, framing=framing)
+    missing = [split for split in SPLITS if not _cached(config, split, profile).exists()]
     return Preview(counts=counts, searched=0, few=few, to_make=sum(counts[split] for split in missing))

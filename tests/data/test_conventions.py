@@ -18,7 +18,7 @@ from greenpose.data.check import check_folder, split_files
 from greenpose.data.coco import inspect_split
 from greenpose.data.conventions import note_conventions
 from greenpose.data.findings import Notebook
-from greenpose.data.splits import generate
+from greenpose.data.synthetic import generate
 from greenpose.errors import DataError, GreenPoseError
 from tests.data.coco_files import document, write
 from tests.data.fakes import PROFILE

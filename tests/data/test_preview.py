@@ -9,7 +9,8 @@ import pytest
 from greenpose.config import DataConfig
 from greenpose.data.folders import write_coco
 from greenpose.data.instances import load_profile
-from greenpose.data.splits import SYNTHETIC_WINDOW_MM, generate, load_splits, preview, repeated
+from greenpose.data.splits import SYNTHETIC_WINDOW_MM, load_splits, preview, repeated
+from greenpose.data.synthetic import generate
 from greenpose.errors import DataError
 
 SYNTHETIC = {

@@ -51,11 +51,13 @@ def test_joints_that_the_generator_does_not_draw_are_refused(cache):
         load_splits(config(profile="coco"))
 
 
-def test_changed_code_has_another_digest(tmp_path):
-    (tmp_path / "deep").mkdir()
-    file = tmp_path / "deep" / "a.py"
-    file.write_text("x = 1")
-    before = code_digest(tmp_path)
-    assert code_digest(tmp_path) == before
-    file.write_text("x = 2")
-    assert code_digest(tmp_path) != before
+def test_only_code_that_draws_images_counts(tmp_path):
+    (tmp_path / "synthetic").mkdir()
+    digests = []
+    for text in ("x = 1", "x = 2"):
+        for name in ("synthetic/body.py", "crops.py", "check.py"):
+            (tmp_path / name).write_text(text)
+            digests.append(code_digest(tmp_path))
+    assert len(set(digests)) == 4
+    assert digests[1] == digests[2]
+    assert digests[4] == digests[5]

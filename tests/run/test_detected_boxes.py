@@ -8,7 +8,8 @@ import pytest
 from greenpose.cli.subject import faults_of
 from greenpose.config import Experiment, SyntheticConfig
 from greenpose.data import load_profile, write_coco
-from greenpose.data.splits import SYNTHETIC_WINDOW_MM, generate
+from greenpose.data.splits import SYNTHETIC_WINDOW_MM
+from greenpose.data.synthetic import generate
 from greenpose.record import Record
 from greenpose.store import collect
 from tests.cli.running import greenpose

@@ -10,7 +10,8 @@ from greenpose.check.exact import obstacle
 from greenpose.check.footprint import EXACT, of_record
 from greenpose.config import SyntheticConfig
 from greenpose.data import load_profile, write_coco
-from greenpose.data.splits import SYNTHETIC_WINDOW_MM, generate
+from greenpose.data.splits import SYNTHETIC_WINDOW_MM
+from greenpose.data.synthetic import generate
 from greenpose.store import RunFolder, collect
 from tests.cli.running import greenpose
 

@@ -5,7 +5,7 @@ capsules and ellipsoids move by sums of sines and are seen by a model of a struc
 """
 
 from greenpose.data.synthetic.body import JOINTS
-from greenpose.data.synthetic.patient import Frame, Patient, admit, frames
+from greenpose.data.synthetic.patient import Frame, Patient, admit, frames, generate
 from greenpose.data.synthetic.spec import Spec
 
-__all__ = ["JOINTS", "Frame", "Patient", "Spec", "admit", "frames"]
+__all__ = ["JOINTS", "Frame", "Patient", "Spec", "admit", "frames", "generate"]

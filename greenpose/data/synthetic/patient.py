@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt16
 
+from greenpose.config import SyntheticConfig
+from greenpose.data.instances import Instance
 from greenpose.data.synthetic.body import JOINTS, NOSE, Body, Build, draw_build, pose
 from greenpose.data.synthetic.scene import FAR_MM, Bed, Canvas, Moment, lay_blanket, lay_tube, make_bed, reach_in
 from greenpose.data.synthetic.sensor import Camera, Sensor, bank, draw_camera, draw_sensor, sense
@@ -57,11 +59,6 @@ class Patient:
     """What it lies in."""
     sensor: Sensor
     """What the frames are taken with."""
-
-    @property
-    def mattress_mm(self) -> float:
-        """Return the distance from camera to mattress at the image's centre, for choosing a grey window."""
-        return self.camera.mattress_mm
 
     def frame(self, index: int) -> Frame:
         """Return frame `index`, counted from 0; it is the same whether or not others are drawn."""
@@ -168,3 +165,33 @@ def frames(spec: Spec, patient: int, indices: Iterable[int]) -> Iterator[Frame]:
     one = admit(spec, patient)
     for index in indices:
         yield one.frame(index)
+
+
+_FIRST_PATIENT = {"train": 0, "val": 1_000_000, "test": 2_000_000}
+"""Numbers far apart, so that no patient is in two splits however many there are."""
+
+
+def generate(config: SyntheticConfig, split: str) -> Iterator[tuple[Instance, np.ndarray]]:
+    """Yield each generated instance of a split with its depth frame in mm; frames without the infant are left out."""
+    spec = Spec(seed=config.seed, size=config.size, yaw_spread_deg=config.yaw_spread_deg)
+    first, number = _FIRST_PATIENT[split], 0
+    for patient_number in range(getattr(config.patients, split)):
+        patient = admit(spec, first + patient_number)
+        for step in range(getattr(config.frames, split)):
+            frame = patient.frame(step * config.frame_step)
+            if not frame.visibility.any():
+                continue
+            number += 1
+            name = f"patient{patient_number:04d}/{frame.index:06d}.png"
+            instance = Instance(
+                id=number,
+                image_id=number,
+                image=name,
+                subject=f"{split}-{patient_number:04d}",
+                image_size=config.size,
+                box=frame.box,
+                area=frame.area,
+                joints=frame.joints,
+                visibility=frame.visibility,
+            )
+            yield instance, frame.depth

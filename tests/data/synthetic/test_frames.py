@@ -83,7 +83,7 @@ def test_a_return_is_never_nearer_than_an_adults_arm_nor_farther_than_the_floor(
         depth = one.frame(3).depth
         seen = depth[depth > 0]
         assert seen.min() > 200
-        assert seen.max() < one.mattress_mm + 800
+        assert seen.max() < one.camera.mattress_mm + 800
 
 
 def test_the_mattress_is_where_the_patient_says():
@@ -91,7 +91,7 @@ def test_the_mattress_is_where_the_patient_says():
     for patient in range(5):
         one = admit(Spec(size=(160, 120), clutter=0.0, blanket=0.0, adult_arm=0.0), patient)
         depth = one.frame(0).depth
-        assert abs(float(np.median(depth[depth > 0])) - one.mattress_mm) < 40
+        assert abs(float(np.median(depth[depth > 0])) - one.camera.mattress_mm) < 40
 
 
 def test_the_box_holds_every_visible_joint():

@@ -75,7 +75,7 @@ def test_the_bed_map_agrees_with_the_camera():
     one = admit(SPEC, 2)
     seen = one.camera.project(np.array([[30.0, -20.0, 0.0]]))[0]
     column, row = np.rint(seen[:2]).astype(int)
-    px_mm = one.mattress_mm / one.camera.focal_px
+    px_mm = one.camera.mattress_mm / one.camera.focal_px
     assert one.bed.x[row, column] == pytest.approx(30, abs=px_mm)
     assert one.bed.y[row, column] == pytest.approx(-20, abs=px_mm)
 
