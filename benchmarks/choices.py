@@ -22,8 +22,9 @@ from greenpose.config.grid import expand
 from greenpose.config.load import load_grid
 from greenpose.data import Batch, Samples, batches
 from greenpose.data.splits import load_splits
-from greenpose.metering import estimate, pinned_environment
+from greenpose.metering import pinned_environment
 from greenpose.model import HRNet
+from greenpose.quantity import median
 from greenpose.run.setup import build_network, build_objective, seed_everything
 from greenpose.training.step import Step
 
@@ -143,7 +144,7 @@ def _allocator() -> Claim:
         first, second = turns if pair % 2 else turns[::-1]
         one, other = first(), second()
         ratios.append(one / other if pair % 2 else other / one)
-    return Claim(what="the allocator's own settings, over the default", ratio=estimate(ratios))
+    return Claim(what="the allocator's own settings, over the default", ratio=median(ratios))
 
 
 if __name__ == "__main__":

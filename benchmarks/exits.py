@@ -27,8 +27,9 @@ from benchmarks.job import start_again_pinned
 from benchmarks.verdict import conclude
 from greenpose.counting import census
 from greenpose.formatting import with_prefix
-from greenpose.metering import BlockEstimate, ExitMeasurement, Plan, measure_exits, meter
+from greenpose.metering import ExitMeasurement, Plan, measure_exits, meter
 from greenpose.model import HRNet, SubNetwork, fold_batchnorm
+from greenpose.quantity import Quantity
 
 POINTS = 4.0
 JUDGED = (2, 3)
@@ -182,7 +183,7 @@ def _above(networks: Networks, found: Mapping[int, ExitMeasurement]) -> bool:
     return any(found[exit_].ratios["latency_s"].value > networks.part(exit_) for exit_ in JUDGED)
 
 
-def _percent(each: BlockEstimate) -> str:
+def _percent(each: Quantity) -> str:
     ends = "" if each.type_a is None else f" [{100 * each.type_a.low:.1f}, {100 * each.type_a.high:.1f}]"
     return f"{100 * each.value:.1f} %{ends}"
 

@@ -20,8 +20,7 @@ import numpy as np
 
 from benchmarks.noise import HEAVY_TAILED, LAWS, NORMAL, Law, measure, wander
 from benchmarks.verdict import conclude
-from greenpose.metering import Bounds
-from greenpose.metering.statistics import interval
+from greenpose.intervals import Bounds, interval
 
 COUNTS = (3, 4, 5, 6, 8, 10, 12, 18, 24, 30)
 """Numbers of blocks."""

@@ -35,7 +35,8 @@ from benchmarks.job import small_job, start_again_pinned
 from benchmarks.verdict import conclude
 from greenpose.data.splits import load_splits
 from greenpose.formatting import with_prefix
-from greenpose.metering import BlockEstimate, Meter, estimate, meter
+from greenpose.metering import Meter, meter
+from greenpose.quantity import Quantity, median
 from greenpose.run.callbacks import crosschecked
 from greenpose.run.setup import build_network, build_objective, seed_everything
 from greenpose.training import Epoch, Files, fit, unmetered
@@ -96,9 +97,9 @@ class Times:
     waited: dict[int, float] = field(default_factory=dict)
     """Seconds waited for the disk, of each metered one."""
 
-    def ratios(self, times: dict[int, float], plan: Layout) -> BlockEstimate:
+    def ratios(self, times: dict[int, float], plan: Layout) -> Quantity:
         """Return the metered epoch over the other, pair by pair."""
-        return estimate([times[metered] / times[other] for metered, other in plan.pairs])
+        return median([times[metered] / times[other] for metered, other in plan.pairs])
 
     def per_job(self, parts: dict[int, float], whole: dict[int, float], plan: Layout) -> list[float]:
         """Return the metered epochs' part of the whole, job by job."""
@@ -263,12 +264,12 @@ def counted(times: Times, plan: Layout, *, thread: float, allowed: float) -> lis
 
 def _upper(shares: list[float]) -> float:
     """Return the upper end of the interval over jobs; of one job its share."""
-    found = estimate(shares)
+    found = median(shares)
     return found.value if found.type_a is None else found.type_a.high
 
 
 def _spread(shares: list[float]) -> str:
-    found = estimate(shares)
+    found = median(shares)
     ends = "" if found.type_a is None else f" [{found.type_a.low:.3%}, {found.type_a.high:.3%}]"
     return f"{found.value:.3%}{ends}"
 
@@ -281,7 +282,7 @@ def _beside(times: Times, plan: Layout) -> list[str]:
         low, high = ratio.type_a
         says = "within the promise" if high <= 1 + SHARE else "beyond the promise" if low > 1 + SHARE else "undecided"
         print(
-            f"2. {name} time, metered / not: {ratio.value:.4f} [{low:.4f}, {high:.4f}], {ratio.blocks} pairs of"
+            f"2. {name} time, metered / not: {ratio.value:.4f} [{low:.4f}, {high:.4f}], {ratio.repeats} pairs of"
             f" {statistics.median(series.values()):.2f} s: {says}"
         )
         if low > 1 + SHARE:
@@ -338,8 +339,8 @@ def cold(action: Callable[[], object], *, calls: int = 60) -> list[float]:
 
 def _show(name: str, warm: list[float], cold: list[float]) -> None:
     figures = (statistics.median(warm), warm[0], statistics.median(cold))
-    median, best, after = (with_prefix(seconds, "s") for seconds in figures)
-    print(f"3. {name}: warm {median}, best batch {best}; cold {after}")
+    middle, best, after = (with_prefix(seconds, "s") for seconds in figures)
+    print(f"3. {name}: warm {middle}, best batch {best}; cold {after}")
 
 
 if __name__ == "__main__":

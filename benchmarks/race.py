@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from greenpose.metering import BlockEstimate, estimate
+from greenpose.quantity import Quantity, median
 
 Side = Callable[[], object]
 
@@ -17,7 +17,7 @@ class Claim:
 
     what: str
     """What was compared."""
-    ratio: BlockEstimate
+    ratio: Quantity
     """The reference's time over ours."""
     promised: float | None = None
     """At least this; None: only told."""
@@ -33,7 +33,7 @@ class Claim:
         """Return one line."""
         assert self.ratio.type_a is not None
         low, high = self.ratio.type_a
-        text = f"{self.what}: {self.ratio.value:.2f}x [{low:.2f}, {high:.2f}], {self.ratio.blocks} rounds"
+        text = f"{self.what}: {self.ratio.value:.2f}x [{low:.2f}, {high:.2f}], {self.ratio.repeats} rounds"
         if self.promised is None:
             return text
         return f"{text}; promised {self.promised:g}x: {'not reached' if self.fault else 'reached'}"
@@ -49,7 +49,7 @@ class Race:
     def claim(self, what: str, slower: str, faster: str, promised: float | None = None) -> Claim:
         """Return how many times as fast one side is."""
         pairs = zip(self.times[slower], self.times[faster], strict=True)
-        return Claim(what=what, ratio=estimate([a / b for a, b in pairs]), promised=promised)
+        return Claim(what=what, ratio=median([a / b for a, b in pairs]), promised=promised)
 
     def show(self, items: int) -> None:
         """Print each side's median time for an item."""

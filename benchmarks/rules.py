@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from greenpose.metering.statistics import t_probability
+from greenpose.intervals import t_probability
 
 Times = Sequence[float]
 SlowerRule = Callable[[Times, Times], bool]

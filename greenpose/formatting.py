@@ -8,11 +8,6 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-KINDS = ("counted", "computed", "measured", "sourced", "estimated", "modelled", "not_covered")
-"""How a number can be obtained, most trustworthy first: what is made of several is as good as the last of them.
-
-A published figure stands before an estimate and a model, whose marks a sum with it must not lose.
-"""
 JOULES_PER_KWH = 3.6e6
 FLOPS_PER_MAC = 2
 """One multiply-accumulate counts as two floating-point operations."""

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from greenpose import record
 from greenpose.check.baseline import Baseline
 from greenpose.check.budgets import BudgetFile
 from greenpose.config import Experiment, Grid
 from greenpose.export import Card
+from greenpose.quantity import Kind
 from greenpose.record import Failure, Record
 from greenpose.record.policy import PolicyCurve
 from greenpose.run.measure import Measurement
@@ -63,7 +63,7 @@ def _section(model: type[BaseModel]) -> str:
 
 def _type(annotation: typing.Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if annotation is record.Kind or origin is typing.Literal:
+    if annotation is Kind or origin is typing.Literal:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in (typing.Union, types.UnionType):
         return " or ".join("null" if part is type(None) else _type(part) for part in arguments)

@@ -34,7 +34,7 @@ def test_a_record_from_before_the_making_of_the_hardware_was_counted_is_read(old
     assert isinstance(read, Record)
     assert (read.train_sci_g, read.carbon.embodied) == (None, None)
     for name in ADDED:
-        assert read.quantity(name).basis.missing == "not recorded"
+        assert read.quantity(name).missing == "not recorded"
     for name in ADDED_TO_EXITS:
         assert read.exits[0].quantity(name).value is None
 

@@ -17,7 +17,7 @@ from greenpose.check.verdict import SHARE, CheckFinding, Level, Outcome, amount,
 from greenpose.config import read_yaml
 from greenpose.errors import CheckError
 from greenpose.formatting import listed, shown
-from greenpose.record import Quantity
+from greenpose.quantity import Quantity
 from greenpose.record.numbers import MOST
 from greenpose.schema import Document, near, parse
 
@@ -309,7 +309,7 @@ class _Held:
             return "warn", f"; {_ended(budget)}"
         if "co2eq" in budget.metric or budget.metric.startswith("sci_"):
             return "warn", "; grams follow the grid and only warn: budget joules"
-        if quantity is not None and quantity.basis.kind == "modelled":
+        if quantity is not None and quantity.kind == "modelled":
             return (
                 "warn",
                 "; modelled, not measured, so it only warns: budget a share of the final exit, or CPU-seconds",
@@ -320,9 +320,9 @@ class _Held:
         """Return what follows from the number and its interval: it is beyond the budget only where all of that is."""
         budget, quantity = self._budget, self._quantity
         if quantity is None or quantity.value is None:
-            missing = quantity.basis.missing if quantity is not None else None
+            missing = quantity.missing if quantity is not None else None
             return "incomparable", f"not checked: the candidate has no such number ({missing or 'not recorded'})"
-        unit, spread = self._unit(quantity), quantity.basis.type_a
+        unit, spread = self._unit(quantity), quantity.type_a
         low, high = (quantity.value, quantity.value) if spread is None else (spread.low, spread.high)
         limit = f"{'at most' if budget.at_most else 'at least'} {amount(budget.limit, unit)}"
         said = amount(quantity.value, unit)
@@ -335,4 +335,4 @@ class _Held:
         return "inconclusive", f"{said}: the budget of {limit} lies inside the interval; measure longer, on more images"
 
     def _unit(self, quantity: Quantity) -> str:
-        return SHARE if "/" in self._budget.where else quantity.basis.unit
+        return SHARE if "/" in self._budget.where else quantity.unit

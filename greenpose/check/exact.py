@@ -169,7 +169,7 @@ class _Pair:
         if metric == "ap":
             margin = self._filed.baseline.margins.ap
             head = round(head, AP_DECIMALS)  # as the file has it: what did not change must not seem to
-            outcome, says = of_accuracy(base, head, quantity.basis.type_a, margin=margin)
+            outcome, says = of_accuracy(base, head, quantity.type_a, margin=margin)
         else:
             outcome, says = of_counts(base, head, UNITS[metric])
         return self._place(where, metric, name, outcome=outcome, says=says, base=base, head=head)
@@ -222,7 +222,7 @@ class _Pair:
         if found is not None or f"{where}.{metric}" in own_names(self._here):
             return found
         quantity = self._here.quantities.get(f"{where}.{metric}")
-        missing = quantity.basis.missing if quantity else None
+        missing = quantity.missing if quantity else None
         says = f"the candidate has no such number ({missing or 'its record is from before it was counted'})"
         return Obstacle(says, changed=False)
 

@@ -13,7 +13,8 @@ import yaml
 from greenpose.config import Cell, Experiment
 from greenpose.config.grid import PATHS, axis_text
 from greenpose.errors import CheckError
-from greenpose.record import Basis, Exit, Quantity, Record
+from greenpose.quantity import Quantity
+from greenpose.record import Exit, Record
 from greenpose.subject import config_of, find_runs
 
 EXACT = MappingProxyType(
@@ -95,9 +96,7 @@ def of_counts(
 ) -> Footprint:
     """Return the footprint of what was only profiled: by exit its parameters, MACs, bytes and operators."""
     quantities = {
-        f"exit{number}.{name}": Quantity(
-            name=name, value=count[name], basis=Basis(unit=UNITS[name], kind="counted", method=EXACT[name])
-        )
+        f"exit{number}.{name}": Quantity(value=count[name], unit=UNITS[name], kind="counted", method=EXACT[name])
         for number, count in counts.items()
         for name in COUNTED
     }
@@ -167,12 +166,14 @@ def _of_run(record: Record) -> Iterator[tuple[str, Quantity]]:
 
 def _exact_ratios(quantities: Mapping[str, Quantity], exits: tuple[int, ...]) -> Iterator[tuple[str, Quantity]]:
     """Yield each exit's counted figures over the final exit's."""
-    basis = Basis(unit="fraction", kind="counted", method="ratio of two counts")
     for number in exits:
         for name in COUNTED:
             part, whole = (quantities[f"exit{k}.{name}"].value for k in (number, max(exits)))
             if part is not None and whole:
-                yield f"exit{number}/final.{name}", Quantity(name=name, value=part / whole, basis=basis)
+                yield (
+                    f"exit{number}/final.{name}",
+                    Quantity(value=part / whole, unit="fraction", kind="counted", method="ratio of two counts"),
+                )
 
 
 def _data_of(data: Mapping[str, Any], annotations: Mapping[str, str]) -> str:

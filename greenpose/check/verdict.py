@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from greenpose.formatting import MINUS, NBSP, listed, number, percent, plain, prefix, significant
-from greenpose.record import Interval
+from greenpose.intervals import Bounds
 
 Outcome = Literal["ok", "improved", "regressed", "inconclusive", "incomparable"]
 GRAVITY: tuple[Outcome, ...] = ("ok", "improved", "inconclusive", "incomparable", "regressed")
@@ -221,7 +221,7 @@ def of_calls(base: Mapping[str, int], head: Mapping[str, int]) -> tuple[Outcome,
     return ("regressed" if more else "improved"), says
 
 
-def of_accuracy(base: float, head: float, interval: Interval | None, *, margin: float) -> tuple[Outcome, str]:
+def of_accuracy(base: float, head: float, interval: Bounds | None, *, margin: float) -> tuple[Outcome, str]:
     """Return what follows from an AP with its interval: regressed only where all of it lies below the floor.
 
     The floor is the baseline less the margin. A value below it whose interval reaches it is inconclusive.

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from greenpose.formatting import MINUS, borne_decimals, fixed, listed, number, plain, plural, prefix, span
-from greenpose.metering import FEWEST, FEWEST_CALLS, MEANING
+from greenpose.intervals import FEWEST, FEWEST_CALLS
+from greenpose.metering import MEANING
 from greenpose.report.quantities import MARKS, ROUNDING, Estimate, estimate, kind_mark
 from greenpose.run.measure import MeasuredExit, Measurement
 
@@ -225,7 +226,7 @@ def _more(plan: Mapping[str, float], blocks: int, agreement: float | None) -> st
 def _reading(found: Measurement) -> Iterator[Note]:
     """Yield how to read the numbers."""
     how = found.exits[0].measurement
-    kinds = dict.fromkeys(entry.quantity(row.name).basis.kind for row in ROWS for entry in found.exits)
+    kinds = dict.fromkeys(entry.quantity(row.name).kind for row in ROWS for entry in found.exits)
     for kind in kinds:
         if kind in MARKS:
             yield Note(*MARKS[kind])
@@ -270,8 +271,8 @@ def _gaps(found: Measurement, rows: Sequence[Row]) -> Iterator[Note]:
     """Yield what could not be had, reason by reason."""
     reasons: dict[str, dict[str, None]] = {}
     for row in rows:
-        for missing in (entry.quantity(row.name).basis.missing for entry in found.exits):
-            if missing is not None:
+        for missing in (entry.quantity(row.name).missing for entry in found.exits):
+            if missing:
                 reasons.setdefault(missing, {})[f"{row.head} share" if row in SHARES else row.head] = None
     for reason, heads in reasons.items():
         yield Note("not measured", f"{listed(list(heads))}: {reason}", "yellow")

@@ -12,7 +12,9 @@ from rich.text import Text
 
 from greenpose.errors import RecordError
 from greenpose.formatting import lasting, significant
-from greenpose.record import Failure, Interval, Quantity, Record
+from greenpose.intervals import Bounds
+from greenpose.quantity import Quantity
+from greenpose.record import Failure, Record
 from greenpose.store import RunFolder, read_document, read_record
 
 
@@ -88,9 +90,9 @@ def record_line(folder: RunFolder) -> str:
     record = read_record(folder.record)
     parts = [
         f"{record.train_seconds:.0f} s training",
-        f"{_training_wh(record)} Wh ({record.quantity('train_energy_kwh').basis.kind})",
+        f"{_training_wh(record)} Wh ({record.quantity('train_energy_kwh').kind})",
         *(
-            f"exit {entry.exit}: AP {_spread(ap, ap.basis.type_a, factor=100)} %"
+            f"exit {entry.exit}: AP {_spread(ap, ap.type_a, factor=100)} %"
             for entry in record.exits
             if (ap := entry.quantity("ap")).value is not None
         ),
@@ -100,7 +102,7 @@ def record_line(folder: RunFolder) -> str:
 
 def _training_wh(record: Record) -> str:
     energy = record.quantity("train_energy_kwh")
-    return _spread(energy, energy.basis.type_b, factor=1e3)
+    return _spread(energy, energy.type_b, factor=1e3)
 
 
 def grid_table(runs: Iterable[tuple[str, RunFolder, str]]) -> Table:
@@ -119,12 +121,12 @@ def grid_table(runs: Iterable[tuple[str, RunFolder, str]]) -> Table:
         for number, entry in enumerate(record.exits):
             ap, joules = entry.quantity("ap"), entry.quantity("energy_j_per_image")
             first = (Text(name), _training_wh(record)) if not number else ("", "")
-            cells = (_or_none(ap, ap.basis.type_a, 100), first[1], _or_none(joules, joules.basis.type_b, 1))
+            cells = (_or_none(ap, ap.type_a, 100), first[1], _or_none(joules, joules.type_b, 1))
             table.add_row(first[0], str(entry.exit), *cells, "")
     return table
 
 
-def _or_none(quantity: Quantity, interval: Interval | None, factor: float) -> str:
+def _or_none(quantity: Quantity, interval: Bounds | None, factor: float) -> str:
     return "none" if quantity.value is None else _spread(quantity, interval, factor=factor)
 
 
@@ -135,7 +137,7 @@ def numbers(folder: RunFolder) -> dict[str, Any]:
     return {"train_seconds": record.train_seconds, "train_energy_kwh": record.train_energy_kwh, "exits": exits}
 
 
-def _spread(quantity: Quantity, interval: Interval | None, *, factor: float) -> str:
+def _spread(quantity: Quantity, interval: Bounds | None, *, factor: float) -> str:
     """Return a number with its interval, to two digits: `51 [47-55]`."""
     numbers = [quantity.value or 0.0, *((interval.low, interval.high) if interval else ())]
     value, *ends = (significant(number * factor, 2) for number in numbers)

@@ -2,11 +2,12 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from greenpose.data import MEAN, STD
 from greenpose.formatting import plain
-from greenpose.record import Exit, Quantity, Record
+from greenpose.record import Basis, Exit, Record
+from greenpose.record.numbers import Numbers, basis_of
 from greenpose.schema import Document
 
 CARD_SCHEMA: Literal["greenpose.card/1"] = "greenpose.card/1"
@@ -33,6 +34,20 @@ class CardFile(Document):
     null: not verified, since nothing here could run it."""
 
 
+class CardNumber(Document):
+    """A number with its basis, as readers of records pass it around."""
+
+    __qualname__ = "Quantity"  # its name in the published schema
+    model_config = ConfigDict(title=__qualname__)
+
+    name: str
+    """Field name in the record."""
+    value: float | None
+    """The number, or null where it was not obtained."""
+    basis: Basis
+    """How it was obtained."""
+
+
 class Card(Document):
     """What somebody needs to know who finds the files without the run."""
 
@@ -56,12 +71,12 @@ class Card(Document):
     """Name, shape, type and normalisation of the images."""
     output: dict[str, Any]
     """Name, shape and keypoints of the heatmaps."""
-    numbers: dict[str, Quantity]
+    numbers: dict[str, CardNumber]
     """The record's numbers of this exit, each with unit, method and intervals. They are those of the network before it
     was folded."""
-    train_energy_kwh: Quantity
+    train_energy_kwh: CardNumber
     """Energy of the whole training, which all exits of the run came out of."""
-    train_co2eq_g: Quantity
+    train_co2eq_g: CardNumber
     """Its operational emissions."""
     grade: Literal["A", "B", "C"]
     """A: every material component of energy measured; B: mixed; C: modelled."""
@@ -99,13 +114,18 @@ def make_card(
             "dtype": "float32",
             "keypoints": keypoints,
         },
-        numbers={name: entry.quantity(name) for name in NUMBERS},
-        train_energy_kwh=record.quantity("train_energy_kwh"),
-        train_co2eq_g=record.quantity("train_co2eq_g"),
+        numbers={name: _number(entry, name) for name in NUMBERS},
+        train_energy_kwh=_number(record, "train_energy_kwh"),
+        train_co2eq_g=_number(record, "train_co2eq_g"),
         grade=record.grade,
         measured_on={"host": _host(record), "process": record.process, "batch": _batch(entry)},
         software=software,
     )
+
+
+def _number(numbers: Numbers, name: str) -> CardNumber:
+    quantity = numbers.quantity(name)
+    return CardNumber(name=name, value=quantity.value, basis=basis_of(quantity))
 
 
 def card_text(card: Card) -> str:
@@ -140,18 +160,18 @@ def verdict(file: CardFile) -> str:
     return f"run again: {file.error:.1g} of the largest output off" if file.error else "run again: as the network"
 
 
-def _told(card: Card) -> list[tuple[str, Quantity]]:
+def _told(card: Card) -> list[tuple[str, CardNumber]]:
     training = [("train_energy_kwh", card.train_energy_kwh), ("train_co2eq_g", card.train_co2eq_g)]
     return [*card.numbers.items(), *training]
 
 
-def _amount(each: Quantity) -> str:
+def _amount(each: CardNumber) -> str:
     if each.value is None:
         return f"not measured: {each.basis.missing}"
     return f"{plain(each.value)} {each.basis.unit}".strip()
 
 
-def _ends(each: Quantity) -> str:
+def _ends(each: CardNumber) -> str:
     interval = each.basis.type_a or each.basis.type_b
     if interval is None or each.value is None:
         return ""

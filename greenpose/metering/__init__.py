@@ -20,7 +20,7 @@ from greenpose.metering.doctor import Diagnosis, Pace, examine, probe
 from greenpose.metering.doubts import remarks
 from greenpose.metering.embodied import EmbodiedHardware, EmbodiedShare, embodied_of, held_by
 from greenpose.metering.inference import Currency, MicroCosts, MicroPlan, Plan, measure_exits, measure_pieces
-from greenpose.metering.inference_samples import ExitMeasurement
+from greenpose.metering.inference_samples import ExitMeasurement, between_runs
 from greenpose.metering.machine import (
     Host,
     Interference,
@@ -47,17 +47,12 @@ from greenpose.metering.sources import (
     ScriptedSource,
     Source,
 )
-from greenpose.metering.statistics import FEWEST, FEWEST_CALLS, BlockEstimate, Bounds, between_runs, estimate
 from greenpose.metering.window import MEANING, Log, Window, gaps, grade, read_log, read_windows, short_of, worst_kind
 
 __all__ = [
-    "FEWEST",
-    "FEWEST_CALLS",
     "MEANING",
     "NO_ENERGY",
     "RULES",
-    "BlockEstimate",
-    "Bounds",
     "CarbonAccounting",
     "Choice",
     "CodeCarbon",
@@ -101,7 +96,6 @@ __all__ = [
     "countries",
     "custom_intensity",
     "embodied_of",
-    "estimate",
     "examine",
     "gaps",
     "grade",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from greenpose.errors import MeteringError
-from greenpose.metering.statistics import CONFIDENCE, t_quantile
+from greenpose.intervals import CONFIDENCE, t_quantile
 from greenpose.metering.window import Window
 
 QUIET_SCATTER = 0.04

@@ -3,10 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from greenpose.formatting import KINDS
+from greenpose.quantity import Kind, worst
 
 Component = Literal["cpu", "gpu", "ram"]
-Kind = Literal["measured", "estimated", "modelled", "sourced", "not_covered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,7 @@ class Attribution:
     @property
     def kind(self) -> Kind:
         """Return how the process's joules are obtained: an equal part is an estimate."""
-        return max(self.counter_kind, "estimated", key=KINDS.index) if self.workers > 1 else self.counter_kind
+        return worst((self.counter_kind, "estimated")) if self.workers > 1 else self.counter_kind
 
     def of(self, whole_j: float) -> Joules:
         """Return this process's joules, with their interval."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from greenpose.errors import MeteringError
-from greenpose.formatting import KINDS
 from greenpose.metering.codecarbon import CrossReading
 from greenpose.metering.machine import Interference
-from greenpose.metering.sources import NO_ENERGY, Joules, Kind, Provenance
+from greenpose.metering.sources import NO_ENERGY, Joules, Provenance
+from greenpose.quantity import Kind, worst
 
 SCHEMA = "greenpose.windows/1"
 
@@ -374,7 +374,7 @@ def worst_kind(joules: Mapping[str, Joules], provenances: Sequence[Provenance], 
     kinds: set[Kind] = {*_material(joules, provenances)}
     if kinds and short:
         kinds.add("estimated")
-    return max(kinds, key=KINDS.index, default="not_covered")
+    return worst(kinds)
 
 
 def gaps(joules: Mapping[str, Joules], provenances: Sequence[Provenance]) -> tuple[Provenance, ...]:

@@ -12,7 +12,7 @@ from greenpose import accuracy
 from greenpose.data import Samples, decode_heatmaps, in_turn
 from greenpose.data.heatmaps import find_peaks
 from greenpose.errors import GreenPoseError
-from greenpose.metering import Bounds
+from greenpose.intervals import Bounds
 from greenpose.model import HRNet
 from greenpose.policy.cascade import CONFIDENCES, Confidence, Thresholds, Ways
 from greenpose.training import ExitPredictions

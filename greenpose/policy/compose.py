@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from greenpose.config import Experiment
 from greenpose.files import now
-from greenpose.metering import BlockEstimate, Bounds, process_settings, software_versions, this_machine, worst_kind
+from greenpose.intervals import Bounds
+from greenpose.metering import process_settings, software_versions, this_machine, worst_kind
 from greenpose.policy.calibrate import exit_ap, exit_interval, mean_interval
 from greenpose.policy.cascade import Confidence
 from greenpose.policy.find import FoundPolicy, Trial
-from greenpose.record import Basis, Interval, Kind, Record
+from greenpose.quantity import Kind, Quantity
+from greenpose.record import Basis, Interval, Record
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint, PolicyTrial
 from greenpose.run.setup import num_workers
 
@@ -142,13 +145,13 @@ class _Energy:
     def __init__(self, found: FoundPolicy) -> None:
         self._found, self._trial = found, found.trial
 
-    def alone(self, exit_: int) -> BlockEstimate | None:
+    def alone(self, exit_: int) -> Quantity | None:
         return None if self._trial is None else self._trial.energies.alone[exit_].energy_j_per_item
 
-    def on_way(self, exit_: int) -> BlockEstimate | None:
+    def on_way(self, exit_: int) -> Quantity | None:
         return None if self._trial is None else self._trial.energies.on_way[exit_].energy_j_per_item
 
-    def of_point(self, place: int) -> BlockEstimate | None:
+    def of_point(self, place: int) -> Quantity | None:
         """Return the mean energy of a test image, its interval from repetition widened by that over patients."""
         if self._trial is None:
             return None
@@ -162,12 +165,12 @@ class _Energy:
         costs = np.array([known[int(exit_)] for exit_ in test.leave(thresholds)])
         return widened(mean, mean_interval(costs, test.groups))
 
-    def basis(self, each: BlockEstimate | None, how: str) -> Basis:
+    def basis(self, each: Quantity | None, how: str) -> Basis:
         """Return how an energy was obtained, or why there is none."""
         kind, missing = self._kind()
         if each is None:
             return Basis(unit="J", kind="not_covered", method=f"gross; {how}", missing=missing)
-        method = f"gross; {how}; {each.blocks} interleaved blocks, batch as in measure.batch"
+        method = f"gross; {how}; {each.repeats} interleaved blocks, batch as in measure.batch"
         return _basis("J", kind, method, each.type_a, each.type_b)
 
     def _kind(self) -> tuple[Kind, str]:
@@ -179,21 +182,21 @@ class _Energy:
         return worst_kind(meter.total.joules, meter.provenances), why
 
 
-def widened(each: BlockEstimate, other: Bounds | None) -> BlockEstimate:
+def widened(each: Quantity, other: Bounds | None) -> Quantity:
     """Return a number whose Type A interval tells of two independent causes."""
     ends: Sequence[Bounds] = [bounds for bounds in (each.type_a, other) if bounds is not None]
     if not ends:
         return each
-    low = each.value - math.hypot(*(each.value - bounds.low for bounds in ends))
-    high = each.value + math.hypot(*(bounds.high - each.value for bounds in ends))
-    return BlockEstimate(value=each.value, blocks=each.blocks, type_a=Bounds(low, high), type_b=each.type_b)
+    low = each.known - math.hypot(*(each.known - bounds.low for bounds in ends))
+    high = each.known + math.hypot(*(bounds.high - each.known for bounds in ends))
+    return replace(each, type_a=Bounds(low, high))
 
 
 def _unit(found: FoundPolicy) -> str:
     return "patients" if found.test.by_subject else "images"
 
 
-def _value(each: BlockEstimate | None) -> float | None:
+def _value(each: Quantity | None) -> float | None:
     return None if each is None else each.value
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 import torch
@@ -13,10 +15,11 @@ from greenpose.data import Samples
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import listed
-from greenpose.metering import BlockEstimate, Bounds, ExitMeasurement, Meter, Plan, measure_exits
+from greenpose.metering import ExitMeasurement, Meter, Plan, measure_exits
 from greenpose.model import HRNet, SubNetwork
 from greenpose.policy.calibrate import GRADES, ExitOutputs, Judged, Setting, calibrate, cheapest, exit_ap, judge, look
 from greenpose.policy.cascade import EVER, NEVER, Cascade, Confidence, Thresholds, Ways, ways_of
+from greenpose.quantity import Quantity
 from greenpose.run.measure import trained_networks
 from greenpose.run.setup import build_meter, build_network, channels_last, require_device, seed_everything
 from greenpose.store import RunFolder
@@ -81,13 +84,13 @@ class Energies:
     policy: ExitMeasurement
     """Under the chosen thresholds: wherever each image leaves."""
 
-    def of_point(self, left: Mapping[int, float], thresholds: Thresholds) -> BlockEstimate | None:
+    def of_point(self, left: Mapping[int, float], thresholds: Thresholds) -> Quantity | None:
         """Return the mean of the ways, weighted by the part of the images that takes each; None where one is unknown.
 
         Asking takes the same at every exit: of what a way with all of them takes more than the exit alone, an image is
         charged for those that it is asked at. Ends of intervals are weighted too, as if all ways erred together.
         """
-        parts: list[tuple[float, BlockEstimate | None]] = []
+        parts: list[tuple[float, Quantity | None]] = []
         for exit_, part in left.items():
             asked = _asked_part(exit_, thresholds)
             parts += [(part * (1 - asked), self.alone[exit_].energy_j_per_item)]
@@ -95,17 +98,12 @@ class Energies:
         return mix([each for each in parts if each[0] > 0])
 
 
-def mix(parts: Sequence[tuple[float, BlockEstimate | None]]) -> BlockEstimate | None:
+def mix(parts: Sequence[tuple[float, Quantity | None]]) -> Quantity | None:
     """Return the weighted sum of numbers whose errors move together; None where one of them is not known."""
     known = [(part, each) for part, each in parts if each is not None]
     if len(known) < len(parts) or not known:
         return None
-    return BlockEstimate(
-        value=sum(part * each.value for part, each in known),
-        blocks=min(each.blocks for _, each in known),
-        type_a=_ends([(part, each.type_a) for part, each in known]),
-        type_b=_ends([(part, each.type_b) for part, each in known]),
-    )
+    return reduce(add, (each * part for part, each in known))
 
 
 def measure_ways(
@@ -167,13 +165,6 @@ class _Runner:
         for images in self.batches:
             self.call(images)
         return None
-
-
-def _ends(parts: Sequence[tuple[float, Bounds | None]]) -> Bounds | None:
-    known = [(part, bounds) for part, bounds in parts if bounds is not None]
-    if len(known) < len(parts):
-        return None
-    return Bounds(sum(part * each.low for part, each in known), sum(part * each.high for part, each in known))
 
 
 DROP = 0.01

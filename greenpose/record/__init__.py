@@ -5,7 +5,7 @@ stands under its plain name, in the unit that its name ends in; `basis`, beside 
 obtained and how far it can be trusted. A number that could not be had is null, and its basis says why.
 """
 
-from greenpose.record.numbers import Basis, Interval, Kind, Quantity
+from greenpose.record.numbers import Basis, Interval, basis_of, interval_of, with_bases
 from greenpose.record.run import (
     FAILURE_SCHEMA,
     SCHEMA,
@@ -40,13 +40,14 @@ __all__ = [
     "Forecast",
     "Hardware",
     "Interval",
-    "Kind",
     "Phase",
-    "Quantity",
     "Record",
     "StepExit",
     "TrainingStep",
     "Validation",
+    "basis_of",
     "dumps",
+    "interval_of",
     "loads",
+    "with_bases",
 ]

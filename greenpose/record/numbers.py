@@ -1,19 +1,13 @@
 """Numbers of a record: how each was obtained, and how far it can be trusted."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field
 
+from greenpose.intervals import Bounds
+from greenpose.quantity import Kind, Quantity, missing
 from greenpose.schema import Document
-
-Kind = Literal["measured", "estimated", "modelled", "sourced", "counted", "computed", "not_covered"]
-"""How a number was obtained.
-
-measured: a hardware counter or a clock; estimated: samples of one; modelled: coefficients times something measured;
-sourced: taken from a published table; counted: exact by construction; computed: from evaluated predictions;
-not_covered: not available here.
-"""
-
 
 MOST = 1e30
 """Beyond every amount that a run can come to, in whatever unit; arithmetic with greater ones leaves floating point."""
@@ -45,17 +39,6 @@ class Basis(Document):
     """Why the number is null; null where there is a number."""
 
 
-class Quantity(Document):
-    """A number with its basis, as readers of records pass it around."""
-
-    name: str
-    """Field name in the record."""
-    value: float | None
-    """The number, or null where it was not obtained."""
-    basis: Basis
-    """How it was obtained."""
-
-
 class Numbers(Document):
     """Fields whose numbers have a basis each."""
 
@@ -63,7 +46,7 @@ class Numbers(Document):
     """For each number of this object, by its field name: unit, kind, method, intervals."""
 
     def quantity(self, name: str) -> Quantity:
-        """Return the number `name` with its basis; one that the record says nothing about is `not_covered`.
+        """Return the number `name` with how it was obtained; one that the record says nothing about is `not_covered`.
 
         A dotted name such as `relative_to_final.latency_s` reaches into a mapping.
         """
@@ -72,5 +55,40 @@ class Numbers(Document):
         value = value.get(key) if key else value
         basis = self.basis.get(name)
         if basis is None:
-            basis = Basis(unit="", kind="not_covered", method="", missing=None if value is not None else "not recorded")
-        return Quantity(name=name, value=value, basis=basis)
+            return missing("not recorded") if value is None else Quantity(value=value)
+        return Quantity(
+            value=value,
+            unit=basis.unit,
+            kind=basis.kind,
+            method=basis.method,
+            type_a=_bounds(basis.type_a),
+            type_b=_bounds(basis.type_b),
+            missing=basis.missing or ("the record does not say why" if value is None else ""),
+        )
+
+
+def basis_of(quantity: Quantity) -> Basis:
+    """Return how a number was obtained, as it stands in a document."""
+    return Basis(
+        unit=quantity.unit,
+        kind=quantity.kind,
+        method=quantity.method,
+        type_a=interval_of(quantity.type_a),
+        type_b=interval_of(quantity.type_b),
+        missing=quantity.missing or None,
+    )
+
+
+def with_bases(quantities: Mapping[str, Quantity]) -> dict[str, Any]:
+    """Return the fields of a document that holds these numbers: each by its name, and their bases."""
+    values = {name: quantity.value for name, quantity in quantities.items()}
+    return {**values, "basis": {name: basis_of(quantity) for name, quantity in quantities.items()}}
+
+
+def interval_of(bounds: Bounds | None) -> Interval | None:
+    """Return an interval as it stands in a document."""
+    return None if bounds is None else Interval(low=bounds.low, high=bounds.high)
+
+
+def _bounds(interval: Interval | None) -> Bounds | None:
+    return None if interval is None else Bounds(interval.low, interval.high)

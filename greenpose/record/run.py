@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from greenpose.record.numbers import Interval, Kind, Numbers
+from greenpose.quantity import Kind
+from greenpose.record.numbers import Interval, Numbers
 from greenpose.schema import Document
 
 

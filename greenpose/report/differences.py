@@ -124,7 +124,7 @@ def more_to_settle(first: Point, second: Point, figure: Figure, *, margin: float
     That the difference stays as it is, and that its interval shrinks with the square root of its seeds (by Student's t)
     or of its test subjects, whichever make it wide. An exit that has no interval must not be asked for.
     """
-    from greenpose.metering.statistics import t_quantile
+    from greenpose.intervals import t_quantile
 
     ends = interval_of(first, second, figure)
     assert ends is not None

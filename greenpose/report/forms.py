@@ -15,8 +15,9 @@ from typing import Any
 
 from greenpose.errors import ReportError
 from greenpose.formatting import in_markdown, shown
+from greenpose.quantity import Quantity
 from greenpose.record import Exit, Failure, Record
-from greenpose.record.numbers import Numbers, Quantity
+from greenpose.record.numbers import Numbers
 from greenpose.report.comparison import Changes, changes
 from greenpose.report.drawing import Drawing
 from greenpose.report.figures.exits import means_table
@@ -322,18 +323,18 @@ def _of(run: Record, numbers: Numbers, *, prefix: str = "", exit_: int | None = 
     """Yield what an object of the record has a basis for."""
     for name in numbers.basis:
         quantity = numbers.quantity(name)
-        a, b = quantity.basis.type_a, quantity.basis.type_b
+        a, b = quantity.type_a, quantity.type_b
         yield CsvLine(
             **_named(run, exit_),
             quantity=f"{prefix}{name}",
             value=_whole(quantity),
-            unit=quantity.basis.unit,
-            kind=quantity.basis.kind,
+            unit=quantity.unit,
+            kind=quantity.kind,
             a_low=a.low if a else None,
             a_high=a.high if a else None,
             b_low=b.low if b else None,
             b_high=b.high if b else None,
-            missing="" if quantity.value is not None else quantity.basis.missing or "the record does not say why",
+            missing="" if quantity.value is not None else quantity.missing or "the record does not say why",
         )
 
 
@@ -349,7 +350,7 @@ def _of_exit(run: Record, each: Exit) -> Iterator[CsvLine]:
 
 def _shares(run: Record, exit_: int) -> Iterator[CsvLine]:
     """Yield the part of training that is allocated to an exit."""
-    kind = run.quantity("train_energy_kwh").basis.kind
+    kind = run.quantity("train_energy_kwh").kind
     for name, values, unit in (
         ("energy_kwh", run.allocation.energy_kwh, "kWh"),
         ("co2eq_g", run.allocation.co2eq_g, "gCO2eq"),
@@ -386,7 +387,7 @@ def _named(run: Record, exit_: int | None) -> dict[str, Any]:
 
 def _whole(quantity: Quantity) -> float | int | None:
     """Return the number; a counted one as an integer."""
-    return int(quantity.value) if quantity.value is not None and quantity.basis.kind == "counted" else quantity.value
+    return int(quantity.value) if quantity.value is not None and quantity.kind == "counted" else quantity.value
 
 
 def _csv(values: Iterable[object]) -> str:

@@ -5,8 +5,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from greenpose.formatting import KINDS, Text, number, percent
-from greenpose.record import Basis, Exit, Kind, Quantity, Record
+from greenpose.formatting import Text, number, percent
+from greenpose.quantity import KINDS, Kind, Quantity
+from greenpose.record import Basis, Exit, Record
 
 ROUNDING = 1e-9
 """Runs that differ by less than this fraction are equal: sums of floating-point numbers, in another order."""
@@ -53,7 +54,17 @@ class Estimate:
 
 def estimate(quantity: Quantity, scale: float = 1.0) -> Estimate:
     """Return a record's number times `scale`, the factor from the record's unit to the page's."""
-    return estimate_of(quantity.value, quantity.basis, scale)
+    each = quantity * scale
+    low, high = each.type_a or (None, None)
+    return Estimate(
+        value=each.value,
+        low=low,
+        high=high,
+        systematic=each.factors,
+        kind=each.kind if each.value is not None else "not_covered",
+        method=each.method,
+        missing=each.missing,
+    )
 
 
 def estimate_of(value: float | None, basis: Basis | None, scale: float = 1.0, *, disturbed: bool = False) -> Estimate:
@@ -85,7 +96,7 @@ def over_runs(estimates: Sequence[Estimate]) -> Estimate:
     differ, not how far the test images or the systematic error could move all of them together. Runs without the
     number are left out; where none has it, the first reason stands for all.
     """
-    from greenpose.metering.statistics import t_interval
+    from greenpose.intervals import t_interval
 
     have = [each for each in estimates if each.value is not None]
     if len(have) <= 1:

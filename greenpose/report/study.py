@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, exact, listed, plain, plural, shown, span
-from greenpose.record import Exit, Failure, Kind, Record
+from greenpose.quantity import Kind
+from greenpose.record import Exit, Failure, Record
 from greenpose.record.policy import PolicyCurve
 from greenpose.report.quantities import (
     AP,

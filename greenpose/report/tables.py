@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from greenpose.formatting import Text, number
-from greenpose.record import Kind
+from greenpose.quantity import Kind
 from greenpose.report.quantities import FINAL_ITSELF, MARKS, PAPER_ITSELF, Estimate, Figure, kind_mark
 
 NOT_MEASURED = "not measured"

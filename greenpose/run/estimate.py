@@ -11,10 +11,11 @@ from operator import add
 from greenpose.config import Cell, Experiment
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import joules_to_kwh
-from greenpose.metering import Bounds, Joules, Meter, MicroPlan, carbon_of, worst_kind
+from greenpose.intervals import Bounds
+from greenpose.metering import Joules, Meter, MicroPlan, carbon_of, worst_kind
 from greenpose.metering.inference import BLOCKS_PER_LOOK, PERIODS_PER_WINDOW, idle_windows
 from greenpose.metering.prediction import Neighbours, Prediction, predict_run
-from greenpose.record import Kind
+from greenpose.quantity import Kind
 from greenpose.run.calibrate import (
     Calibration,
     Heard,

@@ -27,8 +27,9 @@ from greenpose.metering import (
     worst_kind,
 )
 from greenpose.model import HRNet, SubNetwork, load_weights
-from greenpose.record import Basis, Carbon, Component, Exit, Interval
-from greenpose.run.record_exits import ACCURACIES, inference_fields
+from greenpose.quantity import Quantity, missing
+from greenpose.record import Carbon, Component, Exit
+from greenpose.run.record_exits import ACCURACIES, SHARE, entry_fields, inference_quantities
 from greenpose.run.record_run import carbon_entry, component_entries, git_state
 from greenpose.run.setup import build_meter, build_network, channels_last, num_workers, require_device, seed_everything
 from greenpose.schema import Document
@@ -234,54 +235,38 @@ def compose_measurement(
 
 def _entry(number: int, measured: Measured, config: Experiment) -> MeasuredExit:
     meter = measured.meter
-    fields = inference_fields(
-        config,
-        measured.counts[number],
-        measured.exits[number],
+    count, here = measured.counts[number], measured.exits[number]
+    quantities = inference_quantities(
+        count,
+        here,
         kind=worst_kind(meter.total.joules, meter.provenances),
         carbon=carbon_of(**config.carbon.model_dump()),
         embodied=meter.embodied,
     )
-    bases: dict[str, Basis] = fields.pop("basis")
-    ratios: dict[str, float] = fields.pop("relative_to_final")
-    energy, gmacs = fields["energy_j_per_image"], fields["macs"] / MACS_PER_GMAC
+    energy, gmacs = quantities["energy_j_per_image"], count.macs / MACS_PER_GMAC
     final = measured.counts.get(max(config.model.exits))
-    return MeasuredExit(
-        **fields,
-        energy_j_per_gmac=None if energy is None else energy / gmacs,
-        relative_to_final={} if final is None else {**ratios, "macs": fields["macs"] / final.macs},
-        basis=bases
-        | {"energy_j_per_gmac": _over(bases["energy_j_per_image"], gmacs)}
-        | (_no_shares(config) if final is None else _shares(bases)),
+    quantities["energy_j_per_gmac"] = replace(
+        energy * (1 / gmacs), method=f"{energy.method}; over 10^9 MACs of one image"
     )
+    quantities |= _no_shares(config) if final is None else _shares(quantities, count.macs / final.macs)
+    return MeasuredExit(**entry_fields(config, count, here, quantities))
 
 
-def _shares(bases: Mapping[str, Basis]) -> dict[str, Basis]:
-    """Return the basis of the share of MACs, and of each share that could not be had since a cost could not."""
-    macs = Basis(unit="fraction", kind="counted", method="MACs over the final exit's")
-    names = {name: f"relative_to_final.{name}" for name in COMPARED}
-    missing = {names[name]: bases[name].missing for name in COMPARED if names[name] not in bases}
-    return {"relative_to_final.macs": macs} | {name: _none(why or "it is zero") for name, why in missing.items()}
+def _shares(quantities: Mapping[str, Quantity], macs: float) -> dict[str, Quantity]:
+    """Return the share of MACs, and of each share that could not be had since a cost could not, the reason."""
+    names = [name for name in COMPARED if SHARE + name not in quantities]
+    counted = Quantity(value=macs, unit="fraction", kind="counted", method="MACs over the final exit's")
+    return {f"{SHARE}macs": counted} | {SHARE + name: _none(quantities[name].missing or "it is zero") for name in names}
 
 
-def _no_shares(config: Experiment) -> dict[str, Basis]:
+def _no_shares(config: Experiment) -> dict[str, Quantity]:
     """Return why there is no share where the network's final exit was not measured along."""
     why = f"the network's final exit, {max(config.model.exits)}, was left out"
-    return {f"relative_to_final.{name}": _none(why) for name in (*COMPARED, "macs")}
+    return {SHARE + name: _none(why) for name in (*COMPARED, "macs")}
 
 
-def _none(why: str) -> Basis:
-    return Basis(unit="fraction", kind="not_covered", method="ratio to the final exit", missing=why)
-
-
-def _over(basis: Basis, gmacs: float) -> Basis:
-    """Return the basis of an energy over compute: compute is exact, so that both intervals scale."""
-
-    def scaled(interval: Interval | None) -> Interval | None:
-        return None if interval is None else Interval(low=interval.low / gmacs, high=interval.high / gmacs)
-
-    changes = {"type_a": scaled(basis.type_a), "type_b": scaled(basis.type_b)}
-    return basis.model_copy(update={**changes, "method": f"{basis.method}; over 10^9 MACs of one image"})
+def _none(why: str) -> Quantity:
+    return missing(why, unit="fraction", method="ratio to the final exit")
 
 
 def _warnings(said: Mapping[int, tuple[str, ...]]) -> list[str]:

@@ -1,24 +1,15 @@
 """The phases of a run: sums of its metered windows, and each exit's share of training."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import NamedTuple
 
 from greenpose.formatting import co2eq_g, joules_to_kwh, kwh_to_joules
-from greenpose.metering import (
-    NO_ENERGY,
-    BlockEstimate,
-    Bounds,
-    CarbonAccounting,
-    ExitMeasurement,
-    Joules,
-    Meter,
-    Window,
-    allocate,
-)
+from greenpose.intervals import Bounds
+from greenpose.metering import NO_ENERGY, CarbonAccounting, ExitMeasurement, Joules, Meter, Window, allocate
 from greenpose.metering.inference import Currency
-from greenpose.record import Allocation, Basis, Interval, Kind, Phase, StepExit, TrainingStep
+from greenpose.quantity import Kind, Quantity, missing
+from greenpose.record import Allocation, Basis, Interval, Phase, StepExit, TrainingStep, basis_of
 from greenpose.run.segments import StepCosts
 from greenpose.store.records import outermost, phase_of
 
@@ -255,7 +246,7 @@ def allocation(
     shares = {name: allocate(1.0, reached, rule=RULE_BY_NAME[name]) for name in RULE_BY_NAME}
     if step is not None:
         trunk = _during(trained, step.trunk)
-        private = {exit_: cost.value * trained[exit_] for exit_, cost in step.private.items()}
+        private = {exit_: cost.known * trained[exit_] for exit_, cost in step.private.items()}
         measured = {name: allocate(1.0, trunk, rule=of, private=private) for name, of in RULE_BY_NAME.items()}
         shares = measured | {BY_MACS: shares[BY_MACS]}
     chosen = shares[rule]
@@ -308,43 +299,32 @@ def training_step(step: StepCosts | None) -> TrainingStep | None:
         unit=unit,
         images=step.images,
         blocks=step.blocks,
-        cost_per_image=step.joint.value,
+        cost_per_image=step.joint.known,
         exits=[
             StepExit(
                 exit=exit_,
-                alone=step.alone[exit_].value,
+                alone=step.alone[exit_].known,
                 trunk=step.trunk[exit_],
-                private=step.private[exit_].value,
+                private=step.private[exit_].known,
             )
             for exit_ in step.alone
         ],
         **{name: None if found is None else found.value for name, (found, _) in ratios.items()},
-        basis={"cost_per_image": Basis(unit=unit, kind="estimated", method=how, type_a=_interval(step.joint.type_a))}
+        basis={"cost_per_image": basis_of(replace(step.joint, unit=unit, kind="estimated", method=how))}
         | {
-            name: Basis(
-                unit="ratio",
-                kind="measured" if found else "not_covered",
-                method=f"{method}; {how}",
-                type_a=_interval(found.type_a) if found else None,
-                missing=None if found else "the run has none",
+            name: basis_of(
+                replace(found, unit="ratio", method=f"{method}; {how}")
+                if found
+                else missing("the run has none", unit="ratio", method=f"{method}; {how}")
             )
             for name, (found, method) in ratios.items()
         },
     )
 
 
-class BreakEven(NamedTuple):
-    """After how many images an exit has paid for what training it on the side added."""
-
-    images: float | None
-    """Their number; None where there is none."""
-    basis: Basis
-    """How it was obtained, or why there is none."""
-
-
 def break_even(
     exit_: ExitMeasurement, final: ExitMeasurement, *, step: StepCosts | None, parts: list[Phase], grew: bool = False
-) -> BreakEven:
+) -> Quantity:
     """Return N = extra training energy / (energy of an image at the final exit - at this one).
 
     The extra is the part of forward, backward and update that the overhead over a plain step makes up. Both energies
@@ -359,28 +339,27 @@ def break_even(
     taught = kwh_to_joules(sum(part.energy_kwh for part in parts if part.name in TAUGHT))
     if ratio is None or energy is None or not taught:
         return _none(method, "the energy of training or inference could not be read")
-    if ratio.value >= 1:
+    if ratio.known >= 1:
         return _none(method, "an image costs no less at this exit")
 
     def images(overhead: float, share: float) -> float:
-        return max(0.0, taught * (1 - 1 / overhead)) / (energy.value * (1 - share))
+        return max(0.0, taught * (1 - 1 / overhead)) / (energy.known * (1 - share))
 
-    basis = Basis(unit="images", kind="estimated", method=method, type_a=_ends(step.overhead, ratio, images))
-    return BreakEven(images(step.overhead.value, ratio.value), basis)
-
-
-def _ends(overhead: BlockEstimate, ratio: BlockEstimate, images: Callable[[float, float], float]) -> Interval | None:
-    """Return the fewest and the most images that both intervals allow; None where an end of them saves nothing."""
-    if overhead.type_a is None or ratio.type_a is None or ratio.type_a.high >= 1:
-        return None
-    return Interval(
-        low=images(overhead.type_a.low, ratio.type_a.low), high=images(overhead.type_a.high, ratio.type_a.high)
+    return Quantity(
+        value=images(step.overhead.known, ratio.known),
+        unit="images",
+        kind="estimated",
+        method=method,
+        type_a=_ends(step.overhead, ratio, images),
     )
 
 
-def _none(method: str, why: str) -> BreakEven:
-    return BreakEven(None, Basis(unit="images", kind="not_covered", method=method, missing=why))
+def _ends(overhead: Quantity, ratio: Quantity, images: Callable[[float, float], float]) -> Bounds | None:
+    """Return the fewest and the most images that both intervals allow; None where an end of them saves nothing."""
+    if overhead.type_a is None or ratio.type_a is None or ratio.type_a.high >= 1:
+        return None
+    return Bounds(images(overhead.type_a.low, ratio.type_a.low), images(overhead.type_a.high, ratio.type_a.high))
 
 
-def _interval(bounds: Bounds | None) -> Interval | None:
-    return None if bounds is None else Interval(low=bounds.low, high=bounds.high)
+def _none(method: str, why: str) -> Quantity:
+    return missing(why, unit="images", method=method)

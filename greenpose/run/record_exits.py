@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.config import Experiment
@@ -10,21 +10,11 @@ from greenpose.config.accounting import Budget
 from greenpose.counting import ExitCount
 from greenpose.data import Samples
 from greenpose.data.boxes import Detected
-from greenpose.formatting import KINDS
-from greenpose.metering import (
-    FEWEST_CALLS,
-    BlockEstimate,
-    Bounds,
-    CarbonAccounting,
-    EmbodiedShare,
-    ExitMeasurement,
-    Joules,
-    Log,
-    Meter,
-    Window,
-)
-from greenpose.record import Basis, Exit, Forecast, Hardware, Interval, Kind, Phase, Quantity
+from greenpose.intervals import FEWEST_CALLS, Bounds
+from greenpose.metering import CarbonAccounting, EmbodiedShare, ExitMeasurement, Joules, Log, Meter, Window
+from greenpose.quantity import Kind, Quantity, missing, scaled
 from greenpose.record import Embodied as EmbodiedEntry
+from greenpose.record import Exit, Forecast, Hardware, Interval, Phase, basis_of, with_bases
 from greenpose.run.phases import break_even
 from greenpose.run.segments import StepCosts
 from greenpose.training import ExitScores, Fitted
@@ -105,19 +95,24 @@ def embodied_entry(embodied: EmbodiedShare) -> EmbodiedEntry:
 
 def training_emissions(
     windows: Sequence[Window], carbon: CarbonAccounting, embodied: EmbodiedShare | None, *, kind: Kind
-) -> tuple[Quantity, Quantity, Quantity]:
+) -> dict[str, Quantity]:
     """Return the emissions of training's windows, whose energy is of a `kind`: operational, embodied, and both."""
     grams = carbon.grams_of(windows)
-    method = f"energy x PUE x {carbon.describe_grid(timed=True)}; interval ends multiplied with ends"
-    basis = Basis(unit=UNIT, kind=kind, method=method, type_b=_grams_interval(grams.low, grams.high))
-    operational = Quantity(name="train_co2eq_g", value=grams.mid, basis=basis)
+    operational = Quantity(
+        value=grams.mid,
+        unit=UNIT,
+        kind=kind,
+        method=f"energy x PUE x {carbon.describe_grid(timed=True)}; interval ends multiplied with ends",
+        type_b=Bounds(grams.low, grams.high),
+    )
     seconds = sum(window.seconds for window in windows)
-    making = embodied_emissions("train_embodied_co2eq_g", embodied, seconds, time="wall time of training")
-    return operational, making, carbon_intensity("train_sci_g", operational, making, per="training")
+    making = embodied_emissions(embodied, seconds, time="wall time of training")
+    sci = carbon_intensity(operational, making, per="training")
+    return {"train_co2eq_g": operational, "train_embodied_co2eq_g": making, "train_sci_g": sci}
 
 
 def embodied_emissions(
-    name: str, embodied: EmbodiedShare | None, seconds: float, *, time: str, repeated: Bounds | None = None
+    embodied: EmbodiedShare | None, seconds: float, *, time: str, repeated: Bounds | None = None
 ) -> Quantity:
     """Return what making the held hardware costs for a time, which `time` says in words.
 
@@ -125,56 +120,33 @@ def embodied_emissions(
     """
     method = f"what it took to make the part of the hardware that is held x {time} / its life"
     if embodied is None:
-        return _none(name, method, "not recorded: the hardware is not known")
+        return missing("not recorded: the hardware is not known", unit=UNIT, method=method)
     if embodied.kind == "excluded":
-        return _none(name, method, "left out by the user (carbon.embodied_kg is 0)")
+        return missing("left out by the user (carbon.embodied_kg is 0)", unit=UNIT, method=method)
     grams = embodied.grams(seconds)
-    basis = Basis(
+    return Quantity(
+        value=grams.mid,
         unit=UNIT,
         kind="modelled",
         method=f"{method}, {embodied.lifetime_years:g} years; {embodied.note}",
-        type_a=None if repeated is None else _grams_interval(*(embodied.grams(end).mid for end in repeated)),
-        type_b=_grams_interval(grams.low, grams.high),
+        type_a=None if repeated is None else Bounds(*(embodied.grams(end).mid for end in repeated)),
+        type_b=Bounds(grams.low, grams.high),
     )
-    return Quantity(name=name, value=grams.mid, basis=basis)
 
 
-def carbon_intensity(name: str, operational: Quantity, embodied: Quantity, *, per: str) -> Quantity:
+def carbon_intensity(operational: Quantity, embodied: Quantity, *, per: str) -> Quantity:
     """Return the Software Carbon Intensity: both kinds of emissions for a functional unit; none where one is missing.
+
+    Both parts follow the same clock, so that their errors do not cancel.
 
     Source: Software Carbon Intensity specification 1.1 (ISO/IEC 21031:2024), SCI = (O + M) per R.
     """
     method = f"Software Carbon Intensity per {per}: operational + embodied emissions, interval ends added to ends"
-    missing = [each.basis.missing or f"{each.name} is null" for each in (operational, embodied) if each.value is None]
-    if operational.value is None or embodied.value is None:
-        return _none(name, method, "; ".join(missing))
-    both = (operational.basis, embodied.basis)
-    basis = Basis(
-        unit=UNIT,
-        kind=max((each.kind for each in both), key=KINDS.index),
-        method=method,
-        type_a=_sum([each.type_a for each in both]),
-        type_b=_sum([each.type_b for each in both]),
-    )
-    return Quantity(name=name, value=operational.value + embodied.value, basis=basis)
+    return replace(operational + embodied, method=method)
 
 
-def _none(name: str, method: str, missing: str) -> Quantity:
-    return Quantity(name=name, value=None, basis=Basis(unit=UNIT, kind="not_covered", method=method, missing=missing))
-
-
-def _sum(intervals: Sequence[Interval | None]) -> Interval | None:
-    """Return the ends' sums: both parts follow the same clock, so that their errors do not cancel."""
-    known = [interval for interval in intervals if interval is not None]
-    if len(known) < len(intervals):
-        return None
-    return _grams_interval(sum(each.low for each in known), sum(each.high for each in known))
-
-
-def _grams_interval(low: float, high: float) -> Interval:
-    return Interval(low=low, high=high)
-
-
+SHARE = "relative_to_final."
+"""What the names of numbers over the final exit's begin with."""
 _BY_OKS = {"ap", "ap50", "ap75", "ar"}
 ACCURACIES = {
     "ap": "mean OKS average precision over thresholds .50:.05:.95, by pycocotools",
@@ -188,48 +160,50 @@ ACCURACIES = {
 
 def exit_entry(exit_: int, facts: Facts, *, kind: Kind, carbon: CarbonAccounting, parts: list[Phase]) -> Exit:
     """Return the entry of one exit; `kind` is how energy was obtained, `parts` what training consisted of."""
-    scores, measured = facts.scores[exit_], facts.measured[exit_]
+    measured = facts.measured[exit_]
     even = break_even(
         measured, facts.measured[max(facts.measured)], step=facts.step, parts=parts, grew=bool(facts.config.train.grow)
     )
-    fields = inference_fields(
-        facts.config, facts.counts[exit_], measured, kind=kind, carbon=carbon, embodied=facts.meter.embodied
+    quantities = inference_quantities(
+        facts.counts[exit_], measured, kind=kind, carbon=carbon, embodied=facts.meter.embodied
     )
-    fields["basis"] |= _accuracy_bases(scores, facts) | {"break_even_images": even.basis}
+    quantities |= accuracies(facts.scores[exit_], facts) | {"break_even_images": even}
     return Exit(
-        **fields,
-        **{name: scores.values[name] for name in ACCURACIES},
+        **entry_fields(facts.config, facts.counts[exit_], measured, quantities),
         best_epoch=facts.fitted.best[exit_].epoch,
-        break_even_images=even.images,
     )
 
 
-def inference_fields(
-    config: Experiment,
+def entry_fields(
+    config: Experiment, count: ExitCount, measured: ExitMeasurement, quantities: Mapping[str, Quantity]
+) -> dict[str, Any]:
+    """Return the fields of an exit's entry with these quantities, shares of the final exit among them."""
+    shares = {name: each for name, each in quantities.items() if name.startswith(SHARE)}
+    fields = with_bases({name: each for name, each in quantities.items() if name not in shares})
+    return {
+        "exit": count.exit,
+        "role": _role(config, count.exit),
+        "macs_by_counter": dict(count.macs_by_counter),
+        "operations": dict(count.operations),
+        "relative_to_final": {
+            name.removeprefix(SHARE): each.value for name, each in shares.items() if each.value is not None
+        },
+        "measurement": _how(measured),
+        **fields,
+        "basis": fields["basis"] | {name: basis_of(each) for name, each in shares.items()},
+    }
+
+
+def inference_quantities(
     count: ExitCount,
     measured: ExitMeasurement,
     *,
     kind: Kind,
     carbon: CarbonAccounting,
     embodied: EmbodiedShare | None = None,
-) -> dict[str, Any]:
-    """Return what of an entry needs no training: role, size and cost of an image, with their bases."""
-    cost = _Costs(measured, kind=kind, carbon=carbon)
-    cost.complete(measured.latency_s, embodied)
-    return {
-        "exit": count.exit,
-        "role": _role(config, count.exit),
-        "params": count.params,
-        "macs": count.macs,
-        "macs_by_counter": dict(count.macs_by_counter),
-        "activation_bytes": count.activation_bytes,
-        "peak_bytes": count.peak_bytes,
-        "operations": dict(count.operations),
-        **cost.values,
-        "relative_to_final": {name: ratio.value for name, ratio in _ratios(measured).items()},
-        "measurement": _how(measured),
-        "basis": _counted() | cost.bases | _ratio_bases(measured),
-    }
+) -> dict[str, Quantity]:
+    """Return the numbers of an exit that need no training: size and cost of an image."""
+    return _sizes(count) | _costs(measured, kind=kind, carbon=carbon, embodied=embodied) | _shares(measured)
 
 
 def _role(config: Experiment, exit_: int) -> str:
@@ -243,23 +217,29 @@ def _role(config: Experiment, exit_: int) -> str:
     )
 
 
-def _counted() -> dict[str, Basis]:
+def _sizes(count: ExitCount) -> dict[str, Quantity]:
+    said = {
+        "params": ("parameters", "parameters of the minimal sub-network"),
+        "macs": ("MACs", "convolutions, torch FlopCounterMode / 2, one image"),
+        "activation_bytes": ("bytes", "tensors saved for backward, one image"),
+        "peak_bytes": ("bytes", "tensors alive at once in inference, one image"),
+    }
     return {
-        "params": Basis(unit="parameters", kind="counted", method="parameters of the minimal sub-network"),
-        "macs": Basis(unit="MACs", kind="counted", method="convolutions, torch FlopCounterMode / 2, one image"),
-        "activation_bytes": Basis(unit="bytes", kind="counted", method="tensors saved for backward, one image"),
-        "peak_bytes": Basis(unit="bytes", kind="counted", method="tensors alive at once in inference, one image"),
+        name: Quantity(value=getattr(count, name), unit=unit, kind="counted", method=method)
+        for name, (unit, method) in said.items()
     }
 
 
-def _accuracy_bases(scores: ExitScores, facts: Facts) -> dict[str, Basis]:
+def accuracies(scores: ExitScores, facts: Facts) -> dict[str, Quantity]:
+    """Return the accuracies of one exit on the test split; a single group left nothing to resample."""
     interval = f"interval: percentile bootstrap over {scores.num_groups} {scores.unit} of the test split"
     return {
-        name: Basis(
+        name: Quantity(
+            value=scores.values[name],
             unit="fraction",
             kind="computed",
             method=f"{method}; {_searched(name, facts)}; {interval}",
-            type_a=_known(scores.intervals[name]),
+            type_a=None if math.isnan(scores.intervals[name][0]) else Bounds(*scores.intervals[name]),
         )
         for name, method in ACCURACIES.items()
     }
@@ -270,71 +250,36 @@ def _searched(name: str, facts: Facts) -> str:
     return f"area: {facts.area}; boxes: {facts.searched}" if name in _BY_OKS else "boxes: annotated"
 
 
-def _known(bounds: tuple[float, float]) -> Interval | None:
-    """Return the interval, None where a single group left nothing to resample."""
-    return None if math.isnan(bounds[0]) else Interval(low=bounds[0], high=bounds[1])
+def _costs(
+    measured: ExitMeasurement, *, kind: Kind, carbon: CarbonAccounting, embodied: EmbodiedShare | None
+) -> dict[str, Quantity]:
+    """Return latency, CPU time, energy and emissions of one image."""
+    how = f"median over {measured.blocks} interleaved blocks, batch {measured.items_per_call}, truncated network"
+    gross = _energy(measured, "energy_j_per_item", kind, f"gross; {how}")
+    operational = _grams(gross, carbon)
+    latency = replace(measured.latency_s, unit="s", method=f"wall time per image; {how}")
+    thousand = latency * 1000
+    making = embodied_emissions(embodied, thousand.known, time="wall time of 1000 images", repeated=thousand.type_a)
+    return {
+        "latency_s": latency,
+        "latency_p95_s": replace(measured.latency_p95_s, unit="s", method=_percentile(measured)),
+        "cpu_s_per_image": replace(measured.cpu_s_per_item, unit="s", method=f"CPU time per image; {how}"),
+        "energy_j_per_image": gross,
+        "net_energy_j_per_image": _energy(
+            measured, "net_energy_j_per_item", kind, f"gross minus idle power x wall time; {how}"
+        ),
+        "co2eq_g_per_1000_images": operational,
+        "embodied_co2eq_g_per_1000_images": making,
+        "sci_g_per_1000_images": carbon_intensity(operational, making, per="1000 images"),
+    }
 
 
-class _Costs:
-    """Latency, CPU time, energy and emissions of one image, with their bases."""
-
-    def __init__(self, measured: ExitMeasurement, *, kind: Kind, carbon: CarbonAccounting) -> None:
-        self.values: dict[str, float | None] = {}
-        self.bases: dict[str, Basis] = {}
-        energy_kind = kind
-        how = f"median over {measured.blocks} interleaved blocks, batch {measured.items_per_call}, truncated network"
-        self._add("latency_s", measured.latency_s, "s", "measured", f"wall time per image; {how}")
-        self._add("latency_p95_s", measured.latency_p95_s, "s", "measured", _percentile(measured))
-        self._add("cpu_s_per_image", measured.cpu_s_per_item, "s", "measured", f"CPU time per image; {how}")
-        gross, net = measured.energy_j_per_item, measured.net_energy_j_per_item
-        missing = measured.missing
-        self._add("energy_j_per_image", gross, "J", energy_kind, f"gross; {how}", missing.get("energy_j_per_item"))
-        self._add(
-            "net_energy_j_per_image",
-            net,
-            "J",
-            energy_kind,
-            f"gross minus idle power x wall time; {how}",
-            missing.get("net_energy_j_per_item"),
-        )
-        self._add(
-            "co2eq_g_per_1000_images",
-            _grams(gross, carbon),
-            "gCO2eq",
-            energy_kind,
-            f"gross energy of 1000 images x PUE x {carbon.describe_grid(timed=False)}",
-            missing.get("energy_j_per_item"),
-        )
-
-    def complete(self, latency: BlockEstimate, embodied: EmbodiedShare | None) -> None:
-        """Add what making the hardware costs for the time of 1000 images, and both kinds of emissions together."""
-        repeated = None if latency.type_a is None else Bounds(1000 * latency.type_a.low, 1000 * latency.type_a.high)
-        making = embodied_emissions(
-            "embodied_co2eq_g_per_1000_images",
-            embodied,
-            1000 * latency.value,
-            time="wall time of 1000 images",
-            repeated=repeated,
-        )
-        name = "co2eq_g_per_1000_images"
-        operational = Quantity(name=name, value=self.values[name], basis=self.bases[name])
-        sci = carbon_intensity("sci_g_per_1000_images", operational, making, per="1000 images")
-        for quantity in (making, sci):
-            self.values[quantity.name], self.bases[quantity.name] = quantity.value, quantity.basis
-
-    def _add(
-        self, name: str, found: BlockEstimate | None, unit: str, kind: Kind, method: str, missing: str | None = None
-    ) -> None:
-        self.values[name] = None if found is None else found.value
-        reason = None if found is not None else missing or "no component's energy could be read"
-        self.bases[name] = Basis(
-            unit=unit,
-            kind="not_covered" if found is None else kind,
-            method=method,
-            type_a=_interval(found.type_a if found else None),
-            type_b=_interval(found.type_b if found else None),
-            missing=reason,
-        )
+def _energy(measured: ExitMeasurement, name: str, kind: Kind, method: str) -> Quantity:
+    found: Quantity | None = getattr(measured, name)
+    if found is None:
+        reason = measured.missing.get(name, "no component's energy could be read")
+        return missing(reason, unit="J", method=method)
+    return replace(found, unit="J", kind=kind, method=method)
 
 
 def _percentile(measured: ExitMeasurement) -> str:
@@ -344,37 +289,29 @@ def _percentile(measured: ExitMeasurement) -> str:
     return f"{how}; no interval for fewer than {FEWEST_CALLS} calls, or a single block" if few else how
 
 
-def _grams(energy: BlockEstimate | None, carbon: CarbonAccounting) -> BlockEstimate | None:
-    """Return the emissions of 1000 items: Type A scales with the energy's, Type B is widened by the intensity's."""
-    if energy is None:
-        return None
+def _grams(energy: Quantity, carbon: CarbonAccounting) -> Quantity:
+    """Return the emissions of 1000 images: Type A scales with the energy's, Type B is widened by the intensity's."""
+    method = f"gross energy of 1000 images x PUE x {carbon.describe_grid(timed=False)}"
+    if energy.value is None:
+        return replace(energy, unit=UNIT, method=method)
     low, high = energy.type_b or (energy.value, energy.value)
     grams = carbon.grams(Joules(low * 1000, energy.value * 1000, high * 1000))
     factor = grams.mid / energy.value if energy.value else 0.0
-    spread = energy.type_a
-    type_a = None if spread is None else Bounds(spread.low * factor, spread.high * factor)
-    return BlockEstimate(value=grams.mid, blocks=energy.blocks, type_a=type_a, type_b=Bounds(grams.low, grams.high))
+    type_a, type_b = scaled(energy.type_a, factor), Bounds(grams.low, grams.high)
+    return replace(energy, value=grams.mid, unit=UNIT, method=method, type_a=type_a, type_b=type_b)
 
 
-def _ratios(measured: ExitMeasurement) -> dict[str, BlockEstimate]:
+def _shares(measured: ExitMeasurement) -> dict[str, Quantity]:
     """Return the within-block ratios under the record's names: an item is an image here."""
-    return {name.replace("_per_item", "_per_image"): ratio for name, ratio in measured.ratios.items()}
-
-
-def _ratio_bases(measured: ExitMeasurement) -> dict[str, Basis]:
     return {
-        f"relative_to_final.{name}": Basis(
+        f"{SHARE}{name.replace('_per_item', '_per_image')}": replace(
+            ratio,
             unit="fraction",
-            kind="measured",
-            method=f"median of ratios within {ratio.blocks} blocks; systematic errors cancel",
-            type_a=_interval(ratio.type_a),
+            method=f"median of ratios within {ratio.repeats} blocks; systematic errors cancel",
+            type_b=None,
         )
-        for name, ratio in _ratios(measured).items()
+        for name, ratio in measured.ratios.items()
     }
-
-
-def _interval(bounds: Any) -> Interval | None:
-    return None if bounds is None else Interval(low=bounds[0], high=bounds[1])
 
 
 def _how(measured: ExitMeasurement) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ import greenpose
 from greenpose.config import Experiment
 from greenpose.data.boxes import Detected
 from greenpose.files import ask_git, head_commit
-from greenpose.formatting import KINDS, joules_to_kwh
+from greenpose.formatting import joules_to_kwh
 from greenpose.metering import (
     EmbodiedShare,
     Provenance,
@@ -26,7 +26,8 @@ from greenpose.metering import (
     this_machine,
 )
 from greenpose.metering.window import Grade
-from greenpose.record import Basis, Carbon, Component, CrossCheck, Interval, Kind, Record, Validation
+from greenpose.quantity import KINDS, Kind
+from greenpose.record import Basis, Carbon, Component, CrossCheck, Interval, Record, Validation, basis_of
 from greenpose.run.callbacks import outweighed
 from greenpose.run.phases import (
     allocation,
@@ -124,7 +125,7 @@ def compose(facts: Facts) -> Record:
         train_cpu_seconds=sum(window.cpu_seconds for window in training),
         train_energy_kwh=kwh,
         train_energy_kwh_by_component=by_component(training),
-        **{quantity.name: quantity.value for quantity in emissions},
+        **{name: quantity.value for name, quantity in emissions.items()},
         phases=phases(facts.windows, meter, kind, carbon),
         train_parts=parts,
         training_step=training_step(facts.step),
@@ -155,7 +156,7 @@ def compose(facts: Facts) -> Record:
         software=software_versions(),
         git=git_state(),
         basis=_marked(
-            _training_bases(attempts, training, kind) | {quantity.name: quantity.basis for quantity in emissions}, lost
+            _training_bases(attempts, training, kind) | {name: basis_of(each) for name, each in emissions.items()}, lost
         ),
     )
 

@@ -17,9 +17,10 @@ from greenpose.config import Experiment
 from greenpose.counting import architecture_of
 from greenpose.data import Batch, Samples, batches
 from greenpose.losses import Edge, Objective, Wiring, heatmap_mse
-from greenpose.metering import BlockEstimate, Meter, MicroCosts, MicroPlan, estimate, measure_pieces
+from greenpose.metering import Meter, MicroCosts, MicroPlan, measure_pieces
 from greenpose.metering.inference import Currency
 from greenpose.model import HRNet
+from greenpose.quantity import Quantity, median
 from greenpose.run.setup import build_objective, channels_last
 from greenpose.training.step import to_images
 
@@ -41,23 +42,23 @@ class StepCosts:
     """Images in a measured step."""
     blocks: int
     """Interleaved blocks that the estimates are over."""
-    joint: BlockEstimate
+    joint: Quantity
     """The run's own step."""
-    alone: Mapping[int, BlockEstimate]
+    alone: Mapping[int, Quantity]
     """For each exit, the step of its stand-alone training."""
-    private: Mapping[int, BlockEstimate]
+    private: Mapping[int, Quantity]
     """For each exit, its own head and losses, distillation that teaches it included."""
     trunk: Mapping[int, float]
     """For each exit, the segments that it needs and shares; does not fall with depth."""
-    explained: BlockEstimate
+    explained: Quantity
     """Trunk and all private parts over the joint step: 1 if the parts account for the whole."""
-    overhead: BlockEstimate
+    overhead: Quantity
     """The run's own step over the plain one: the final exit alone, labels only."""
-    ds_overhead: BlockEstimate | None
+    ds_overhead: Quantity | None
     """What more supervised exits add to the plain step, as a ratio; None without deep supervision."""
-    kd_overhead: BlockEstimate | None
+    kd_overhead: Quantity | None
     """What distillation adds to the same step without it, as a ratio; None without distillation."""
-    joint_saving: BlockEstimate
+    joint_saving: Quantity
     """The exits' stand-alone steps together over the run's own step: what training them jointly saves, as a ratio."""
 
 
@@ -181,7 +182,7 @@ def _step_costs(config: Experiment, measured: MicroCosts, *, images: int) -> Ste
     alone = [sum(parts) for parts in zip(*(costs[_alone(k)] for k in wiring.exits), strict=True)]
     deep = len(wiring.labelled) > 1
     labels = LABELS if LABELS in costs else JOINT if deep else plain
-    medians = [max(0.0, estimate(trunk[k]).value) / images for k in wiring.exits]
+    medians = [max(0.0, median(trunk[k]).known) / images for k in wiring.exits]
     return StepCosts(
         currency=measured.currency,
         images=images,
@@ -191,19 +192,19 @@ def _step_costs(config: Experiment, measured: MicroCosts, *, images: int) -> Ste
         private={k: _per_image(private[k], images) for k in wiring.exits},
         trunk=dict(zip(wiring.exits, accumulate(medians, max), strict=True)),
         explained=_ratio(whole, costs[JOINT]),
-        overhead=estimate(measured.ratio(JOINT, plain)),
-        ds_overhead=estimate(measured.ratio(labels, plain)) if deep else None,
-        kd_overhead=estimate(measured.ratio(JOINT, labels)) if wiring.edges else None,
+        overhead=median(measured.ratio(JOINT, plain)),
+        ds_overhead=median(measured.ratio(labels, plain)) if deep else None,
+        kd_overhead=median(measured.ratio(JOINT, labels)) if wiring.edges else None,
         joint_saving=_ratio(alone, costs[JOINT]),
     )
 
 
-def _per_image(values: Sequence[float], images: int) -> BlockEstimate:
-    return estimate([value / images for value in values])
+def _per_image(values: Sequence[float], images: int) -> Quantity:
+    return median([value / images for value in values])
 
 
-def _ratio(over: Sequence[float], under: Sequence[float]) -> BlockEstimate:
-    return estimate([a / b for a, b in zip(over, under, strict=True)])
+def _ratio(over: Sequence[float], under: Sequence[float]) -> Quantity:
+    return median([a / b for a, b in zip(over, under, strict=True)])
 
 
 def _difference(values: Sequence[float], less: Sequence[float]) -> list[float]:

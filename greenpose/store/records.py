@@ -7,10 +7,11 @@ from typing import Any, Literal, NamedTuple
 from greenpose.config import CarbonConfig
 from greenpose.errors import ConfigError, GreenPoseError, MeteringError, RecordError
 from greenpose.files import now
-from greenpose.formatting import KINDS, joules_to_kwh
+from greenpose.formatting import joules_to_kwh
+from greenpose.intervals import Bounds
 from greenpose.metering import NO_ENERGY, Joules, Log, Provenance, Window, carbon_of, read_log, short_of, worst_kind
-from greenpose.metering.sources import Kind
-from greenpose.record import Basis, Failure, Interval, Quantity, Record, loads
+from greenpose.quantity import KINDS, Kind, Quantity, missing, worst
+from greenpose.record import Failure, Record, basis_of, loads
 from greenpose.record.policy import PolicyCurve, load_policy
 from greenpose.schema import parse
 from greenpose.store.folder import RunFolder
@@ -189,6 +190,13 @@ def write_failure(
     windows = outermost(log.windows)
     energy = sum((window.energy for window in windows), NO_ENERGY)
     kind = kind_of(attempts_of(log)) if windows else "modelled"
+    spent = Quantity(
+        value=joules_to_kwh(energy.mid),
+        unit="kWh",
+        kind=kind,
+        method="sum of the windows closed before it ended",
+        type_b=Bounds(joules_to_kwh(energy.low), joules_to_kwh(energy.high)),
+    )
     emissions = _emissions(cell["experiment"]["carbon"], windows, kind)
     failure = Failure(
         name=cell["name"],
@@ -199,18 +207,10 @@ def write_failure(
         message=message.splitlines()[0] if message else "",
         phase=phase,
         seconds=sum(window.seconds for window in windows),
-        energy_kwh=joules_to_kwh(energy.mid),
+        energy_kwh=spent.known,
         co2eq_g=emissions.value,
         at=at,
-        basis={
-            "energy_kwh": Basis(
-                unit="kWh",
-                kind=kind,
-                method="sum of the windows closed before it ended",
-                type_b=Interval(low=joules_to_kwh(energy.low), high=joules_to_kwh(energy.high)),
-            ),
-            "co2eq_g": emissions.basis,
-        },
+        basis={"energy_kwh": basis_of(spent), "co2eq_g": basis_of(emissions)},
     )
     folder.write_failure(failure)
     return failure
@@ -224,21 +224,15 @@ def _emissions(settings: Mapping[str, Any], windows: Sequence[Window], kind: Kin
             raise ConfigError(faults)
         carbon = carbon_of(**found.model_dump())
     except GreenPoseError as error:
-        basis = Basis(
-            unit="gCO2eq",
-            kind="not_covered",
-            method="energy x PUE x grid intensity",
-            missing=str(error).splitlines()[0],
-        )
-        return Quantity(name="co2eq_g", value=None, basis=basis)
+        return missing(str(error).splitlines()[0], unit="gCO2eq", method="energy x PUE x grid intensity")
     grams = carbon.grams_of(windows)
-    basis = Basis(
+    return Quantity(
+        value=grams.mid,
         unit="gCO2eq",
         kind=kind,
         method=f"energy x PUE x {carbon.describe_grid(timed=True)}",
-        type_b=Interval(low=grams.low, high=grams.high),
+        type_b=Bounds(grams.low, grams.high),
     )
-    return Quantity(name="co2eq_g", value=grams.mid, basis=basis)
 
 
 def note_lost(folder: RunFolder, *, code: int) -> Failure:
@@ -310,7 +304,7 @@ def kind_of(attempts: Sequence[Attempt]) -> Kind:
     kinds = [
         worst_kind(one.joules, one.provenances, short=one.short) if one.provenances else "modelled" for one in attempts
     ]
-    return max(kinds, key=KINDS.index, default="not_covered")
+    return worst(kinds)
 
 
 def missing_windows(windows: Sequence[Window], *, epochs: int) -> list[str]:

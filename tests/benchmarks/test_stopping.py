@@ -29,7 +29,7 @@ def test_a_rule_ends_a_training_where_no_rise_counted_for_as_long_as_it_waits(ru
 
 def test_the_interval_on_fewer_subjects_is_wider_as_the_root_of_their_number():
     run = record(exits=[3], half=0.012)
-    spread = run.exits[0].quantity("ap").basis.type_a
+    spread = run.exits[0].quantity("ap").type_a
     half = (spread.high - spread.low) / 2
     assert half_widths(run) == pytest.approx({3: half * (run.subjects["test"] / run.subjects["val"]) ** 0.5})
 

@@ -79,8 +79,9 @@ def test_the_card_is_the_records_and_names_every_file_with_its_digest(run, expor
         assert (len(content), hashlib.sha256(content).hexdigest()) == (file.bytes, file.sha256)
     entry = record.exit(2)
     for name in ("params", "macs", "ap", "latency_s", "energy_j_per_image"):
-        assert card.numbers[name] == entry.quantity(name)
-    assert card.train_energy_kwh == record.quantity("train_energy_kwh")
+        assert (card.numbers[name].value, card.numbers[name].basis) == (getattr(entry, name), entry.basis[name])
+    assert card.train_energy_kwh.basis == record.basis["train_energy_kwh"]
+    assert card.train_energy_kwh.value == record.train_energy_kwh
     assert (card.grade, card.folded) == (record.grade, folded)
     assert (card.folding_error is not None) is folded
     assert "before folding" in card_text(card)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
+from greenpose.intervals import t_quantile
 from greenpose.metering import RULES, allocate
 from greenpose.metering.machine import Interference
 from greenpose.metering.prediction import (
@@ -21,7 +22,6 @@ from greenpose.metering.prediction import (
     predict_run,
     predict_total,
 )
-from greenpose.metering.statistics import t_quantile
 from greenpose.metering.window import Window
 
 TRIALS = 1000

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from greenpose.errors import GreenPoseError
-from greenpose.metering import BlockEstimate, Bounds
+from greenpose.intervals import Bounds
 from greenpose.model import HRNet
 from greenpose.policy import compose_policy, find_policy
 from greenpose.policy.compose import widened
 from greenpose.policy.find import Energies, mix, shared_network
+from greenpose.quantity import Quantity
 from greenpose.record import dumps
 from greenpose.record.policy import load_policy
 from greenpose.store import read_document
@@ -67,7 +68,7 @@ def test_every_number_says_how_it_was_obtained(curve):
     for entry in (*curve.exits, *curve.points, curve.trial):
         numbers = [name for name, value in entry if isinstance(value, float) or name.startswith("energy")]
         for name in numbers:
-            basis = entry.quantity(name).basis
+            basis = entry.quantity(name)
             assert basis.method, name
             assert basis.unit, name
     for entry in curve.exits:
@@ -109,12 +110,12 @@ def test_an_image_pays_for_being_asked_where_it_is_asked(thresholds, exit_, expe
 
 
 def test_independent_causes_widen_an_interval_in_quadrature_and_systematic_error_stays():
-    each = BlockEstimate(value=10.0, blocks=8, type_a=Bounds(7.0, 14.0), type_b=Bounds(5.0, 20.0))
-    assert widened(each, Bounds(6.0, 13.0)) == BlockEstimate(
-        value=10.0, blocks=8, type_a=Bounds(5.0, 15.0), type_b=Bounds(5.0, 20.0)
+    each = Quantity(value=10.0, repeats=8, type_a=Bounds(7.0, 14.0), type_b=Bounds(5.0, 20.0))
+    assert widened(each, Bounds(6.0, 13.0)) == Quantity(
+        value=10.0, repeats=8, type_a=Bounds(5.0, 15.0), type_b=Bounds(5.0, 20.0)
     )
     assert widened(each, None) == each
-    alone = BlockEstimate(value=10.0, blocks=1, type_a=None)
+    alone = Quantity(value=10.0, repeats=1, type_a=None)
     assert widened(alone, Bounds(6.0, 13.0)).type_a == Bounds(6.0, 13.0)
     assert widened(alone, None) == alone
 
@@ -179,8 +180,8 @@ def test_one_exit_is_not_enough(run):
 
 
 def test_errors_of_ways_move_together():
-    first = BlockEstimate(value=1.0, blocks=8, type_a=Bounds(0.9, 1.2), type_b=Bounds(0.5, 2.0))
-    second = BlockEstimate(value=3.0, blocks=6, type_a=Bounds(2.7, 3.3), type_b=None)
+    first = Quantity(value=1.0, repeats=8, type_a=Bounds(0.9, 1.2), type_b=Bounds(0.5, 2.0))
+    second = Quantity(value=3.0, repeats=6, type_a=Bounds(2.7, 3.3), type_b=None)
     both = mix([(0.5, first), (0.5, second)])
     assert (both.value, both.blocks, both.type_b) == (2.0, 6, None)
     assert both.type_a == pytest.approx((1.8, 2.25))

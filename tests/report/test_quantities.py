@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.record import Quantity
+from greenpose.intervals import Bounds
+from greenpose.quantity import Quantity, missing
 from greenpose.report.quantities import Estimate, estimate, over_runs, ratio, worst
-from tests.report.exits import basis
 
 POSITIVE = st.floats(0.01, 100)
 
 
 def test_a_quantity_is_scaled_with_its_intervals_and_type_b_becomes_factors():
-    quantity = Quantity(name="ap", value=0.5, basis=basis("1", "computed", "how", a=(0.4, 0.7), b=(0.25, 1.0)))
+    quantity = Quantity(value=0.5, kind="computed", method="how", type_a=Bounds(0.4, 0.7), type_b=Bounds(0.25, 1.0))
     each = estimate(quantity, 100)
     assert (each.value, each.low, each.high) == (50, 40, 70)
     assert each.systematic == (0.5, 2.0)
@@ -23,7 +23,7 @@ def test_a_quantity_is_scaled_with_its_intervals_and_type_b_becomes_factors():
 
 
 def test_a_missing_quantity_keeps_its_reason():
-    quantity = Quantity(name="ap", value=None, basis=basis("1", "not_covered", "", missing="no test split"))
+    quantity = missing("no test split")
     assert estimate(quantity).missing == "no test split"
 
 

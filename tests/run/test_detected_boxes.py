@@ -67,9 +67,9 @@ def test_the_record_says_which_boxes_were_searched_and_what_they_were(workplace,
 def test_each_accuracy_says_its_boxes_and_oks_its_area(record):
     (entry,) = record.exits
     for name in ("ap", "ap50", "ap75", "ar"):
-        assert "area: as annotated; boxes: detected (boxes.json)" in entry.quantity(name).basis.method
+        assert "area: as annotated; boxes: detected (boxes.json)" in entry.quantity(name).method
     for name in ("pck", "pck_corrected"):
-        assert "boxes: annotated" in entry.quantity(name).basis.method
+        assert "boxes: annotated" in entry.quantity(name).method
     assert record.dataset["area"] == "as annotated"
 
 

@@ -27,7 +27,7 @@ def test_training_is_charged_with_its_own_hours(record):
     assert record.carbon.country == "hourly"
     assert record.carbon.intensity_g_per_kwh == pytest.approx(500)
     assert record.train_co2eq_g == pytest.approx(record.train_energy_kwh * 500)
-    assert "hourly" in record.quantity("train_co2eq_g").basis.method
+    assert "hourly" in record.quantity("train_co2eq_g").method
     assert sum(record.allocation.co2eq_g.values()) == pytest.approx(record.train_co2eq_g)
 
 

@@ -106,10 +106,10 @@ def test_every_number_of_the_document_has_a_unit_a_kind_and_its_intervals(measur
     for entry in compose(measured).exits:
         for name, value in entry:
             if isinstance(value, float):
-                assert entry.quantity(name).basis.unit, name
-                assert entry.quantity(name).basis.kind != "not_covered", name
+                assert entry.quantity(name).unit, name
+                assert entry.quantity(name).kind != "not_covered", name
         for name in ("energy_j_per_image", "co2eq_g_per_1000_images", "energy_j_per_gmac"):
-            basis = entry.quantity(name).basis
+            basis = entry.quantity(name)
             assert basis.type_b.low < entry.quantity(name).value < basis.type_b.high
 
 
@@ -131,7 +131,7 @@ def test_energy_over_compute_is_energy_divided_by_macs_with_its_intervals():
     joules = 0.25 / 4 * 30
     assert entry.energy_j_per_image == pytest.approx(joules)
     assert entry.energy_j_per_gmac == pytest.approx(joules / (entry.macs / 1e9))
-    interval = entry.quantity("energy_j_per_gmac").basis.type_b
+    interval = entry.quantity("energy_j_per_gmac").type_b
     assert (interval.low, interval.high) == pytest.approx((entry.energy_j_per_gmac / 2, entry.energy_j_per_gmac * 2))
 
 
@@ -152,7 +152,7 @@ def test_without_the_final_exit_every_share_is_missing_and_says_why():
     for name in shares:
         quantity = found.exits[0].quantity(name)
         assert quantity.value is None
-        assert "final exit, 3, was left out" in quantity.basis.missing
+        assert "final exit, 3, was left out" in quantity.missing
 
 
 def test_energy_that_cannot_be_read_is_null_with_its_reason():
@@ -161,9 +161,9 @@ def test_energy_that_cannot_be_read_is_null_with_its_reason():
     entry = fake_measurement(bench, {2: 0.25, 3: 0.5}).exits[0]
     for name in ("energy_j_per_image", "net_energy_j_per_image", "co2eq_g_per_1000_images", "energy_j_per_gmac"):
         assert entry.quantity(name).value is None
-        assert entry.quantity(name).basis.kind == "not_covered"
-        assert entry.quantity(name).basis.missing == "the counter is gone"
-    assert entry.quantity("relative_to_final.energy_j_per_image").basis.missing == "the counter is gone"
+        assert entry.quantity(name).kind == "not_covered"
+        assert entry.quantity(name).missing == "the counter is gone"
+    assert entry.quantity("relative_to_final.energy_j_per_image").missing == "the counter is gone"
     assert entry.relative_to_final["latency_s"] == pytest.approx(0.5)
 
 

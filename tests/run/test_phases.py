@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.metering import BlockEstimate, Bounds, ExitMeasurement, LoadMonitor, Meter, MeterSurroundings, carbon_of
+from greenpose.intervals import Bounds
+from greenpose.metering import ExitMeasurement, LoadMonitor, Meter, MeterSurroundings, carbon_of
+from greenpose.quantity import Quantity
 from greenpose.record import Phase
 from greenpose.run.phases import (
     allocation,
@@ -103,8 +105,8 @@ costs = st.floats(1e-6, 1e6)
 
 
 def known(value, low=None, high=None):
-    return BlockEstimate(
-        value=value, blocks=6, type_a=Bounds(value if low is None else low, value if high is None else high)
+    return Quantity(
+        value=value, repeats=6, type_a=Bounds(value if low is None else low, value if high is None else high)
     )
 
 
@@ -219,17 +221,17 @@ def parts(kwh=1.0):
 def test_break_even_is_the_extra_energy_over_the_energy_saved_per_image():
     found = break_even(exit_measurement(3, known(6.0), known(0.6, 0.55, 0.7)), FINAL, step=step_costs(), parts=parts())
     # three parts of 1 kWh depend on the wiring; a step of 1.25 holds 0.25 of extra; an image saves 4 J
-    assert found.images == pytest.approx(3 * 3.6e6 * (0.25 / 1.25) / 4.0)
-    assert found.basis.type_a.low == pytest.approx(3 * 3.6e6 * (0.2 / 1.2) / 4.5)
-    assert found.basis.type_a.high == pytest.approx(3 * 3.6e6 * (0.3 / 1.3) / 3.0)
+    assert found.value == pytest.approx(3 * 3.6e6 * (0.25 / 1.25) / 4.0)
+    assert found.type_a.low == pytest.approx(3 * 3.6e6 * (0.2 / 1.2) / 4.5)
+    assert found.type_a.high == pytest.approx(3 * 3.6e6 * (0.3 / 1.3) / 3.0)
 
 
 def test_teaching_that_added_nothing_is_won_back_at_once():
     step = step_costs(overhead=known(0.99, 0.97, 1.02))
     found = break_even(exit_measurement(3, known(6.0), known(0.6)), FINAL, step=step, parts=parts())
-    assert found.images == 0
-    assert found.basis.type_a.low == 0
-    assert found.basis.type_a.high > 0
+    assert found.value == 0
+    assert found.type_a.low == 0
+    assert found.type_a.high > 0
 
 
 @pytest.mark.parametrize(
@@ -243,20 +245,20 @@ def test_teaching_that_added_nothing_is_won_back_at_once():
 )
 def test_no_break_even_is_null_with_its_reason(exit_, step, why):
     found = break_even(exit_, FINAL, step=step, parts=parts())
-    assert found.images is None
-    assert why in found.basis.missing
+    assert found.value is None
+    assert why in found.missing
 
 
 def test_a_saving_that_may_be_none_has_no_interval():
     found = break_even(exit_measurement(3, known(9.9), known(0.99, 0.9, 1.05)), FINAL, step=step_costs(), parts=parts())
-    assert found.images > 0
-    assert found.basis.type_a is None
+    assert found.value > 0
+    assert found.type_a is None
 
 
 def test_every_number_of_the_training_step_has_a_basis():
     found = training_step(step_costs())
     numbers = ("cost_per_image", "explained", "overhead", "ds_overhead", "kd_overhead", "joint_saving")
     assert set(numbers) == set(found.basis)
-    assert found.quantity("ds_overhead").basis.missing == "the run has none"
-    assert found.quantity("overhead").basis.type_a.high == 1.3
+    assert found.quantity("ds_overhead").missing == "the run has none"
+    assert found.quantity("overhead").type_a.high == 1.3
     assert [entry.exit for entry in found.exits] == [3, 4]

@@ -7,13 +7,14 @@ import pytest
 
 from greenpose import counting
 from greenpose.config import Experiment
-from greenpose.metering import Bounds, Joules, Window, carbon_of, embodied_of
-from greenpose.record import Basis, Interval, Quantity
+from greenpose.intervals import Bounds
+from greenpose.metering import Joules, Window, carbon_of, embodied_of
+from greenpose.quantity import Quantity
 from greenpose.run.record_exits import (
     carbon_intensity,
     embodied_emissions,
     embodied_entry,
-    inference_fields,
+    inference_quantities,
     training_emissions,
 )
 from greenpose.run.record_run import carbon_entry
@@ -59,58 +60,62 @@ def making(**settings):
 
 
 def test_a_year_of_half_a_machine_costs_an_eighth_of_making_it():
-    found = embodied_emissions("m", making(), YEAR, time="wall time of training")
+    found = embodied_emissions(making(), YEAR, time="wall time of training")
     assert found.value == pytest.approx(400e3 / 8)
-    assert (found.basis.unit, found.basis.kind, found.basis.type_a) == ("gCO2eq", "modelled", None)
-    assert "wall time of training" in found.basis.method
-    assert "4 years" in found.basis.method
+    assert (found.unit, found.kind, found.type_a) == ("gCO2eq", "modelled", None)
+    assert "wall time of training" in found.method
+    assert "4 years" in found.method
 
 
 def test_repeated_times_bring_type_a_and_the_hardware_type_b():
     modelled = embodied_of(machine(), carbon_of(country="ITA"))
-    found = embodied_emissions("m", modelled, 10.0, time="t", repeated=Bounds(8.0, 13.0))
-    assert found.basis.type_a.low == pytest.approx(found.value * 0.8)
-    assert found.basis.type_a.high == pytest.approx(found.value * 1.3)
+    found = embodied_emissions(modelled, 10.0, time="t", repeated=Bounds(8.0, 13.0))
+    assert found.type_a.low == pytest.approx(found.value * 0.8)
+    assert found.type_a.high == pytest.approx(found.value * 1.3)
     grams = modelled.grams(10.0)
-    assert (found.basis.type_b.low, found.basis.type_b.high) == pytest.approx((grams.low, grams.high))
+    assert (found.type_b.low, found.type_b.high) == pytest.approx((grams.low, grams.high))
 
 
 @pytest.mark.parametrize(("embodied", "why"), [(making(embodied_kg=0.0), "left out by the user"), (None, "not known")])
 def test_without_the_making_there_is_no_software_carbon_intensity_and_both_say_why(embodied, why):
-    operational, made, sci = training_emissions([window(0, 60)], carbon_of(country="ITA"), embodied, kind="modelled")
+    operational, made, sci = emitted([window(0, 60)], carbon_of(country="ITA"), embodied, kind="modelled")
     assert operational.value > 0
     for missing in (made, sci):
         assert missing.value is None
-        assert missing.basis.kind == "not_covered"
-        assert why in missing.basis.missing
+        assert missing.kind == "not_covered"
+        assert why in missing.missing
+
+
+def emitted(*args, **kwargs):
+    """Operational and embodied emissions of a training, and both together."""
+    return training_emissions(*args, **kwargs).values()
 
 
 def emissions(value, kind="measured", a=None, b=None) -> Quantity:
-    intervals = {"type_a": a and Interval(low=a[0], high=a[1]), "type_b": b and Interval(low=b[0], high=b[1])}
-    return Quantity(name="x", value=value, basis=Basis(unit="gCO2eq", kind=kind, method="", **intervals))
+    return Quantity(value=value, kind=kind, type_a=a and Bounds(*a), type_b=b and Bounds(*b))
 
 
 def test_the_software_carbon_intensity_is_the_sum_with_its_ends_and_the_worse_kind():
     sci = carbon_intensity(
-        "sci", emissions(10.0, "measured", (9, 12), (8, 14)), emissions(2.0, "modelled", (1, 4), (0.5, 6)), per="job"
+        emissions(10.0, "measured", (9, 12), (8, 14)), emissions(2.0, "modelled", (1, 4), (0.5, 6)), per="job"
     )
-    assert (sci.value, sci.basis.kind) == (12.0, "modelled")
-    assert (sci.basis.type_a.low, sci.basis.type_a.high) == (10, 16)
-    assert (sci.basis.type_b.low, sci.basis.type_b.high) == (8.5, 20)
-    assert "per job" in sci.basis.method
+    assert (sci.value, sci.kind) == (12.0, "modelled")
+    assert (sci.type_a.low, sci.type_a.high) == (10, 16)
+    assert (sci.type_b.low, sci.type_b.high) == (8.5, 20)
+    assert "per job" in sci.method
 
 
 def test_an_interval_that_one_part_does_not_have_the_sum_does_not_have():
-    sci = carbon_intensity("sci", emissions(10.0, a=(9, 11), b=(8, 12)), emissions(2.0, b=(1, 3)), per="job")
-    assert sci.basis.type_a is None
-    assert sci.basis.type_b is not None
+    sci = carbon_intensity(emissions(10.0, a=(9, 11), b=(8, 12)), emissions(2.0, b=(1, 3)), per="job")
+    assert sci.type_a is None
+    assert sci.type_b is not None
 
 
 def test_training_is_charged_by_the_hours_in_which_it_ran(hourly):
     windows = [window(10, 3600), window(20, 3600)]
-    operational, made, sci = training_emissions(windows, carbon_of(hourly=hourly, pue=1.5), making(), kind="modelled")
+    operational, made, sci = emitted(windows, carbon_of(hourly=hourly, pue=1.5), making(), kind="modelled")
     assert operational.value == pytest.approx(1.5 * (100 + 300))
-    assert "hourly" in operational.basis.method
+    assert "hourly" in operational.method
     assert made.value == pytest.approx(400e3 / 2 * 2 * 3600 / (4 * YEAR))
     assert sci.value == pytest.approx(operational.value + made.value)
 
@@ -123,9 +128,9 @@ def test_training_is_charged_by_the_hours_in_which_it_ran(hourly):
     ],
 )
 def test_the_method_says_which_intensity_it_was(settings, words):
-    operational, *_ = training_emissions([window(0, 60)], carbon_of(**settings), None, kind="modelled")
-    assert words in operational.basis.method
-    assert "hourly" not in operational.basis.method
+    operational = training_emissions([window(0, 60)], carbon_of(**settings), None, kind="modelled")["train_co2eq_g"]
+    assert words in operational.method
+    assert "hourly" not in operational.method
 
 
 def experiment(**carbon) -> Experiment:
@@ -136,7 +141,7 @@ def experiment(**carbon) -> Experiment:
 def test_the_recorded_intensity_times_energy_and_pue_is_what_was_emitted(hourly):
     windows = [window(11.5, 3600), window(20, 7200)]
     entry = carbon_entry(experiment(hourly=hourly, pue=1.2), windows=windows, embodied=making())
-    emitted, *_ = training_emissions(windows, carbon_of(hourly=hourly, pue=1.2), None, kind="modelled")
+    emitted = training_emissions(windows, carbon_of(hourly=hourly, pue=1.2), None, kind="modelled")["train_co2eq_g"]
     assert entry.intensity_g_per_kwh * entry.pue * 3.0 == pytest.approx(emitted.value)
     assert entry.intensity_interval.low < entry.intensity_g_per_kwh < entry.intensity_interval.high
     assert (entry.country, entry.mean_g_per_kwh) == ("hourly", 200)
@@ -169,32 +174,29 @@ def of_images(count, embodied, **carbon):
     """The entry of an exit of 3 J and 1 s an image, the second known to between 0.9 and 1.2."""
     measured = replace(exit_measurement(2, energy=known(3.0, 2.7, 3.6)), latency_s=known(1.0, 0.9, 1.2))
     carbon = carbon or {"country": "ITA"}
-    return inference_fields(
-        experiment(**carbon), count, measured, kind="modelled", carbon=carbon_of(**carbon), embodied=embodied
-    )
+    return inference_quantities(count, measured, kind="modelled", carbon=carbon_of(**carbon), embodied=embodied)
 
 
 def test_a_thousand_images_hold_the_machine_for_their_latency(count):
     embodied = making()
     entry = of_images(count, embodied)
-    making_ = entry["embodied_co2eq_g_per_1000_images"]
-    assert making_ == pytest.approx(embodied.grams(1000.0).mid)
-    basis = entry["basis"]["embodied_co2eq_g_per_1000_images"]
-    assert (basis.type_a.low, basis.type_a.high) == pytest.approx((0.9 * making_, 1.2 * making_))
+    found = entry["embodied_co2eq_g_per_1000_images"]
+    assert found.value == pytest.approx(embodied.grams(1000.0).mid)
+    assert found.type_a == pytest.approx((0.9 * found.value, 1.2 * found.value))
 
 
 def test_a_thousand_images_have_a_software_carbon_intensity_with_both_intervals(count):
     entry = of_images(count, making())
     parts = ("co2eq_g_per_1000_images", "embodied_co2eq_g_per_1000_images")
-    assert entry["sci_g_per_1000_images"] == pytest.approx(sum(entry[name] for name in parts))
-    basis = entry["basis"]["sci_g_per_1000_images"]
+    found = entry["sci_g_per_1000_images"]
+    assert found.value == pytest.approx(sum(entry[name].value for name in parts))
     for kind in ("type_a", "type_b"):
-        low = sum(getattr(entry["basis"][name], kind).low for name in parts)
-        assert getattr(basis, kind).low == pytest.approx(low)
-    assert "per 1000 images" in basis.method
+        low = sum(getattr(entry[name], kind).low for name in parts)
+        assert getattr(found, kind).low == pytest.approx(low)
+    assert "per 1000 images" in found.method
 
 
 def test_images_are_charged_with_the_mean_of_hourly_data_since_nobody_knows_their_hour(count, hourly):
     entry = of_images(count, making(), hourly=hourly)
-    assert entry["co2eq_g_per_1000_images"] == pytest.approx(3000 / 3.6e6 * 200)
-    assert "mean of the hourly" in entry["basis"]["co2eq_g_per_1000_images"].method
+    assert entry["co2eq_g_per_1000_images"].value == pytest.approx(3000 / 3.6e6 * 200)
+    assert "mean of the hourly" in entry["co2eq_g_per_1000_images"].method

@@ -108,7 +108,7 @@ def test_what_happens_to_the_log_under_way_changes_no_total_and_is_said(folder, 
     else:
         (gap,) = record.gaps
         assert "are not in windows.jsonl any more; the totals hold them" in gap
-    assert "too small" not in record.quantity("train_energy_kwh").basis.method
+    assert "too small" not in record.quantity("train_energy_kwh").method
 
 
 def test_a_log_emptied_between_two_attempts_marks_every_total_of_the_record(folder, run):
@@ -118,7 +118,7 @@ def test_a_log_emptied_between_two_attempts_marks_every_total_of_the_record(fold
     record = recorded(folder)
     assert record.gaps == ["of 3 epochs the windows of 2 are lost: 1-2"]
     for name in ("train_seconds", "train_cpu_seconds", "train_energy_kwh", "train_co2eq_g"):
-        assert record.quantity(name).basis.method.endswith("; too small: of 3 epochs the windows of 2 are lost: 1-2")
+        assert record.quantity(name).method.endswith("; too small: of 3 epochs the windows of 2 are lost: 1-2")
 
 
 def test_a_training_of_which_no_window_is_left_is_no_training_for_nothing(folder, run):
@@ -146,7 +146,7 @@ def test_a_run_begun_elsewhere_is_refused_until_asked_for_and_then_named_by_all_
     assert record.attempts == 2
     assert record.gaps == []
     kinds = {part.component: part for part in record.components}
-    assert kinds["cpu"].kind == record.quantity("train_energy_kwh").basis.kind
+    assert kinds["cpu"].kind == record.quantity("train_energy_kwh").kind
     assert kinds["cpu"].method.endswith("; in another attempt: a counter there")
     assert record.train_energy_kwh * 3.6e6 > before
     assert record.train_energy_kwh * 3.6e6 == pytest.approx(

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, joules_to_kwh, listed, percent, plain
-from greenpose.record import Kind, Record
+from greenpose.quantity import Kind
+from greenpose.record import Record
 from greenpose.report.drawing import ACCENT, CHARACTER, DIM, FONT, INK, PAPER, Drawing, bare, write
 from greenpose.report.figures.totals import paid
 from greenpose.report.quantities import (

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from greenpose.formatting import NBSP, co2eq_g, plural
-from greenpose.record import Failure, Kind, Phase, Record
+from greenpose.quantity import Kind
+from greenpose.record import Failure, Phase, Record
 from greenpose.report.quantities import (
     TRAIN_CO2,
     TRAIN_ENERGY,

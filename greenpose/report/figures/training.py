@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from greenpose.formatting import NBSP, Text, percent, plain, plural, span
-from greenpose.record import CrossCheck, Failure, Kind, Record
+from greenpose.quantity import Kind
+from greenpose.record import CrossCheck, Failure, Record
 from greenpose.report.figures.energy import COMPONENTS
 from greenpose.report.limits import allocation
 from greenpose.report.quantities import (

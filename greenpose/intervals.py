@@ -1,20 +1,12 @@
-"""Intervals from repetition (GUM Type A): of medians, of percentiles, and between runs.
-
-A run's blocks are minutes of one process. Another run meets another clock frequency, other guests of the same host and
-other places in memory, which move all its blocks together; the run itself sees nothing of it.
-"""
+"""Intervals from repetition (GUM Type A): of medians and of percentiles, and Student's t."""
 
 import math
 import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-from statistics import NormalDist
 from typing import NamedTuple
-
-from greenpose.metering.machine import Machine
 
 CONFIDENCE = 0.95
 FEWEST = 6
@@ -30,31 +22,6 @@ class Bounds(NamedTuple):
     """Lower end."""
     high: float
     """Upper end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockEstimate:
-    """A number over repeated blocks with both kinds of uncertainty, all in one unit."""
-
-    value: float
-    """Median over the blocks."""
-    blocks: int
-    """Blocks that it is over."""
-    type_a: Bounds | None
-    """95 % interval from repetition; None for a single block."""
-    type_b: Bounds | None = None
-    """Interval of systematic error, k about 2; None where there is none or nobody knows it."""
-
-    @property
-    def relative_half_width(self) -> float:
-        """Return half the Type A interval over the value; infinite for a single block."""
-        return relative_half_width(self.value, self.type_a)
-
-
-def estimate(values: Sequence[float], *, type_b: Bounds | None = None) -> BlockEstimate:
-    """Return the median over blocks, given in the order in which they were measured, with its 95 % interval."""
-    middle = float(statistics.median(values))
-    return BlockEstimate(value=middle, blocks=len(values), type_a=interval(values), type_b=type_b)
 
 
 def interval(values: Sequence[float]) -> Bounds | None:
@@ -185,8 +152,8 @@ FEWEST_CALLS = 72
 """All of fewer calls lie below their law's 95th percentile more often than an end may be wrong: 0.95^71 > 0.025."""
 
 
-def percentile(blocks: Sequence[Sequence[float]]) -> BlockEstimate:
-    """Return the 95th percentile over the calls of all blocks, with its 95 % interval; none where calls are too few.
+def percentile(blocks: Sequence[Sequence[float]]) -> tuple[float, Bounds | None]:
+    """Return the 95th percentile over the calls of all blocks, with its 95 % interval; None where calls are too few.
 
     The ends are calls, between which the percentile of independent ones lies by the binomial law, whatever their own
     law. Calls of a block are alike where a machine is slower in one block than in another: how well the level of the
@@ -199,13 +166,13 @@ def percentile(blocks: Sequence[Sequence[float]]) -> BlockEstimate:
     medians = [statistics.median(block) for block in blocks]
     ranks, level = _ranks(len(calls)), interval(medians)
     if ranks is None or level is None:
-        return BlockEstimate(value=value, blocks=len(blocks), type_a=None)
+        return value, None
     low, high = (calls[rank - 1] for rank in ranks)
     middle = statistics.median(medians)
     slower = value / middle if middle else 1.0
     down = math.hypot(value - low, slower * (middle - level.low))
     up = math.hypot(high - value, slower * (level.high - middle))
-    return BlockEstimate(value=value, blocks=len(blocks), type_a=Bounds(value - down, value + up))
+    return value, Bounds(value - down, value + up)
 
 
 def _ranks(count: int) -> tuple[int, int] | None:
@@ -228,36 +195,3 @@ def _probability(above: int, count: int) -> float:
     """Return the probability that so many of `count` calls lie above the percentile."""
     ways = math.lgamma(count + 1) - math.lgamma(above + 1) - math.lgamma(count - above + 1)
     return math.exp(ways + above * math.log(1 - PERCENTILE) + (count - above) * math.log(PERCENTILE))
-
-
-VIRTUAL = 0.12
-"""Relative standard deviation between runs on a shared virtual machine, of seconds, CPU-seconds and joules per item.
-
-Source: `python -m benchmarks.repeatability`, a virtual machine with 2 vCPUs and nothing else running on it, 2026: 11 %
-between a run and the next, 12 % and 21 % among 40 runs of two times ten minutes. Elsewhere the same binary's times
-differed by 26 % between CI jobs and by 0.3 % within one (github.com/namecheap/fast_mail_parser/issues/128), which is
-two of these.
-"""
-BARE = 0.02
-"""The same on a machine of one's own: a default, not yet measured."""
-
-
-def between_runs(machine: Machine) -> float:
-    """Return the relative standard deviation between runs on such a machine; unknown counts as shared."""
-    return BARE if machine.virtualised is False else VIRTUAL
-
-
-def across_runs(found: BlockEstimate, deviation: float) -> BlockEstimate:
-    """Return an estimate whose Type A interval holds for the next run too, not only for further blocks of this one.
-
-    The two half-widths are independent and join in quadrature, as factors where the interval is above zero.
-    """
-    if found.type_a is None or not deviation:
-        return found
-    value, (low, high) = found.value, found.type_a
-    apart = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / 2) * deviation
-    if low > 0:
-        down, up = (math.exp(math.hypot(math.log(end / value), apart)) for end in (low, high))
-        return replace(found, type_a=Bounds(value / down, value * up))
-    down, up = (math.hypot(end - value, apart * value) for end in (low, high))
-    return replace(found, type_a=Bounds(value - down, value + up))
