@@ -183,7 +183,7 @@ def test_errors_of_ways_move_together():
     first = Quantity(value=1.0, repeats=8, type_a=Bounds(0.9, 1.2), type_b=Bounds(0.5, 2.0))
     second = Quantity(value=3.0, repeats=6, type_a=Bounds(2.7, 3.3), type_b=None)
     both = mix([(0.5, first), (0.5, second)])
-    assert (both.value, both.blocks, both.type_b) == (2.0, 6, None)
+    assert (both.value, both.repeats, both.type_b) == (2.0, 6, None)
     assert both.type_a == pytest.approx((1.8, 2.25))
     assert mix([(0.5, first), (0.5, None)]) is None
     assert np.isclose(mix([(1.0, first)]).type_b.high, 2.0)
