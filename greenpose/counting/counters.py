@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode
 
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import FLOPS_PER_MAC
@@ -52,10 +53,24 @@ class Census:
         return Census(**{f.name: getattr(self, f.name) * times for f in fields(self)})
 
 
+@contextlib.contextmanager
+def eager(*modes: type[TorchDispatchMode]) -> Iterator[None]:
+    """Let modes see operators without torch's compiler, which would be loaded only to leave the modes alone."""
+    hooks: list[Any] = [] if "torch._dynamo" in sys.modules else [mode.__torch_dispatch__ for mode in modes]
+    wrapped = [hook.__wrapped__ for hook in hooks if hasattr(hook, "__wrapped__")]
+    for hook in wrapped:
+        hook.__dynamo_disable = hook  # noqa: SLF001 - where `torch._compile` looks before it loads the compiler
+    try:
+        yield
+    finally:
+        for hook in wrapped:
+            vars(hook).pop("__dynamo_disable", None)
+
+
 def census(net: nn.Module, *inputs: Any) -> Census:
     """Return the census of `net` on `inputs` (of one image), from the operations that are really run."""
     taker = _Taker()
-    with torch.no_grad(), taker:
+    with torch.no_grad(), eager(_Taker), taker:
         net(*inputs)
     return Census(**taker.counts)
 
@@ -145,7 +160,7 @@ def run_counters(net: nn.Module, image: Tensor) -> dict[str, int]:
 
 def conv_flops(step: Callable[[], object]) -> int:
     """Return the floating-point operations of the convolutions in `step`, forward and backward, by torch's counter."""
-    with FlopCounterMode(display=False) as counter:
+    with eager(_FlopCounterMode), FlopCounterMode(display=False) as counter:
         step()
     return int(counter.get_total_flops())
 
@@ -177,10 +192,12 @@ def _ptflops_aten(net: nn.Module, image: Tensor) -> int:
 def _run_ptflops(net: nn.Module, image: Tensor, *, backend: str) -> int:
     with _silent() as said, torch.no_grad():
         import ptflops
+        from ptflops.aten_engine import FlopCounterMode as AtenMode
 
-        macs, _ = ptflops.get_model_complexity_info(
-            net, tuple(image.shape[1:]), as_strings=False, print_per_layer_stat=False, backend=backend
-        )
+        with eager(AtenMode):
+            macs, _ = ptflops.get_model_complexity_info(
+                net, tuple(image.shape[1:]), as_strings=False, print_per_layer_stat=False, backend=backend
+            )
     if macs is None:  # it catches whatever is raised, prints it and goes on
         raise CountingError(f"ptflops ({backend}) could not count this network:\n{said.getvalue().strip()}")
     return int(macs)
@@ -202,7 +219,7 @@ def operations(net: nn.Module, *inputs: Any, **named: Any) -> dict[str, int]:
     views count. Names and decompositions belong to a minor version of torch. The size of the image does not matter.
     """
     tally = _Tally()
-    with torch.no_grad(), tally:
+    with torch.no_grad(), eager(_Tally), tally:
         net(*inputs, **named)
     return dict(sorted(tally.calls.items()))
 

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from greenpose.config import Experiment
-from greenpose.counting.counters import Census, CountingError, census, conv_flops, operations, run_counters
+from greenpose.counting.counters import Census, CountingError, census, conv_flops, eager, operations, run_counters
 from greenpose.data import load_profile
 from greenpose.model import SIZE_MULTIPLE, Architecture, HRNet, PoseNetwork, check_input_size
 
@@ -51,7 +51,7 @@ def activation_bytes(net: nn.Module, *inputs: Any, **named: Any) -> int:
 def peak_bytes(net: nn.Module, *inputs: Any, **named: Any) -> int:
     """Return the most bytes alive at one moment of an inference of one image: the image and all between, no weights."""
     inferring, peak = copy.deepcopy(net).eval(), _Peak()
-    with torch.no_grad(), peak:
+    with torch.no_grad(), eager(_Peak), peak:
         for tensor in _tensors((inputs, named)):
             peak.watch(tensor)
         inferring(*inputs, **named)
@@ -225,11 +225,9 @@ def blank_network(architecture: Architecture) -> HRNet:
     """Return a network of zeros in eval mode; no random number is drawn."""
     with torch.device("meta"):
         net = HRNet(**asdict(architecture))
-    net = net.to_empty(device="cpu").eval()
-    with torch.no_grad():
-        for entry in net.state_dict().values():
-            entry.zero_()
-    return net
+    zeros = {name: torch.zeros(entry.shape, dtype=entry.dtype) for name, entry in net.state_dict().items()}
+    net.load_state_dict(zeros, assign=True)
+    return net.eval()
 
 
 def num_params(net: nn.Module) -> int:

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode, flop_registry
 
-from greenpose.counting.counters import CountingError
+from greenpose.counting.counters import CountingError, eager
 from greenpose.formatting import FLOPS_PER_MAC
 
 Shape = Sequence[int]
@@ -56,7 +56,7 @@ def count_macs(net: nn.Module, *inputs: Any, **named: Any) -> int:
     """
     watch, counter = _Watch(), FlopCounterMode(display=False, custom_mapping=_mapping())
     try:
-        with torch.no_grad(), watch, counter:
+        with torch.no_grad(), eager(_Watch, _FlopCounterMode), watch, counter:
             net(*inputs, **named)
     except Exception:
         _refuse(watch.unknown)  # an operator without a rule explains more than what comes of it

@@ -181,7 +181,7 @@ def initialise_heads(heads: nn.Module) -> None:
 
 def _draw_normal(net: nn.Module) -> None:
     for module in net.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # torch would load its compiler for those
             nn.init.normal_(module.weight, std=HEAD_STD)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

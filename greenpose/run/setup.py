@@ -40,7 +40,8 @@ def seed_everything(config: Experiment) -> None:
     torch.set_num_threads(config.process.threads)
     cv2.setNumThreads(config.process.threads)
     torch.manual_seed(config.seed)
-    torch.use_deterministic_algorithms(config.process.device == "cpu")
+    # What torch.use_deterministic_algorithms does, less its compiler, which takes two seconds to load.
+    torch.set_deterministic_debug_mode("error" if config.process.device == "cpu" else "default")
 
 
 def build_network(config: Experiment) -> tuple[HRNet, LoadReport | None]:

@@ -1,5 +1,8 @@
 """What a configuration is turned into before it runs."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -15,7 +18,7 @@ SMALL = {"width": 4, "stem_width": 4, "blocks": 1, "modules": [1, 1, 1]}
 
 
 def experiment(weights, **model):
-    model = {**SMALL, "exits": [4], "weights": str(weights), **model}
+    model = {**SMALL, "exits": [4], "weights": weights and str(weights), **model}
     return Experiment.model_validate({"name": "x", "carbon": {"country": "ITA"}, "model": model})
 
 
@@ -64,3 +67,22 @@ def test_a_setting_that_came_later_changes_no_run_that_does_not_use_it(weights):
         assert identity(Experiment.model_validate(older)) == identity(Experiment.model_validate(config))
         used = Experiment.model_validate(assign(config, key, not default))
         assert identity(used) != identity(Experiment.model_validate(config))
+
+
+def test_a_run_is_deterministic_or_fails_and_loads_no_compiler():
+    code = (
+        "import sys, torch\n"
+        "from greenpose import counting\n"
+        "from greenpose.run.setup import build_network, seed_everything\n"
+        "from tests.run.test_setup import experiment\n"
+        "config = experiment(None)\n"
+        "seed_everything(config)\n"
+        "build_network(config)[0].truncate(4)\n"
+        "counting.count(config)\n"
+        "counting.count_macs(torch.nn.Linear(2, 2), torch.zeros(1, 2))\n"
+        "print([name for name in ('torch._dynamo', 'torch._inductor') if name in sys.modules])\n"
+        "torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+    assert "RuntimeError: put_ does not have a deterministic implementation" in done.stderr
