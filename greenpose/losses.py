@@ -1,17 +1,14 @@
-"""Losses: supervised, distillation, the wiring of teachers and students, and the objective that adds them up."""
+"""Losses: supervised, distillation, and the objective that adds them up along the wiring of teachers and students."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import KW_ONLY, dataclass, replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from greenpose.errors import ConfigError
-
-Normalise = Literal["pixels", "keypoints"]
+from greenpose.config.wiring import Edge, LossConfig, Normalise, Wiring
 
 
 def heatmap_mse(
@@ -70,103 +67,6 @@ def _log_distribution(heatmaps: Tensor, temperature: float) -> Tensor:
     return functional.log_softmax(heatmaps.flatten(2) / temperature, dim=-1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
-    """One exit learns another exit's heatmaps."""
-
-    teacher: int
-    """The exit to be imitated."""
-    student: int
-    """The exit that imitates."""
-
-    def __str__(self) -> str:
-        """Return the edge as `teacher->student`."""
-        return f"{self.teacher}->{self.student}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wiring:
-    """Which exits learn from the labels, and which from each other."""
-
-    exits: tuple[int, ...]
-    """The network's exits."""
-    edges: tuple[Edge, ...] = ()
-    """The soft losses: online distillation."""
-    supervised: tuple[int, ...] | None = None
-    """Exits that learn from the labels; None means the final one only. More than that is deep supervision."""
-
-    def __post_init__(self) -> None:
-        """Refuse a wiring that does not fit the exits.
-
-        Raises:
-            ConfigError: every fault by its place; `wiring.teach[i]` is edge i, as experiment files call it.
-        """
-        if not self.exits:
-            raise ConfigError(["wiring: there are no exits to wire"])
-        faults = [*self._supervision_faults(), *self._edge_faults()] or self._idle_faults()
-        if faults:
-            raise ConfigError(faults)
-
-    @property
-    def final(self) -> int:
-        """The last exit."""
-        return max(self.exits)
-
-    @property
-    def labelled(self) -> tuple[int, ...]:
-        """The exits that learn from the labels."""
-        return (self.final,) if self.supervised is None else self.supervised
-
-    def up_to(self, exit_number: int) -> "Wiring":
-        """Return who learns from whom in the network that ends with an exit: that one sees the labels now.
-
-        Exits that only deeper ones would teach are left out.
-        """
-        edges = tuple(edge for edge in self.edges if max(edge.teacher, edge.student) <= exit_number)
-        learning = {exit_number, *self.labelled, *(edge.student for edge in edges)}
-        exits = tuple(number for number in self.exits if number <= exit_number and number in learning)
-        return Wiring(
-            exits=exits,
-            edges=tuple(edge for edge in edges if edge.teacher in exits),
-            supervised=tuple(number for number in exits if number in {exit_number, *self.labelled}),
-        )
-
-    def _supervision_faults(self) -> list[str]:
-        faults = []
-        for i, number in enumerate(self.labelled):
-            place = f"wiring.supervise[{i}]"
-            if number not in self.exits:
-                faults.append(f"{place}: {_no_such_exit(number, self.exits)}")
-            elif number in self.labelled[:i]:
-                faults.append(f"{place}: exit {number} is named twice")
-        return faults
-
-    def _edge_faults(self) -> list[str]:
-        faults = []
-        for i, edge in enumerate(self.edges):
-            place = f"wiring.teach[{i}]"
-            unknown = [number for number in (edge.teacher, edge.student) if number not in self.exits]
-            faults += [f"{place}: {_no_such_exit(number, self.exits)}" for number in dict.fromkeys(unknown)]
-            if edge.teacher == edge.student:
-                faults.append(f"{place}: exit {edge.student} cannot teach itself")
-            elif edge in self.edges[:i]:
-                faults.append(f"{place}: {edge} is named twice")
-        return faults
-
-    def _idle_faults(self) -> list[str]:
-        learning = {*self.labelled, *(edge.student for edge in self.edges)}
-        return [
-            f"wiring: exit {number} learns from nobody; supervise it, teach it, or leave it out of the network's exits"
-            for number in self.exits
-            if number not in learning
-        ]
-
-
-def _no_such_exit(number: int, exits: Collection[int]) -> str:
-    names = ", ".join(str(known) for known in exits)
-    return f"exit {number} does not exist; this network has {'exit' if len(exits) == 1 else 'exits'} {names}"
-
-
 Scalar = Float[Tensor, ""]
 
 
@@ -182,6 +82,9 @@ class LossTerms:
     """Divergence between two exits, by edge."""
 
 
+PAPER = LossConfig(kd_weight=2000)
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """Supervision of the labelled exits plus distillation along the wiring's edges.
@@ -193,26 +96,8 @@ class Objective:
 
     wiring: Wiring
     """Who learns from whom."""
-    _: KW_ONLY
-    kd_weight: float = 2000.0
-    """Factor of every divergence. The paper's 2000 belongs to heatmaps of 3072 pixels (64 x 48)."""
-    teacher_weight: float = 1.0
-    """Factor of the final exit's squared error."""
-    ds_weight: float = 1.0
-    """Factor of every other supervised exit's squared error."""
-    temperature: float = 1.0
-    """Softening of the distributions that are compared."""
-    use_target_weight: bool = False
-    """Whether unlabelled keypoints are left out of the squared error; the divergence always leaves them out.
-
-    Without, unlabelled keypoints are trained towards an empty heatmap, as in all of the paper's runs.
-    """
-    temperature_squared: bool = False
-    """Whether the divergence is multiplied by the temperature's square."""
-    normalise: Normalise = "pixels"
-    """What a divergence is divided by, beside the number of images."""
-    detach_teacher: bool = False
-    """Whether gradients of the divergence stop at the teacher."""
+    loss: LossConfig = PAPER
+    """Weights and conventions. The paper's weight of divergences belongs to heatmaps of 3072 pixels (64 x 48)."""
 
     def __call__(
         self,
@@ -224,10 +109,10 @@ class Objective:
 
         `weight` is 1 for labelled keypoints and 0 for the others.
         """
-        hard = self._hard(outputs, target, weight if self.use_target_weight else None)
+        hard = self._hard(outputs, target, weight if self.loss.use_target_weight else None)
         soft = {edge: self.divergence(edge, outputs, weight) for edge in self.wiring.edges}
         parts = [self._hard_weight(number) * loss for number, loss in hard.items()]
-        parts += [self.kd_weight * loss for loss in soft.values()]
+        parts += [float(self.loss.kd_weight) * loss for loss in soft.values()]
         return LossTerms(total=torch.stack(parts).sum(), hard=hard, soft=soft)
 
     def up_to(self, exit_number: int) -> "Objective":
@@ -238,19 +123,19 @@ class Objective:
         return {number: heatmap_mse(outputs[number], target, weight) for number in self.wiring.labelled}
 
     def _hard_weight(self, number: int) -> float:
-        return self.teacher_weight if number == self.wiring.final else self.ds_weight
+        return self.loss.teacher_weight if number == self.wiring.final else self.loss.ds_weight
 
     def divergence(self, edge: Edge, outputs: Mapping[int, Tensor], weight: Tensor) -> Scalar:
         """Return how far an edge's student is from its teacher, not yet weighted."""
         return heatmap_kl(
             outputs[edge.student],
             outputs[edge.teacher],
-            temperature=self.temperature,
+            temperature=self.loss.temperature,
             weight=weight,
-            temperature_squared=self.temperature_squared,
-            normalise=self.normalise,
-            detach_teacher=self.detach_teacher,
+            temperature_squared=self.loss.temperature_squared,
+            normalise=self.loss.normalise,
+            detach_teacher=self.loss.detach_teacher,
         )
 
 
-__all__ = ["Edge", "LossTerms", "Normalise", "Objective", "Wiring", "heatmap_kl", "heatmap_mse"]
+__all__ = ["Edge", "LossTerms", "Objective", "Wiring", "heatmap_kl", "heatmap_mse"]

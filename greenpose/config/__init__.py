@@ -4,22 +4,22 @@ from greenpose.config.accounting import CarbonConfig, MeasureConfig
 from greenpose.config.experiment import (
     DataConfig,
     Experiment,
-    LossConfig,
     ModelConfig,
     ProcessConfig,
     SplitNumbers,
     SyntheticConfig,
     TrainConfig,
-    WiringConfig,
 )
 from greenpose.config.grid import Cell, Grid, expand
 from greenpose.config.load import load_experiment, load_grid
 from greenpose.config.read import packaged_experiment, read_yaml
+from greenpose.config.wiring import Edge, LossConfig, Wiring, WiringConfig
 
 __all__ = [
     "CarbonConfig",
     "Cell",
     "DataConfig",
+    "Edge",
     "Experiment",
     "Grid",
     "LossConfig",
@@ -29,6 +29,7 @@ __all__ = [
     "SplitNumbers",
     "SyntheticConfig",
     "TrainConfig",
+    "Wiring",
     "WiringConfig",
     "expand",
     "load_experiment",

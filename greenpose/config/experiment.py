@@ -13,21 +13,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from greenpose.config.accounting import CarbonConfig, MeasureConfig
 from greenpose.config.profile import Profile
-from greenpose.schema import NO_TRUTH, Document, Place, shown
-
-Exit = Annotated[int, Field(ge=1, le=4), NO_TRUTH]
-"""Number of the stage after which a heatmap is read."""
+from greenpose.config.wiring import Exit, LossConfig, Wiring, WiringConfig, paper_weight, wiring_faults
+from greenpose.schema import NO_TRUTH, Document, Place
 
 Repeats = Annotated[int, Field(ge=1, le=64), NO_TRUTH]
 """How often a part of the network is repeated."""
 Epochs = Annotated[int, Field(ge=1, le=100_000), NO_TRUTH]
 """A number of epochs."""
-HEAVIEST = 1e9
-"""Largest weight of a loss."""
-Weight = Annotated[float, Field(ge=0, le=HEAVIEST), NO_TRUTH]
-"""Weight of a loss."""
-
-TEACHES = re.compile(r"^\s*([1-4])\s*->\s*([1-4])\s*$")
 
 
 class ModelConfig(Document):
@@ -56,66 +48,6 @@ class ModelConfig(Document):
         if not self.exits or len(set(self.exits)) != len(self.exits):
             raise ValueError(f"exits {list(self.exits)} must be distinct and at least one, e.g. [3, 4]")
         return self
-
-
-class WiringConfig(Document):
-    """Which exit teaches which, and which exits see the labels."""
-
-    teach: tuple[str, ...] = ()
-    """Online distillation: edges such as `4->3` (exit 4 teaches exit 3)."""
-    supervise: tuple[Exit, ...] | None = None
-    """Exits that see the labels; null = only the deepest. More than one is deep supervision."""
-
-    @property
-    def edges(self) -> tuple[tuple[int, int], ...]:
-        """Return (teacher, student) of each edge."""
-        return tuple((int(match[1]), int(match[2])) for match in map(TEACHES.match, self.teach) if match)
-
-    @model_validator(mode="after")
-    def _arrows(self) -> "WiringConfig":
-        for index, arrow in enumerate(self.teach):
-            match = TEACHES.match(arrow)
-            if not match or match[1] == match[2]:
-                raise ValueError(f"teach[{index}] is {arrow!r}; write teacher->student with two exits, e.g. 4->3")
-        return self
-
-
-def paper_weight(heatmap_size: tuple[int, int]) -> float:
-    """Return the weight that balances distillation and labels on heatmaps of a size as the paper's does on its own."""
-    width, height = heatmap_size
-    return 2000 * width * height / (48 * 64)
-
-
-def _weight_or_auto(value: Any) -> Any:
-    """Return a weight as a number, or `auto`; one sentence says what is wrong with anything else."""
-    try:
-        if value == "auto" or 0 <= float(value) <= HEAVIEST:
-            return value
-    except (TypeError, ValueError):
-        pass
-    raise ValueError(f"must be auto, or a number from 0 to {HEAVIEST:g} (got {shown(value)})")
-
-
-class LossConfig(Document):
-    """Weights and conventions of the supervised and the distillation loss."""
-
-    teacher_weight: Weight = 1.0
-    """Weight of the deepest exit's supervised loss."""
-    ds_weight: Weight = 1.0
-    """Weight of each other supervised exit's loss (deep supervision)."""
-    kd_weight: Annotated[Weight | Literal["auto"], BeforeValidator(_weight_or_auto), NO_TRUTH] = "auto"
-    """Weight of each distillation loss. Its effect scales with 1 / heatmap pixels: `auto` is 2000 x pixels / 3072, the
-    paper's 2000 at its 48x64, and is kept as that number."""
-    temperature: Annotated[float, Field(ge=0.01, le=1000), NO_TRUTH] = 1.0
-    """Temperature that softens both heatmaps of a distillation edge."""
-    detach_teacher: bool = False
-    """True: the distillation loss does not move the teacher. The paper's training did not detach it."""
-    temperature_squared: bool = False
-    """True: multiply the distillation loss by the squared temperature (Hinton et al. 2015). The paper's did not."""
-    normalise: Literal["pixels", "keypoints"] = "pixels"
-    """Divisor of the distillation loss: heatmap pixels (the paper's) or keypoints."""
-    use_target_weight: bool = False
-    """True: unlabelled keypoints drop out of the supervised loss. The paper trained them towards empty heatmaps."""
 
 
 class TrainConfig(Document):
@@ -347,19 +279,6 @@ class Experiment(Document):
         return with_green_recipe(given)
 
     @model_validator(mode="after")
-    def _wiring_fits_network(self) -> "Experiment":
-        exits = sorted(self.model.exits)
-        have = "this network has exits " + ", ".join(map(str, exits))
-        for index, edge in enumerate(self.wiring.edges):
-            for exit_ in edge:
-                if exit_ not in exits:
-                    raise ValueError(f"wiring.teach[{index}]: exit {exit_} does not exist; {have}")
-        for index, exit_ in enumerate(self.supervised):
-            if exit_ not in exits:
-                raise ValueError(f"wiring.supervise[{index}]: exit {exit_} does not exist; {have}")
-        return self
-
-    @model_validator(mode="after")
     def _weight_of_distillation(self) -> "Experiment":
         if self.loss.kd_weight == "auto":
             if self.wiring.teach and self.loss.normalise == "keypoints":
@@ -373,22 +292,10 @@ class Experiment(Document):
 
     @model_validator(mode="after")
     def _every_exit_learns(self) -> "Experiment":
-        exits, loss = sorted(self.model.exits), self.loss
-        weights = {exit_: "teacher_weight" if exit_ == exits[-1] else "ds_weight" for exit_ in exits}
-        learning = {exit_ for exit_ in self.supervised if getattr(loss, weights[exit_])}
-        for _ in exits:  # a chain of teachers is no longer
-            learning |= {student for teacher, student in self.wiring.edges if teacher in learning and loss.kd_weight}
-        for exit_ in exits:
-            if exit_ not in learning:
-                naught = {weights[exit_]} if exit_ in self.supervised else set()
-                naught |= {"kd_weight"} if exit_ in {student for _, student in self.wiring.edges} else set()
-                zeros = [f"loss.{name}" for name in sorted(naught) if not getattr(loss, name)]
-                why = f", since {' and '.join(zeros)} {'is' if len(zeros) == 1 else 'are'} 0" if zeros else ""
-                have = "this network has exits " + ", ".join(map(str, exits))
-                raise ValueError(
-                    f"wiring: exit {exit_} learns nothing{why}; supervise it or let an exit teach it ({have})"
-                )
-        if self.train.grow and not loss.teacher_weight:
+        faults = wiring_faults(sorted(self.model.exits), self.wiring.edges, self.supervised, loss=self.loss)
+        if faults:
+            raise ValueError(faults[0])
+        if self.train.grow and not self.loss.teacher_weight:
             raise ValueError(
                 "train.grow: an exit that is the last one for a while learns nothing, since loss.teacher_weight is 0"
             )
@@ -428,6 +335,12 @@ class Experiment(Document):
             f"loss.kd_weight is {weight:g} on heatmaps of {width}x{height}, where {balanced:.3g} weighs as much as the"
             " paper's 2000 on 48x64; auto gives that"
         ]
+
+    @property
+    def wired(self) -> Wiring:
+        """Return who learns from whom in this network."""
+        exits = tuple(sorted(self.model.exits))
+        return Wiring(exits=exits, edges=self.wiring.edges, supervised=self.supervised)
 
     @property
     def supervised(self) -> tuple[int, ...]:

@@ -15,13 +15,13 @@ from greenpose.data import Samples
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import listed
-from greenpose.metering import ExitMeasurement, Meter, Plan, measure_exits
+from greenpose.metering import ExitMeasurement, Meter, measure_exits
 from greenpose.model import HRNet, SubNetwork
 from greenpose.policy.calibrate import GRADES, ExitOutputs, Judged, Setting, calibrate, cheapest, exit_ap, judge, look
 from greenpose.policy.cascade import EVER, NEVER, Cascade, Confidence, Thresholds, Ways, ways_of
 from greenpose.quantity import Quantity
 from greenpose.run.measure import trained_networks
-from greenpose.run.setup import build_meter, build_network, channels_last, require_device, seed_everything
+from greenpose.run.setup import build_meter, build_network, channels_last, plan_of, require_device, seed_everything
 from greenpose.store import RunFolder
 from greenpose.training.step import to_images
 
@@ -127,12 +127,7 @@ def measure_ways(
             runners,
             meter,
             items_per_call=sum(len(images) for images in batches),
-            plan=Plan(
-                min_window_seconds=plan.min_window_seconds,
-                rel_ci=plan.rel_ci,
-                max_blocks=plan.max_blocks,
-                max_seconds=plan.max_seconds,
-            ),
+            plan=plan_of(plan),
             seed=seed,
         )
     measured = list(found.values())

@@ -18,7 +18,6 @@ from greenpose.files import now
 from greenpose.metering import (
     ExitMeasurement,
     Meter,
-    Plan,
     carbon_of,
     measure_exits,
     process_settings,
@@ -31,7 +30,15 @@ from greenpose.quantity import Quantity, missing
 from greenpose.record import Carbon, Component, Exit
 from greenpose.run.record_exits import ACCURACIES, SHARE, entry_fields, inference_quantities
 from greenpose.run.record_run import carbon_entry, component_entries, git_state
-from greenpose.run.setup import build_meter, build_network, channels_last, num_workers, require_device, seed_everything
+from greenpose.run.setup import (
+    build_meter,
+    build_network,
+    channels_last,
+    num_workers,
+    plan_of,
+    require_device,
+    seed_everything,
+)
 from greenpose.schema import Document
 from greenpose.store import RunFolder
 from greenpose.training.step import to_images
@@ -88,13 +95,7 @@ def measure_networks(
     heard: Heard | None = None,
 ) -> dict[int, ExitMeasurement]:
     """Return what an image costs at each exit's stand-alone network, on the same fixed images."""
-    measure = config.measure
-    plan = Plan(
-        min_window_seconds=measure.min_window_seconds,
-        rel_ci=measure.rel_ci,
-        max_blocks=measure.max_blocks,
-        max_seconds=measure.max_seconds,
-    )
+    plan = plan_of(config.measure)
     runners = {exit_: _Runner(sub, images) for exit_, sub in subs.items()}
     with torch.inference_mode():
         return measure_exits(runners, meter, items_per_call=len(images), plan=plan, seed=config.seed, heard=heard)

@@ -7,7 +7,7 @@ in a stand-alone training; without the exit's own head and loss it is the trunk 
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 
 import torch
@@ -139,15 +139,7 @@ class _Pieces:
 
 
 def _network(config: Experiment, exits: Sequence[int]) -> HRNet:
-    shape = architecture_of(config)
-    net = HRNet(
-        shape.width,
-        shape.num_joints,
-        tuple(exits),
-        stem_width=shape.stem_width,
-        modules=shape.modules,
-        blocks=shape.blocks,
-    )
+    net = HRNet(**asdict(replace(architecture_of(config), exits=tuple(sorted(exits)))))
     return channels_last(net.to(config.process.device)).train()
 
 

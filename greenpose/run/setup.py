@@ -1,7 +1,7 @@
 """From a configuration to the things a run works with: device, network, objective, meter."""
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -9,11 +9,11 @@ from typing import TypeVar
 import cv2
 import torch
 
-from greenpose.config import Experiment, ModelConfig
+from greenpose.config import Experiment, MeasureConfig, ModelConfig
 from greenpose.counting import architecture_of
 from greenpose.errors import GreenPoseError, ModelError
-from greenpose.losses import Edge, Objective, Wiring
-from greenpose.metering import Meter, carbon_of, meter
+from greenpose.losses import Objective
+from greenpose.metering import Meter, Plan, carbon_of, meter
 from greenpose.model import HRNet, LoadReport, initialise, load_weights
 
 FILLED = 0.9
@@ -83,20 +83,12 @@ def channels_last(net: NetworkT) -> NetworkT:
 
 def build_objective(config: Experiment) -> Objective:
     """Return the loss that the wiring describes."""
-    loss = config.loss
-    exits = tuple(sorted(config.model.exits))
-    edges = tuple(Edge(teacher=teacher, student=student) for teacher, student in config.wiring.edges)
-    return Objective(
-        wiring=Wiring(exits=exits, edges=edges, supervised=config.supervised),
-        teacher_weight=loss.teacher_weight,
-        ds_weight=loss.ds_weight,
-        kd_weight=float(loss.kd_weight),
-        temperature=loss.temperature,
-        detach_teacher=loss.detach_teacher,
-        temperature_squared=loss.temperature_squared,
-        normalise=loss.normalise,
-        use_target_weight=loss.use_target_weight,
-    )
+    return Objective(config.wired, config.loss)
+
+
+def plan_of(measure: MeasureConfig) -> Plan:
+    """Return how long inference is measured."""
+    return Plan(**measure.model_dump(include={field.name for field in fields(Plan)}))
 
 
 def build_meter(config: Experiment, log: Path | None = None, *, replicas: int = 1) -> Meter:

@@ -9,8 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.errors import ConfigError, GreenPoseError
-from greenpose.losses import Edge, Wiring, heatmap_kl, heatmap_mse
+from greenpose.losses import heatmap_kl, heatmap_mse
 from tests.recipe import S, exit_output, targets
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "losses.json").read_text())
@@ -158,70 +157,3 @@ def test_extreme_maps_stay_finite():
     divergence.backward()
     assert divergence.isfinite()
     assert student.grad.isfinite().all()
-
-
-def edge(teacher, student):
-    return Edge(teacher=teacher, student=student)
-
-
-def test_the_final_exit_alone_sees_the_labels_by_default():
-    wiring = Wiring(exits=(3, 4), edges=(edge(4, 3),))
-    assert (wiring.final, wiring.labelled) == (4, (4,))
-
-
-def test_an_edge_to_an_absent_exit_is_named_with_the_exits_there_are():
-    with pytest.raises(GreenPoseError) as caught:
-        Wiring(exits=(2, 3), edges=(edge(3, 2), edge(5, 2)))
-    assert str(caught.value) == "wiring.teach[1]: exit 5 does not exist; this network has exits 2, 3"
-
-
-def test_all_faults_are_reported_together():
-    with pytest.raises(ConfigError) as caught:
-        Wiring(exits=(2, 3), edges=(edge(1, 4), edge(2, 2), edge(3, 2), edge(3, 2)), supervised=(3, 4, 3))
-    assert caught.value.faults == (
-        "wiring.supervise[1]: exit 4 does not exist; this network has exits 2, 3",
-        "wiring.supervise[2]: exit 3 is named twice",
-        "wiring.teach[0]: exit 1 does not exist; this network has exits 2, 3",
-        "wiring.teach[0]: exit 4 does not exist; this network has exits 2, 3",
-        "wiring.teach[1]: exit 2 cannot teach itself",
-        "wiring.teach[3]: 3->2 is named twice",
-    )
-
-
-@pytest.mark.parametrize(
-    ("edges", "supervised", "idle"),
-    [((), None, 2), ((edge(2, 3),), None, 2), ((edge(2, 3),), (2,), None), ((), (2,), 3)],
-)
-def test_an_exit_that_learns_from_nobody_is_refused(edges, supervised, idle):
-    if idle is None:
-        Wiring(exits=(2, 3), edges=edges, supervised=supervised)
-        return
-    with pytest.raises(GreenPoseError, match=f"wiring: exit {idle} learns from nobody"):
-        Wiring(exits=(2, 3), edges=edges, supervised=supervised)
-
-
-@pytest.mark.parametrize(
-    ("edges", "supervised", "depth", "exits", "kept", "labelled"),
-    [
-        ((edge(4, 2), edge(4, 3)), (2, 3, 4), 3, (2, 3), (), (2, 3)),
-        ((edge(3, 2), edge(4, 3)), (4,), 3, (2, 3), (edge(3, 2),), (3,)),
-        ((edge(3, 2), edge(4, 3)), (4,), 2, (2,), (), (2,)),
-        ((edge(4, 2), edge(4, 3)), (4,), 3, (3,), (), (3,)),
-        ((edge(4, 2), edge(4, 3)), (4,), 4, (2, 3, 4), (edge(4, 2), edge(4, 3)), (4,)),
-    ],
-)
-def test_as_far_as_an_exit_that_one_sees_the_labels_and_those_taught_from_beyond_wait(
-    edges, supervised, depth, exits, kept, labelled
-):
-    shallow = Wiring(exits=(2, 3, 4), edges=edges, supervised=supervised).up_to(depth)
-    assert (shallow.exits, shallow.edges, shallow.labelled) == (exits, kept, labelled)
-
-
-def test_without_exits_there_is_nothing_to_wire():
-    with pytest.raises(GreenPoseError, match="no exits"):
-        Wiring(exits=())
-
-
-def test_edges_are_values():
-    assert {edge(4, 3): 1}[edge(4, 3)] == 1
-    assert str(edge(4, 3)) == "4->3"

@@ -1,13 +1,16 @@
 import pytest
 import torch
 
+from greenpose.config import LossConfig
 from greenpose.losses import Edge, Objective, Wiring, heatmap_kl, heatmap_mse
 from tests.losses.test_losses import maps
 
 
 def wired(**options):
     edges = (Edge(teacher=4, student=2), Edge(teacher=4, student=3))
-    return Objective(Wiring(exits=(2, 3, 4), edges=edges, supervised=(2, 4)), **options)
+    return Objective(
+        Wiring(exits=(2, 3, 4), edges=edges, supervised=(2, 4)), LossConfig(**{"kd_weight": 2000} | options)
+    )
 
 
 def outputs_and_target(dtype=torch.float64):

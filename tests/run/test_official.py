@@ -113,7 +113,7 @@ def parts(terms, objective):
         "loss": terms.total.item(),
         "teacher_loss": terms.hard[final].item(),
         "hard_loss": sum(loss.item() for k, loss in terms.hard.items() if k != final),
-        "soft_loss": objective.kd_weight * sum(loss.item() for loss in terms.soft.values()),
+        "soft_loss": objective.loss.kd_weight * sum(loss.item() for loss in terms.soft.values()),
     }
 
 

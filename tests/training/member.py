@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from greenpose.config import TrainConfig
+from greenpose.config import LossConfig, TrainConfig
 from greenpose.losses import Edge, Objective, Wiring
 from greenpose.model import HRNet
 from greenpose.training import Files, fit
@@ -15,8 +15,9 @@ from greenpose.training.distributed import current_team, following
 from tests.recipe import S, targets
 from tests.training.samples import dots
 
-OBJECTIVE = Objective(Wiring(exits=(1, 2), edges=(Edge(teacher=2, student=1),), supervised=(1, 2)), kd_weight=10.0)
-ASTRAY = replace(OBJECTIVE, teacher_weight=float("nan"))
+WIRING = Wiring(exits=(1, 2), edges=(Edge(teacher=2, student=1),), supervised=(1, 2))
+OBJECTIVE = Objective(WIRING, LossConfig(kd_weight=10.0))
+ASTRAY = replace(OBJECTIVE, loss=OBJECTIVE.loss.model_copy(update={"teacher_weight": float("nan")}))
 RECIPE = TrainConfig(epochs=2, batch=3, lr=2e-3, milestones=(2,), patience=9)
 GROWING = TrainConfig(epochs=3, batch=3, lr=2e-3, milestones=(2,), patience=9, grow={1: 0.34})
 COUNTS = (6, 5, 1)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from greenpose.config import TrainConfig
+from greenpose.config import LossConfig, TrainConfig
 from greenpose.data import batch_of
 from greenpose.errors import GreenPoseError
 from greenpose.losses import Edge, Objective, Wiring
@@ -39,7 +39,7 @@ def train(folder, net=None, **changes):
     watchers = {key: changes.pop(key) for key in ("window", "ledger") if key in changes}
     fitted = fit(
         net,
-        Objective(wiring=WIRING, kd_weight=10.0),
+        Objective(wiring=WIRING, loss=LossConfig(kd_weight=10.0)),
         SPLITS,
         recipe=RECIPE.model_copy(update=changes),
         seed=5,
@@ -92,7 +92,7 @@ def test_another_order_of_batches_gives_other_weights(tmp_path):
     first, _ = train(tmp_path / "a")
     net = network()
     files = Files(checkpoint=tmp_path / "c.pt", best=lambda exit_: tmp_path / f"b{exit_}")
-    fit(net, Objective(wiring=WIRING, kd_weight=10.0), SPLITS, recipe=RECIPE, seed=6, files=files)
+    fit(net, Objective(wiring=WIRING, loss=LossConfig(kd_weight=10.0)), SPLITS, recipe=RECIPE, seed=6, files=files)
     assert not same(first.state_dict(), net.state_dict())
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from greenpose.config import LossConfig
 from greenpose.data import batches
 from greenpose.losses import Objective
 from greenpose.training.step import to_images
@@ -13,7 +14,7 @@ from tests.training.test_fit import SPLITS, WIRING, network, train
 def test_training_is_adam_on_the_objective_batch_by_batch(tmp_path):
     """A plain loop with torch's unfused Adam ends within a twentieth of one step (2e-3) of the same weights."""
     trained, _ = train(tmp_path / "a")
-    net, objective = network(), Objective(wiring=WIRING, kd_weight=10.0)
+    net, objective = network(), Objective(wiring=WIRING, loss=LossConfig(kd_weight=10.0))
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[2], gamma=0.33)
     for epoch in (1, 2, 3):
