@@ -153,8 +153,12 @@ MAY_DIFFER = ("greenpose", "torch", "python", "built_by")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How two sides are compared."""
+    """What is compared with the candidate, and how."""
 
+    against: str | None = None
+    """Git revision; None for what is installed in `environment`."""
+    environment: Path | None = None
+    """Another Python environment; None for this one."""
     rule: Rule = field(default_factory=Rule)
     """When a ratio has regressed, and how long to go on."""
     exits: tuple[int, ...] = ()
@@ -167,18 +171,15 @@ class Options:
     """Told how far it is."""
 
 
-def check_against(
-    candidate: Path, *, against: str | None = None, environment: Path | None = None, options: Options | None = None
-) -> CheckVerdict:
-    """Return the verdict on what every exit costs here and there: in revision `against`, or another environment.
+def check_against(candidate: Path, options: Options) -> CheckVerdict:
+    """Return the verdict on what every exit costs here and there: in another revision, or another environment.
 
     Raises:
         CheckError: if there is no such revision, environment or exit.
         GreenPoseError: if a side cannot be run.
     """
-    chosen = Options() if options is None else options
-    with two_sides(Path.cwd(), against=against, environment=environment) as sides:
-        return compare_sides(candidate, sides, chosen)
+    with two_sides(Path.cwd(), against=options.against, environment=options.environment) as sides:
+        return compare_sides(candidate, sides, options)
 
 
 def compare_sides(candidate: Path, sides: Sides, options: Options) -> CheckVerdict:

@@ -1,6 +1,8 @@
 """`greenpose check`: is the footprint worse than a baseline or a budget allows?"""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +27,6 @@ from greenpose.formatting import shown
 if TYPE_CHECKING:
     from greenpose.check import CheckVerdict
     from greenpose.cli.check_candidate import Accepted, Question
-    from greenpose.cli.check_forms import Pairing
 
 EXIT_CODES = {
     "ok": EXIT_OK,
@@ -34,58 +35,80 @@ EXIT_CODES = {
     "inconclusive": EXIT_UNSURE,
     "incomparable": EXIT_UNSURE,
 }
+ALWAYS = {"as_json", "quiet", "verbose"}
+OF_SELF_TEST = {"candidate", "self_test", *ALWAYS}
+OF_TREND = {"history", "only", "output", *ALWAYS}
+OF_PAIRS = {"exits", "max_pairs", "wall"}
+"""Parameters that mean something to a self-test and to a trend, and those that do so to paired turns alone."""
+
+CandidateArgument = Annotated[
+    Path | None,
+    typer.Argument(help="Run folder, record.json, folder of runs, experiment or grid, or the name of one that ships."),
+]
+BaselineOption = Annotated[
+    Path | None, typer.Option(help="Accepted values. Default: greenpose-baseline.json, where there is one.")
+]
+BudgetsOption = Annotated[Path | None, typer.Option(help="YAML file of limits, e.g. exit3.macs <= 1.9e9.")]
+OnlyOption = Annotated[
+    list[str] | None, typer.Option(help="Check or accept only this, e.g. exit3.macs, exit3 or HRNet3. Repeatable.")
+]
+UpdateOption = Annotated[bool, typer.Option("--update", help="Accept what the candidate costs; needs --reason.")]
+ReasonOption = Annotated[str, typer.Option(help="Why that is fine; kept in the baseline.")]
+FormatOption = Annotated[
+    str, typer.Option("--format", help="text, json, junit, sarif, github, markdown, badge; commas between several.")
+]
+OutputOption = Annotated[
+    Path | None, typer.Option("-o", "--output", help="File of the one format, or folder of several.")
+]
+NameOption = Annotated[str, typer.Option(help="What to call this check. Default: the candidate's name.")]
+HistoryOption = Annotated[
+    Path | None, typer.Option(help="Folder to append the verdict to; without a CANDIDATE, to show the trend of.")
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Exit 1 instead of 3.")]
+LenientOption = Annotated[
+    bool,
+    typer.Option(
+        "--lenient",
+        help="Exit 0 instead of 3; but 1 where the candidate has become another task: other images, keypoints, "
+        "exits, data or name.",
+    ),
+]
+AgainstOption = Annotated[
+    str | None, typer.Option(help="Git revision to compare CPU time and energy with, in paired turns.")
+]
+EnvironmentOption = Annotated[
+    Path | None, typer.Option(help="Python environment to compare with; with --against, to run the revision in.")
+]
+ExitsOption = Annotated[list[int] | None, typer.Option("--exit", help="Pair only this exit. Repeatable.")]
+PairsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Most pairs of turns until a question stays open. Default: 60; 120 with --wall."),
+]
+WallOption = Annotated[bool, typer.Option("--wall", help="Judge wall time too, which sees waiting.")]
+SelfTestOption = Annotated[
+    bool, typer.Option("--self-test", help="Find out what paired turns can tell on this machine (a minute).")
+]
 
 
 def check(
-    candidate: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Run folder, record.json, folder of runs, experiment or grid, or the name of one that ships."
-        ),
-    ] = None,
-    baseline: Annotated[
-        Path | None, typer.Option(help="Accepted values. Default: greenpose-baseline.json, where there is one.")
-    ] = None,
-    budgets: Annotated[Path | None, typer.Option(help="YAML file of limits, e.g. exit3.macs <= 1.9e9.")] = None,
-    only: Annotated[
-        list[str] | None, typer.Option(help="Check or accept only this, e.g. exit3.macs, exit3 or HRNet3. Repeatable.")
-    ] = None,
-    update: Annotated[bool, typer.Option("--update", help="Accept what the candidate costs; needs --reason.")] = False,
-    reason: Annotated[str, typer.Option(help="Why that is fine; kept in the baseline.")] = "",
-    formats: Annotated[
-        str, typer.Option("--format", help="text, json, junit, sarif, github, markdown, badge; commas between several.")
-    ] = "text",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File of the one format, or folder of several.")
-    ] = None,
-    name: Annotated[str, typer.Option(help="What to call this check. Default: the candidate's name.")] = "",
-    history: Annotated[
-        Path | None, typer.Option(help="Folder to append the verdict to; without a CANDIDATE, to show the trend of.")
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 instead of 3.")] = False,
-    lenient: Annotated[
-        bool,
-        typer.Option(
-            "--lenient",
-            help="Exit 0 instead of 3; but 1 where the candidate has become another task: other images, keypoints, "
-            "exits, data or name.",
-        ),
-    ] = False,
-    against: Annotated[
-        str | None, typer.Option(help="Git revision to compare CPU time and energy with, in paired turns.")
-    ] = None,
-    against_env: Annotated[
-        Path | None, typer.Option(help="Python environment to compare with; with --against, to run the revision in.")
-    ] = None,
-    exits: Annotated[list[int] | None, typer.Option("--exit", help="Pair only this exit. Repeatable.")] = None,
-    max_pairs: Annotated[
-        int | None,
-        typer.Option(min=1, help="Most pairs of turns until a question stays open. Default: 60; 120 with --wall."),
-    ] = None,
-    wall: Annotated[bool, typer.Option("--wall", help="Judge wall time too, which sees waiting.")] = False,
-    self_test: Annotated[
-        bool, typer.Option("--self-test", help="Find out what paired turns can tell on this machine (a minute).")
-    ] = False,
+    candidate: CandidateArgument = None,
+    baseline: BaselineOption = None,
+    budgets: BudgetsOption = None,
+    only: OnlyOption = None,
+    update: UpdateOption = False,
+    reason: ReasonOption = "",
+    formats: FormatOption = "text",
+    output: OutputOption = None,
+    name: NameOption = "",
+    history: HistoryOption = None,
+    strict: StrictOption = False,
+    lenient: LenientOption = False,
+    against: AgainstOption = None,
+    against_env: EnvironmentOption = None,
+    exits: ExitsOption = None,
+    max_pairs: PairsOption = None,
+    wall: WallOption = False,
+    self_test: SelfTestOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -98,74 +121,78 @@ def check(
       greenpose check runs/quick/HRNet3-5c1f0a2e --budgets budgets.yaml --format text,junit -o results/
       greenpose check experiments/quick.yaml --against origin/main
     """
-    of_checks: dict[str, object] = {
-        "--baseline": baseline,
-        "--budgets": budgets,
-        "--update": update,
-        "--reason": reason,
-        "--format": formats != "text",
-        "--name": name,
-        "--strict": strict,
-        "--lenient": lenient,
-        "--against": against,
-        "--against-env": against_env,
-        "--exit": exits,
-        "--max-pairs": max_pairs,
-        "--wall": wall,
-    }
+    _refuse_ignored(locals())
+    from greenpose.check import joined
+    from greenpose.check.against import paired_names
+    from greenpose.check.output import document
+    from greenpose.cli.check_candidate import answer, read_question
+    from greenpose.cli.check_forms import chosen_formats, paired_options, paired_verdict, show_self_test, write_outputs
+    from greenpose.cli.check_history import remember_verdict, show_trend
     from greenpose.subject import require
 
     if self_test:
-        of_others = {"--only": only, "--output": output, "--history": history}
-        _refuse({**of_checks, **of_others}, "means nothing here; --self-test compares nothing but equal sides")
-        from greenpose.cli.check_forms import show_self_test
-
-        raise typer.Exit(
-            EXIT_OK if show_self_test(candidate and require(candidate), as_json=as_json, quiet=quiet) else EXIT_UNSURE
-        )
+        raise typer.Exit(show_self_test(candidate and require(candidate), as_json=as_json, quiet=quiet))
     if candidate is None and history is not None:
-        _refuse(of_checks, "means nothing here; --history without a CANDIDATE only shows the trend")
-        from greenpose.cli.check_forms import show_trend
-
         show_trend(history, output=output, only=only or [], as_json=as_json)
         return
     if candidate is None:
         raise CheckError(["CANDIDATE: give a run's folder, a record, an experiment or a grid"])
-    from greenpose.check import joined
-    from greenpose.cli.check_candidate import answer, read_question
-    from greenpose.cli.check_forms import chosen_formats, write_outputs
-
     chosen = chosen_formats(formats, output, as_json=as_json)
-    pairing = _pairing(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall)
+    pairing = paired_options(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall)
     with err(quiet=quiet).status(Text(shown(f"reading {candidate}"))):
-        question = read_question(
-            candidate,
-            baseline,
-            budgets,
-            only=only or [],
-            creating=update,
-            paired=() if pairing is None else pairing.names(require(candidate)),
-        )
-    _refuse({"--reason": reason and not update}, "belongs to --update")
-    _refuse({"--lenient": lenient and strict}, "means the opposite of --strict; give one of them")
-    title = _title(name) or question.name
-    extra: dict[str, Any] = {}
+        paired = () if pairing is None else paired_names(require(candidate), pairing.exits)
+        question = read_question(candidate, baseline, budgets, only=only or [], creating=update, paired=paired)
+    title, accepted = name or question.name, dict[str, Any]()
     if update:
-        question, extra = _accepted(question, reason, quiet=quiet or "text" not in chosen)
+        question, accepted = _accepted(question, reason, quiet=quiet or "text" not in chosen)
     verdicts = answer(question)
     if pairing is not None:
-        verdicts.append(pairing.verdict(require(candidate), only=question.only, quiet=quiet))
+        verdicts.append(paired_verdict(require(candidate), replace(pairing, only=question.only), quiet=quiet))
     verdict = joined(verdicts)
     if history is not None:
-        from greenpose.cli.check_forms import remember_verdict
-
         remember_verdict(history, verdict, title)
     if as_json:
-        from greenpose.check.output import document
-
-        print_json(document(verdict, title) | extra)
+        print_json(document(verdict, title) | accepted)
     write_outputs(verdict, title, chosen, output, verbose=verbose, quiet=quiet)
     raise typer.Exit(delivered(_code(verdict, strict=strict, lenient=lenient)))
+
+
+def _refuse_ignored(given: Mapping[str, Any]) -> None:
+    """Refuse options of `check` that were given and would be ignored, and a name that cannot be a file's.
+
+    Raises:
+        CheckError: naming them all.
+    """
+    from greenpose.cli.check_candidate import plain_name
+
+    parameters = signature(check).parameters
+    trend = given["candidate"] is None and given["history"] is not None
+    pairs = given["against"] is not None or given["against_env"] is not None
+    ignored = {
+        "means nothing here; --self-test compares nothing but equal sides": (
+            given["self_test"],
+            {*parameters} - OF_SELF_TEST,
+        ),
+        "means nothing here; --history without a CANDIDATE only shows the trend": (trend, {*parameters} - OF_TREND),
+        "belongs to --against REF or --against-env PATH": (not pairs, OF_PAIRS),
+        "belongs to --update": (not given["update"], {"reason"}),
+        "means the opposite of --strict; give one of them": (given["strict"], {"lenient"}),
+    }
+    for why, (applies, names) in ignored.items():
+        unused = [option for name, option in parameters.items() if applies and name in names and given[name]]
+        faults = [f"{_flag(option)}: {why}" for option in unused if given[option.name] != option.default]
+        if faults:
+            raise CheckError(faults)
+    name = given["name"]
+    if name and plain_name(name) != name:
+        raise CheckError([f"--name {name}: use letters, digits, `.`, `_`, `+` and single `-`, e.g. {plain_name(name)}"])
+
+
+def _flag(option: Parameter) -> str:
+    """Return how an option is written: `--against-env`."""
+    declared = option.annotation.__metadata__[0]  # typer keeps the first of its names as a default
+    names = [str(name) for name in (declared.default, *declared.param_decls)]
+    return next((name for name in names if name.startswith("--")), f"--{option.name.replace('_', '-')}")
 
 
 def _code(verdict: "CheckVerdict", *, strict: bool, lenient: bool) -> int:
@@ -176,45 +203,6 @@ def _code(verdict: "CheckVerdict", *, strict: bool, lenient: bool) -> int:
     return code
 
 
-def _refuse(given: Mapping[str, object], why: str) -> None:
-    """Refuse options that were given and would be ignored.
-
-    Raises:
-        CheckError: naming them all.
-    """
-    faults = [f"{option}: {why}" for option, value in given.items() if value]
-    if faults:
-        raise CheckError(faults)
-
-
-def _pairing(
-    against: str | None,
-    environment: Path | None,
-    *,
-    exits: list[int] | None,
-    max_pairs: int | None,
-    wall: bool,
-) -> "Pairing | None":
-    """Return what is to be compared in turns, None where nothing is.
-
-    Raises:
-        CheckError: if an option is given that only matters then.
-    """
-    if against is not None or environment is not None:
-        from greenpose.cli.check_forms import Pairing
-
-        return Pairing(
-            against=against,
-            environment=environment,
-            exits=tuple(exits or ()),
-            max_pairs=max_pairs,
-            wall=wall,
-        )
-    given = {"--exit": exits, "--max-pairs": max_pairs, "--wall": wall}
-    _refuse(given, "belongs to --against REF or --against-env PATH")
-    return None
-
-
 def _accepted(question: "Question", reason: str, *, quiet: bool) -> tuple["Question", dict[str, Any]]:
     """Accept what the candidate costs, and return the question with the new baseline, and what changed."""
     from greenpose.cli.check_candidate import accept_candidate
@@ -223,19 +211,6 @@ def _accepted(question: "Question", reason: str, *, quiet: bool) -> tuple["Quest
     if not quiet:
         _say_accepted(accepted)
     return accepted.question, {"accepted": accepted.changed, "tightened": accepted.tightened}
-
-
-def _title(name: str) -> str:
-    """Return what the user calls the check.
-
-    Raises:
-        CheckError: if that cannot be a file's name.
-    """
-    from greenpose.cli.check_candidate import plain_name
-
-    if name and plain_name(name) != name:
-        raise CheckError([f"--name {name}: use letters, digits, `.`, `_`, `+` and single `-`, e.g. {plain_name(name)}"])
-    return name
 
 
 def _say_accepted(accepted: "Accepted") -> None:

@@ -1,9 +1,9 @@
-"""The forms of a check's answer: to stdout, files and GitHub; its history; the progress of paired turns."""
+"""The forms of a check's answer: to stdout, files and GitHub; the progress of paired turns; what a self-test found."""
 
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,10 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from greenpose import __version__
-from greenpose.check import CheckVerdict, Selection
-from greenpose.check.against import Options, check_against, paired_names
-from greenpose.check.history import SCHEMA, read_courses
-from greenpose.check.history import remember as append
+from greenpose.check import CheckVerdict
+from greenpose.check.against import Options, check_against
 from greenpose.check.output import (
     annotations,
     badge_endpoint,
@@ -26,94 +24,49 @@ from greenpose.check.output import (
     to_sarif,
     to_text,
 )
-from greenpose.check.output.history_page import print_trend, trend_page
 from greenpose.check.paired import Rule
 from greenpose.check.selftest import SelfTest, remember, self_test
 from greenpose.check.verdict import signed_percent
-from greenpose.cli.console import err, out, print_json
+from greenpose.cli.console import EXIT_OK, EXIT_UNSURE, err, out, print_json
 from greenpose.errors import CheckError
-from greenpose.files import head_commit, now, write_text
+from greenpose.files import write_text
 from greenpose.formatting import shown
 from greenpose.schema import near
-
-
-def remember_verdict(folder: Path, verdict: CheckVerdict, name: str) -> None:
-    """Append a verdict to the history of the check `name`."""
-    append(folder, verdict, name=name, at=now(), commit=head_commit(Path()))
-
-
-def show_trend(folder: Path, *, output: Path | None, only: Sequence[str], as_json: bool) -> None:
-    """Print the course of each quantity, as JSON where asked; write a page where a file is named.
-
-    Raises:
-        CheckError: if there is no history in the folder.
-    """
-    courses = read_courses(folder, only=Selection(tuple(only)))
-    if output is not None:
-        write_text(output, trend_page(courses, title=f"Footprint over time: {folder.name}", version=__version__))
-    if as_json:
-        print_json({"schema": SCHEMA, "courses": [asdict(course) for course in courses]})
-    else:
-        print_trend(courses, out())
-        if output is not None:
-            out().print(str(output), soft_wrap=True)
-
 
 WALL_PAIRS = 120
 """Most pairs where wall time is judged, unless told otherwise: it scatters more than CPU time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pairing:
-    """What the options ask of a paired check."""
-
-    against: str | None
-    """Git revision."""
-    environment: Path | None
-    """Another Python environment."""
-    exits: tuple[int, ...]
-    """Exits to compare; all where none is named."""
-    max_pairs: int | None
-    """Most pairs of turns; None for the usual number."""
-    wall: bool
-    """Whether wall time is judged too."""
-
-    def names(self, candidate: Path) -> list[str]:
-        """Return the names of what can be measured of a candidate.
-
-        Raises:
-            GreenPoseError: if it cannot be read, or has no such exit.
-        """
-        return paired_names(candidate, self.exits)
-
-    def verdict(self, candidate: Path, *, only: Selection, quiet: bool) -> CheckVerdict:
-        """Return what both sides' turns led to.
-
-        Raises:
-            GreenPoseError: if there is no such side, or it cannot be run.
-        """
-        usual = Rule()
-        most = self.max_pairs or (WALL_PAIRS if self.wall else usual.max_pairs)
-        rule = replace(usual, max_pairs=most, batch=min(usual.batch, most))
-        with err(quiet=quiet).status("starting both sides") as status:
-            options = Options(
-                rule=rule,
-                exits=self.exits,
-                only=only,
-                wall=self.wall,
-                heard=lambda words: status.update(Text(shown(words))),
-            )
-            return check_against(candidate, against=self.against, environment=self.environment, options=options)
+def paired_options(
+    against: str | None, environment: Path | None, *, exits: Sequence[int] | None, max_pairs: int | None, wall: bool
+) -> Options | None:
+    """Return how two sides are to be compared in turns; None where nothing is named to compare with."""
+    if against is None and environment is None:
+        return None
+    usual = Rule()
+    most = max_pairs or (WALL_PAIRS if wall else usual.max_pairs)
+    rule = replace(usual, max_pairs=most, batch=min(usual.batch, most))
+    return Options(against=against, environment=environment, exits=tuple(exits or ()), rule=rule, wall=wall)
 
 
-def show_self_test(candidate: Path | None, *, as_json: bool, quiet: bool) -> bool:
-    """Test what a paired check can do on this machine, keep and print it, and return whether that is enough."""
+def paired_verdict(candidate: Path, options: Options, *, quiet: bool) -> CheckVerdict:
+    """Return what both sides' turns led to, while progress is shown.
+
+    Raises:
+        GreenPoseError: if there is no such side, or it cannot be run.
+    """
+    with err(quiet=quiet).status("starting both sides") as status:
+        return check_against(candidate, replace(options, heard=lambda words: status.update(Text(shown(words)))))
+
+
+def show_self_test(candidate: Path | None, *, as_json: bool, quiet: bool) -> int:
+    """Test what a paired check can do on this machine, keep and print it, and return the exit code: 3 if too little."""
     with err(quiet=quiet).status("comparing equal processes") as status:
         result = self_test(candidate, heard=lambda words: status.update(Text(words)))
-    file = remember(result)
+    file, code = remember(result), EXIT_OK if result.fine else EXIT_UNSURE
     if as_json:
         print_json(asdict(result) | {"bound": result.bound, "fine": result.fine, "file": str(file)})
-        return result.fine
+        return code
     console = out()
     console.print(_table(result))
     console.print(f"kept in {file}; later verdicts on this machine quote it", style="dim", soft_wrap=True)
@@ -121,7 +74,7 @@ def show_self_test(candidate: Path | None, *, as_json: bool, quiet: bool) -> boo
         console.print(
             Text("This machine is too restless for a paired check now; the exact gate works anywhere.", "yellow")
         )
-    return result.fine
+    return code
 
 
 def _table(result: SelfTest) -> Table:

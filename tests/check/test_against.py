@@ -181,7 +181,7 @@ def test_a_wider_network_is_regressed_against_the_last_commit_in_real_processes(
     commit(tmp_path)
     file.write_text(TINY % 64)
     monkeypatch.chdir(tmp_path)
-    verdict = check_against(file, against="HEAD")
+    verdict = check_against(file, Options(against="HEAD"))
     assert outcomes(verdict) == {"exit2": "regressed", "exit3": "regressed"}
     assert "tiny.yaml is not the same there: what that costs is part of the comparison" in verdict.notes
     assert all(finding.head > finding.base > 0 for finding in verdict.findings)
@@ -192,7 +192,7 @@ def test_another_environment_with_the_same_code_is_not_regressed(tmp_path, monke
     file = tmp_path / "tiny.yaml"
     file.write_text(TINY % 8)
     monkeypatch.chdir(tmp_path)
-    verdict = check_against(file, environment=Path(sys.prefix))
+    verdict = check_against(file, Options(environment=Path(sys.prefix)))
     assert not verdict.of("regressed", "incomparable")
     hello = verdict.samples["paired"]["tiny"]["head"]
     assert Path(hello["package"]) == HERE / "greenpose"
