@@ -2,18 +2,20 @@
 
 Source: the idea of airspeed velocity's step detection (asv, `asv/step_detect.py`, described in its documentation): the
 piecewise constant function with the least sum of absolute deviations, as many pieces as an information criterion pays
-for. Absolute deviations let single outliers pass. The fit is exact, by dynamic programming (Bellman 1961; Auger &
-Lawrence 1989, segment neighbourhood search).
+for. Absolute deviations let single outliers pass. The fit is exact, by the dynamic programming of ruptures (Truong et
+al., 2020, Signal Processing 167), an extra without which no changes are marked.
 """
 
-import heapq
 import itertools
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from greenpose.check.baseline import Selection
 from greenpose.check.verdict import TIMES, CheckFinding, CheckVerdict
@@ -51,11 +53,16 @@ class LevelChange:
     """Level from there on."""
 
 
+def changes_are_marked() -> bool:
+    """Return whether the library is installed that finds changes of level."""
+    return find_spec("ruptures") is not None
+
+
 def steps(values: Sequence[float]) -> tuple[LevelChange, ...]:
-    """Return where the newest values change their level, in order; none where there are too few to tell."""
+    """Return where the newest values change their level, in order; none where there are too few, or is no ruptures."""
     skipped = max(0, len(values) - MOST_VALUES)
     newest = values[skipped:]
-    if len(newest) < FEWEST:
+    if len(newest) < FEWEST or min(newest) == max(newest) or not changes_are_marked():
         return ()
     edges = _best_edges(newest)
     levels = [statistics.median(newest[start:stop]) for start, stop in itertools.pairwise(edges)]
@@ -67,60 +74,18 @@ def steps(values: Sequence[float]) -> tuple[LevelChange, ...]:
 
 def _best_edges(values: Sequence[float]) -> list[int]:
     """Return the edges of the pieces that the criterion likes best: 2 n log(deviation) + what the steps pay."""
-    count = len(values)
+    from ruptures import Dynp
+
+    count, most = len(values), min(MOST_STEPS, len(values) // SHORTEST - 1)
     noise_free = RESOLUTION * (statistics.median(map(abs, values)) or max(map(abs, values)) or 1.0) * count
-    fits = _fits(_costs(values), count)
+    search = Dynp(model="l1", min_size=SHORTEST, jump=1).fit(np.asarray(values))
+    fits = [search.predict(number) if number else [count] for number in range(most + 1)]
+    costs = [search.cost.sum_of_costs(ends) for ends in fits]
     scores = [
         2 * count * math.log(max(cost, noise_free)) + PENALTY * number * math.log(count)
-        for number, (cost, _) in enumerate(fits)
+        for number, cost in enumerate(costs)
     ]
-    return fits[scores.index(min(scores))][1]
-
-
-def _fits(costs: Sequence[Sequence[float]], count: int) -> list[tuple[float, list[int]]]:
-    """Return for 0, 1, 2 ... steps the least deviation and the edges that have it."""
-    pieces = min(MOST_STEPS + 1, count // SHORTEST)
-    best = [[math.inf] * (count + 1) for _ in range(pieces + 1)]
-    last = [[0] * (count + 1) for _ in range(pieces + 1)]
-    best[0][0] = 0.0
-    for number in range(1, pieces + 1):
-        for stop in range(number * SHORTEST, count + 1):
-            starts = range((number - 1) * SHORTEST, stop - SHORTEST + 1)
-            best[number][stop], last[number][stop] = min(
-                (best[number - 1][start] + costs[start][stop - start], start) for start in starts
-            )
-    return [(best[number][count], _edges(last, number, count)) for number in range(1, pieces + 1)]
-
-
-def _edges(last: Sequence[Sequence[int]], pieces: int, count: int) -> list[int]:
-    edges = [count]
-    for number in range(pieces, 0, -1):
-        edges.append(last[number][edges[-1]])
-    return edges[::-1]
-
-
-def _costs(values: Sequence[float]) -> list[list[float]]:
-    """Return `costs[start][length]`: the sum of absolute deviations of a piece from its median."""
-    return [_growing(values[start:]) for start in range(len(values))]
-
-
-def _growing(values: Sequence[float]) -> list[float]:
-    """Return the deviation of the first 0, 1, 2 ... values: with two heaps, each one more takes log n."""
-    low: list[float] = []  # the smaller half, negated
-    high: list[float] = []
-    below = above = 0.0
-    costs = [0.0]
-    for value in values:
-        smaller = -heapq.heappushpop(low, -value)
-        heapq.heappush(high, smaller)
-        below, above = below + value - smaller, above + smaller
-        if len(high) > len(low):
-            moved = heapq.heappop(high)
-            heapq.heappush(low, -moved)
-            below, above = below + moved, above - moved
-        median = -low[0]
-        costs.append(max(0.0, (above - len(high) * median) + (len(low) * median - below)))
-    return costs
+    return [0, *fits[scores.index(min(scores))]]
 
 
 SCHEMA = "greenpose.history/1"

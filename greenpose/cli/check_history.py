@@ -12,7 +12,7 @@ from rich.text import Text
 
 from greenpose import __version__
 from greenpose.check import CheckVerdict, Selection
-from greenpose.check.history import FEWEST, SCHEMA, Course, LevelChange, read_courses, remember
+from greenpose.check.history import FEWEST, SCHEMA, Course, LevelChange, changes_are_marked, read_courses, remember
 from greenpose.check.verdict import amount, both, signed_percent
 from greenpose.cli.console import out, print_json
 from greenpose.files import head_commit, now, write_text
@@ -156,5 +156,7 @@ def _ends(course: Course) -> tuple[str, str]:
 
 
 def _remark(courses: Sequence[Course]) -> str:
+    if not changes_are_marked():
+        return "To mark changes of level, install ruptures: pip install 'greenpose[history]'."
     short = any(len(course.points) < FEWEST for course in courses)
     return f"Changes of level are information, not a verdict{f', and take {FEWEST} checks' if short else ''}."
