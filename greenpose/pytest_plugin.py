@@ -112,19 +112,20 @@ def _shapes(image: Any) -> str:
 
 def _worse(accepted: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Return a line for each quantity that rose, or that another input forbids to compare."""
-    from greenpose.check.footprint import OF_INPUT, PER_TORCH, UNITS
     from greenpose.check.verdict import of_calls, of_counts
+    from greenpose.metrics import BY_NAME, COUNTED, OPERATIONS, moved_by
 
     moved = f"not comparable: the input was {accepted['input']} and is {here['input']}"
     lines = []
-    for metric in (*UNITS, "operations"):
-        if metric in OF_INPUT and accepted["input"] != here["input"]:
+    for metric in (*(each.name for each in COUNTED), OPERATIONS):
+        if moved_by(metric, "input") and accepted["input"] != here["input"]:
             lines.append(f"  {metric}: {moved}")
             continue
-        if metric in PER_TORCH and accepted["torch"] != here["torch"]:
+        if moved_by(metric, "torch") and accepted["torch"] != here["torch"]:
             continue
-        judge = of_calls(accepted[metric], here[metric]) if metric == "operations" else None
-        outcome, says = judge or of_counts(accepted[metric], here[metric], UNITS[metric])
+        before, after = accepted[metric], here[metric]
+        calls = of_calls(before, after) if metric == OPERATIONS else None
+        outcome, says = calls or of_counts(before, after, BY_NAME[metric].counted_unit)
         lines += [f"  {metric}: {says}"] if outcome == "regressed" else []
     return lines
 
@@ -132,12 +133,12 @@ def _worse(accepted: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 def _fault(accepted: Any) -> str:
     """Return what is wrong with an accepted footprint, as after an edit; empty where nothing is."""
     from greenpose.check.baseline import MOST
-    from greenpose.check.footprint import COUNTED
+    from greenpose.metrics import COUNTED
 
     if not isinstance(accepted, dict):
         return f"is {accepted!r}, no footprint"
     calls = accepted.get("operations")
-    numbers = {name: accepted.get(name) for name in COUNTED}
+    numbers = {name: accepted.get(name) for name in (metric.name for metric in COUNTED)}
     numbers |= calls if isinstance(calls, dict) else {"operations": calls}
     words = {name: accepted.get(name) for name in ("input", "torch")}
     wrong = [name for name, value in numbers.items() if type(value) is not int or not 0 <= value <= MOST]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from greenpose.metrics import AP
 from greenpose.record import Record
-from greenpose.report.quantities import AP
 from greenpose.report.study import Point, study
 from greenpose.store import collect
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictFloat, StrictInt, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from greenpose.check.footprint import EXACT
 from greenpose.check.verdict import few
 from greenpose.errors import CheckError
+from greenpose.metrics import CONVENTIONS
 from greenpose.schema import Document, from_json, keys_in, near, parse
 
 SCHEMA: Literal["greenpose.baseline/1"] = "greenpose.baseline/1"
@@ -194,8 +194,8 @@ def _value_fault(value: float, metric: str) -> str:
 
 def _name_fault(match: re.Match[str]) -> str:
     metric = match["metric"]
-    if metric not in EXACT:
-        return f"{metric} is not compared exactly; {near(metric, sorted(EXACT))}"
+    if metric not in CONVENTIONS:
+        return f"{metric} is not compared exactly; {near(metric, sorted(CONVENTIONS))}"
     if (metric == "operations") != (match["operator"] is not None):
         return "write exit3.operations.OPERATOR for the calls of an operator, and no further part for anything else"
     return ""

@@ -12,13 +12,13 @@ import yaml
 from pydantic import BeforeValidator, Field
 
 from greenpose.check.baseline import Selection
-from greenpose.check.footprint import COUNTED, Footprint, exit_metrics, train_metrics
+from greenpose.check.footprint import TRAIN, Footprint
 from greenpose.check.verdict import SHARE, CheckFinding, Level, Outcome, amount, few
 from greenpose.config import read_yaml
 from greenpose.errors import CheckError
 from greenpose.formatting import listed, shown
+from greenpose.metrics import COUNTED, CPU, ENERGY, LATENCY, MOST, OF_EXIT, OF_TRAINING
 from greenpose.quantity import Quantity
-from greenpose.record.numbers import MOST
 from greenpose.schema import Document, near, parse
 
 NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
@@ -27,7 +27,8 @@ COMPARISON = re.compile(
     rf"\s*(?P<sign><=|>=)\s*(?P<limit>{NUMBER})\s*"
 )
 EXAMPLES = "exit3.macs <= 1.9e9, exit3.ap >= 0.90, train.energy_kwh <= 0.2 or exit2/final energy <= 0.45"
-SHORT = {"energy": "energy_j_per_image", "latency": "latency_s", "cpu": "cpu_s_per_image"}
+SIZES = tuple(metric.name for metric in COUNTED)
+SHORT = {metric.short: metric.name for metric in (ENERGY, LATENCY, CPU)}
 """Short names of what a share can be of."""
 EXITS = ("exit1", "exit2", "exit3", "exit4", "final")
 
@@ -130,9 +131,9 @@ def _understood(entry: Entry, node: yaml.ScalarNode) -> CostBudget | list[str]:
     share = match["share"]
     metric = SHORT.get(share, share) if share else match["metric"]
     faults = list(_faults(match, metric))
-    if entry.ratchet and metric not in COUNTED:
+    if entry.ratchet and metric not in SIZES:
         faults.append(
-            f"{entry.budget}: ratchet is for what is counted exactly ({', '.join(COUNTED)}): "
+            f"{entry.budget}: ratchet is for what is counted exactly ({', '.join(SIZES)}): "
             "a measured number would be tightened to its luckiest run"
         )
     if faults:
@@ -162,9 +163,10 @@ def _faults(match: re.Match[str], metric: str) -> Iterator[str]:
     if share and whole != "final":
         yield f"{match[0].strip()}: shares are of the final exit; write {where}/final {share}"
     if share:
-        known: tuple[str, ...] = (*SHORT, *SHORT.values(), *COUNTED)
+        known: tuple[str, ...] = (*SHORT, *SHORT.values(), *SIZES)
     else:
-        known = train_metrics() if where == "train" else tuple(sorted(exit_metrics()))
+        names = [each.name.removeprefix(TRAIN) for each in (OF_TRAINING if where == "train" else OF_EXIT)]
+        known = tuple(sorted(names))
     if metric not in known:
         yield f"{match[0].strip()}: {share or metric} is unknown; {_choices(share or metric, known)}"
 

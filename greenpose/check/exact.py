@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from greenpose.check.baseline import AP_DECIMALS, KEY, Baseline, Context, Filed, Margins, Selection, key_of
-from greenpose.check.footprint import EXACT, OF_INPUT, OF_KEYPOINTS, PER_TORCH, UNITS, Footprint, settings_of
+from greenpose.check.footprint import Footprint, settings_of
 from greenpose.check.verdict import CheckFinding, Outcome, few, of_accuracy, of_calls, of_counts
 from greenpose.errors import CheckError
 from greenpose.formatting import listed
+from greenpose.metrics import BY_NAME, CONVENTIONS, OPERATIONS, moved_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ def experiment_in(filed: Filed, footprint: Footprint) -> str | None:
 
 def own_names(footprint: Footprint) -> list[str]:
     """Return the names of what the exact gate can compare of a candidate: `exit3.macs`, `exit3.operations`."""
-    values = [f"exit{number}.{metric}" for number in footprint.exits for metric in EXACT]
+    values = [f"exit{number}.{metric}" for number in footprint.exits for metric in CONVENTIONS]
     there = [name for name in values if name in footprint.quantities and footprint.quantities[name].value is not None]
     return sorted([*there, *(f"exit{number}.operations" for number in footprint.operations)])
 
@@ -78,16 +79,16 @@ def obstacle(metric: str, there: Context, here: Footprint, *, convention: str | 
 
 
 def _obstacles(metric: str, there: Context, here: Footprint, convention: str | None) -> Iterator[Obstacle]:
-    if convention != EXACT[metric]:
-        yield Obstacle(f"the baseline counts {convention!r}, this version {EXACT[metric]!r}", changed=False)
+    if convention != CONVENTIONS[metric]:
+        yield Obstacle(f"the baseline counts {convention!r}, this version {CONVENTIONS[metric]!r}", changed=False)
     if not here.input:
         yield Obstacle("the candidate's record does not say what network and images it is about", changed=True)
     before, after = (settings_of(one.network).get("joints") for one in (there, here))
-    if metric in OF_KEYPOINTS and before != after:
+    if moved_by(metric, "keypoints") and before != after:
         yield Obstacle(f"the network has {before} keypoints in the baseline and {after} here", changed=True)
-    if metric in OF_INPUT and there.input != here.input:
+    if moved_by(metric, "input") and there.input != here.input:
         yield Obstacle(f"images are {there.input} in the baseline and {here.input} here", changed=True)
-    if metric in PER_TORCH and there.torch != here.torch:
+    if moved_by(metric, "torch") and there.torch != here.torch:
         yield Obstacle(f"it belongs to torch {there.torch} in the baseline and {here.torch} here", changed=False)
     if metric == "ap" and not _same_data(there.data or "", here.data or ""):
         says = f"accuracy was evaluated on {there.data} in the baseline and on {here.data} here"
@@ -171,7 +172,7 @@ class _Pair:
             head = round(head, AP_DECIMALS)  # as the file has it: what did not change must not seem to
             outcome, says = of_accuracy(base, head, quantity.type_a, margin=margin)
         else:
-            outcome, says = of_counts(base, head, UNITS[metric])
+            outcome, says = of_counts(base, head, BY_NAME[metric].counted_unit)
         return self._place(where, metric, name, outcome=outcome, says=says, base=base, head=head)
 
     def _operators(self, where: str, metric: str) -> CheckFinding:
@@ -204,7 +205,7 @@ class _Pair:
             way="exact",
             outcome=outcome,
             says=says,
-            unit="calls" if metric == "operations" else UNITS.get(metric, "fraction"),
+            unit="calls" if metric == OPERATIONS else BY_NAME[metric].counted_unit,
             base=base,
             head=head,
             changed=changed,
@@ -305,7 +306,7 @@ def accept(
         accepted_at=acceptance.at,
         commit=acceptance.commit,
         greenpose=acceptance.version,
-        conventions=dict(EXACT),
+        conventions=CONVENTIONS,
         margins=old.margins if old else Margins(),
         experiments=contexts,
         values={key_of(experiments, *place): value for place, value in sorted((kept | selected).items())},
@@ -376,7 +377,11 @@ def _unlike(name: str, old: Baseline, experiment: str, here: Footprint | None) -
     metric = without_operator(name).partition(".")[2]
     there, convention = old.experiments[experiment], old.conventions.get(metric)
     if here is None:
-        return "" if convention == EXACT[metric] else f"it counts {convention!r}, this version {EXACT[metric]!r}"
+        return (
+            ""
+            if convention == CONVENTIONS[metric]
+            else f"it counts {convention!r}, this version {CONVENTIONS[metric]!r}"
+        )
     if not here.trained:
         there = there.model_copy(update={"data": here.data})
     changed = reconfigured(there, here)

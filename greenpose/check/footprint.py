@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -13,35 +12,15 @@ import yaml
 from greenpose.config import Cell, Experiment
 from greenpose.config.grid import PATHS, axis_text
 from greenpose.errors import CheckError
+from greenpose.metrics import COUNTED, OF_EXIT, OF_TRAINING
 from greenpose.quantity import Quantity
-from greenpose.record import Exit, Record
+from greenpose.record import Record
 from greenpose.subject import config_of, find_runs
 
-EXACT = MappingProxyType(
-    {
-        "ap": "COCO OKS AP .50:.05:.95, one detection per annotated box",
-        "activation_bytes": "storages saved for backward, per image",
-        "macs": "convolutions of the minimal sub-network by torch's counter, 1 MAC = 2 FLOPs, one image",
-        "operations": "calls that reach torch's dispatcher in inference",
-        "params": "parameters of the minimal sub-network",
-        "peak_bytes": "storages alive at once in inference of one image, without weights",
-    }
-)
-"""What the exact gate compares, with the convention of this version; another one makes values incomparable."""
-COUNTED = ("params", "macs", "activation_bytes", "peak_bytes")
-UNITS = MappingProxyType({"params": "parameters", "macs": "MACs", "activation_bytes": "B", "peak_bytes": "B"})
-PER_TORCH = frozenset({"peak_bytes", "operations"})
-"""What belongs to a minor version of torch."""
-OF_INPUT = frozenset({"macs", "activation_bytes", "peak_bytes"})
-"""What an exit costs at one size of input; its parameters and operators are the same at any."""
-OF_KEYPOINTS = OF_INPUT | {"params"}
-"""What the number of keypoints moves: each has a heatmap of its own."""
 FREE = frozenset({"exits", "init", "partial", "weights"})
 """Settings of the model that no exit's cost depends on: it costs its minimal sub-network, whatever that starts from."""
 PLACES = frozenset(key.removeprefix("data.") for key in PATHS if key.startswith("data."))
 TRAIN = "train_"
-OF_NO_SIZE = frozenset({"exit", "best_epoch"})
-"""Numbers of an exit that nobody limits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +75,11 @@ def of_counts(
 ) -> Footprint:
     """Return the footprint of what was only profiled: by exit its parameters, MACs, bytes and operators."""
     quantities = {
-        f"exit{number}.{name}": Quantity(value=count[name], unit=UNITS[name], kind="counted", method=EXACT[name])
+        f"exit{number}.{metric.name}": Quantity(
+            value=count[metric.name], unit=metric.counted_unit, kind="counted", method=metric.convention
+        )
         for number, count in counts.items()
-        for name in COUNTED
+        for metric in COUNTED
     }
     return Footprint(
         labels=labels,
@@ -136,38 +117,24 @@ def minor(version: str) -> str:
     return ".".join(version.partition("+")[0].split(".")[:2])
 
 
-def exit_metrics() -> frozenset[str]:
-    """Return the names of the numbers that an exit can have."""
-    return _numeric(Exit) - OF_NO_SIZE
-
-
-def train_metrics() -> tuple[str, ...]:
-    """Return the names of the numbers that a training can have, without their prefix."""
-    return tuple(name.removeprefix(TRAIN) for name in sorted(_numeric(Record)) if name.startswith(TRAIN))
-
-
-def _numeric(kind: type[Exit] | type[Record]) -> frozenset[str]:
-    numbers: tuple[Any, ...] = (int, float, int | None, float | None)
-    return frozenset(name for name, field in kind.model_fields.items() if field.annotation in numbers)
-
-
 def _of_run(record: Record) -> Iterator[tuple[str, Quantity]]:
     """Yield every number of a run by name."""
     for entry in record.exits:
-        for name in sorted(exit_metrics()):
-            yield f"exit{entry.exit}.{name}", entry.quantity(name)
+        for metric in OF_EXIT:
+            yield f"exit{entry.exit}.{metric.name}", entry.quantity(metric.name)
         for name in entry.relative_to_final:
             yield f"exit{entry.exit}/final.{name}", entry.quantity(f"relative_to_final.{name}")
-    for name in train_metrics():
-        yield f"train.{name}", record.quantity(TRAIN + name)
-    counted = {f"exit{entry.exit}.{name}": entry.quantity(name) for entry in record.exits for name in COUNTED}
+    for metric in OF_TRAINING:
+        yield f"train.{metric.name.removeprefix(TRAIN)}", record.quantity(metric.name)
+    sizes = [(entry, metric.name) for entry in record.exits for metric in COUNTED]
+    counted = {f"exit{entry.exit}.{name}": entry.quantity(name) for entry, name in sizes}
     yield from _exact_ratios(counted, tuple(entry.exit for entry in record.exits))
 
 
 def _exact_ratios(quantities: Mapping[str, Quantity], exits: tuple[int, ...]) -> Iterator[tuple[str, Quantity]]:
     """Yield each exit's counted figures over the final exit's."""
     for number in exits:
-        for name in COUNTED:
+        for name in (metric.name for metric in COUNTED):
             part, whole = (quantities[f"exit{k}.{name}"].value for k in (number, max(exits)))
             if part is not None and whole:
                 yield (

@@ -6,11 +6,9 @@ from typing import Any
 from pydantic import Field
 
 from greenpose.intervals import Bounds
+from greenpose.metrics import MOST
 from greenpose.quantity import Kind, Quantity, missing
 from greenpose.schema import Document
-
-MOST = 1e30
-"""Beyond every amount that a run can come to, in whatever unit; arithmetic with greater ones leaves floating point."""
 
 
 class Interval(Document):

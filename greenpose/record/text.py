@@ -8,20 +8,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from greenpose.errors import RecordError
-from greenpose.record.numbers import MOST
+from greenpose.metrics import MOST, OF_EXIT, OF_TRAINING
 from greenpose.record.run import FAILURE_SCHEMA, SCHEMA, Failure, Record
 from greenpose.schema import Document, from_json, parse
 
-_FRACTIONS = ("ap", "ap50", "ap75", "ar", "pck", "pck_corrected")
-_AMOUNTS_OF_EXIT = (
-    "exit", "params", "macs", "activation_bytes", "peak_bytes", "latency_s", "latency_p95_s", "cpu_s_per_image",
-    "energy_j_per_image", "co2eq_g_per_1000_images", "embodied_co2eq_g_per_1000_images", "sci_g_per_1000_images",
-    "break_even_images",
-)  # fmt: skip
-_AMOUNTS_OF_RUN = (
-    "epochs", "attempts", "train_seconds", "train_cpu_seconds", "train_energy_kwh", "train_co2eq_g",
-    "train_embodied_co2eq_g", "train_sci_g",
-)  # fmt: skip
+_OF_EXIT = {metric.name: metric.most for metric in OF_EXIT if not metric.signed}
+_OF_RUN = ("epochs", "attempts", *(metric.name for metric in OF_TRAINING))
 _AMOUNTS_OF_PHASE = ("seconds", "cpu_seconds", "energy_kwh", "windows")
 _AMOUNTS_OF_FAILURE = ("seconds", "energy_kwh", "co2eq_g")
 """Numbers that cannot be negative; net energy can, gross energy less idle power."""
@@ -116,7 +108,7 @@ def _impossible(document: Record | Failure) -> list[str]:
         if name in _SECTIONS and not isinstance(settings, Mapping)
     ]
     faults += _otherwise("process", document.process) + _otherwise("dataset", document.dataset)
-    faults += _beyond(document, _AMOUNTS_OF_RUN, "", MOST)
+    faults += _beyond(document, _OF_RUN, "", MOST)
     for name, parts in (("phases", document.phases), ("train_parts", document.train_parts)):
         # noise may take what lies between the windows, or parts, below zero
         faults += [
@@ -130,8 +122,9 @@ def _impossible(document: Record | Failure) -> list[str]:
     if not numbers or len({*numbers}) < len(numbers):
         faults.append(f"exits: {numbers}; each exit stands there once, and at least one does")
     for at, entry in enumerate(document.exits):
-        faults += _beyond(entry, _AMOUNTS_OF_EXIT, f"exits[{at}].", MOST)
-        faults += _beyond(entry, _FRACTIONS, f"exits[{at}].", 1)
+        faults += _beyond(entry, ["exit"], f"exits[{at}].", MOST)
+        for name, most in _OF_EXIT.items():
+            faults += _beyond(entry, [name], f"exits[{at}].", most)
         faults += _otherwise("measurement", entry.measurement, f"exits[{at}].")
     for at, each in enumerate(document.validations):
         faults += [

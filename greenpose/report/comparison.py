@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenpose.formatting import listed, plural
+from greenpose.metrics import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2
 from greenpose.record import Record
 from greenpose.report.differences import FEWEST_PAIRS, Difference, contrast
-from greenpose.report.quantities import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, Figure, training_figure
+from greenpose.report.quantities import Figure, training_figure
 from greenpose.report.study import FIRST, SECOND, Group, Point, Study, code, data, flat, place, setting_facts
 from greenpose.report.tables import Column, Section, Table, TableCell, TableRow, kind_notes
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from greenpose.formatting import MINUS, NBSP
+from greenpose.metrics import PERCENT
 from greenpose.record import Record
 from greenpose.report.quantities import (
-    PERCENT,
     RELATIVE,
     ROUNDING,
     Estimate,

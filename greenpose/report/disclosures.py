@@ -6,24 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenpose.formatting import FLOPS_PER_MAC, NBSP, joules_to_kwh, listed, plain, plural, span, with_prefix
+from greenpose.metrics import EMBODIED, ENERGY, MACS, SCI, TRAIN_CO2, TRAIN_EMBODIED, TRAIN_ENERGY, TRAIN_SCI
 from greenpose.record import Record
 from greenpose.report.figures.totals import Total, failed_total, finished_total, grand_total
 from greenpose.report.limits import limits
-from greenpose.report.quantities import (
-    EMBODIED,
-    ENERGY,
-    MACS,
-    SCI,
-    TRAIN_CO2,
-    TRAIN_EMBODIED,
-    TRAIN_ENERGY,
-    TRAIN_SCI,
-    Estimate,
-    Figure,
-    kind_mark,
-    of_record,
-    over_runs,
-)
+from greenpose.report.quantities import Estimate, Figure, kind_mark, of_record, over_runs
 from greenpose.report.study import Group, Point, Study, energy_kind, host_name
 
 PASSES = 3

@@ -15,6 +15,7 @@ from typing import Any
 
 from greenpose.errors import ReportError
 from greenpose.formatting import in_markdown, shown
+from greenpose.metrics import ACCURACIES, CO2, COUNTED, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY
 from greenpose.quantity import Quantity
 from greenpose.record import Exit, Failure, Record
 from greenpose.record.numbers import Numbers
@@ -25,21 +26,7 @@ from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table
 from greenpose.report.gallery import pictures_of
 from greenpose.report.page import answer, latest
-from greenpose.report.quantities import (
-    ACCURACIES,
-    CO2,
-    ENERGY,
-    LATENCY,
-    MACS,
-    PARAMS,
-    TRAIN_CO2,
-    TRAIN_ENERGY,
-    Estimate,
-    Figure,
-    kind_mark,
-    legend,
-    training_figure,
-)
+from greenpose.report.quantities import Estimate, Figure, kind_mark, legend, training_figure
 from greenpose.report.scale import unusable
 from greenpose.report.study import Group, Point, Study
 from greenpose.report.tables import Column, Table, TableCell, systematic_notes
@@ -246,8 +233,6 @@ def _row(cells: Sequence[str]) -> str:
 
 _FORMULA = ("=", "+", "-", "@")
 """What a spreadsheet takes for the beginning of a formula; an apostrophe in front makes it words."""
-_COUNTED = {"params": "parameters", "macs": "MACs", "activation_bytes": "bytes", "peak_bytes": "bytes"}
-"""Sizes that are counted, with their units; a record need not say how they were obtained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,7 +325,7 @@ def _of(run: Record, numbers: Numbers, *, prefix: str = "", exit_: int | None = 
 
 def _of_exit(run: Record, each: Exit) -> Iterator[CsvLine]:
     yield from _of(run, each, exit_=each.exit)
-    counted = {name: (getattr(each, name), unit) for name, unit in _COUNTED.items() if name not in each.basis}
+    counted = {size.name: (getattr(each, size.name), size.recorded) for size in COUNTED if size.name not in each.basis}
     counted |= {f"macs_by_counter.{name}": (count, "operations") for name, count in each.macs_by_counter.items()}
     for name, (count, unit) in counted.items():
         why = "" if count is not None else "the run did not count it"

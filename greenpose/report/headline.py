@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from greenpose.formatting import NBSP, exact, listed, percent, plain, plural, prefix, with_prefix
+from greenpose.metrics import AP, CO2, ENERGY, MACS, PERCENT
 from greenpose.report.caveats import caveats
 from greenpose.report.differences import (
     NonInferiority,
@@ -11,7 +12,7 @@ from greenpose.report.differences import (
     seed_by_seed,
 )
 from greenpose.report.figures.totals import finished_total, grand_total
-from greenpose.report.quantities import AP, CO2, ENERGY, MACS, PERCENT, kind_mark
+from greenpose.report.quantities import kind_mark
 from greenpose.report.ranking import alternative, energy_share, known, most_accurate, reaches_zero, unlike_best, useful
 from greenpose.report.study import Point, Study, energy_kind
 

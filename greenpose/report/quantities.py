@@ -6,6 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from greenpose.formatting import Text, number, percent
+from greenpose.metrics import (
+    CO2,
+    COMPARED,
+    ENERGY,
+    LATENCY,
+    MACS,
+    ON_PAGE,
+    PARAMS,
+    TRAIN_CO2,
+    TRAIN_ENERGY,
+    Metric,
+)
 from greenpose.quantity import KINDS, Kind, Quantity
 from greenpose.record import Basis, Exit, Record
 
@@ -150,64 +162,11 @@ def _relative_half(each: Estimate) -> float:
     return (each.high - each.low) / 2 / abs(each.value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One number of a record, and how the page words it."""
-
-    name: str
-    """Field name in the record."""
-    label: str
-    """Heading."""
-    unit: str
-    """Display unit."""
-    scale: float = 1.0
-    """Factor from the record's unit to the display unit."""
-    most_decimals: int | None = None
-    """Most decimals ever printed."""
-    words: str = ""
-    """What it is, inside a sentence or a chart's title."""
-    of_run: bool = False
-    """True: a number of the whole run, False: of each exit."""
-    per_machine: bool = True
-    """True: depends on the machine, so only figures of one machine compare."""
-
-
-PERCENT = 100.0
-PARAMS = Figure(name="params", label="Params", unit="M", scale=1e-6, words="parameters", per_machine=False)
-MACS = Figure(name="macs", label="MACs", unit="GMACs", scale=1e-9, words="MACs", per_machine=False)
-AP = Figure(name="ap", label="AP", unit="%", scale=PERCENT, most_decimals=1, words="AP", per_machine=False)
-ACCURACIES = (
-    AP,
-    Figure(name="ap50", label="AP50", unit="%", scale=PERCENT, most_decimals=1, per_machine=False),
-    Figure(name="ap75", label="AP75", unit="%", scale=PERCENT, most_decimals=1, per_machine=False),
-    Figure(name="ar", label="AR", unit="%", scale=PERCENT, most_decimals=1, per_machine=False),
-    Figure(name="pck", label="PCK", unit="%", scale=PERCENT, most_decimals=1, per_machine=False),
-    Figure(name="pck_corrected", label="PCK, corrected", unit="%", scale=PERCENT, most_decimals=1, per_machine=False),
-)
-LATENCY = Figure(name="latency_s", label="Latency", unit="ms", scale=1e3, words="latency per image")
-CPU = Figure(name="cpu_s_per_image", label="CPU time", unit="ms", scale=1e3, words="CPU time per image")
-ENERGY = Figure(name="energy_j_per_image", label="Gross energy", unit="J/image", words="energy per image")
-NET_ENERGY = Figure(name="net_energy_j_per_image", label="Net energy", unit="J/image", words="net energy per image")
-CO2 = Figure(name="co2eq_g_per_1000_images", label="CO2eq", unit="g/1000 images", words="emissions per 1000 images")
-EMBODIED = Figure(
-    name="embodied_co2eq_g_per_1000_images",
-    label="Making the machine",
-    unit="gCO2eq/1000 images",
-    words="embodied emissions per 1000 images",
-)
-SCI = Figure(
-    name="sci_g_per_1000_images", label="SCI", unit="gCO2eq/1000 images", words="carbon intensity per 1000 images"
-)
-EXIT_FIGURES = (PARAMS, MACS, *ACCURACIES, LATENCY, CPU, ENERGY, NET_ENERGY, CO2)
-TRAIN_ENERGY = Figure(
-    name="train_energy_kwh", label="Training energy", unit="Wh", scale=1e3, words="training energy", of_run=True
-)
-TRAIN_CO2 = Figure(name="train_co2eq_g", label="Training CO2eq", unit="g", words="training emissions", of_run=True)
-TRAIN_EMBODIED = Figure(name="train_embodied_co2eq_g", label="Making the machine", unit="g", of_run=True)
-TRAIN_SCI = Figure(name="train_sci_g", label="SCI", unit="g/training", of_run=True)
+Figure = Metric
+EXIT_FIGURES = ON_PAGE
 FOOTPRINTS = (ENERGY, MACS, PARAMS, LATENCY, CO2, TRAIN_ENERGY, TRAIN_CO2)
 """What accuracy is charted against, the chart that leads the page first."""
-RELATIVE = {"latency_s": LATENCY, "cpu_s_per_image": CPU, "energy_j_per_image": ENERGY}
+RELATIVE = {metric.name: metric for metric in COMPARED}
 """Numbers of which the record has within-block ratios to the final exit."""
 
 MARKS: dict[Kind, tuple[str, str]] = {
@@ -247,7 +206,7 @@ def of_exit(entry: Exit, figure: Figure) -> Estimate:
     """Return one number of an exit in display units; sizes without a basis are counted ones."""
     disturbed = figure.per_machine and any(disturbance(entry))
     each = estimate_of(getattr(entry, figure.name), entry.basis.get(figure.name), figure.scale, disturbed=disturbed)
-    if figure.name in (PARAMS.name, MACS.name) and each.value is not None and each.kind == "not_covered":
+    if figure.kind == "counted" and each.value is not None and each.kind == "not_covered":
         return Estimate(value=each.value, kind="counted")
     return each
 

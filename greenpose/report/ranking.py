@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from greenpose.metrics import AP, ENERGY, MACS
 from greenpose.report.differences import (
     Difference,
     NonInferiority,
@@ -11,7 +12,7 @@ from greenpose.report.differences import (
     non_inferiority,
     share,
 )
-from greenpose.report.quantities import AP, ENERGY, MACS, Estimate, Figure, ratio
+from greenpose.report.quantities import Estimate, Figure, ratio
 from greenpose.report.study import Point, Study
 
 

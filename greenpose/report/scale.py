@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from greenpose.formatting import exact, shown
+from greenpose.metrics import AP
 from greenpose.record import Basis, Exit, Failure, Phase, Record
-from greenpose.report.quantities import AP, Figure
+from greenpose.report.quantities import Figure
 from greenpose.report.ranking import cost_figure, pareto_front
 from greenpose.report.study import Group, Point, Study
 from greenpose.schema import Document

@@ -8,21 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, exact, listed, plain, plural, shown, span
+from greenpose.metrics import AP, TRAIN_ENERGY
 from greenpose.quantity import Kind
 from greenpose.record import Exit, Failure, Record
 from greenpose.record.policy import PolicyCurve
-from greenpose.report.quantities import (
-    AP,
-    TRAIN_ENERGY,
-    Estimate,
-    Figure,
-    kind_of,
-    of_exit,
-    of_record,
-    over_runs,
-    prefixed,
-    worst,
-)
+from greenpose.report.quantities import Estimate, Figure, kind_of, of_exit, of_record, over_runs, prefixed, worst
 
 _HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": "{} GB memory", "os": "{}"}
 """What is told of a machine, and how."""

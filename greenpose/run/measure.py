@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from greenpose import counting
+from greenpose import counting, metrics
 from greenpose.config import Experiment
 from greenpose.counting import ExitCount
 from greenpose.errors import ModelError
@@ -25,10 +25,11 @@ from greenpose.metering import (
     this_machine,
     worst_kind,
 )
+from greenpose.metrics import ACCURACIES
 from greenpose.model import HRNet, SubNetwork, load_weights
 from greenpose.quantity import Quantity, missing
 from greenpose.record import Carbon, Component, Exit
-from greenpose.run.record_exits import ACCURACIES, SHARE, entry_fields, inference_quantities
+from greenpose.run.record_exits import SHARE, entry_fields, inference_quantities
 from greenpose.run.record_run import carbon_entry, component_entries, git_state
 from greenpose.run.setup import (
     build_meter,
@@ -139,9 +140,9 @@ class _Runner:
 
 
 SCHEMA: Literal["greenpose.measurement/1"] = "greenpose.measurement/1"
-OF_TRAINING = {*ACCURACIES, "best_epoch", "break_even_images"}
+OF_TRAINING = {*(metric.name for metric in ACCURACIES), "best_epoch", "break_even_images"}
 """Fields of a record's exit that only a training can fill."""
-COMPARED = ("latency_s", "cpu_s_per_image", "energy_j_per_image")
+COMPARED = tuple(metric.name for metric in metrics.COMPARED)
 """Numbers that are compared with those of the final exit."""
 MACS_PER_GMAC = 1e9
 

@@ -12,6 +12,7 @@ from greenpose.data import Samples
 from greenpose.data.boxes import Detected
 from greenpose.intervals import FEWEST_CALLS, Bounds
 from greenpose.metering import CarbonAccounting, EmbodiedShare, ExitMeasurement, Joules, Log, Meter, Window
+from greenpose.metrics import ACCURACIES, BY_OKS, COUNTED, Metric
 from greenpose.quantity import Kind, Quantity, missing, scaled
 from greenpose.record import Embodied as EmbodiedEntry
 from greenpose.record import Exit, Forecast, Hardware, Interval, Phase, basis_of, with_bases
@@ -147,15 +148,6 @@ def carbon_intensity(operational: Quantity, embodied: Quantity, *, per: str) -> 
 
 SHARE = "relative_to_final."
 """What the names of numbers over the final exit's begin with."""
-_BY_OKS = {"ap", "ap50", "ap75", "ar"}
-ACCURACIES = {
-    "ap": "mean OKS average precision over thresholds .50:.05:.95, by pycocotools",
-    "ap50": "OKS average precision at threshold .50, by pycocotools",
-    "ap75": "OKS average precision at threshold .75, by pycocotools",
-    "ar": "mean OKS average recall over thresholds .50:.05:.95, by pycocotools",
-    "pck": "PCK@0.5 as the paper's code computes it: a tenth of the heatmap's sides, swapped, times 0.5",
-    "pck_corrected": "PCK@0.5 with the heatmap's sides the right way round",
-}
 
 
 def exit_entry(exit_: int, facts: Facts, *, kind: Kind, carbon: CarbonAccounting, parts: list[Phase]) -> Exit:
@@ -218,15 +210,11 @@ def _role(config: Experiment, exit_: int) -> str:
 
 
 def _sizes(count: ExitCount) -> dict[str, Quantity]:
-    said = {
-        "params": ("parameters", "parameters of the minimal sub-network"),
-        "macs": ("MACs", "convolutions, torch FlopCounterMode / 2, one image"),
-        "activation_bytes": ("bytes", "tensors saved for backward, one image"),
-        "peak_bytes": ("bytes", "tensors alive at once in inference, one image"),
-    }
     return {
-        name: Quantity(value=getattr(count, name), unit=unit, kind="counted", method=method)
-        for name, (unit, method) in said.items()
+        metric.name: Quantity(
+            value=getattr(count, metric.name), unit=metric.recorded, kind="counted", method=metric.method
+        )
+        for metric in COUNTED
     }
 
 
@@ -234,20 +222,24 @@ def accuracies(scores: ExitScores, facts: Facts) -> dict[str, Quantity]:
     """Return the accuracies of one exit on the test split; a single group left nothing to resample."""
     interval = f"interval: percentile bootstrap over {scores.num_groups} {scores.unit} of the test split"
     return {
-        name: Quantity(
-            value=scores.values[name],
-            unit="fraction",
+        metric.name: Quantity(
+            value=scores.values[metric.name],
+            unit=metric.recorded,
             kind="computed",
-            method=f"{method}; {_searched(name, facts)}; {interval}",
-            type_a=None if math.isnan(scores.intervals[name][0]) else Bounds(*scores.intervals[name]),
+            method=f"{metric.method}; {_searched(metric, facts)}; {interval}",
+            type_a=_resampled(*scores.intervals[metric.name]),
         )
-        for name, method in ACCURACIES.items()
+        for metric in ACCURACIES
     }
 
 
-def _searched(name: str, facts: Facts) -> str:
+def _resampled(low: float, high: float) -> Bounds | None:
+    return None if math.isnan(low) else Bounds(low, high)
+
+
+def _searched(metric: Metric, facts: Facts) -> str:
     """Return in which boxes poses were searched, and for OKS by which area it was scaled."""
-    return f"area: {facts.area}; boxes: {facts.searched}" if name in _BY_OKS else "boxes: annotated"
+    return f"area: {facts.area}; boxes: {facts.searched}" if metric in BY_OKS else "boxes: annotated"
 
 
 def _costs(

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from greenpose.check import Acceptance, Filed, Selection, accept, compare
-from greenpose.check.footprint import COUNTED
+from greenpose.metrics import COUNTED
 from greenpose.pytest_plugin import _worse
 from tests.check.candidates import counts, profiled
 from tests.cli.running import forked
@@ -180,7 +180,7 @@ def test_what_costs_more_or_otherwise_fails_in_words(outcomes, name, words):
 
 def as_accepted(footprint):
     """Return what the plugin knows of exit 3 of a footprint."""
-    numbers = {name: int(footprint.quantities[f"exit3.{name}"].value) for name in COUNTED}
+    numbers = {size.name: int(footprint.quantities[f"exit3.{size.name}"].value) for size in COUNTED}
     return numbers | {"operations": footprint.operations[3], "input": footprint.input, "torch": footprint.torch}
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from greenpose.check import Acceptance, Filed, Selection, accept, compare, dumps, read_baseline
-from greenpose.check.footprint import EXACT
+from greenpose.metrics import CONVENTIONS
 from tests.check.candidates import profiled, ran
 
 EVERYTHING = Selection()
@@ -298,7 +298,7 @@ def test_a_single_operator_can_be_selected_without_the_others_counting(filed):
 
 def test_conventions_are_what_baselines_in_use_have_been_written_with():
     """A changed text makes every baseline incomparable: change it together with what is counted, never alone."""
-    assert dict(EXACT) == {
+    assert CONVENTIONS == {
         "activation_bytes": "storages saved for backward, per image",
         "ap": "COCO OKS AP .50:.05:.95, one detection per annotated box",
         "macs": "convolutions of the minimal sub-network by torch's counter, 1 MAC = 2 FLOPs, one image",

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenpose.metrics import ENERGY, MACS, TRAIN_ENERGY
 from greenpose.report.drawing import overlap_area, place, ticks
 from greenpose.report.figures.tradeoff import data_table, draw, front_table, scatter, scatters
-from greenpose.report.quantities import ENERGY, MACS, TRAIN_ENERGY
 from greenpose.report.study import study
 from tests.report.html_tree import read
 from tests.report.records import OTHER_HOST, paper_grid, record

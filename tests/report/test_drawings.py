@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from greenpose.metrics import ENERGY, MACS
 from greenpose.report.drawing import VARIABLES, Sheet, finish
 from greenpose.report.figures import ablations, break_even, early_exit, energy, exits, repeated_runs, tradeoff
 from greenpose.report.figures.ablations import comparisons
@@ -14,7 +15,6 @@ from greenpose.report.figures.energy import bill, flows
 from greenpose.report.figures.exits import slopes
 from greenpose.report.figures.repeated_runs import repeats
 from greenpose.report.figures.tradeoff import scatter as points
-from greenpose.report.quantities import ENERGY, MACS
 from greenpose.report.study import study
 from tests.report.html_tree import read
 from tests.report.policies import policy_of

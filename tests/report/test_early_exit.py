@@ -2,9 +2,9 @@
 
 import pytest
 
+from greenpose.metrics import ENERGY, MACS
 from greenpose.report import render, render_study, study
 from greenpose.report.figures.early_exit import draw, leaving, leaving_table
-from greenpose.report.quantities import ENERGY, MACS
 from tests.report.html_tree import read
 from tests.report.policies import policy_of
 from tests.report.records import record

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from greenpose.metrics import ENERGY
 from greenpose.record import Validation
 from greenpose.report.headline import headline
 from greenpose.report.limits import limits
-from greenpose.report.quantities import ENERGY
 from greenpose.report.ranking import answered
 from greenpose.report.study import study
 from tests.report.exits import basis

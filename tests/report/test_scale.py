@@ -5,11 +5,11 @@ import re
 
 import pytest
 
+from greenpose.metrics import ENERGY
 from greenpose.report import gathered, render_study, study
 from greenpose.report.figures.exits import means_table
 from greenpose.report.figures.tradeoff import MANY_MARKS, MOST_TOLD, data_table, draw, scatter
 from greenpose.report.headline import headline
-from greenpose.report.quantities import ENERGY
 from greenpose.report.scale import MANY_EXPERIMENTS, MANY_RUNS, detailed, is_large, lean, notices
 from tests.report.html_tree import read
 from tests.report.published import published

@@ -5,8 +5,8 @@ from string import ascii_uppercase
 
 import pytest
 
+from greenpose.metrics import AP, LATENCY
 from greenpose.report.caveats import caveats
-from greenpose.report.quantities import AP, LATENCY
 from greenpose.report.study import Point, host_name, natural, place, study
 from tests.report.records import OTHER_HOST, failure, paper_grid, record
 

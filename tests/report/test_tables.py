@@ -2,6 +2,7 @@
 
 import pytest
 
+from greenpose.metrics import ENERGY
 from greenpose.record import Basis
 from greenpose.report.figures.exits import (
     COUNTERS,
@@ -17,7 +18,7 @@ from greenpose.report.figures.training import allocation_table, crosscheck_table
 from greenpose.report.figures.what_if import scenario_table
 from greenpose.report.forms import markdown_table
 from greenpose.report.limits import limits
-from greenpose.report.quantities import ENERGY, Figure, prefixed
+from greenpose.report.quantities import Figure, prefixed
 from greenpose.report.study import setting_facts, study
 from greenpose.report.tables import NOT_MEASURED, Column, Section, Table, TableRow, figure_column, missing_cell
 from tests.report.exits import MISSING_AP, MISSING_ENERGY

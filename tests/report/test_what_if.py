@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from greenpose.metrics import CO2, SCI
 from greenpose.report.figures.what_if import (
     DEFAULT,
     MOST_LINES,
@@ -16,7 +17,6 @@ from greenpose.report.figures.what_if import (
     uses,
 )
 from greenpose.report.page import compact, compact_style, view_data
-from greenpose.report.quantities import CO2, SCI
 from greenpose.report.ranking import leaders
 from greenpose.report.study import short_name, study
 from tests.report.records import OTHER_HOST, paper_grid, record, with_making

@@ -7,11 +7,12 @@ import pytest
 
 from greenpose.check.baseline import Context
 from greenpose.check.exact import obstacle
-from greenpose.check.footprint import EXACT, of_record
+from greenpose.check.footprint import of_record
 from greenpose.config import SyntheticConfig
 from greenpose.data import load_profile, write_coco
 from greenpose.data.splits import SYNTHETIC_WINDOW_MM
 from greenpose.data.synthetic import generate
+from greenpose.metrics import CONVENTIONS
 from greenpose.store import RunFolder, collect
 from tests.cli.running import greenpose
 
@@ -95,7 +96,7 @@ def test_the_gate_compares_accuracy_on_the_same_test_labels_only(trained):
     def refusal(there):
         footprint = of_record(there)
         context = Context(data=footprint.data, input=footprint.input, network=footprint.network, torch=footprint.torch)
-        return obstacle("ap", context, of_record(record), convention=EXACT["ap"])
+        return obstacle("ap", context, of_record(record), convention=CONVENTIONS["ap"])
 
     assert (refusal(record), refusal(older)) == (None, None)
     assert "accuracy was evaluated on coco babypose" in str(refusal(other))

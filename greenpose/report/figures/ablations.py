@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenpose.formatting import NBSP, exact, listed, plural
+from greenpose.metrics import AP
 from greenpose.record import Record
 from greenpose.report.drawing import (
     ACCENT,
@@ -22,7 +23,7 @@ from greenpose.report.drawing import (
     strokes,
     write,
 )
-from greenpose.report.quantities import AP, Estimate, Figure, of_exit, over_runs
+from greenpose.report.quantities import Estimate, Figure, of_exit, over_runs
 from greenpose.report.study import MANY_SEEDS, Group, Point, Study, setting
 from greenpose.report.tables import Column, Section, Table, TableCell, TableRow, estimate_cell, figure_column
 

@@ -6,15 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, joules_to_kwh, plain
+from greenpose.metrics import ENERGY, PERCENT, TRAIN_ENERGY
 from greenpose.record import Record
 from greenpose.report.differences import share
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, ticks, write
 from greenpose.report.figures.ablations import Partners
 from greenpose.report.quantities import (
-    ENERGY,
     FINAL_ITSELF,
-    PERCENT,
-    TRAIN_ENERGY,
     Estimate,
     Figure,
     estimate,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenpose.formatting import NBSP, listed, plain, plural
+from greenpose.metrics import AP, ENERGY, MACS, PERCENT
 from greenpose.record import Record
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint
 from greenpose.report.drawing import (
@@ -23,7 +24,7 @@ from greenpose.report.drawing import (
     write,
 )
 from greenpose.report.figures.tradeoff import reach
-from greenpose.report.quantities import AP, ENERGY, MACS, PERCENT, Estimate, Figure, estimate, kind_mark, prefixed
+from greenpose.report.quantities import Estimate, Figure, estimate, kind_mark, prefixed
 from greenpose.report.study import Study
 from greenpose.report.tables import (
     Column,

@@ -7,18 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, joules_to_kwh, listed, percent, plain
+from greenpose.metrics import PERCENT
 from greenpose.quantity import Kind
 from greenpose.record import Record
 from greenpose.report.drawing import ACCENT, CHARACTER, DIM, FONT, INK, PAPER, Drawing, bare, write
 from greenpose.report.figures.totals import paid
-from greenpose.report.quantities import (
-    PERCENT,
-    Estimate,
-    Figure,
-    energy_figure,
-    kind_mark,
-    over_runs,
-)
+from greenpose.report.quantities import Estimate, Figure, energy_figure, kind_mark, over_runs
 from greenpose.report.study import Group, Study, energy_kind, gross_kwh
 from greenpose.report.tables import (
     Column,

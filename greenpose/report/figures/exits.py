@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, exact, listed, number, percent
+from greenpose.metrics import AP, CO2, COUNTED, EMBODIED, ENERGY, LATENCY, MACS, PARAMS, PERCENT, SCI
 from greenpose.record import Exit
 from greenpose.report.differences import share
 from greenpose.report.drawing import (
@@ -22,24 +23,7 @@ from greenpose.report.drawing import (
     strokes,
     write,
 )
-from greenpose.report.quantities import (
-    AP,
-    CO2,
-    EMBODIED,
-    ENERGY,
-    EXIT_FIGURES,
-    LATENCY,
-    MACS,
-    NO_SHARE_OF_ZERO,
-    PARAMS,
-    PERCENT,
-    RELATIVE,
-    SCI,
-    Estimate,
-    Figure,
-    kind_mark,
-    of_exit,
-)
+from greenpose.report.quantities import EXIT_FIGURES, NO_SHARE_OF_ZERO, RELATIVE, Estimate, Figure, kind_mark, of_exit
 from greenpose.report.study import Group, Point, Study, entries
 from greenpose.report.tables import (
     Column,
@@ -50,7 +34,6 @@ from greenpose.report.tables import (
     estimate_cell,
     figure_column,
     missing_cell,
-    value_cell,
 )
 
 COUNTERS = {
@@ -197,7 +180,7 @@ def counters_table(study: Study) -> Table:
         entry = entries(point)[0]
         networks.setdefault((entry.exit, entry.macs, entry.params), []).append((point.group.label, entry))
     names = counters(study)
-    peaks = any(entry.peak_bytes is not None for run in study.records for entry in run.exits)
+    sizes = [size for size in COUNTED if size.with_counters and any(_sizes(study, size))]
     rows = [
         TableRow(
             head=f"exit {number_}",
@@ -205,7 +188,7 @@ def counters_table(study: Study) -> Table:
                 TableCell(value=listed([label for label, _ in members])),
                 TableCell(value=exact(macs)),
                 *(_counter_cell(members[0][1], name) for name in names),
-                *((_peak_cell(members[0][1]),) if peaks else ()),
+                *(estimate_cell(of_exit(members[0][1], size), size) for size in sizes),
             ),
         )
         for (number_, macs, _), members in sorted(networks.items())
@@ -219,7 +202,7 @@ def counters_table(study: Study) -> Table:
             Column(head="In", words=True),
             Column(head="MACs", unit="MACs"),
             *(Column(head=name, unit="operations") for name in names),
-            *((Column(head="Memory at its peak", unit="MB"),) if peaks else ()),
+            *(Column(head=size.label, unit=size.unit) for size in sizes),
         ),
         sections=(Section(rows=tuple(rows)),),
     )
@@ -278,10 +261,8 @@ def _share_cell(each: Estimate) -> TableCell:
     return TableCell(value=cell.value, interval=cell.interval, bar=min(1.0, max(0.0, each.value)))
 
 
-def _peak_cell(entry: Exit) -> TableCell:
-    if entry.peak_bytes is None:
-        return missing_cell("the run did not follow its memory")
-    return value_cell(1e-6 * entry.peak_bytes, kind="counted")
+def _sizes(study: Study, size: Figure) -> list[int | None]:
+    return [getattr(entry, size.name) for run in study.records for entry in run.exits]
 
 
 def _counter_cell(entry: Exit, name: str) -> TableCell:

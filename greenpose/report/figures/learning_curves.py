@@ -7,19 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 from greenpose.formatting import NBSP, plain, plural
+from greenpose.metrics import AP, PERCENT
 from greenpose.record import Record, Validation
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, write
-from greenpose.report.quantities import (
-    AP,
-    PAPER_ITSELF,
-    PERCENT,
-    Estimate,
-    Figure,
-    kind_mark,
-    over_runs,
-    ratio,
-    training_figure,
-)
+from greenpose.report.quantities import PAPER_ITSELF, Estimate, Figure, kind_mark, over_runs, ratio, training_figure
 from greenpose.report.study import Group, Point, Study, energy_kind, setting
 from greenpose.report.tables import Section, Table, TableRow, estimate_cell, figure_column
 

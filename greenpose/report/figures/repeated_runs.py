@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenpose.formatting import NBSP, Text, exact, listed, plain, plural
+from greenpose.metrics import AP, ENERGY, LATENCY, PERCENT
 from greenpose.report.drawing import ACCENT, DIM, FONT, GRID, INK, MUTED, Drawing, beside, dots, panel, strokes, write
-from greenpose.report.quantities import AP, ENERGY, LATENCY, PERCENT, Estimate, Figure, of_exit, worst
+from greenpose.report.quantities import Estimate, Figure, of_exit, worst
 from greenpose.report.study import Point, Study, energy_kind, entries, not_converged, seeds, short_name
 from greenpose.report.tables import Column, Section, Table, TableCell, TableRow, kind_notes, missing_cell, number_cell
 

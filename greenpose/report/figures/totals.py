@@ -4,17 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from greenpose.formatting import NBSP, co2eq_g, plural
+from greenpose.metrics import TRAIN_CO2, TRAIN_ENERGY
 from greenpose.quantity import Kind
 from greenpose.record import Failure, Phase, Record
-from greenpose.report.quantities import (
-    TRAIN_CO2,
-    TRAIN_ENERGY,
-    Estimate,
-    energy_figure,
-    kind_of,
-    prefixed,
-    worst,
-)
+from greenpose.report.quantities import Estimate, energy_figure, kind_of, prefixed, worst
 from greenpose.report.study import Study
 from greenpose.report.tables import (
     Column,

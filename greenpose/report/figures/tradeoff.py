@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, listed, plural
+from greenpose.metrics import AP, ENERGY, MACS, PERCENT, TRAIN_ENERGY
 from greenpose.report.differences import seed_by_seed
 from greenpose.report.drawing import (
     ACCENT,
@@ -26,20 +27,7 @@ from greenpose.report.drawing import (
     place,
     ticks,
 )
-from greenpose.report.quantities import (
-    AP,
-    ENERGY,
-    FOOTPRINTS,
-    MACS,
-    PERCENT,
-    TRAIN_ENERGY,
-    Estimate,
-    Figure,
-    kind_mark,
-    over_runs,
-    ratio,
-    training_figure,
-)
+from greenpose.report.quantities import FOOTPRINTS, Estimate, Figure, kind_mark, over_runs, ratio, training_figure
 from greenpose.report.ranking import (
     answered,
     cost_figure,

@@ -4,24 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from greenpose.formatting import NBSP, Text, percent, plain, plural, span
+from greenpose.metrics import PERCENT, TRAIN_CO2, TRAIN_EMBODIED, TRAIN_ENERGY, TRAIN_SCI
 from greenpose.quantity import Kind
 from greenpose.record import CrossCheck, Failure, Record
 from greenpose.report.figures.energy import COMPONENTS
 from greenpose.report.limits import allocation
-from greenpose.report.quantities import (
-    PERCENT,
-    TRAIN_CO2,
-    TRAIN_EMBODIED,
-    TRAIN_ENERGY,
-    TRAIN_SCI,
-    Estimate,
-    Figure,
-    energy_figure,
-    kind_of,
-    of_record,
-    over_runs,
-    training_figure,
-)
+from greenpose.report.quantities import Estimate, Figure, energy_figure, kind_of, of_record, over_runs, training_figure
 from greenpose.report.study import Study, energy_kind
 from greenpose.report.tables import (
     Column,

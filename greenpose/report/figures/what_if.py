@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import JOULES_PER_KWH, NBSP, exact, plain, plural
+from greenpose.metrics import AP, EMBODIED, ENERGY, TRAIN_CO2
 from greenpose.report.figures.break_even import images_needed
-from greenpose.report.quantities import AP, EMBODIED, ENERGY, TRAIN_CO2, Estimate, Figure, prefixed, worst
+from greenpose.report.quantities import Estimate, Figure, prefixed, worst
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Point, Study, short_name
 from greenpose.report.tables import Section, Table, TableRow, estimate_cell, figure_column
