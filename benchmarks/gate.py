@@ -21,8 +21,8 @@ from benchmarks.neighbours import neighbours
 from benchmarks.rules import RULES, SlowerRule
 from benchmarks.verdict import conclude
 from greenpose.check.against import finding_of
-from greenpose.check.interleaved import Clock, Duel, Worker, a_core
-from greenpose.check.paired import RESTARTS, Decision, PairedQuantity, PairedTrial, Rule, attempt
+from greenpose.check.interleaved import Clock, Interleaved, Worker, a_core
+from greenpose.check.paired import RESTARTS, Decision, PairedQuantity, PairedTrial, Rule, run_trial
 from greenpose.check.revisions import this_side
 from greenpose.check.selftest import upper_bound
 from greenpose.config import packaged_experiment
@@ -64,14 +64,16 @@ class Trial:
     claims: dict[PairedQuantity, Decision] = field(default_factory=dict)
     """Differences that all of them saw."""
 
-    def go_on(self, duel: Duel) -> PairedTrial:
+    def go_on(self, turns: Interleaved) -> PairedTrial:
         """Make the next attempt."""
         claims = self.claims if self.attempts else None
-        self.attempts.append(attempt(duel, QUANTITIES, rule=RULE, claims=claims))
+        self.attempts.append(run_trial(turns, QUANTITIES, rule=RULE, suspicions=claims))
         last = self.attempts[-1]
         asked = QUANTITIES if claims is None else tuple(claims)
-        seen = {one: claim for one in asked if (claim := last.claim(one))}
-        self.claims = seen if claims is None else {one: claim for one, claim in seen.items() if claims[one] == claim}
+        seen = {one: suspected for one in asked if (suspected := last.suspected(one))}
+        self.claims = (
+            seen if claims is None else {one: suspected for one, suspected in seen.items() if claims[one] == suspected}
+        )
         return last
 
     @property
@@ -132,9 +134,9 @@ def record(size: Size) -> dict[str, Recorded]:
         with ExitStack() as stack:
             workers = {name: stack.enter_context(_worker(settings)) for name, settings in SIDES.items()}
             for kind, (base, head) in DUELS.items():
-                duel = Duel(workers[base], workers[head], exits=EXITS)
-                duel.prepare()
-                _play(duel, recorded[kind], size.trials[kind] if number <= size.starts else 0)
+                turns = Interleaved(workers[base], workers[head], exits=EXITS)
+                turns.prepare()
+                _play(turns, recorded[kind], size.trials[kind] if number <= size.starts else 0)
         claims = sum(len(trial.attempts) > 1 for trial in recorded[EQUAL].trials)
         print(
             f"start {number}: {claims} of {len(recorded[EQUAL].trials)} equal pairs told apart at first",
@@ -143,12 +145,12 @@ def record(size: Size) -> dict[str, Recorded]:
     return recorded
 
 
-def _play(duel: Duel, recorded: Recorded, new: int) -> None:
+def _play(turns: Interleaved, recorded: Recorded, new: int) -> None:
     """Go on with open trials and begin new ones."""
     waiting = [trial for trial in recorded.trials if not trial.done]
     begun = [Trial() for _ in range(new)]
     recorded.trials += begun
-    recorded.starts.append([trial.go_on(duel) for trial in (*waiting, *begun)])
+    recorded.starts.append([trial.go_on(turns) for trial in (*waiting, *begun)])
 
 
 def _worker(settings: Sequence[str]) -> Worker:
@@ -163,14 +165,14 @@ def report_equal(recorded: Recorded) -> list[str]:
     """Print what the gate said of equal sides; return what was not reached."""
     trials = recorded.trials
     counts = Counter(trial.outcome(quantity) for trial in trials for quantity in QUANTITIES)
-    first = sum(bool(trial.attempts[0].claim(quantity)) for trial in trials for quantity in QUANTITIES)
-    restless = sum(len(attempt.restless) for trial in trials for attempt in trial.attempts)
+    first = sum(bool(trial.attempts[0].suspected(quantity)) for trial in trials for quantity in QUANTITIES)
+    unstable = sum(len(attempt.unstable) for trial in trials for attempt in trial.attempts)
     false, exits = counts["regressed"] + counts["improved"], len(trials) * len(EXITS)
     print(f"equal sides: {len(trials)} comparisons of {len(EXITS)} exits: {_counted(counts)}")
     print(f"  false alarms: {false} of {exits}, below {_bound(false, exits)} (95 %)")
     print(f"  before restarts: {first} of {exits}, below {_bound(first, exits)}")
     controls = len(QUANTITIES) * sum(len(trial.attempts) for trial in trials)
-    print(f"  controls: {restless} of {controls} told apart from themselves, below {_bound(restless, controls)} (95 %)")
+    print(f"  controls: {unstable} of {controls} told apart from themselves, below {_bound(unstable, controls)} (95 %)")
     faults = [f"{false} false alarms of {exits}"] if false else []
     return faults + ([f"{exits} comparisons of equal exits, {COMPARISONS} wanted"] if exits < COMPARISONS else [])
 
@@ -187,7 +189,7 @@ def report_heavier(recorded: Mapping[str, Recorded], kind: str) -> list[str]:
         f"misses below {missed} (95 %); by exits, which share processes: {_counted(total)}"
     )
     for quantity, counts in outcomes.items():
-        ratios = [one.judgements[quantity].ratio.value for start in recorded[kind].starts for one in start]
+        ratios = [one.results[quantity].ratio.value for start in recorded[kind].starts for one in start]
         print(f"  exit {quantity.exit}: CPU time {100 * (median(ratios) - 1):+.1f} % in the median; {_counted(counts)}")
     wanted = POWER if kind == TENTH else 1.0
     shares = {"exits": total["regressed"] / total.total(), "checks": failing / len(trials)}
@@ -202,7 +204,7 @@ def report_heavier(recorded: Mapping[str, Recorded], kind: str) -> list[str]:
 def report_cost(recorded: Recorded) -> list[str]:
     """Print what a comparison takes; return what was not reached."""
     costs = [sum(map(_cpu_s, trial.attempts)) for trial in recorded.trials]
-    pairs = [judgement.pairs for trial in recorded.trials for judgement in trial.attempts[0].judgements.values()]
+    pairs = [result.pairs for trial in recorded.trials for result in trial.attempts[0].results.values()]
     print(
         f"cost of a comparison of {len(EXITS)} exits: {median(costs):.2g} s of CPU a side in the median, "
         f"{max(costs):.2g} s at most; {median(pairs):.0f} pairs in the median, {max(pairs)} at most\n"

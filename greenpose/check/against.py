@@ -7,12 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from greenpose.check.baseline import Selection
 from greenpose.check.footprint import Network, find_networks
-from greenpose.check.interleaved import Clock, Duel, RefusalError, Worker, a_core
-from greenpose.check.paired import RESTARTS, Judgement, PairedQuantity, PairedTrial, Rule, contest
+from greenpose.check.interleaved import Clock, Interleaved, RefusalError, Worker, a_core
+from greenpose.check.paired import RESTARTS, PairedQuantity, PairedTrial, Rule, TestResult, run_trials
 from greenpose.check.revisions import Side, Sides, two_sides
 from greenpose.check.selftest import recall
 from greenpose.check.verdict import CheckFinding, CheckVerdict, Outcome, signed_percent
@@ -31,100 +31,84 @@ METRICS: Mapping[Clock, tuple[str, str]] = MappingProxyType(
 
 
 def finding_of(
-    quantity: PairedQuantity, attempts: Sequence[PairedTrial], *, rule: Rule, batch: int, restarts: int, label: str = ""
+    quantity: PairedQuantity, trials: Sequence[PairedTrial], *, rule: Rule, batch: int, restarts: int, label: str = ""
 ) -> CheckFinding:
-    """Return what all attempts together found of one quantity; `batch` images make a call.
+    """Return what all trials together found of one quantity; `batch` images make a call.
 
-    A difference counts if the first attempt and every restart saw it.
+    A change counts if the first trial and every restart saw it.
     """
-    outcome, says, attempt = _conclusion(quantity, attempts, rule, restarts)
-    metric, unit = METRICS[quantity.clock]
-    base, head = attempt.medians[quantity]
-    judgement = attempt.judgements[quantity]
-    return CheckFinding(
-        where=f"{label}exit{quantity.exit}",
-        metric=metric,
-        way="paired",
-        outcome=outcome,
-        says=says,
-        unit=unit,
-        base=None if base is None else base / batch,
-        head=None if head is None else head / batch,
-        ratio=judgement.ratio,
-        pairs=judgement.pairs,
-    )
+    outcome, says, trial = _conclusion(quantity, trials, rule, restarts)
+    base, head = (None if median is None else median / batch for median in trial.medians[quantity])
+    result = trial.results[quantity]
+    found = _finding(label, quantity.exit, quantity.clock, outcome, says)
+    return replace(found, base=base, head=head, ratio=result.ratio, pairs=result.pairs)
 
 
-def incomparable(exit_: int, why: str, *, device: str = "cpu", label: str = "", changed: bool = False) -> CheckFinding:
-    """Return the finding of an exit that cannot be compared, perhaps because the candidate has `changed`."""
-    metric, unit = METRICS["cpu_s" if device == "cpu" else "gpu_s"]
+def _finding(
+    label: str, exit_: int, clock: Clock, outcome: Outcome, says: str, *, changed: bool = False
+) -> CheckFinding:
+    metric, unit = METRICS[clock]
+    where = f"{label}exit{exit_}"
     return CheckFinding(
-        where=f"{label}exit{exit_}",
-        metric=metric,
-        way="paired",
-        outcome="incomparable",
-        says=f"not compared: {why}",
-        unit=unit,
-        changed=changed,
+        where=where, metric=metric, way="paired", outcome=outcome, says=says, unit=unit, changed=changed
     )
 
 
 def _conclusion(
-    quantity: PairedQuantity, attempts: Sequence[PairedTrial], rule: Rule, restarts: int
+    quantity: PairedQuantity, trials: Sequence[PairedTrial], rule: Rule, restarts: int
 ) -> tuple[Outcome, str, PairedTrial]:
-    """Return what follows, its sentence, and the attempt whose numbers go with it."""
-    first = attempts[0]
-    claim = first.claim(quantity)
-    if claim is None:
+    """Return what follows, its sentence, and the trial whose numbers go with it."""
+    first = trials[0]
+    suspected = first.suspected(quantity)
+    if suspected is None:
         return (*_alone(quantity, first, rule), first)
-    other = next((one for one in attempts[1:] if one.claim(quantity) != claim), None)
+    other = next((one for one in trials[1:] if one.suspected(quantity) != suspected), None)
     if other is None:
-        assert len(attempts) == restarts + 1
-        mildest = min(attempts, key=lambda one: abs(math.log(one.judgements[quantity].ratio.value)))
-        return claim, _confirmed(claim, mildest.judgements[quantity], len(attempts)), mildest
-    seen = signed_percent(first.judgements[quantity].ratio.value - 1)
+        assert len(trials) == restarts + 1
+        mildest = min(trials, key=lambda one: abs(math.log(one.results[quantity].ratio.value)))
+        return suspected, _confirmed(suspected, mildest.results[quantity], len(trials)), mildest
+    seen = signed_percent(first.results[quantity].ratio.value - 1)
     outcome, says = _alone(quantity, other, rule)
     return outcome, f"{seen} in one pair of processes, but not in a fresh one: {says}", other
 
 
-def _alone(quantity: PairedQuantity, attempt: PairedTrial, rule: Rule) -> tuple[Outcome, str]:
-    """Return what one attempt says of a quantity."""
-    judgement = attempt.judgements[quantity]
-    if quantity in attempt.restless:
+def _alone(quantity: PairedQuantity, trial: PairedTrial, rule: Rule) -> tuple[Outcome, str]:
+    """Return what one trial says of a quantity."""
+    result = trial.results[quantity]
+    if quantity in trial.unstable:
         limit = signed_percent(rule.fail_above)
         return "inconclusive", (
             f"a side differs from itself by more than {limit}: this machine is too restless now "
-            f"({attempt.surroundings}); run it again, or where it is quieter"
+            f"({trial.surroundings}); run it again, or where it is quieter"
         )
-    decision = rule.decide(judgement.ratio)
+    decision = rule.decide(result.ratio)
     if decision == "ok":
-        return "ok", f"{signed_percent(judgement.ratio.high - 1)} at most"
+        return "ok", f"{signed_percent(result.ratio.high - 1)} at most"
     if decision is None:
-        return "inconclusive", _open(judgement, rule)
-    if attempt.unpinned:
+        return "inconclusive", _open(result, rule)
+    if trial.unpinned:
         return "inconclusive", (
-            f"the two differ, but the base fetches {attempt.surroundings.faults_per_call:.0f} pages from the kernel in "
+            f"the two differ, but the base fetches {trial.surroundings.faults_per_call:.0f} pages from the kernel in "
             "every call, so that its times are chance: this C library's allocator cannot be pinned"
         )
     return "inconclusive", "the opposite"
 
 
-def _confirmed(claim: Outcome, judgement: Judgement, attempts: int) -> str:
-    """Return the sentence of a difference that every attempt saw."""
-    where = f"in each of {attempts} pairs of processes"
-    if claim == "improved":
-        return f"{signed_percent(judgement.ratio.high - 1)} or less {where}"
-    low = signed_percent(judgement.ratio.low - 1)
+def _confirmed(change: Outcome, result: TestResult, trials: int) -> str:
+    where = f"in each of {trials} pairs of processes"
+    if change == "improved":
+        return f"{signed_percent(result.ratio.high - 1)} or less {where}"
+    low = signed_percent(result.ratio.low - 1)
     return f"{low} or more {where}; mend it, or say in the change why it is worth that"
 
 
-def _open(judgement: Judgement, rule: Rule) -> str:
+def _open(result: TestResult, rule: Rule) -> str:
     """Return why a question stayed open, and how many pairs would probably close it."""
     fail, fine = signed_percent(rule.fail_above), signed_percent(rule.pass_below)
-    says = f"{judgement.pairs} pairs cannot tell whether it is above {fail} or below {fine}"
-    if judgement.more is None:
+    says = f"{result.pairs} pairs cannot tell whether it is above {fail} or below {fine}"
+    if result.more is None:
         return says
-    return f"{says}; about {judgement.more} pairs more would: --max-pairs {judgement.pairs + judgement.more}"
+    return f"{says}; about {result.more} pairs more would: --max-pairs {result.pairs + result.more}"
 
 
 READ = ("measured", "estimated")
@@ -167,7 +151,7 @@ class Options:
     """Quantities to compare; exits that have none of them are not run."""
     wall: bool = False
     """True: judge wall time too. That takes many more pairs, but sees waiting, which CPU time does not."""
-    heard: Callable[[str], object] = lambda _: None
+    progress: Callable[[str], object] = lambda _: None
     """Told how far it is."""
 
 
@@ -189,24 +173,30 @@ def compare_sides(candidate: Path, sides: Sides, options: Options) -> CheckVerdi
         CheckError: if there is no such exit.
         GreenPoseError: if a side cannot be run.
     """
+    found: dict[str, _Found] = {}
     with tempfile.TemporaryDirectory() as folder:
-        chosen = [
-            (replace(network, exits=exits), label)
-            for network, label in _labelled(find_networks(candidate, Path(folder), options.exits))
-            if (exits := tuple(exit_ for exit_ in network.exits if _selected(label, exit_, options.only)))
-        ]
-        found = [_Comparison(network, label, sides, options).run() for network, label in chosen]
+        for network, label in _labelled(find_networks(candidate, Path(folder), options.exits)):
+            selected = [one for one in network.exits if any(name in options.only for name in _names(label, one))]
+            if selected:
+                chosen = replace(network, exits=tuple(selected))
+                found[network.label] = _Comparison(chosen, label, sides, options).run()
+    self_test = recall()
+    notes = [
+        *sides.notes,
+        *(note for one in found.values() for note in one.notes),
+        *([str(self_test)] if self_test else []),
+    ]
     return CheckVerdict(
         subject=str(candidate),
         against=sides.against,
         findings=tuple(
             finding
-            for one in found
+            for one in found.values()
             for finding in one.findings
             if finding.name in options.only or finding.outcome == "incomparable"
         ),
-        notes=tuple(dict.fromkeys([*sides.notes, *(note for one in found for note in one.notes), *_self_tested()])),
-        samples={"paired": {network.label: one.samples for (network, _), one in zip(chosen, found, strict=True)}},
+        notes=tuple(dict.fromkeys(notes)),
+        samples={"paired": {label: one.samples or {} for label, one in found.items()}},
     )
 
 
@@ -231,25 +221,17 @@ def _names(label: str, exit_: int) -> list[str]:
     return [f"{label}exit{exit_}.{metric}" for metric, _ in METRICS.values()]
 
 
-def _selected(label: str, exit_: int, only: Selection) -> bool:
-    return any(name in only for name in _names(label, exit_))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class _Found(NamedTuple):
     findings: Sequence[CheckFinding]
     notes: Sequence[str] = ()
-    samples: Mapping[str, Any] = field(default_factory=dict)
+    samples: Mapping[str, Any] | None = None
 
 
 class _Comparison:
     """One network on both sides."""
 
     def __init__(self, network: Network, label: str, sides: Sides, options: Options) -> None:
-        self._network = network
-        self._sides = sides
-        self._options = options
-        self._label = label
+        self._network, self._label, self._sides, self._options = network, label, sides, options
 
     def run(self) -> _Found:
         """Return what was found."""
@@ -266,25 +248,30 @@ class _Comparison:
             return self._blocked(obstacle, changed=True) if obstacle else self._compared(base, head)
 
     def _compared(self, base: Worker, head: Worker) -> _Found:
-        device = head.hello["device"]
-        with counters(device) as sources:
+        there, here, options = base.hello, head.hello, self._options
+        with counters(here["device"]) as sources:
 
             @contextmanager
-            def again() -> Iterator[Duel]:
+            def again() -> Iterator[Interleaved]:
                 with self._workers() as fresh:
-                    yield _duel(*fresh, sources)
+                    yield _turns(*fresh, sources)
 
-            clocks = _clocks(device, energy=bool(sources), wall=self._options.wall)
-            first = _duel(base, head, sources)
-            attempts = contest(first, again, clocks, rule=self._options.rule, heard=self._heard)
+            turns, clocks = (
+                _turns(base, head, sources),
+                _clocks(here["device"], energy=bool(sources), wall=options.wall),
+            )
+            trials = run_trials(
+                turns, again, clocks, rule=options.rule, progress=lambda said: options.progress(f"{self._label}{said}")
+            )
+        findings = [
+            finding_of(one, trials, rule=options.rule, batch=here["batch"], restarts=RESTARTS, label=self._label)
+            for one in trials[0].results
+        ]
+        differences = [f"{key} {there[key]} there, {here[key]} here" for key in MAY_DIFFER if there[key] != here[key]]
         return _Found(
-            findings=[*self._findings(attempts, head.hello["batch"]), *self._lonely(first.exits, base, head)],
-            notes=[
-                *self._file_notes(),
-                *_differences(base.hello, head.hello),
-                f"beside it: {attempts[0].surroundings}",
-            ],
-            samples=_samples(base.hello, head.hello, attempts, self._options.rule),
+            findings=[*findings, *self._one_sided(base, head)],
+            notes=[*self._file_notes(), *differences, f"beside it: {trials[0].surroundings}"],
+            samples=_samples(there, here, trials, options.rule),
         )
 
     @contextmanager
@@ -299,55 +286,37 @@ class _Comparison:
         file = side.file(self._network.file, self._sides.repository)
         return {**self._network.request(file), "core": core}
 
-    def _findings(self, attempts: Sequence[PairedTrial], batch: int) -> list[CheckFinding]:
-        rule = self._options.rule
-        return [
-            finding_of(one, attempts, rule=rule, batch=batch, restarts=RESTARTS, label=self._label)
-            for one in attempts[0].judgements
-        ]
-
-    def _lonely(self, shared: Sequence[int], base: Worker, head: Worker) -> list[CheckFinding]:
-        """Return a finding for each exit that only one side has."""
-        have = {worker.name: worker.hello["exits"] for worker in (base, head)}
-        lonely = sorted({exit_ for exits in have.values() for exit_ in exits} - set(shared))
-        return [
-            incomparable(
-                exit_,
-                f"{name} has no exit {exit_}",
-                device=head.hello["device"],
-                label=self._label,
-                changed=name == head.name,
-            )
-            for exit_ in lonely
-            for name, exits in have.items()
-            if exit_ not in exits
-        ]
+    def _one_sided(self, base: Worker, head: Worker) -> Iterator[CheckFinding]:
+        """Yield a finding for each exit that only one side has."""
+        have = {worker: set(worker.hello["exits"]) for worker in (base, head)}
+        for exit_ in sorted(have[base] ^ have[head]):
+            lacking = base if exit_ in have[head] else head
+            why = f"{lacking.name} has no exit {exit_}"
+            yield self._incomparable(exit_, why, device=head.hello["device"], changed=lacking is head)
 
     def _blocked(self, why: str, *, changed: bool = False) -> _Found:
-        exits = self._network.exits
-        return _Found(findings=[incomparable(exit_, why, label=self._label, changed=changed) for exit_ in exits])
+        return _Found([self._incomparable(exit_, why, changed=changed) for exit_ in self._network.exits])
 
-    def _heard(self, said: str) -> None:
-        self._options.heard(f"{self._label}{said}")
+    def _incomparable(self, exit_: int, why: str, *, device: str = "cpu", changed: bool = False) -> CheckFinding:
+        (clock,) = _clocks(device)
+        return _finding(self._label, exit_, clock, "incomparable", f"not compared: {why}", changed=changed)
 
     def _file_notes(self) -> list[str]:
         """Return whether the two sides read different experiments."""
         file, repository = self._network.file, self._sides.repository
-        base, head = (side.file(file, repository) for side in (self._sides.base, self._sides.head))
-        if base.read_bytes() == head.read_bytes():
-            return []
-        return [f"{file.name} is not the same there: what that costs is part of the comparison"]
+        base, head = (side.file(file, repository).read_bytes() for side in (self._sides.base, self._sides.head))
+        return [f"{file.name} is not the same there: what that costs is part of the comparison"] if base != head else []
 
 
-def _duel(base: Worker, head: Worker, sources: Sequence[Source]) -> Duel:
-    """Return a duel over the exits that both sides have, warmed up."""
+def _turns(base: Worker, head: Worker, sources: Sequence[Source]) -> Interleaved:
+    """Return turns over the exits that both sides have, warmed up."""
     exits = [exit_ for exit_ in head.hello["exits"] if exit_ in base.hello["exits"]]
-    duel = Duel(base, head, exits=exits, counters=sources)
-    duel.prepare()
-    return duel
+    turns = Interleaved(base, head, exits=exits, counters=sources)
+    turns.prepare()
+    return turns
 
 
-def _clocks(device: str, *, energy: bool, wall: bool) -> list[Clock]:
+def _clocks(device: str, *, energy: bool = False, wall: bool = False) -> list[Clock]:
     """Return what is judged: the time of what computes, energy where a counter is read, wall time where asked."""
     asked: dict[Clock, bool] = {"cpu_s": device == "cpu", "gpu_s": device != "cpu", "joules": energy, "seconds": wall}
     return [clock for clock, wanted in asked.items() if wanted]
@@ -355,24 +324,10 @@ def _clocks(device: str, *, energy: bool, wall: bool) -> list[Clock]:
 
 def _obstacle(base: Mapping[str, Any], head: Mapping[str, Any]) -> str:
     """Return why the two must not be compared; empty where they may."""
-    differ = [
-        f"{what} are {_plain(base[key])} there and {_plain(head[key])} here"
-        for key, what in MUST_AGREE.items()
-        if base[key] != head[key]
-    ]
-    if not set(base["exits"]) & set(head["exits"]):
-        differ.append(f"exits are {_plain(base['exits'])} there and {_plain(head['exits'])} here")
-    return "; ".join(differ)
-
-
-def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[str]:
-    return [f"{key} {base[key]} there, {head[key]} here" for key in MAY_DIFFER if base[key] != head[key]]
-
-
-def _self_tested() -> list[str]:
-    """Return what this machine's last self-test found."""
-    result = recall()
-    return [] if result is None else [str(result)]
+    differ = [key for key in MUST_AGREE if base[key] != head[key]]
+    differ += [] if set(base["exits"]) & set(head["exits"]) else ["exits"]
+    words = MUST_AGREE | {"exits": "exits"}
+    return "; ".join(f"{words[key]} are {_plain(base[key])} there and {_plain(head[key])} here" for key in differ)
 
 
 def _plain(value: Any) -> str:
@@ -380,19 +335,19 @@ def _plain(value: Any) -> str:
 
 
 def _samples(
-    base: Mapping[str, Any], head: Mapping[str, Any], attempts: Sequence[PairedTrial], rule: Rule
+    base: Mapping[str, Any], head: Mapping[str, Any], trials: Sequence[PairedTrial], rule: Rule
 ) -> dict[str, Any]:
-    """Return every pair of every attempt, and what surrounded it, as plain JSON data."""
+    """Return every pair of every trial, and what surrounded it, as plain JSON data."""
     return {
         "base": dict(base),
         "head": dict(head),
         "rule": asdict(rule),
         "attempts": [
             {
-                "surroundings": asdict(attempt.surroundings),
-                "restless": [f"exit{one.exit}.{one.clock}" for one in sorted(attempt.restless)],
-                "turns": dict(attempt.samples),
+                "surroundings": asdict(trial.surroundings),
+                "restless": [f"exit{one.exit}.{one.clock}" for one in sorted(trial.unstable)],
+                "turns": dict(trial.samples),
             }
-            for attempt in attempts
+            for trial in trials
         ],
     }

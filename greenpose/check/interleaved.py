@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple
 
 from greenpose.errors import GreenPoseError, MeteringError
 from greenpose.metering import Source
@@ -68,16 +68,12 @@ class TimedWindow:
         return None if spent is None else spent / self.calls
 
     def plus(self, other: "TimedWindow") -> "TimedWindow":
-        """Return both windows as one."""
-        return TimedWindow(
-            calls=self.calls + other.calls,
-            cpu_s=self.cpu_s + other.cpu_s,
-            seconds=self.seconds + other.seconds,
-            gpu_s=_sum(self.gpu_s, other.gpu_s),
-            joules=_sum(self.joules, other.joules),
-            faults=self.faults + other.faults,
-            switches=self.switches + other.switches,
-        )
+        """Return both windows as one; what one of them has not read, both have not."""
+        mine, theirs = asdict(self), asdict(other)
+        both: dict[str, Any] = {
+            name: None if None in (one, theirs[name]) else one + theirs[name] for name, one in mine.items()
+        }
+        return TimedWindow(**both)
 
 
 Turn = Mapping[int, TimedWindow]
@@ -177,22 +173,10 @@ class Worker:
         return f"{self.name}: its process ended with {how}" + (f": {lines[-1]}" if lines else "")
 
 
-@runtime_checkable
-class Runs(Protocol):
-    """A side that runs what it is asked to."""
-
-    @property
-    def hello(self) -> Mapping[str, Any]:
-        """What it said when it was ready."""
-
-    def run(self, exit_: int, calls: int) -> dict[str, Any]:
-        """Return what some calls of an exit took."""
-
-
-class Duel:
+class Interleaved:
     """Turns of two running sides, and what they took."""
 
-    def __init__(self, base: Runs, head: Runs, *, exits: Sequence[int], counters: Sequence[Source] = ()) -> None:
+    def __init__(self, base: Worker, head: Worker, *, exits: Sequence[int], counters: Sequence[Source] = ()) -> None:
         """Keep the sides; `counters` are read around every window."""
         self.pairs: list[tuple[Turn, Turn]] = []
         self.exits = tuple(sorted(exits))
@@ -212,11 +196,11 @@ class Duel:
         self.calls = {exit_: max(pace.calls, math.ceil(shortest / pace.seconds)) for exit_, pace in paces.items()}
         self._pair()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Drop all pairs so far."""
         self.pairs = []
 
-    def fight(self, pairs: int) -> None:
+    def run_pairs(self, pairs: int) -> None:
         """Let both sides take as many turns, one beside the other."""
         self.pairs += [self._pair() for _ in range(pairs)]
 
@@ -254,7 +238,7 @@ class Duel:
             self._played += 1
         return turns[0], turns[1]
 
-    def _metered(self, worker: Runs, exit_: int) -> TimedWindow:
+    def _metered(self, worker: Worker, exit_: int) -> TimedWindow:
         before = self._joules()
         answer = worker.run(exit_, self.calls[exit_])
         after = self._joules()
@@ -289,10 +273,6 @@ class Duel:
 class _Pace(NamedTuple):
     calls: int
     seconds: float
-
-
-def _sum(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other
 
 
 def _window(answer: Mapping[str, Any], joules: float | None = None) -> TimedWindow:

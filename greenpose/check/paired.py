@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import median
@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from greenpose.check.interleaved import Clock, Duel
+from greenpose.check.interleaved import Clock, Interleaved
 from greenpose.check.verdict import RatioSpan
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import percent
@@ -61,21 +61,21 @@ class Rule:
                 "between 0 and 0.5, and at least one batch"
             )
 
-    def decide(self, ratio: RatioSpan, claim: Decision | None = None) -> Decision | None:
+    def decide(self, ratio: RatioSpan, suspected: Decision | None = None) -> Decision | None:
         """Return what an interval of the ratio decides, None where it leaves it open.
 
-        Where a difference is claimed, the question is only whether that is so.
+        Where a change is suspected, the question is only whether it is there.
         """
         more, less = ratio.low > 1 + self.fail_above, ratio.high < 1 - self.fail_above
-        if claim is None:
+        if suspected is None:
             fine = ratio.high < 1 + self.pass_below
         else:
-            fine = ratio.high < 1 + self.fail_above if claim == "regressed" else ratio.low > 1 - self.fail_above
+            fine = ratio.high < 1 + self.fail_above if suspected == "regressed" else ratio.low > 1 - self.fail_above
         return "regressed" if more else "improved" if less else "ok" if fine else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class TestResult:
     """What was decided of one quantity, and after how many pairs."""
 
     decision: Decision | None
@@ -88,24 +88,26 @@ class Judgement:
     """About how many pairs more it takes; None once it is decided, or where nobody can tell."""
 
 
-def weigh(differences: Sequence[float], rule: Rule, *, quantities: int = 1, claim: Decision | None = None) -> Judgement:
+def sequential_test(
+    differences: Sequence[float], rule: Rule, *, quantities: int = 1, suspected: Decision | None = None
+) -> TestResult:
     """Return the first decision that the pairs lead to, looked at after every batch.
 
     It depends on the pairs alone, in their order: judging again with more of them never changes a decision.
-    `quantities` is how many are judged together; each gets its part of the error (Bonferroni). With a `claim`, the
-    question is only whether that difference is there.
+    `quantities` is how many are judged together; each gets its part of the error (Bonferroni). With a `suspected`
+    change, the question is only whether it is there.
     """
     looks = range(rule.batch, min(len(differences), rule.max_pairs) + 1, rule.batch)
     error = rule.error / quantities
-    judgement = Judgement(decision=None, pairs=0, ratio=RatioSpan(0.0, 1.0, math.inf), more=rule.batch)
+    result = TestResult(decision=None, pairs=0, ratio=RatioSpan(0.0, 1.0, math.inf), more=rule.batch)
     for pairs in looks:
         ratio = ratio_of(differences[:pairs], error)
-        decision = rule.decide(ratio, claim)
+        decision = rule.decide(ratio, suspected)
         more = None if decision else _more(ratio, pairs, rule)
-        judgement = Judgement(decision=decision, pairs=pairs, ratio=ratio, more=more)
+        result = TestResult(decision=decision, pairs=pairs, ratio=ratio, more=more)
         if decision:
             break
-    return judgement
+    return result
 
 
 def differs(differences: Sequence[float], rule: Rule, *, quantities: int = 1) -> bool:
@@ -114,7 +116,7 @@ def differs(differences: Sequence[float], rule: Rule, *, quantities: int = 1) ->
     return ratio.low > 1 + rule.fail_above or ratio.high < 1 / (1 + rule.fail_above)
 
 
-def against_itself(costs: Sequence[float]) -> list[float]:
+def aa_control(costs: Sequence[float]) -> list[float]:
     """Return the differences of one side's consecutive turns, every other one turned round.
 
     The turns play the same roles as in a comparison (first, second, second, first), so that a steady drift cancels
@@ -187,7 +189,7 @@ class PairedQuantity(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What went on beside an attempt."""
+    """What went on beside a trial."""
 
     load: float | None
     """Mean number of processes that wanted a CPU in the last minute; None where nobody counts them."""
@@ -216,9 +218,9 @@ class Surroundings:
 class PairedTrial:
     """What one pair of processes had to say."""
 
-    judgements: Mapping[PairedQuantity, Judgement]
+    results: Mapping[PairedQuantity, TestResult]
     """What was decided of each quantity."""
-    restless: frozenset[PairedQuantity]
+    unstable: frozenset[PairedQuantity]
     """Quantities in which a side surely differs from itself: nothing can be said of them."""
     medians: Mapping[PairedQuantity, tuple[float | None, float | None]]
     """Base's and head's median per call, in the clock's unit; None where it was not read."""
@@ -232,70 +234,74 @@ class PairedTrial:
         """Return whether the base's own allocator gave its times away to chance."""
         return self.surroundings.faults_per_call > FAULTS_PER_CALL
 
-    def claim(self, quantity: PairedQuantity) -> Decision | None:
-        """Return the difference between the sides that this attempt is sure of, `regressed` or `improved`, if any."""
-        decision = self.judgements[quantity].decision
-        return None if self.unpinned or quantity in self.restless or decision == "ok" else decision
+    def suspected(self, quantity: PairedQuantity) -> Decision | None:
+        """Return the difference between the sides that this trial is sure of, `regressed` or `improved`, if any."""
+        decision = self.results[quantity].decision
+        return None if self.unpinned or quantity in self.unstable or decision == "ok" else decision
 
 
-def contest(
-    first: Duel,
-    again: Callable[[], AbstractContextManager[Duel]],
+def run_trials(
+    first: Interleaved,
+    again: Callable[[], AbstractContextManager[Interleaved]],
     clocks: Sequence[Clock],
     *,
     rule: Rule,
     restarts: int = RESTARTS,
-    heard: Callable[[str], object] = lambda _: None,
+    progress: Callable[[str], object] = lambda _: None,
 ) -> list[PairedTrial]:
-    """Return what the first pair of processes has to say, and where it sees a difference, what fresh ones do.
+    """Return the trial of the first pair of processes, and where it suspects a change, those of fresh ones.
 
-    `again` starts both sides afresh. A difference that an attempt does not find again is not looked at any more.
+    `again` starts both sides afresh. A change that a trial does not find again is not looked at any more.
     """
     quantities = [PairedQuantity(exit_, clock) for exit_ in first.exits for clock in clocks]
-    attempts = [attempt(first, quantities, rule=rule, heard=heard)]
-    claims = {one: claim for one in quantities if (claim := attempts[0].claim(one))}
-    while claims and len(attempts) <= restarts:
-        exits = ", ".join(f"exit {exit_}" for exit_ in dict.fromkeys(quantity.exit for quantity in claims))
-        heard(f"{exits}: a difference; fresh processes have to show it again ({len(attempts)} of {restarts})")
-        with again() as duel:
-            attempts.append(attempt(duel, quantities, rule=rule, claims=claims, heard=heard))
-        claims = {one: claim for one, claim in claims.items() if attempts[-1].claim(one) == claim}
-    return attempts
+    trials = [run_trial(first, quantities, rule=rule, progress=progress)]
+    suspected = {one: change for one in quantities if (change := trials[0].suspected(one))}
+    while suspected and len(trials) <= restarts:
+        exits = ", ".join(f"exit {exit_}" for exit_ in dict.fromkeys(quantity.exit for quantity in suspected))
+        progress(f"{exits}: a difference; fresh processes have to show it again ({len(trials)} of {restarts})")
+        with again() as turns:
+            trials.append(run_trial(turns, quantities, rule=rule, suspected=suspected, progress=progress))
+        suspected = {one: change for one, change in suspected.items() if trials[-1].suspected(one) == change}
+    return trials
 
 
-def attempt(
-    duel: Duel,
+def run_trial(
+    turns: Interleaved,
     quantities: Sequence[PairedQuantity],
     *,
     rule: Rule,
-    claims: Mapping[PairedQuantity, Decision] | None = None,
-    heard: Callable[[str], object] = lambda _: None,
+    suspected: Mapping[PairedQuantity, Decision] | None = None,
+    progress: Callable[[str], object] = lambda _: None,
 ) -> PairedTrial:
-    """Return what this pair of processes has to say: of everything, or of claims only whether they are so.
+    """Return what a pair of processes says of everything, or of suspected changes only whether they are so.
 
-    It goes on until that is decided, or as long as the rule lets it. Earlier pairs of the duel are forgotten.
+    It goes on until that is decided, or as long as the rule lets it. Earlier pairs are dropped.
     """
-    asked = dict.fromkeys(quantities) if claims is None else claims
-    duel.forget()
-    judgements: dict[PairedQuantity, Judgement] = {}
-    with _Beside(duel) as beside:
-        while len(duel.pairs) < rule.max_pairs:
-            duel.fight(min(rule.batch, rule.max_pairs - len(duel.pairs)))
-            judgements = {
-                one: weigh(duel.differences(*one), rule, quantities=len(quantities), claim=asked.get(one))
+    asked = dict.fromkeys(quantities) if suspected is None else suspected
+    turns.reset()
+    results: dict[PairedQuantity, TestResult] = {}
+    with ExitStack() as stack:
+        interference = _watched(turns, stack)
+        while len(turns.pairs) < rule.max_pairs:
+            turns.run_pairs(min(rule.batch, rule.max_pairs - len(turns.pairs)))
+            results = {
+                one: sequential_test(
+                    turns.differences(*one), rule, quantities=len(quantities), suspected=asked.get(one)
+                )
                 for one in quantities
             }
-            undecided = sum(judgements[one].decision is None for one in asked)
-            heard(f"{len(duel.pairs)} pairs, {undecided} of {len(asked)} open")
+            undecided = sum(results[one].decision is None for one in asked)
+            progress(f"{len(turns.pairs)} pairs, {undecided} of {len(asked)} open")
             if not undecided:
                 break
-    costs = {one: duel.costs(*one) for one in quantities}
+        surroundings = _surroundings(turns, interference())
+    costs = {one: turns.costs(*one) for one in quantities}
     return PairedTrial(
-        judgements=judgements,
-        restless=frozenset(one for one in quantities if _restless(costs[one], rule, len(quantities))),
+        results=results,
+        unstable=frozenset(one for one in quantities if _unstable(costs[one], rule, len(quantities))),
         medians={one: (_median(base), _median(head)) for one, (base, head) in costs.items()},
-        surroundings=beside.surroundings(),
-        samples=duel.as_dict(),
+        surroundings=surroundings,
+        samples=turns.as_dict(),
     )
 
 
@@ -303,40 +309,33 @@ def _median(costs: Sequence[float]) -> float | None:
     return median(costs) if costs else None
 
 
-def _restless(costs: tuple[list[float], list[float]], rule: Rule, quantities: int) -> bool:
+def _unstable(costs: tuple[list[float], list[float]], rule: Rule, quantities: int) -> bool:
     """Return whether either side, or both together, surely differ from themselves."""
-    base, head = (against_itself(side) for side in costs)
+    base, head = (aa_control(side) for side in costs)
     return any(differs(steps, rule, quantities=quantities) for steps in (base, head, base + head))
 
 
-class _Beside:
-    """Watches what goes on beside a duel while its block runs."""
+def _watched(turns: Interleaved, stack: ExitStack) -> Callable[[], Interference | None]:
+    """Return what tells how other processes disturbed the turns from now on; the stack closes what watches."""
+    monitor = LoadMonitor()
+    monitor.open()
+    stack.callback(monitor.close)
+    start, began, own_began = monitor.read(), time.monotonic(), time.process_time()
 
-    def __init__(self, duel: Duel) -> None:
-        self._duel = duel
-        self._witness = LoadMonitor()
-        self._contamination: Interference | None = None
+    def interference() -> Interference | None:
+        sides = sum(base.cpu_s + head.cpu_s for base, head in turns.windows())
+        own = time.process_time() - own_began + sides
+        return monitor.between(start, seconds=time.monotonic() - began, cpu_seconds=own)
 
-    def __enter__(self) -> "_Beside":
-        self._witness.open()
-        self._start = self._witness.read()
-        self._began, self._own_began = time.monotonic(), time.process_time()
-        return self
+    return interference
 
-    def __exit__(self, *_: object) -> None:
-        sides = sum(base.cpu_s + head.cpu_s for base, head in self._duel.windows())
-        own = time.process_time() - self._own_began + sides
-        seconds = time.monotonic() - self._began
-        self._contamination = self._witness.between(self._start, seconds=seconds, cpu_seconds=own)
-        self._witness.close()
 
-    def surroundings(self) -> Surroundings:
-        """Return what there was to see."""
-        seen, windows = self._contamination, list(self._duel.windows())
-        return Surroundings(
-            load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-            steal_share=None if seen is None else seen.steal_share,
-            foreign_cpu_share=None if seen is None else seen.foreign_cpu_share,
-            switches=sum(base.switches + head.switches for base, head in windows),
-            faults_per_call=sum(base.faults for base, _ in windows) / sum(base.calls for base, _ in windows),
-        )
+def _surroundings(turns: Interleaved, seen: Interference | None) -> Surroundings:
+    windows = list(turns.windows())
+    return Surroundings(
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        steal_share=None if seen is None else seen.steal_share,
+        foreign_cpu_share=None if seen is None else seen.foreign_cpu_share,
+        switches=sum(base.switches + head.switches for base, head in windows),
+        faults_per_call=sum(base.faults for base, _ in windows) / sum(base.calls for base, _ in windows),
+    )

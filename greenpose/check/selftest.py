@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 from greenpose.check.footprint import Network, find_networks
-from greenpose.check.interleaved import Clock, Duel, a_core
-from greenpose.check.paired import RESTARTS, Rule, weigh
+from greenpose.check.interleaved import Clock, Interleaved, a_core
+from greenpose.check.paired import RESTARTS, Rule, sequential_test
 from greenpose.check.revisions import this_side
 from greenpose.check.verdict import signed_percent
 from greenpose.config import packaged_experiment
@@ -45,13 +45,8 @@ TILE = 32
 """A side of an image is a multiple of this many pixels."""
 
 
-class Meeting(NamedTuple):
-    """Running pairs of processes."""
-
-    equal: Duel
-    """Twice the same."""
-    heavier: Duel
-    """The same, and one with a larger input."""
+Meeting = tuple[Interleaved, Interleaved]
+"""Running pairs of processes: twice the same, and the same with one that has a larger input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +99,7 @@ class SelfTest:
         )
 
 
-def self_test(
-    candidate: Path | None = None,
-    *,
-    seconds: float = SECONDS,
-    rule: Rule | None = None,
-    heard: Callable[[str], object] = lambda _: None,
-) -> SelfTest:
+def self_test(candidate: Path | None = None, *, progress: Callable[[str], object] = lambda _: None) -> SelfTest:
     """Return what a paired check can do on this machine; a candidate's first network stands for all.
 
     Raises:
@@ -123,39 +112,36 @@ def self_test(
         bigger = (*settings, f"data.input_size={list(larger)}")
         return measure(
             lambda: _meet(network, settings, bigger),
-            rule=Rule() if rule is None else rule,
-            seconds=seconds,
             about={"subject": f"{file.name}, {'x'.join(map(str, network.input_size))}", "pixels": pixels},
-            heard=heard,
+            progress=progress,
         )
 
 
 def measure(
     meet: Callable[[], AbstractContextManager[Meeting]],
     *,
-    rule: Rule,
-    seconds: float,
     about: Mapping[str, Any],
-    heard: Callable[[str], object],
+    progress: Callable[[str], object],
+    seconds: float = SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> SelfTest:
     """Return the test's result from meetings of equal sides and of a heavier one, as many as there is time for.
 
     `meet` starts them.
     """
-    began, notes = clock(), _Notes(rule)
-    while notes.meetings < FEWEST_MEETINGS or (clock() - began) * (1 + 1 / notes.meetings) < seconds:
+    began, tally = clock(), _Tally()
+    while tally.meetings < FEWEST_MEETINGS or (clock() - began) * (1 + 1 / tally.meetings) < seconds:
         with meet() as meeting:
-            notes.add(meeting)
-        heard(f"{notes.meetings} pairs of processes, {notes.comparisons} comparisons, {notes.alarms} false alarms")
+            tally.add(*meeting)
+        progress(f"{tally.meetings} pairs of processes, {tally.comparisons} comparisons, {tally.alarms} false alarms")
     return SelfTest(
-        comparisons=notes.comparisons,
-        alarms=notes.alarms,
-        meetings=notes.meetings,
-        smallest_change=notes.smallest_change(),
-        heavier=tuple(notes.heavier),
-        heavier_found=notes.heavier_found,
-        cpu_s=median(notes.cpu_s) if notes.cpu_s else math.nan,
+        comparisons=tally.comparisons,
+        alarms=tally.alarms,
+        meetings=tally.meetings,
+        smallest_change=tally.smallest_change(),
+        heavier=tuple(tally.heavier),
+        heavier_found=tally.heavier_found,
+        cpu_s=median(tally.cpu_s) if tally.cpu_s else math.nan,
         machine=this_machine().fingerprint,
         date=datetime.now(UTC).date().isoformat(),
         seconds=clock() - began,
@@ -211,34 +197,30 @@ def _meet(network: Network, settings: Sequence[str], larger: Sequence[str]) -> I
             stack.enter_context(side.worker({**request, "settings": list(chosen)}))
             for chosen in (settings, settings, larger)
         )
-        duels = Duel(one, two, exits=one.hello["exits"]), Duel(one, third, exits=one.hello["exits"])
-        for duel in duels:
-            duel.prepare()
-        yield Meeting(*duels)
+        equal, heavier = (Interleaved(one, other, exits=one.hello["exits"]) for other in (two, third))
+        for turns in (equal, heavier):
+            turns.prepare()
+        yield equal, heavier
 
 
-class _Notes:
-    """What was seen so far."""
+class _Tally:
+    """What was found so far."""
 
-    def __init__(self, rule: Rule) -> None:
-        self._rule = rule
+    def __init__(self) -> None:
+        self._rule = Rule()
         self._equal: list[tuple[list[float], int]] = []
-        self.meetings = 0
-        self.comparisons = 0
-        self.alarms = 0
+        self.meetings = self.comparisons = self.alarms = self.heavier_found = 0
         self.heavier: list[float] = []
-        self.heavier_found = 0
         self.cpu_s: list[float] = []
 
-    def add(self, meeting: Meeting) -> None:
+    def add(self, equal: Interleaved, heavier: Interleaved) -> None:
         """Compare equal sides for a while, and the heavier one once."""
         self.meetings += 1
-        equal, clock = meeting.equal, _clock(meeting.equal)
-        equal.fight(PAIRS)
+        equal.run_pairs(PAIRS)
         cpu_s = sum(window.cpu_s for window, _ in equal.windows()) / PAIRS
         for exit_ in equal.exits:
-            self._take(equal.differences(exit_, clock), len(equal.exits), cpu_s)
-        self._find(meeting.heavier)
+            self._add_equal(equal.differences(exit_, _clock(equal)), len(equal.exits), cpu_s)
+        self._add_heavier(heavier)
 
     def smallest_change(self) -> float | None:
         """Return from which change on the rule would have found it, laid over the equal turns."""
@@ -246,43 +228,43 @@ class _Notes:
         place = bisect_left(CHANGES, needed, key=self._share_found)  # the larger a change, the more comparisons find it
         return CHANGES[place] if place < len(CHANGES) else None
 
-    def _take(self, differences: list[float], quantities: int, cpu_s: float) -> None:
-        """Judge one comparison after another, each of the pairs that the one before left."""
+    def _add_equal(self, differences: list[float], quantities: int, cpu_s: float) -> None:
+        """Make one comparison after another, each of the pairs that the one before left."""
         self._equal.append((differences, quantities))
         place = 0
         while place + self._rule.batch <= len(differences):
-            judgement = weigh(differences[place:], self._rule, quantities=quantities)
-            if judgement.decision is None:
+            result = sequential_test(differences[place:], self._rule, quantities=quantities)
+            if result.decision is None:
                 break  # it would have gone on
             self.comparisons += 1
-            self.alarms += judgement.decision != "ok"
-            self.cpu_s.append(judgement.pairs * cpu_s)
-            place += judgement.pairs
+            self.alarms += result.decision != "ok"
+            self.cpu_s.append(result.pairs * cpu_s)
+            place += result.pairs
 
-    def _find(self, heavier: Duel) -> None:
-        clock = _clock(heavier)
-        while len(heavier.pairs) < self._rule.max_pairs:
-            heavier.fight(self._rule.batch)
-            judged = [
-                weigh(heavier.differences(exit_, clock), self._rule, quantities=len(heavier.exits))
-                for exit_ in heavier.exits
+    def _add_heavier(self, turns: Interleaved) -> None:
+        while len(turns.pairs) < self._rule.max_pairs:
+            turns.run_pairs(self._rule.batch)
+            found = [
+                sequential_test(turns.differences(exit_, _clock(turns)), self._rule, quantities=len(turns.exits))
+                for exit_ in turns.exits
             ]
-            if all(judgement.decision for judgement in judged):
+            if all(result.decision for result in found):
                 break
-        self.heavier += [judgement.ratio.value - 1 for judgement in judged]
-        self.heavier_found += sum(judgement.decision == "regressed" for judgement in judged)
+        self.heavier += [result.ratio.value - 1 for result in found]
+        self.heavier_found += sum(result.decision == "regressed" for result in found)
 
     def _share_found(self, change: float) -> float:
         found = [
-            weigh([one + math.log1p(change) for one in differences[start:]], self._rule, quantities=quantities).decision
-            == "regressed"
+            sequential_test(
+                [one + math.log1p(change) for one in differences[start:]], self._rule, quantities=quantities
+            )
             for differences, quantities in self._equal
             for start in range(0, len(differences) - self._rule.batch + 1, STEP)
         ]
-        return sum(found) / len(found)
+        return sum(result.decision == "regressed" for result in found) / len(found)
 
 
-def _clock(duel: Duel) -> Clock:
-    """Return what a duel is judged by first."""
-    base, _ = duel.pairs[0] if duel.pairs else ({}, {})
+def _clock(turns: Interleaved) -> Clock:
+    """Return what turns are judged by first."""
+    base, _ = turns.pairs[0]
     return "gpu_s" if any(window.gpu_s is not None for window in base.values()) else "cpu_s"

@@ -56,13 +56,13 @@ def paired_verdict(candidate: Path, options: Options, *, quiet: bool) -> CheckVe
         GreenPoseError: if there is no such side, or it cannot be run.
     """
     with err(quiet=quiet).status("starting both sides") as status:
-        return check_against(candidate, replace(options, heard=lambda words: status.update(Text(shown(words)))))
+        return check_against(candidate, replace(options, progress=lambda words: status.update(Text(shown(words)))))
 
 
 def show_self_test(candidate: Path | None, *, as_json: bool, quiet: bool) -> int:
     """Test what a paired check can do on this machine, keep and print it, and return the exit code: 3 if too little."""
     with err(quiet=quiet).status("comparing equal processes") as status:
-        result = self_test(candidate, heard=lambda words: status.update(Text(words)))
+        result = self_test(candidate, progress=lambda words: status.update(Text(words)))
     file, code = remember(result), EXIT_OK if result.fine else EXIT_UNSURE
     if as_json:
         print_json(asdict(result) | {"bound": result.bound, "fine": result.fine, "file": str(file)})

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from greenpose.check.interleaved import Worker
+
 HELLO = {
     "exits": [2, 3],
     "params": {"2": 100, "3": 200},
@@ -26,8 +28,10 @@ Law = Callable[[int, int], float]
 """Seconds of one call of an exit, the n-th time it is asked for."""
 
 
-class ScriptedSide:
-    """What a duel needs of a side; it notes in a shared log who was asked for what."""
+class ScriptedSide(Worker):
+    """A side without a process; it notes in a shared log who was asked for what."""
+
+    hello: dict[str, Any] = {}  # noqa: RUF012
 
     def __init__(
         self, name: str, law: Law, *, log: list[tuple[str, int, int]] | None = None, faults: int = 0, **hello: Any

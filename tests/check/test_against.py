@@ -44,8 +44,8 @@ def test_equal_sides_are_fine_exit_by_exit_and_the_raw_pairs_are_kept(file, tmp_
     assert outcomes(verdict) == {"exit2": "ok", "exit3": "ok"}
     assert (verdict.subject, verdict.against, verdict.outcome) == (str(file), "there", "ok")
     assert verdict.findings[0].base == pytest.approx(0.01 / HELLO["batch"])
-    (attempt,) = json.loads(to_json(verdict, "e"))["samples"]["paired"]["e"]["attempts"]
-    assert len(attempt["turns"]["head"]["exit3"]["cpu_s"]) == 10
+    (trial,) = json.loads(to_json(verdict, "e"))["samples"]["paired"]["e"]["attempts"]
+    assert len(trial["turns"]["head"]["exit3"]["cpu_s"]) == 10
 
 
 def test_a_costlier_head_is_regressed_after_three_pairs_of_processes(file, tmp_path):
@@ -144,10 +144,10 @@ def test_several_networks_are_compared_one_after_another_under_their_names(tmp_p
     file.write_text(
         "name: g\nbase: {carbon: {country: ITA}, model: {exits: [3]}}\nexperiments: {A: {}, B: {model.width: 18}}\n"
     )
-    heard = []
-    verdict = compare_sides(file, sides(tmp_path), Options(heard=heard.append))
+    progress = []
+    verdict = compare_sides(file, sides(tmp_path), Options(progress=progress.append))
     assert outcomes(verdict) == {"A/exit3": "ok", "B/exit3": "ok"}
-    assert heard == ["A/10 pairs, 0 of 1 open", "B/10 pairs, 0 of 1 open"]
+    assert progress == ["A/10 pairs, 0 of 1 open", "B/10 pairs, 0 of 1 open"]
     assert [one["request"]["only"] for one in noted(tmp_path, "base")] == [["A"], ["B"]]
 
 

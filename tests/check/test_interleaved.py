@@ -14,7 +14,7 @@ from greenpose.check.interleaved import (
     MIN_WINDOW_S,
     PERIODS_PER_WINDOW,
     WARM_UP_CALLS,
-    Duel,
+    Interleaved,
     RefusalError,
     Worker,
 )
@@ -25,43 +25,43 @@ from tests.metering.fakes import TickingSource, provenance
 COSTS = {"exit2": 0.001, "exit3": 0.003}
 
 
-def duel_of(base, head, **details):
-    duel = Duel(base, head, exits=(2, 3), **details)
-    duel.prepare()
-    return duel
+def turns_of(base, head, **details):
+    turns = Interleaved(base, head, exits=(2, 3), **details)
+    turns.prepare()
+    return turns
 
 
-def timed(log, duel):
+def timed(log, turns):
     """The log from the first pair on, without the calls that are not timed."""
-    return [(name, exit_) for name, exit_, calls in log if calls == duel.calls[exit_]]
+    return [(name, exit_) for name, exit_, calls in log if calls == turns.calls[exit_]]
 
 
 def test_differences_are_logarithms_of_head_over_base_pair_by_pair():
-    duel = duel_of(ScriptedSide("base", steady(**COSTS)), ScriptedSide("head", steady(exit2=0.0011, exit3=0.003)))
-    duel.fight(4)
-    assert duel.differences(2, "cpu_s") == pytest.approx([math.log(1.1)] * 4)
-    assert duel.differences(3, "cpu_s") == pytest.approx([0.0] * 4)
-    assert duel.differences(2, "seconds") == pytest.approx([math.log(1.1)] * 4)
-    assert duel.differences(2, "joules") == []
+    turns = turns_of(ScriptedSide("base", steady(**COSTS)), ScriptedSide("head", steady(exit2=0.0011, exit3=0.003)))
+    turns.run_pairs(4)
+    assert turns.differences(2, "cpu_s") == pytest.approx([math.log(1.1)] * 4)
+    assert turns.differences(3, "cpu_s") == pytest.approx([0.0] * 4)
+    assert turns.differences(2, "seconds") == pytest.approx([math.log(1.1)] * 4)
+    assert turns.differences(2, "joules") == []
 
 
 def test_every_window_follows_one_of_the_other_side():
     log = []
-    duel = duel_of(ScriptedSide("base", steady(**COSTS), log=log), ScriptedSide("head", steady(**COSTS), log=log))
+    turns = turns_of(ScriptedSide("base", steady(**COSTS), log=log), ScriptedSide("head", steady(**COSTS), log=log))
     log.clear()
-    duel.fight(5)
+    turns.run_pairs(5)
     names = [name for name, _ in windows_of(log)]
     assert all(before != after for before, after in pairwise(names))
 
 
 def test_in_a_round_each_side_runs_each_exit_once_and_rounds_begin_with_either_side_in_turn():
     log = []
-    duel = duel_of(ScriptedSide("base", steady(**COSTS), log=log), ScriptedSide("head", steady(**COSTS), log=log))
+    turns = turns_of(ScriptedSide("base", steady(**COSTS), log=log), ScriptedSide("head", steady(**COSTS), log=log))
     log.clear()
-    duel.fight(2)
-    played = timed(log, duel)
+    turns.run_pairs(2)
+    played = timed(log, turns)
     rounds = [played[place : place + 4] for place in range(0, len(played), 4)]
-    assert len(rounds) == 2 * duel.rounds
+    assert len(rounds) == 2 * turns.rounds
     assert all(sorted(one) == [("base", 2), ("base", 3), ("head", 2), ("head", 3)] for one in rounds)
     firsts = [one[0][0] for one in rounds]
     assert all(before != after for before, after in pairwise(firsts))
@@ -69,10 +69,10 @@ def test_in_a_round_each_side_runs_each_exit_once_and_rounds_begin_with_either_s
 
 def test_the_order_of_exits_changes_from_round_to_round():
     log = []
-    duel = duel_of(ScriptedSide("base", steady(**COSTS), log=log), ScriptedSide("head", steady(**COSTS), log=log))
+    turns = turns_of(ScriptedSide("base", steady(**COSTS), log=log), ScriptedSide("head", steady(**COSTS), log=log))
     log.clear()
-    duel.fight(10)
-    played = timed(log, duel)
+    turns.run_pairs(10)
+    played = timed(log, turns)
     assert {exit_ for _, exit_ in played[::4]} == {2, 3}
 
 
@@ -80,24 +80,24 @@ def test_the_order_of_exits_changes_from_round_to_round():
 def test_windows_and_pairs_are_long_enough_and_alike_on_both_sides(cost):
     base = ScriptedSide("base", steady(exit2=cost / 4, exit3=cost))
     head = ScriptedSide("head", steady(exit2=cost / 8, exit3=cost))
-    duel = duel_of(base, head)
-    duel.fight(1)
-    for pair in duel.windows():
+    turns = turns_of(base, head)
+    turns.run_pairs(1)
+    for pair in turns.windows():
         assert pair[0].calls == pair[1].calls
-        assert all(window.cpu_s / duel.rounds >= MIN_WINDOW_S * (1 - 1e-9) for window in pair)
+        assert all(window.cpu_s / turns.rounds >= MIN_WINDOW_S * (1 - 1e-9) for window in pair)
         assert all(window.cpu_s >= MIN_PAIR_S * (1 - 1e-9) for window in pair)
 
 
 def test_a_call_that_is_long_enough_for_a_pair_is_made_once():
-    duel = duel_of(ScriptedSide("b", steady(exit2=0.05, exit3=0.5)), ScriptedSide("h", steady(exit2=0.05, exit3=0.5)))
-    assert (duel.rounds, duel.calls) == (1, {2: 1, 3: 1})
+    turns = turns_of(ScriptedSide("b", steady(exit2=0.05, exit3=0.5)), ScriptedSide("h", steady(exit2=0.05, exit3=0.5)))
+    assert (turns.rounds, turns.calls) == (1, {2: 1, 3: 1})
 
 
 def test_a_coarse_cpu_clock_makes_windows_longer():
     sides = [ScriptedSide(name, steady(**COSTS), tick_s=0.01) for name in ("base", "head")]
-    duel = duel_of(*sides)
-    duel.fight(1)
-    assert all(window.cpu_s / duel.rounds >= 50 * 0.01 * (1 - 1e-9) for pair in duel.windows() for window in pair)
+    turns = turns_of(*sides)
+    turns.run_pairs(1)
+    assert all(window.cpu_s / turns.rounds >= 50 * 0.01 * (1 - 1e-9) for pair in turns.windows() for window in pair)
 
 
 def test_warm_up_is_not_among_the_pairs():
@@ -105,27 +105,29 @@ def test_warm_up_is_not_among_the_pairs():
         return COSTS[f"exit{exit_}"] * (10 if asked <= 2 else 1)
 
     log = []
-    duel = duel_of(ScriptedSide("base", slow_at_first, log=log), ScriptedSide("head", steady(**COSTS)))
+    turns = turns_of(ScriptedSide("base", slow_at_first, log=log), ScriptedSide("head", steady(**COSTS)))
     assert sum(calls for _, exit_, calls in log if exit_ == 3) > WARM_UP_CALLS
-    duel.fight(3)
-    assert len(duel.pairs) == 3
-    assert duel.differences(3, "cpu_s") == pytest.approx([0.0] * 3)
+    turns.run_pairs(3)
+    assert len(turns.pairs) == 3
+    assert turns.differences(3, "cpu_s") == pytest.approx([0.0] * 3)
 
 
 def test_a_call_that_takes_long_is_warmed_up_with_few():
     log = []
-    duel_of(ScriptedSide("base", steady(exit2=2.0, exit3=9.0), log=log), ScriptedSide("head", steady(exit2=2, exit3=9)))
+    turns_of(
+        ScriptedSide("base", steady(exit2=2.0, exit3=9.0), log=log), ScriptedSide("head", steady(exit2=2, exit3=9))
+    )
     assert sum(calls for _, exit_, calls in log if exit_ == 3) <= 5
 
 
 def test_forgotten_pairs_are_gone():
-    duel = duel_of(*(ScriptedSide(name, noisy(1, 0.1, **COSTS)) for name in ("base", "head")))
-    duel.fight(3)
-    before = duel.differences(2, "cpu_s")
-    duel.forget()
-    duel.fight(2)
-    assert len(duel.pairs) == 2
-    assert duel.differences(2, "cpu_s") != before[:2]
+    turns = turns_of(*(ScriptedSide(name, noisy(1, 0.1, **COSTS)) for name in ("base", "head")))
+    turns.run_pairs(3)
+    before = turns.differences(2, "cpu_s")
+    turns.reset()
+    turns.run_pairs(2)
+    assert len(turns.pairs) == 2
+    assert turns.differences(2, "cpu_s") != before[:2]
 
 
 class Spending:
@@ -147,20 +149,20 @@ class Spending:
 
 def test_counters_are_read_around_each_window_and_tell_the_sides_apart():
     spending = Spending()
-    duel = duel_of(
+    turns = turns_of(
         spending.side("base", 10.0), spending.side("head", 12.0), counters=[TickingSource(spending, watts=1.0)]
     )
-    duel.fight(3)
-    assert duel.differences(3, "joules") == pytest.approx([math.log(1.2)] * 3)
-    assert duel.differences(3, "cpu_s") == pytest.approx([0.0] * 3)
+    turns.run_pairs(3)
+    assert turns.differences(3, "joules") == pytest.approx([math.log(1.2)] * 3)
+    assert turns.differences(3, "cpu_s") == pytest.approx([0.0] * 3)
 
 
 def test_windows_last_many_updates_of_a_slow_counter():
     slow = TickingSource(lambda: 0.0, update_period_s=0.1)
-    duel = duel_of(ScriptedSide("base", steady(**COSTS)), ScriptedSide("head", steady(**COSTS)), counters=[slow])
-    duel.fight(1)
-    for pair in duel.windows():
-        assert all(window.seconds / duel.rounds >= PERIODS_PER_WINDOW * 0.1 * (1 - 1e-9) for window in pair)
+    turns = turns_of(ScriptedSide("base", steady(**COSTS)), ScriptedSide("head", steady(**COSTS)), counters=[slow])
+    turns.run_pairs(1)
+    for pair in turns.windows():
+        assert all(window.seconds / turns.rounds >= PERIODS_PER_WINDOW * 0.1 * (1 - 1e-9) for window in pair)
 
 
 def test_a_counter_that_fails_leaves_the_pairs_without_joules():
@@ -170,17 +172,17 @@ def test_a_counter_that_fails_leaves_the_pairs_without_joules():
 
     broken = Broken(lambda: 0.0)
     assert broken.provenance == provenance()
-    duel = duel_of(ScriptedSide("base", steady(**COSTS)), ScriptedSide("head", steady(**COSTS)), counters=[broken])
-    duel.fight(2)
-    assert duel.differences(2, "joules") == []
-    assert len(duel.differences(2, "cpu_s")) == 2
+    turns = turns_of(ScriptedSide("base", steady(**COSTS)), ScriptedSide("head", steady(**COSTS)), counters=[broken])
+    turns.run_pairs(2)
+    assert turns.differences(2, "joules") == []
+    assert len(turns.differences(2, "cpu_s")) == 2
 
 
 def test_raw_pairs_are_plain_lists_for_each_side_and_exit():
-    duel = duel_of(ScriptedSide("base", steady(**COSTS)), ScriptedSide("head", steady(**COSTS)))
-    duel.fight(3)
-    data = duel.as_dict()
-    assert data["base"]["exit3"]["calls"] == [duel.rounds * duel.calls[3]] * 3
+    turns = turns_of(ScriptedSide("base", steady(**COSTS)), ScriptedSide("head", steady(**COSTS)))
+    turns.run_pairs(3)
+    data = turns.as_dict()
+    assert data["base"]["exit3"]["calls"] == [turns.rounds * turns.calls[3]] * 3
     assert data["head"]["exit2"]["joules"] == [None] * 3
     assert set(data) == {"base", "head"}
 

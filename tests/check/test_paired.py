@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenpose.check.against import finding_of
-from greenpose.check.interleaved import Duel
+from greenpose.check.interleaved import Interleaved
 from greenpose.check.paired import (
     FAULTS_PER_CALL,
     PairedQuantity,
     Rule,
-    against_itself,
-    attempt,
-    contest,
+    aa_control,
     critical_rank,
     differs,
     ratio_of,
-    weigh,
+    run_trial,
+    run_trials,
+    sequential_test,
 )
 from greenpose.check.verdict import RatioSpan
 from greenpose.errors import GreenPoseError
@@ -123,20 +123,20 @@ def test_bounds_hold_the_truth_as_often_as_they_promise():
 def test_too_few_pairs_for_the_level_leave_the_bounds_open():
     assert ratio_of([0.2] * 6, 0.01).low == 0
     assert ratio_of([0.2] * 7, 0.01).low == pytest.approx(math.exp(0.2))
-    assert weigh([0.2] * 10, RULE, quantities=50).decision is None
+    assert sequential_test([0.2] * 10, RULE, quantities=50).decision is None
 
 
 @pytest.mark.parametrize(
     ("change", "decision"), [(0.2, "regressed"), (0.04, "regressed"), (0.02, "ok"), (0.0, "ok"), (-0.1, "improved")]
 )
 def test_without_noise_ten_pairs_decide_by_the_limits(change, decision):
-    judgement = weigh([math.log1p(change)] * 60, RULE)
-    assert (judgement.decision, judgement.pairs) == (decision, 10)
-    assert judgement.ratio.value == pytest.approx(1 + change)
+    result = sequential_test([math.log1p(change)] * 60, RULE)
+    assert (result.decision, result.pairs) == (decision, 10)
+    assert result.ratio.value == pytest.approx(1 + change)
 
 
 @pytest.mark.parametrize(
-    ("change", "claim", "decision"),
+    ("change", "suspected", "decision"),
     [
         (0.045, None, "regressed"),
         (0.045, "regressed", "regressed"),
@@ -146,8 +146,8 @@ def test_without_noise_ten_pairs_decide_by_the_limits(change, decision):
         (0.3, "improved", "regressed"),
     ],
 )
-def test_a_claim_is_confirmed_or_refuted_by_the_failing_limit_alone(change, claim, decision):
-    assert weigh([math.log1p(change)] * 10, RULE, claim=claim).decision == decision
+def test_a_suspected_change_is_confirmed_or_refuted_by_the_failing_limit_alone(change, suspected, decision):
+    assert sequential_test([math.log1p(change)] * 10, RULE, suspected=suspected).decision == decision
 
 
 def test_what_is_surely_below_the_passing_but_not_below_the_failing_limit_refutes_no_regression():
@@ -158,25 +158,25 @@ def test_what_is_surely_below_the_passing_but_not_below_the_failing_limit_refute
 
 def test_what_could_be_either_side_of_the_limits_stays_open_until_the_cap():
     noisy = list(math.log1p(0.045) + 0.2 * np.random.default_rng(0).standard_normal(60))
-    judgement = weigh(noisy, RULE)
-    assert (judgement.decision, judgement.pairs) == (None, 60)
-    assert judgement.more is not None
-    assert judgement.more % RULE.batch == 0
+    result = sequential_test(noisy, RULE)
+    assert (result.decision, result.pairs) == (None, 60)
+    assert result.more is not None
+    assert result.more % RULE.batch == 0
 
 
 def test_more_pairs_never_change_a_decision():
     random = np.random.default_rng(5)
     for _ in range(50):
         differences = wandering(random, pairs=60, change=0.05)
-        whole = weigh(differences, RULE)
+        whole = sequential_test(differences, RULE)
         if whole.decision:
-            assert weigh(differences[: whole.pairs], RULE) == whole
-            assert weigh(differences[: whole.pairs - 1], RULE).decision is None
+            assert sequential_test(differences[: whole.pairs], RULE) == whole
+            assert sequential_test(differences[: whole.pairs - 1], RULE).decision is None
 
 
 def test_equal_sides_on_a_wandering_machine_are_told_apart_in_fewer_than_one_of_300_comparisons():
     random = np.random.default_rng(1)
-    decisions = [weigh(wandering(random, pairs=60), RULE, quantities=3).decision for _ in range(1000)]
+    decisions = [sequential_test(wandering(random, pairs=60), RULE, quantities=3).decision for _ in range(1000)]
     assert decisions.count("regressed") + decisions.count("improved") <= 3  # and fresh processes have to agree
     assert decisions.count("ok") > 950
 
@@ -184,7 +184,7 @@ def test_equal_sides_on_a_wandering_machine_are_told_apart_in_fewer_than_one_of_
 def test_a_tenth_more_is_found_and_never_called_better():
     random = np.random.default_rng(2)
     differences = [wandering(random, pairs=60, change=math.log1p(0.1)) for _ in range(300)]
-    decisions = [weigh(one, RULE, quantities=3).decision for one in differences]
+    decisions = [sequential_test(one, RULE, quantities=3).decision for one in differences]
     assert decisions.count("regressed") >= 0.95 * 300
     assert decisions.count("improved") == 0
 
@@ -195,9 +195,9 @@ def recorded(kind):
         for differences in processes:
             place = 0
             while place + RULE.batch <= len(differences):
-                judgement = weigh(differences[place:], RULE, quantities=len(processes))
-                yield judgement.decision
-                place += judgement.pairs
+                result = sequential_test(differences[place:], RULE, quantities=len(processes))
+                yield result.decision
+                place += result.pairs
 
 
 def test_equal_sides_in_turns_recorded_on_a_busy_machine_raise_no_alarm():
@@ -220,25 +220,25 @@ def test_the_pairs_that_it_says_are_missing_mostly_suffice():
     needed, promised = [], []
     for _ in range(60):
         noise = list(math.log1p(0.1) + 0.2 * random.standard_normal(3000))
-        judgement = weigh(noise, RULE)
-        if judgement.decision is None:
-            assert judgement.more is not None
-            promised.append(judgement.pairs + judgement.more)
-            needed.append(weigh(noise, long).pairs)
+        result = sequential_test(noise, RULE)
+        if result.decision is None:
+            assert result.more is not None
+            promised.append(result.pairs + result.more)
+            needed.append(sequential_test(noise, long).pairs)
     assert len(needed) > 20
     assert 0.5 < np.median(np.asarray(needed) / np.asarray(promised)) < 1.5
 
 
 def test_a_side_beside_itself_shows_no_steady_drift_but_shows_a_jump_between_turns():
     drifting = [math.exp(0.05 * turn) for turn in range(40)]
-    assert not differs(against_itself(drifting), RULE)
+    assert not differs(aa_control(drifting), RULE)
     jumping = [1.0, 1.2, 1.2, 1.0] * 10
-    assert differs(against_itself(jumping), RULE)
-    assert differs(against_itself([1 / cost for cost in jumping]), RULE)
+    assert differs(aa_control(jumping), RULE)
+    assert differs(aa_control([1 / cost for cost in jumping]), RULE)
 
 
 def test_a_side_with_an_odd_number_of_turns_leaves_the_last_one_out():
-    assert against_itself([1.0, math.e, 1.0, math.e, 7.0]) == pytest.approx([1.0, -1.0])
+    assert aa_control([1.0, math.e, 1.0, math.e, 7.0]) == pytest.approx([1.0, -1.0])
 
 
 @pytest.mark.parametrize(
@@ -254,72 +254,72 @@ EXIT2, EXIT3 = PairedQuantity(2, "cpu_s"), PairedQuantity(3, "cpu_s")
 
 
 def meeting(change, *, spread=0.01, base_faults=0, jump=1.0):
-    """A duel of a base and a head that costs `change` times as much; exit 3 costs both `jump` times more at times."""
+    """Turns of a base and a head that costs `change` times as much; exit 3 costs both `jump` times more at times."""
 
     def at_times(law):
         return lambda exit_, asked: (jump if exit_ == 3 and asked % 4 in (2, 3) else 1.0) * law(exit_, asked)
 
     base = ScriptedSide("base", at_times(noisy(1.0, spread, seed=1, **COSTS)), faults=base_faults)
     head = ScriptedSide("head", at_times(noisy(change, spread, seed=2, **COSTS)))
-    duel = Duel(base, head, exits=(2, 3))
-    duel.prepare()
-    assert (duel.rounds, duel.calls) == (1, {2: 1, 3: 1})  # so that a pair is one call of each exit
-    return duel
+    turns = Interleaved(base, head, exits=(2, 3))
+    turns.prepare()
+    assert (turns.rounds, turns.calls) == (1, {2: 1, 3: 1})  # so that a pair is one call of each exit
+    return turns
 
 
-def contest_of(*changes, **details):
-    """The attempts of a contest in which the pairs of processes differ by these changes, one after another."""
+def trials_of(*changes, **details):
+    """The trials in which the pairs of processes differ by these changes, one after another."""
     later = iter(changes[1:])
 
     @contextmanager
     def again():
         yield meeting(next(later), **details)
 
-    return contest(meeting(changes[0], **details), again, ["cpu_s"], rule=RULE)
+    return run_trials(meeting(changes[0], **details), again, ["cpu_s"], rule=RULE)
 
 
-def outcome(quantity, attempts):
-    return finding_of(quantity, attempts, rule=RULE, batch=8, restarts=2)
+def outcome(quantity, trials):
+    return finding_of(quantity, trials, rule=RULE, batch=8, restarts=2)
 
 
 def test_equal_sides_take_one_pair_of_processes_and_ten_pairs_of_turns():
-    attempts = contest_of(1.0)
-    assert len(attempts) == 1
-    finding = outcome(EXIT3, attempts)
+    trials = trials_of(1.0)
+    assert len(trials) == 1
+    finding = outcome(EXIT3, trials)
     assert (finding.outcome, finding.pairs, finding.name) == ("ok", 10, "exit3.cpu_s_per_image")
     assert finding.base == pytest.approx(0.06 / 8, rel=0.02)
     assert finding.ratio.low < 1 < finding.ratio.high
 
 
 def test_a_regression_is_one_that_every_restart_shows_again():
-    attempts = contest_of(1.2, 1.15, 1.25)
-    assert len(attempts) == 3
-    finding = outcome(EXIT2, attempts)
+    trials = trials_of(1.2, 1.15, 1.25)
+    assert len(trials) == 3
+    finding = outcome(EXIT2, trials)
     assert finding.outcome == "regressed"
     assert finding.ratio.value == pytest.approx(1.15, rel=0.01)
     assert "in each of 3 pairs of processes" in finding.says
 
 
 def test_a_regression_that_a_restart_does_not_show_is_none():
-    attempts = contest_of(1.2, 1.0)
-    assert len(attempts) == 2
-    finding = outcome(EXIT2, attempts)
+    trials = trials_of(1.2, 1.0)
+    assert len(trials) == 2
+    finding = outcome(EXIT2, trials)
     assert finding.outcome == "ok"
     assert "in one pair of processes, but not in a fresh one" in finding.says
 
 
 def test_processes_that_contradict_each_other_leave_the_question_open():
-    assert outcome(EXIT2, contest_of(1.2, 0.8)).outcome == "inconclusive"
+    assert outcome(EXIT2, trials_of(1.2, 0.8)).outcome == "inconclusive"
 
 
 def test_an_improvement_that_a_restart_refutes_is_not_fine_by_that_alone():
-    finding = outcome(EXIT2, contest_of(0.8, 1.045, spread=0.001))
+    finding = outcome(EXIT2, trials_of(0.8, 1.045, spread=0.001))
     assert finding.outcome == "inconclusive"  # +4.5 % is surely no improvement, and surely above +3 %
 
 
 def test_an_improvement_needs_the_restarts_too():
-    assert outcome(EXIT2, contest_of(0.8, 0.82, 0.8)).outcome == "improved"
-    assert outcome(EXIT2, contest_of(0.8, 1.0)).outcome == "ok"
+    assert outcome(EXIT2, trials_of(0.8, 0.82, 0.8)).outcome == "improved"
+    assert outcome(EXIT2, trials_of(0.8, 1.0)).outcome == "ok"
 
 
 def test_one_exit_is_confirmed_without_the_others_being_asked_again():
@@ -328,62 +328,62 @@ def test_one_exit_is_confirmed_without_the_others_being_asked_again():
 
     def fresh():
         base = ScriptedSide("base", noisy(1.0, 0.01, seed=1, **COSTS))
-        duel = Duel(base, ScriptedSide("head", costlier_exit3), exits=(2, 3))
-        duel.prepare()
-        return duel
+        turns = Interleaved(base, ScriptedSide("head", costlier_exit3), exits=(2, 3))
+        turns.prepare()
+        return turns
 
     @contextmanager
     def again():
         yield fresh()
 
-    attempts = contest(fresh(), again, ["cpu_s"], rule=RULE)
-    assert [outcome(one, attempts).outcome for one in (EXIT2, EXIT3)] == ["ok", "regressed"]
+    trials = run_trials(fresh(), again, ["cpu_s"], rule=RULE)
+    assert [outcome(one, trials).outcome for one in (EXIT2, EXIT3)] == ["ok", "regressed"]
 
 
 def test_an_exit_in_which_the_sides_differ_from_themselves_cannot_be_judged():
-    attempts = contest_of(1.0, jump=1.2)
-    assert len(attempts) == 1
-    assert outcome(EXIT2, attempts).outcome == "ok"
-    finding = outcome(EXIT3, attempts)
+    trials = trials_of(1.0, jump=1.2)
+    assert len(trials) == 1
+    assert outcome(EXIT2, trials).outcome == "ok"
+    finding = outcome(EXIT3, trials)
     assert finding.outcome == "inconclusive"
     assert "differs from itself" in finding.says
     assert "page faults a call" in finding.says
 
 
 def test_a_base_whose_allocator_is_not_pinned_cannot_be_lost_against():
-    attempts = contest_of(1.5, base_faults=FAULTS_PER_CALL + 1)
-    assert len(attempts) == 1
-    assert outcome(EXIT2, attempts).outcome == "inconclusive"
-    assert outcome(EXIT2, contest_of(1.0, base_faults=FAULTS_PER_CALL + 1)).outcome == "ok"
+    trials = trials_of(1.5, base_faults=FAULTS_PER_CALL + 1)
+    assert len(trials) == 1
+    assert outcome(EXIT2, trials).outcome == "inconclusive"
+    assert outcome(EXIT2, trials_of(1.0, base_faults=FAULTS_PER_CALL + 1)).outcome == "ok"
 
 
 def test_what_stays_open_says_how_many_pairs_would_tell():
-    attempts = contest_of(1.045, spread=0.3)
-    finding = outcome(EXIT2, attempts)
+    trials = trials_of(1.045, spread=0.3)
+    finding = outcome(EXIT2, trials)
     assert (finding.outcome, finding.pairs) == ("inconclusive", 60)
     assert "--max-pairs" in finding.says
 
 
-def test_an_attempt_stops_at_the_cap_even_if_that_is_no_whole_batch():
-    duel = meeting(1.045, spread=0.3)
-    attempt(duel, [EXIT2], rule=replace(RULE, max_pairs=25))
-    assert len(duel.pairs) == 25
+def test_a_trial_stops_at_the_cap_even_if_that_is_no_whole_batch():
+    turns = meeting(1.045, spread=0.3)
+    run_trial(turns, [EXIT2], rule=replace(RULE, max_pairs=25))
+    assert len(turns.pairs) == 25
 
 
 def test_more_quantities_share_the_error():
-    alone = attempt(meeting(1.0), [EXIT2], rule=RULE).judgements[EXIT2].ratio
-    shared = attempt(meeting(1.0), [EXIT2, EXIT3], rule=RULE).judgements[EXIT2].ratio
+    alone = run_trial(meeting(1.0), [EXIT2], rule=RULE).results[EXIT2].ratio
+    shared = run_trial(meeting(1.0), [EXIT2, EXIT3], rule=RULE).results[EXIT2].ratio
     assert shared.low < alone.low
     assert alone.high < shared.high
 
 
 def test_whoever_listens_hears_of_every_look_and_of_restarts():
-    heard = []
+    progress = []
 
     @contextmanager
     def again():
         yield meeting(1.2)
 
-    contest(meeting(1.2), again, ["cpu_s"], rule=RULE, heard=heard.append)
-    assert heard[0] == "10 pairs, 0 of 2 open"
-    assert "fresh processes have to show it again (1 of 2)" in heard[1]
+    run_trials(meeting(1.2), again, ["cpu_s"], rule=RULE, progress=progress.append)
+    assert progress[0] == "10 pairs, 0 of 2 open"
+    assert "fresh processes have to show it again (1 of 2)" in progress[1]

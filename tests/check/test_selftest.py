@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 
 from greenpose.check.against import Options, compare_sides
-from greenpose.check.interleaved import Duel
-from greenpose.check.paired import Rule
-from greenpose.check.selftest import Meeting, SelfTest, larger_input, measure, recall, remember, upper_bound
+from greenpose.check.interleaved import Interleaved
+from greenpose.check.selftest import SelfTest, larger_input, measure, recall, remember, upper_bound
 from greenpose.metering import this_machine
 from tests.check.fakes import ScriptedSide, noisy
 from tests.check.test_against import file, sides  # noqa: F401 - a fixture
@@ -18,10 +17,10 @@ COSTS = {"exit2": 0.05, "exit3": 0.06}
 ABOUT = {"subject": "e, 64x64", "pixels": 1.25}
 
 
-def duel(change, spread, seed):
+def turns(change, spread, seed):
     base = ScriptedSide("base", noisy(1.0, spread, seed=2 * seed, **COSTS))
     head = ScriptedSide("head", noisy(change, spread, seed=2 * seed + 1, **COSTS))
-    made = Duel(base, head, exits=(2, 3))
+    made = Interleaved(base, head, exits=(2, 3))
     made.prepare()
     return made
 
@@ -33,10 +32,10 @@ def result_of(*, spread=0.01, luck=1.0, heavier=1.2, seconds=100.0, took=30.0):
 
     @contextmanager
     def meet():
-        yield Meeting(equal=duel(luck, spread, next(seeds)), heavier=duel(heavier, spread, next(seeds)))
+        yield turns(luck, spread, next(seeds)), turns(heavier, spread, next(seeds))
         clock.advance(took)
 
-    return measure(meet, rule=Rule(), seconds=seconds, about=ABOUT, heard=lambda _: None, clock=clock)
+    return measure(meet, seconds=seconds, about=ABOUT, progress=lambda _: None, clock=clock)
 
 
 def test_a_quiet_machine_raises_no_alarm_and_finds_changes_just_above_the_limit():
@@ -50,8 +49,8 @@ def test_a_quiet_machine_raises_no_alarm_and_finds_changes_just_above_the_limit(
 
 
 def test_a_restless_machine_finds_only_larger_changes():
-    quiet, restless = result_of(), result_of(spread=0.05)
-    assert restless.smallest_change > quiet.smallest_change
+    quiet, unstable = result_of(), result_of(spread=0.05)
+    assert unstable.smallest_change > quiet.smallest_change
 
 
 def test_a_machine_that_finds_nothing_says_so():
