@@ -12,7 +12,7 @@ from rich.text import Text
 from greenpose.formatting import MINUS, borne_decimals, fixed, listed, number, plain, plural, prefix, span
 from greenpose.intervals import FEWEST, FEWEST_CALLS
 from greenpose.metering import MEANING
-from greenpose.report.quantities import MARKS, ROUNDING, Estimate, estimate, kind_mark
+from greenpose.quantity import MARKS, ROUNDING, Quantity, kind_mark
 from greenpose.run.measure import MeasuredExit, Measurement
 
 NOT_MEASURED = "not measured"
@@ -86,7 +86,7 @@ def shares(found: Measurement) -> tuple[Row, ...]:
     return SHARES if len(found.config["model"]["exits"]) > 1 else ()
 
 
-def cell(each: Estimate) -> str:
+def cell(each: Quantity) -> str:
     """Return `value (A ±x %, B low–high)`, the value with no more digits than the wider interval bears.
 
     A symbol in front tells what was not measured or counted, as on the page.
@@ -106,28 +106,27 @@ def _costs(found: Measurement, rows: Sequence[Row]) -> Iterator[Line]:
     for row in rows:
         alike = [entry.quantity(each.name).value for each in rows for entry in found.exits if each.unit == row.unit]
         factor, letter = prefix(max((abs(value) for value in alike if value is not None), default=1.0))
-        cells = [cell(estimate(entry.quantity(row.name), 1 / factor)) for entry in found.exits]
+        cells = [cell(entry.quantity(row.name) * (1 / factor)) for entry in found.exits]
         yield Line(head=f"{row.head}, {letter}{row.unit}", cells=cells)
 
 
 def _shares(found: Measurement) -> Iterator[Line]:
     """Yield each exit's part of the final one."""
     for row in shares(found):
-        cells = [cell(estimate(entry.quantity(row.name), PERCENT)) for entry in found.exits]
+        cells = [cell(entry.quantity(row.name) * PERCENT) for entry in found.exits]
         yield Line(head=f"{row.head}, % of exit {max(found.config['model']['exits'])}", cells=cells)
 
 
-def _repeated(each: Estimate) -> Ends | None:
+def _repeated(each: Quantity) -> Ends | None:
     """Return the interval from repetition; None where there is none, or nothing but rounding errors varied."""
-    if each.low is None or each.high is None or each.high - each.low <= ROUNDING * abs(each.high):
-        return None
-    return each.low, each.high
+    ends = each.type_a
+    return None if ends is None or ends.high - ends.low <= ROUNDING * abs(ends.high) else ends
 
 
-def _systematic(each: Estimate) -> Ends | None:
-    if each.value is None or each.systematic is None:
+def _systematic(each: Quantity) -> Ends | None:
+    if not each.value or each.type_b is None:
         return None
-    low, high = sorted(each.value * factor for factor in each.systematic)
+    low, high = sorted(each.type_b)
     return None if low == high else (low, high)
 
 

@@ -8,9 +8,9 @@ from rich.text import Text
 
 from greenpose.formatting import listed, plain, plural
 from greenpose.metering import MEANING
+from greenpose.quantity import MARKS, Quantity, kind_mark
 from greenpose.record.numbers import Numbers
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint
-from greenpose.report.quantities import MARKS, Estimate, estimate, kind_mark
 from greenpose.report.tables import NOT_MEASURED, systematic_notes
 
 MOST_POINTS = 8
@@ -80,20 +80,19 @@ def _thresholds(point: PolicyPoint) -> str:
 
 
 def _ap(numbers: Numbers, name: str) -> str:
-    return str(estimate(numbers.quantity(name), PERCENT).text(most_decimals=1))
+    return str((numbers.quantity(name) * PERCENT).text(most_decimals=1))
 
 
 def _joules(numbers: Numbers) -> str:
     each = _energy(numbers)
     if each.value is None:
         return NOT_MEASURED
-    known = None not in (each.low, each.high)
-    half = PERCENT * ((each.high or 0.0) - (each.low or 0.0)) / 2 / each.value
-    return f"{kind_mark(each.kind)}{each.text().value}{f' ±{plain(half, 2)} %' if known else ''}"
+    half = f" ±{plain(PERCENT * each.relative_half_width, 2)} %" if each.type_a else ""
+    return f"{kind_mark(each.kind)}{each.text().value}{half}"
 
 
-def _energy(numbers: Numbers) -> Estimate:
-    return estimate(numbers.quantity("energy_j_per_image"))
+def _energy(numbers: Numbers) -> Quantity:
+    return numbers.quantity("energy_j_per_image")
 
 
 def _notes(curve: PolicyCurve) -> Iterator[tuple[str, str]]:
@@ -133,7 +132,7 @@ def _at_work(curve: PolicyCurve) -> str:
         return f"tried on {plural(trial.images, 'test image')}; energy could not be read"
     final = curve.exits[-1]
     expected = trial.expected_j_per_image / (final.energy_j_per_image or trial.expected_j_per_image)
-    took = estimate(ratio, PERCENT).text(most_decimals=1)
+    took = (ratio * PERCENT).text(most_decimals=1)
     return (
         f"on {plural(trial.images, 'test image')} in batches it took {took} % of exit {final.exit}'s energy, and "
         f"{plain(PERCENT * expected)} % were expected from its ways; {plural(trial.elsewhere, 'image')} left elsewhere"

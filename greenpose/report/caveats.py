@@ -4,7 +4,8 @@ from statistics import fmean
 
 from greenpose.formatting import listed, percent, plural
 from greenpose.metrics import ENERGY, PERCENT
-from greenpose.report.quantities import DISTURBED, disturbance
+from greenpose.quantity import DISTURBED
+from greenpose.report.quantities import disturbance
 from greenpose.report.study import Point, Study, entries, not_converged
 
 STILL_RISING = 1.0

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenpose.formatting import listed, plural
-from greenpose.metrics import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2
+from greenpose.metrics import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, Metric
 from greenpose.record import Record
 from greenpose.report.differences import FEWEST_PAIRS, Difference, contrast
-from greenpose.report.quantities import Figure, training_figure
+from greenpose.report.quantities import training_figure
 from greenpose.report.study import FIRST, SECOND, Group, Point, Study, code, data, flat, place, setting_facts
 from greenpose.report.tables import Column, Section, Table, TableCell, TableRow, kind_notes
 
-TRAIN_SECONDS = Figure(name="train_seconds", label="Training time", unit="s", words="training time", of_run=True)
+TRAIN_SECONDS = Metric(name="train_seconds", label="Training time", unit="s", words="training time", of_run=True)
 _EXIT_FIGURES = (PARAMS, MACS, AP, CPU, LATENCY, ENERGY, CO2)
 _SAME_MACHINE = (CPU.name, LATENCY.name, ENERGY.name, CO2.name, TRAIN_SECONDS.name, "train_energy_kwh", TRAIN_CO2.name)
 _SAME_SOURCE = (ENERGY.name, CO2.name, "train_energy_kwh", TRAIN_CO2.name)
@@ -77,11 +77,11 @@ class Pair:
     second: Group
     """Its runs on the second side."""
 
-    def refusal(self, figure: Figure) -> str:
+    def refusal(self, figure: Metric) -> str:
         """Return why a number of the two is not subtracted; empty where it may be."""
         return next((each.words for each in REASONS if figure.name in each.figures and self._differs(each.of)), "")
 
-    def of(self, exit_: int, figure: Figure) -> Difference:
+    def of(self, exit_: int, figure: Metric) -> Difference:
         """Return by how much an exit's number differs; the exit must be on both sides."""
         first, second = (Point(group=group, exit=exit_) for group in (self.first, self.second))
         return contrast(first, second, figure, points=figure.name == AP.name)
@@ -147,7 +147,7 @@ def _by_name(study: Study, side: str) -> dict[str, list[Group]]:
     return found
 
 
-def _fair(pairs: Sequence[Pair], figures: Sequence[Figure]) -> Iterator[tuple[Pair, int, Figure]]:
+def _fair(pairs: Sequence[Pair], figures: Sequence[Metric]) -> Iterator[tuple[Pair, int, Metric]]:
     """Yield every number that is subtracted; those of a whole run once, at its deepest exit."""
     for pair in pairs:
         for figure in figures:
@@ -156,7 +156,7 @@ def _fair(pairs: Sequence[Pair], figures: Sequence[Figure]) -> Iterator[tuple[Pa
                     yield pair, exit_, figure
 
 
-def _summary(found: Sequence[tuple[Figure, Difference]]) -> str:
+def _summary(found: Sequence[tuple[Metric, Difference]]) -> str:
     known = [(figure, each) for figure, each in found if each.value is not None]
     if not known:
         return "no number stands on both."
@@ -172,7 +172,7 @@ def _summary(found: Sequence[tuple[Figure, Difference]]) -> str:
     return f"of {plural(len(known), 'number')} on both, {said}."
 
 
-def _refusals(pairs: Sequence[Pair], figures: Sequence[Figure]) -> list[str]:
+def _refusals(pairs: Sequence[Pair], figures: Sequence[Metric]) -> list[str]:
     """Return which numbers are not subtracted and why, one sentence for each reason."""
     found: dict[str, dict[str, list[str]]] = {}
     for pair in pairs:
@@ -284,7 +284,7 @@ def _exits_table(pairs: Sequence[Pair]) -> Table:
     )
 
 
-def _training_table(pairs: Sequence[Pair], figures: Sequence[Figure]) -> Table:
+def _training_table(pairs: Sequence[Pair], figures: Sequence[Metric]) -> Table:
     fair = [figure for figure in figures if not all(pair.refusal(figure) for pair in pairs)]
     return Table(
         id="changes-training",
@@ -303,18 +303,20 @@ def _training_table(pairs: Sequence[Pair], figures: Sequence[Figure]) -> Table:
     )
 
 
-def _column(figure: Figure, pairs: Sequence[Pair]) -> Column:
-    kinds = [
+def _column(figure: Metric, pairs: Sequence[Pair]) -> Column:
+    numbers = [
         Point(group=group, exit=pair.exits[-1]).figure(figure)
         for pair in pairs
         if pair.exits and not pair.refusal(figure)
         for group in (pair.first, pair.second)
     ]
     unit = "percentage points" if figure.name == AP.name else "% of first"
-    return Column(head=figure.label, unit=unit, notes=kind_notes([each for each in kinds if each.value is not None]))
+    return Column(
+        head=figure.label, unit=unit, notes=kind_notes(each.kind for each in numbers if each.value is not None)
+    )
 
 
-def _cell(pair: Pair, exit_: int, figure: Figure) -> TableCell:
+def _cell(pair: Pair, exit_: int, figure: Metric) -> TableCell:
     if reason := pair.refusal(figure):
         return TableCell(value="not subtracted", interval=reason)
     return pair.of(exit_, figure).cell

@@ -5,21 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from greenpose.formatting import MINUS, NBSP
-from greenpose.metrics import PERCENT
+from greenpose.intervals import Bounds
+from greenpose.metrics import COMPARED, PERCENT, Metric
+from greenpose.quantity import ROUNDING, Quantity, kind_mark, missing, over_runs, ratio, worst
 from greenpose.record import Record
-from greenpose.report.quantities import (
-    RELATIVE,
-    ROUNDING,
-    Estimate,
-    Figure,
-    estimate,
-    kind_mark,
-    of_exit,
-    of_record,
-    over_runs,
-    ratio,
-    worst,
-)
+from greenpose.report.quantities import of_exit, of_record
 from greenpose.report.study import Point
 from greenpose.report.tables import TableCell, missing_cell
 
@@ -38,7 +28,7 @@ NORMAL = 1.96
 class Difference:
     """Second less first."""
 
-    change: Estimate
+    change: Quantity
     """The difference with its interval; missing where one of the two is."""
     verdict: Verdict
     """What it shows."""
@@ -64,7 +54,7 @@ class Difference:
         return TableCell(value=signed, interval=text.interval)
 
 
-def difference(first: Estimate, second: Estimate, *, points: bool = False) -> Difference:
+def difference(first: Quantity, second: Quantity, *, points: bool = False) -> Difference:
     """Return second less first: in their own unit where `points`, else as a percentage of the first.
 
     The two are taken as independent: their intervals add in quadrature. Systematic errors are not in it; whoever asks
@@ -72,14 +62,14 @@ def difference(first: Estimate, second: Estimate, *, points: bool = False) -> Di
     """
     for side, each in (("first", first), ("second", second)):
         if each.value is None:
-            return Difference(change=Estimate(value=None, missing=f"on the {side} side: {each.missing}"), verdict="")
+            return Difference(change=missing(f"on the {side} side: {each.missing}"), verdict="")
     change = _less(first, second) if points else _relative(first, second)
     if change.value is None:
         return Difference(change=change, verdict="")
     return Difference(change=change, verdict=_verdict(first, second, change))
 
 
-def contrast(first: Point, second: Point, figure: Figure, *, points: bool = False) -> Difference:
+def contrast(first: Point, second: Point, figure: Metric, *, points: bool = False) -> Difference:
     """Return the same of two exits: seed by seed where both ran with the same seeds, three or more of them.
 
     What a seed does to both of them alike is then no part of the interval.
@@ -94,20 +84,20 @@ def contrast(first: Point, second: Point, figure: Figure, *, points: bool = Fals
     return Difference(change=change, verdict=_verdict(each, other, change, exact=True))
 
 
-def interval_of(first: Point, second: Point, figure: Figure) -> tuple[float, float] | None:
+def interval_of(first: Point, second: Point, figure: Metric) -> tuple[float, float] | None:
     """Return the 95 % interval of second less first, in the figure's unit; None where there is none.
 
     Two seeds have a range, which is none. Three or more that differ by the same have an interval without width.
     """
     change = contrast(first, second, figure, points=True).change
     counts = [len(point.group.runs) for point in (first, second)]
-    bare = any(n == 1 and point.figure(figure).low is None for n, point in zip(counts, (first, second), strict=True))
+    bare = any(n == 1 and point.figure(figure).type_a is None for n, point in zip(counts, (first, second), strict=True))
     if change.value is None or bare or FEWEST_PAIRS - 1 in counts:
         return None
-    return (change.value, change.value) if change.low is None or change.high is None else (change.low, change.high)
+    return change.type_a or (change.value, change.value)
 
 
-def non_inferiority(first: Point, second: Point, figure: Figure, *, margin: float) -> NonInferiority:
+def non_inferiority(first: Point, second: Point, figure: Metric, *, margin: float) -> NonInferiority:
     """Return whether second keeps within `margin` below first: by the whole interval of the difference, or not at all.
 
     What is not known well is open, so that knowing less never makes for a bolder answer.
@@ -118,7 +108,7 @@ def non_inferiority(first: Point, second: Point, figure: Figure, *, margin: floa
     return "within" if low > ROUNDING - margin else "beyond" if high < -margin - ROUNDING else "open"
 
 
-def more_to_settle(first: Point, second: Point, figure: Figure, *, margin: float) -> tuple[str, int] | None:
+def more_to_settle(first: Point, second: Point, figure: Metric, *, margin: float) -> tuple[str, int] | None:
     """Return of what, and about how many more, an interval on one side of the margin needs; None if none are enough.
 
     That the difference stays as it is, and that its interval shrinks with the square root of its seeds (by Student's t)
@@ -144,7 +134,7 @@ def more_to_settle(first: Point, second: Point, figure: Figure, *, margin: float
     return "seed", needed - seeds
 
 
-def seed_by_seed(first: Point, second: Point, figure: Figure) -> list[tuple[Estimate, Estimate]]:
+def seed_by_seed(first: Point, second: Point, figure: Metric) -> list[tuple[Quantity, Quantity]]:
     """Return the two numbers of each seed, without intervals; none where seeds or numbers do not match."""
     sides = [_by_seed(point, figure) for point in (first, second)]
     if sides[0].keys() != sides[1].keys() or len(sides[0]) < FEWEST_PAIRS:
@@ -152,50 +142,52 @@ def seed_by_seed(first: Point, second: Point, figure: Figure) -> list[tuple[Esti
     return [(each, sides[1][seed]) for seed, each in sides[0].items()]
 
 
-def _by_seed(point: Point, figure: Figure) -> dict[int, Estimate]:
+def _by_seed(point: Point, figure: Metric) -> dict[int, Quantity]:
     """Return the bare numbers by seed; none where one is missing, or a seed ran twice."""
     found = {}
     for run in point.group.runs:
         each = of_record(run, figure) if figure.of_run else of_exit(run.exit(point.exit), figure)
-        found[run.seed] = Estimate(value=each.value, kind=each.kind)
+        found[run.seed] = Quantity(value=each.value, kind=each.kind)
     whole = len(found) == len(point.group.runs) and all(each.value is not None for each in found.values())
     return found if whole else {}
 
 
-def _verdict(first: Estimate, second: Estimate, change: Estimate, *, exact: bool = False) -> Verdict:
+def _verdict(first: Quantity, second: Quantity, change: Quantity, *, exact: bool = False) -> Verdict:
     """Return what the interval of the difference says; `exact` where it is known though neither number has one."""
     if first.value == second.value:
         return "same"
     if {first.kind, second.kind} == {"counted"}:
         return "differs"
-    if change.low is None or change.high is None:
+    if change.type_a is None:
         return "differs" if exact else "bare"  # by the same in every seed
-    if change.low <= 0 <= change.high:
+    if change.type_a.low <= 0 <= change.type_a.high:
         return "alike"
-    return "differs" if exact or all(each.low is not None for each in (first, second)) else "bare"
+    return "differs" if exact or all(each.type_a is not None for each in (first, second)) else "bare"
 
 
-def _less(first: Estimate, second: Estimate) -> Estimate:
-    assert first.value is not None
-    assert second.value is not None
-    value, half = second.value - first.value, math.hypot(_half(first), _half(second))
+def _less(first: Quantity, second: Quantity) -> Quantity:
+    value, half = second.known - first.known, math.hypot(_half(first), _half(second))
     kind = worst([first.kind, second.kind])
-    return Estimate(value=value, low=value - half if half else None, high=value + half if half else None, kind=kind)
+    return Quantity(value=value, type_a=Bounds(value - half, value + half) if half else None, kind=kind)
 
 
-def _relative(first: Estimate, second: Estimate) -> Estimate:
-    whole = ratio(second, first)
-    if whole.value is None:
-        return whole
-    low, high = (None if end is None else PERCENT * (end - 1) for end in (whole.low, whole.high))
-    return Estimate(value=PERCENT * (whole.value - 1), low=low, high=high, kind=whole.kind)
+def _relative(first: Quantity, second: Quantity) -> Quantity:
+    return less_one(ratio(second, first))
 
 
-def _half(each: Estimate) -> float:
-    return 0.0 if each.low is None or each.high is None else (each.high - each.low) / 2
+def less_one(each: Quantity) -> Quantity:
+    """Return by how many percent a ratio is above one."""
+    if each.value is None:
+        return each
+    ends = Bounds(*(PERCENT * (end - 1) for end in each.type_a)) if each.type_a else None
+    return replace(each, value=PERCENT * (each.value - 1), type_a=ends, type_b=None)
 
 
-def share(point: Point, figure: Figure) -> Estimate:
+def _half(each: Quantity) -> float:
+    return (each.type_a.high - each.type_a.low) / 2 if each.type_a else 0.0
+
+
+def share(point: Point, figure: Metric) -> Quantity:
     """Return one number of an exit over that of the final exit of the same run, mean over the runs.
 
     For time and energy the record's within-block ratios are taken; where it has none, there is no share.
@@ -206,15 +198,14 @@ def share(point: Point, figure: Figure) -> Estimate:
     return known[asked]
 
 
-def _run_share(run: Record, number_: int, figure: Figure) -> Estimate:
+def _run_share(run: Record, number_: int, figure: Metric) -> Quantity:
     entry, final = run.exit(number_), run.final_exit
-    if figure not in RELATIVE.values():
-        exact_ratio = ratio(of_exit(entry, figure), of_exit(final, figure))
+    if figure not in COMPARED:
         # both exits are evaluated on the same images, so their intervals do not add up: none is claimed
-        return Estimate(value=exact_ratio.value, kind=exact_ratio.kind, missing=exact_ratio.missing)
+        return replace(ratio(of_exit(entry, figure), of_exit(final, figure)), type_a=None)
     if figure.name not in entry.relative_to_final:
         reason = entry.basis.get(f"relative_to_final.{figure.name}")
-        missing = reason.missing if reason and reason.missing else of_exit(entry, figure).missing
-        return Estimate(value=None, missing=missing or "no within-block ratio was recorded")
-    found = estimate(entry.quantity(f"relative_to_final.{figure.name}"))
+        why = reason.missing if reason and reason.missing else of_exit(entry, figure).missing
+        return missing(why or "no within-block ratio was recorded")
+    found = entry.quantity(f"relative_to_final.{figure.name}")
     return replace(found, kind=worst([found.kind, of_exit(entry, figure).kind]))  # of modelled joules: modelled

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenpose.formatting import FLOPS_PER_MAC, NBSP, joules_to_kwh, listed, plain, plural, span, with_prefix
-from greenpose.metrics import EMBODIED, ENERGY, MACS, SCI, TRAIN_CO2, TRAIN_EMBODIED, TRAIN_ENERGY, TRAIN_SCI
+from greenpose.metrics import EMBODIED, ENERGY, MACS, SCI, TRAIN_CO2, TRAIN_EMBODIED, TRAIN_ENERGY, TRAIN_SCI, Metric
+from greenpose.quantity import Quantity, kind_mark, over_runs
 from greenpose.record import Record
 from greenpose.report.figures.totals import Total, failed_total, finished_total, grand_total
 from greenpose.report.limits import limits
-from greenpose.report.quantities import Estimate, Figure, kind_mark, of_record, over_runs
+from greenpose.report.quantities import of_record
 from greenpose.report.study import Group, Point, Study, energy_kind, host_name
 
 PASSES = 3
@@ -153,7 +154,7 @@ def _sci(study: Study) -> Disclosure:
 def _training_line(group: Group) -> str:
     run = group.runs[0]
     energy, making, whole = (_of_run(group, each) for each in (TRAIN_ENERGY, TRAIN_EMBODIED, TRAIN_SCI))
-    kwh = energy.times(1 / TRAIN_ENERGY.scale)
+    kwh = energy * (1 / TRAIN_ENERGY.scale)
     return _formula(
         kwh, making, whole, intensity=_mean([run.carbon.intensity_g_per_kwh for run in group.runs]), run=run
     )
@@ -161,12 +162,12 @@ def _training_line(group: Group) -> str:
 
 def _images_line(point: Point) -> str:
     carbon = point.group.runs[0].carbon
-    energy = point.figure(ENERGY).times(joules_to_kwh(1000))
+    energy = point.figure(ENERGY) * joules_to_kwh(1000)
     intensity = carbon.mean_g_per_kwh or carbon.intensity_g_per_kwh
     return _formula(energy, point.figure(EMBODIED), point.figure(SCI), intensity=intensity, run=point.group.runs[0])
 
 
-def _formula(energy: Estimate, making: Estimate, whole: Estimate, *, intensity: float, run: Record) -> str:
+def _formula(energy: Quantity, making: Quantity, whole: Quantity, *, intensity: float, run: Record) -> str:
     """Return the formula with its numbers, all in one unit: kWh, g/kWh, g."""
     if energy.value is None:
         return f"E not measured ({energy.missing}), so no SCI"
@@ -215,7 +216,7 @@ def _bill_of_materials(study: Study) -> Disclosure:
 
 def energy_consumption(group: Group) -> dict[str, Any]:
     """Return one training of an experiment as CycloneDX 1.7 has it: kWh, tonnes of CO2eq, and in words how sure."""
-    energy, grams = _of_run(group, TRAIN_ENERGY).times(1 / TRAIN_ENERGY.scale), _of_run(group, TRAIN_CO2)
+    energy, grams = _of_run(group, TRAIN_ENERGY) * (1 / TRAIN_ENERGY.scale), _of_run(group, TRAIN_CO2)
     assert energy.value is not None
     assert grams.value is not None
     said = {
@@ -247,12 +248,12 @@ def _flops(group: Group) -> str:
 
 
 def _energy(group: Group) -> str:
-    energy = _of_run(group, TRAIN_ENERGY).times(1 / TRAIN_ENERGY.scale)
+    energy = _of_run(group, TRAIN_ENERGY) * (1 / TRAIN_ENERGY.scale)
     assert energy.value is not None
     return f"{kind_mark(energy.kind)}{_digits(energy.value)} kWh ({_how(energy)})"
 
 
-def _source(run: Record, grams: Estimate) -> str:
+def _source(run: Record, grams: Quantity) -> str:
     """Return in a line where the grams come from: tool, energy, grid."""
     carbon = run.carbon
     return (
@@ -261,12 +262,12 @@ def _source(run: Record, grams: Estimate) -> str:
     )
 
 
-def _how(each: Estimate) -> str:
-    factors = f", systematic error ×{span(*each.systematic)}" if each.systematic else ""
+def _how(each: Quantity) -> str:
+    factors = f", systematic error ×{span(*each.factors)}" if each.factors else ""
     return f"{each.kind}{factors}"
 
 
-def _of_run(group: Group, figure: Figure) -> Estimate:
+def _of_run(group: Group, figure: Metric) -> Quantity:
     return over_runs([of_record(run, figure) for run in group.runs])
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from greenpose.errors import ReportError
 from greenpose.formatting import in_markdown, shown
-from greenpose.metrics import ACCURACIES, CO2, COUNTED, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY
-from greenpose.quantity import Quantity
+from greenpose.metrics import ACCURACIES, CO2, COUNTED, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY, Metric
+from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Exit, Failure, Record
 from greenpose.record.numbers import Numbers
 from greenpose.report.comparison import Changes, changes
@@ -26,7 +26,7 @@ from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table
 from greenpose.report.gallery import pictures_of
 from greenpose.report.page import answer, latest
-from greenpose.report.quantities import Estimate, Figure, kind_mark, legend, training_figure
+from greenpose.report.quantities import legend, training_figure
 from greenpose.report.scale import unusable
 from greenpose.report.study import Group, Point, Study
 from greenpose.report.tables import Column, Table, TableCell, systematic_notes
@@ -147,12 +147,12 @@ def escape(text: str) -> str:
     return re.sub(r"(?<![A-Za-z])CO2", r"CO\\textsubscript{2}", text)
 
 
-def _figures(compared: Study) -> tuple[Figure, ...]:
+def _figures(compared: Study) -> tuple[Metric, ...]:
     energy, grams, emitted = (compared.shown(each) for each in (ENERGY, CO2, TRAIN_CO2))
     return (*_ACCURACIES, PARAMS, MACS, LATENCY, energy, grams, training_figure(compared.records), emitted)
 
 
-def _spanning(figures: Sequence[Figure]) -> str:
+def _spanning(figures: Sequence[Metric]) -> str:
     """Return the headings above the headings, each over its columns, with their rules."""
     first = 6  # after number, experiment, teaching, supervision and exit
     spans = {
@@ -170,7 +170,7 @@ def _spanning(figures: Sequence[Figure]) -> str:
     return f"{_row(['', '', '', '', '', *cells])}\n{''.join(rules)}"
 
 
-def _group(number: int, group: Group, figures: Sequence[Figure]) -> Iterator[str]:
+def _group(number: int, group: Group, figures: Sequence[Metric]) -> Iterator[str]:
     """Yield a rule and a line for each exit; what belongs to the whole run stands in the first."""
     yield r"\midrule"
     wiring = group.runs[0].config.get("wiring") or {}
@@ -188,12 +188,12 @@ def _edge(text: str) -> list[str]:
     return [each.strip() for each in str(text).partition("->")[::2]]
 
 
-def _unit(figure: Figure) -> str:
+def _unit(figure: Metric) -> str:
     """Return the unit, less what the heading above says already."""
     return figure.unit.removesuffix("/image").removesuffix(" images")
 
 
-def _value(point: Point, figure: Figure) -> str:
+def _value(point: Point, figure: Metric) -> str:
     """Return a number with its interval, the latter in a smaller size."""
     each = point.figure(figure)
     if each.value is None:
@@ -223,7 +223,7 @@ def _legend(compared: Study) -> str:
 
 
 def _systematic(compared: Study) -> list[str]:
-    energies: list[Estimate] = [point.figure(ENERGY) for point in compared.points]
+    energies: list[Quantity] = [point.figure(ENERGY) for point in compared.points]
     return [f"systematic error of energy: {note.removeprefix('syst. ')}" for note in systematic_notes(energies)]
 
 

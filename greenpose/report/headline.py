@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from greenpose.formatting import NBSP, exact, listed, percent, plain, plural, prefix, with_prefix
 from greenpose.metrics import AP, CO2, ENERGY, MACS, PERCENT
+from greenpose.quantity import kind_mark
 from greenpose.report.caveats import caveats
 from greenpose.report.differences import (
     NonInferiority,
@@ -12,7 +13,6 @@ from greenpose.report.differences import (
     seed_by_seed,
 )
 from greenpose.report.figures.totals import finished_total, grand_total
-from greenpose.report.quantities import kind_mark
 from greenpose.report.ranking import alternative, energy_share, known, most_accurate, reaches_zero, unlike_best, useful
 from greenpose.report.study import Point, Study, energy_kind
 
@@ -185,17 +185,17 @@ def _costs(point: Point) -> str:
         each = point.figure(figure)
         if each.value is not None:
             factor, name = prefix(each.value) if each.value < _SMALL else (1.0, "")
-            parts.append(f"{kind_mark(each.kind)}{each.times(1 / factor).text()}{NBSP}{name}{unit} per {per}")
+            parts.append(f"{kind_mark(each.kind)}{(each * (1 / factor)).text()}{NBSP}{name}{unit} per {per}")
     return listed(parts)
 
 
 def _shares(study: Study, part: Point, whole: Point) -> str:
     """Return `61 % of the MACs and ≈68.2 ±1.0 % of the energy per image`."""
     parts = [f"{percent(known(part, MACS) / known(whole, MACS))} of the MACs"]
-    energy = energy_share(study, part, whole).times(PERCENT)
+    energy = energy_share(study, part, whole) * PERCENT
     if energy.value is not None:
         text = energy.text(digits=2)
-        saves = (energy.value if energy.high is None else energy.high) < PERCENT
+        saves = (energy.type_a.high if energy.type_a else energy.value) < PERCENT
         parts.append(
             f"{kind_mark(energy.kind)}{text}{NBSP}% of the energy per image{'' if saves else ' (no saving is shown)'}"
         )

@@ -21,6 +21,7 @@ from typing import Any
 from greenpose.errors import ReportError
 from greenpose.formatting import NBSP, listed, plain, shown, with_prefix
 from greenpose.metrics import CO2, ENERGY, TRAIN_CO2, TRAIN_ENERGY
+from greenpose.quantity import kind_mark
 from greenpose.record import FAILURE_SCHEMA, SCHEMA, Failure, Record
 from greenpose.report.comparison import changes
 from greenpose.report.disclosures import disclosures
@@ -53,7 +54,7 @@ from greenpose.report.gallery import (
 )
 from greenpose.report.headline import headline
 from greenpose.report.limits import limits
-from greenpose.report.quantities import disturbance, kind_mark, legend
+from greenpose.report.quantities import disturbance, legend
 from greenpose.report.scale import detailed, is_large, notices, restricted
 from greenpose.report.study import SECOND, Study, energy_kind, facts, seeds, setting_facts, study
 from greenpose.report.tables import systematic_notes

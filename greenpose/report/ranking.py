@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from greenpose.metrics import AP, ENERGY, MACS
+from greenpose.metrics import AP, ENERGY, MACS, Metric
+from greenpose.quantity import Quantity, missing, ratio
 from greenpose.report.differences import (
     Difference,
     NonInferiority,
@@ -12,7 +13,6 @@ from greenpose.report.differences import (
     non_inferiority,
     share,
 )
-from greenpose.report.quantities import Estimate, Figure, ratio
 from greenpose.report.study import Point, Study
 
 
@@ -43,7 +43,7 @@ def staircase(points: Sequence[tuple[float, float]], *, right: float) -> tuple[l
     return [*xs, right], [*ys, ys[-1]]
 
 
-def cost_figure(study: Study) -> Figure:
+def cost_figure(study: Study) -> Metric:
     """Return what exits are ranked by: energy per image where all of it was metered in one setting, else MACs."""
     known = all(point.figure(ENERGY).value is not None for point in study.scored)
     return ENERGY if study.comparable and study.scored and known else MACS
@@ -63,12 +63,12 @@ def unlike_best(point: Point, best: Point) -> Difference:
     return contrast(best, point, AP, points=True)
 
 
-def energy_share(study: Study, part: Point, whole: Point) -> Estimate:
+def energy_share(study: Study, part: Point, whole: Point) -> Quantity:
     """Return energy per image at one exit over that at another, within blocks of calls where one run has both."""
     if part.group == whole.group and whole.final:
         return share(part, ENERGY)
     if not study.comparable:
-        return Estimate(value=None, missing="measured in different settings")
+        return missing("measured in different settings")
     return ratio(part.figure(ENERGY), whole.figure(ENERGY))
 
 
@@ -116,10 +116,10 @@ def _nearness(point: Point, best: Point) -> tuple[float, float, float]:
 def reaches_zero(point: Point) -> bool:
     """Return whether AP is zero, or its interval holds zero."""
     each = point.figure(AP)
-    return each.value == 0 or (each.low is not None and each.low <= 0)
+    return each.value == 0 or (each.type_a is not None and each.type_a.low <= 0)
 
 
-def known(point: Point, figure: Figure) -> float:
+def known(point: Point, figure: Metric) -> float:
     """Return a number that every exit that has been scored has."""
     value = point.figure(figure).value
     assert value is not None
@@ -132,6 +132,6 @@ def leaders(study: Study) -> list[Point]:
     return [points[index] for index in pareto_front([(or_zero(p, figure), or_zero(p, AP)) for p in points])][::-1]
 
 
-def or_zero(point: Point, figure: Figure) -> float:
+def or_zero(point: Point, figure: Metric) -> float:
     """Return a number, 0 where it was not obtained."""
     return point.figure(figure).value or 0.0

@@ -9,9 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from greenpose.formatting import exact, shown
-from greenpose.metrics import AP
+from greenpose.metrics import AP, Metric
 from greenpose.record import Basis, Exit, Failure, Phase, Record
-from greenpose.report.quantities import Figure
 from greenpose.report.ranking import cost_figure, pareto_front
 from greenpose.report.study import Group, Point, Study
 from greenpose.schema import Document
@@ -124,7 +123,7 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _front(study: Study, figure: Figure) -> list[Point]:
+def _front(study: Study, figure: Metric) -> list[Point]:
     """Return the exits that no other beats, for AP itself all that have one; the most accurate come first."""
     points = [point for point in study.scored if point.figure(figure).value is not None]
     if figure is not AP:

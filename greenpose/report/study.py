@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, exact, listed, plain, plural, shown, span
-from greenpose.metrics import AP, TRAIN_ENERGY
-from greenpose.quantity import Kind
+from greenpose.metrics import AP, TRAIN_ENERGY, Metric
+from greenpose.quantity import Kind, Quantity, over_runs, worst
 from greenpose.record import Exit, Failure, Record
 from greenpose.record.policy import PolicyCurve
-from greenpose.report.quantities import Estimate, Figure, kind_of, of_exit, of_record, over_runs, prefixed, worst
+from greenpose.report.quantities import in_unit, kind_of, of_exit, of_record, prefixed
 
 _HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": "{} GB memory", "os": "{}"}
 """What is told of a machine, and how."""
@@ -44,7 +44,7 @@ class Group:
     """`first` or `second` where two sides are compared; else empty."""
     setting: str = ""
     """Circumstances of measurement, which its runs share."""
-    known: dict[tuple[str, int, Figure], Estimate] = field(default_factory=dict, compare=False, repr=False)
+    known: dict[tuple[str, int, Metric], Quantity] = field(default_factory=dict, compare=False, repr=False)
     """Means over the runs that were asked for before: many tables and charts ask for the same ones."""
 
 
@@ -72,15 +72,15 @@ class Point:
         """Return the exit's place in the wiring."""
         return entries(self)[0].role
 
-    def figure(self, figure: Figure) -> Estimate:
+    def figure(self, figure: Metric) -> Quantity:
         """Return the mean of one number over the runs, in display units."""
         known, asked = self.group.known, ("mean", self.exit, figure)
         if asked not in known:
             costs = figure.per_machine
-            known[asked] = self._recorded(figure).times(figure.scale) if costs else self._mean(figure)
+            known[asked] = in_unit(self._recorded(figure), figure) if costs else self._mean(figure)
         return known[asked]
 
-    def _recorded(self, figure: Figure) -> Estimate:
+    def _recorded(self, figure: Metric) -> Quantity:
         """Return the mean in the records' unit: very many runs are gone through once for all prefixes."""
         figure = replace(figure, label="", unit="", words="", most_decimals=None, scale=1.0)
         known, asked = self.group.known, ("recorded", self.exit, figure)
@@ -88,7 +88,7 @@ class Point:
             known[asked] = self._mean(figure)
         return known[asked]
 
-    def _mean(self, figure: Figure) -> Estimate:
+    def _mean(self, figure: Metric) -> Quantity:
         if figure.of_run:
             return over_runs([of_record(run, figure) for run in self.group.runs])
         return over_runs([of_exit(entry, figure) for entry in entries(self)])
@@ -147,7 +147,7 @@ class Study:
         """Return whether time and energy of all runs may be compared."""
         return len(self.settings) <= 1
 
-    def shown(self, figure: Figure) -> Figure:
+    def shown(self, figure: Metric) -> Metric:
         """Return a figure in joules or grams with the prefix that suits all its numbers of the page."""
         if figure.unit[0] not in "Jg":
             return figure

@@ -1,11 +1,12 @@
 """Tables: rows, columns and cells, as every form of the report renders them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from greenpose.formatting import Text, number
-from greenpose.quantity import Kind
-from greenpose.report.quantities import FINAL_ITSELF, MARKS, PAPER_ITSELF, Estimate, Figure, kind_mark
+from greenpose.metrics import Metric
+from greenpose.quantity import MARKS, Kind, Quantity, kind_mark
+from greenpose.report.quantities import FINAL_ITSELF, PAPER_ITSELF
 
 NOT_MEASURED = "not measured"
 NOT_APPLICABLE = "not applicable"
@@ -92,8 +93,8 @@ class Table:
         return sum(len(section.rows) for section in self.sections)
 
 
-def estimate_cell(each: Estimate, figure: Figure) -> TableCell:
-    """Return an estimate with its interval, marked when it was modelled or estimated."""
+def quantity_cell(each: Quantity, figure: Metric) -> TableCell:
+    """Return a number with its interval, marked when it was modelled or estimated."""
     if each.value is None:
         return missing_cell(each.missing)
     text = each.text(most_decimals=figure.most_decimals)
@@ -117,21 +118,22 @@ def missing_cell(reason: str) -> TableCell:
     return TableCell(value=value, missing=reason or "the record does not say why")
 
 
-def figure_column(figure: Figure, estimates: Iterable[Estimate]) -> Column:
+def figure_column(figure: Metric, quantities: Iterable[Quantity]) -> Column:
     """Return the heading of a figure's column; what holds for all its numbers is said here once."""
-    have = [each for each in estimates if each.value is not None]
-    return Column(head=figure.label, unit=figure.unit, notes=(*kind_notes(have), *systematic_notes(have)))
+    have = [each for each in quantities if each.value is not None]
+    notes = (*kind_notes(each.kind for each in have), *systematic_notes(have))
+    return Column(head=figure.label, unit=figure.unit, notes=notes)
 
 
-def kind_notes(estimates: Sequence[Estimate]) -> tuple[str, ...]:
-    """Return `≈ modelled` for each kind among the estimates that has a symbol."""
-    kinds = {each.kind for each in estimates}
-    return tuple(f"{symbol} {kind}" for kind, (symbol, _) in MARKS.items() if kind in kinds)
+def kind_notes(kinds: Iterable[Kind]) -> tuple[str, ...]:
+    """Return `≈ modelled` for each of the kinds that has a symbol."""
+    found = set(kinds)
+    return tuple(f"{symbol} {kind}" for kind, (symbol, _) in MARKS.items() if kind in found)
 
 
-def systematic_notes(estimates: Sequence[Estimate]) -> tuple[str, ...]:
-    """Return the systematic error of all estimates together, as factors, or nothing where none is known."""
-    factors = [each.systematic for each in estimates if each.systematic]
+def systematic_notes(quantities: Iterable[Quantity]) -> tuple[str, ...]:
+    """Return the systematic error of all numbers together, as factors, or nothing where none is known."""
+    factors = [each.factors for each in quantities if each.factors]
     if not factors:
         return ()
     low, high = min(low for low, _ in factors), max(high for _, high in factors)

@@ -7,7 +7,7 @@ import pytest
 
 from greenpose.report.figures.what_if import Scenario, outcomes, shown_outcomes, uses
 from greenpose.report.study import study
-from greenpose.report.tables import estimate_cell
+from greenpose.report.tables import quantity_cell
 from tests.browser.conftest import GRID
 
 pytestmark = pytest.mark.browser
@@ -187,7 +187,7 @@ def test_suppositions_compute_what_python_computes_digit_for_digit(visit):
             [part for part in (cell.value, cell.interval or ("1" if cell.missing else "")) if part]
             for use in known
             for each, figure in zip(outcomes(use, wanted), figures, strict=True)
-            for cell in [estimate_cell(each.times(figure.scale), figure)]
+            for cell in [quantity_cell(each * figure.scale, figure)]
         ]
         assert cells == expected
     page.locator("#suppose .reset").click()

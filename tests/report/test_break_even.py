@@ -59,7 +59,7 @@ def test_stand_alone_trainings_on_the_page_are_held_against_the_joint_one_seed_b
     runs += [alone(4, seed, 1.0) for seed in (1, 2)] + [joint(1, 1.0), joint(2, 1.25)]
     found = saving(*runs)
     assert found.value == pytest.approx((1.6 / 1.0 + 1.9 / 1.25) / 2)
-    assert (found.low, found.high) == (pytest.approx(1.52), pytest.approx(1.6))
+    assert found.type_a == pytest.approx((1.52, 1.6))
 
 
 @pytest.mark.parametrize(
@@ -163,10 +163,10 @@ def test_no_interval_reaches_below_no_image():
         for seed, value in ((1, 10.0), (2, 500.0), (3, 4000.0))
     ]
     point = next(point for point in study(runs).points if point.exit == 3)
-    assert images_needed(point).low == 0
+    assert images_needed(point).type_a.low == 0
 
 
 def test_the_runs_own_interval_is_kept():
     run = with_break_even(100.0, interval=(80.0, 130.0))
     (found,) = crossings(study([run]))
-    assert Interval(low=found.images.low, high=found.images.high) == Interval(low=80, high=130)
+    assert found.images.type_a == (80, 130)

@@ -4,11 +4,12 @@ import math
 
 import pytest
 
+from greenpose.intervals import Bounds
+from greenpose.quantity import Quantity
 from greenpose.report import render_study
 from greenpose.report.comparison import changes
 from greenpose.report.differences import difference
 from greenpose.report.page import answer
-from greenpose.report.quantities import Estimate
 from greenpose.report.study import ComparisonSide, alike, side_by_side, study
 from tests.report.html_tree import read
 from tests.report.records import HOST, OTHER_HOST, paper_grid, record
@@ -173,16 +174,14 @@ def test_a_page_of_one_set_has_no_changes():
 
 
 def test_a_relative_difference_is_that_of_the_closed_formula():
-    first = Estimate(value=2.0, low=1.9, high=2.1, kind="measured")
-    second = Estimate(value=3.0, low=2.7, high=3.3, kind="modelled")
+    first = Quantity(value=2.0, type_a=Bounds(1.9, 2.1), kind="measured")
+    second = Quantity(value=3.0, type_a=Bounds(2.7, 3.3), kind="modelled")
     found = difference(first, second).change
     half = 100 * 1.5 * math.hypot(0.05, 0.1)
-    assert (found.value, found.low, found.high) == pytest.approx((50, 50 - half, 50 + half))
+    assert (found.value, *found.type_a) == pytest.approx((50, 50 - half, 50 + half))
     assert found.kind == "modelled"
     points = difference(first, second, points=True).change
-    assert (points.value, points.low, points.high) == pytest.approx(
-        (1, 1 - math.hypot(0.1, 0.3), 1 + math.hypot(0.1, 0.3))
-    )
+    assert (points.value, *points.type_a) == pytest.approx((1, 1 - math.hypot(0.1, 0.3), 1 + math.hypot(0.1, 0.3)))
 
 
 @pytest.mark.parametrize(
@@ -199,13 +198,13 @@ def test_a_relative_difference_is_that_of_the_closed_formula():
 )
 def test_the_verdict_follows_from_the_interval_of_the_difference(first, second, verdict):
     def of(value, half):
-        ends = {} if half is None else {"low": value - half, "high": value + half}
-        return Estimate(value=value, kind="measured", **ends)
+        ends = None if half is None else Bounds(value - half, value + half)
+        return Quantity(value=value, kind="measured", type_a=ends)
 
     found = difference(of(*first), of(*second))
     assert found.verdict == verdict
     if None not in (first[1], second[1]):
-        assert (found.verdict == "alike") == (found.change.low <= 0 <= found.change.high)
+        assert (found.verdict == "alike") == (found.change.type_a.low <= 0 <= found.change.type_a.high)
 
 
 def test_what_every_seed_moves_alike_is_no_part_of_a_difference():
@@ -232,7 +231,7 @@ def test_the_answer_about_two_sides_has_three_sentences_at_most():
 
 
 def test_counted_numbers_need_no_interval():
-    first, second = (Estimate(value=value, kind="counted") for value in (4.0, 5.0))
+    first, second = (Quantity(value=value, kind="counted") for value in (4.0, 5.0))
     assert difference(first, second).verdict == "differs"
     assert difference(first, second).cell.value == "+25"
 

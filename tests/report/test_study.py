@@ -90,7 +90,7 @@ def test_other_threads_are_another_setting():
 def test_a_point_is_the_mean_over_its_runs():
     found = study([record("HRNet3", seed=1, ap={3: 0.9}), record("HRNet3", seed=2, ap={3: 0.8})])
     estimate = Point(group=found.groups[0], exit=3).figure(AP)
-    assert (estimate.value, estimate.low, estimate.high) == (85.0, 80.0, 90.0)
+    assert (estimate.value, *estimate.type_a) == (85.0, 80.0, 90.0)
 
 
 def test_figures_come_in_display_units():

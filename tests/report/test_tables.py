@@ -2,7 +2,7 @@
 
 import pytest
 
-from greenpose.metrics import ENERGY
+from greenpose.metrics import ENERGY, Metric
 from greenpose.record import Basis
 from greenpose.report.figures.exits import (
     COUNTERS,
@@ -18,7 +18,7 @@ from greenpose.report.figures.training import allocation_table, crosscheck_table
 from greenpose.report.figures.what_if import scenario_table
 from greenpose.report.forms import markdown_table
 from greenpose.report.limits import limits
-from greenpose.report.quantities import Figure, prefixed
+from greenpose.report.quantities import prefixed
 from greenpose.report.study import setting_facts, study
 from greenpose.report.tables import NOT_MEASURED, Column, Section, Table, TableRow, figure_column, missing_cell
 from tests.report.exits import MISSING_AP, MISSING_ENERGY
@@ -176,7 +176,7 @@ def test_the_setting_tells_threads_allocator_and_neighbours():
     ],
 )
 def test_a_figure_takes_the_prefix_under_which_its_numbers_read_well(values, unit):
-    figure = prefixed(Figure(name="x", label="X", unit="J"), values)
+    figure = prefixed(Metric(name="x", label="X", unit="J"), values)
     assert figure.unit == unit
     read = [value * figure.scale for value in values if value]
     assert all(0.1 <= each < 1000 for each in read)

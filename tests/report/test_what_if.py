@@ -56,10 +56,10 @@ def test_an_exit_s_year_and_its_share_of_training_follow_the_closed_formulas():
 def test_intervals_are_as_wide_relative_to_their_value_under_every_scenario(column):
     use = uses(STUDY)[DISTILLED]
     before, after = (outcomes(use, Scenario(images_per_day=n, devices=2.0))[column] for n in (100.0, 1e6))
-    assert (before.low is None) == (after.low is None)
-    if before.low is not None:
-        assert before.low / before.value == pytest.approx(after.low / after.value)
-        assert before.low < before.value < before.high
+    assert (before.type_a is None) == (after.type_a is None)
+    if before.type_a:
+        assert before.type_a.low / before.value == pytest.approx(after.type_a.low / after.value)
+        assert before.type_a.low < before.value < before.type_a.high
 
 
 def test_what_is_not_known_of_an_exit_is_missing_with_its_reason():

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenpose.formatting import NBSP, exact, listed, plural
-from greenpose.metrics import AP
+from greenpose.metrics import AP, Metric
+from greenpose.quantity import Quantity, over_runs
 from greenpose.record import Record
 from greenpose.report.drawing import (
     ACCENT,
@@ -23,9 +24,9 @@ from greenpose.report.drawing import (
     strokes,
     write,
 )
-from greenpose.report.quantities import Estimate, Figure, of_exit, over_runs
+from greenpose.report.quantities import of_exit
 from greenpose.report.study import MANY_SEEDS, Group, Point, Study, setting
-from greenpose.report.tables import Column, Section, Table, TableCell, TableRow, estimate_cell, figure_column
+from greenpose.report.tables import Column, Section, Table, TableCell, TableRow, figure_column, quantity_cell
 
 ALONE = ("model", "wiring", "loss", "name", "seed", "measure")
 """Sections of a configuration in which a stand-alone training may differ from the joint one that it stands beside."""
@@ -101,7 +102,7 @@ def _wiring(run: Record) -> dict[str, Any]:
     return dict(run.config.get("wiring") or {})
 
 
-DIFFERENCE = Figure(name="ap", label="AP difference", unit="percentage points", most_decimals=1)
+DIFFERENCE = Metric(name="ap", label="AP difference", unit="percentage points", most_decimals=1)
 _FEWEST = 3
 """Seeds from which on the interval of a difference is Student's t and may decide."""
 Partner = Callable[[Record, int], Record | None]
@@ -124,9 +125,9 @@ class MatchedPair:
     """AP of the exit less AP of its partner with the same seed, in percentage points."""
 
     @property
-    def mean(self) -> Estimate:
+    def mean(self) -> Quantity:
         """Return the mean difference: Student's t interval from three seeds on, the range for two."""
-        return over_runs([Estimate(value=each, kind="computed") for each in self.differences])
+        return over_runs([Quantity(value=each, kind="computed") for each in self.differences])
 
     @property
     def verdict(self) -> str:
@@ -134,9 +135,7 @@ class MatchedPair:
         mean = self.mean
         if len(self.seeds) < _FEWEST:
             return f"{plural(len(self.seeds), 'seed')}: open"
-        low, high = (mean.value if end is None else end for end in (mean.low, mean.high))
-        assert low is not None
-        assert high is not None
+        low, high = mean.type_a or (mean.known, mean.known)
         return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
 
 
@@ -194,7 +193,7 @@ def pairs_table(chart: Pairs) -> Table:
             head=pair.name,
             cells=(
                 TableCell(value=pair.against),
-                estimate_cell(pair.mean, DIFFERENCE),
+                quantity_cell(pair.mean, DIFFERENCE),
                 TableCell(value=pair.verdict),
                 TableCell(value="; ".join(_each(pair))),
             ),
@@ -246,7 +245,7 @@ def _each(pair: MatchedPair) -> list[str]:
     if len(pair.seeds) > MANY_SEEDS:
         return [f"{exact(len(pair.seeds))} seeds"]
     return [
-        f"{seed}: {Estimate(value=value).text(digits=2, most_decimals=1)}"
+        f"{seed}: {Quantity(value=value).text(digits=2, most_decimals=1)}"
         for seed, value in zip(pair.seeds, pair.differences, strict=True)
     ]
 
@@ -291,8 +290,8 @@ def _frame(axes: Any, pairs: tuple[MatchedPair, ...], sides: tuple[str, str]) ->
 def _line(axes: Any, line: int, pair: MatchedPair) -> None:
     mean = pair.mean
     assert mean.value is not None
-    if mean.low is not None and mean.high is not None:
-        strokes(axes, [((mean.low, line), (mean.high, line))], color=ACCENT, linewidth=2.2)
+    if mean.type_a:
+        strokes(axes, [((mean.type_a.low, line), (mean.type_a.high, line))], color=ACCENT, linewidth=2.2)
     axes.plot([mean.value], [line], marker=SHAPES.get(pair.exit, "D"), markersize=9, color=ACCENT, clip_on=False)
     left, right = axes.get_xlim()
     write(axes, beside(axes, (left, line), (-14, 0)), f"{pair.name} − {pair.against}", ha="right", color=INK)
@@ -301,5 +300,4 @@ def _line(axes: Any, line: int, pair: MatchedPair) -> None:
 
 
 def _ends(pair: MatchedPair) -> list[float]:
-    mean = pair.mean
-    return [*pair.differences, *(end for end in (mean.low, mean.high) if end is not None)]
+    return [*pair.differences, *(pair.mean.type_a or ())]

@@ -6,27 +6,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, joules_to_kwh, plain
-from greenpose.metrics import ENERGY, PERCENT, TRAIN_ENERGY
+from greenpose.intervals import Bounds
+from greenpose.metrics import ENERGY, PERCENT, TRAIN_ENERGY, Metric
+from greenpose.quantity import Quantity, kind_mark, missing, over_runs, ratio, worst
 from greenpose.record import Record
-from greenpose.report.differences import share
+from greenpose.report.differences import less_one, share
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, ticks, write
 from greenpose.report.figures.ablations import Partners
-from greenpose.report.quantities import (
-    FINAL_ITSELF,
-    Estimate,
-    Figure,
-    estimate,
-    kind_mark,
-    of_record,
-    over_runs,
-    ratio,
-    training_figure,
-    worst,
-)
+from greenpose.report.quantities import FINAL_ITSELF, of_record, training_figure
 from greenpose.report.study import Group, Point, Study, energy_kind
-from greenpose.report.tables import Section, Table, TableCell, TableRow, estimate_cell, figure_column
+from greenpose.report.tables import Section, Table, TableCell, TableRow, figure_column, quantity_cell
 
-BREAK_EVEN = Figure(name="break_even_images", label="Won back after", unit="images")
+BREAK_EVEN = Metric(name="break_even_images", label="Won back after", unit="images")
 _TAUGHT = ("forward", "backward", "step")
 """Parts of training that teaching makes longer, as the record's own break-even takes them."""
 
@@ -49,9 +40,9 @@ class Crossing:
     """Energy of one image at this exit, in display units."""
     final_image: float
     """The same at the final exit."""
-    images: Estimate
+    images: Quantity
     """Images after which the exit has won back what was added; none where an image costs no less."""
-    figure: Figure
+    figure: Metric
     """Energy in its display unit."""
     symbol: str
     """Symbol of energy that was not measured; empty for measured energy."""
@@ -93,13 +84,14 @@ def crossings(study: Study) -> list[Crossing]:
     return [replace(each, id=f"winning-{index}") for index, each in enumerate(drawn, start=1)]
 
 
-def images_needed(point: Point) -> Estimate:
+def images_needed(point: Point) -> Quantity:
     """Return after how many images an exit is won back; its interval over runs ends at zero."""
     each = point.figure(BREAK_EVEN)
     if each.value is None:  # records say of either case that it is one of the two
         reason = FINAL_ITSELF if point.final else each.missing.removesuffix(", or it is the final one")
         return replace(each, missing=reason)
-    return each if each.low is None else replace(each, low=max(0.0, each.low))
+    ends = each.type_a
+    return each if ends is None else replace(each, type_a=Bounds(max(0.0, ends.low), ends.high))
 
 
 def added_kwh(run: Record) -> float | None:
@@ -158,8 +150,8 @@ def _range(chart: Crossing) -> tuple[float, float]:
     """Return the first and last number of images that are drawn."""
     each = chart.images
     middle = each.value or chart.added / chart.final_image or 1000.0
-    low = middle / 4 if not each.low else each.low
-    return max(1.0, min(low / 4, middle / _REACH)), max(middle * _REACH, 4 * (each.high or 0.0))
+    low, high = each.type_a or (0.0, 0.0)
+    return max(1.0, min((low or middle / 4) / 4, middle / _REACH)), max(middle * _REACH, 4 * high)
 
 
 def _frame(axes: Any, chart: Crossing, left: float, right: float) -> None:
@@ -181,8 +173,8 @@ def _frame(axes: Any, chart: Crossing, left: float, right: float) -> None:
 def _lines(axes: Any, chart: Crossing, left: float, right: float) -> None:
     xs = [left * (right / left) ** (step / _STEPS) for step in range(_STEPS + 1)]
     saved = chart.final_image - chart.image
-    if chart.images.low is not None and chart.images.high is not None:
-        low, high = ([end * saved + x * chart.image for x in xs] for end in (chart.images.low, chart.images.high))
+    if chart.images.type_a:
+        low, high = ([end * saved + x * chart.image for x in xs] for end in chart.images.type_a)
         axes.fill_between(xs, low, high, color=ACCENT, alpha=0.2, linewidth=0, clip_on=True)
     axes.plot([left, right], [x * chart.final_image for x in (left, right)], color=INK, linewidth=1.6, ls=(0, (5, 3)))
     axes.plot(xs, [chart.added + x * chart.image for x in xs], color=ACCENT, linewidth=2.6)
@@ -201,19 +193,21 @@ def _mark_crossing(axes: Any, chart: Crossing, left: float) -> None:
     at = images.value * chart.final_image
     axes.plot([images.value] * 2, [bottom, at], color=MUTED, linewidth=1)
     axes.plot([images.value], [at], color=ACCENT, marker="o", markersize=9)
-    if images.low is not None and images.high is not None:
-        axes.plot([max(images.low, left), images.high], [bottom] * 2, color=ACCENT, linewidth=5, clip_on=False)
+    if images.type_a:
+        axes.plot(
+            [max(images.type_a.low, left), images.type_a.high], [bottom] * 2, color=ACCENT, linewidth=5, clip_on=False
+        )
     write(axes, beside(axes, (images.value, bottom), (8, 30)), "won back after", color=INK)
     write(axes, beside(axes, (images.value, bottom), (8, 14)), chart.number, color=INK)
 
 
 _ADDED = {
-    "ds_overhead": Figure(name="ds_overhead", label="Deep supervision adds", unit="% of a plain step"),
-    "kd_overhead": Figure(name="kd_overhead", label="Distillation adds", unit="% of the step without"),
-    "overhead": Figure(name="overhead", label="Both add", unit="% of a plain step"),
+    "ds_overhead": Metric(name="ds_overhead", label="Deep supervision adds", unit="% of a plain step"),
+    "kd_overhead": Metric(name="kd_overhead", label="Distillation adds", unit="% of the step without"),
+    "overhead": Metric(name="overhead", label="Both add", unit="% of a plain step"),
 }
-_SAVING = Figure(name="joint_saving", label="Stand-alone steps / joint step", unit="ratio")
-_GRID_SAVING = Figure(name="", label="Stand-alone trainings / joint training", unit="ratio")
+_SAVING = Metric(name="joint_saving", label="Stand-alone steps / joint step", unit="ratio")
+_GRID_SAVING = Metric(name="", label="Stand-alone trainings / joint training", unit="ratio")
 _PART_WORDS = {"data": "Data", "forward": "Forward", "backward": "Backward", "step": "Update", "other": "Between"}
 
 
@@ -271,7 +265,7 @@ def parts_table(study: Study) -> Table | None:
         heads=("Experiment",),
         columns=tuple(
             figure_column(
-                Figure(name=name, label=_PART_WORDS[name], unit=f"{energy.unit}; % below"),
+                Metric(name=name, label=_PART_WORDS[name], unit=f"{energy.unit}; % below"),
                 [each[index][0] for each in parts.values()],
             )
             for index, name in enumerate(names)
@@ -294,9 +288,9 @@ def forecast_table(study: Study) -> Table | None:
         return None
     energy = training_figure(study.records)
     columns = {
-        Figure(name="expected", label="Expected", unit=energy.unit): [_expected(run, energy) for run in runs],
+        Metric(name="expected", label="Expected", unit=energy.unit): [_expected(run, energy) for run in runs],
         replace(energy, label="Came to"): [of_record(run, energy) for run in runs],
-        Figure(name="share", label="Came to", unit="% of expected"): [_share_of_expected(run) for run in runs],
+        Metric(name="share", label="Came to", unit="% of expected"): [_share_of_expected(run) for run in runs],
     }
     return Table(
         id="forecast",
@@ -308,7 +302,7 @@ def forecast_table(study: Study) -> Table | None:
     )
 
 
-def grid_saving(partners: Partners, joint: Group) -> Estimate:
+def grid_saving(partners: Partners, joint: Group) -> Quantity:
     """Return the energy of the exits' stand-alone trainings over that of the joint one, seed by seed.
 
     Stand-alone trainings are other experiments on the page with a single exit, in the same setting, of the same trunk,
@@ -319,78 +313,71 @@ def grid_saving(partners: Partners, joint: Group) -> Estimate:
         alone = [partners.alone(run, entry.exit) for entry in run.exits]
         if all(alone):
             total = sum(each.train_energy_kwh for each in alone if each)
-            ratios.append(ratio(Estimate(value=total, kind="computed"), _energy(run)))
+            ratios.append(ratio(Quantity(value=total, kind="computed"), _energy(run)))
     if ratios:
         return over_runs(ratios)
-    return Estimate(value=None, missing="the page holds no stand-alone training of each of its exits")
+    return missing("the page holds no stand-alone training of each of its exits")
 
 
-def _section(labels: Sequence[str], columns: Mapping[Figure, Sequence[Estimate]]) -> tuple[Section]:
+def _section(labels: Sequence[str], columns: Mapping[Metric, Sequence[Quantity]]) -> tuple[Section]:
     """Return the lines of a table whose columns are one figure each."""
     rows = [
-        TableRow(head=label, cells=tuple(estimate_cell(values[index], figure) for figure, values in columns.items()))
+        TableRow(head=label, cells=tuple(quantity_cell(values[index], figure) for figure, values in columns.items()))
         for index, label in enumerate(labels)
     ]
     return (Section(rows=tuple(rows)),)
 
 
-def _energy(run: Record) -> Estimate:
-    return Estimate(value=run.train_energy_kwh, kind="computed")
+def _energy(run: Record) -> Quantity:
+    return Quantity(value=run.train_energy_kwh, kind="computed")
 
 
-def _expected(run: Record, energy: Figure) -> Estimate:
+def _expected(run: Record, energy: Metric) -> Quantity:
     assert run.forecast is not None
-    return estimate(run.forecast.quantity("energy_kwh"), energy.scale)
+    return run.forecast.quantity("energy_kwh") * energy.scale
 
 
-def _share_of_expected(run: Record) -> Estimate:
+def _share_of_expected(run: Record) -> Quantity:
     assert run.forecast is not None
-    return Estimate(value=PERCENT * run.train_energy_kwh / run.forecast.energy_kwh, kind="computed")
+    return Quantity(value=PERCENT * run.train_energy_kwh / run.forecast.energy_kwh, kind="computed")
 
 
-def _of_step(group: Group, name: str) -> Estimate:
-    return over_runs([estimate(run.training_step.quantity(name)) for run in group.runs if run.training_step])
+def _of_step(group: Group, name: str) -> Quantity:
+    return over_runs([run.training_step.quantity(name) for run in group.runs if run.training_step])
 
 
-def _added(group: Group, name: str) -> Estimate:
+def _added(group: Group, name: str) -> Quantity:
     """Return a ratio of two steps as what the dearer one adds, in percent."""
     return over_runs(
-        [_less_one(estimate(run.training_step.quantity(name))) for run in group.runs if run.training_step is not None]
+        [less_one(run.training_step.quantity(name)) for run in group.runs if run.training_step is not None]
     )
 
 
-def _less_one(each: Estimate) -> Estimate:
-    if each.value is None:
-        return each
-    low, high = (None if end is None else PERCENT * (end - 1) for end in (each.low, each.high))
-    return Estimate(value=PERCENT * (each.value - 1), low=low, high=high, kind=each.kind, method=each.method)
-
-
-def _added_energy(group: Group, scale: float) -> Estimate:
+def _added_energy(group: Group, scale: float) -> Quantity:
     kwh = [each for run in group.runs if (each := added_kwh(run)) is not None]
     if not kwh:
-        return Estimate(value=None, missing="the run did not measure what a training step consists of")
+        return missing("the run did not measure what a training step consists of")
     kind = worst([energy_kind(group.runs), "estimated"])  # a ratio of steps times the energy of training
-    return over_runs([Estimate(value=each * scale, kind=kind) for each in kwh])
+    return over_runs([Quantity(value=each * scale, kind=kind) for each in kwh])
 
 
-def _part(group: Group, name: str, energy: Figure) -> tuple[Estimate, Estimate]:
+def _part(group: Group, name: str, energy: Metric) -> tuple[Quantity, Quantity]:
     """Return a part's energy and its share of all parts, mean over the group's runs."""
     values, shares = [], []
     for run in group.runs:
         found = [part for part in run.train_parts if part.name == name]
         whole = sum(part.energy_kwh for part in run.train_parts)
         if found and whole:
-            each = estimate(found[0].quantity("energy_kwh"), energy.scale)
+            each = found[0].quantity("energy_kwh") * energy.scale
             values.append(each)
-            shares.append(Estimate(value=PERCENT * found[0].energy_kwh / whole, kind="computed"))
+            shares.append(Quantity(value=PERCENT * found[0].energy_kwh / whole, kind="computed"))
     if not values:
-        absent = Estimate(value=None, missing="the run did not tell its parts apart")
+        absent = missing("the run did not tell its parts apart")
         return absent, absent
     return over_runs(values), over_runs(shares)
 
 
-def _part_cell(part: tuple[Estimate, Estimate]) -> TableCell:
+def _part_cell(part: tuple[Quantity, Quantity]) -> TableCell:
     value, share = part
-    cell = estimate_cell(value, TRAIN_ENERGY)
+    cell = quantity_cell(value, TRAIN_ENERGY)
     return cell if share.value is None else replace(cell, interval=f"{share.text(digits=2)}{NBSP}%")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenpose.formatting import NBSP, listed, plain, plural
-from greenpose.metrics import AP, ENERGY, MACS, PERCENT
+from greenpose.metrics import AP, ENERGY, MACS, PERCENT, Metric
+from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Record
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint
 from greenpose.report.drawing import (
@@ -24,7 +25,7 @@ from greenpose.report.drawing import (
     write,
 )
 from greenpose.report.figures.tradeoff import reach
-from greenpose.report.quantities import Estimate, Figure, estimate, kind_mark, prefixed
+from greenpose.report.quantities import prefixed
 from greenpose.report.study import Study
 from greenpose.report.tables import (
     Column,
@@ -32,9 +33,9 @@ from greenpose.report.tables import (
     Table,
     TableCell,
     TableRow,
-    estimate_cell,
     figure_column,
     kind_notes,
+    quantity_cell,
 )
 
 
@@ -42,9 +43,9 @@ from greenpose.report.tables import (
 class Place:
     """One point of the drawing."""
 
-    x: Estimate
+    x: Quantity
     """Cost of an image, in display units."""
-    y: Estimate
+    y: Quantity
     """AP on the test split, in percent."""
     exit: int | None = None
     """The exit that every image leaves at; None where each leaves where it is sure."""
@@ -58,7 +59,7 @@ class Leaving:
     """Prefix of all ids in the drawing, unique on the page."""
     label: str
     """The run."""
-    figure: Figure
+    figure: Metric
     """Energy, or where it is not known compute."""
     exits: tuple[Place, ...]
     """Each exit for every image, shallow to deep."""
@@ -80,7 +81,7 @@ class Leaving:
     @property
     def axis(self) -> str:
         """Return the title of the horizontal axis, unit and kind included."""
-        notes = "".join(f", {note}" for note in kind_notes([each.x for each in (*self.exits, *self.points)]))
+        notes = "".join(f", {note}" for note in kind_notes(each.x.kind for each in (*self.exits, *self.points)))
         words = self.figure.words[:1].upper() + self.figure.words[1:]
         return f"{words} ({self.figure.unit.removesuffix('/image')}){notes}"
 
@@ -152,48 +153,48 @@ def _leaving(number: int, label: str, curve: PolicyCurve) -> Leaving:
     )
 
 
-def _cost(each: PolicyExit | PolicyPoint, figure: Figure) -> Estimate:
+def _cost(each: PolicyExit | PolicyPoint, figure: Metric) -> Quantity:
     if figure.name == ENERGY.name:
-        return estimate(each.quantity("energy_j_per_image"), figure.scale)
-    return estimate(each.quantity("macs" if isinstance(each, PolicyExit) else "macs_per_image"), figure.scale)
+        return each.quantity("energy_j_per_image") * figure.scale
+    return each.quantity("macs" if isinstance(each, PolicyExit) else "macs_per_image") * figure.scale
 
 
-def _energy(curves: Sequence[PolicyCurve]) -> Figure:
+def _energy(curves: Sequence[PolicyCurve]) -> Metric:
     """Return energy per image with the prefix that suits all of the curves."""
     return prefixed(ENERGY, [each.energy_j_per_image for curve in curves for each in _entries(curve)])
 
 
-def _ap(each: PolicyExit | PolicyPoint) -> Estimate:
-    return estimate(each.quantity("ap"), PERCENT)
+def _ap(each: PolicyExit | PolicyPoint) -> Quantity:
+    return each.quantity("ap") * PERCENT
 
 
-def _rows(curve: PolicyCurve, energy: Figure) -> list[TableRow]:
+def _rows(curve: PolicyCurve, energy: Metric) -> list[TableRow]:
     final = curve.exits[-1]
     exits = [
         TableRow(
             head=f"all at exit {each.exit}",
-            cells=_cells(each, "all", Estimate(value=PERCENT * (each.ap - final.ap), kind="computed"), energy),
+            cells=_cells(each, "all", Quantity(value=PERCENT * (each.ap - final.ap), kind="computed"), energy),
         )
         for each in curve.exits
     ]
     points = [
         TableRow(
             head=_thresholds(each) + (" (chosen)" if place == curve.chosen else ""),
-            cells=_cells(each, _parts(each), estimate(each.quantity("ap_less_final"), PERCENT), energy),
+            cells=_cells(each, _parts(each), each.quantity("ap_less_final") * PERCENT, energy),
         )
         for place, each in enumerate(curve.points)
     ]
     return [*exits, *points]
 
 
-def _cells(each: PolicyExit | PolicyPoint, where: str, less: Estimate, energy: Figure) -> tuple[TableCell, ...]:
+def _cells(each: PolicyExit | PolicyPoint, where: str, less: Quantity, energy: Metric) -> tuple[TableCell, ...]:
     return (
         TableCell(value=where),
-        estimate_cell(estimate(each.quantity("ap_val"), PERCENT), AP),
-        estimate_cell(_ap(each), AP),
-        estimate_cell(less, AP),
-        estimate_cell(_cost(each, MACS), MACS),
-        estimate_cell(_cost(each, energy), energy),
+        quantity_cell(each.quantity("ap_val") * PERCENT, AP),
+        quantity_cell(_ap(each), AP),
+        quantity_cell(less, AP),
+        quantity_cell(_cost(each, MACS), MACS),
+        quantity_cell(_cost(each, energy), energy),
     )
 
 

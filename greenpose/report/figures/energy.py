@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, joules_to_kwh, listed, percent, plain
-from greenpose.metrics import PERCENT
-from greenpose.quantity import Kind
+from greenpose.metrics import PERCENT, Metric
+from greenpose.quantity import Kind, Quantity, kind_mark, over_runs
 from greenpose.record import Record
 from greenpose.report.drawing import ACCENT, CHARACTER, DIM, FONT, INK, PAPER, Drawing, bare, write
 from greenpose.report.figures.totals import paid
-from greenpose.report.quantities import Estimate, Figure, energy_figure, kind_mark, over_runs
+from greenpose.report.quantities import energy_figure
 from greenpose.report.study import Group, Study, energy_kind, gross_kwh
 from greenpose.report.tables import (
     Column,
@@ -20,9 +20,9 @@ from greenpose.report.tables import (
     Table,
     TableCell,
     TableRow,
-    estimate_cell,
     kind_notes,
     missing_cell,
+    quantity_cell,
 )
 
 PURPOSES: Mapping[str, tuple[str, ...]] = {
@@ -62,7 +62,7 @@ class Bar:
 
     label: str
     """The experiment."""
-    total: Estimate
+    total: Quantity
     """All of it."""
     parts: tuple[tuple[float, ...] | None, ...]
     """For each cut its parts; None where the records do not tell them apart."""
@@ -78,7 +78,7 @@ class Flows:
     """The experiments, in the order of the page."""
     cuts: tuple[Cut, ...]
     """The ways in which each bar is cut."""
-    figure: Figure
+    figure: Metric
     """Energy in the unit that suits them all."""
 
     @property
@@ -112,7 +112,7 @@ class Bill:
     """Prefix of all ids in the drawing, unique on the page."""
     parts: Mapping[str, float]
     """Energy of each part in display units; those of runs that did not finish come last."""
-    figure: Figure
+    figure: Metric
     """Energy in the unit that suits the whole."""
     kind: Kind
     """How the energy was obtained."""
@@ -152,7 +152,7 @@ def flows(study: Study) -> Flows:
 
 def flows_table(chart: Flows) -> Table:
     """Return the numbers of the drawing."""
-    notes = kind_notes([bar.total for bar in chart.bars])
+    notes = kind_notes(bar.total.kind for bar in chart.bars)
     names = ["Total", *(part for cut in chart.cuts for part in cut.parts)]
     return Table(
         id="flows-data",
@@ -210,7 +210,7 @@ def bill_table(chart: Bill) -> Table:
         TableRow(
             head=name,
             cells=(
-                estimate_cell(Estimate(value=value, kind=chart.kind), chart.figure),
+                quantity_cell(Quantity(value=value, kind=chart.kind), chart.figure),
                 TableCell(value=plain(PERCENT * value / chart.total)),
             ),
         )
@@ -221,7 +221,7 @@ def bill_table(chart: Bill) -> Table:
         caption="What all the energy on this page was spent for.",
         heads=("Part",),
         columns=(
-            Column(head="Energy", unit=chart.figure.unit, notes=kind_notes([Estimate(value=1, kind=chart.kind)])),
+            Column(head="Energy", unit=chart.figure.unit, notes=kind_notes([chart.kind])),
             Column(head="Share", unit="% of all"),
         ),
         sections=(Section(rows=tuple(rows)),),
@@ -256,9 +256,9 @@ def _used(cut: Cut, runs: Sequence[Record]) -> Cut:
     return replace(cut, parts=tuple(part for part in cut.parts if any(each.get(part) for each in found)))
 
 
-def _bar(group: Group, cuts: Sequence[Cut], energy: Figure) -> Bar:
+def _bar(group: Group, cuts: Sequence[Cut], energy: Metric) -> Bar:
     kind = energy_kind(group.runs)
-    total = over_runs([Estimate(value=gross_kwh(run) * energy.scale, kind=kind) for run in group.runs])
+    total = over_runs([Quantity(value=gross_kwh(run) * energy.scale, kind=kind) for run in group.runs])
     return Bar(label=group.label, total=total, parts=tuple(_means(group, cut, energy.scale) for cut in cuts))
 
 
@@ -271,12 +271,12 @@ def _means(group: Group, cut: Cut, scale: float) -> tuple[float, ...] | None:
 
 
 def _cells(bar: Bar, chart: Flows) -> tuple[TableCell, ...]:
-    cells = [estimate_cell(bar.total, chart.figure)]
+    cells = [quantity_cell(bar.total, chart.figure)]
     for cut, parts in zip(chart.cuts, bar.parts, strict=True):
         if parts is None:
             cells += [missing_cell(cut.missing)] * len(cut.parts)
         else:
-            cells += [estimate_cell(Estimate(value=part, kind=bar.total.kind), chart.figure) for part in parts]
+            cells += [quantity_cell(Quantity(value=part, kind=bar.total.kind), chart.figure) for part in parts]
     return tuple(cells)
 
 

@@ -4,8 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from greenpose.formatting import NBSP, exact, listed, number, percent
-from greenpose.metrics import AP, CO2, COUNTED, EMBODIED, ENERGY, LATENCY, MACS, PARAMS, PERCENT, SCI
+from greenpose.formatting import NBSP, exact, listed, percent
+from greenpose.metrics import (
+    AP,
+    CO2,
+    COMPARED,
+    COUNTED,
+    EMBODIED,
+    ENERGY,
+    LATENCY,
+    MACS,
+    ON_PAGE,
+    PARAMS,
+    PERCENT,
+    SCI,
+    Metric,
+)
+from greenpose.quantity import NO_SHARE_OF_ZERO, Quantity, kind_mark
 from greenpose.record import Exit
 from greenpose.report.differences import share
 from greenpose.report.drawing import (
@@ -23,7 +38,7 @@ from greenpose.report.drawing import (
     strokes,
     write,
 )
-from greenpose.report.quantities import EXIT_FIGURES, NO_SHARE_OF_ZERO, RELATIVE, Estimate, Figure, kind_mark, of_exit
+from greenpose.report.quantities import of_exit
 from greenpose.report.study import Group, Point, Study, entries
 from greenpose.report.tables import (
     Column,
@@ -31,9 +46,9 @@ from greenpose.report.tables import (
     Table,
     TableCell,
     TableRow,
-    estimate_cell,
     figure_column,
     missing_cell,
+    quantity_cell,
 )
 
 COUNTERS = {
@@ -50,10 +65,10 @@ COUNTERS = {
 
 def means_table(study: Study) -> Table:
     """Return every exit of every experiment: the mean over its runs."""
-    shown = [study.shown(figure) for figure in EXIT_FIGURES]
+    shown = [study.shown(figure) for figure in ON_PAGE]
     columns = {figure: [point.figure(figure) for point in study.points] for figure in shown}
     cells = {
-        point.label: tuple(estimate_cell(values[index], figure) for figure, values in columns.items())
+        point.label: tuple(quantity_cell(values[index], figure) for figure, values in columns.items())
         for index, point in enumerate(study.points)
     }
     sections = [
@@ -89,7 +104,7 @@ def emissions_table(study: Study) -> Table | None:
     ]
     columns = {figure: [point.figure(figure) for point in study.points] for figure in figures}
     cells = [
-        tuple(estimate_cell(each, figure) for figure, each in zip(figures, line, strict=True))
+        tuple(quantity_cell(each, figure) for figure, each in zip(figures, line, strict=True))
         for line in zip(*columns.values(), strict=True)
     ]
     named = {point.label: line for point, line in zip(study.points, cells, strict=True)}
@@ -113,12 +128,12 @@ def emissions_table(study: Study) -> Table | None:
 
 def runs_table(study: Study) -> Table:
     """Return every exit of every single run; sizes are left out since they do not vary between runs."""
-    figures = [study.shown(figure) for figure in EXIT_FIGURES if figure not in (PARAMS, MACS)]
+    figures = [study.shown(figure) for figure in ON_PAGE if figure not in (PARAMS, MACS)]
     rows = [(run, entry) for run in study.records for entry in run.exits]
     columns = {figure: [of_exit(entry, figure) for _, entry in rows] for figure in figures}
     cells = {
         (run.name, run.finished_at, entry.exit): tuple(
-            estimate_cell(values[index], figure) for figure, values in columns.items()
+            quantity_cell(values[index], figure) for figure, values in columns.items()
         )
         for index, (run, entry) in enumerate(rows)
     }
@@ -166,9 +181,7 @@ def shares_table(study: Study) -> Table | None:
         caption="Each exit as a percentage of the final exit of the same run. Time and energy are ratios within blocks "
         "of interleaved calls, so that drift and most systematic error cancel.",
         heads=("Experiment", "Exit"),
-        columns=tuple(
-            Column(head=figure.label, unit="% of final") for figure in (AP, PARAMS, MACS, *RELATIVE.values())
-        ),
+        columns=tuple(Column(head=figure.label, unit="% of final") for figure in (AP, PARAMS, MACS, *COMPARED)),
         sections=tuple(sections),
     )
 
@@ -188,7 +201,7 @@ def counters_table(study: Study) -> Table:
                 TableCell(value=listed([label for label, _ in members])),
                 TableCell(value=exact(macs)),
                 *(_counter_cell(members[0][1], name) for name in names),
-                *(estimate_cell(of_exit(members[0][1], size), size) for size in sizes),
+                *(quantity_cell(of_exit(members[0][1], size), size) for size in sizes),
             ),
         )
         for (number_, macs, _), members in sorted(networks.items())
@@ -244,7 +257,7 @@ def _epoch(entry: Exit) -> TableCell:
 
 
 def _share_cells(point: Point) -> tuple[TableCell, ...]:
-    figures = (AP, PARAMS, MACS, *RELATIVE.values())
+    figures = (AP, PARAMS, MACS, *COMPARED)
     if not point.final:
         return tuple(_share_cell(share(point, figure)) for figure in figures)
     finals = [point.figure(figure) for figure in figures]
@@ -254,14 +267,14 @@ def _share_cells(point: Point) -> tuple[TableCell, ...]:
     )
 
 
-def _share_cell(each: Estimate) -> TableCell:
-    cell = estimate_cell(each.times(PERCENT), AP)
+def _share_cell(each: Quantity) -> TableCell:
+    cell = quantity_cell(each * PERCENT, AP)
     if each.value is None:
         return cell
     return TableCell(value=cell.value, interval=cell.interval, bar=min(1.0, max(0.0, each.value)))
 
 
-def _sizes(study: Study, size: Figure) -> list[int | None]:
+def _sizes(study: Study, size: Metric) -> list[int | None]:
     return [getattr(entry, size.name) for run in study.records for entry in run.exits]
 
 
@@ -276,7 +289,7 @@ def _counter_cell(entry: Exit, name: str) -> TableCell:
     return TableCell(value=exact(count), interval=f"{sign}{percent(difference, 3)}" if difference else "equal")
 
 
-_LINES: dict[str, Figure] = {"AP": AP, "Energy": ENERGY, "Latency": LATENCY, "MACs": MACS, "Params": PARAMS}
+_LINES: dict[str, Metric] = {"AP": AP, "Energy": ENERGY, "Latency": LATENCY, "MACs": MACS, "Params": PARAMS}
 """Quantities drawn, what is kept before what is spent."""
 
 
@@ -286,7 +299,7 @@ class SlopeLine:
 
     name: str
     """What it is, in a word."""
-    shares: tuple[Estimate, ...]
+    shares: tuple[Quantity, ...]
     """Percent of the final exit at each exit, shallow to deep; the last is 100."""
 
     @property
@@ -345,18 +358,17 @@ def _slopes(group: Group, id_: str) -> Slopes:
     )
 
 
-def _shares(group: Group, figure: Figure) -> tuple[Estimate, ...]:
+def _shares(group: Group, figure: Metric) -> tuple[Quantity, ...]:
     points = [Point(group=group, exit=exit_) for exit_ in group.exits]
-    return tuple(_whole(point, figure) if point.final else share(point, figure).times(PERCENT) for point in points)
+    return tuple(_whole(point, figure) if point.final else share(point, figure) * PERCENT for point in points)
 
 
-def _whole(point: Point, figure: Figure) -> Estimate:
-    return Estimate(value=PERCENT if point.figure(figure).value else None, kind="computed")
+def _whole(point: Point, figure: Metric) -> Quantity:
+    return Quantity(value=PERCENT if point.figure(figure).value else None, kind="computed")
 
 
-def _percent(each: Estimate) -> str:
-    assert each.value is not None
-    return f"{number(each.value, each.low, each.high, digits=2, most_decimals=1).value}{NBSP}%"
+def _percent(each: Quantity) -> str:
+    return f"{replace(each, disturbed=False).text(digits=2, most_decimals=1).value}{NBSP}%"
 
 
 SIZE = (440, 300)
@@ -418,7 +430,7 @@ def _labels(axes: Any, lines: Sequence[SlopeLine]) -> None:
         write(axes, (-11 * pixel, place), line.label, ha="right", color=ACCENT if line.name == "AP" else INK)
 
 
-def _ends(each: Estimate) -> tuple[float, float]:
+def _ends(each: Quantity) -> tuple[float, float]:
     value = each.value or 0.0
-    low, high = (value if end is None else end for end in (each.low, each.high))
+    low, high = each.type_a or (value, value)
     return max(0.0, low), high

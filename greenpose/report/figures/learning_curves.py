@@ -7,16 +7,18 @@ from itertools import pairwise
 from typing import Any
 
 from greenpose.formatting import NBSP, plain, plural
-from greenpose.metrics import AP, PERCENT
+from greenpose.intervals import Bounds
+from greenpose.metrics import AP, PERCENT, Metric
+from greenpose.quantity import Quantity, kind_mark, missing, over_runs, ratio
 from greenpose.record import Record, Validation
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, write
-from greenpose.report.quantities import PAPER_ITSELF, Estimate, Figure, kind_mark, over_runs, ratio, training_figure
+from greenpose.report.quantities import PAPER_ITSELF, training_figure
 from greenpose.report.study import Group, Point, Study, energy_kind, setting
-from greenpose.report.tables import Section, Table, TableRow, estimate_cell, figure_column
+from greenpose.report.tables import Section, Table, TableRow, figure_column, quantity_cell
 
-LEVEL = Figure(name="", label="Validation AP to hold", unit="%", most_decimals=1, words="validation AP")
-CPU_TIME = Figure(name="", label="CPU time to it", unit="s")
-SHARE = Figure(name="", label="Energy to it", unit="% of the paper’s recipe")
+LEVEL = Metric(name="", label="Validation AP to hold", unit="%", most_decimals=1, words="validation AP")
+CPU_TIME = Metric(name="", label="CPU time to it", unit="s")
+SHARE = Metric(name="", label="Energy to it", unit="% of the paper’s recipe")
 PAPER = "paper"
 """What a configuration calls the recipe that others are held against."""
 
@@ -27,13 +29,13 @@ class Target:
 
     point: Point
     """The exit."""
-    level: Estimate
+    level: Quantity
     """Validation AP in percent."""
-    energy: Estimate
+    energy: Quantity
     """Training energy until then, in kWh, mean over the runs that reached it."""
-    cpu_seconds: Estimate
+    cpu_seconds: Quantity
     """CPU time until then."""
-    share: Estimate
+    share: Quantity
     """The energy as a percentage of what the reference took; missing for the reference itself."""
 
 
@@ -52,13 +54,13 @@ def targets(study: Study) -> list[Target]:
             continue
         ours = _taken(point.group, point.exit, level)
         theirs = ours if reference is point.group else _taken(reference, point.exit, level)
-        share = Estimate(value=None, missing=PAPER_ITSELF)
+        share = missing(PAPER_ITSELF)
         if reference is not point.group:
-            share = ratio(ours[0], theirs[0]).times(PERCENT)
+            share = ratio(ours[0], theirs[0]) * PERCENT
         found.append(
             Target(
                 point=point,
-                level=Estimate(value=PERCENT * level, kind="computed"),
+                level=Quantity(value=PERCENT * level, kind="computed"),
                 energy=ours[0],
                 cpu_seconds=ours[1],
                 share=share,
@@ -75,14 +77,14 @@ def targets_table(study: Study) -> Table | None:
     energy = training_figure(study.records)
     columns = {
         LEVEL: [each.level for each in found],
-        replace(energy, label="Energy to it"): [each.energy.times(energy.scale) for each in found],
+        replace(energy, label="Energy to it"): [each.energy * energy.scale for each in found],
         CPU_TIME: [each.cpu_seconds for each in found],
     }
     if any(each.share.missing != PAPER_ITSELF for each in found):
         columns[SHARE] = [each.share for each in found]
     rows = [
         TableRow(
-            head=_label(each), cells=tuple(estimate_cell(values[index], figure) for figure, values in columns.items())
+            head=_label(each), cells=tuple(quantity_cell(values[index], figure) for figure, values in columns.items())
         )
         for index, each in enumerate(found)
     ]
@@ -140,28 +142,21 @@ def _level(group: Group, exit_: int) -> float | None:
     return min(known) if len(known) == len(last) else None
 
 
-def _taken(group: Group, exit_: int, level: float) -> tuple[Estimate, Estimate]:
+def _taken(group: Group, exit_: int, level: float) -> tuple[Quantity, Quantity]:
     """Return the energy in kWh and the CPU time until an exit held a level."""
     reached = [(run, at) for run in group.runs if (at := holds(run.validations, exit_, level))]
     if not reached:
-        absent = Estimate(value=None, missing=f"no run held {AP.label} {PERCENT * level:.1f} %")
+        absent = missing(f"no run held {AP.label} {PERCENT * level:.1f} %")
         return absent, absent
-    energy = [
-        Estimate(
-            value=at.energy_kwh, kind=energy_kind([run]), systematic=_factors(run), method="until the level is held"
-        )
-        for run, at in reached
-    ]
-    seconds = [Estimate(value=at.cpu_seconds, kind="measured") for _, at in reached]
-    return over_runs(energy), over_runs(seconds)
+    seconds = [Quantity(value=at.cpu_seconds, kind="measured") for _, at in reached]
+    return over_runs([_until(run, at.energy_kwh) for run, at in reached]), over_runs(seconds)
 
 
-def _factors(run: Record) -> tuple[float, float] | None:
-    """Return the systematic error of a run's training energy as factors."""
-    basis = run.basis.get("train_energy_kwh")
-    if basis is None or basis.type_b is None or not run.train_energy_kwh:
-        return None
-    return basis.type_b.low / run.train_energy_kwh, basis.type_b.high / run.train_energy_kwh
+def _until(run: Record, kwh: float) -> Quantity:
+    """Return a part of a run's training energy, whose systematic error is that of all of it, as factors."""
+    factors = run.quantity("train_energy_kwh").factors
+    wrong = Bounds(*(kwh * each for each in factors)) if factors else None
+    return Quantity(value=kwh, kind=energy_kind([run]), type_b=wrong, method="until the level is held")
 
 
 Points = tuple[tuple[float, float], ...]
@@ -184,7 +179,7 @@ class LearningCurve:
     """What the two are called."""
     level: float
     """Validation AP to hold, in percent."""
-    figure: Figure
+    figure: Metric
     """What energy is shown in."""
     symbol: str
     """Mark of modelled energy; empty for measured one."""
@@ -215,7 +210,7 @@ def courses(study: Study) -> list[LearningCurve]:
     ]
 
 
-def _course(study: Study, target: Target, energy: Figure, symbol: str, number: int) -> LearningCurve:
+def _course(study: Study, target: Target, energy: Metric, symbol: str, number: int) -> LearningCurve:
     group, exit_ = target.point.group, target.point.exit
     paper = reference_of(study, group)
     return LearningCurve(

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenpose.formatting import NBSP, Text, exact, listed, plain, plural
-from greenpose.metrics import AP, ENERGY, LATENCY, PERCENT
+from greenpose.metrics import AP, ENERGY, LATENCY, PERCENT, Metric
+from greenpose.quantity import Quantity, worst
 from greenpose.report.drawing import ACCENT, DIM, FONT, GRID, INK, MUTED, Drawing, beside, dots, panel, strokes, write
-from greenpose.report.quantities import Estimate, Figure, of_exit, worst
+from greenpose.report.quantities import of_exit
 from greenpose.report.study import Point, Study, energy_kind, entries, not_converged, seeds, short_name
 from greenpose.report.tables import Column, Section, Table, TableCell, TableRow, kind_notes, missing_cell, number_cell
 
@@ -20,11 +21,11 @@ MOST_DOTS = 40
 class Spread:
     """One number of an exit in each of its runs."""
 
-    figure: Figure
+    figure: Metric
     """The number."""
     values: tuple[float, ...]
     """In display units, in order of size; empty where fewer than two runs know it."""
-    mean: Estimate
+    mean: Quantity
     """Their mean with its interval."""
     missing: str = ""
     """Why there are no values."""
@@ -49,8 +50,8 @@ class Spread:
     @property
     def interval(self) -> tuple[float, float] | None:
         """Return the ends of the mean's interval, as deviations."""
-        low, high = self.mean.low, self.mean.high
-        return None if low is None or high is None else (self.off(low), self.off(high))
+        ends = self.mean.type_a
+        return (self.off(ends.low), self.off(ends.high)) if ends else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ class Repeats:
 
     id: str
     """Prefix of all ids in the drawing, unique on the page."""
-    figures: tuple[Figure, ...]
+    figures: tuple[Metric, ...]
     """The numbers that are shown, those that any line knows."""
     lines: tuple[RepeatLine, ...]
     """The exits; empty where nothing was repeated."""
@@ -145,7 +146,7 @@ def repeats_table(chart: Repeats) -> Table:
     )
 
 
-def _spread(point: Point, figure: Figure) -> Spread:
+def _spread(point: Point, figure: Metric) -> Spread:
     found = [of_exit(entry, figure) for entry in entries(point)]
     values = sorted(each.value for each in found if each.value is not None)
     mean = point.figure(figure)
@@ -157,9 +158,8 @@ def _spread(point: Point, figure: Figure) -> Spread:
     return Spread(figure=figure, values=tuple(values), mean=mean)
 
 
-def _columns(figure: Figure, spreads: Sequence[Spread]) -> tuple[Column, ...]:
-    kinds = [worst([each.mean.kind for each in spreads if each.values])]
-    notes = kind_notes([Estimate(value=1.0, kind=kind) for kind in kinds])
+def _columns(figure: Metric, spreads: Sequence[Spread]) -> tuple[Column, ...]:
+    notes = kind_notes([worst(each.mean.kind for each in spreads if each.values)])
     return tuple(
         Column(head=f"{figure.label}, {which}", unit=figure.unit, notes=notes)
         for which in ("lowest", "middle", "highest")
@@ -171,7 +171,7 @@ def _cells(spread: Spread) -> list[TableCell]:
         return [missing_cell(spread.missing)] * 3
     chosen = (spread.values[0], statistics.median(spread.values), spread.values[-1])
     texts = [
-        Estimate(value=each, disturbed=spread.mean.disturbed).text(most_decimals=spread.figure.most_decimals)
+        Quantity(value=each, disturbed=spread.mean.disturbed).text(most_decimals=spread.figure.most_decimals)
         for each in chosen
     ]
     return [number_cell(Text(value=text.value), kind=spread.mean.kind) for text in texts]

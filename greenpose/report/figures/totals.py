@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from greenpose.formatting import NBSP, co2eq_g, plural
 from greenpose.metrics import TRAIN_CO2, TRAIN_ENERGY
-from greenpose.quantity import Kind
+from greenpose.quantity import Kind, worst
 from greenpose.record import Failure, Phase, Record
-from greenpose.report.quantities import Estimate, energy_figure, kind_of, prefixed, worst
+from greenpose.report.quantities import energy_figure, kind_of, prefixed
 from greenpose.report.study import Study
 from greenpose.report.tables import (
     Column,
@@ -123,7 +123,7 @@ def totals_table(study: Study) -> Table:
     time_unit, time_scale = ("h", 3600) if parts["Finished"].seconds >= 3600 else ("s", 1)
     kinds = sorted({kind_of(run, TRAIN_ENERGY) for run in study.records})
     kind = worst(kinds) if kinds else "measured"
-    notes = kind_notes([Estimate(value=0, kind=kind)])
+    notes = kind_notes([kind])
     return Table(
         id="total",
         caption="Everything on this page: data, training, validation, test and metering of inference.",

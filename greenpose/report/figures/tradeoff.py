@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, listed, plural
-from greenpose.metrics import AP, ENERGY, MACS, PERCENT, TRAIN_ENERGY
+from greenpose.intervals import Bounds
+from greenpose.metrics import AP, ENERGY, MACS, PERCENT, TRAIN_ENERGY, Metric
+from greenpose.quantity import Quantity, kind_mark, over_runs, ratio
 from greenpose.report.differences import seed_by_seed
 from greenpose.report.drawing import (
     ACCENT,
@@ -27,7 +29,7 @@ from greenpose.report.drawing import (
     place,
     ticks,
 )
-from greenpose.report.quantities import FOOTPRINTS, Estimate, Figure, kind_mark, over_runs, ratio, training_figure
+from greenpose.report.quantities import FOOTPRINTS, training_figure
 from greenpose.report.ranking import (
     answered,
     cost_figure,
@@ -45,17 +47,17 @@ from greenpose.report.tables import (
     Table,
     TableCell,
     TableRow,
-    estimate_cell,
     figure_column,
     kind_notes,
+    quantity_cell,
 )
 
 MANY_MARKS = 200
 """Points beyond which only those of the front are named, and have intervals and lines in the table."""
 MOST_FRONT = 5
 """Exits in the table beside the answer."""
-KEPT = Figure(name="", label="AP kept", unit="% of the first", most_decimals=1)
-SAVED = Figure(name="", label="Energy saved", unit="% of the first")
+KEPT = Metric(name="", label="AP kept", unit="% of the first", most_decimals=1)
+SAVED = Metric(name="", label="Energy saved", unit="% of the first")
 MOST_TOLD = 40
 """Points of the front that are told then, the cheapest."""
 
@@ -68,9 +70,9 @@ class Mark:
     """Short name: the experiment, and the exit where it has several."""
     exit: int
     """Exit number; decides the shape."""
-    x: Estimate
+    x: Quantity
     """Footprint, in display units."""
-    y: Estimate
+    y: Quantity
     """AP in percent."""
     front: bool
     """Whether no other point beats it."""
@@ -84,7 +86,7 @@ class Scatter:
 
     id: str
     """Prefix of all ids in the drawing, unique on the page."""
-    figure: Figure
+    figure: Metric
     """The footprint quantity."""
     marks: tuple[Mark, ...]
     """Points with both numbers; empty where there is nothing to draw."""
@@ -119,7 +121,7 @@ class Scatter:
     @property
     def axis(self) -> str:
         """Return the title of the horizontal axis, unit and kind included."""
-        notes = "".join(f", {note}" for note in kind_notes([each.x for each in self.marks]))
+        notes = "".join(f", {note}" for note in kind_notes(each.x.kind for each in self.marks))
         words = self.figure.words[:1].upper() + self.figure.words[1:]
         return f"{words} ({self.figure.unit.removesuffix('/image').removesuffix('/1000 images')}){notes}"
 
@@ -146,7 +148,7 @@ def scatters(study: Study) -> list[Scatter]:
     return [scatter(study, figure, named=named) for figure in sorted(figures, key=lambda figure: figure is not lead)]
 
 
-def scatter(study: Study, figure: Figure, *, named: Sequence[Point] = ()) -> Scatter:
+def scatter(study: Study, figure: Metric, *, named: Sequence[Point] = ()) -> Scatter:
     """Return AP against one quantity, cheapest point first; the exits that the answer names are to be labelled."""
     figure = study.shown(figure)
     found = [(point, point.figure(figure), point.figure(AP)) for point in study.points]
@@ -174,8 +176,8 @@ def data_table(chart: Scatter) -> Table:
         TableRow(
             head=mark.label,
             cells=(
-                estimate_cell(mark.x, chart.figure),
-                estimate_cell(mark.y, AP),
+                quantity_cell(mark.x, chart.figure),
+                quantity_cell(mark.y, AP),
                 TableCell(value=("yes" if mark.front else "no") if chart.ranked else "not ranked"),
             ),
         )
@@ -232,29 +234,29 @@ def front_table(study: Study) -> Table | None:
     )
 
 
-def kept(point: Point, best: Point) -> Estimate:
+def kept(point: Point, best: Point) -> Quantity:
     """Return AP in percent of that of the most accurate exit, seed by seed where both ran with the same ones."""
     pairs = seed_by_seed(best, point, AP)
     if pairs:
-        return over_runs([ratio(part, whole) for whole, part in pairs]).times(PERCENT)
-    return ratio(point.figure(AP), best.figure(AP)).times(PERCENT)
+        return over_runs([ratio(part, whole) for whole, part in pairs]) * PERCENT
+    return ratio(point.figure(AP), best.figure(AP)) * PERCENT
 
 
-def _saved(study: Study, point: Point, best: Point) -> Estimate:
+def _saved(study: Study, point: Point, best: Point) -> Quantity:
     share = energy_share(study, point, best)
     if share.value is None:
         return share
-    low, high = (None if end is None else PERCENT * (1 - end) for end in (share.high, share.low))
-    return replace(share, value=PERCENT * (1 - share.value), low=low, high=high)
+    ends = Bounds(*(PERCENT * (1 - end) for end in reversed(share.type_a))) if share.type_a else None
+    return replace(share, value=PERCENT * (1 - share.value), type_a=ends, type_b=None)
 
 
-def _front_cell(point: Point, best: Point, figure: Figure, each: Estimate) -> TableCell:
+def _front_cell(point: Point, best: Point, figure: Metric, each: Quantity) -> TableCell:
     """Return a number of the front's table; of what is held against the most accurate exit, that this is the one."""
     if figure not in (KEPT, SAVED):
-        return estimate_cell(each, figure)
+        return quantity_cell(each, figure)
     if point == best:
         return TableCell(value="reference")
-    cell = estimate_cell(each, figure)
+    cell = quantity_cell(each, figure)
     if figure is KEPT and unlike_best(point, best).verdict == "alike":
         return replace(cell, interval=f"{cell.interval} not distinguishable".strip())
     return cell
@@ -276,12 +278,12 @@ def _first(points: list[Point]) -> list[Point]:
     return [point for index, point in enumerate(points) if point not in points[:index]]
 
 
-def _fair(study: Study, figure: Figure) -> bool:
+def _fair(study: Study, figure: Metric) -> bool:
     """Return whether the figure may be compared over all runs."""
     return study.comparable or not figure.per_machine
 
 
-def _all(points: list[Point], figure: Figure) -> bool:
+def _all(points: list[Point], figure: Metric) -> bool:
     return all(point.figure(figure).value is not None for point in points)
 
 
@@ -402,10 +404,10 @@ def _crossed(mark: Mark) -> tuple[list[float], list[float], int]:
     return [x for x, _ in corners], [y for _, y in corners], len(across)
 
 
-def reach(each: Estimate, most: float = math.inf) -> tuple[float, float]:
+def reach(each: Quantity, most: float = math.inf) -> tuple[float, float]:
     """Return the ends of an interval as far as they can be: costs are not negative, shares not above the whole."""
     value = each.value or 0.0
-    low, high = (value if end is None else end for end in (each.low, each.high))
+    low, high = each.type_a or (value, value)
     return max(0.0, low), min(most, high)
 
 

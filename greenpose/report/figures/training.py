@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from greenpose.formatting import NBSP, Text, percent, plain, plural, span
-from greenpose.metrics import PERCENT, TRAIN_CO2, TRAIN_EMBODIED, TRAIN_ENERGY, TRAIN_SCI
-from greenpose.quantity import Kind
+from greenpose.metrics import PERCENT, TRAIN_CO2, TRAIN_EMBODIED, TRAIN_ENERGY, TRAIN_SCI, Metric
+from greenpose.quantity import Kind, Quantity, over_runs
 from greenpose.record import CrossCheck, Failure, Record
 from greenpose.report.figures.energy import COMPONENTS
 from greenpose.report.limits import allocation
-from greenpose.report.quantities import Estimate, Figure, energy_figure, kind_of, of_record, over_runs, training_figure
+from greenpose.report.quantities import energy_figure, kind_of, of_record, training_figure
 from greenpose.report.study import Study, energy_kind
 from greenpose.report.tables import (
     Column,
@@ -17,15 +17,15 @@ from greenpose.report.tables import (
     Table,
     TableCell,
     TableRow,
-    estimate_cell,
     figure_column,
     kind_notes,
     missing_cell,
     number_cell,
+    quantity_cell,
     value_cell,
 )
 
-_TRAIN_SECONDS = Figure(name="train_seconds", label="Time", unit="s", of_run=True)
+_TRAIN_SECONDS = Metric(name="train_seconds", label="Time", unit="s", of_run=True)
 _RULES = {"airport": "By airport", "macs": "By MACs", "incremental": "By increments", "deepest": "All to deepest"}
 """Rules by which training could be split, and how the page heads their columns."""
 MOST_FAILURES = 60
@@ -52,10 +52,10 @@ def training_table(study: Study) -> Table:
             head=run.name,
             cells=(
                 TableCell(value=str(run.epochs), interval=_ending(run)),
-                estimate_cell(columns[_TRAIN_SECONDS][index], _TRAIN_SECONDS),
-                _barred(estimate_cell(columns[energy][index], energy), run.train_energy_kwh, most),
+                quantity_cell(columns[_TRAIN_SECONDS][index], _TRAIN_SECONDS),
+                _barred(quantity_cell(columns[energy][index], energy), run.train_energy_kwh, most),
                 *(_component_cell(run, part, energy) for part in components),
-                *(estimate_cell(columns[figure][index], figure) for figure in (grams, *making)),
+                *(quantity_cell(columns[figure][index], figure) for figure in (grams, *making)),
             ),
         )
         for index, run in enumerate(study.records)
@@ -83,7 +83,7 @@ def training_table(study: Study) -> Table:
                 Column(
                     head=COMPONENTS[part],
                     unit=energy.unit,
-                    notes=kind_notes([Estimate(value=1, kind=kinds[part].kind)]) if part in kinds else (),
+                    notes=kind_notes([kinds[part].kind]) if part in kinds else (),
                 )
                 for part in components
             ),
@@ -208,7 +208,7 @@ def _barred(cell: TableCell, part: float, most: float) -> TableCell:
     return replace(cell, bar=part / most) if most else cell
 
 
-def _failed_cells(failure: Failure, study: Study, energy: Figure, grams: Figure) -> tuple[TableCell, ...]:
+def _failed_cells(failure: Failure, study: Study, energy: Metric, grams: Metric) -> tuple[TableCell, ...]:
     """Return how a run ended, and its time, energy and emissions until then, metered as the others were."""
     kind = energy_kind(study.records)
     emitted = missing_cell("it ended before its grid intensity was known")
@@ -222,7 +222,7 @@ def _failed_cells(failure: Failure, study: Study, energy: Figure, grams: Figure)
     )
 
 
-def _component_cell(run: Record, part: str, energy: Figure) -> TableCell:
+def _component_cell(run: Record, part: str, energy: Metric) -> TableCell:
     kwh = run.train_energy_kwh_by_component.get(part)
     kinds = [each for each in run.components if each.component == part]
     if kwh is None or (kinds and kinds[0].kind == "not_covered"):
@@ -230,7 +230,7 @@ def _component_cell(run: Record, part: str, energy: Figure) -> TableCell:
     return value_cell(kwh * energy.scale, kind=kinds[0].kind if kinds else "measured")
 
 
-def _phase_cell(runs: Sequence[Record], name: str, energy: Figure) -> TableCell:
+def _phase_cell(runs: Sequence[Record], name: str, energy: Metric) -> TableCell:
     """Return the mean energy and time of a phase, of all phases where it has no name."""
     found = [[phase for phase in run.phases if name in ("", phase.name)] for run in runs]
     if not any(phase.seconds or phase.energy_kwh for phases in found for phase in phases):
@@ -243,10 +243,10 @@ def _phase_cell(runs: Sequence[Record], name: str, energy: Figure) -> TableCell:
 
 def _notes(study: Study) -> tuple[str, ...]:
     """Return how energy was obtained, for the headings of columns that hold nothing else."""
-    return kind_notes([Estimate(value=1, kind=kind) for kind in {kind_of(run, TRAIN_ENERGY) for run in study.records}])
+    return kind_notes(kind_of(run, TRAIN_ENERGY) for run in study.records)
 
 
-def _allocation_cells(runs: Sequence[Record], number_: int, energy: Figure, emitted: Figure) -> tuple[TableCell, ...]:
+def _allocation_cells(runs: Sequence[Record], number_: int, energy: Metric, emitted: Metric) -> tuple[TableCell, ...]:
     kwh = [run.allocation.energy_kwh.get(number_) for run in runs]
     grams = [run.allocation.co2eq_g.get(number_) for run in runs]
     shares = [
@@ -275,11 +275,11 @@ def _rule_cell(runs: Sequence[Record], rule: str, number_: int) -> TableCell:
 
 def _mean_cell(values: Sequence[float | None], factor: float, kind: Kind) -> TableCell:
     """Return the mean over runs; None stands for a run that did not allocate its cost."""
-    have = [Estimate(value=value * factor, kind=kind) for value in values if value is not None]
+    have = [Quantity(value=value * factor, kind=kind) for value in values if value is not None]
     return number_cell(over_runs(have).text(), kind=kind) if have else missing_cell("the run did not allocate its cost")
 
 
-def _crosscheck_cells(found: Sequence[tuple[Record, CrossCheck]], energy: Figure) -> tuple[TableCell, ...]:
+def _crosscheck_cells(found: Sequence[tuple[Record, CrossCheck]], energy: Metric) -> tuple[TableCell, ...]:
     """Return the seconds that a tool covered, its energy, ours for the same windows, and their ratio."""
     covered = number_cell(_mean([check.covered_seconds for _, check in found]))
     told = [(run, check.energy_kwh, check.ratio) for run, check in found if check.energy_kwh is not None]
@@ -294,7 +294,7 @@ def _crosscheck_cells(found: Sequence[tuple[Record, CrossCheck]], energy: Figure
 
 
 def _mean(values: Sequence[float]) -> Text:
-    return over_runs([Estimate(value=value, kind="computed") for value in values]).text()
+    return over_runs([Quantity(value=value, kind="computed") for value in values]).text()
 
 
 def _distance(low: float, high: float) -> str:

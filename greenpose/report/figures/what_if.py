@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import JOULES_PER_KWH, NBSP, exact, plain, plural
-from greenpose.metrics import AP, EMBODIED, ENERGY, TRAIN_CO2
+from greenpose.intervals import Bounds
+from greenpose.metrics import AP, EMBODIED, ENERGY, TRAIN_CO2, Metric
+from greenpose.quantity import Quantity, missing
 from greenpose.report.figures.break_even import images_needed
-from greenpose.report.quantities import Estimate, Figure, prefixed, worst
+from greenpose.report.quantities import prefixed
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Point, Study, short_name
-from greenpose.report.tables import Section, Table, TableRow, estimate_cell, figure_column
+from greenpose.report.tables import Section, Table, TableRow, figure_column, quantity_cell
 
 DAYS_PER_YEAR = 365.25
 """Of the Julian calendar."""
@@ -61,13 +63,13 @@ class Use:
 
     name: str
     """The exit with its experiment."""
-    joules: Estimate
+    joules: Quantity
     """Energy of an image."""
-    making_g: Estimate
+    making_g: Quantity
     """Emissions of making the machine, for 1000 images."""
-    training_g: Estimate
+    training_g: Quantity
     """Emissions of the whole training that the exit came from, where and as it was run."""
-    images: Estimate
+    images: Quantity
     """Images after which reading it instead of the final exit has won back what teaching it cost."""
     intensity_g_per_kwh: float
     """Grid intensity of its record."""
@@ -76,12 +78,12 @@ class Use:
 
 
 OUTCOMES = (
-    Figure(name="use", label="Use", unit="gCO2eq/1000 images"),
-    Figure(name="sci", label="SCI", unit="gCO2eq/1000 images"),
-    Figure(name="training", label="Training, shared out", unit="gCO2eq/1000 images"),
-    Figure(name="energy", label="Energy of a year", unit="Wh"),
-    Figure(name="year", label="Emissions of a year", unit="gCO2eq"),
-    Figure(name="days", label="Won back after", unit="days"),
+    Metric(name="use", label="Use", unit="gCO2eq/1000 images"),
+    Metric(name="sci", label="SCI", unit="gCO2eq/1000 images"),
+    Metric(name="training", label="Training, shared out", unit="gCO2eq/1000 images"),
+    Metric(name="energy", label="Energy of a year", unit="Wh"),
+    Metric(name="year", label="Emissions of a year", unit="gCO2eq"),
+    Metric(name="days", label="Won back after", unit="days"),
 )
 """What is computed of each exit: a column of the table each."""
 
@@ -97,21 +99,21 @@ def uses(study: Study) -> list[Use]:
     return [_use(point) for point in points]
 
 
-def outcomes(use: Use, scenario: Scenario = DEFAULT) -> list[Estimate]:
+def outcomes(use: Use, scenario: Scenario = DEFAULT) -> list[Quantity]:
     """Return what one exit would come to, in the order and units of the table's columns.
 
     Intervals are those of the exit's energy and time, scaled; the suppositions are taken as exact.
     """
     intensity = use.intensity_g_per_kwh if scenario.intensity_g_per_kwh is None else scenario.intensity_g_per_kwh
     pue = use.pue if scenario.pue is None else scenario.pue
-    kwh = use.joules.times(pue / JOULES_PER_KWH)
+    kwh = use.joules * (pue / JOULES_PER_KWH)
     return [
-        kwh.times(1000 * intensity),
-        _plus(kwh.times(1000 * intensity), use.making_g),
-        use.training_g.times(1000 / (scenario.per_year * scenario.years)),
-        kwh.times(1000 * scenario.per_year),
-        kwh.times(scenario.per_year * intensity),
-        use.images.times(1 / scenario.per_day),
+        kwh * (1000 * intensity),
+        _plus(kwh * (1000 * intensity), use.making_g),
+        use.training_g * (1000 / (scenario.per_year * scenario.years)),
+        kwh * (1000 * scenario.per_year),
+        kwh * (scenario.per_year * intensity),
+        use.images * (1 / scenario.per_day),
     ]
 
 
@@ -119,7 +121,7 @@ def scenario_table(study: Study) -> Table:
     """Return the outcomes of every exit under the default scenario."""
     found = uses(study)
     figures = shown_outcomes(found)
-    lines = [[each.times(figure.scale) for each, figure in zip(outcomes(use), figures, strict=True)] for use in found]
+    lines = [[each * figure.scale for each, figure in zip(outcomes(use), figures, strict=True)] for use in found]
     columns = list(zip(*lines, strict=True))
     cut = f" Of {plural(len(study.points), 'exit')} {len(found)} are told of: those that no other beats, then the most"
     return Table(
@@ -135,7 +137,7 @@ def scenario_table(study: Study) -> Table:
                 rows=tuple(
                     TableRow(
                         head=use.name,
-                        cells=tuple(estimate_cell(each, figure) for each, figure in zip(line, figures, strict=True)),
+                        cells=tuple(quantity_cell(each, figure) for each, figure in zip(line, figures, strict=True)),
                     )
                     for use, line in zip(found, lines, strict=True)
                 )
@@ -144,7 +146,7 @@ def scenario_table(study: Study) -> Table:
     )
 
 
-def shown_outcomes(found: Sequence[Use]) -> list[Figure]:
+def shown_outcomes(found: Sequence[Use]) -> list[Metric]:
     """Return what is computed, each with the prefix that suits all lines."""
     columns = zip(*(outcomes(use) for use in found), strict=True)
     return [
@@ -203,32 +205,23 @@ def _place(study: Study) -> dict[str, float | None]:
     return {name: float(f"{min(values):.3g}") if len(values) == 1 else None for name, values in shared.items()}
 
 
-def _plus(first: Estimate, second: Estimate) -> Estimate:
+def _plus(first: Quantity, second: Quantity) -> Quantity:
     """Return the sum of two costs of the same time: they grow together, so the ends of their intervals add."""
     if first.value is None or second.value is None:
-        return Estimate(value=None, missing=first.missing or second.missing)
-    ends = [
-        (first.value if one is None else one) + (second.value if other is None else other)
-        for one, other in ((first.low, second.low), (first.high, second.high))
-    ]
-    known = first.low is not None or second.low is not None
-    return replace(
-        first,
-        value=first.value + second.value,
-        low=ends[0] if known else None,
-        high=ends[1] if known else None,
-        systematic=None,
-        kind=worst([first.kind, second.kind]),
-        disturbed=first.disturbed or second.disturbed,
+        return missing(first.missing or second.missing)
+    one, other = (
+        replace(each, type_a=each.type_a or Bounds(each.known, each.known), type_b=None) for each in (first, second)
     )
+    return one + other if first.type_a or second.type_a else replace(one + other, type_a=None)
 
 
-def _ends(each: Estimate) -> list[float]:
-    known: Sequence[float | None] = (each.value, each.low, each.high)
-    return [end for end in known if end is not None]
+def _ends(each: Quantity) -> list[float]:
+    return [] if each.value is None else [each.value, *(each.type_a or ())]
 
 
-def _rounded(each: Estimate) -> Estimate:
+def _rounded(each: Quantity) -> Quantity:
     """Return the estimate at six digits, so that what is printed and what the page computes start from one number."""
-    value, low, high = (None if end is None else float(f"{end:.6g}") for end in (each.value, each.low, each.high))
-    return replace(each, value=value, low=low, high=high)
+    if each.value is None:
+        return each
+    value, *ends = (float(f"{end:.6g}") for end in (each.value, *(each.type_a or ())))
+    return replace(each, value=value, type_a=Bounds(*ends) if ends else None)
