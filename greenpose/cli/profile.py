@@ -82,7 +82,7 @@ def _count(
     """Return the counts of every exit, and the paper's way of counting exit 3 against exit 4."""
     from greenpose.counting import count, reference_crop, reference_share
 
-    counts = count(shape, input_size)
+    counts = count(shape, input_size, by_counters=True)
     share = reference_share(shape)
     crop, whole = (reference_crop(shape, exit_, input_size) for exit_ in (3, 4))
     paper = {

@@ -8,6 +8,7 @@ from greenpose.counting.counters import (
     Formula,
     census,
     operations,
+    peak_bytes,
     run_counters,
 )
 from greenpose.counting.counts import (
@@ -19,7 +20,6 @@ from greenpose.counting.counts import (
     count,
     count_training_step,
     num_params,
-    peak_bytes,
 )
 from greenpose.counting.macs import count_macs
 from greenpose.counting.reference import ReferenceCount, Share, reference_crop, reference_share

@@ -5,6 +5,7 @@ import copy
 import io
 import sys
 import warnings
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode
 
 from greenpose.errors import GreenPoseError
@@ -67,39 +69,92 @@ def eager(*modes: type[TorchDispatchMode]) -> Iterator[None]:
             vars(hook).pop("__dynamo_disable", None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What one inference was seen to do."""
+
+    census: Census
+    """Multiplications of convolutions, and output elements of everything else."""
+    operations: Mapping[str, int]
+    """Calls of each operator, by name, sorted."""
+    peak_bytes: int
+    """The most bytes alive at one moment: the inputs and all between, no weights."""
+
+
+def tally(net: nn.Module, *inputs: Any, **named: Any) -> Tally:
+    """Return what `net` does in one inference, in its own mode, from the operators that are really run.
+
+    Operators are what reaches torch's dispatcher without gradients: `relu_` (in place) is another one than `relu`, and
+    views count. Names and decompositions belong to a minor version of torch. The size of the image does not matter to
+    their calls.
+    """
+    seen = _Dispatched()
+    with torch.no_grad(), eager(_Dispatched), seen:
+        seen.watch((inputs, named))
+        net(*inputs, **named)
+    calls = dict(sorted(seen.calls.items()))
+    return Tally(census=Census(**seen.elements), operations=calls, peak_bytes=seen.most)
+
+
 def census(net: nn.Module, *inputs: Any) -> Census:
-    """Return the census of `net` on `inputs` (of one image), from the operations that are really run."""
-    taker = _Taker()
-    with torch.no_grad(), eager(_Taker), taker:
-        net(*inputs)
-    return Census(**taker.counts)
+    """Return the census of `net` on `inputs` (of one image); see `tally`."""
+    return tally(net, *inputs).census
 
 
-class _Taker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    """Counts operations as they pass."""
+def operations(net: nn.Module, *inputs: Any, **named: Any) -> Mapping[str, int]:
+    """Return the calls of each operator in one inference; see `tally`."""
+    return tally(net, *inputs, **named).operations
+
+
+def peak_bytes(net: nn.Module, *inputs: Any, **named: Any) -> int:
+    """Return the most bytes alive at one moment of an inference in eval mode; see `tally`."""
+    return tally(copy.deepcopy(net).eval(), *inputs, **named).peak_bytes
+
+
+class _Dispatched(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """Counts operators as they pass, and follows every storage from its first one to its end."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # likewise
-        self.counts: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.elements: Counter[str] = Counter()
+        self.alive = self.most = 0
+        self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__.removesuffix("_")
-        if name == "convolution":
-            self._count_convolution(args[1], args[2], out)
-        elif name in _NORMS:
-            self.counts["bn"] += out[0].numel()
-        elif name in {"relu", "add"}:
-            self.counts[name] += out.numel()
-        elif name == "upsample_nearest2d":
-            self.counts["upsample"] += out.numel()
+        name = func.overloadpacket.__name__
+        self.calls[name] += 1
+        self._count_elements(name.removesuffix("_"), args, out)
+        self.watch(out)
         return out
 
-    def _count_convolution(self, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:
-        self.counts["conv_macs"] += out.numel() * prod(weight.shape[1:])
-        self.counts["conv_bias"] += out.numel() if bias is not None else 0
+    def _count_elements(self, name: str, args: tuple[Any, ...], out: Any) -> None:
+        if name == "convolution":
+            self.elements["conv_macs"] += out.numel() * prod(args[1].shape[1:])
+            self.elements["conv_bias"] += out.numel() if args[2] is not None else 0
+        elif name in _NORMS:
+            self.elements["bn"] += out[0].numel()
+        elif name in {"relu", "add"}:
+            self.elements[name] += out.numel()
+        elif name == "upsample_nearest2d":
+            self.elements["upsample"] += out.numel()
+
+    def watch(self, tensors: Any) -> None:
+        """Count the storages of some tensors until they are freed."""
+        for leaf in tree_leaves(tensors):
+            if not isinstance(leaf, Tensor) or (storage := leaf.untyped_storage()) in self._watched:
+                continue
+            self._watched.add(storage)
+            size = storage.nbytes()
+            self.alive += size
+            self.most = max(self.most, self.alive)
+            weakref.finalize(storage, self._release, size)
+
+    def _release(self, size: int) -> None:
+        self.alive -= size
 
 
 class CountingError(GreenPoseError):
@@ -149,7 +204,8 @@ PAPER_FORMULA = Formula(
 def run_counters(net: nn.Module, image: Tensor) -> dict[str, int]:
     """Return the MACs of one inference by counter, each run on a copy of `net`.
 
-    Counters leave hooks, buffers and modes behind; the copies keep that away. `image` is a batch of one.
+    A run computes them by `FORMULAE`, which give the same. Counters leave hooks, buffers and modes behind; the copies
+    keep that away. `image` is a batch of one.
 
     Raises:
         CountingError: a counter failed.
@@ -210,29 +266,3 @@ def _silent() -> Iterator[io.StringIO]:
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield said
-
-
-def operations(net: nn.Module, *inputs: Any, **named: Any) -> dict[str, int]:
-    """Return the calls of each operator in one inference, by name, sorted.
-
-    Operators are what reaches torch's dispatcher without gradients: `relu_` (in place) is another one than `relu`, and
-    views count. Names and decompositions belong to a minor version of torch. The size of the image does not matter.
-    """
-    tally = _Tally()
-    with torch.no_grad(), eager(_Tally), tally:
-        net(*inputs, **named)
-    return dict(sorted(tally.calls.items()))
-
-
-class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    """Counts calls as they pass."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # likewise
-        self.calls: Counter[str] = Counter()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        self.calls[func.overloadpacket.__name__] += 1
-        return func(*args, **(kwargs or {}))

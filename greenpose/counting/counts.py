@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import weakref
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -11,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from greenpose.config import Experiment
-from greenpose.counting.counters import Census, CountingError, census, conv_flops, eager, operations, run_counters
+from greenpose.counting.counters import FORMULAE, Census, CountingError, conv_flops, run_counters, tally
 from greenpose.data import load_profile
 from greenpose.model import SIZE_MULTIPLE, Architecture, HRNet, PoseNetwork, check_input_size
 
@@ -46,16 +44,6 @@ def activation_bytes(net: nn.Module, *inputs: Any, **named: Any) -> int:
             f"activation_bytes: the network cannot be run in training mode on this input ({type(error).__name__}:"
             f" {error}); give a batch of one that it can be trained with"
         ) from error
-
-
-def peak_bytes(net: nn.Module, *inputs: Any, **named: Any) -> int:
-    """Return the most bytes alive at one moment of an inference of one image: the image and all between, no weights."""
-    inferring, peak = copy.deepcopy(net).eval(), _Peak()
-    with torch.no_grad(), eager(_Peak), peak:
-        for tensor in _tensors((inputs, named)):
-            peak.watch(tensor)
-        inferring(*inputs, **named)
-    return peak.most
 
 
 def _tensors(inputs: Any) -> list[Tensor]:
@@ -94,39 +82,6 @@ def _saved_bytes(net: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, An
     return sum(sizes.values())
 
 
-class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    """Follows every storage from its first operation to its end."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # likewise
-        self.alive = 0
-        self.most = 0
-        self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, Tensor):
-                self.watch(leaf)
-        return out
-
-    def watch(self, tensor: Tensor) -> None:
-        """Count the tensor's storage until it is freed."""
-        storage = tensor.untyped_storage()
-        if storage in self._watched:
-            return
-        self._watched.add(storage)
-        size = storage.nbytes()
-        self.alive += size
-        self.most = max(self.most, self.alive)
-        weakref.finalize(storage, self._release, size)
-
-    def _release(self, size: int) -> None:
-        self.alive -= size
-
-
 INPUT_SIZE = (192, 256)
 """Width and height of the paper's images."""
 
@@ -154,10 +109,14 @@ class ExitCount:
 
 
 def count(
-    subject: PoseNetwork | Architecture | Experiment, input_size: tuple[int, int] | None = None
+    subject: PoseNetwork | Architecture | Experiment,
+    input_size: tuple[int, int] | None = None,
+    *,
+    by_counters: bool = False,
 ) -> dict[int, ExitCount]:
     """Return what each exit of a network, shape or experiment costs, by exit; the subject is only looked at.
 
+    The counters' MACs are computed by `FORMULAE`; `by_counters` has every counter count instead, which takes longer.
     `input_size` is (width, height), by default the experiment's, else the paper's 192 x 256. Everything is counted on
     the smallest image and multiplied by the area, which is exact: the network is convolutional, and its sizes are
     multiples of 32.
@@ -171,7 +130,10 @@ def count(
     architecture = architecture_of(subject)
     tiles = num_tiles(input_size or own_size)
     with one_thread():
-        return {number: _count_exit(architecture.only(number), tiles) for number in architecture.exits}
+        return {
+            number: _count_exit(architecture.only(number), tiles, by_counters=by_counters)
+            for number in architecture.exits
+        }
 
 
 def architecture_of(subject: PoseNetwork | Architecture | Experiment) -> Architecture:
@@ -238,18 +200,22 @@ def num_params(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters()) + sum(packed)
 
 
-def _count_exit(architecture: Architecture, tiles: int) -> ExitCount:
+def _count_exit(architecture: Architecture, tiles: int, *, by_counters: bool) -> ExitCount:
     net, image = blank_network(architecture), smallest_image()
-    macs_by_counter = {name: macs * tiles for name, macs in run_counters(net, image).items()}
+    seen = tally(net, image)
+    whole = seen.census * tiles
+    macs = {name: formula.macs(whole) for name, formula in FORMULAE.items()}
+    if by_counters:
+        macs = {name: macs * tiles for name, macs in run_counters(net, image).items()}
     return ExitCount(
         exit=architecture.exits[-1],
         params=num_params(net),
-        macs=macs_by_counter["torch"],
-        macs_by_counter=macs_by_counter,
+        macs=macs["torch"],
+        macs_by_counter=macs,
         activation_bytes=activation_bytes(net, image) * tiles,
-        peak_bytes=peak_bytes(net, image) * tiles,
-        operations=operations(net, image),
-        census=census(net, image) * tiles,
+        peak_bytes=seen.peak_bytes * tiles,
+        operations=seen.operations,
+        census=whole,
     )
 
 

@@ -1,7 +1,7 @@
 """Multi-exit HRNet: blocks, exits, sub-networks, folding, pretrained weights."""
 
 from greenpose.model.architecture import SIZE_MULTIPLE, STRIDE, Architecture, check_input_size
-from greenpose.model.hrnet import HRNet, Passage, PoseNetwork, SubNetwork, initialise
+from greenpose.model.hrnet import HRNet, IncrementalForward, PoseNetwork, SubNetwork, initialise
 from greenpose.model.weights import LoadReport, Mismatch, fold_batchnorm, load_weights
 
 __all__ = [
@@ -9,9 +9,9 @@ __all__ = [
     "STRIDE",
     "Architecture",
     "HRNet",
+    "IncrementalForward",
     "LoadReport",
     "Mismatch",
-    "Passage",
     "PoseNetwork",
     "SubNetwork",
     "check_input_size",

@@ -1,5 +1,6 @@
 """HRNet for heatmaps: blocks, fusion, stages, a head after any of them, and the walk from exit to exit."""
 
+import functools
 from collections.abc import Sequence
 from typing import Literal, cast, get_args
 
@@ -94,11 +95,6 @@ class FusionModule(nn.Module):
 def transition(channels_before: Sequence[int], channels: Sequence[int]) -> nn.ModuleList:
     """Return the layers that lead from one stage's branches to the next one's; None where nothing has to change."""
     return _optional([_transition_layer(channels_before, channels, branch) for branch in range(len(channels))])
-
-
-def advance(layers: nn.ModuleList, features: list[Tensor]) -> list[Tensor]:
-    """Return the next stage's inputs; a new branch starts from the coarsest feature map so far."""
-    return [lead(layers, features, branch) for branch in range(len(layers))]
 
 
 def lead(layers: nn.ModuleList, features: list[Tensor], branch: int) -> Tensor:
@@ -227,15 +223,8 @@ class PoseNetwork(nn.Module):
         Raises:
             ModelError: a side of the images is no multiple of 32.
         """
-        check_input_size(images.shape[-1], images.shape[-2])
-        features = advance(self.transition1, [self.stem(images)])
-        outputs = self._read_exit(1, features[0])
-        for stage in range(2, self.depth + 1):
-            if stage > 2:
-                features = advance(cast("nn.ModuleList", self.get_submodule(f"transition{stage - 1}")), features)
-            features = self.get_submodule(f"stage{stage}")(features)
-            outputs |= self._read_exit(stage, features[0])
-        return outputs
+        forward = IncrementalForward(self, images)
+        return {exit_: forward.read(exit_) for exit_ in self.exits}
 
     def stem(self, images: Tensor) -> Tensor:
         """Return the features that the first transition begins with, at a quarter of the images' size."""
@@ -277,9 +266,6 @@ class PoseNetwork(nn.Module):
         rows = [len(widths)] * (count - 1) + [1 if stage == self.depth else len(widths)]
         modules = [FusionModule(widths, self.architecture.blocks, num_rows=num_rows) for num_rows in rows]
         self.add_module(f"stage{stage}", nn.Sequential(*modules))
-
-    def _read_exit(self, stage: int, finest: Tensor) -> dict[int, Tensor]:
-        return {stage: self.heads[str(stage)](finest)} if stage in self.exits else {}
 
 
 class HRNet(PoseNetwork):
@@ -332,8 +318,8 @@ class SubNetwork(PoseNetwork):
         return self.heatmaps(images)[self.depth]
 
 
-class Passage:
-    """Some images and what was computed of them so far.
+class IncrementalForward:
+    """The forward pass of some images, exit by exit.
 
     Nothing is computed twice, and nothing before it is needed: to read an exit takes what its minimal sub-network
     takes. What the last module before it puts out at coarser resolutions, and the next stage, are left until a deeper
@@ -349,7 +335,9 @@ class Passage:
         check_input_size(images.shape[-1], images.shape[-2])
         self._net = net
         self._stage = 1
-        self._waiting = [net.stem(images)]
+        self._branches = [net.stem(images)]
+        self._inputs: tuple[list[Tensor], ...] = ()
+        """Held until the stage is over, as by modules that are called whole: the peak of memory is theirs."""
         self._finest = self._row(0)
 
     def read(self, exit_number: int) -> Float[Tensor, "batch keypoint height width"]:
@@ -367,25 +355,29 @@ class Passage:
 
     def keep(self, chosen: Int[Tensor, " some"]) -> None:
         """Let some of the images go on, by their numbers among those that are here."""
-        self._waiting = [x.index_select(0, chosen) for x in self._waiting]
+        self._branches = [x.index_select(0, chosen) for x in self._branches]
         self._finest = self._finest.index_select(0, chosen)
 
     def _go_on(self) -> None:
         """Compute what is left of this stage, and of the next one what its exit needs."""
-        rows = [self._finest, *(self._row(row) for row in range(1, self._num_rows))]
+        features = [self._finest, *(self._row(row) for row in range(1, self._num_rows))]
+        self._branches, self._inputs = [], ()  # their memory is free for the next stage
+        del self._finest
         self._stage += 1
-        features = rows if self._stage == 2 else advance(self._transition(self._stage - 1), rows)
+        if self._stage > 2:
+            layers = self._transition(self._stage - 1)
+            features = [lead(layers, features, branch) for branch in range(len(layers))]
         *modules, last = self._modules
-        for module in modules:
-            features = module(features)
-        self._waiting = last.refine(features)
+        before = functools.reduce(lambda x, module: module(x), modules, features)
+        self._inputs = (features, before)
+        self._branches = last.refine(before)
         self._finest = self._row(0)
 
     def _row(self, row: int) -> Tensor:
         """Return one resolution that this stage puts out."""
         if self._stage == 1:
-            return lead(self._transition(1), self._waiting, row)
-        return self._modules[-1].fuse(row, self._waiting)
+            return lead(self._transition(1), self._branches, row)
+        return self._modules[-1].fuse(row, self._branches)
 
     @property
     def _num_rows(self) -> int:

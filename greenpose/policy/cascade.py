@@ -14,7 +14,7 @@ from torch import Tensor
 from greenpose.counting import census
 from greenpose.counting.counts import num_tiles
 from greenpose.errors import ModelError
-from greenpose.model import SIZE_MULTIPLE, STRIDE, Passage, PoseNetwork, SubNetwork
+from greenpose.model import SIZE_MULTIPLE, STRIDE, IncrementalForward, PoseNetwork, SubNetwork
 
 Confidence = Literal["peak", "entropy"]
 
@@ -77,12 +77,12 @@ class Cascade:
 
     def __call__(self, images: Float[Tensor, "batch 3 height width"]) -> Left:
         """Return where each image leaves; deeper stages are computed only for those that are still there."""
-        passage = Passage(self._net, images)
+        forward = IncrementalForward(self._net, images)
         here = torch.arange(len(images), device=images.device)
         exits = torch.zeros_like(here)
         found: list[tuple[Tensor, Tensor]] = []
         for exit_, threshold in self._asked.items():
-            heatmaps = passage.read(exit_)
+            heatmaps = forward.read(exit_)
             leaving = self._leaving(exit_, heatmaps, threshold)
             found.append((here[leaving], heatmaps[leaving]))
             exits[here[leaving]] = exit_
@@ -90,7 +90,7 @@ class Cascade:
             if not len(staying):
                 break
             if len(staying) < len(here):
-                passage.keep(staying)
+                forward.keep(staying)
             here = here[staying]
         return Left(exits=exits, heatmaps=_put_back(found))
 

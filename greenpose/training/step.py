@@ -17,7 +17,7 @@ from greenpose.data import MEAN, STD, Batch
 from greenpose.errors import GreenPoseError
 from greenpose.losses import LossTerms, Objective
 from greenpose.model import HRNet
-from greenpose.model.hrnet import Passage
+from greenpose.model.hrnet import IncrementalForward
 from greenpose.training.distributed import Team
 
 Precision = Literal["float32", "bf16"]
@@ -219,8 +219,8 @@ class _Partly(nn.Module):
         """Return the heatmaps of some exits, all where none are named."""
         if exits is None:
             return cast("dict[int, Tensor]", self.net(images))
-        passage = Passage(self.net, images)
-        return {number: passage.read(number) for number in exits}
+        forward = IncrementalForward(self.net, images)
+        return {number: forward.read(number) for number in exits}
 
 
 def _named(terms: LossTerms) -> dict[str, float]:
