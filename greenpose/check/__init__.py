@@ -1,13 +1,12 @@
 """Footprint regression checks: a candidate against a baseline, a budget, or another version of the code; no torch."""
 
 from greenpose.check.baseline import Baseline, Filed, Selection, dumps, read_baseline
-from greenpose.check.budgets import CostBudget, judge, read_budgets, tighten
-from greenpose.check.exact import Acceptance, accept, changes, compare, differs, refuse_unsure
+from greenpose.check.budgets import CostBudget, check_budgets, read_budgets, tighten
+from greenpose.check.exact import accept, changes, compare, differs, refuse_unsure
 from greenpose.check.footprint import Footprint, of_counts, of_record
 from greenpose.check.verdict import CheckFinding, CheckVerdict, Outcome, RatioSpan, joined
 
 __all__ = [
-    "Acceptance",
     "Baseline",
     "CheckFinding",
     "CheckVerdict",
@@ -19,11 +18,11 @@ __all__ = [
     "Selection",
     "accept",
     "changes",
+    "check_budgets",
     "compare",
     "differs",
     "dumps",
     "joined",
-    "judge",
     "of_counts",
     "of_record",
     "read_baseline",

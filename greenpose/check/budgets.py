@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from greenpose.check.baseline import Selection
 from greenpose.check.footprint import TRAIN, Footprint
-from greenpose.check.verdict import SHARE, CheckFinding, Level, Outcome, amount, few
+from greenpose.check.verdict import SHARE, CheckFinding, CheckVerdict, Level, Outcome, amount, few
 from greenpose.config import read_yaml
 from greenpose.errors import CheckError
 from greenpose.formatting import listed, shown
@@ -182,20 +182,16 @@ SHARE_DECIMALS = 4
 """Decimals to which a ratchet tightens a share, rounded to the safe side."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedBudget:
-    """What became of a file of budgets."""
-
-    findings: tuple[CheckFinding, ...]
-    """One for each budget and candidate that has the number."""
-    notes: tuple[str, ...]
-    """What was not checked, and which budgets have ended."""
-
-
-def judge(
-    budgets: Sequence[CostBudget], footprints: Sequence[Footprint], *, file: str, today: date, only: Selection
-) -> JudgedBudget:
-    """Return whether each budget is kept by every candidate that it is for."""
+def check_budgets(
+    budgets: Sequence[CostBudget],
+    footprints: Sequence[Footprint],
+    *,
+    file: str,
+    today: date,
+    only: Selection,
+    subject: str = "",
+) -> CheckVerdict:
+    """Return whether each budget is kept by every candidate that it is for, with notes on what was not checked."""
     findings: list[CheckFinding] = []
     unmeasured: dict[str, None] = {}
     notes: list[str] = []
@@ -206,14 +202,15 @@ def judge(
         if _is_over(budget, today):
             notes.append(f"{file}:{budget.line}: {budget.entry.budget}: {_ended(budget)}")
         for footprint in theirs:
-            finding = _Held(budget, footprint, file=file, today=today, several=len(footprints) > 1).finding()
+            prefix = f"{footprint.name}/" if len(footprints) > 1 else ""
+            finding = _budget_check(budget, footprint, file=file, today=today, prefix=prefix)
             if finding.name in only and finding.head is None and not footprint.trained:
                 unmeasured[f"{budget.where}.{budget.metric}"] = None
             elif finding.name in only:
                 findings.append(finding)
     if unmeasured:
         notes.append(f"{few(list(unmeasured))}: not checked, for that takes a run")
-    return JudgedBudget(findings=tuple(findings), notes=tuple(notes))
+    return CheckVerdict(subject=subject, against=file, findings=tuple(findings), notes=tuple(notes))
 
 
 def tighten(text: str, budgets: Sequence[CostBudget], footprints: Sequence[Footprint], *, only: Selection) -> str:
@@ -273,68 +270,53 @@ def _ended(budget: CostBudget) -> str:
     return f"ended on {budget.entry.until} and only warns now; renew `until` or drop it"
 
 
-class _Held:
-    """One budget held against one candidate."""
+def _budget_check(budget: CostBudget, footprint: Footprint, *, file: str, today: date, prefix: str) -> CheckFinding:
+    """Return whether one candidate keeps a budget."""
+    quantity = footprint.quantities.get(budget.name(max(footprint.exits)))
+    unit = "" if quantity is None else SHARE if "/" in budget.where else quantity.unit
+    level, why = _level(budget, quantity, today)
+    outcome, says = _outcome(budget, quantity, unit)
+    says += why if outcome == "regressed" else ""
+    says += f" ({shown(budget.entry.reason)})" if budget.entry.reason else ""
+    return CheckFinding(
+        where=prefix + budget.where,
+        metric=budget.metric,
+        way="budget",
+        outcome=outcome,
+        says=says,
+        unit=unit,
+        base=budget.limit,
+        head=None if quantity is None else quantity.value,
+        floor=not budget.at_most,
+        level=level,
+        file=file,
+        line=budget.line,
+    )
 
-    def __init__(self, budget: CostBudget, footprint: Footprint, *, file: str, today: date, several: bool) -> None:
-        self._budget, self._file, self._today = budget, file, today
-        self._prefix = f"{footprint.name}/" if several else ""
-        self._quantity = footprint.quantities.get(budget.name(max(footprint.exits)))
 
-    def finding(self) -> CheckFinding:
-        """Return whether it is kept."""
-        budget, quantity = self._budget, self._quantity
-        head = None if quantity is None else quantity.value
-        level, why = self._level()
-        outcome, says = self._judged()
-        if outcome == "regressed":
-            says = f"{says}{why}"
-        return CheckFinding(
-            where=self._prefix + budget.where,
-            metric=budget.metric,
-            way="budget",
-            outcome=outcome,
-            says=f"{says} ({shown(budget.entry.reason)})" if budget.entry.reason else says,
-            unit="" if quantity is None else self._unit(quantity),
-            base=budget.limit,
-            head=head,
-            floor=not budget.at_most,
-            level=level,
-            file=self._file,
-            line=budget.line,
-        )
+def _level(budget: CostBudget, quantity: Quantity | None, today: date) -> tuple[Level, str]:
+    """Return whether going beyond the budget fails, and if not, why."""
+    if _is_over(budget, today):
+        return "warn", f"; {_ended(budget)}"
+    if "co2eq" in budget.metric or budget.metric.startswith("sci_"):
+        return "warn", "; grams follow the grid and only warn: budget joules"
+    if quantity is not None and quantity.kind == "modelled":
+        return "warn", "; modelled, not measured, so it only warns: budget a share of the final exit, or CPU-seconds"
+    return budget.entry.level, ""
 
-    def _level(self) -> tuple[Level, str]:
-        """Return whether going beyond the budget fails, and if not, why."""
-        budget, quantity = self._budget, self._quantity
-        if _is_over(budget, self._today):
-            return "warn", f"; {_ended(budget)}"
-        if "co2eq" in budget.metric or budget.metric.startswith("sci_"):
-            return "warn", "; grams follow the grid and only warn: budget joules"
-        if quantity is not None and quantity.kind == "modelled":
-            return (
-                "warn",
-                "; modelled, not measured, so it only warns: budget a share of the final exit, or CPU-seconds",
-            )
-        return budget.entry.level, ""
 
-    def _judged(self) -> tuple[Outcome, str]:
-        """Return what follows from the number and its interval: it is beyond the budget only where all of that is."""
-        budget, quantity = self._budget, self._quantity
-        if quantity is None or quantity.value is None:
-            missing = quantity.missing if quantity is not None else None
-            return "incomparable", f"not checked: the candidate has no such number ({missing or 'not recorded'})"
-        unit, spread = self._unit(quantity), quantity.type_a
-        low, high = (quantity.value, quantity.value) if spread is None else (spread.low, spread.high)
-        limit = f"{'at most' if budget.at_most else 'at least'} {amount(budget.limit, unit)}"
-        said = amount(quantity.value, unit)
-        if spread is not None:
-            said += f" (95 % {amount(low, unit)} to {amount(high, unit)})"
-        if (low > budget.limit) if budget.at_most else (high < budget.limit):
-            return "regressed", f"{said}, beyond the budget of {limit}"
-        if (high <= budget.limit) if budget.at_most else (low >= budget.limit):
-            return "ok", f"{said}, within the budget of {limit}"
-        return "inconclusive", f"{said}: the budget of {limit} lies inside the interval; measure longer, on more images"
-
-    def _unit(self, quantity: Quantity) -> str:
-        return SHARE if "/" in self._budget.where else quantity.unit
+def _outcome(budget: CostBudget, quantity: Quantity | None, unit: str) -> tuple[Outcome, str]:
+    """Return what follows from the number and its interval: it is beyond the budget only where all of that is."""
+    if quantity is None or quantity.value is None:
+        missing = quantity.missing if quantity is not None else None
+        return "incomparable", f"not checked: the candidate has no such number ({missing or 'not recorded'})"
+    low, high = quantity.type_a or (quantity.value, quantity.value)
+    limit = f"{'at most' if budget.at_most else 'at least'} {amount(budget.limit, unit)}"
+    said = amount(quantity.value, unit)
+    if quantity.type_a is not None:
+        said += f" (95 % {amount(low, unit)} to {amount(high, unit)})"
+    if (low > budget.limit) if budget.at_most else (high < budget.limit):
+        return "regressed", f"{said}, beyond the budget of {limit}"
+    if (high <= budget.limit) if budget.at_most else (low >= budget.limit):
+        return "ok", f"{said}, within the budget of {limit}"
+    return "inconclusive", f"{said}: the budget of {limit} lies inside the interval; measure longer, on more images"

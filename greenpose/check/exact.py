@@ -5,25 +5,14 @@ what another task moves, as other images or keypoints do, is not compared, quant
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from greenpose.check.baseline import AP_DECIMALS, KEY, Baseline, Context, Filed, Margins, Selection, key_of
 from greenpose.check.footprint import Footprint, settings_of
-from greenpose.check.verdict import CheckFinding, Outcome, few, of_accuracy, of_calls, of_counts
+from greenpose.check.verdict import CheckFinding, CheckVerdict, Outcome, few, of_accuracy, of_calls, of_counts
 from greenpose.errors import CheckError
 from greenpose.formatting import listed
 from greenpose.metrics import BY_NAME, CONVENTIONS, OPERATIONS, moved_by
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """What the exact gate found."""
-
-    findings: tuple[CheckFinding, ...]
-    """One for each selected quantity of the baseline; an exit's operators are one."""
-    notes: tuple[str, ...]
-    """What was not compared, and why."""
 
 
 class Obstacle(NamedTuple):
@@ -35,8 +24,8 @@ class Obstacle(NamedTuple):
     """True where the candidate has become another task; False where only torch, GreenPose or its record differ."""
 
 
-def compare(footprints: Sequence[Footprint], filed: Filed, *, only: Selection) -> Comparison:
-    """Return what differs from the baseline.
+def compare(footprints: Sequence[Footprint], filed: Filed, *, only: Selection, subject: str = "") -> CheckVerdict:
+    """Return what differs from the baseline, the subject as the user named it.
 
     A quantity that the baseline lacks is noted, one that the candidate lacks is incomparable; accuracy of what was only
     profiled is noted.
@@ -48,10 +37,10 @@ def compare(footprints: Sequence[Footprint], filed: Filed, *, only: Selection) -
         if experiment is None:
             findings.append(_unknown(footprint, filed))
             continue
-        pair = _Pair(footprint, filed, experiment, only)
-        findings += pair.findings()
-        notes += pair.notes()
-    return Comparison(findings=tuple(findings), notes=tuple(notes))
+        compared = _ExperimentComparison(footprint, filed, experiment, only)
+        findings += compared.findings()
+        notes += compared.notes()
+    return CheckVerdict(subject=subject, against=filed.name, findings=tuple(findings), notes=tuple(notes))
 
 
 def experiment_in(filed: Filed, footprint: Footprint) -> str | None:
@@ -107,7 +96,7 @@ def _same_data(there: str, here: str) -> bool:
     return there == here or here.startswith(f"{there}, ") or there.startswith(f"{here}, ")
 
 
-class _Pair:
+class _ExperimentComparison:
     """One candidate beside its part of the baseline."""
 
     def __init__(self, here: Footprint, filed: Filed, experiment: str, only: Selection) -> None:
@@ -141,64 +130,20 @@ class _Pair:
         return self._filed.baseline.key(self._experiment, name)
 
     def _finding(self, where: str, metric: str) -> CheckFinding:
-        found = self._obstacle(where, metric)
-        if found is not None:
-            return self._incomparable(where, metric, found)
-        return self._operators(where, metric) if metric == "operations" else self._value(where, metric)
-
-    def _incomparable(self, where: str, metric: str, why: Obstacle) -> CheckFinding:
-        """Return the finding of a quantity that is not compared."""
-        values = {name: value for name, value in self._values.items() if without_operator(name) == f"{where}.{metric}"}
-        return self._place(
-            where,
-            metric,
-            min(values),
-            outcome="incomparable",
-            says=f"not compared: {why.says}",
-            base=sum(values.values()),
-            head=None,
-            changed=why.changed,
-        )
-
-    def _value(self, where: str, metric: str) -> CheckFinding:
-        """Return the finding of a quantity with one value."""
-        name = f"{where}.{metric}"
-        base, quantity = self._values[name], self._here.quantities[name]
-        head = quantity.value
-        assert head is not None
+        """Return the finding of a quantity; its line is that of its value, or of the first operator that differs."""
+        base = {name: value for name, value in self._values.items() if without_operator(name) == f"{where}.{metric}"}
+        why, at = self._obstacle(where, metric), min(base)
         outcome: Outcome
-        if metric == "ap":
-            margin = self._filed.baseline.margins.ap
-            head = round(head, AP_DECIMALS)  # as the file has it: what did not change must not seem to
-            outcome, says = of_accuracy(base, head, quantity.type_a, margin=margin)
+        head: float | None
+        if why is not None:
+            outcome, says, head = "incomparable", f"not compared: {why.says}", None
+        elif metric == OPERATIONS:
+            calls = self._calls(where)
+            outcome, says = of_calls({name.split(".", 2)[2]: int(value) for name, value in base.items()}, calls)
+            at = min(base, key=lambda name: (base[name] == calls.get(name.split(".", 2)[2]), name))
+            head = sum(calls.values())
         else:
-            outcome, says = of_counts(base, head, BY_NAME[metric].counted_unit)
-        return self._place(where, metric, name, outcome=outcome, says=says, base=base, head=head)
-
-    def _operators(self, where: str, metric: str) -> CheckFinding:
-        """Return the finding of an exit's operators; its line is the first one that differs."""
-        start = f"{where}.{metric}."
-        base = {name.removeprefix(start): int(calls) for name, calls in self._values.items() if name.startswith(start)}
-        calls = self._here.operations[int(where.removeprefix("exit"))]
-        head = {name: number for name, number in calls.items() if self._key(start + name) in self._only}
-        outcome, says = of_calls(base, head)
-        first = min(base, key=lambda name: (base[name] == head.get(name), name))
-        total, now = sum(base.values()), sum(head.values())
-        return self._place(where, metric, start + first, outcome=outcome, says=says, base=total, head=now)
-
-    def _place(
-        self,
-        where: str,
-        metric: str,
-        name: str,
-        *,
-        outcome: Outcome,
-        says: str,
-        base: float,
-        head: float | None,
-        changed: bool = False,
-    ) -> CheckFinding:
-        """Return a finding with its line: that of the value `name`."""
+            outcome, says, head = self._compared(at, metric)
         return CheckFinding(
             where=self._key(where),
             metric=metric,
@@ -206,12 +151,28 @@ class _Pair:
             outcome=outcome,
             says=says,
             unit="calls" if metric == OPERATIONS else BY_NAME[metric].counted_unit,
-            base=base,
+            base=sum(base.values()),
             head=head,
-            changed=changed,
+            changed=why is not None and why.changed,
             file=self._filed.name,
-            line=self._filed.lines.get(self._key(name)),
+            line=self._filed.lines.get(self._key(at)),
         )
+
+    def _compared(self, name: str, metric: str) -> tuple[Outcome, str, float]:
+        """Return what follows from a quantity with one value, in words, and the candidate's value."""
+        base, quantity = self._values[name], self._here.quantities[name]
+        head = quantity.value
+        assert head is not None
+        if metric != "ap":
+            return (*of_counts(base, head, BY_NAME[metric].counted_unit), head)
+        head = round(head, AP_DECIMALS)  # as the file has it: what did not change must not seem to
+        return (*of_accuracy(base, head, quantity.type_a, margin=self._filed.baseline.margins.ap), head)
+
+    def _calls(self, where: str) -> dict[str, int]:
+        """Return the candidate's calls of the operators that are selected."""
+        calls = self._here.operations[int(where.removeprefix("exit"))]
+        start = f"{where}.{OPERATIONS}."
+        return {name: number for name, number in calls.items() if self._key(start + name) in self._only}
 
     def _obstacle(self, where: str, metric: str) -> Obstacle | None:
         baseline, number = self._filed.baseline, int(where.removeprefix("exit"))
@@ -256,20 +217,6 @@ Values = dict[tuple[str, str], float]
 """Values by experiment and name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acceptance:
-    """Who accepts, when, and why."""
-
-    reason: str
-    """Why it is fine."""
-    at: str
-    """UTC time, ISO 8601."""
-    commit: str | None
-    """What is checked out; None outside a repository."""
-    version: str
-    """Version of GreenPose."""
-
-
 def refuse_unsure(findings: Iterable[CheckFinding]) -> None:
     """Refuse to accept what is not known well enough.
 
@@ -283,9 +230,25 @@ def refuse_unsure(findings: Iterable[CheckFinding]) -> None:
 
 
 def accept(
-    filed: Filed | None, footprints: Sequence[Footprint], *, only: Selection, acceptance: Acceptance
+    filed: Filed | None,
+    footprints: Sequence[Footprint],
+    *,
+    only: Selection,
+    reason: str,
+    at: str,
+    commit: str | None,
+    version: str,
 ) -> Baseline:
     """Return the baseline with the candidate's selected values in the place of its own; margins stay.
+
+    Args:
+        filed: the baseline so far; None where there is none.
+        footprints: the candidate.
+        only: what is accepted.
+        reason: why it is fine.
+        at: UTC time, ISO 8601.
+        commit: what is checked out; None outside a repository.
+        version: version of GreenPose.
 
     Raises:
         CheckError: if nothing is selected, or values that are to stay belong to another network, input or convention.
@@ -302,10 +265,10 @@ def accept(
         floors = any(place[0] == experiment and _is_accuracy(place[1]) for place in kept)
         contexts[experiment] = _context(here, data=contexts[experiment].data if floors else here.data)
     return Baseline(
-        reason=acceptance.reason,
-        accepted_at=acceptance.at,
-        commit=acceptance.commit,
-        greenpose=acceptance.version,
+        reason=reason,
+        accepted_at=at,
+        commit=commit,
+        greenpose=version,
         conventions=CONVENTIONS,
         margins=old.margins if old else Margins(),
         experiments=contexts,
@@ -377,11 +340,8 @@ def _unlike(name: str, old: Baseline, experiment: str, here: Footprint | None) -
     metric = without_operator(name).partition(".")[2]
     there, convention = old.experiments[experiment], old.conventions.get(metric)
     if here is None:
-        return (
-            ""
-            if convention == CONVENTIONS[metric]
-            else f"it counts {convention!r}, this version {CONVENTIONS[metric]!r}"
-        )
+        says = f"it counts {convention!r}, this version {CONVENTIONS[metric]!r}"
+        return "" if convention == CONVENTIONS[metric] else says
     if not here.trained:
         there = there.model_copy(update={"data": here.data})
     changed = reconfigured(there, here)

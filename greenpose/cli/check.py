@@ -26,7 +26,7 @@ from greenpose.formatting import shown
 
 if TYPE_CHECKING:
     from greenpose.check import CheckVerdict
-    from greenpose.cli.check_candidate import Accepted, Question
+    from greenpose.cli.check_candidate import Question
 
 EXIT_CODES = {
     "ok": EXIT_OK,
@@ -125,7 +125,7 @@ def check(
     from greenpose.check import joined
     from greenpose.check.against import paired_names
     from greenpose.check.output import document
-    from greenpose.cli.check_candidate import answer, read_question
+    from greenpose.cli.check_candidate import accept_candidate, answer, read_question
     from greenpose.cli.check_forms import chosen_formats, paired_options, paired_verdict, show_self_test, write_outputs
     from greenpose.cli.check_history import remember_verdict, show_trend
     from greenpose.subject import require
@@ -144,7 +144,8 @@ def check(
         question = read_question(candidate, baseline, budgets, only=only or [], creating=update, paired=paired)
     title, accepted = name or question.name, dict[str, Any]()
     if update:
-        question, accepted = _accepted(question, reason, quiet=quiet or "text" not in chosen)
+        question, accepted = accept_candidate(question, reason)
+        _say_accepted(question, accepted, quiet=quiet or "text" not in chosen)
     verdicts = answer(question)
     if pairing is not None:
         verdicts.append(paired_verdict(require(candidate), replace(pairing, only=question.only), quiet=quiet))
@@ -203,25 +204,17 @@ def _code(verdict: "CheckVerdict", *, strict: bool, lenient: bool) -> int:
     return code
 
 
-def _accepted(question: "Question", reason: str, *, quiet: bool) -> tuple["Question", dict[str, Any]]:
-    """Accept what the candidate costs, and return the question with the new baseline, and what changed."""
-    from greenpose.cli.check_candidate import accept_candidate
-
-    accepted = accept_candidate(question, reason)
-    if not quiet:
-        _say_accepted(accepted)
-    return accepted.question, {"accepted": accepted.changed, "tightened": accepted.tightened}
-
-
-def _say_accepted(accepted: "Accepted") -> None:
+def _say_accepted(question: "Question", accepted: Mapping[str, Mapping[str, Any]], *, quiet: bool) -> None:
     """Print what an update changed."""
-    question, console = accepted.question, out()
+    if quiet:
+        return
+    console = out()
     if question.baseline is not None:
-        console.print(f"{question.baseline}: {len(accepted.changed)} values changed", soft_wrap=True)
-    for name, (before, after) in accepted.changed.items():
+        console.print(f"{question.baseline}: {len(accepted['accepted'])} values changed", soft_wrap=True)
+    for name, (before, after) in accepted["accepted"].items():
         if before is not None:
             console.print(f"  {name}: {_plain(before)} → {_plain(after)}", soft_wrap=True)
-    for budget, (old, new) in accepted.tightened.items():
+    for budget, (old, new) in accepted["tightened"].items():
         console.print(f"{question.budgets}: {budget}: limit {_plain(old)} → {_plain(new)}", soft_wrap=True)
 
 

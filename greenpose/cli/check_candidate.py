@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from greenpose import __version__
 from greenpose.check import (
-    Acceptance,
     CheckVerdict,
     CostBudget,
     Filed,
@@ -17,10 +16,10 @@ from greenpose.check import (
     Selection,
     accept,
     changes,
+    check_budgets,
     compare,
     differs,
     dumps,
-    judge,
     of_counts,
     of_record,
     read_baseline,
@@ -178,33 +177,20 @@ def read_question(
 
 def answer(question: Question) -> list[CheckVerdict]:
     """Return one verdict for the baseline and one for the budgets, those that there are."""
-    subject, footprints = question.source, question.footprints
+    footprints, only, subject = question.footprints, question.only, question.source
     verdicts = []
     if question.filed is not None:
-        found = compare(footprints, question.filed, only=question.only)
-        against = question.filed.name
-        verdicts.append(CheckVerdict(subject=subject, against=against, findings=found.findings, notes=found.notes))
+        verdicts.append(compare(footprints, question.filed, only=only, subject=subject))
     if question.budgets is not None:
         file, today = str(question.budgets), datetime.now(UTC).date()
-        judged = judge(question.limits, footprints, file=file, today=today, only=question.only)
-        verdicts.append(CheckVerdict(subject=subject, against=file, findings=judged.findings, notes=judged.notes))
+        verdicts.append(check_budgets(question.limits, footprints, file=file, today=today, only=only, subject=subject))
     return verdicts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
-    """What an update changed."""
+def accept_candidate(question: Question, reason: str) -> tuple[Question, dict[str, dict[str, Any]]]:
+    """Write what the candidate costs where it was asked for, and return the question with what was read again.
 
-    question: Question
-    """The question, baseline and budgets read again."""
-    changed: dict[str, tuple[float | None, float | None]]
-    """Values of the baseline by key, before and after; None where there was or is none."""
-    tightened: dict[str, tuple[float, float]]
-    """Limits of budgets by comparison, before and after."""
-
-
-def accept_candidate(question: Question, reason: str) -> Accepted:
-    """Write what the candidate costs where it was asked for, and return what changed.
+    With it comes what changed, before and after: values `accepted` by the baseline, limits `tightened` by budgets.
 
     Raises:
         CheckError: without a reason, or where a number is not known well enough.
@@ -219,19 +205,17 @@ def accept_candidate(question: Question, reason: str) -> Accepted:
             before,
             question.footprints,
             only=question.only,
-            acceptance=Acceptance(
-                reason=reason.strip(),
-                at=now(),
-                commit=head_commit(question.baseline.absolute().parent),
-                version=__version__,
-            ),
+            reason=reason.strip(),
+            at=now(),
+            commit=head_commit(question.baseline.absolute().parent),
+            version=__version__,
         )
         changed = changes(None if before is None else before.baseline, after)
         if before is None or differs(before.baseline, after):
             write_text(question.baseline, dumps(after))
         question = replace(question, filed=read_baseline(question.baseline))
     question, tightened = _tighten(question)
-    return Accepted(question=question, changed=changed, tightened=tightened)
+    return question, {"accepted": changed, "tightened": tightened}
 
 
 def _tighten(question: Question) -> tuple[Question, dict[str, tuple[float, float]]]:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from greenpose.check import Acceptance, Filed, Selection, accept, compare
+from greenpose.check import Filed, Selection, accept, compare
 from greenpose.metrics import COUNTED
 from greenpose.pytest_plugin import _worse
 from tests.check.candidates import counts, profiled
@@ -198,9 +198,9 @@ def as_accepted(footprint):
     ],
 )
 def test_the_plugin_and_a_lenient_gate_say_the_same_of_the_same_change(settings, fails):
-    reason = Acceptance(reason="first", at="2026-11-25T08:00:00+00:00", commit=None, version="0.1.0")
+    first = {"reason": "first", "at": "2026-11-25T08:00:00+00:00", "commit": None, "version": "0.1.0"}
     before, after = profiled(3), profiled(3, **settings)
-    filed = Filed(name="b", baseline=accept(None, [before], only=Selection(), acceptance=reason), lines={})
+    filed = Filed(name="b", baseline=accept(None, [before], only=Selection(), **first), lines={})
     findings = compare([after], filed, only=Selection()).findings
     assert any(finding.fails or finding.changed for finding in findings) is fails
     assert bool(_worse(as_accepted(before), as_accepted(after))) is fails

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.check import Acceptance, Filed, Selection, accept, changes, compare, differs, dumps, refuse_unsure
+from greenpose.check import Filed, Selection, accept, changes, compare, differs, dumps, refuse_unsure
 from greenpose.check.baseline import _parse
 from greenpose.errors import CheckError
 from tests.check.candidates import finding, profiled, ran
 
 EVERYTHING = Selection()
-ACCEPTANCE = Acceptance(reason="because", at="2026-11-25T08:00:00+00:00", commit="0badc0de", version="0.1.0")
+ACCEPTANCE = {"reason": "because", "at": "2026-11-25T08:00:00+00:00", "commit": "0badc0de", "version": "0.1.0"}
 COUNTS = st.fixed_dictionaries(
     {name: st.integers(0, 2**52) for name in ("params", "macs", "activation_bytes", "peak_bytes")}
     | {
@@ -23,7 +23,7 @@ COUNTS = st.fixed_dictionaries(
 
 def written(*footprints, before=None, only=EVERYTHING, acceptance=ACCEPTANCE) -> Filed:
     """Return the baseline that accepting leaves, through its text."""
-    return _parse(dumps(accept(before, footprints, only=only, acceptance=acceptance)), "b.json")
+    return _parse(dumps(accept(before, footprints, only=only, **acceptance)), "b.json")
 
 
 def outcomes(footprint, filed):
@@ -62,7 +62,7 @@ def test_an_operator_that_is_called_as_accuracy_is_goes_with_the_others():
 
 def test_who_accepted_what_when_and_why_is_kept():
     baseline = written(profiled()).baseline
-    assert (baseline.reason, baseline.accepted_at, baseline.commit) == ("because", ACCEPTANCE.at, "0badc0de")
+    assert (baseline.reason, baseline.accepted_at, baseline.commit) == ("because", ACCEPTANCE["at"], "0badc0de")
 
 
 def test_only_what_is_selected_is_accepted():
@@ -147,7 +147,7 @@ def test_a_second_experiment_changes_none_of_the_first():
 
 
 def test_signing_again_is_no_difference():
-    later = Acceptance(reason="again", at="2027-01-01T00:00:00+00:00", commit=None, version="9")
+    later = {"reason": "again", "at": "2027-01-01T00:00:00+00:00", "commit": None, "version": "9"}
     before = written(profiled()).baseline
     assert not differs(before, written(profiled(), acceptance=later).baseline)
     assert differs(before, written(profiled(exit3={"macs": 1})).baseline)

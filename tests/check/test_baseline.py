@@ -4,17 +4,17 @@ import json
 
 import pytest
 
-from greenpose.check import Acceptance, Selection, accept, dumps, read_baseline
+from greenpose.check import Selection, accept, dumps, read_baseline
 from greenpose.errors import CheckError
 from tests.check.candidates import profiled
 
-ACCEPTANCE = Acceptance(reason="first", at="2026-11-25T08:00:00+00:00", commit=None, version="0.1.0")
+ACCEPTANCE = {"reason": "first", "at": "2026-11-25T08:00:00+00:00", "commit": None, "version": "0.1.0"}
 
 
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "b.json"
-    path.write_text(dumps(accept(None, [profiled(3)], only=Selection(), acceptance=ACCEPTANCE)))
+    path.write_text(dumps(accept(None, [profiled(3)], only=Selection(), **ACCEPTANCE)))
     return path
 
 

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from greenpose.check import CheckVerdict, Selection, judge, read_budgets, tighten
+from greenpose.check import CheckVerdict, Selection, check_budgets, read_budgets, tighten
 from greenpose.errors import CheckError, ConfigError
 from tests.check.candidates import profiled, ran
 
@@ -140,7 +140,9 @@ def held(tmp_path):
     def holding(lines, *footprints, today=TODAY, only=()):
         file = tmp_path / "budgets.yaml"
         file.write_text("budgets:\n" + "".join(f"  - {line}\n" for line in lines))
-        return judge(read_budgets(file), footprints, file="budgets.yaml", today=today, only=Selection(tuple(only)))
+        return check_budgets(
+            read_budgets(file), footprints, file="budgets.yaml", today=today, only=Selection(tuple(only))
+        )
 
     return holding
 
@@ -324,7 +326,7 @@ def test_a_tightened_budget_is_kept_by_what_it_was_tightened_to(tightened, tmp_p
     odd = profiled(exit3={"macs": 4_694_831_234}, exit4={"macs": 7_644_512_256})
     file = tmp_path / "after.yaml"
     file.write_text(tightened(odd))
-    judged = judge(read_budgets(file), [odd], file="after.yaml", today=TODAY, only=Selection(("exit3/final",)))
+    judged = check_budgets(read_budgets(file), [odd], file="after.yaml", today=TODAY, only=Selection(("exit3/final",)))
     assert the_only(judged).outcome == "ok"
 
 

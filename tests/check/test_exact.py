@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from greenpose.check import Acceptance, Filed, Selection, accept, compare, dumps, read_baseline
+from greenpose.check import Filed, Selection, accept, compare, dumps, read_baseline
 from greenpose.metrics import CONVENTIONS
 from tests.check.candidates import profiled, ran
 
 EVERYTHING = Selection()
-ACCEPTANCE = Acceptance(reason="first", at="2026-11-25T08:00:00+00:00", commit=None, version="0.1.0")
+ACCEPTANCE = {"reason": "first", "at": "2026-11-25T08:00:00+00:00", "commit": None, "version": "0.1.0"}
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def filed(tmp_path):
 
     def made(*footprints) -> Filed:
         path = tmp_path / "greenpose-baseline.json"
-        path.write_text(dumps(accept(None, footprints, only=EVERYTHING, acceptance=ACCEPTANCE)))
+        path.write_text(dumps(accept(None, footprints, only=EVERYTHING, **ACCEPTANCE)))
         return read_baseline(path)
 
     return made
