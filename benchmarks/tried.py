@@ -23,7 +23,7 @@ from greenpose.data.splits import load_splits
 from greenpose.model import HRNet
 from greenpose.run.setup import build_network, build_objective, seed_everything
 from greenpose.training import Epoch, Files, fit
-from greenpose.training.fit import depths
+from greenpose.training.fit import depth_schedule
 from greenpose.training.step import Parted, Window, unmetered
 
 SEEDS = (1, 2, 3)
@@ -66,11 +66,11 @@ def trained(config: Experiment, splits: Mapping[str, Samples], *, frozen: bool) 
 
 def _freezing(net: HRNet, config: Experiment) -> Window:
     """Return what freezes, at the beginning of each epoch, the stages whose exits have been trained before."""
-    growth = depths(config.train, config.model.exits)
+    schedule = depth_schedule(config.train, config.model.exits)
 
     def window(name: str, items: int) -> AbstractContextManager[Parted]:
         kind, _, number = name.partition("/epoch ")
-        done = {depth for depth in growth[: int(number) - 1] if depth < growth[int(number) - 1]}
+        done = {depth for depth in schedule[: int(number) - 1] if depth < schedule[int(number) - 1]}
         if kind == "train" and done:
             shallow = net.truncate(max(done)).state_dict().keys()
             for parameter_name, parameter in net.named_parameters():

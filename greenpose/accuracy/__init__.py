@@ -3,7 +3,7 @@
 All figures are fractions.
 """
 
-from greenpose.accuracy.intervals import oks_ap_difference_interval, oks_ap_interval, pck_interval, share_interval
+from greenpose.accuracy.intervals import oks_ap_difference_interval, oks_ap_interval, share_interval
 from greenpose.accuracy.oks import detect, oks_ap, oks_nms, rescore
 from greenpose.accuracy.pck import mean_share, pck, pck_hits, peak_hits
 
@@ -16,7 +16,6 @@ __all__ = [
     "oks_nms",
     "pck",
     "pck_hits",
-    "pck_interval",
     "peak_hits",
     "rescore",
     "share_interval",

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from greenpose.accuracy.oks import METRICS, evaluate, image_order
-from greenpose.accuracy.pck import Norm, pck_hits
 
 Interval = tuple[float, float]
 """Lower and upper end; both nan where fewer than two groups leave nothing to resample."""
@@ -61,22 +60,6 @@ def oks_ap_difference_interval(
     return _intervals(_metrics(after, counts) - _metrics(before, counts), level) if counts is not None else _unknown()
 
 
-def pck_interval(
-    prediction: Any,
-    target: Any,
-    threshold: float = 0.5,
-    *,
-    norm: Norm = "paper",
-    groups: Sequence[str] | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """Return an interval of `pck` from whole groups drawn with replacement; by default every sample is a group."""
-    correct, counted = pck_hits(prediction, target, threshold, norm=norm)
-    return share_interval(correct, counted, groups=groups, resamples=resamples, seed=seed, level=level)
-
-
 def share_interval(
     correct: Bool[np.ndarray, "sample keypoint"],
     counted: Bool[np.ndarray, "sample keypoint"],
@@ -86,7 +69,10 @@ def share_interval(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """Return the same from which keypoints are correct and which are counted, as `pck_hits` gives them."""
+    """Return an interval of PCK from which keypoints are correct and which are counted, as `pck_hits` gives them.
+
+    Whole groups are drawn with replacement; by default every sample is a group.
+    """
     names = [str(n) for n in range(len(correct))] if groups is None else list(groups)
     group = np.unique(names, return_inverse=True)[1]
     counts = _draw(group, resamples, seed)

@@ -125,10 +125,10 @@ def _device(process: ProcessConfig) -> None:
 
 def _mirror(config: Experiment) -> None:
     from greenpose.data import load_profile
-    from greenpose.data.crops import other_sides
+    from greenpose.data.crops import flip_partners
 
     if config.train.mirror:
-        other_sides(load_profile(config.data.profile))
+        flip_partners(load_profile(config.data.profile))
 
 
 def _precision(config: Experiment) -> None:

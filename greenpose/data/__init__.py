@@ -1,8 +1,8 @@
 """Poses and images: skeletons, heatmaps, crops, COCO folders, and splits that are ready to train on."""
 
 from greenpose.data.check import FolderCheck, check_folder
-from greenpose.data.coco import Split, inspect_split, read_split
-from greenpose.data.crops import MEAN, STD, Framing, normalise
+from greenpose.data.coco import Split, inspect_split
+from greenpose.data.crops import MEAN, STD, Framing
 from greenpose.data.findings import DataFinding
 from greenpose.data.folders import write_coco
 from greenpose.data.heatmaps import decode_heatmaps, encode_heatmaps
@@ -30,10 +30,8 @@ __all__ = [
     "in_turn",
     "inspect_split",
     "load_profile",
-    "normalise",
     "profile_names",
     "read_image",
-    "read_split",
     "window_depth",
     "write_coco",
 ]

@@ -15,7 +15,6 @@ from greenpose.data.findings import DataFinding, Notebook, errors
 from greenpose.data.image_checks import DEPTH_BITS, ListedImage, read_pictures, subject_of
 from greenpose.data.images import Window
 from greenpose.data.instances import Instance, Profile
-from greenpose.errors import DataError
 
 _LISTS = ("images", "annotations", "categories")
 
@@ -61,23 +60,6 @@ class Split:
         """Return how often each keypoint is labelled."""
         counts = np.sum([instance.visibility > 0 for instance in self.instances], axis=0, dtype=np.intp)
         return dict(zip(self.keypoints, np.broadcast_to(counts, len(self.keypoints)).tolist(), strict=True))
-
-
-def read_split(annotations: Path, images_dir: Path, profile: Profile, *, allow_missing: bool = False) -> list[Instance]:
-    """Return the instances of a COCO keypoints file whose category has the profile's keypoints.
-
-    `image` of an instance is the path of its file. Images are looked for in `images_dir`, in its subfolders that the
-    annotation file's name mentions (`val2017`), beside it and beside the
-    annotation file, never outside of these folders. What was left out or mended tells `inspect_split`.
-
-    Raises:
-        DataError: with every fault of the file; a missing or broken image is one unless `allow_missing`.
-    """
-    split = inspect_split(annotations, images_dir, profile, allow_missing=allow_missing)
-    faults = errors(split.findings)
-    if faults:
-        raise DataError(faults)
-    return list(split.instances)
 
 
 def inspect_split(

@@ -1,6 +1,5 @@
 """Crops: from a box in an image to the network's input and back, by one similarity transform; flips."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import SupportsFloat
@@ -98,24 +97,11 @@ def crop_matrix(
     center: Sequence[SupportsFloat] | Float[np.ndarray, "2"],
     scale: Sequence[SupportsFloat] | Float[np.ndarray, "2"],
     size: tuple[int, int],
-    *,
-    rotation_deg: float = 0.0,
 ) -> Float[np.ndarray, "2 3"]:
-    """Return the matrix that takes image px to px of a crop of `size`; only the scale's width counts.
-
-    A positive rotation turns the crop's content counter-clockwise as seen on screen.
-    """
-    factor = size[0] / (float(scale[0]) * SCALE_UNIT_PX)
-    angle = math.radians(rotation_deg)
-    turn = factor * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    shift = np.array(size) / 2 - turn @ np.asarray(center, dtype=np.float64)
-    return np.hstack([turn, shift[:, None]])
-
-
-def invert_matrix(matrix: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
-    """Return the matrix of the way back."""
-    turn: np.ndarray = np.linalg.inv(matrix[:, :2])
-    return np.hstack([turn, -turn @ matrix[:, 2:]])
+    """Return the matrix that takes image px to px of a crop of `size`; only the scale's width counts."""
+    zoom = size[0] / (float(scale[0]) * SCALE_UNIT_PX) * np.eye(2)
+    shift = np.array(size) / 2 - zoom @ np.asarray(center, dtype=np.float64)
+    return np.hstack([zoom, shift[:, None]])
 
 
 def transform_points(
@@ -134,7 +120,7 @@ def crop(
     return cut
 
 
-def other_sides(profile: Profile) -> list[int]:
+def flip_partners(profile: Profile) -> list[int]:
     """Return for each keypoint the one whose name it takes in a mirror: its partner, or itself.
 
     Raises:
@@ -148,7 +134,7 @@ def other_sides(profile: Profile) -> list[int]:
     return sides
 
 
-def turned_images(
+def flip_images(
     images: UInt8[np.ndarray, "batch height width *channel"], which: Bool[np.ndarray, " batch"]
 ) -> UInt8[np.ndarray, "batch height width *channel"]:
     """Return images of which some are turned left to right."""
@@ -157,7 +143,7 @@ def turned_images(
     return turned
 
 
-def turned_joints(
+def flip_joints(
     joints: Float32[np.ndarray, "batch keypoint 2"], which: Bool[np.ndarray, " batch"], *, width: int, sides: list[int]
 ) -> Float32[np.ndarray, "batch keypoint 2"]:
     """Return joints, in pixels of crops `width` wide, of which some are turned and take their partner's name."""
@@ -166,7 +152,7 @@ def turned_joints(
     return np.where(which[:, None, None], turned, joints)
 
 
-def turned_visibility(
+def flip_visibility(
     visibility: Int[np.ndarray, "batch keypoint"], which: Bool[np.ndarray, " batch"], *, sides: list[int]
 ) -> Int[np.ndarray, "batch keypoint"]:
     """Return which joints are labelled, likewise."""
@@ -177,12 +163,3 @@ MEAN = (0.485, 0.456, 0.406)
 """Mean of red, green and blue, of 1; ImageNet's, which the paper's code uses for depth images too."""
 STD = (0.229, 0.224, 0.225)
 """Standard deviation of red, green and blue, likewise."""
-
-
-def normalise(crops: UInt8[np.ndarray, "batch height width *channel"]) -> Float32[np.ndarray, "batch 3 height width"]:
-    """Return crops as the network takes them: (value / 255 - mean) / std per channel; grey counts as all three."""
-    grey = crops.ndim == 3  # batch, height, width
-    planes = crops[:, None] if grey else np.moveaxis(crops, -1, 1)
-    mean, std = (np.array(figures, dtype=np.float32).reshape(3, 1, 1) for figures in (MEAN, STD))
-    normalised: np.ndarray = (planes.astype(np.float32) / np.float32(255) - mean) / std
-    return normalised

@@ -14,12 +14,12 @@ from greenpose.data.crops import (
     Framing,
     crop,
     crop_matrix,
+    flip_images,
+    flip_joints,
+    flip_partners,
+    flip_visibility,
     frame_box,
-    other_sides,
     transform_points,
-    turned_images,
-    turned_joints,
-    turned_visibility,
     used_box,
 )
 from greenpose.data.heatmaps import SCALE_UNIT_PX, encode_heatmaps, find_peaks
@@ -369,18 +369,18 @@ def in_turn(count: int, batch_size: int, rng: np.random.Generator | None = None)
 
 
 def batch_of(
-    samples: Samples, indices: Int[np.ndarray, " batch"], *, mirrored: Bool[np.ndarray, " batch"] | None = None
+    samples: Samples, indices: Int[np.ndarray, " batch"], *, flipped: Bool[np.ndarray, " batch"] | None = None
 ) -> Batch:
-    """Return some samples with their targets; those that are `mirrored` as they are seen in a mirror.
+    """Return some samples with their targets; those that are `flipped` left to right.
 
     Raises:
-        DataError: an image cannot be read; or some are mirrored, and the profile does not say which joints that swaps.
+        DataError: an image cannot be read; or some are flipped, and the profile does not say which joints that swaps.
     """
     joints, visibility, images = samples.joints[indices], samples.visibility[indices], samples.crops(indices)
-    if mirrored is not None:
-        sides = other_sides(samples.profile)
-        joints = turned_joints(joints, mirrored, width=samples.input_size[0], sides=sides)
-        visibility, images = turned_visibility(visibility, mirrored, sides=sides), turned_images(images, mirrored)
+    if flipped is not None:
+        sides = flip_partners(samples.profile)
+        joints = flip_joints(joints, flipped, width=samples.input_size[0], sides=sides)
+        visibility, images = flip_visibility(visibility, flipped, sides=sides), flip_images(images, flipped)
     heatmaps, weights = encode_heatmaps(
         joints,
         visibility,

@@ -30,7 +30,7 @@ from greenpose.run.forecast import busy_share, earliest_end, num_validations
 from greenpose.run.phases import Cost, cost_of, energy_of, total
 from greenpose.run.segments import LONGEST_STEP_SECONDS
 from greenpose.run.setup import build_meter, require_device, seed_everything
-from greenpose.training.fit import depths, whole_epochs_worth
+from greenpose.training.fit import depth_schedule, whole_epochs_worth
 
 SCALED_ERROR = 0.2
 """Relative standard error of a cost that was scaled by multiply-accumulates, unless those measured show a larger one: a
@@ -413,7 +413,7 @@ def _training(config: Experiment, setup: Setup, of: MeasuredWork) -> list[Cost]:
     """Return what training costs by each block."""
     recipe, counts = config.train, setup.look.preview.counts
     validations = num_validations(recipe)
-    worth = whole_epochs_worth(depths(recipe, setup.macs), setup.macs)
+    worth = whole_epochs_worth(depth_schedule(recipe, setup.macs), setup.macs)
     return [
         train * (counts["train"] * worth) + check * (counts["val"] * validations) + write * recipe.epochs
         for train, check, write in zip(of.train, of.validate, of.checkpoint, strict=True)

@@ -12,7 +12,7 @@ from greenpose.metering import Window, this_machine
 from greenpose.metering.prediction import Neighbours, Prediction, Repeated, predict_total
 from greenpose.record import Basis, Forecast, Interval
 from greenpose.run.phases import training_windows, whole_epochs
-from greenpose.training.fit import depths
+from greenpose.training.fit import depth_schedule
 
 VALIDATION_SHARE = 0.5
 """What validating an image costs of training on one, as long as none was: the forward pass is a third of a training
@@ -49,23 +49,23 @@ def predict_training(
     done = max(epochs)
     epochs = {number: of for number, of in epochs.items() if all(window.sound for window in of.values())} or epochs
     trained = [epochs[number]["train"] for number in sorted(epochs)]
-    growth = depths(recipe, macs)
+    schedule = depth_schedule(recipe, macs)
     each = {
         number: cost(of["train"]) + (cost(of["checkpoint"]) if "checkpoint" in of else 0.0)
         for number, of in _settled(epochs).items()
     }
-    per_mac = sum(each.values()) / sum(macs[growth[number - 1]] for number in each)
+    per_mac = sum(each.values()) / sum(macs[schedule[number - 1]] for number in each)
     validated = _settled({number: of for number, of in epochs.items() if "validate" in of})
     checks = [cost(of["validate"]) for of in validated.values()]
     image = sum(map(cost, trained)) / max(1, sum(window.items for window in trained))
     work = [
         *(
             Repeated(
-                costs=[spent for number, spent in each.items() if growth[number - 1] == depth],
-                remaining=growth[done:].count(depth),
+                costs=[spent for number, spent in each.items() if schedule[number - 1] == depth],
+                remaining=schedule[done:].count(depth),
                 guess=per_mac * macs[depth],
             )
-            for depth in sorted({*growth})
+            for depth in sorted({*schedule})
         ),
         Repeated(
             costs=checks,

@@ -44,7 +44,7 @@ from greenpose.run.phases import (
 from greenpose.run.record_exits import Facts, embodied_entry, exit_entry, training_emissions
 from greenpose.run.setup import num_workers
 from greenpose.store.records import Attempt, attempts_of, kind_of, missing_windows, phase_of
-from greenpose.training.fit import depths, parts_trained
+from greenpose.training.fit import depth_schedule, parts_trained
 
 
 def course(windows: Sequence[Window], epochs: Iterable[Mapping[str, Any]]) -> list[Validation]:
@@ -137,7 +137,7 @@ def compose(facts: Facts) -> Record:
             grams,
             macs=macs,
             step=facts.step,
-            trained=parts_trained(depths(config.train, macs)[: facts.fitted.epochs], macs),
+            trained=parts_trained(depth_schedule(config.train, macs)[: facts.fitted.epochs], macs),
         ),
         exits=[
             exit_entry(exit_, facts, kind=kind_of([here._replace(short=frozenset())]), carbon=carbon, parts=parts)

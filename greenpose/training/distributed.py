@@ -47,7 +47,7 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Team:
+class ProcessGroup:
     """The processes that train together, as one of them sees it."""
 
     rank: int = 0
@@ -60,17 +60,17 @@ class Team:
         """Return whether this process meters, validates and writes."""
         return self.rank == 0
 
-    def share(self, batch: Int[np.ndarray, " batch"]) -> Shard:
+    def shard(self, batch: Int[np.ndarray, " batch"]) -> Shard:
         """Return this process's part of a batch; the parts cover it once and differ by one sample at most."""
         mine = np.array_split(batch, self.size)[self.rank]
         return Shard(indices=mine if len(mine) else batch[:1], num=len(mine), total=len(batch))
 
-    def weight(self, share: Shard) -> float:
+    def weight(self, shard: Shard) -> float:
         """Return the factor of the part's mean loss that makes the mean of all processes' gradients the batch's."""
-        return share.num * self.size / share.total
+        return shard.num * self.size / shard.total
 
     def wrapped(self, net: nn.Module, *, whole: bool = True) -> nn.Module:
-        """Return the network as it is to be trained: every backward pass averages gradients over the team.
+        """Return the network as it is to be trained: every backward pass averages gradients over the group.
 
         On GPUs its norms are replaced in place by ones that take their statistics over all parts. Where not every step
         is `whole`, parameters may be left out of one.
@@ -98,11 +98,11 @@ class Team:
         return dict(zip(values, total.tolist(), strict=True))
 
 
-def current_team() -> Team:
-    """Return the team that this process has joined; one of its own where it has joined none."""
+def current_group() -> ProcessGroup:
+    """Return the group that this process has joined; one of its own where it has joined none."""
     if not (distributed.is_available() and distributed.is_initialized()):
-        return Team()
-    return Team(rank=distributed.get_rank(), size=distributed.get_world_size())
+        return ProcessGroup()
+    return ProcessGroup(rank=distributed.get_rank(), size=distributed.get_world_size())
 
 
 def place(device: str, rank: int) -> str:
@@ -113,7 +113,7 @@ def place(device: str, rank: int) -> str:
 
 @contextmanager
 def leading(size: int, device: str, command: Callable[[int, int], Sequence[str]]) -> Iterator[None]:
-    """Lead a team in the block: the others are started with `command(rank, port)`, and are gone when it ends.
+    """Lead a process group in the block: the others are started with `command(rank, port)`, and are gone when it ends.
 
     Raises:
         GreenPoseError: one of them ended before it had joined.
@@ -134,7 +134,7 @@ def leading(size: int, device: str, command: Callable[[int, int], Sequence[str]]
 
 @contextmanager
 def following(rank: int, size: int, device: str, port: int) -> Iterator[None]:
-    """Belong to a team in the block, under its leader."""
+    """Belong to a process group in the block, under its leader."""
     store = TCPStore(HOST, port, is_master=False, timeout=PATIENCE)
     store.set(f"here/{rank}", "yes")
     with _group(store, rank=rank, size=size, device=device):

@@ -15,7 +15,7 @@ from greenpose.accuracy.pck import Norm
 from greenpose.data import Samples, decode_heatmaps, in_turn
 from greenpose.data.heatmaps import find_peaks
 from greenpose.model import HRNet, PoseNetwork, SubNetwork, fold_batchnorm
-from greenpose.training.step import THREADS, ahead, to_images
+from greenpose.training.step import THREADS, prefetch, to_images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,9 @@ def predict(net: PoseNetwork, samples: Samples, *, batch: int) -> dict[int, Exit
     found: dict[int, list[ExitPredictions]] = {}
     some = in_turn(len(samples), batch)
     with torch.inference_mode():
-        for indices, crops in ahead(partial(_cropped, samples), some, threads=THREADS if device.type == "cuda" else 0):
+        for indices, crops in prefetch(
+            partial(_cropped, samples), some, threads=THREADS if device.type == "cuda" else 0
+        ):
             for exit_, heatmaps in _outputs(folded, to_images(crops, device)).items():
                 found.setdefault(exit_, []).append(_decoded(heatmaps.float().cpu().numpy(), samples, indices))
     return {exit_: _together(parts) for exit_, parts in found.items()}

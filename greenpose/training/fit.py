@@ -26,9 +26,9 @@ from greenpose.errors import GreenPoseError
 from greenpose.losses import Objective
 from greenpose.model import HRNet
 from greenpose.training.checkpoint import DAMAGE, damaged, load_state, save_best, save_state, settle, waiting
-from greenpose.training.distributed import Shard, current_team
+from greenpose.training.distributed import Shard, current_group
 from greenpose.training.evaluate import validation_scores
-from greenpose.training.step import THREADS, Average, Parted, Step, Window, ahead, unmetered
+from greenpose.training.step import THREADS, Ema, Parted, Step, Window, prefetch, unmetered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ def learning_rate(recipe: TrainConfig, epoch: int, done: float) -> float:
     return recipe.lr * (1 + math.cos(math.pi * (progress - recipe.warmup) / (1 - recipe.warmup))) / 2
 
 
-def depths(recipe: TrainConfig, exits: Collection[int]) -> tuple[int, ...]:
+def depth_schedule(recipe: TrainConfig, exits: Collection[int]) -> tuple[int, ...]:
     """Return as far as which exit each epoch trains, from the first one on; a part of all epochs is rounded."""
     ends = {exit_: round(part * recipe.epochs) for exit_, part in recipe.grow.items()}
     return tuple(
@@ -118,8 +118,8 @@ LOST = 1e3
 height at every pixel."""
 SHOWN = 100
 """Characters that are shown of what torch says of a damaged checkpoint."""
-MIRROR = 1
-"""Draws which images are mirrored apart from their order, which stays that of a training without mirrors."""
+FLIP = 1
+"""Draws which images are flipped apart from their order, which stays that of a training without flips."""
 
 
 @runtime_checkable
@@ -208,33 +208,33 @@ def fit(
 
     The network stays on the device it is on. A checkpoint that is there is gone on from. After each epoch the ledger
     is asked whether that is enough; then training ends with that epoch validated and its checkpoint written. Where this
-    process trains in a team that it does not lead, it only takes the steps.
+    process trains in a group that it does not lead, it only takes the steps.
     """
     told = ledger or _Nobody()
     optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, fused=True)
     selection = EpochSelection(rule=recipe.selection)
-    average = Average(net, decay=recipe.average)
-    epoch = _resume(net, optimizer, selection, average, files.checkpoint)
-    step = Step(net, objective, optimizer, average=average, precision=recipe.precision, team=current_team())
-    if step.team.leads:
+    ema = Ema(net, decay=recipe.average)
+    epoch = _resume(net, optimizer, selection, ema, files.checkpoint)
+    step = Step(net, objective, optimizer, ema=ema, precision=recipe.precision, group=current_group())
+    if step.group.leads:
         _settle(selection, net.exits, files)
-    growth = depths(recipe, net.exits)
+    schedule = depth_schedule(recipe, net.exits)
     spent, astray = False, 0
 
     def paced(images: int) -> float:
         """Set the learning rate for when so many images of the epoch are done, and return it."""
         return _set_rate(optimizer, learning_rate(recipe, epoch, images / len(splits["train"])))
 
-    while step.team.agreed(
-        epoch < recipe.epochs and _may_go_on(recipe, selection, growth, epoch) and not spent, device=step.device
+    while step.group.agreed(
+        epoch < recipe.epochs and _may_go_on(recipe, selection, schedule, epoch) and not spent, device=step.device
     ):
         epoch += 1
         lr = paced(0)
-        step.reach(growth[epoch - 1])
+        step.reach(schedule[epoch - 1])
         with window(f"train/epoch {epoch}", len(splits["train"])) as parts:
-            stream = _shares(splits["train"], recipe, (seed, epoch), step)
+            stream = _shards(splits["train"], recipe, (seed, epoch), step)
             loss, terms = _train_epoch(step, stream, epoch, told, parts, paced=paced)
-        if not step.team.leads:
+        if not step.group.leads:
             continue
         astray = astray + 1 if _is_astray(terms) else 0
         if astray >= ASTRAY or (astray and epoch == recipe.epochs):
@@ -243,13 +243,13 @@ def fit(
         spent = epoch < recipe.epochs and told.enough()
         if epoch % recipe.validate_every == 0 or epoch == recipe.epochs or spent:
             with window(f"validate/epoch {epoch}", len(splits["val"])):
-                ap, pck = validation_scores(average.net, splits["val"], batch=recipe.batch)
+                ap, pck = validation_scores(ema.net, splits["val"], batch=recipe.batch)
                 chosen = selection.update(epoch, ap)
-                _keep(average.net, chosen, epoch, files)
+                _keep(ema.net, chosen, epoch, files)
         how = Epoch(epoch=epoch, loss=loss, terms=terms, lr=lr, ap=ap, pck=pck)
         told.ended(how)
         with window(f"checkpoint/epoch {epoch}", 0):
-            save_state(files.checkpoint, _state(net, optimizer, selection, average, epoch))
+            save_state(files.checkpoint, _state(net, optimizer, selection, ema, epoch))
             _settle(selection, chosen, files)
         told.closed(how)
     return Fitted(best=selection.best, epochs=epoch, stopped=_ending(epoch, recipe, selection))
@@ -267,9 +267,9 @@ def _settle(selection: EpochSelection, exits: Iterable[int], files: Files) -> No
         settle(files.best(exit_), selection.best[exit_].epoch if exit_ in selection.best else None)
 
 
-def _may_go_on(recipe: TrainConfig, selection: EpochSelection, growth: Sequence[int], epoch: int) -> bool:
+def _may_go_on(recipe: TrainConfig, selection: EpochSelection, schedule: Sequence[int], epoch: int) -> bool:
     """Say whether patience bears another epoch; it does for as long as exits are still to join."""
-    return selection.waiting < recipe.patience or (epoch > 0 and growth[epoch - 1] != growth[-1])
+    return selection.waiting < recipe.patience or (epoch > 0 and schedule[epoch - 1] != schedule[-1])
 
 
 def _ending(epoch: int, recipe: TrainConfig, selection: EpochSelection) -> Literal["epochs", "patience", "budget"]:
@@ -285,16 +285,16 @@ def _set_rate(optimizer: torch.optim.Optimizer, lr: float) -> float:
     return lr
 
 
-def _shares(samples: Samples, recipe: TrainConfig, seeds: tuple[int, int], step: Step) -> Iterator[tuple[Shard, Batch]]:
+def _shards(samples: Samples, recipe: TrainConfig, seeds: tuple[int, int], step: Step) -> Iterator[tuple[Shard, Batch]]:
     """Yield this process's part of every batch; beside a GPU they are made ahead."""
-    mirrored = np.random.default_rng([*seeds, MIRROR]).random(len(samples)) < recipe.mirror
+    flipped = np.random.default_rng([*seeds, FLIP]).random(len(samples)) < recipe.mirror
 
-    def made(share: Shard) -> tuple[Shard, Batch]:
-        return share, batch_of(samples, share.indices, mirrored=mirrored[share.indices] if recipe.mirror else None)
+    def made(shard: Shard) -> tuple[Shard, Batch]:
+        return shard, batch_of(samples, shard.indices, flipped=flipped[shard.indices] if recipe.mirror else None)
 
     order = in_turn(len(samples), recipe.batch, np.random.default_rng(seeds))
-    shares = (step.team.share(indices) for indices in order)
-    yield from ahead(made, shares, threads=THREADS if step.device.type == "cuda" else 0)
+    shards = (step.group.shard(indices) for indices in order)
+    yield from prefetch(made, shards, threads=THREADS if step.device.type == "cuda" else 0)
 
 
 def _train_epoch(
@@ -311,18 +311,20 @@ def _train_epoch(
     sums: dict[str, float] = {}
     done = mine = 0
     parts.part("data")
-    for share, batch in stream:
+    for shard, batch in stream:
         paced(done)
-        values = step(batch, parts, weight=step.team.weight(share))
+        values = step(batch, parts, weight=step.group.weight(shard))
         for name, value in values.items():
-            sums[name] = sums.get(name, 0.0) + value * share.num
-        done, mine = done + share.total, mine + share.num
-        if step.team.leads and not isfinite(sums["total"]):  # another's comes here with the gradients, a step later
+            sums[name] = sums.get(name, 0.0) + value * shard.num
+        done, mine = done + shard.total, mine + shard.num
+        if step.group.leads and not isfinite(sums["total"]):  # another's comes here with the gradients, a step later
             raise _diverged(epoch, done, sums["total"])
         told.trained(epoch, done, sums["total"] / max(1, mine))
         parts.part("data")
-    means = {name: value / done for name, value in step.team.summed(sums, step.device).items()}
-    if step.team.leads and not all(min(means[name], value) < LOST for name, value in values.items() if name != "total"):
+    means = {name: value / done for name, value in step.group.summed(sums, step.device).items()}
+    if step.group.leads and not all(
+        min(means[name], value) < LOST for name, value in values.items() if name != "total"
+    ):
         raise _diverged(epoch, done, means["total"])
     return means.pop("total"), means
 
@@ -341,15 +343,13 @@ def _diverged(epoch: int, images: int, loss: float) -> GreenPoseError:
 
 
 def _state(
-    net: HRNet, optimizer: torch.optim.Optimizer, selection: EpochSelection, average: Average, epoch: int
+    net: HRNet, optimizer: torch.optim.Optimizer, selection: EpochSelection, ema: Ema, epoch: int
 ) -> dict[str, Any]:
-    state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch, "average": average.state()}
+    state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch, "average": ema.state()}
     return state | {"selection": selection.state()}
 
 
-def _resume(
-    net: HRNet, optimizer: torch.optim.Optimizer, selection: EpochSelection, average: Average, checkpoint: Path
-) -> int:
+def _resume(net: HRNet, optimizer: torch.optim.Optimizer, selection: EpochSelection, ema: Ema, checkpoint: Path) -> int:
     """Return the last epoch of the checkpoint after taking everything up from it; 0 where there is none.
 
     Raises:
@@ -363,7 +363,7 @@ def _resume(
         settings = optimizer.state_dict()["param_groups"]  # they are the recipe's, and the rate is set before each step
         optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": settings})
         selection.restore(state["selection"])
-        average.restore(state.get("average", {}))
+        ema.restore(state.get("average", {}))
         epoch = int(state["epoch"])
     except DAMAGE as error:
         raise damaged(checkpoint, f"{type(error).__name__} {' '.join(str(error).split())[:SHOWN]}") from None

@@ -1,4 +1,4 @@
-"""One step of training: a batch fetched ahead, forward, loss, backward, the weights moved and averaged."""
+"""One step of training: prefetch, forward, loss, backward, the weights moved and averaged."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +18,7 @@ from greenpose.errors import GreenPoseError
 from greenpose.losses import LossTerms, Objective
 from greenpose.model import HRNet
 from greenpose.model.hrnet import IncrementalForward
-from greenpose.training.distributed import Team
+from greenpose.training.distributed import ProcessGroup
 
 Precision = Literal["float32", "bf16"]
 CPUINFO = Path("/proc/cpuinfo")
@@ -64,7 +64,7 @@ def has_bf16_units(cpuinfo: Path = CPUINFO) -> bool:
     return not UNITS.isdisjoint(features.partition(":")[2].split())
 
 
-class Average:
+class Ema:
     """A network that follows another one, step by step; without a decay it is the other one itself.
 
     Averages smooth what the last steps happened to do, so that a shorter training ends as well as a longer one.
@@ -155,19 +155,19 @@ class Step:
         objective: Objective,
         optimizer: torch.optim.Optimizer,
         *,
-        average: Average | None = None,
+        ema: Ema | None = None,
         precision: Precision = "float32",
-        team: Team | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
-        """Keep what a step needs; in a team, `net` is made to average its gradients over all processes."""
-        self.team = team or Team()
+        """Keep what a step needs; in a group, `net` is made to average its gradients over all processes."""
+        self.group = group or ProcessGroup()
         self.device = next(net.parameters()).device
         self._final, self._reached = net.depth, net.depth
         self._partly = _Partly(net)
-        self._net: nn.Module = self.team.wrapped(self._partly)
+        self._net: nn.Module = self.group.wrapped(self._partly)
         self._whole, self._optimizer, self._precision = objective, optimizer, precision
         self.reach(net.depth)
-        self._average = average
+        self._ema = ema
 
     def reach(self, exit_number: int) -> None:
         """Train only as far as an exit from now on."""
@@ -176,7 +176,7 @@ class Step:
         self._exits = None if is_whole else self._objective.wiring.exits
         if is_whole != (self._reached == self._final):
             self._net = self._partly  # the wrapping that was must be gone before the next: it listens to gradients
-            self._net = self.team.wrapped(self._partly, whole=is_whole)
+            self._net = self.group.wrapped(self._partly, whole=is_whole)
         self._reached = exit_number
 
     def train(self) -> None:
@@ -198,8 +198,8 @@ class Step:
         (terms.total if weight == 1 else terms.total * weight).backward()  # type: ignore[no-untyped-call]
         parts.part("step")
         self._optimizer.step()
-        if self._average is not None:
-            self._average.follow()
+        if self._ema is not None:
+            self._ema.follow()
         return _named(terms)
 
     def _forward(self, images: Tensor) -> dict[int, Tensor]:
@@ -238,7 +238,7 @@ THREADS = 4
 """Threads beside a GPU: decoding, warping and drawing targets leave the interpreter's lock alone most of the time."""
 
 
-def ahead(make: Callable[[Item], Made], items: Iterable[Item], *, threads: int) -> Iterator[Made]:
+def prefetch(make: Callable[[Item], Made], items: Iterable[Item], *, threads: int) -> Iterator[Made]:
     """Yield `make(item)` of every item in order, at most `threads` of them made ahead; with none, made when asked for.
 
     On a CPU nothing is made ahead: the threads would take the time of those that train, and be metered as theirs.

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from greenpose.accuracy import intervals, oks_ap, oks_ap_difference_interval, oks_ap_interval, pck, pck_interval
+from greenpose.accuracy import (
+    intervals,
+    oks_ap,
+    oks_ap_difference_interval,
+    oks_ap_interval,
+    pck,
+    pck_hits,
+    share_interval,
+)
 from tests.accuracy.poses import SIGMAS, poses, repeated
 from tests.recipe import exit_output, targets
 
@@ -110,11 +118,12 @@ def test_pck_has_an_interval_over_samples_and_over_patients():
     prediction = exit_output("A", 1, target)
     prediction[::4, :, :32] = 0
     figure = pck(prediction, target)
-    low, high = pck_interval(prediction, target, resamples=200)
+    hits = pck_hits(prediction, target)
+    low, high = share_interval(*hits, resamples=200)
     assert low < figure < high
-    by_patient = pck_interval(prediction, target, groups=[str(n % 4) for n in range(12)], resamples=200)
+    by_patient = share_interval(*hits, groups=[str(n % 4) for n in range(12)], resamples=200)
     assert by_patient[1] - by_patient[0] > high - low
-    assert np.isnan(pck_interval(prediction, target, groups=["a"] * 12)).all()
+    assert np.isnan(share_interval(*hits, groups=["a"] * 12)).all()
 
 
 def test_a_level_of_half_is_narrower_than_one_of_nine_tenths():

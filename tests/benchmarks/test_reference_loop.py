@@ -25,8 +25,9 @@ from benchmarks.reference_loop import (
     squared_error,
     three_point_matrix,
 )
-from greenpose.data import Framing, Samples, image_reader, normalise
+from greenpose.data import Framing, Samples, image_reader
 from greenpose.model import HRNet
+from greenpose.training.step import to_images
 from tests.data.fakes import PROFILE, instance
 from tests.model.filling import fill, reference_name
 from tests.recipe import S, exit_output, f32, peaks, targets, u
@@ -222,7 +223,7 @@ def test_images_and_targets_are_those_that_our_own_samples_give(tmp_path):
     loader = DataLoader(ReferenceSet(instances, framing), batch_size=3)
     images, maps, weight, about = next(iter(loader))
     grey_level = 1 / 255 / 0.224
-    difference = np.abs(images.numpy() - normalise(samples.crops(range(3))))
+    difference = (images - to_images(samples.crops(range(3)), images.device)).abs().numpy()
     assert np.quantile(difference, 0.999) < 1.01 * grey_level  # matrices differ in their last digits
     np.testing.assert_allclose(maps.numpy(), samples.targets(), atol=1e-6)
     np.testing.assert_array_equal(weight.numpy()[..., 0], [[1, 1, 0]] * 3)

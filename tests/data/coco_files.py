@@ -7,6 +7,10 @@ import zlib
 import cv2
 import numpy as np
 
+from greenpose.data import inspect_split
+from greenpose.data.findings import errors
+from greenpose.errors import DataError
+
 NAMES = ["head", "left", "right"]
 
 
@@ -60,3 +64,15 @@ def spoilt(**changes):
         else:
             annotation[key] = value
     return content
+
+
+def read_split(annotations, images_dir, profile, **options):
+    """Return the instances of a COCO file.
+
+    Raises:
+        DataError: with every error that was found.
+    """
+    split = inspect_split(annotations, images_dir, profile, **options)
+    if faults := errors(split.findings):
+        raise DataError(faults)
+    return list(split.instances)

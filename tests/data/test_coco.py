@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from greenpose.data import load_profile
-from greenpose.data.coco import inspect_split, read_split
+from greenpose.data.coco import inspect_split
 from greenpose.errors import DataError
-from tests.data.coco_files import NAMES, document, spoilt, write
+from tests.data.coco_files import NAMES, document, read_split, spoilt, write
 from tests.data.fakes import PROFILE
 
 _REAL = Path(os.environ.get("GREENPOSE_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))

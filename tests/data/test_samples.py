@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from greenpose.data import Framing, Samples, batches, decode_heatmaps, encode_heatmaps, normalise
+from greenpose.data import Framing, Samples, batches, decode_heatmaps, encode_heatmaps
 from greenpose.errors import DataError
 from tests.data.fakes import PROFILE, instance
 
@@ -237,16 +237,6 @@ def test_poses_of_another_skeleton_and_boxes_beside_the_image_are_refused_togeth
     with pytest.raises(DataError, match="2 keypoints") as caught:
         Samples.build(wrong, CountingReader(), profile=PROFILE, framing=_FRAMING)
     assert "nothing lies in the image" in caught.value.faults[1]
-
-
-def test_normalised_crops_have_the_papers_mean_and_scale():
-    crops = np.array([[[0, 255]], [[51, 102]]], dtype=np.uint8)
-    normalised = normalise(crops)
-    assert normalised.shape == (2, 3, 1, 2)
-    expected = [(0.2 - 0.485) / 0.229, (0.2 - 0.456) / 0.224, (0.2 - 0.406) / 0.225]
-    np.testing.assert_allclose(normalised[1, :, 0, 0], expected, rtol=1e-6)
-    colour = np.repeat(crops[..., None], 3, -1)
-    np.testing.assert_array_equal(normalise(colour), normalised)
 
 
 def test_64_bit_ids_are_kept_whole_in_memory_and_in_the_file(tmp_path):

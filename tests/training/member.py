@@ -1,4 +1,4 @@
-"""What each process of a team does: `python -m tests.training.member RANK SIZE PORT FILE [trains astray]`."""
+"""What each process of a group does: `python -m tests.training.member RANK SIZE PORT FILE [trains astray]`."""
 
 import sys
 from dataclasses import replace
@@ -11,7 +11,7 @@ from greenpose.config import LossConfig, TrainConfig
 from greenpose.losses import Edge, Objective, Wiring
 from greenpose.model import HRNet
 from greenpose.training import Files, fit
-from greenpose.training.distributed import current_team, following
+from greenpose.training.distributed import current_group, following
 from tests.recipe import S, targets
 from tests.training.samples import dots
 
@@ -42,20 +42,20 @@ def gradients(net, images, target, weight, *, factor=1.0):
 
 
 def shared_gradients(count, *, train):
-    """Return the gradients of a batch that the team divides, as they are in this process after the backward pass."""
-    team = current_team()
-    share = team.share(np.arange(count))
-    net = team.wrapped(network().double().train(train))
-    return gradients(net, *(part[share.indices] for part in batch(count)), factor=team.weight(share))
+    """Return the gradients of a batch that the group divides, as they are in this process after the backward pass."""
+    group = current_group()
+    shard = group.shard(np.arange(count))
+    net = group.wrapped(network().double().train(train))
+    return gradients(net, *(part[shard.indices] for part in batch(count)), factor=group.weight(shard))
 
 
 def trained(folder, recipe=RECIPE, objective=OBJECTIVE):
-    """Return the weights after a training in the team, and the images that this process cut for it."""
+    """Return the weights after a training in the group, and the images that this process cut for it."""
     folder.mkdir(exist_ok=True)
     seen = []
     train = dots(8)
     splits = {"train": replace(train, cut=lambda indices: (seen.extend(indices), train.cut(indices))[1])}
-    if current_team().leads:
+    if current_group().leads:
         splits["val"] = dots(4, seed=1)
     net = network()
     files = Files(checkpoint=folder / "checkpoint.pt", best=lambda exit_: folder / f"best-{exit_}.safetensors")
@@ -64,12 +64,12 @@ def trained(folder, recipe=RECIPE, objective=OBJECTIVE):
 
 
 def everything(folder):
-    """Return what this process of a team found; all of them do the same in the same order."""
-    team = current_team()
+    """Return what this process of a group found; all of them do the same in the same order."""
+    group = current_group()
     found = {f"fixed {count}": shared_gradients(count, train=False) for count in COUNTS}
     found["own statistics"] = shared_gradients(5, train=True)
-    found["agreed"] = team.agreed(team.leads, torch.device("cpu"))
-    found["summed"] = team.summed({"a": 1.5, "b": float(team.rank)}, torch.device("cpu"))
+    found["agreed"] = group.agreed(group.leads, torch.device("cpu"))
+    found["summed"] = group.summed({"a": 1.5, "b": float(group.rank)}, torch.device("cpu"))
     found["grown"] = trained(folder / "grown", GROWING)["weights"]
     return found | trained(folder)
 

@@ -5,17 +5,17 @@ import sys
 import numpy as np
 import torch
 
-from greenpose.training.distributed import current_team, following, place
+from greenpose.training.distributed import current_group, following, place
 from tests.training.member import batch, gradients, network
 
 
 def synchronised(count):
-    """Return the gradients in training mode of a batch that the team divides."""
-    team = current_team()
-    device = place("cuda", team.rank)
-    share = team.share(np.arange(count))
-    net = team.wrapped(network().double().train().to(device))
-    return gradients(net, *(part[share.indices].to(device) for part in batch(count)), factor=team.weight(share))
+    """Return the gradients in training mode of a batch that the group divides."""
+    group = current_group()
+    device = place("cuda", group.rank)
+    shard = group.shard(np.arange(count))
+    net = group.wrapped(network().double().train().to(device))
+    return gradients(net, *(part[shard.indices].to(device) for part in batch(count)), factor=group.weight(shard))
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.errors import GreenPoseError
-from greenpose.training.distributed import Team, current_team, leading, place
+from greenpose.training.distributed import ProcessGroup, current_group, leading, place
 from tests.training import member
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What the leader, which is this process, and the other one found."""
-    folder = tmp_path_factory.mktemp("team")
+    folder = tmp_path_factory.mktemp("group")
     file = folder / "other.pt"
 
     def command(rank, port):
@@ -24,7 +24,7 @@ def found(tmp_path_factory):
 
     with leading(2, "cpu", command):
         mine = member.everything(folder)
-    assert current_team() == Team()
+    assert current_group() == ProcessGroup()
     return mine, torch.load(file, weights_only=True)
 
 
@@ -94,16 +94,16 @@ def test_every_epoch_sees_every_image_once_in_one_process_or_the_other(found):
 @given(count=st.integers(1, 40), size=st.integers(1, 6))
 def test_parts_cover_a_batch_once_and_weigh_as_their_images(count, size):
     batch = np.arange(100, 100 + count)
-    teams = [Team(rank=rank, size=size) for rank in range(size)]
-    shares = [team.share(batch) for team in teams]
-    mine = [share.indices[: share.num] for share in shares]
+    groups = [ProcessGroup(rank=rank, size=size) for rank in range(size)]
+    shards = [group.shard(batch) for group in groups]
+    mine = [shard.indices[: shard.num] for shard in shards]
     np.testing.assert_array_equal(np.concatenate(mine), batch)
     assert max(map(len, mine)) - min(map(len, mine)) <= 1
-    assert all(len(share.indices) and share.total == count for share in shares)
+    assert all(len(shard.indices) and shard.total == count for shard in shards)
     # A mean over the images is the mean over processes of their weighted means.
     values = np.arange(1.0, count + 1)
     weighted = [
-        team.weight(share) * values[share.indices - 100].mean() for team, share in zip(teams, shares, strict=True)
+        group.weight(shard) * values[shard.indices - 100].mean() for group, shard in zip(groups, shards, strict=True)
     ]
     assert np.mean(weighted) == pytest.approx(values.mean())
 
@@ -141,8 +141,8 @@ def test_gpus_are_counted_on_from_the_first_and_a_cpu_is_shared(device, rank, wh
 
 def test_one_process_is_a_team_of_its_own():
     net = member.network()
-    team = Team()
-    assert team.wrapped(net) is net
-    assert team.leads
+    group = ProcessGroup()
+    assert group.wrapped(net) is net
+    assert group.leads
     with leading(1, "cpu", lambda *_: pytest.fail("nobody else is needed")):
-        assert current_team() == Team()
+        assert current_group() == ProcessGroup()

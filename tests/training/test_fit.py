@@ -147,25 +147,25 @@ def test_every_epoch_is_noted_however_near_its_checkpoint_a_kill_comes(tmp_path,
 def test_a_part_of_the_images_is_mirrored_others_in_each_epoch_and_in_the_same_order(tmp_path, monkeypatch):
     seen = []
 
-    def listening(samples, indices, *, mirrored=None):
-        seen.append((tuple(indices), mirrored))
-        return batch_of(samples, indices, mirrored=mirrored)
+    def listening(samples, indices, *, flipped=None):
+        seen.append((tuple(indices), flipped))
+        return batch_of(samples, indices, flipped=flipped)
 
     monkeypatch.setattr(import_module("greenpose.training.fit"), "batch_of", listening)
     train(tmp_path / "a")
     plain = [indices for indices, _ in seen]
-    assert {mirrored for _, mirrored in seen} == {None}
+    assert {flipped for _, flipped in seen} == {None}
     seen.clear()
     train(tmp_path / "b", mirror=0.5)
     assert [indices for indices, _ in seen] == plain
-    drawn = np.concatenate([mirrored for _, mirrored in seen])
+    drawn = np.concatenate([flipped for _, flipped in seen])
     assert 0 < drawn.sum() < len(drawn)
-    by_image = [{*zip(indices, mirrored, strict=True)} for indices, mirrored in seen]
+    by_image = [{*zip(indices, flipped, strict=True)} for indices, flipped in seen]
     epochs = [by_image[0] | by_image[1], by_image[2] | by_image[3]]
     assert epochs[0] != epochs[1]
     seen.clear()
     train(tmp_path / "c", mirror=1.0)
-    assert all(mirrored.all() for _, mirrored in seen)
+    assert all(flipped.all() for _, flipped in seen)
 
 
 GROWING = {"epochs": 4, "grow": {1: 0.5}}

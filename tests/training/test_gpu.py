@@ -13,7 +13,7 @@ from greenpose.losses import Edge, Objective, Wiring
 from greenpose.model import HRNet
 from greenpose.training import Files, fit, predict
 from greenpose.training.distributed import leading
-from greenpose.training.fit import _shares
+from greenpose.training.fit import _shards
 from greenpose.training.step import Step
 from tests.training import member, member_gpu
 from tests.training.samples import dots
@@ -28,9 +28,9 @@ def test_training_on_a_gpu_goes_where_it_does_on_the_cpu(tmp_path):
     for device in ("cpu", CUDA):
         net = member.network().to(device)
         step = Step(net, member.OBJECTIVE, torch.optim.Adam(net.parameters(), lr=2e-3, fused=True))
-        [(share, batch)] = _shares(splits["train"], 8, np.random.default_rng(0), step)
+        [(shard, batch)] = _shards(splits["train"], 8, np.random.default_rng(0), step)
         losses[device] = [step(batch)["total"] for _ in range(3)]
-        assert share.num == 8
+        assert shard.num == 8
     assert losses[CUDA] == pytest.approx(losses["cpu"], rel=1e-3)
 
 
@@ -67,7 +67,7 @@ def test_the_data_path_keeps_the_gpu_busy_nine_tenths_of_the_time():
     optimizer = torch.optim.Adam(net.parameters(), lr=7.5e-4, fused=True)
     step = Step(net, Objective(wiring), optimizer, precision="bf16")
     samples = dots(640, size=256)
-    stream = _shares(samples, 32, np.random.default_rng(0), step)
+    stream = _shards(samples, 32, np.random.default_rng(0), step)
     for _ in range(5):
         step(next(stream)[1])
     torch.cuda.synchronize()

@@ -10,7 +10,7 @@ from greenpose.data import batches
 from greenpose.errors import GreenPoseError
 from greenpose.losses import Objective, Wiring
 from greenpose.model import HRNet
-from greenpose.training.step import Average, Step, ahead, autocast, has_bf16_units, require_precision
+from greenpose.training.step import Ema, Step, autocast, has_bf16_units, prefetch, require_precision
 from tests.training.samples import dots
 
 CPU = torch.device("cpu")
@@ -99,54 +99,52 @@ def first(net):
 
 def test_without_a_decay_the_network_itself_is_handed_on():
     net = small()
-    average = Average(net, decay=0.0)
+    ema = Ema(net, decay=0.0)
     moved(net, 1.0)
-    average.follow()
-    assert average.net is net
-    assert average.state() == {}
+    ema.follow()
+    assert ema.net is net
+    assert ema.state() == {}
 
 
 def test_an_average_follows_by_its_decay():
     """After steps to w+1 and w+3: 0.75 (w + 1) + 0.25 (w + 3) = w + 1.5; the first step is taken over whole."""
     net = small()
     start = first(net)
-    average = Average(net, decay=0.75)
+    ema = Ema(net, decay=0.75)
     for step in (1.0, 2.0):
         moved(net, step)
-        average.follow()
-    torch.testing.assert_close(first(average.net), start + 1.5)
+        ema.follow()
+    torch.testing.assert_close(first(ema.net), start + 1.5)
     torch.testing.assert_close(first(net), start + 3.0)
 
 
 def test_the_statistics_of_norms_are_averaged_too():
     net = small()
-    average = Average(net, decay=0.5)
-    norm, follower = (
-        next(m for m in each.modules() if isinstance(m, torch.nn.BatchNorm2d)) for each in (net, average.net)
-    )
+    ema = Ema(net, decay=0.5)
+    norm, follower = (next(m for m in each.modules() if isinstance(m, torch.nn.BatchNorm2d)) for each in (net, ema.net))
     for mean in (2.0, 6.0):
         norm.running_mean.fill_(mean)
-        average.follow()
+        ema.follow()
     assert follower.running_mean.unique().tolist() == [4.0]
 
 
 def test_a_restored_average_goes_on_where_it_was():
     net = small()
-    average, other = Average(net, decay=0.75), Average(net, decay=0.75)
+    ema, other = Ema(net, decay=0.75), Ema(net, decay=0.75)
     moved(net, 1.0)
-    average.follow()
-    other.restore(average.state())
+    ema.follow()
+    other.restore(ema.state())
     moved(net, 2.0)
-    average.follow()
+    ema.follow()
     other.follow()
-    assert torch.equal(first(average.net), first(other.net))
-    assert not torch.equal(first(average.net), first(net))
+    assert torch.equal(first(ema.net), first(other.net))
+    assert not torch.equal(first(ema.net), first(net))
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
 @pytest.mark.parametrize("count", [0, 1, 2, 10])
 def test_everything_comes_once_and_in_order(threads, count):
-    assert list(ahead(lambda number: number**2, range(count), threads=threads)) == [n**2 for n in range(count)]
+    assert list(prefetch(lambda number: number**2, range(count), threads=threads)) == [n**2 for n in range(count)]
 
 
 def test_no_more_than_the_threads_are_made_ahead():
@@ -157,7 +155,7 @@ def test_no_more_than_the_threads_are_made_ahead():
             taken.append(number)
             yield number
 
-    stream = ahead(lambda number: number, items(), threads=2)
+    stream = prefetch(lambda number: number, items(), threads=2)
     assert next(stream) == 0
     assert taken == [0, 1, 2]
     assert next(stream) == 1
@@ -167,7 +165,7 @@ def test_no_more_than_the_threads_are_made_ahead():
 
 def test_without_threads_nothing_is_made_before_it_is_asked_for_nor_elsewhere():
     made = []
-    stream = ahead(lambda _: made.append(threading.current_thread()), range(3), threads=0)
+    stream = prefetch(lambda _: made.append(threading.current_thread()), range(3), threads=0)
     assert made == []
     next(stream)
     assert made == [threading.current_thread()]
@@ -175,7 +173,7 @@ def test_without_threads_nothing_is_made_before_it_is_asked_for_nor_elsewhere():
 
 @pytest.mark.parametrize("threads", [0, 2])
 def test_what_cannot_be_made_fails_in_its_turn(threads):
-    stream = ahead(lambda number: 1 // (2 - number), range(5), threads=threads)
+    stream = prefetch(lambda number: 1 // (2 - number), range(5), threads=threads)
     assert [next(stream), next(stream)] == [0, 1]
     with pytest.raises(ZeroDivisionError):
         next(stream)

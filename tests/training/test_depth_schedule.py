@@ -3,7 +3,7 @@
 import pytest
 
 from greenpose.config import TrainConfig
-from greenpose.training.fit import depths, parts_trained, whole_epochs_worth
+from greenpose.training.fit import depth_schedule, parts_trained, whole_epochs_worth
 
 
 @pytest.mark.parametrize(
@@ -17,10 +17,10 @@ from greenpose.training.fit import depths, parts_trained, whole_epochs_worth
     ],
 )
 def test_each_epoch_trains_as_far_as_its_part_of_the_whole_says(grow, expected):
-    assert depths(TrainConfig(epochs=10, grow=grow), [2, 3, 4]) == expected
+    assert depth_schedule(TrainConfig(epochs=10, grow=grow), [2, 3, 4]) == expected
 
 
 def test_epochs_that_end_early_are_worth_the_part_of_the_compute_that_they_need():
-    trained = depths(TrainConfig(epochs=10, grow={2: 0.3, 3: 0.5}), [2, 3, 4])
+    trained = depth_schedule(TrainConfig(epochs=10, grow={2: 0.3, 3: 0.5}), [2, 3, 4])
     assert whole_epochs_worth(trained, {2: 25.0, 3: 60.0, 4: 100.0}) == pytest.approx(3 * 0.25 + 2 * 0.6 + 5)
     assert parts_trained(trained, [2, 3, 4]) == pytest.approx({2: 1.0, 3: 0.7, 4: 0.5})
