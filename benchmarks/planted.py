@@ -51,8 +51,9 @@ ENLARGE = (
 FUSE_START = "        super().__init__()\n        self.branches"
 FUSE_TOTAL = "            total = term if total is None else total + term\n"
 FUSE_END = '        return cast("Tensor", self.relu(total))\n'
-READ = "        return {stage: self.heads[str(stage)](finest)} if stage in self.exits else {}\n"
-CALL = "        features = advance(self.transition1, [self.stem(images)])\n"
+READ = '        return cast("Tensor", self._net.heads[str(exit_number)](self._finest))\n'
+REFINE = "        self._branches = last.refine(before)\n"
+CALL = "        forward = IncrementalForward(self, images)\n"
 INIT_END = "        initialise_heads(self.heads)\n"
 ALONE = "        return self.heatmaps(images)[self.depth]\n"
 TORCH = "import torch\n"
@@ -75,10 +76,10 @@ def _hook(body: str) -> Change:
 
 def _head(expression: str) -> Change:
     """Return what reads an exit in another way."""
-    return _in_line(HRNET, READ, "self.heads[str(stage)](finest)", expression)
+    return _in_line(HRNET, READ, HEAD, expression)
 
 
-HEAD = "self.heads[str(stage)](finest)"
+HEAD = "self._net.heads[str(exit_number)](self._finest)"
 
 MUTANTS = (
     _mutant(
@@ -112,7 +113,7 @@ MUTANTS = (
     _mutant("a head computed twice", _head(f"({HEAD}, {HEAD})[1]")),
     _mutant(
         "a summary of exits that are not asked for",
-        _in_line(HRNET, READ, "else {}", "else {stage: finest.mean(dim=1, keepdim=True)}"),
+        (HRNET, REFINE, f"{REFINE}        self.summary = before[0].mean(dim=1, keepdim=True)\n"),
     ),
     _mutant(
         "double precision in the fuse",
@@ -150,7 +151,7 @@ MUTANTS = (
     _mutant(
         "a deep copy in every call",
         (HRNET, TORCH, f"import copy\n\n{TORCH}"),
-        _head("copy.deepcopy(self.heads)[str(stage)](finest)"),
+        _head("copy.deepcopy(self._net.heads)[str(exit_number)](self._finest)"),
     ),
     _mutant("weights checked in every call", _each_call("assert all(p.isfinite().all() for p in self.parameters())")),
     _mutant("names listed in every call", _each_call("self.names = [[*self.named_parameters()] for _ in range(5)]")),
@@ -169,7 +170,8 @@ MUTANTS = (
     ),
     _mutant("fast kernels switched off", _each_call("torch.backends.mkldnn.enabled = False")),
     _mutant(
-        "dropout before the heads", _head("self.heads[str(stage)](nn.functional.dropout(finest, 0.1, self.training))")
+        "dropout before the heads",
+        _head(HEAD.replace("self._finest", "nn.functional.dropout(self._finest, 0.1, self._net.training)")),
     ),
     _mutant(
         "a message made in every call",

@@ -97,6 +97,11 @@ def transition(channels_before: Sequence[int], channels: Sequence[int]) -> nn.Mo
     return _optional([_transition_layer(channels_before, channels, branch) for branch in range(len(channels))])
 
 
+def advance(layers: nn.ModuleList, features: list[Tensor]) -> list[Tensor]:
+    """Return the next stage's inputs; a new branch starts from the coarsest feature map so far."""
+    return [lead(layers, features, branch) for branch in range(len(layers))]
+
+
 def lead(layers: nn.ModuleList, features: list[Tensor], branch: int) -> Tensor:
     """Return what one branch of the next stage begins with."""
     layer: nn.Module | None = layers[branch]
@@ -365,8 +370,7 @@ class IncrementalForward:
         del self._finest
         self._stage += 1
         if self._stage > 2:
-            layers = self._transition(self._stage - 1)
-            features = [lead(layers, features, branch) for branch in range(len(layers))]
+            features = advance(self._transition(self._stage - 1), features)
         *modules, last = self._modules
         before = functools.reduce(lambda x, module: module(x), modules, features)
         self._inputs = (features, before)
