@@ -12,7 +12,7 @@ from greenpose.record import Record
 from greenpose.report.differences import FEWEST_PAIRS, Difference, contrast
 from greenpose.report.quantities import training_figure
 from greenpose.report.study import FIRST, SECOND, Group, Point, Study, code, data, flat, place, setting_facts
-from greenpose.report.tables import Column, Section, Table, TableCell, TableRow, kind_notes
+from greenpose.report.tables import Column, Table, TableCell, kind_notes, table_of
 
 TRAIN_SECONDS = Metric(name="train_seconds", label="Training time", unit="s", words="training time", of_run=True)
 _EXIT_FIGURES = (PARAMS, MACS, AP, CPU, LATENCY, ENERGY, CO2)
@@ -205,21 +205,18 @@ def _unmatched(study: Study, pairs: Sequence[Pair]) -> list[str]:
 
 
 def _circumstances(study: Study, pairs: Sequence[Pair]) -> Table | None:
-    rows = [
-        TableRow(head=name, cells=tuple(TableCell(value=each) for each in values))
-        for name, values in _facts(study, pairs)
-        if values[0] != values[1]
-    ]
-    if not rows:
+    unlike = [(name, values) for name, values in _facts(study, pairs) if values[0] != values[1]]
+    if not unlike:
         return None
-    return Table(
-        id="circumstances",
-        caption="What differs around the runs. All that is recorded and not listed here is the same on both sides.",
-        heads=("What",),
-        columns=tuple(
-            Column(head=f"{name.capitalize()}: {side.name}", words=True) for name, side in study.sides.items()
-        ),
-        sections=(Section(rows=tuple(rows)),),
+    return table_of(
+        "circumstances",
+        "What differs around the runs. All that is recorded and not listed here is the same on both sides.",
+        ("What",),
+        [name for name, _ in unlike],
+        [
+            (f"{name.capitalize()}: {side.name}", [values[index] for _, values in unlike])
+            for index, (name, side) in enumerate(study.sides.items())
+        ],
     )
 
 
@@ -262,45 +259,34 @@ def _configurations(pairs: Sequence[Pair]) -> list[tuple[list[str], str, str]]:
 
 
 def _exits_table(pairs: Sequence[Pair]) -> Table:
-    figures = [figure for figure in _EXIT_FIGURES if not all(pair.refusal(figure) for pair in pairs)]
-    return Table(
-        id="changes",
-        caption="Second side less first, with the 95 % interval of the difference: seed by seed where both sides ran "
-        f"the same seeds, {FEWEST_PAIRS} or more, else both intervals in quadrature. Where it holds zero, the numbers "
-        "are not distinguishable.",
-        heads=("Experiment", "Exit"),
-        columns=tuple(_column(figure, pairs) for figure in figures),
-        sections=tuple(
-            Section(
-                head=pair.name,
-                rows=tuple(
-                    TableRow(head=str(exit_), cells=tuple(_cell(pair, exit_, figure) for figure in figures))
-                    for exit_ in pair.exits
-                ),
-            )
-            for pair in pairs
-            if pair.exits
-        ),
+    return table_of(
+        "changes",
+        "Second side less first, with the 95 % interval of the difference: seed by seed where both sides ran the same "
+        f"seeds, {FEWEST_PAIRS} or more, else both intervals in quadrature. Where it holds zero, the numbers are not "
+        "distinguishable.",
+        ("Experiment", "Exit"),
+        [(pair.name, list(map(str, pair.exits))) for pair in pairs if pair.exits],
+        _columns(pairs, _EXIT_FIGURES, [(pair, exit_) for pair in pairs for exit_ in pair.exits]),
     )
 
 
 def _training_table(pairs: Sequence[Pair], figures: Sequence[Metric]) -> Table:
-    fair = [figure for figure in figures if not all(pair.refusal(figure) for pair in pairs)]
-    return Table(
-        id="changes-training",
-        caption="The same for training as a whole, mean over the runs of a side.",
-        heads=("Experiment",),
-        columns=tuple(_column(figure, pairs) for figure in fair),
-        sections=(
-            Section(
-                rows=tuple(
-                    TableRow(head=pair.name, cells=tuple(_cell(pair, pair.exits[-1], figure) for figure in fair))
-                    for pair in pairs
-                    if pair.exits
-                )
-            ),
-        ),
+    found = [pair for pair in pairs if pair.exits]
+    return table_of(
+        "changes-training",
+        "The same for training as a whole, mean over the runs of a side.",
+        ("Experiment",),
+        [pair.name for pair in found],
+        _columns(pairs, figures, [(pair, pair.exits[-1]) for pair in found]),
     )
+
+
+def _columns(
+    pairs: Sequence[Pair], metrics: Sequence[Metric], exits: Sequence[tuple[Pair, int]]
+) -> list[tuple[Column, list[TableCell]]]:
+    """Return a column for each number that is subtracted in any of the pairs."""
+    fair = [metric for metric in metrics if not all(pair.refusal(metric) for pair in pairs)]
+    return [(_column(metric, pairs), [_cell(pair, exit_, metric) for pair, exit_ in exits]) for metric in fair]
 
 
 def _column(figure: Metric, pairs: Sequence[Pair]) -> Column:

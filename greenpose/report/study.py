@@ -183,6 +183,11 @@ def alike(first: Sequence[Record | Failure], second: Sequence[Record | Failure])
     return bool(done[0] & done[1])
 
 
+def by_exit(groups: Sequence[Group]) -> list[tuple[str, list[str]]]:
+    """Return the lines of a table with one for each exit: a section for each group."""
+    return [(group.label, list(map(str, group.exits))) for group in groups]
+
+
 def entries(point: Point) -> list[Exit]:
     """Return the exit's entry in each run that has it."""
     return [entry for run in point.group.runs for entry in run.exits if entry.exit == point.exit]

@@ -1,6 +1,6 @@
 """Tables: rows, columns and cells, as every form of the report renders them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from greenpose.formatting import Text, number
@@ -93,12 +93,62 @@ class Table:
         return sum(len(section.rows) for section in self.sections)
 
 
-def quantity_cell(each: Quantity, figure: Metric) -> TableCell:
+Cell = TableCell | Quantity | str
+"""What a builder puts into a line: a cell, a number, or words."""
+Heading = Column | Metric | str
+"""What heads a column."""
+
+
+def table_of(
+    id_: str,
+    caption: str,
+    heads: tuple[str, ...],
+    lines: Iterable[str | tuple[str, Sequence[str]]],
+    columns: Iterable[tuple[Heading, Iterable[Cell]]],
+) -> Table:
+    """Return a table from its columns, each a heading with one cell for every line.
+
+    `heads` are the headings of what names the lines. `lines` are their names, or where they stand in sections each
+    section's head with the names in it. A word heads a column of words; a metric heads its numbers, and what holds for
+    all of them is said there once.
+    """
+    lines, found = list(lines), [(head, list(cells)) for head, cells in columns]
+    sections = [line for line in lines if not isinstance(line, str)] or [
+        ("", [line for line in lines if isinstance(line, str)])
+    ]
+    content = [[_cell(each, head) for each in cells] for head, cells in found]
+    places = range(sum(len(names) for _, names in sections))
+    assert all(len(cells) == len(places) for cells in content), f"{id_}: one cell for each line"
+    rows = iter([tuple(cells[place] for cells in content) for place in places])
+    return Table(
+        id=id_,
+        caption=caption,
+        heads=heads,
+        columns=tuple(_column(head, cells) for head, cells in found),
+        sections=tuple(
+            Section(head=head, rows=tuple(TableRow(head=name, cells=next(rows)) for name in names))
+            for head, names in sections
+        ),
+    )
+
+
+def _column(head: Heading, cells: Iterable[Cell]) -> Column:
+    if isinstance(head, Metric):
+        return figure_column(head, [each for each in cells if isinstance(each, Quantity)])
+    return Column(head=head, words=True) if isinstance(head, str) else head
+
+
+def _cell(each: Cell, head: Heading) -> TableCell:
+    if isinstance(each, str):
+        return TableCell(value=each)
+    return quantity_cell(each, head if isinstance(head, Metric) else None) if isinstance(each, Quantity) else each
+
+
+def quantity_cell(each: Quantity, metric: Metric | None = None) -> TableCell:
     """Return a number with its interval, marked when it was modelled or estimated."""
     if each.value is None:
         return missing_cell(each.missing)
-    text = each.text(most_decimals=figure.most_decimals)
-    return number_cell(text, kind=each.kind)
+    return number_cell(each.text(most_decimals=metric.most_decimals if metric else None), kind=each.kind)
 
 
 def number_cell(text: Text, *, kind: Kind = "measured") -> TableCell:

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from greenpose.errors import RecordError
 from greenpose.formatting import exact, number, plain
-from greenpose.report.tables import Column, Section, Table, TableCell, TableRow
+from greenpose.report.tables import Column, Table, TableCell, table_of
 from greenpose.schema import dotted, from_json
 
 SCHEMA = "greenpose.verdict/1"
@@ -72,31 +72,19 @@ def read_verdict(text: str, *, where: str) -> Verdict:
 
 def verdict_table(verdict: Verdict) -> Table:
     """Return the findings in the order of the document, which is that of the check."""
-    rows = tuple(
-        TableRow(
-            head=each.name,
-            cells=(
-                TableCell(value=_amount(each.base, each)),
-                TableCell(value=_amount(each.head, each)),
-                _ratio(each),
-                TableCell(value=each.verdict),
-                TableCell(value=each.says),
-            ),
-        )
-        for each in verdict.findings
-    )
-    return Table(
-        id="findings",
-        caption=f"{verdict.subject} against {verdict.against}. Ratios have 99 % intervals, over pairs of turns.",
-        heads=("Quantity",),
-        columns=(
-            Column(head="Against", words=True),
-            Column(head="Candidate", words=True),
-            Column(head="Candidate / against", unit="ratio"),
-            Column(head="Verdict", words=True),
-            Column(head="In words", words=True),
-        ),
-        sections=(Section(rows=rows),),
+    found = verdict.findings
+    return table_of(
+        "findings",
+        f"{verdict.subject} against {verdict.against}. Ratios have 99 % intervals, over pairs of turns.",
+        ("Quantity",),
+        [each.name for each in found],
+        [
+            ("Against", [_amount(each.base, each) for each in found]),
+            ("Candidate", [_amount(each.head, each) for each in found]),
+            (Column(head="Candidate / against", unit="ratio"), map(_ratio, found)),
+            ("Verdict", [each.verdict for each in found]),
+            ("In words", [each.says for each in found]),
+        ],
     )
 
 

@@ -26,7 +26,7 @@ from greenpose.report.drawing import (
 )
 from greenpose.report.quantities import of_exit
 from greenpose.report.study import MANY_SEEDS, Group, Point, Study, setting
-from greenpose.report.tables import Column, Section, Table, TableCell, TableRow, figure_column, quantity_cell
+from greenpose.report.tables import Column, Table, table_of
 
 ALONE = ("model", "wiring", "loss", "name", "seed", "measure")
 """Sections of a configuration in which a stand-alone training may differ from the joint one that it stands beside."""
@@ -188,29 +188,18 @@ def comparisons(study: Study) -> list[Pairs]:
 
 def pairs_table(chart: Pairs) -> Table:
     """Return the differences of a drawing, seed by seed."""
-    rows = [
-        TableRow(
-            head=pair.name,
-            cells=(
-                TableCell(value=pair.against),
-                quantity_cell(pair.mean, DIFFERENCE),
-                TableCell(value=pair.verdict),
-                TableCell(value="; ".join(_each(pair))),
-            ),
-        )
-        for pair in chart.pairs
-    ]
-    return Table(
-        id=f"{chart.id}-data",
-        caption=f"{chart.title}: difference in AP of runs with the same seed.",
-        heads=("Exit",),
-        columns=(
-            Column(head="Against", words=True),
-            figure_column(DIFFERENCE, [pair.mean for pair in chart.pairs]),
-            Column(head="So", words=True),
-            Column(head="Seed by seed", unit=DIFFERENCE.unit),
-        ),
-        sections=(Section(rows=tuple(rows)),),
+    pairs = chart.pairs
+    return table_of(
+        f"{chart.id}-data",
+        f"{chart.title}: difference in AP of runs with the same seed.",
+        ("Exit",),
+        [pair.name for pair in pairs],
+        [
+            ("Against", [pair.against for pair in pairs]),
+            (DIFFERENCE, [pair.mean for pair in pairs]),
+            ("So", [pair.verdict for pair in pairs]),
+            (Column(head="Seed by seed", unit=DIFFERENCE.unit), ["; ".join(_each(pair)) for pair in pairs]),
+        ],
     )
 
 

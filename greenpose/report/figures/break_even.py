@@ -1,7 +1,6 @@
 """Break-even: what teaching adds to training, and when an exit has won it back in use."""
 
 import statistics
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +14,7 @@ from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline
 from greenpose.report.figures.ablations import Partners
 from greenpose.report.quantities import FINAL_ITSELF, of_record, training_figure
 from greenpose.report.study import Group, Point, Study, energy_kind
-from greenpose.report.tables import Section, Table, TableCell, TableRow, figure_column, quantity_cell
+from greenpose.report.tables import Column, Table, TableCell, figure_column, quantity_cell, table_of
 
 BREAK_EVEN = Metric(name="break_even_images", label="Won back after", unit="images")
 _TAUGHT = ("forward", "backward", "step")
@@ -216,17 +215,18 @@ def teaching_table(study: Study) -> Table | None:
     groups = [group for group in study.groups if any(run.training_step for run in group.runs)]
     if not groups:
         return None
-    columns = {figure: [_added(group, name) for group in groups] for name, figure in _ADDED.items()}
-    columns[_SAVING] = [_of_step(group, "joint_saving") for group in groups]
     partners = Partners(study)
-    columns[_GRID_SAVING] = [grid_saving(partners, group) for group in groups]
-    return Table(
-        id="teaching",
-        caption="What more exits add to a training step, measured in interleaved micro-windows on real steps, and what "
+    return table_of(
+        "teaching",
+        "What more exits add to a training step, measured in interleaved micro-windows on real steps, and what "
         "training them together saves. A plain step trains the final exit alone on the labels.",
-        heads=("Experiment",),
-        columns=tuple(figure_column(figure, values) for figure, values in columns.items()),
-        sections=_section([group.label for group in groups], columns),
+        ("Experiment",),
+        [group.label for group in groups],
+        [
+            *((metric, [_added(group, name) for group in groups]) for name, metric in _ADDED.items()),
+            (_SAVING, [over_runs(_of_step(group, "joint_saving")) for group in groups]),
+            (_GRID_SAVING, [grid_saving(partners, group) for group in groups]),
+        ],
     )
 
 
@@ -236,17 +236,16 @@ def break_even_table(study: Study) -> Table | None:
     if not points:
         return None
     energy = replace(training_figure(study.records), label="Teaching added")
-    columns = {
-        energy: [_added_energy(point.group, energy.scale) for point in points],
-        BREAK_EVEN: [images_needed(point) for point in points],
-    }
-    return Table(
-        id="break-even",
-        caption="Images after which reading an exit instead of the final one has saved the energy that teaching it "
-        "added to training. 0: teaching added nothing that could be measured.",
-        heads=("Exit",),
-        columns=tuple(figure_column(figure, values) for figure, values in columns.items()),
-        sections=_section([point.label for point in points], columns),
+    return table_of(
+        "break-even",
+        "Images after which reading an exit instead of the final one has saved the energy that teaching it added to "
+        "training. 0: teaching added nothing that could be measured.",
+        ("Exit",),
+        [point.label for point in points],
+        [
+            (energy, [_added_energy(point.group, energy.scale) for point in points]),
+            (BREAK_EVEN, [images_needed(point) for point in points]),
+        ],
     )
 
 
@@ -256,49 +255,45 @@ def parts_table(study: Study) -> Table | None:
     if not groups:
         return None
     energy = training_figure(study.records)
-    names = list(_PART_WORDS)
-    parts = {group.label: [_part(group, name, energy) for name in names] for group in groups}
-    return Table(
-        id="parts",
-        caption="What training steps consist of: energy of each part, mean over runs, and its share below. Validation "
-        "and checkpoints are phases of their own.",
-        heads=("Experiment",),
-        columns=tuple(
-            figure_column(
-                Metric(name=name, label=_PART_WORDS[name], unit=f"{energy.unit}; % below"),
-                [each[index][0] for each in parts.values()],
-            )
-            for index, name in enumerate(names)
-        ),
-        sections=(
-            Section(
-                rows=tuple(
-                    TableRow(head=label, cells=tuple(_part_cell(each) for each in found))
-                    for label, found in parts.items()
-                )
-            ),
-        ),
+    columns = []
+    for name, words in _PART_WORDS.items():
+        parts = [_part(group, name, energy) for group in groups]
+        head = figure_column(replace(energy, label=words, unit=f"{energy.unit}; % below"), [each for each, _ in parts])
+        columns.append((head, [_part_cell(*each) for each in parts]))
+    return table_of(
+        "parts",
+        "What training steps consist of: energy of each part, mean over runs, and its share below. Validation and "
+        "checkpoints are phases of their own.",
+        ("Experiment",),
+        [group.label for group in groups],
+        columns,
     )
 
 
 def forecast_table(study: Study) -> Table | None:
     """Return what each run expected to cost early on, beside what it cost; None where no run expected anything."""
-    runs = [run for run in study.records if run.forecast is not None]
-    if not runs:
+    told = [(run, run.forecast) for run in study.records if run.forecast is not None]
+    if not told:
         return None
     energy = training_figure(study.records)
-    columns = {
-        Metric(name="expected", label="Expected", unit=energy.unit): [_expected(run, energy) for run in runs],
-        replace(energy, label="Came to"): [of_record(run, energy) for run in runs],
-        Metric(name="share", label="Came to", unit="% of expected"): [_share_of_expected(run) for run in runs],
-    }
-    return Table(
-        id="forecast",
-        caption="Training energy as expected after the first epochs, with its 95 % prediction interval, and what it "
-        "came to. Early stopping ends a training below what was expected.",
-        heads=("Run",),
-        columns=tuple(figure_column(figure, values) for figure, values in columns.items()),
-        sections=_section([run.name for run in runs], columns),
+    shares = [PERCENT * run.train_energy_kwh / forecast.energy_kwh for run, forecast in told]
+    return table_of(
+        "forecast",
+        "Training energy as expected after the first epochs, with its 95 % prediction interval, and what it came to. "
+        "Early stopping ends a training below what was expected.",
+        ("Run",),
+        [run.name for run, _ in told],
+        [
+            (
+                replace(energy, label="Expected"),
+                [forecast.quantity("energy_kwh") * energy.scale for _, forecast in told],
+            ),
+            (replace(energy, label="Came to"), [of_record(run, energy) for run, _ in told]),
+            (
+                Column(head="Came to", unit="% of expected"),
+                [Quantity(value=share, kind="computed") for share in shares],
+            ),
+        ],
     )
 
 
@@ -313,44 +308,20 @@ def grid_saving(partners: Partners, joint: Group) -> Quantity:
         alone = [partners.alone(run, entry.exit) for entry in run.exits]
         if all(alone):
             total = sum(each.train_energy_kwh for each in alone if each)
-            ratios.append(ratio(Quantity(value=total, kind="computed"), _energy(run)))
+            ours = Quantity(value=run.train_energy_kwh, kind="computed")
+            ratios.append(ratio(Quantity(value=total, kind="computed"), ours))
     if ratios:
         return over_runs(ratios)
     return missing("the page holds no stand-alone training of each of its exits")
 
 
-def _section(labels: Sequence[str], columns: Mapping[Metric, Sequence[Quantity]]) -> tuple[Section]:
-    """Return the lines of a table whose columns are one figure each."""
-    rows = [
-        TableRow(head=label, cells=tuple(quantity_cell(values[index], figure) for figure, values in columns.items()))
-        for index, label in enumerate(labels)
-    ]
-    return (Section(rows=tuple(rows)),)
-
-
-def _energy(run: Record) -> Quantity:
-    return Quantity(value=run.train_energy_kwh, kind="computed")
-
-
-def _expected(run: Record, energy: Metric) -> Quantity:
-    assert run.forecast is not None
-    return run.forecast.quantity("energy_kwh") * energy.scale
-
-
-def _share_of_expected(run: Record) -> Quantity:
-    assert run.forecast is not None
-    return Quantity(value=PERCENT * run.train_energy_kwh / run.forecast.energy_kwh, kind="computed")
-
-
-def _of_step(group: Group, name: str) -> Quantity:
-    return over_runs([run.training_step.quantity(name) for run in group.runs if run.training_step])
+def _of_step(group: Group, name: str) -> list[Quantity]:
+    return [run.training_step.quantity(name) for run in group.runs if run.training_step is not None]
 
 
 def _added(group: Group, name: str) -> Quantity:
     """Return a ratio of two steps as what the dearer one adds, in percent."""
-    return over_runs(
-        [less_one(run.training_step.quantity(name)) for run in group.runs if run.training_step is not None]
-    )
+    return over_runs([less_one(each) for each in _of_step(group, name)])
 
 
 def _added_energy(group: Group, scale: float) -> Quantity:
@@ -377,7 +348,6 @@ def _part(group: Group, name: str, energy: Metric) -> tuple[Quantity, Quantity]:
     return over_runs(values), over_runs(shares)
 
 
-def _part_cell(part: tuple[Quantity, Quantity]) -> TableCell:
-    value, share = part
+def _part_cell(value: Quantity, share: Quantity) -> TableCell:
     cell = quantity_cell(value, TRAIN_ENERGY)
     return cell if share.value is None else replace(cell, interval=f"{share.text(digits=2)}{NBSP}%")

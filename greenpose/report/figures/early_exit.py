@@ -29,13 +29,11 @@ from greenpose.report.quantities import prefixed
 from greenpose.report.study import Study
 from greenpose.report.tables import (
     Column,
-    Section,
     Table,
-    TableCell,
-    TableRow,
     figure_column,
     kind_notes,
     quantity_cell,
+    table_of,
 )
 
 
@@ -121,22 +119,28 @@ def leaving(study: Study) -> list[Leaving]:
 
 def leaving_table(charts: Sequence[Leaving]) -> Table:
     """Return every exit and every choice of thresholds of all drawings."""
-    places = [place for chart in charts for place in (*chart.exits, *chart.points)]
-    energy = _energy([chart.curve for chart in charts])
-    energies = [_cost(each, energy) for chart in charts for each in _entries(chart.curve)]
-    return Table(
-        id="leaving-data",
-        caption="Every exit for all images, and every choice of thresholds that no other beats in validation.",
-        heads=("Run", "Images leave"),
-        columns=(
-            Column(head="Test images at each exit", words=True),
-            Column(head="AP, validation", unit=AP.unit),
-            figure_column(AP, [place.y for place in places]),
-            Column(head="AP less the final exit’s", unit="points"),
-            figure_column(MACS, []),
-            figure_column(energy, energies),
-        ),
-        sections=tuple(Section(head=chart.label, rows=tuple(_rows(chart.curve, energy))) for chart in charts),
+    curves = [chart.curve for chart in charts]
+    told = [each for curve in curves for each in _entries(curve)]
+    energy = _energy(curves)
+    return table_of(
+        "leaving-data",
+        "Every exit for all images, and every choice of thresholds that no other beats in validation.",
+        ("Run", "Images leave"),
+        [(chart.label, _names(chart.curve)) for chart in charts],
+        [
+            ("Test images at each exit", [_parts(each) for each in told]),
+            (
+                Column(head="AP, validation", unit=AP.unit),
+                [quantity_cell(each.quantity("ap_val") * PERCENT, AP) for each in told],
+            ),
+            (AP, map(_ap, told)),
+            (
+                Column(head="AP less the final exit’s", unit="points"),
+                [quantity_cell(_less_final(each, curve), AP) for curve in curves for each in _entries(curve)],
+            ),
+            (figure_column(MACS, []), [quantity_cell(_cost(each, MACS), MACS) for each in told]),
+            (energy, [_cost(each, energy) for each in told]),
+        ],
     )
 
 
@@ -168,34 +172,18 @@ def _ap(each: PolicyExit | PolicyPoint) -> Quantity:
     return each.quantity("ap") * PERCENT
 
 
-def _rows(curve: PolicyCurve, energy: Metric) -> list[TableRow]:
-    final = curve.exits[-1]
-    exits = [
-        TableRow(
-            head=f"all at exit {each.exit}",
-            cells=_cells(each, "all", Quantity(value=PERCENT * (each.ap - final.ap), kind="computed"), energy),
-        )
-        for each in curve.exits
-    ]
+def _names(curve: PolicyCurve) -> list[str]:
+    """Return what names each exit and each choice of a curve."""
     points = [
-        TableRow(
-            head=_thresholds(each) + (" (chosen)" if place == curve.chosen else ""),
-            cells=_cells(each, _parts(each), each.quantity("ap_less_final") * PERCENT, energy),
-        )
-        for place, each in enumerate(curve.points)
+        _thresholds(each) + (" (chosen)" if place == curve.chosen else "") for place, each in enumerate(curve.points)
     ]
-    return [*exits, *points]
+    return [*(f"all at exit {each.exit}" for each in curve.exits), *points]
 
 
-def _cells(each: PolicyExit | PolicyPoint, where: str, less: Quantity, energy: Metric) -> tuple[TableCell, ...]:
-    return (
-        TableCell(value=where),
-        quantity_cell(each.quantity("ap_val") * PERCENT, AP),
-        quantity_cell(_ap(each), AP),
-        quantity_cell(less, AP),
-        quantity_cell(_cost(each, MACS), MACS),
-        quantity_cell(_cost(each, energy), energy),
-    )
+def _less_final(each: PolicyExit | PolicyPoint, curve: PolicyCurve) -> Quantity:
+    if isinstance(each, PolicyExit):
+        return Quantity(value=PERCENT * (each.ap - curve.exits[-1].ap), kind="computed")
+    return each.quantity("ap_less_final") * PERCENT
 
 
 def _thresholds(point: PolicyPoint) -> str:
@@ -204,8 +192,10 @@ def _thresholds(point: PolicyPoint) -> str:
     return listed(asked) if asked else "all at the deepest"
 
 
-def _parts(point: PolicyPoint) -> str:
-    return ", ".join(f"{exit_}: {PERCENT * part:.0f}{NBSP}%" for exit_, part in point.left.items())
+def _parts(each: PolicyExit | PolicyPoint) -> str:
+    if isinstance(each, PolicyExit):
+        return "all"
+    return ", ".join(f"{exit_}: {PERCENT * part:.0f}{NBSP}%" for exit_, part in each.left.items())
 
 
 def _entries(curve: PolicyCurve) -> list[PolicyExit | PolicyPoint]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from greenpose.formatting import NBSP, joules_to_kwh, listed, percent, plain
 from greenpose.metrics import PERCENT, Metric
-from greenpose.quantity import Kind, Quantity, kind_mark, over_runs
+from greenpose.quantity import Kind, Quantity, kind_mark, missing, over_runs
 from greenpose.record import Record
 from greenpose.report.drawing import ACCENT, CHARACTER, DIM, FONT, INK, PAPER, Drawing, bare, write
 from greenpose.report.figures.totals import paid
@@ -16,13 +16,9 @@ from greenpose.report.quantities import energy_figure
 from greenpose.report.study import Group, Study, energy_kind, gross_kwh
 from greenpose.report.tables import (
     Column,
-    Section,
     Table,
-    TableCell,
-    TableRow,
     kind_notes,
-    missing_cell,
-    quantity_cell,
+    table_of,
 )
 
 PURPOSES: Mapping[str, tuple[str, ...]] = {
@@ -154,13 +150,17 @@ def flows_table(chart: Flows) -> Table:
     """Return the numbers of the drawing."""
     notes = kind_notes(bar.total.kind for bar in chart.bars)
     names = ["Total", *(part for cut in chart.cuts for part in cut.parts)]
-    return Table(
-        id="flows-data",
-        caption="Energy of one run, mean over the runs of an experiment; each of the three cuts sums to the total. "
-        "Idle is the idle power met between the blocks of inference, times the run’s wall time.",
-        heads=("Experiment",),
-        columns=tuple(Column(head=name, unit=chart.figure.unit, notes=notes) for name in names),
-        sections=(Section(rows=tuple(TableRow(head=bar.label, cells=_cells(bar, chart)) for bar in chart.bars)),),
+    lines = [_numbers(bar, chart.cuts) for bar in chart.bars]
+    return table_of(
+        "flows-data",
+        "Energy of one run, mean over the runs of an experiment; each of the three cuts sums to the total. Idle is the "
+        "idle power met between the blocks of inference, times the run’s wall time.",
+        ("Experiment",),
+        [bar.label for bar in chart.bars],
+        [
+            (Column(head=name, unit=chart.figure.unit, notes=notes), [line[place] for line in lines])
+            for place, name in enumerate(names)
+        ],
     )
 
 
@@ -206,25 +206,17 @@ def bill(study: Study) -> Bill:
 
 def bill_table(chart: Bill) -> Table:
     """Return the numbers of the bar."""
-    rows = [
-        TableRow(
-            head=name,
-            cells=(
-                quantity_cell(Quantity(value=value, kind=chart.kind), chart.figure),
-                TableCell(value=plain(PERCENT * value / chart.total)),
-            ),
-        )
-        for name, value in chart.parts.items()
-    ]
-    return Table(
-        id="spent-data",
-        caption="What all the energy on this page was spent for.",
-        heads=("Part",),
-        columns=(
-            Column(head="Energy", unit=chart.figure.unit, notes=kind_notes([chart.kind])),
-            Column(head="Share", unit="% of all"),
-        ),
-        sections=(Section(rows=tuple(rows)),),
+    parts = chart.parts.values()
+    energy = Column(head="Energy", unit=chart.figure.unit, notes=kind_notes([chart.kind]))
+    return table_of(
+        "spent-data",
+        "What all the energy on this page was spent for.",
+        ("Part",),
+        list(chart.parts),
+        [
+            (energy, [Quantity(value=part, kind=chart.kind) for part in parts]),
+            (Column(head="Share", unit="% of all"), [plain(PERCENT * part / chart.total) for part in parts]),
+        ],
     )
 
 
@@ -270,14 +262,13 @@ def _means(group: Group, cut: Cut, scale: float) -> tuple[float, ...] | None:
     return tuple(scale * statistics.fmean(each[part] for each in found) for part in cut.parts)
 
 
-def _cells(bar: Bar, chart: Flows) -> tuple[TableCell, ...]:
-    cells = [quantity_cell(bar.total, chart.figure)]
-    for cut, parts in zip(chart.cuts, bar.parts, strict=True):
-        if parts is None:
-            cells += [missing_cell(cut.missing)] * len(cut.parts)
-        else:
-            cells += [quantity_cell(Quantity(value=part, kind=bar.total.kind), chart.figure) for part in parts]
-    return tuple(cells)
+def _numbers(bar: Bar, cuts: Sequence[Cut]) -> list[Quantity]:
+    """Return the total of a bar, then the parts of each cut."""
+    numbers = [bar.total]
+    for cut, parts in zip(cuts, bar.parts, strict=True):
+        absent = [missing(cut.missing)] * len(cut.parts)
+        numbers += absent if parts is None else [Quantity(value=part, kind=bar.total.kind) for part in parts]
+    return numbers
 
 
 Fill = dict[str, Any]

@@ -39,16 +39,14 @@ from greenpose.report.drawing import (
     write,
 )
 from greenpose.report.quantities import of_exit
-from greenpose.report.study import Group, Point, Study, entries
+from greenpose.report.study import Group, Point, Study, by_exit, entries
 from greenpose.report.tables import (
     Column,
-    Section,
     Table,
     TableCell,
-    TableRow,
-    figure_column,
     missing_cell,
     quantity_cell,
+    table_of,
 )
 
 COUNTERS = {
@@ -65,32 +63,18 @@ COUNTERS = {
 
 def means_table(study: Study) -> Table:
     """Return every exit of every experiment: the mean over its runs."""
-    shown = [study.shown(figure) for figure in ON_PAGE]
-    columns = {figure: [point.figure(figure) for point in study.points] for figure in shown}
-    cells = {
-        point.label: tuple(quantity_cell(values[index], figure) for figure, values in columns.items())
-        for index, point in enumerate(study.points)
-    }
-    sections = [
-        Section(
-            head=group.label,
-            rows=tuple(
-                TableRow(
-                    head=str(number_), cells=(TableCell(value=point.role), *_runs(study, point), *cells[point.label])
-                )
-                for number_ in group.exits
-                for point in [Point(group=group, exit=number_)]
-            ),
-        )
-        for group in study.groups
-    ]
-    runs = (Column(head="Runs", unit="count"),) if study.repeated else ()
-    return Table(
-        id="exits",
-        caption=_means_caption(study),
-        heads=("Experiment", "Exit"),
-        columns=(_ROLE, *runs, *(figure_column(figure, values) for figure, values in columns.items())),
-        sections=tuple(sections),
+    runs = Column(head="Runs", unit="count"), [str(len(entries(point))) for point in study.points]
+    shown = [study.shown(metric) for metric in ON_PAGE]
+    return table_of(
+        "exits",
+        _means_caption(study),
+        ("Experiment", "Exit"),
+        by_exit(study.groups),
+        [
+            ("Role", [point.role for point in study.points]),
+            *([runs] if study.repeated else []),
+            *((metric, [point.figure(metric) for point in study.points]) for metric in shown),
+        ],
     )
 
 
@@ -99,90 +83,53 @@ def emissions_table(study: Study) -> Table | None:
     if all(point.figure(EMBODIED).value is None for point in study.points):
         return None
     whole = study.shown(SCI)  # its parts have its unit, so that they can be added up
-    figures = [
-        replace(each, unit=whole.unit, scale=whole.scale) for each in (replace(CO2, label="Operation"), EMBODIED, whole)
-    ]
-    columns = {figure: [point.figure(figure) for point in study.points] for figure in figures}
-    cells = [
-        tuple(quantity_cell(each, figure) for figure, each in zip(figures, line, strict=True))
-        for line in zip(*columns.values(), strict=True)
-    ]
-    named = {point.label: line for point, line in zip(study.points, cells, strict=True)}
-    return Table(
-        id="emissions",
-        caption="Emissions of 1000 images: operation, the images’ share of making the machine, and both together, "
-        "which is the Software Carbon Intensity (ISO/IEC 21031).",
-        heads=("Experiment", "Exit"),
-        columns=tuple(figure_column(figure, values) for figure, values in columns.items()),
-        sections=tuple(
-            Section(
-                head=group.label,
-                rows=tuple(
-                    TableRow(head=str(each), cells=named[Point(group=group, exit=each).label]) for each in group.exits
-                ),
-            )
-            for group in study.groups
-        ),
+    parts = [replace(each, unit=whole.unit, scale=whole.scale) for each in (replace(CO2, label="Operation"), EMBODIED)]
+    return table_of(
+        "emissions",
+        "Emissions of 1000 images: operation, the images’ share of making the machine, and both together, which is the "
+        "Software Carbon Intensity (ISO/IEC 21031).",
+        ("Experiment", "Exit"),
+        by_exit(study.groups),
+        [(metric, [point.figure(metric) for point in study.points]) for metric in (*parts, whole)],
     )
 
 
 def runs_table(study: Study) -> Table:
     """Return every exit of every single run; sizes are left out since they do not vary between runs."""
-    figures = [study.shown(figure) for figure in ON_PAGE if figure not in (PARAMS, MACS)]
-    rows = [(run, entry) for run in study.records for entry in run.exits]
-    columns = {figure: [of_exit(entry, figure) for _, entry in rows] for figure in figures}
-    cells = {
-        (run.name, run.finished_at, entry.exit): tuple(
-            quantity_cell(values[index], figure) for figure, values in columns.items()
-        )
-        for index, (run, entry) in enumerate(rows)
-    }
-    sections = [
-        Section(
-            head=run.name,
-            rows=tuple(
-                TableRow(head=str(entry.exit), cells=(_epoch(entry), *cells[run.name, run.finished_at, entry.exit]))
-                for entry in run.exits
-            ),
-        )
-        for run in study.records
-    ]
-    return Table(
-        id="runs",
-        caption="Every exit of every run, with the run’s own intervals: bootstrap over test subjects for accuracy, "
-        "over blocks of calls for time and energy.",
-        heads=("Run", "Exit"),
-        columns=(
-            Column(head="Best epoch", unit="number"),
-            *(figure_column(figure, values) for figure, values in columns.items()),
-        ),
-        sections=tuple(sections),
+    exits = [entry for run in study.records for entry in run.exits]
+    shown = [study.shown(metric) for metric in ON_PAGE if metric not in (PARAMS, MACS)]
+    return table_of(
+        "runs",
+        "Every exit of every run, with the run’s own intervals: bootstrap over test subjects for accuracy, over blocks "
+        "of calls for time and energy.",
+        ("Run", "Exit"),
+        [(run.name, [str(entry.exit) for entry in run.exits]) for run in study.records],
+        [
+            (Column(head="Best epoch", unit="number"), map(_epoch, exits)),
+            *((metric, [of_exit(entry, metric) for entry in exits]) for metric in shown),
+        ],
     )
 
 
 def shares_table(study: Study) -> Table | None:
     """Return each exit as a percentage of the final exit of the same run; None where no run has two exits."""
-    groups = [group for group in study.groups if len(group.exits) > 1]
-    if not groups:
+    points = [point for point in study.points if len(point.group.exits) > 1]
+    if not points:
         return None
-    sections = [
-        Section(
-            head=group.label,
-            rows=tuple(
-                TableRow(head=f"{number_} (final)" if point.final else str(number_), cells=_share_cells(point))
-                for number_ in group.exits
-                for point in [Point(group=group, exit=number_)]
-            ),
-        )
-        for group in groups
-    ]
-    return Table(
-        id="shares",
-        caption="Each exit as a percentage of the final exit of the same run. Time and energy are ratios within blocks "
-        "of interleaved calls, so that drift and most systematic error cancel.",
-        heads=("Experiment", "Exit"),
-        columns=tuple(Column(head=figure.label, unit="% of final") for figure in (AP, PARAMS, MACS, *COMPARED)),
-        sections=tuple(sections),
+    final = {(group.label, max(group.exits)) for group in study.groups}
+    return table_of(
+        "shares",
+        "Each exit as a percentage of the final exit of the same run. Time and energy are ratios within blocks of "
+        "interleaved calls, so that drift and most systematic error cancel.",
+        ("Experiment", "Exit"),
+        [
+            (label, [f"{name} (final)" if (label, int(name)) in final else name for name in names])
+            for label, names in by_exit([group for group in study.groups if len(group.exits) > 1])
+        ],
+        [
+            (Column(head=metric.label, unit="% of final"), [_share_cell(point, metric) for point in points])
+            for metric in (AP, PARAMS, MACS, *COMPARED)
+        ],
     )
 
 
@@ -192,32 +139,24 @@ def counters_table(study: Study) -> Table:
     for point in study.points:
         entry = entries(point)[0]
         networks.setdefault((entry.exit, entry.macs, entry.params), []).append((point.group.label, entry))
-    names = counters(study)
+    members = [each for _, each in sorted(networks.items())]
+    counted = [each[0][1] for each in members]
     sizes = [size for size in COUNTED if size.with_counters and any(_sizes(study, size))]
-    rows = [
-        TableRow(
-            head=f"exit {number_}",
-            cells=(
-                TableCell(value=listed([label for label, _ in members])),
-                TableCell(value=exact(macs)),
-                *(_counter_cell(members[0][1], name) for name in names),
-                *(quantity_cell(of_exit(members[0][1], size), size) for size in sizes),
+    return table_of(
+        "counters",
+        "The same network and input by each counter under its own convention; below each figure, its difference from "
+        "the MACs of the convolutions.",
+        ("Network",),
+        [f"exit {entry.exit}" for entry in counted],
+        [
+            ("In", [listed([label for label, _ in each]) for each in members]),
+            (Column(head="MACs", unit="MACs"), [exact(entry.macs) for entry in counted]),
+            *(
+                (Column(head=name, unit="operations"), [_counter_cell(entry, name) for entry in counted])
+                for name in counters(study)
             ),
-        )
-        for (number_, macs, _), members in sorted(networks.items())
-    ]
-    return Table(
-        id="counters",
-        caption="The same network and input by each counter under its own convention; below each figure, its "
-        "difference from the MACs of the convolutions.",
-        heads=("Network",),
-        columns=(
-            Column(head="In", words=True),
-            Column(head="MACs", unit="MACs"),
-            *(Column(head=name, unit="operations") for name in names),
-            *(Column(head=size.label, unit=size.unit) for size in sizes),
-        ),
-        sections=(Section(rows=tuple(rows)),),
+            *((size, [of_exit(entry, size) for entry in counted]) for size in sizes),
+        ],
     )
 
 
@@ -230,9 +169,6 @@ def counter_sentences(study: Study) -> list[str]:
     """Return why each counter used differs from the others, one sentence each."""
     unknown = "{}: this version of the report does not know its convention."
     return [COUNTERS.get(name, unknown.format(name)) for name in counters(study)]
-
-
-_ROLE = Column(head="Role", words=True)
 
 
 def _means_caption(study: Study) -> str:
@@ -248,30 +184,18 @@ def _means_caption(study: Study) -> str:
     )
 
 
-def _runs(study: Study, point: Point) -> tuple[TableCell, ...]:
-    return (TableCell(value=str(len(entries(point)))),) if study.repeated else ()
-
-
 def _epoch(entry: Exit) -> TableCell:
     return TableCell(value=str(entry.best_epoch)) if entry.best_epoch else missing_cell("no epoch was validated")
 
 
-def _share_cells(point: Point) -> tuple[TableCell, ...]:
-    figures = (AP, PARAMS, MACS, *COMPARED)
-    if not point.final:
-        return tuple(_share_cell(share(point, figure)) for figure in figures)
-    finals = [point.figure(figure) for figure in figures]
-    return tuple(
-        missing_cell(each.missing or NO_SHARE_OF_ZERO) if not each.value else TableCell(value="100", bar=1.0)
-        for each in finals
-    )
-
-
-def _share_cell(each: Quantity) -> TableCell:
+def _share_cell(point: Point, metric: Metric) -> TableCell:
+    """Return a number of an exit in percent of the final exit's, with a bar as long."""
+    whole = point.figure(metric)
+    if point.final:
+        return TableCell(value="100", bar=1.0) if whole.value else missing_cell(whole.missing or NO_SHARE_OF_ZERO)
+    each = share(point, metric)
     cell = quantity_cell(each * PERCENT, AP)
-    if each.value is None:
-        return cell
-    return TableCell(value=cell.value, interval=cell.interval, bar=min(1.0, max(0.0, each.value)))
+    return cell if each.value is None else replace(cell, bar=min(1.0, max(0.0, each.value)))
 
 
 def _sizes(study: Study, size: Metric) -> list[int | None]:

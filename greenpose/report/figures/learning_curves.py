@@ -14,7 +14,7 @@ from greenpose.record import Record, Validation
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, write
 from greenpose.report.quantities import PAPER_ITSELF, training_figure
 from greenpose.report.study import Group, Point, Study, energy_kind, setting
-from greenpose.report.tables import Section, Table, TableRow, figure_column, quantity_cell
+from greenpose.report.tables import Table, table_of
 
 LEVEL = Metric(name="", label="Validation AP to hold", unit="%", most_decimals=1, words="validation AP")
 CPU_TIME = Metric(name="", label="CPU time to it", unit="s")
@@ -74,27 +74,20 @@ def targets_table(study: Study) -> Table | None:
     found = targets(study)
     if not found:
         return None
-    energy = training_figure(study.records)
-    columns = {
-        LEVEL: [each.level for each in found],
-        replace(energy, label="Energy to it"): [each.energy * energy.scale for each in found],
-        CPU_TIME: [each.cpu_seconds for each in found],
-    }
-    if any(each.share.missing != PAPER_ITSELF for each in found):
-        columns[SHARE] = [each.share for each in found]
-    rows = [
-        TableRow(
-            head=_label(each), cells=tuple(quantity_cell(values[index], figure) for figure, values in columns.items())
-        )
-        for index, each in enumerate(found)
-    ]
-    return Table(
-        id="targets",
-        caption="What training took, validation included, until an exit first held the validation AP that the least "
-        "successful seed of the paper’s recipe ends with. Mean over the runs that reached it.",
-        heads=("Exit",),
-        columns=tuple(figure_column(figure, values) for figure, values in columns.items()),
-        sections=(Section(rows=tuple(rows)),),
+    energy = replace(training_figure(study.records), label="Energy to it")
+    shares = (SHARE, [each.share for each in found])
+    return table_of(
+        "targets",
+        "What training took, validation included, until an exit first held the validation AP that the least successful "
+        "seed of the paper’s recipe ends with. Mean over the runs that reached it.",
+        ("Exit",),
+        [_label(each) for each in found],
+        [
+            (LEVEL, [each.level for each in found]),
+            (energy, [each.energy * energy.scale for each in found]),
+            (CPU_TIME, [each.cpu_seconds for each in found]),
+            *([shares] if any(each.share.missing != PAPER_ITSELF for each in found) else []),
+        ],
     )
 
 

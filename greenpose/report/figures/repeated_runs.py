@@ -10,8 +10,16 @@ from greenpose.metrics import AP, ENERGY, LATENCY, PERCENT, Metric
 from greenpose.quantity import Quantity, worst
 from greenpose.report.drawing import ACCENT, DIM, FONT, GRID, INK, MUTED, Drawing, beside, dots, panel, strokes, write
 from greenpose.report.quantities import of_exit
-from greenpose.report.study import Point, Study, energy_kind, entries, not_converged, seeds, short_name
-from greenpose.report.tables import Column, Section, Table, TableCell, TableRow, kind_notes, missing_cell, number_cell
+from greenpose.report.study import Point, Study, by_exit, energy_kind, entries, not_converged, seeds, short_name
+from greenpose.report.tables import (
+    Column,
+    Table,
+    TableCell,
+    kind_notes,
+    missing_cell,
+    number_cell,
+    table_of,
+)
 
 MOST_DOTS = 40
 """Runs of an exit that are drawn; of more, so many evenly spaced by rank."""
@@ -121,28 +129,19 @@ def repeats(study: Study) -> Repeats:
 
 def repeats_table(chart: Repeats) -> Table:
     """Return the lowest, the middle and the highest run of each exit."""
-    columns = [
-        _columns(figure, [line.spreads[index] for line in chart.lines]) for index, figure in enumerate(chart.figures)
-    ]
-    return Table(
-        id=f"{chart.id}-data",
-        caption=f"{chart.title}: the lowest, the middle and the highest of all runs of an exit.",
-        heads=("Exit",),
-        columns=(Column(head="Runs", unit="count"), *(each for group in columns for each in group)),
-        sections=(
-            Section(
-                rows=tuple(
-                    TableRow(
-                        head=line.name,
-                        cells=(
-                            TableCell(value=str(line.runs)),
-                            *(cell for each in line.spreads for cell in _cells(each)),
-                        ),
-                    )
-                    for line in chart.lines
-                )
-            ),
-        ),
+    columns: list[tuple[Column, list[TableCell]]] = []
+    for index, metric in enumerate(chart.figures):
+        spreads = [line.spreads[index] for line in chart.lines]
+        notes = kind_notes([worst(each.mean.kind for each in spreads if each.values)])
+        for place, which in enumerate(("lowest", "middle", "highest")):
+            head = Column(head=f"{metric.label}, {which}", unit=metric.unit, notes=notes)
+            columns.append((head, [_cells(each)[place] for each in spreads]))
+    return table_of(
+        f"{chart.id}-data",
+        f"{chart.title}: the lowest, the middle and the highest of all runs of an exit.",
+        ("Exit",),
+        [line.name for line in chart.lines],
+        [(Column(head="Runs", unit="count"), [str(line.runs) for line in chart.lines]), *columns],
     )
 
 
@@ -156,14 +155,6 @@ def _spread(point: Point, figure: Metric) -> Spread:
             figure=figure, values=(), mean=mean, missing=reasons[0] if reasons else "fewer than two runs know it"
         )
     return Spread(figure=figure, values=tuple(values), mean=mean)
-
-
-def _columns(figure: Metric, spreads: Sequence[Spread]) -> tuple[Column, ...]:
-    notes = kind_notes([worst(each.mean.kind for each in spreads if each.values)])
-    return tuple(
-        Column(head=f"{figure.label}, {which}", unit=figure.unit, notes=notes)
-        for which in ("lowest", "middle", "highest")
-    )
 
 
 def _cells(spread: Spread) -> list[TableCell]:
@@ -250,31 +241,31 @@ _MEASURES: Mapping[str, tuple[str, str, float]] = {
 
 def sureness_table(study: Study) -> Table:
     """Return what stands behind the intervals of each exit: runs, seeds, test images, blocks, convergence."""
-    keys = _measurement_keys(study)
-    columns = (
-        Column(head="Runs", unit="count"),
-        Column(head="Seeds", words=True),
-        Column(head="Test images", unit="count"),
-        Column(head="Test subjects", unit="count"),
-        *(Column(head=head, unit=unit, words=not unit) for head, unit, _ in map(_measure, keys)),
-    )
-    sections = [
-        Section(
-            head=group.label,
-            rows=tuple(
-                TableRow(head=str(number), cells=_row_of(Point(group=group, exit=number), keys))
-                for number in group.exits
+    points = study.points
+    runs = [point.group.runs for point in points]
+    columns: list[tuple[Column, list[TableCell]]] = []
+    for key in _measurement_keys(study):
+        head, unit, _ = _measure(key)
+        columns.append((Column(head=head, unit=unit, words=not unit), [_measured(point, key) for point in points]))
+    return table_of(
+        "sureness",
+        "What stands behind the intervals of each exit, and what disturbed its measuring. Where runs differ, the range "
+        "is given.",
+        ("Experiment", "Exit"),
+        by_exit(study.groups),
+        [
+            (Column(head="Runs", unit="count"), [str(len(each)) for each in runs]),
+            ("Seeds", map(seeds, runs)),
+            (
+                Column(head="Test images", unit="count"),
+                [_summary([run.images.get("test", 0) for run in each]) for each in runs],
             ),
-        )
-        for group in study.groups
-    ]
-    return Table(
-        id="sureness",
-        caption="What stands behind the intervals of each exit, and what disturbed its measuring. Where runs differ, "
-        "the range is given.",
-        heads=("Experiment", "Exit"),
-        columns=columns,
-        sections=tuple(sections),
+            (
+                Column(head="Test subjects", unit="count"),
+                [_summary([run.subjects.get("test") or "not known" for run in each]) for each in runs],
+            ),
+            *columns,
+        ],
     )
 
 
@@ -307,21 +298,10 @@ def warnings(study: Study) -> list[str]:
     return [f"{warning} ({listed(list(dict.fromkeys(labels)))})" for warning, labels in found.items()]
 
 
-def _row_of(point: Point, keys: Sequence[str]) -> tuple[TableCell, ...]:
-    runs = point.group.runs
-    measured = [entry.measurement for entry in entries(point)]
-    return (
-        TableCell(value=str(len(runs))),
-        TableCell(value=seeds(runs)),
-        _summary([run.images.get("test", 0) for run in runs]),
-        _summary([run.subjects.get("test") or "not known" for run in runs]),
-        *(_measured(point, measured, key) for key in keys),
-    )
-
-
-def _measured(point: Point, said: Sequence[Mapping[str, Any]], key: str) -> TableCell:
+def _measured(point: Point, key: str) -> TableCell:
     """Return what the runs say under a name; watts are marked as the joules are that they come from."""
-    cell = _summary([_scaled(each[key], key) for each in said if each.get(key) is not None])
+    said = [entry.measurement.get(key) for entry in entries(point)]
+    cell = _summary([_scaled(each, key) for each in said if each is not None])
     if _measure(key)[1] != "W" or cell.missing:
         return cell
     return number_cell(Text(value=cell.value), kind=energy_kind(point.group.runs))

@@ -4,19 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from greenpose.formatting import NBSP, co2eq_g, plural
-from greenpose.metrics import TRAIN_CO2, TRAIN_ENERGY
-from greenpose.quantity import Kind, worst
+from greenpose.metrics import TRAIN_CO2
+from greenpose.quantity import Kind
 from greenpose.record import Failure, Phase, Record
-from greenpose.report.quantities import energy_figure, kind_of, prefixed
-from greenpose.report.study import Study
+from greenpose.report.quantities import energy_figure, prefixed
+from greenpose.report.study import Study, energy_kind
 from greenpose.report.tables import (
     Column,
-    Section,
     Table,
     TableCell,
-    TableRow,
     kind_notes,
     missing_cell,
+    table_of,
     value_cell,
 )
 
@@ -117,42 +116,29 @@ def totals_table(study: Study) -> Table:
         end.capitalize(): failed_total([each for each in study.failures if each.reason == end]) for end in sorted(ends)
     }
     parts |= {"All": grand_total(study)} if study.failures else {}
-    whole = max(total.energy_kwh for total in parts.values())
-    energy = energy_figure([whole])
-    grams = prefixed(TRAIN_CO2, [total.co2eq_g for total in parts.values()])
+    totals = parts.values()
+    whole = max(total.energy_kwh for total in totals)
+    energy, grams = energy_figure([whole]), prefixed(TRAIN_CO2, [total.co2eq_g for total in totals])
     time_unit, time_scale = ("h", 3600) if parts["Finished"].seconds >= 3600 else ("s", 1)
-    kinds = sorted({kind_of(run, TRAIN_ENERGY) for run in study.records})
-    kind = worst(kinds) if kinds else "measured"
+    kind = energy_kind(study.records)
     notes = kind_notes([kind])
-    return Table(
-        id="total",
-        caption="Everything on this page: data, training, validation, test and metering of inference.",
-        heads=("Runs",),
-        columns=(
-            Column(head="Number", unit="count"),
-            Column(head="Time", unit=time_unit),
-            Column(head="Energy", unit=energy.unit, notes=notes),
-            Column(head="CO2eq", unit=grams.unit, notes=notes),
-        ),
-        sections=(
-            Section(
-                rows=tuple(
-                    TableRow(
-                        head=name,
-                        cells=(
-                            TableCell(value=str(total.runs)),
-                            value_cell(total.seconds / time_scale),
-                            replace(
-                                value_cell(total.energy_kwh * energy.scale, kind=kind),
-                                bar=total.energy_kwh / whole if whole and study.failures else None,
-                            ),
-                            _grams_cell(total, kind, grams.scale),
-                        ),
-                    )
-                    for name, total in parts.items()
-                )
+    energies = [value_cell(total.energy_kwh * energy.scale, kind=kind) for total in totals]
+    if whole and study.failures:
+        energies = [replace(cell, bar=total.energy_kwh / whole) for cell, total in zip(energies, totals, strict=True)]
+    return table_of(
+        "total",
+        "Everything on this page: data, training, validation, test and metering of inference.",
+        ("Runs",),
+        list(parts),
+        [
+            (Column(head="Number", unit="count"), [str(total.runs) for total in totals]),
+            (Column(head="Time", unit=time_unit), [value_cell(total.seconds / time_scale) for total in totals]),
+            (Column(head="Energy", unit=energy.unit, notes=notes), energies),
+            (
+                Column(head="CO2eq", unit=grams.unit, notes=notes),
+                [_grams_cell(total, kind, grams.scale) for total in totals],
             ),
-        ),
+        ],
     )
 
 

@@ -42,14 +42,12 @@ from greenpose.report.ranking import (
 )
 from greenpose.report.study import Point, Study, short_name
 from greenpose.report.tables import (
-    Column,
-    Section,
     Table,
     TableCell,
-    TableRow,
     figure_column,
     kind_notes,
     quantity_cell,
+    table_of,
 )
 
 MANY_MARKS = 200
@@ -172,30 +170,19 @@ def scatter(study: Study, figure: Metric, *, named: Sequence[Point] = ()) -> Sca
 
 def data_table(chart: Scatter) -> Table:
     """Return the points of a chart as a table."""
-    rows = [
-        TableRow(
-            head=mark.label,
-            cells=(
-                quantity_cell(mark.x, chart.figure),
-                quantity_cell(mark.y, AP),
-                TableCell(value=("yes" if mark.front else "no") if chart.ranked else "not ranked"),
-            ),
-        )
-        for mark in chart.told
-    ]
-    which = "the points of the chart"
+    which, told = "the points of the chart", chart.told
     if chart.crowded:
         which = f"of its {plural(len(chart.marks), 'point')} those that no other beats, {MOST_TOLD} at most"
-    return Table(
-        id=f"{chart.id}-data",
-        caption=f"{chart.title}: {which}.",
-        heads=("Exit",),
-        columns=(
-            figure_column(chart.figure, [mark.x for mark in chart.told]),
-            figure_column(AP, [mark.y for mark in chart.told]),
-            Column(head="On the front", words=True),
-        ),
-        sections=(Section(rows=tuple(rows)),),
+    return table_of(
+        f"{chart.id}-data",
+        f"{chart.title}: {which}.",
+        ("Exit",),
+        [mark.label for mark in told],
+        [
+            (chart.figure, [mark.x for mark in told]),
+            (AP, [mark.y for mark in told]),
+            ("On the front", [("yes" if mark.front else "no") if chart.ranked else "not ranked" for mark in told]),
+        ],
     )
 
 
@@ -208,29 +195,23 @@ def front_table(study: Study) -> Table | None:
         return None
     best, named = leaders(study), answered(study)
     shown = sorted(_first([*named, *best])[:MOST_FRONT], key=lambda point: (-or_zero(point, AP), or_zero(point, MACS)))
-    figures = [each for each in (ENERGY, MACS) if _all(shown, each) and _fair(study, each)]
-    columns = {AP: [point.figure(AP) for point in shown], KEPT: [kept(point, shown[0]) for point in shown]}
-    for each in figures:
-        figure = study.shown(each)
-        columns[figure] = [point.figure(figure) for point in shown]
-        if each is ENERGY:
-            columns[SAVED] = [_saved(study, point, shown[0]) for point in shown]
-    return Table(
-        id="front",
-        caption=_front_words(study, best, shown),
-        heads=("Exit",),
-        columns=tuple(figure_column(figure, values) for figure, values in columns.items()),
-        sections=(
-            Section(
-                rows=tuple(
-                    TableRow(
-                        head=short_name(point),
-                        cells=tuple(_front_cell(point, shown[0], fig, values[i]) for fig, values in columns.items()),
-                    )
-                    for i, point in enumerate(shown)
-                )
-            ),
-        ),
+    metrics = [study.shown(each) for each in (ENERGY, MACS) if _all(shown, each) and _fair(study, each)]
+    columns = [(metric, [point.figure(metric) for point in shown]) for metric in (AP, *metrics)]
+    columns.insert(1, (KEPT, [kept(point, shown[0]) for point in shown]))
+    if metrics and metrics[0].name == ENERGY.name:
+        columns.insert(3, (SAVED, [_saved(study, point, shown[0]) for point in shown]))
+    return table_of(
+        "front",
+        _front_words(study, best, shown),
+        ("Exit",),
+        [short_name(point) for point in shown],
+        [
+            (
+                figure_column(metric, values),
+                [_front_cell(*each, shown[0], metric) for each in zip(shown, values, strict=True)],
+            )
+            for metric, values in columns
+        ],
     )
 
 
@@ -250,11 +231,9 @@ def _saved(study: Study, point: Point, best: Point) -> Quantity:
     return replace(share, value=PERCENT * (1 - share.value), type_a=ends, type_b=None)
 
 
-def _front_cell(point: Point, best: Point, figure: Metric, each: Quantity) -> TableCell:
+def _front_cell(point: Point, each: Quantity, best: Point, figure: Metric) -> TableCell:
     """Return a number of the front's table; of what is held against the most accurate exit, that this is the one."""
-    if figure not in (KEPT, SAVED):
-        return quantity_cell(each, figure)
-    if point == best:
+    if figure in (KEPT, SAVED) and point == best:
         return TableCell(value="reference")
     cell = quantity_cell(each, figure)
     if figure is KEPT and unlike_best(point, best).verdict == "alike":

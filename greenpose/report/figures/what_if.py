@@ -12,7 +12,7 @@ from greenpose.report.figures.break_even import images_needed
 from greenpose.report.quantities import prefixed
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Point, Study, short_name
-from greenpose.report.tables import Section, Table, TableRow, figure_column, quantity_cell
+from greenpose.report.tables import Table, table_of
 
 DAYS_PER_YEAR = 365.25
 """Of the Julian calendar."""
@@ -120,29 +120,20 @@ def outcomes(use: Use, scenario: Scenario = DEFAULT) -> list[Quantity]:
 def scenario_table(study: Study) -> Table:
     """Return the outcomes of every exit under the default scenario."""
     found = uses(study)
-    figures = shown_outcomes(found)
-    lines = [[each * figure.scale for each, figure in zip(outcomes(use), figures, strict=True)] for use in found]
-    columns = list(zip(*lines, strict=True))
+    columns = zip(*(outcomes(use) for use in found), strict=True)
     cut = f" Of {plural(len(study.points), 'exit')} {len(found)} are told of: those that no other beats, then the most"
-    return Table(
-        id="scenario",
-        caption="What each exit would come to when it is used so. Operation only, but for the SCI (ISO/IEC 21031), "
-        "which counts the making of the machine too. Training stays as it was run; all of it is shared out over all "
-        "images of all years. An exit has won back its teaching when it has saved as much against the final exit."
+    return table_of(
+        "scenario",
+        "What each exit would come to when it is used so. Operation only, but for the SCI (ISO/IEC 21031), which "
+        "counts the making of the machine too. Training stays as it was run; all of it is shared out over all images "
+        "of all years. An exit has won back its teaching when it has saved as much against the final exit."
         + (f"{cut} accurate." if len(found) < len(study.points) else ""),
-        heads=("Exit",),
-        columns=tuple(figure_column(figure, values) for figure, values in zip(figures, columns, strict=True)),
-        sections=(
-            Section(
-                rows=tuple(
-                    TableRow(
-                        head=use.name,
-                        cells=tuple(quantity_cell(each, figure) for each, figure in zip(line, figures, strict=True)),
-                    )
-                    for use, line in zip(found, lines, strict=True)
-                )
-            ),
-        ),
+        ("Exit",),
+        [use.name for use in found],
+        [
+            (metric, [each * metric.scale for each in values])
+            for metric, values in zip(shown_outcomes(found), columns, strict=True)
+        ],
     )
 
 
