@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from greenpose import __version__
 from greenpose.cli.check import check
-from greenpose.cli.console import EPILOG, EXIT_USAGE, err, last_streams, print_json
+from greenpose.cli.console import EPILOG, EXIT_USAGE, err, is_json_asked_for, last_streams, print_json
 from greenpose.cli.data import app as data_app
 from greenpose.cli.doctor import doctor
 from greenpose.cli.estimate import estimate
@@ -32,11 +32,7 @@ class _Group(TyperGroup):
     """Commands whose broken pipes and early ends are mistakes in words: typer ends these with 1, a verdict's code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command.
-
-        Raises:
-            GreenPoseError: if a file ended too early, or another process did.
-        """
+        """Run a command."""
         try:
             return super().invoke(ctx)
         except EOFError as error:
@@ -141,6 +137,6 @@ def _interrupt(number: int, frame: Any) -> None:
 def _complain(faults: Sequence[str]) -> int:
     for fault in faults:
         err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
-    if "--json" in sys.argv:
+    if is_json_asked_for():
         print_json({"error": list(faults)})
     return EXIT_USAGE

@@ -21,7 +21,23 @@ from rich.text import Text
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import in_log, shown
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
+_json: list[bool] = []
+"""Whether `--json` was given, as the command of this process was told: its faults are a document then, too."""
+
+
+def _remember_json(value: bool) -> bool:
+    _json.append(value)
+    return value
+
+
+def is_json_asked_for() -> bool:
+    """Return whether the command of this process was to answer with one JSON document."""
+    return any(_json)
+
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", callback=_remember_json, help="Print one JSON document on stdout, nothing else.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, where there is more to say.")]
 
@@ -126,11 +142,7 @@ def last_streams() -> None:
 
 
 def delivered(code: int) -> int:
-    """Return the exit code of an answer that is out.
-
-    Raises:
-        GreenPoseError: if stdout was closed before it was: whoever reads the code must not take it for a whole answer.
-    """
+    """Return the exit code of an answer that is out; refuse one that was cut, lest its code be taken for a verdict."""
     sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, _Lasting) and raw.lost is not None:
