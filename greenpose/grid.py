@@ -11,10 +11,10 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from greenpose.config import Cell, Experiment, ProcessConfig
 from greenpose.config.accounting import OPTIONS, Budget
@@ -90,12 +90,7 @@ def _anew(cell: Cell, folder: RunFolder) -> str:
     """Return why a run that differs in fewer epochs alone is not gone on with; empty where there is none."""
     recipe = cell.config.train
     same = _training_of(cell.config) | {"train": recipe.model_dump(exclude={"epochs"})}
-    for config in sorted(folder.path.parent.glob(f"{glob.escape(cell.experiment)}-*/config.yaml")):
-        other = RunFolder(config.parent)
-        try:
-            before, state = other.experiment(), other.state()
-        except FaultsError:
-            continue
+    for other, before, state in _beside(cell, folder):
         alike = _training_of(before) | {"train": before.train.model_dump(exclude={"epochs"})} == same
         if not alike or before.train.epochs >= recipe.epochs or state is State.TODO:
             continue
@@ -107,6 +102,14 @@ def _anew(cell: Cell, folder: RunFolder) -> str:
             why = "a run that was begun goes on to its own number of epochs only"
         return f"differs from {other.path.name} in train.epochs ({before.train.epochs}, now {recipe.epochs}): {why}"
     return ""
+
+
+def _beside(cell: Cell, folder: RunFolder) -> Iterator[tuple[RunFolder, Experiment, State]]:
+    """Yield the runs of the same experiment beside a folder, those that can be read."""
+    for config in sorted(folder.path.parent.glob(f"{glob.escape(cell.experiment)}-*/config.yaml")):
+        other = RunFolder(config.parent)
+        with contextlib.suppress(FaultsError):
+            yield other, other.experiment(), other.state()
 
 
 def _training_of(config: Experiment) -> dict[str, Any]:
@@ -123,18 +126,19 @@ def _trained_in(cell: Cell, folder: RunFolder) -> Mapping[str, Any] | None:
         begun: Mapping[str, Any] | None = folder.read_cell().get("trained_in") if folder.config.exists() else None
         return begun
     same = _training_of(cell.config)
-    for config in sorted(folder.path.parent.glob(f"{glob.escape(cell.experiment)}-*/config.yaml")):
-        other = RunFolder(config.parent)
-        try:
-            if other.state() is not State.DONE or _training_of(other.experiment()) != same:
-                continue
-            record, labels = read_document(other.record), other.read_cell().get("annotations_sha256", {})
-        except FaultsError:
+    for other, before, state in _beside(cell, folder):
+        if state is not State.DONE or _training_of(before) != same:
             continue
-        if isinstance(record, Record) and all(other.best(entry.exit).exists() for entry in record.exits):
-            best = {entry.exit: entry.best_epoch for entry in record.exits}
-            how = {"epochs": record.epochs, "stopped": record.stopped, "best": best, "annotations_sha256": labels}
-            return {"run": other.path.name, **how}
+        with contextlib.suppress(FaultsError):
+            record = read_document(other.record)
+            if isinstance(record, Record) and all(other.best(entry.exit).exists() for entry in record.exits):
+                return {
+                    "run": other.path.name,
+                    "epochs": record.epochs,
+                    "stopped": record.stopped,
+                    "best": {entry.exit: entry.best_epoch for entry in record.exits},
+                    "annotations_sha256": other.read_cell().get("annotations_sha256", {}),
+                }
     return None
 
 
@@ -190,16 +194,8 @@ class Outcome:
     """What kept it from being started, or from leaving a note of its own; empty where its folder says how it ended."""
 
 
-@runtime_checkable
-class Command(Protocol):
-    """What is started for a run."""
-
-    def __call__(self, planned: Planned, *, quiet: bool) -> list[str]:
-        """Return program and arguments."""
-
-
-def _ignore(event: object) -> None:
-    del event
+Command = Callable[..., list[str]]
+"""Takes a planned run, and `quiet`; returns the program that does it, and its arguments."""
 
 
 @dataclass(slots=True)
@@ -216,8 +212,8 @@ def run_all(
     quiet: bool = False,
     command: Command | None = None,
     budget: Budget | None = None,
-    started: Callable[[Planned], None] = _ignore,
-    ended: Callable[[Outcome], None] = _ignore,
+    started: Callable[[Planned], None] = lambda _: None,
+    ended: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
     """Run the cells and return how each ended; one that fails does not stop the others.
 
@@ -257,16 +253,8 @@ def worker_command(
     """Return the command that does one run; a cluster's scheduler would start the same."""
     volume = ["--quiet"] if quiet else ["--verbose"] if verbose else []
     limits = [f"--budget-{OPTIONS[name]}={limit!r}" for name, limit in (budget.limits if budget else {}).items()]
-    return [
-        sys.executable,
-        "-m",
-        "greenpose",
-        "worker",
-        str(planned.folder.path),
-        *limits,
-        *volume,
-        *(["--elsewhere"] if elsewhere else []),
-    ]
+    away = ["--elsewhere"] if elsewhere else []
+    return [sys.executable, "-m", "greenpose", "worker", str(planned.folder.path), *limits, *volume, *away]
 
 
 def worker_environment(config: ProcessConfig, workers: int) -> dict[str, str]:
@@ -357,16 +345,3 @@ def _interrupt(running: Sequence[_Job]) -> list[Outcome]:
             job.process.kill()
             job.process.wait()
     return [_outcome(job) for job in running]
-
-
-__all__ = [
-    "TIED",
-    "Command",
-    "Outcome",
-    "Planned",
-    "plan",
-    "run_all",
-    "set_aside",
-    "worker_command",
-    "worker_environment",
-]

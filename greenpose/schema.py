@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
+from greenpose.errors import FaultsError
+
 DocumentT = TypeVar("DocumentT", bound="Document")
 
 SYNONYMS: Mapping[str, str] = MappingProxyType(
@@ -108,11 +110,26 @@ class Document(BaseModel):
 
 
 def parse(kind: type[DocumentT], data: Mapping[str, Any], *, where: str) -> tuple[DocumentT | None, list[str]]:
-    """Return the document and no faults, or None and every fault, each as `where: key: what is wrong`."""
+    """Return the document and no faults, or None and every fault, each as `where: key: what is wrong`.
+
+    Where `where` is empty, it is left out.
+    """
     try:
         return kind.model_validate(data), []
     except ValidationError as error:
         return None, [_sentence(fault, kind, where) for fault in error.errors(include_url=False)]
+
+
+def parsed(kind: type[DocumentT], data: Mapping[str, Any], *, where: str, error: type[FaultsError]) -> DocumentT:
+    """Return the document.
+
+    Raises:
+        FaultsError: of the kind `error`, with every fault.
+    """
+    document, faults = parse(kind, data, where=where)
+    if document is None:
+        raise error(faults)
+    return document
 
 
 def from_json(text: str) -> Any:
@@ -235,10 +252,9 @@ def shown(value: Any) -> str:
 
 def _sentence(fault: Mapping[str, Any], kind: type[BaseModel], where: str) -> str:
     location = tuple(part for part in fault["loc"] if part != "[key]")
-    place = f"{where}: {dotted(location)}" if location else where
-    if fault["type"] == "extra_forbidden":
-        return f"{place}: unknown key; {_meant(kind, location)}"
-    return f"{place}: {_wrong(str(fault['type']), fault)}"
+    unknown = fault["type"] == "extra_forbidden"
+    says = f"unknown key; {_meant(kind, location)}" if unknown else _wrong(str(fault["type"]), fault)
+    return ": ".join(filter(None, [where, dotted(location), says]))
 
 
 def _wrong(what: str, fault: Mapping[str, Any]) -> str:

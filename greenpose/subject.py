@@ -16,7 +16,7 @@ from greenpose.config.profile import is_file
 from greenpose.config.read import YAML, experiment_file, meant
 from greenpose.errors import CheckError, ConfigError
 from greenpose.record import Failure, Record
-from greenpose.schema import parse
+from greenpose.schema import parsed
 from greenpose.store import RunFolder, State, collect
 
 PAPER = ("model.exits=[1, 2, 3, 4]", "wiring.supervise=[1, 2, 3, 4]")
@@ -62,7 +62,7 @@ def require(path: Path) -> Path:
     return file
 
 
-def find_runs(path: Path, *, settings: Sequence[str] = ()) -> Sequence[Cell] | Sequence[Record | Failure]:
+def read_runs(path: Path, *, settings: Sequence[str] = ()) -> Sequence[Cell] | Sequence[Record | Failure]:
     """Return the runs that a file describes, or those that have left something at a path.
 
     `settings` change what is described, like `--set`.
@@ -89,7 +89,7 @@ def read_cells(file: Path, *, settings: Sequence[str] = ()) -> list[Cell]:
     return expand(load_file(path, settings=settings), where=str(path))
 
 
-def find_network(
+def read_subject(
     source: Path | None, *, settings: Sequence[str], only: Sequence[str] = (), exits: Sequence[int] = ()
 ) -> tuple[Subject, list[str]]:
     """Return the one network that is named, and what is wrong with what is asked of it.
@@ -141,9 +141,7 @@ def _of_run(folder: RunFolder, settings: Sequence[str], only: Sequence[str]) -> 
     written = folder.read_cell()
     name = str(written["experiment"].get("name"))
     rows = {"name": name, "experiments": {name: _from_here(written["experiment"])}, "overrides": overrides}
-    grid, faults = parse(Grid, rows, where=str(folder.config))
-    if grid is None:
-        raise ConfigError(faults)
+    grid = parsed(Grid, rows, where=str(folder.config), error=ConfigError)
     (cell,) = expand(grid, where=str(folder.config))
     if "data.root" in overrides:
         from greenpose.data.splits import annotations_sha256, check_annotations

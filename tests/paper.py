@@ -1,10 +1,17 @@
 """`docs/paper.md` as tables, so that tests can hold it to the code and to the paper's figures."""
 
 import re
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 PAGE = (Path(__file__).parent.parent / "docs" / "paper.md").read_text(encoding="utf-8")
 CONFIGURATION = re.compile(r"`([234]_stage_coco_\S+\.yaml)`")
+
+
+def lookup(data: dict[str, Any], key: str) -> Any:
+    """Return the value at a dotted key."""
+    return reduce(lambda section, part: section[part], key.split("."), data)
 
 
 def tables(heading: str) -> list[list[list[str]]]:

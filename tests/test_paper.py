@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from greenpose.config import Experiment, expand, load_experiment, load_grid, packaged_experiment
-from greenpose.config.grid import assign, lookup
-from tests.paper import PAGE, tables
+from greenpose.config.grid import assign
+from tests.paper import PAGE, lookup, tables
 from tests.shipped import shipped
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -19,7 +19,7 @@ from greenpose.errors import CheckError
 from greenpose.formatting import listed, shown
 from greenpose.metrics import COUNTED, CPU, ENERGY, LATENCY, MOST, OF_EXIT, OF_TRAINING
 from greenpose.quantity import Quantity
-from greenpose.schema import Document, near, parse
+from greenpose.schema import Document, near, parsed
 
 NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 COMPARISON = re.compile(
@@ -96,10 +96,9 @@ def read_budgets(path: Path) -> tuple[CostBudget, ...]:
         ConfigError: if it is missing or no YAML.
         CheckError: with all its faults.
     """
-    document, faults = parse(BudgetFile, read_yaml(path), where=str(path))
-    if document is None:
-        raise CheckError(faults)
+    document = parsed(BudgetFile, read_yaml(path), where=str(path), error=CheckError)
     budgets: list[CostBudget] = []
+    faults: list[str] = []
     for entry, node in zip(document.budgets, _nodes(path.read_text(encoding="utf-8")), strict=True):
         found = _understood(entry, node)
         budgets += [found] if isinstance(found, CostBudget) else []

@@ -15,7 +15,7 @@ from greenpose.errors import CheckError
 from greenpose.metrics import COUNTED, OF_EXIT, OF_TRAINING
 from greenpose.quantity import Quantity
 from greenpose.record import Record
-from greenpose.subject import config_of, find_runs
+from greenpose.subject import config_of, read_runs
 
 FREE = frozenset({"exits", "init", "partial", "weights"})
 """Settings of the model that no exit's cost depends on: it costs its minimal sub-network, whatever that starts from."""
@@ -185,7 +185,7 @@ def find_networks(
         GreenPoseError: if the candidate cannot be read.
     """
     groups: dict[tuple[str, Path], list[tuple[str, Experiment]]] = {}
-    for run in find_runs(candidate, settings=settings):
+    for run in read_runs(candidate, settings=settings):
         if isinstance(run, Cell):
             name, config, file = run.name.rpartition("-")[0], run.config, candidate
         elif isinstance(run, Record):

@@ -34,7 +34,7 @@ from greenpose.errors import CheckError
 from greenpose.files import head_commit, now, write_text
 from greenpose.metrics import COUNTED, OPERATIONS
 from greenpose.record import Failure, Record
-from greenpose.subject import find_runs, require
+from greenpose.subject import read_runs, require
 
 if TYPE_CHECKING:
     from greenpose.counting import ExitCount
@@ -42,15 +42,9 @@ if TYPE_CHECKING:
 
 
 def read_candidate(path: Path) -> tuple[str, tuple[Footprint, ...]]:
-    """Return what to call a candidate, and the footprint of each experiment that there is.
-
-    Raises:
-        CheckError: if there is nothing to check, or a run failed.
-        ConfigError: if it is an experiment or grid with faults.
-        RecordError: if it is a record that cannot be read.
-    """
+    """Return what to call a candidate, and the footprint of each experiment that there is."""
     file = require(path)
-    runs = find_runs(file)
+    runs = read_runs(file)
     failures = [run for run in runs if isinstance(run, Failure)]
     if failures:
         raise CheckError([f"{path}: {one.name} {one.reason}: {one.message}; finish it first" for one in failures])
@@ -90,11 +84,7 @@ def _count_all(cells: Sequence[Cell]) -> list[Footprint]:
 
 
 def _counted(name: str, architecture: "Architecture", input_size: tuple[int, int]) -> dict[int, dict[str, object]]:
-    """Return what the gate compares, by exit.
-
-    Raises:
-        CheckError: if the network cannot be run, as after a change that broke it.
-    """
+    """Return what the gate compares, by exit."""
     from greenpose.counting import count
 
     try:
@@ -144,9 +134,6 @@ def read_question(
 
     `paired` names what is to be measured in pairs: then there need be neither baseline nor budgets, and without them
     nothing is counted.
-
-    Raises:
-        GreenPoseError: with what is missing or damaged.
     """
     require(candidate)
     if baseline is None and (FILE.exists() or (creating and budgets is None)):
@@ -191,9 +178,6 @@ def accept_candidate(question: Question, reason: str) -> tuple[Question, dict[st
     """Write what the candidate costs where it was asked for, and return the question with what was read again.
 
     With it comes what changed, before and after: values `accepted` by the baseline, limits `tightened` by budgets.
-
-    Raises:
-        CheckError: without a reason, or where a number is not known well enough.
     """
     if not reason.strip():
         raise CheckError(["--update: say why with --reason TEXT; whoever reviews the change reads it"])

@@ -78,11 +78,7 @@ def _patients(text: str | None, option: str) -> tuple[int, ...] | None:
 
 
 def _window(text: str | None) -> tuple[float, float] | None:
-    """Return the window that an option names.
-
-    Raises:
-        DataError: it is no two numbers.
-    """
+    """Return the window that an option names."""
     from greenpose.errors import DataError
 
     if text is None:
@@ -163,14 +159,11 @@ def synth(
     from greenpose.data.splits import SYNTHETIC_WINDOW_MM
     from greenpose.data.synthetic import generate
     from greenpose.errors import ConfigError
-    from greenpose.schema import parse
+    from greenpose.schema import parsed
 
-    del verbose
     settings = {"seed": seed, "size": size, "yaw_spread_deg": yaw_spread}
     numbers = {"patients": dict(zip(SPLITS, patients, strict=True)), "frames": dict(zip(SPLITS, frames, strict=True))}
-    config, faults = parse(SyntheticConfig, settings | numbers, where="data synth")
-    if config is None:
-        raise ConfigError(faults)
+    config = parsed(SyntheticConfig, settings | numbers, where="data synth", error=ConfigError)
     with err(quiet=quiet).status("drawing frames"):
         files = write_coco(
             folder,
@@ -206,7 +199,6 @@ def check(
     from greenpose.data import load_profile
     from greenpose.data.check import check_folder
 
-    del verbose
     with err(quiet=quiet).status("reading every image"):
         wanted = load_profile(profile) if profile else None
         found = check_folder(folder, profile=wanted, images=images, decode=True)

@@ -35,7 +35,6 @@ def export(
 
     Example: greenpose export runs/quick/HRNet4-OKD-DS-d23a76c6 --exit 3 --to safetensors,pt2 --fold-bn -o deploy
     """
-    del verbose
     subject = _subject(run, exit_)
     with err(quiet=quiet).status("exporting"):
         from greenpose.export import chosen_formats, export_exit
@@ -57,11 +56,7 @@ def export(
 
 
 def _subject(run: Path, exit_: int | None) -> Subject:
-    """Return the finished run and the exit that are meant.
-
-    Raises:
-        ConfigError: it is no finished run, or has no such exit.
-    """
+    """Return the finished run and the exit that are meant."""
     subject = find_subject(run, settings=(), exits=() if exit_ is None else (exit_,))
     if subject.trained is None:
         raise ConfigError([f"{run}: only a trained network is worth exporting; give the folder of a finished run"])

@@ -47,7 +47,6 @@ def profile(
       greenpose profile
       greenpose profile experiments/quick.yaml
     """
-    del verbose
     documents = []
     for (shape, size), used_by in _shapes(file, settings or []).items():
         with err(quiet=quiet).status("counting"):

@@ -82,11 +82,7 @@ class RunProgress:
 
 
 def record_line(folder: RunFolder) -> str:
-    """Return time, energy and the accuracy of every exit of a finished run.
-
-    Raises:
-        RecordError: if its record cannot be read.
-    """
+    """Return time, energy and the accuracy of every exit of a finished run."""
     record = read_record(folder.record)
     parts = [
         f"{record.train_seconds:.0f} s training",
@@ -145,11 +141,7 @@ def _spread(quantity: Quantity, interval: Bounds | None, *, factor: float) -> st
 
 
 def failure_line(folder: RunFolder, *, code: int) -> str:
-    """Return what a run that did not finish said last, and where to read more.
-
-    Raises:
-        RecordError: if its note cannot be read.
-    """
+    """Return what a run that did not finish said last, and where to read more."""
     if not folder.failure.exists():
         return f"exit code {code}; " + (f"see {folder.log}" if folder.log.exists() else "it left no log")
     failure = read_document(folder.failure)

@@ -68,7 +68,6 @@ def report(
 
     Example: greenpose report runs/quick -o quick.html -o quick.tex
     """
-    del verbose
     _require(runs)
     name = _name_of(runs)
     outputs = outputs or ([] if figures else [Path("reports") / f"{name}.html"])

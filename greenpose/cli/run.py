@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,11 +55,7 @@ def is_spare(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def replicas(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Return torchrun's number of processes as a `--set` option; none where torchrun started nothing.
-
-    Raises:
-        GreenPoseError: they are on several machines.
-    """
+    """Return torchrun's number of processes as a `--set` option; none where torchrun started nothing."""
     size, here = (int(environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     if size != here:
         raise GreenPoseError(
@@ -111,8 +106,9 @@ def run(
     chosen = [*(settings or []), *changes(country=country, device=device), *replicas()]
     with as_written(settings):
         name, cells = find_cells(file, err(quiet=quiet), as_grid=grid, settings=chosen, seeds=seed or [])
-    places = _Places.of(name, where)
-    planned = plan(shuffled(cells), places.runs, only=only or [])
+    runs = where or Path("runs") / name
+    page = (where or Path("reports")) / f"{name}.html"
+    planned = plan(shuffled(cells), runs, only=only or [])
     if resume and (faults := relabelled(planned)):
         raise DataError(faults)
     if dry_run:
@@ -126,26 +122,12 @@ def run(
         run_all, workers=workers, quiet=quiet or (as_json and not verbose), command=command, budget=budget
     )
     outcomes = _run(todo, len(planned), err(quiet=quiet), run_them, together=workers > 1 and len(todo) > 1)
-    damaged = _write_report(plan(cells, places.runs), places.page, name) if make_report else []
+    damaged = _write_report(plan(cells, runs), page, name) if make_report else []
     for fault in damaged:
         err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
-    _conclude(planned, outcomes, places if make_report else None, err(quiet=quiet), as_json=as_json)
+    _conclude(planned, outcomes, page if make_report else None, err(quiet=quiet), as_json=as_json)
     if damaged:
         raise typer.Exit(EXIT_RUNS_FAILED)
-
-
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Where a grid's runs and page lie."""
-
-    runs: Path
-    page: Path
-
-    @classmethod
-    def of(cls, name: str, where: Path | None) -> "_Places":
-        if where is None:
-            return cls(Path("runs") / name, Path("reports") / f"{name}.html")
-        return cls(where, where / f"{name}.html")
 
 
 def _show_plan(planned: list[Planned], *, as_json: bool) -> None:
@@ -253,21 +235,20 @@ def _write_report(grid: list[Planned], page: Path, name: str) -> list[str]:
 
 
 def _conclude(
-    planned: list[Planned], outcomes: list[Outcome], places: _Places | None, console: Console, *, as_json: bool
+    planned: list[Planned], outcomes: list[Outcome], page: Path | None, console: Console, *, as_json: bool
 ) -> None:
     from greenpose.cli.progress import grid_table
 
-    page = str(places.page) if places else None
     ended = {outcome.planned.cell.name: outcome for outcome in outcomes}
     results = [(one, _missing(one, ended.get(one.cell.name))) for one in planned]
     if as_json:
-        print_json({"runs": [_result(one, missing) for one, missing in results], "report": page})
+        print_json({"runs": [_result(one, missing) for one, missing in results], "report": page and str(page)})
     else:
         if len(planned) > 1:
             rows = [(one.cell.name.rpartition("-")[0], one.folder, missing) for one, missing in results]
             console.print(grid_table(rows), "")
         if page:
-            out().print(page, soft_wrap=True, markup=False)
+            out().print(str(page), soft_wrap=True, markup=False)
     if any(outcome.state not in FINE for outcome in outcomes):
         raise typer.Exit(EXIT_RUNS_FAILED)
 

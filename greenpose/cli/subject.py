@@ -3,10 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,7 +14,6 @@ from rich.console import Console
 from greenpose.cli.console import note
 from greenpose.config import (
     Cell,
-    DataConfig,
     Experiment,
     ProcessConfig,
     expand,
@@ -27,9 +26,10 @@ from greenpose.config.load import is_grid, load_file, parse_settings
 from greenpose.config.read import experiment_file
 from greenpose.errors import ConfigError, FaultsError, GreenPoseError
 from greenpose.grid import worker_environment
-from greenpose.subject import Subject, find_network
+from greenpose.subject import Subject, read_subject
 
 if TYPE_CHECKING:
+    from greenpose.config.profile import Profile
     from greenpose.grid import Planned
 
 
@@ -42,23 +42,77 @@ def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
 
     Without `images`, for work that needs none, only the profile of the data is looked at.
     """
-    checks: dict[str, Callable[[], object]] = {
-        f"carbon.{_grid(config)}": lambda: _place(config),
-        "data": lambda: _data(config.data) if images else _profile(config.data),
-        "model.weights": lambda: _weights(config),
-        "process.device": lambda: _device(config.process),
-        "train.mirror": lambda: _mirror(config),
-        "train.precision": lambda: _precision(config),
+    checks: dict[str, Callable[[Experiment], object]] = {
+        f"carbon.{'hourly' if config.carbon.hourly is not None else 'country'}": _check_place,
+        "data": _check_data if images else _check_profile,
+        "model.weights": _check_weights,
+        "process.device": _check_device,
+        "train.mirror": _check_mirror,
+        "train.precision": _check_precision,
     }
     faults: list[str] = []
     for setting, check in checks.items():
         try:
-            check()
+            check(config)
         except FaultsError as error:
             faults += [f"{setting}: {fault}" for fault in error.faults]
         except GreenPoseError as error:
             faults.append(f"{setting}: {error}")
     return faults
+
+
+def _check_place(config: Experiment) -> None:
+    from greenpose.metering import carbon_of
+
+    carbon_of(**config.carbon.model_dump())
+
+
+def _check_profile(config: Experiment) -> "Profile":
+    from greenpose.data import load_profile
+
+    return load_profile(config.data.profile)
+
+
+def _check_data(config: Experiment) -> None:
+    from greenpose.data.splits import check_joints, inspect_splits
+
+    check_joints(config.data, _check_profile(config))
+    if config.data.source == "coco":
+        inspect_splits(config.data)
+
+
+def _check_weights(config: Experiment) -> None:
+    path = config.model.weights
+    if path is None:
+        return
+    if not Path(path).is_file():
+        raise GreenPoseError(f"{path}: no such file; give pretrained weights, or null to start from random ones")
+    from greenpose.counting import architecture_of
+    from greenpose.counting.counts import blank_network
+    from greenpose.run.setup import fill
+
+    fill(blank_network(architecture_of(config)), config.model)
+
+
+def _check_device(config: Experiment) -> None:
+    if config.process.device.startswith("cuda"):
+        from greenpose.run import require_device
+
+        require_device(config.process.device, config.process.replicas)
+
+
+def _check_mirror(config: Experiment) -> None:
+    if config.train.mirror:
+        from greenpose.data.crops import flip_partners
+
+        flip_partners(_check_profile(config))
+
+
+def _check_precision(config: Experiment) -> None:
+    if config.train.precision != "float32":
+        from greenpose.training.step import require_precision
+
+        require_precision(config.train.precision, config.process.device)
 
 
 def relabelled(planned: Sequence["Planned"]) -> list[str]:
@@ -77,76 +131,11 @@ def relabelled(planned: Sequence["Planned"]) -> list[str]:
     return faults
 
 
-def _grid(config: Experiment) -> str:
-    """Return the setting that says where the electricity comes from."""
-    return "hourly" if config.carbon.hourly is not None else "country"
-
-
-def _place(config: Experiment) -> None:
-    from greenpose.metering import carbon_of
-
-    carbon_of(**config.carbon.model_dump())
-
-
-def _data(config: DataConfig) -> None:
-    from greenpose.data import load_profile
-    from greenpose.data.splits import check_joints, inspect_splits
-
-    check_joints(config, load_profile(config.profile))
-    if config.source == "coco":
-        inspect_splits(config)
-
-
-def _profile(config: DataConfig) -> None:
-    from greenpose.data import load_profile
-
-    load_profile(config.profile)
-
-
-def _weights(config: Experiment) -> None:
-    path = config.model.weights
-    if path is None:
-        return
-    if not Path(path).is_file():
-        raise GreenPoseError(f"{path}: no such file; give pretrained weights, or null to start from random ones")
-    from greenpose.counting import architecture_of
-    from greenpose.counting.counts import blank_network
-    from greenpose.run.setup import fill
-
-    fill(blank_network(architecture_of(config)), config.model)
-
-
-def _device(process: ProcessConfig) -> None:
-    if process.device.startswith("cuda"):
-        from greenpose.run import require_device
-
-        require_device(process.device, process.replicas)
-
-
-def _mirror(config: Experiment) -> None:
-    from greenpose.data import load_profile
-    from greenpose.data.crops import flip_partners
-
-    if config.train.mirror:
-        flip_partners(load_profile(config.data.profile))
-
-
-def _precision(config: Experiment) -> None:
-    if config.train.precision != "float32":
-        from greenpose.training.step import require_precision
-
-        require_precision(config.train.precision, config.process.device)
-
-
 def find_subject(
     source: Path | None, *, settings: Sequence[str], only: Sequence[str] = (), exits: Sequence[int] = ()
 ) -> Subject:
-    """Return the one network that a command is about (`greenpose.subject.find_network`), looked at beforehand.
-
-    Raises:
-        ConfigError: with everything that is wrong.
-    """
-    subject, faults = find_network(source, settings=settings, only=only, exits=exits)
+    """Return the one network that a command is about (`greenpose.subject.read_subject`), looked at beforehand."""
+    subject, faults = read_subject(source, settings=settings, only=only, exits=exits)
     overrides = parse_settings(settings)
     where = subject.source if subject.trained is None else str(subject.trained.config)
     faults += [placed(fault, where, overrides) for fault in faults_of(subject.config, images=False)]
@@ -170,15 +159,16 @@ def find_cells(
 
     Where there is no such file, a packaged experiment may have the name. A grid is taken for one whether or not it was
     called so, which `console` is told.
-
-    Raises:
-        ConfigError: with everything that would stop one of them later: unknown countries, profiles, data folders.
     """
     path = experiment_file(file) if file else packaged_experiment("quick")
     unsaid = file is not None and not as_grid and is_grid(read_yaml(path))
     grid = (load_grid if as_grid else load_file)(path, settings=settings, seeds=seeds)
     cells = expand(grid, where=str(path))
-    _check_beforehand(cells, str(path), grid.overrides)
+    distinct = {cell.config.model_dump_json(include=set(CHECKED)): cell.config for cell in cells}
+    faults = dict.fromkeys(fault for config in distinct.values() for fault in faults_of(config))
+    if faults:
+        overrides = parse_settings(settings)
+        raise ConfigError([placed(fault, str(path), overrides) for fault in faults])
     if unsaid:
         console.print(note(f"{file} is a grid: it has {len(cells)} runs"), soft_wrap=True)
     for hint in dict.fromkeys(hint for cell in cells for hint in hints_of(cell.config)):
@@ -196,14 +186,6 @@ def hints_of(config: Experiment) -> list[str]:
     return backwards + config.doubts
 
 
-def _check_beforehand(cells: Sequence[Cell], where: str, overrides: Mapping[str, Any]) -> None:
-
-    distinct = {cell.config.model_dump_json(include=set(CHECKED)): cell.config for cell in cells}
-    faults = list(dict.fromkeys(fault for config in distinct.values() for fault in faults_of(config)))
-    if faults:
-        raise ConfigError([placed(fault, where, overrides) for fault in faults])
-
-
 def start_again_pinned(config: ProcessConfig) -> None:
     """Replace this process by the same command with allocator, threads and devices pinned; return once they are."""
     wanted = worker_environment(config, workers=1)
@@ -216,49 +198,33 @@ CountryOption = Annotated[str | None, typer.Option(help="ISO alpha-3 code of the
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")]
 
 STANDS_FOR = {
-    "carbon.country": "--country",
-    "process.device": "--device",
-    "process.threads": "--threads",
-    "measure.batch": "--batch",
-    "measure.max_seconds": "--max-seconds",
+    "country": "carbon.country",
+    "device": "process.device",
+    "threads": "process.threads",
+    "batch": "measure.batch",
+    "max_seconds": "measure.max_seconds",
 }
-"""Settings that have an option of their own."""
+"""Options that stand for a setting."""
 
 
-def changes(
-    *,
-    country: str | None = None,
-    device: str | None = None,
-    threads: int | None = None,
-    batch: int | None = None,
-    max_seconds: float | None = None,
-) -> list[str]:
+def changes(**given: str | float | None) -> list[str]:
     """Return what the options mean as `--set` options; a country takes the place of any other grid."""
-    values = (country, device, threads, batch, max_seconds)
-    settings = [
-        f"{key}={json.dumps(value)}" for key, value in zip(STANDS_FOR, values, strict=True) if value is not None
-    ]
-    if country is not None:
+    settings = [f"{STANDS_FOR[name]}={json.dumps(value)}" for name, value in given.items() if value is not None]
+    if given.get("country") is not None:
         settings += [f"carbon.{other}=null" for other in ("intensity_g_per_kwh", "hourly", "label")]
     return settings
 
 
 @contextmanager
 def as_written(settings: Sequence[str] | None) -> Iterator[None]:
-    """Name in every fault the option that the user wrote; `settings` are those that were written as `--set`.
-
-    Raises:
-        ConfigError: in the place of the one that is raised inside.
-    """
+    """Name in every fault the option that the user wrote; `settings` are those that were written as `--set`."""
     set_by_hand = {setting.partition("=")[0].strip() for setting in settings or ()}
     try:
         yield
     except ConfigError as error:
         faults = list(error.faults)
-        for key, option in STANDS_FOR.items():
+        for name, key in STANDS_FOR.items():
             if key not in set_by_hand:
-                before = f"--set {key}: "
-                faults = [
-                    option + ": " + each.removeprefix(before) if each.startswith(before) else each for each in faults
-                ]
+                before, option = f"--set {key}: ", f"--{name.replace('_', '-')}: "
+                faults = [f.replace(before, option, 1) if f.startswith(before) else f for f in faults]
         raise ConfigError(faults) from None

@@ -56,30 +56,10 @@ def assign(base: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     return {**base, first: inner}
 
 
-def lookup(data: Mapping[str, Any], key: str) -> Any:
-    """Return the value at a dotted `key`.
-
-    Raises:
-        KeyError: if there is none.
-    """
-    value: Any = data
-    for part in key.split("."):
-        if not isinstance(value, Mapping):
-            raise KeyError(key)
-        value = value[part]
-    return value
-
-
 def placed(fault: str, where: str, overrides: Mapping[str, Any]) -> str:
-    """Return a fault with the option or the file that its setting comes from."""
-    told = from_option(fault, "", overrides)
-    return told if told != fault else f"{where}: {fault}"
-
-
-def from_option(fault: str, place: str, overrides: Mapping[str, Any]) -> str:
-    """Return a fault as one of `--set`, where that is where its setting comes from, and not the file."""
-    said = fault.removeprefix(place)
-    return f"--set {said}" if any(said.startswith((f"{key}:", f"{key}.", f"{key}[")) for key in overrides) else fault
+    """Return a fault with where its setting comes from: `--set`, or the file."""
+    is_set = any(fault.startswith((f"{key}:", f"{key}.", f"{key}[")) for key in overrides)
+    return f"{'--set ' if is_set else f'{where}: '}{fault}"
 
 
 def given_twice(data: Mapping[Any, Any]) -> list[str]:
@@ -194,8 +174,7 @@ def _experiment(
         config = _with_profile(config, folder)
     except ConfigError as error:
         return None, list(error.faults)
-    parsed, faults = parse(Experiment, {**config, "name": name}, where="")
-    return parsed, [fault.removeprefix(": ") for fault in faults]
+    return parse(Experiment, {**config, "name": name}, where="")
 
 
 def _with_profile(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -215,8 +194,8 @@ def _located(fault: str, experiments: Sequence[str], grid: Grid, where: str) -> 
     """Return a fault once, with the experiment that has it, or the option that it comes from."""
     others = len(experiments) - 1
     also = "" if not others else f" (and in {experiments[1]})" if others == 1 else f" (and in {others} others)"
-    placed = from_option(fault, "", grid.overrides)
-    return placed if placed != fault else f"{where}: {experiments[0]}: {fault}{also}"
+    told = placed(fault, f"{where}: {experiments[0]}", grid.overrides)
+    return told if told.startswith("--set ") else told + also
 
 
 def shuffled(cells: list[Cell], *, seed: int = 0) -> list[Cell]:
@@ -259,18 +238,14 @@ def identity(config: Experiment) -> str:
     for key in PATHS:
         section, field = key.split(".")
         place = data[section][field]
-        data[section][field] = place if _is_contents(key, place) else _last_part(place)
+        own = key == "data.profile" and isinstance(place, dict)
+        data[section][field] = place if own else _last_part(place)
     for key, default in LATER.items():
         section, field = key.split(".")
         if data[section][field] == default:
             del data[section][field]
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _is_contents(key: str, value: Any) -> bool:
-    """Return whether a setting that may be a path is a profile's contents instead."""
-    return key == "data.profile" and isinstance(value, dict)
 
 
 def _last_part(value: Any) -> Any:

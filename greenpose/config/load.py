@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from greenpose.config.experiment import Experiment
-from greenpose.config.grid import Grid, assign, from_option, given_twice, grid_of_one, merge
+from greenpose.config.grid import Grid, assign, given_twice, grid_of_one, merge, placed
 from greenpose.config.profile import is_file
 from greenpose.config.read import parse_yaml, read_yaml
 from greenpose.errors import ConfigError
-from greenpose.schema import parse
+from greenpose.schema import parse, parsed
 
 
 def is_grid(data: Mapping[str, Any]) -> bool:
@@ -36,9 +36,7 @@ def load_grid(path: Path, *, settings: Sequence[str] = (), seeds: Sequence[int] 
     data = read_yaml(path)
     if not is_grid(data):
         raise ConfigError([f"{path}: is not a grid (no `base`, no `experiments`); run it without --grid"])
-    grid, faults = parse(Grid, data, where=str(path))
-    if grid is None:
-        raise ConfigError(faults)
+    grid = parsed(Grid, data, where=str(path), error=ConfigError)
     return grid.adjusted(overrides=parse_settings(settings), seeds=tuple(seeds))
 
 
@@ -61,9 +59,9 @@ def load_experiment(path: Path, *, settings: Sequence[str] = (), seeds: Sequence
             merged = assign(merged, key, value)
     except ConfigError as error:
         raise ConfigError([f"{path}: {fault}" for fault in error.faults]) from None
-    experiment, faults = parse(Experiment, merged, where=str(path))
+    experiment, faults = parse(Experiment, merged, where="")
     if experiment is None:
-        raise ConfigError([from_option(fault, f"{path}: ", overrides) for fault in faults])
+        raise ConfigError([placed(fault, str(path), overrides) for fault in faults])
     return grid_of_one(experiment, seeds=tuple(seeds))
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from greenpose.config.read import YAML, read_yaml
 from greenpose.errors import ConfigError
-from greenpose.schema import NO_TRUTH, Document, parse
+from greenpose.schema import NO_TRUTH, Document, parsed
 
 Index = Annotated[int, Field(ge=0, le=1000), NO_TRUTH]
 """Number of a keypoint, from 0."""
@@ -99,12 +99,8 @@ def _pair_faults(pairs: Sequence[Pair], names: Sequence[str] | None) -> list[str
     if names is None:
         return []
     last = len(names) - 1
-    outside = [f"[{i}] is {list(p)}, indices go from 0 to {last}" for i, p in enumerate(pairs) if not _within(p, last)]
+    outside = [f"[{i}] is {list(p)}, indices go from 0 to {last}" for i, p in enumerate(pairs) if max(p) > last]
     return outside + [f"[{i}] joins keypoint {p[0]} with itself" for i, p in enumerate(pairs) if p[0] == p[1]]
-
-
-def _within(pair: Pair, last: int) -> bool:
-    return all(0 <= index <= last for index in pair)
 
 
 def own_profile(path: Path) -> Profile:
@@ -113,10 +109,7 @@ def own_profile(path: Path) -> Profile:
     Raises:
         ConfigError: with every fault of the file.
     """
-    profile, faults = parse(Profile, read_yaml(path), where=str(path))
-    if profile is None:
-        raise ConfigError(faults)
-    return profile
+    return parsed(Profile, read_yaml(path), where=str(path), error=ConfigError)
 
 
 def is_file(profile: str | Path) -> bool:

@@ -23,11 +23,7 @@ class _Loader(yaml.SafeLoader):
     """YAML's safe loader, in which a key given twice and a word that is secretly a truth value are errors."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return the mapping of a node.
-
-        Raises:
-            yaml.constructor.ConstructorError: if a key appears twice, or is no text or number.
-        """
+        """Return the mapping of a node."""
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -41,11 +37,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Return the value of a node.
-
-        Raises:
-            yaml.constructor.ConstructorError: if it cannot be read as what it looks like or is marked as.
-        """
+        """Return the value of a node."""
         try:
             return super().construct_object(node, deep)
         except (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError):

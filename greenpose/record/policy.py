@@ -6,7 +6,7 @@ from pydantic import Field
 
 from greenpose.errors import RecordError
 from greenpose.record.numbers import Numbers
-from greenpose.schema import from_json, parse
+from greenpose.schema import from_json, parsed
 
 POLICY_SCHEMA: Literal["greenpose.policy/1"] = "greenpose.policy/1"
 
@@ -130,7 +130,4 @@ def load_policy(text: str, *, where: str) -> PolicyCurve:
         raise RecordError([f"{where}: {error}"]) from None
     if not isinstance(data, dict) or data.get("schema") != POLICY_SCHEMA:
         raise RecordError([f"{where}: is not of the schema {POLICY_SCHEMA}"])
-    curve, faults = parse(PolicyCurve, data, where=where)
-    if curve is None:
-        raise RecordError(faults)
-    return curve
+    return parsed(PolicyCurve, data, where=where, error=RecordError)

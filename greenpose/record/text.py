@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from greenpose.errors import RecordError
 from greenpose.metrics import MOST, OF_EXIT, OF_TRAINING
 from greenpose.record.run import FAILURE_SCHEMA, SCHEMA, Failure, Record
-from greenpose.schema import Document, from_json, parse
+from greenpose.schema import Document, from_json, parsed
 
 _OF_EXIT = {metric.name: metric.most for metric in OF_EXIT if not metric.signed}
 _OF_RUN = ("epochs", "attempts", *(metric.name for metric in OF_TRAINING))
@@ -83,10 +83,7 @@ def _parsed(text: str, *, where: str) -> Record | Failure:
     kinds: dict[Any, type[Record | Failure]] = {SCHEMA: Record, FAILURE_SCHEMA: Failure}
     if not isinstance(schema, str) or schema not in kinds:
         raise RecordError([f"{where}: schema is {schema!r}; this version reads {' and '.join(kinds)}"])
-    found, faults = parse(kinds[schema], data, where=where)
-    if found is None:
-        raise RecordError(faults)
-    return found
+    return parsed(kinds[schema], data, where=where, error=RecordError)
 
 
 def _each_key_once(document: Document, text: str) -> bool:

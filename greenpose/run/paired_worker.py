@@ -108,11 +108,7 @@ def _prepare(request: Mapping[str, Any]) -> tuple[dict[str, Any], dict[int, Runn
 
 
 def _network_of(request: Mapping[str, Any]) -> tuple[Any, tuple[int, ...]]:
-    """Return a configuration, and those of its network's exits that the file's runs have and that are asked for.
-
-    Raises:
-        GreenPoseError: if the runs that are asked for are none, or of several networks.
-    """
+    """Return a configuration, and those of its network's exits that the file's runs have and that are asked for."""
     from greenpose.config import expand, load_experiment, load_grid, read_yaml
     from greenpose.errors import GreenPoseError
 

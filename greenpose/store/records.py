@@ -13,7 +13,7 @@ from greenpose.metering import NO_ENERGY, Joules, Log, Provenance, Window, carbo
 from greenpose.quantity import KINDS, Kind, Quantity, missing, worst
 from greenpose.record import Failure, Record, basis_of, loads
 from greenpose.record.policy import PolicyCurve, load_policy
-from greenpose.schema import parse
+from greenpose.schema import parsed
 from greenpose.store.folder import RunFolder
 
 
@@ -219,9 +219,7 @@ def write_failure(
 def _emissions(settings: Mapping[str, Any], windows: Sequence[Window], kind: Kind) -> Quantity:
     """Return the operational emissions of windows; none where the settings or an hourly file are damaged by now."""
     try:
-        found, faults = parse(CarbonConfig, settings, where="carbon")
-        if found is None:
-            raise ConfigError(faults)
+        found = parsed(CarbonConfig, settings, where="carbon", error=ConfigError)
         carbon = carbon_of(**found.model_dump())
     except GreenPoseError as error:
         return missing(str(error).splitlines()[0], unit="gCO2eq", method="energy x PUE x grid intensity")
