@@ -163,9 +163,13 @@ def test_a_weight_on_the_papers_size_or_near_to_it_or_without_teachers_is_not_do
         ),
         ({"teach": ["4->3"]}, {"teacher_weight": 0}, "exit 3 learns nothing"),
         ({"teach": ["4->3", "3->4"], "supervise": []}, {}, "exit 3 learns nothing; supervise it"),
+        ({"teach": ["2->3"]}, {}, "wiring.teach[0]: exit 2 does not exist; this network has exits 3, 4"),
+        ({"supervise": [2]}, {}, "wiring.supervise[0]: exit 2 does not exist; this network has exits 3, 4"),
+        ({"teach": ["4->3", "4->3"]}, {}, "wiring.teach[1]: 4->3 is named twice"),
+        ({"teach": ["3->3"]}, {}, "wiring: teach[0] is '3->3'; write teacher->student with two exits, e.g. 4->3"),
     ],
 )
-def test_an_exit_that_nothing_teaches_is_refused(wiring, loss, said):
+def test_a_wiring_in_which_an_exit_learns_nothing_or_that_does_not_fit_is_refused(wiring, loss, said):
     (fault,) = faults(model={"exits": [3, 4]}, wiring=wiring, loss=loss)
     assert said in fault
 

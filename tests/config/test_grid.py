@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.config import Grid, expand, load_experiment, load_grid
-from greenpose.config.grid import assign, lookup, merge, shuffled
+from greenpose.config.grid import assign, merge, shuffled
 from greenpose.errors import ConfigError
+from tests.paper import lookup
 
 BASE = {"carbon": {"country": "ITA"}}
 
@@ -107,28 +108,8 @@ def test_all_faults_of_a_grid_are_reported_together_with_their_places(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wiring", "message"),
-    [
-        ("{teach: [4->3]}", "wiring.teach[0]: exit 4 does not exist; this network has exits 2, 3"),
-        ("{supervise: [4]}", "wiring.supervise[0]: exit 4 does not exist"),
-        ("{supervise: [3]}", "exit 2 learns nothing"),
-        ("{teach: [3->3]}", "write teacher->student"),
-    ],
-)
-def test_a_wiring_that_does_not_fit_the_network_is_refused(tmp_path, wiring, message):
-    file = tmp_path / "e.yaml"
-    file.write_text(f"name: e\ncarbon: {{country: ITA}}\nmodel: {{exits: [2, 3]}}\nwiring: {wiring}\n")
-    with pytest.raises(ConfigError) as caught:
-        load_experiment(file)
-    assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: x\nname: y\n", "given twice"),
-        ("- 1\n", "holds a list"),
-        ("name: [\n", "not valid YAML"),
         ("name: x\n", "carbon: is missing"),
         ("name: x\ncarbon: {}\n", "give country"),
         ("name: a/b\ncarbon: {country: ITA}\n", "name:"),

@@ -49,25 +49,19 @@ def test_a_run_that_dies_is_noted_as_lost_and_the_others_go_on(tmp_path):
     assert "signal 9" in failure["message"]
 
 
-def test_runs_follow_one_another_unless_more_workers_are_asked_for(tmp_path):
+@pytest.mark.parametrize(("workers", "first"), [(1, ["+A", "-A", "+B", "-B"]), (2, ["+A", "+B"])])
+def test_runs_follow_one_another_unless_more_workers_are_asked_for(tmp_path, workers, first):
     log = []
     scripts = {"A": FINISHES, "B": FINISHES}
     run_all(
         planned(tmp_path, **scripts),
+        workers=workers,
         command=starting(**scripts),
         started=lambda one: log.append(f"+{one.cell.experiment}"),
         ended=lambda outcome: log.append(f"-{outcome.planned.cell.experiment}"),
     )
-    assert log == ["+A", "-A", "+B", "-B"]
-    log.clear()
-    run_all(
-        planned(tmp_path / "two", **scripts),
-        workers=2,
-        command=starting(**scripts),
-        started=lambda one: log.append(f"+{one.cell.experiment}"),
-        ended=lambda outcome: log.append(f"-{outcome.planned.cell.experiment}"),
-    )
-    assert log[:2] == ["+A", "+B"]
+    assert log[: len(first)] == first
+    assert len(log) == 4
 
 
 def test_every_measured_process_gets_the_pinned_environment_and_the_number_of_workers(tmp_path):
@@ -155,19 +149,15 @@ def test_a_run_that_another_process_finished_since_it_was_planned_is_not_started
     assert second.folder.record.read_text() == "theirs"
 
 
-def test_a_folder_removed_under_way_is_one_failure_that_names_a_file_and_the_others_go_on(tmp_path):
+@pytest.mark.parametrize(("in_its_place", "says"), [(False, "/config.yaml: no such file"), (True, "")])
+def test_a_folder_that_is_removed_or_cannot_be_made_is_one_failure_that_names_it(tmp_path, in_its_place, says):
     scripts = {"A": "import shutil, sys; shutil.rmtree(sys.argv[1]); sys.exit(1)", "B": FINISHES}
-    outcomes = run_all(planned(tmp_path, **scripts), command=starting(**scripts))
+    cells = planned(tmp_path, **scripts)
+    if in_its_place:
+        cells[0].folder.path.write_text("a file in its place")
+    outcomes = run_all(cells, command=starting(**scripts))
     assert [outcome.state for outcome in outcomes] == [State.FAILED, State.DONE]
-    assert outcomes[0].message == f"{outcomes[0].planned.folder.config}: no such file"
-
-
-def test_a_folder_that_cannot_be_made_is_one_failure_that_names_it_and_the_others_go_on(tmp_path):
-    cells = planned(tmp_path, A=FINISHES, B=FINISHES)
-    cells[0].folder.path.write_text("a file in its place")
-    outcomes = run_all(cells, command=starting(A=FINISHES, B=FINISHES))
-    assert [outcome.state for outcome in outcomes] == [State.FAILED, State.DONE]
-    assert str(cells[0].folder.path) in outcomes[0].message
+    assert f"{cells[0].folder.path}{says}" in outcomes[0].message
 
 
 def test_no_run_is_left_behind_when_something_else_ends_the_grid(tmp_path):
