@@ -1,15 +1,16 @@
 """The record of a finished run and its parts, and the note on one that did not finish."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, create_model
 
+from greenpose.metrics import COUNTED
 from greenpose.quantity import Kind
 from greenpose.record.numbers import Interval, Numbers
 from greenpose.schema import Document
 
 
-class Exit(Numbers):
+class _Exit(Numbers):
     """One exit: its minimal sub-network's size, its accuracy on the test split, its cost per image."""
 
     exit: int
@@ -69,6 +70,20 @@ class Exit(Numbers):
     """
     measurement: dict[str, Any] = Field(default_factory=dict)
     """How inference was measured: batch, blocks, window seconds, `converged`, contamination."""
+
+
+if TYPE_CHECKING:
+
+    class Exit(_Exit): ...
+
+else:
+    _ADDED = {
+        size.name: (int | None, Field(default=None, description=size.method))
+        for size in COUNTED
+        if size.name not in _Exit.model_fields
+    }
+    Exit = create_model("Exit", __base__=_Exit, __doc__=_Exit.__doc__, __module__=__name__, **_ADDED)
+    """An exit with every size that the catalogue has, whether it stands above or not."""
 
 
 class Allocation(Document):
