@@ -50,8 +50,8 @@ class Metric:
     """Whether it can be negative."""
     short: str = ""
     """What budgets may call it."""
-    with_counters: bool = False
-    """Whether the page shows it in the table of counters."""
+    table: Literal["exits", "counters", ""] = ""
+    """Table of the page, and of the forms made from it, that has a column for it; empty: none."""
 
     @property
     def per_machine(self) -> bool:
@@ -75,6 +75,7 @@ PARAMS = Metric(
     method="parameters of the minimal sub-network",
     convention="parameters of the minimal sub-network",
     moved_by=frozenset({"keypoints"}),
+    table="exits",
 )
 MACS = Metric(
     name="macs",
@@ -87,6 +88,7 @@ MACS = Metric(
     method="convolutions, torch FlopCounterMode / 2, one image",
     convention="convolutions of the minimal sub-network by torch's counter, 1 MAC = 2 FLOPs, one image",
     moved_by=frozenset({"keypoints", "input"}),
+    table="exits",
 )
 ACTIVATIONS = Metric(
     name="activation_bytes",
@@ -94,6 +96,7 @@ ACTIVATIONS = Metric(
     label="Kept for backward",
     unit="MB",
     scale=1e-6,
+    words="kept for backward",
     kind="counted",
     method="tensors saved for backward, one image",
     convention="storages saved for backward, per image",
@@ -105,11 +108,12 @@ PEAK = Metric(
     label="Memory at its peak",
     unit="MB",
     scale=1e-6,
+    words="peak, inference",
     kind="counted",
     method="tensors alive at once in inference, one image",
     convention="storages alive at once in inference of one image, without weights",
     moved_by=frozenset({"keypoints", "input", "torch"}),
-    with_counters=True,
+    table="counters",
 )
 COUNTED = (PARAMS, MACS, ACTIVATIONS, PEAK)
 """Sizes, exact by construction: a run, `profile`, the gate and the pytest plugin count all of them."""
@@ -128,6 +132,7 @@ def _accuracy(name: str, label: str, method: str, *, words: str = "", convention
         method=method,
         convention=convention,
         most=1.0,
+        table="exits",
     )
 
 
@@ -153,7 +158,14 @@ ACCURACIES = (
     _accuracy("pck_corrected", "PCK, corrected", "PCK@0.5 with the heatmap's sides the right way round"),
 )
 LATENCY = Metric(
-    name="latency_s", recorded="s", label="Latency", unit="ms", scale=1e3, words="latency per image", short="latency"
+    name="latency_s",
+    recorded="s",
+    label="Latency",
+    unit="ms",
+    scale=1e3,
+    words="latency per image",
+    short="latency",
+    table="exits",
 )
 LATENCY_P95 = Metric(name="latency_p95_s", recorded="s", label="Latency, 95th percentile", unit="ms", scale=1e3)
 CPU = Metric(
@@ -164,6 +176,7 @@ CPU = Metric(
     scale=1e3,
     words="CPU time per image",
     short="cpu",
+    table="exits",
 )
 ENERGY = Metric(
     name="energy_j_per_image",
@@ -172,6 +185,7 @@ ENERGY = Metric(
     unit="J/image",
     words="energy per image",
     short="energy",
+    table="exits",
 )
 NET_ENERGY = Metric(
     name="net_energy_j_per_image",
@@ -180,6 +194,7 @@ NET_ENERGY = Metric(
     unit="J/image",
     words="net energy per image",
     signed=True,
+    table="exits",
 )
 CO2 = Metric(
     name="co2eq_g_per_1000_images",
@@ -187,6 +202,7 @@ CO2 = Metric(
     label="CO2eq",
     unit="g/1000 images",
     words="emissions per 1000 images",
+    table="exits",
 )
 EMBODIED = Metric(
     name="embodied_co2eq_g_per_1000_images",
@@ -205,7 +221,7 @@ SCI = Metric(
 BREAK_EVEN = Metric(name="break_even_images", recorded="images", label="Break-even", unit="images")
 OF_EXIT = (*COUNTED, *ACCURACIES, LATENCY, LATENCY_P95, CPU, ENERGY, NET_ENERGY, CO2, EMBODIED, SCI, BREAK_EVEN)
 """All numbers of an exit."""
-ON_PAGE = (PARAMS, MACS, *ACCURACIES, LATENCY, CPU, ENERGY, NET_ENERGY, CO2)
+ON_PAGE = tuple(metric for metric in OF_EXIT if metric.table == "exits")
 """Columns of the page's table of exits."""
 COMPARED = (LATENCY, CPU, ENERGY)
 """Numbers of which the record has within-block ratios to the final exit."""

@@ -83,20 +83,14 @@ def _counted(net: "nn.Module", image: Any) -> Counts:
     import torch
 
     from greenpose.check.footprint import minor
-    from greenpose.counting import CountingError, activation_bytes, count_macs, num_params, operations, peak_bytes
+    from greenpose.counting import CountingError, count_network
+    from greenpose.metrics import OPERATIONS
 
     inputs = image if isinstance(image, tuple) else () if isinstance(image, dict) else (image,)
     named = image if isinstance(image, dict) else {}
     try:
-        return {
-            "activation_bytes": activation_bytes(net, *inputs, **named),
-            "input": _shapes(image),
-            "macs": count_macs(net, *inputs, **named),
-            "operations": operations(net, *inputs, **named),
-            "params": num_params(net),
-            "peak_bytes": peak_bytes(net, *inputs, **named),
-            "torch": minor(torch.__version__),
-        }
+        sizes, calls = count_network(net, *inputs, **named)
+        return {**sizes, OPERATIONS: calls, "input": _shapes(image), "torch": minor(torch.__version__)}
     except CountingError as error:
         pytest.fail(f"this network cannot be counted: {error}")
 

@@ -32,7 +32,7 @@ from greenpose.check.footprint import label
 from greenpose.config import Cell
 from greenpose.errors import CheckError
 from greenpose.files import head_commit, now, write_text
-from greenpose.metrics import COUNTED, OPERATIONS
+from greenpose.metrics import OPERATIONS
 from greenpose.record import Failure, Record
 from greenpose.subject import read_runs, require
 
@@ -96,7 +96,7 @@ def _counted(name: str, architecture: "Architecture", input_size: tuple[int, int
 
 def _plain(count: "ExitCount") -> dict[str, object]:
     """Return what the gate compares of an exit's counts."""
-    return {name: getattr(count, name) for name in (*(metric.name for metric in COUNTED), OPERATIONS)}
+    return {**count.sizes, OPERATIONS: count.operations}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

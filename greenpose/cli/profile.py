@@ -11,6 +11,7 @@ from rich.table import Table
 from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
 from greenpose.config import packaged_experiment
 from greenpose.formatting import with_prefix
+from greenpose.metrics import COUNTED, MACS, PARAMS
 from greenpose.subject import read_cells
 
 if TYPE_CHECKING:
@@ -113,8 +114,7 @@ def _document(counts: dict[int, "ExitCount"], paper: dict[str, float | None]) ->
                 "macs_percent": 100 * one.macs / final.macs,
                 "macs_by_counter": dict(one.macs_by_counter),
                 "macs_by_formula": {name: formula.macs(one.census) for name, formula in FORMULAE.items()},
-                "activation_bytes": one.activation_bytes,
-                "peak_bytes": one.peak_bytes,
+                **{name: size for name, size in one.sizes.items() if name not in ("params", "macs")},
             }
             for one in counts.values()
         ],
@@ -131,8 +131,12 @@ def _show(counts: dict[int, "ExitCount"], paper: dict[str, float | None], consol
     _headline(paper, console)
 
 
+_SIZES = [size for size in COUNTED if size not in (PARAMS, MACS)]
+"""Columns after parameters and MACs."""
+
+
 def _exit_table(counts: dict[int, "ExitCount"]) -> Table:
-    table = _table("exit", "parameters", "%", "conv MACs", "%", "kept for backward", "peak, inference")
+    table = _table("exit", "parameters", "%", "conv MACs", "%", *(size.words for size in _SIZES))
     final = counts[max(counts)]
     for one in counts.values():
         table.add_row(
@@ -141,8 +145,7 @@ def _exit_table(counts: dict[int, "ExitCount"]) -> Table:
             f"{100 * one.params / final.params:.2f}",
             f"{one.macs:,}",
             f"{100 * one.macs / final.macs:.2f}",
-            with_prefix(one.activation_bytes, "B"),
-            with_prefix(one.peak_bytes, "B"),
+            *(with_prefix(one.sizes[size.name], size.counted_unit) for size in _SIZES),
         )
     return table
 

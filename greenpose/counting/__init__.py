@@ -18,6 +18,7 @@ from greenpose.counting.counts import (
     activation_bytes,
     architecture_of,
     count,
+    count_network,
     count_training_step,
     num_params,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "census",
     "count",
     "count_macs",
+    "count_network",
     "count_training_step",
     "num_params",
     "operations",

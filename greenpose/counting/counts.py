@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,8 +13,19 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves, tree_map
 
 from greenpose.config import Experiment
-from greenpose.counting.counters import FORMULAE, Census, CountingError, conv_flops, run_counters, tally
+from greenpose.counting.counters import (
+    FORMULAE,
+    Census,
+    CountingError,
+    Tally,
+    conv_flops,
+    operations,
+    run_counters,
+    tally,
+)
+from greenpose.counting.macs import count_macs
 from greenpose.data import load_profile
+from greenpose.metrics import moved_by
 from greenpose.model import SIZE_MULTIPLE, Architecture, HRNet, PoseNetwork, check_input_size
 
 _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
@@ -92,20 +103,47 @@ class ExitCount:
 
     exit: int
     """The exit."""
-    params: int
-    """Parameters of the smallest network with this exit."""
-    macs: int
-    """Multiply-accumulates of its convolutions: the headline figure."""
+    sizes: Mapping[str, int]
+    """What the catalogue counts of the smallest network with this exit, by name (`greenpose.metrics.COUNTED`)."""
     macs_by_counter: Mapping[str, int]
     """Multiply-accumulates as each counter has them; see `FORMULAE`."""
-    activation_bytes: int
-    """What training keeps for the backward pass."""
-    peak_bytes: int
-    """The most that is alive at once during inference, without weights."""
     operations: Mapping[str, int]
     """Calls of each of torch's operators during inference, by name."""
     census: Census
     """What the counters' figures are made of."""
+
+    @property
+    def params(self) -> int:
+        """Parameters of the smallest network with this exit."""
+        return self.sizes["params"]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of its convolutions: the headline figure."""
+        return self.sizes["macs"]
+
+
+def sizes_of(
+    net: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any], *, macs: int, seen: Tally
+) -> dict[str, int]:
+    """Return the sizes of any network that the catalogue counts, by name: a size is added here and there."""
+    return {
+        "params": num_params(net),
+        "macs": macs,
+        "activation_bytes": activation_bytes(net, *inputs, **named),
+        "peak_bytes": seen.peak_bytes,
+    }
+
+
+def count_network(net: nn.Module, *inputs: Any, **named: Any) -> tuple[dict[str, int], Mapping[str, int]]:
+    """Return the sizes of any network on one image, by name, and its calls of torch's operators.
+
+    Raises:
+        CountingError: something in it cannot be counted.
+    """
+    seen = tally(copy.deepcopy(net).eval(), *inputs, **named)
+    sizes = sizes_of(net, inputs, named, macs=count_macs(net, *inputs, **named), seen=seen)
+    return sizes, operations(net, *inputs, **named)
 
 
 def count(
@@ -203,19 +241,16 @@ def num_params(net: nn.Module) -> int:
 def _count_exit(architecture: Architecture, tiles: int, *, by_counters: bool) -> ExitCount:
     net, image = blank_network(architecture), smallest_image()
     seen = tally(net, image)
-    whole = seen.census * tiles
-    macs = {name: formula.macs(whole) for name, formula in FORMULAE.items()}
+    macs = {name: formula.macs(seen.census) for name, formula in FORMULAE.items()}
     if by_counters:
-        macs = {name: macs * tiles for name, macs in run_counters(net, image).items()}
+        macs = run_counters(net, image)
+    sizes = sizes_of(net, (image,), {}, macs=macs["torch"], seen=seen)
     return ExitCount(
         exit=architecture.exits[-1],
-        params=num_params(net),
-        macs=macs["torch"],
-        macs_by_counter=macs,
-        activation_bytes=activation_bytes(net, image) * tiles,
-        peak_bytes=seen.peak_bytes * tiles,
+        sizes={name: size * (tiles if moved_by(name, "input") else 1) for name, size in sizes.items()},
+        macs_by_counter={name: count * tiles for name, count in macs.items()},
         operations=seen.operations,
-        census=whole,
+        census=seen.census * tiles,
     )
 
 

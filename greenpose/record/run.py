@@ -74,7 +74,8 @@ class _Exit(Numbers):
 
 if TYPE_CHECKING:
 
-    class Exit(_Exit): ...
+    class Exit(_Exit):
+        """The same with every size that the catalogue has, whether it stands above or not."""
 
 else:
     _ADDED = {
@@ -83,7 +84,6 @@ else:
         if size.name not in _Exit.model_fields
     }
     Exit = create_model("Exit", __base__=_Exit, __doc__=_Exit.__doc__, __module__=__name__, **_ADDED)
-    """An exit with every size that the catalogue has, whether it stands above or not."""
 
 
 class Allocation(Document):

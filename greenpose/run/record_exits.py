@@ -195,7 +195,7 @@ def inference_quantities(
     embodied: EmbodiedShare | None = None,
 ) -> dict[str, Quantity]:
     """Return the numbers of an exit that need no training: size and cost of an image."""
-    return _sizes(count) | _costs(measured, kind=kind, carbon=carbon, embodied=embodied) | _shares(measured)
+    return size_quantities(count) | _costs(measured, kind=kind, carbon=carbon, embodied=embodied) | _shares(measured)
 
 
 def _role(config: Experiment, exit_: int) -> str:
@@ -209,10 +209,11 @@ def _role(config: Experiment, exit_: int) -> str:
     )
 
 
-def _sizes(count: ExitCount) -> dict[str, Quantity]:
+def size_quantities(count: ExitCount) -> dict[str, Quantity]:
+    """Return what is counted of an exit, as the record has it."""
     return {
         metric.name: Quantity(
-            value=getattr(count, metric.name), unit=metric.recorded, kind="counted", method=metric.method
+            value=count.sizes[metric.name], unit=metric.recorded, kind="counted", method=metric.method
         )
         for metric in COUNTED
     }

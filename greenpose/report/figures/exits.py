@@ -97,7 +97,7 @@ def emissions_table(study: Study) -> Table | None:
 def runs_table(study: Study) -> Table:
     """Return every exit of every single run; sizes are left out since they do not vary between runs."""
     exits = [entry for run in study.records for entry in run.exits]
-    shown = [study.shown(metric) for metric in ON_PAGE if metric not in (PARAMS, MACS)]
+    shown = [study.shown(metric) for metric in ON_PAGE if metric.kind != "counted"]
     return table_of(
         "runs",
         "Every exit of every run, with the run’s own intervals: bootstrap over test subjects for accuracy, over blocks "
@@ -141,7 +141,7 @@ def counters_table(study: Study) -> Table:
         networks.setdefault((entry.exit, entry.macs, entry.params), []).append((point.group.label, entry))
     members = [each for _, each in sorted(networks.items())]
     counted = [each[0][1] for each in members]
-    sizes = [size for size in COUNTED if size.with_counters and any(_sizes(study, size))]
+    sizes = [size for size in COUNTED if size.table == "counters" and any(_sizes(study, size))]
     return table_of(
         "counters",
         "The same network and input by each counter under its own convention; below each figure, its difference from "
