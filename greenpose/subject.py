@@ -4,15 +4,18 @@ There are two kinds of it. A YAML file describes runs, which `greenpose.config` 
 is what runs have left, which `greenpose.store` reads as records.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from greenpose.config import Cell, Experiment, Grid, expand, packaged_experiment
 from greenpose.config.grid import assign, select
 from greenpose.config.load import load_file, parse_settings
-from greenpose.config.profile import is_file
+from greenpose.config.profile import from_here
 from greenpose.config.read import YAML, experiment_file, meant
 from greenpose.errors import CheckError, ConfigError
 from greenpose.record import Failure, Record
@@ -72,11 +75,6 @@ def read_runs(path: Path, *, settings: Sequence[str] = ()) -> Sequence[Cell] | S
         RecordError: if there is no run, or a record cannot be read.
     """
     return read_cells(path, settings=settings) if path.suffix in YAML else collect([path])
-
-
-def config_of(record: Record) -> Experiment:
-    """Return the configuration that a run was done with."""
-    return Experiment.model_validate({**record.config, "name": record.experiment})
 
 
 def read_cells(file: Path, *, settings: Sequence[str] = ()) -> list[Cell]:
@@ -139,8 +137,11 @@ def _of_run(folder: RunFolder, settings: Sequence[str], only: Sequence[str]) -> 
     if faults:
         raise ConfigError(faults)
     written = folder.read_cell()
-    name = str(written["experiment"].get("name"))
-    rows = {"name": name, "experiments": {name: _from_here(written["experiment"])}, "overrides": overrides}
+    experiment = written["experiment"]
+    if isinstance(data := experiment.get("data"), dict) and "profile" in data:  # older runs hold the path of their own
+        experiment = assign(experiment, "data.profile", from_here(data["profile"]))
+    name = str(experiment.get("name"))
+    rows = {"name": name, "experiments": {name: experiment}, "overrides": overrides}
     grid = parsed(Grid, rows, where=str(folder.config), error=ConfigError)
     (cell,) = expand(grid, where=str(folder.config))
     if "data.root" in overrides:
@@ -156,15 +157,6 @@ def _of_run(folder: RunFolder, settings: Sequence[str], only: Sequence[str]) -> 
         source=str(folder.path),
         trained=folder,
     )
-
-
-def _from_here(experiment: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's configuration; a path of a profile, which older runs hold, is taken from the current folder."""
-    data = experiment.get("data")
-    profile = data.get("profile") if isinstance(data, dict) else None
-    if not isinstance(profile, str) or not is_file(profile):
-        return experiment
-    return assign(experiment, "data.profile", str(Path(profile).absolute()))
 
 
 def _unfinished(folder: RunFolder) -> list[str]:
@@ -199,3 +191,75 @@ def _of_file(source: Path | None, settings: Sequence[str], only: Sequence[str]) 
         raise ConfigError([f"{source}: holds several networks; choose one with --only NAME: {names}"])
     cell = cells[0]
     return Subject(config=cell.config, config_hash=cell.config_hash, name=cell.experiment, source=where)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """One network with all exits that the candidate's experiments have of it."""
+
+    label: str
+    """The first of its experiments, which tells it apart."""
+    file: Path
+    """Experiment or grid that it is in."""
+    only: tuple[str, ...]
+    """The runs there that have it, by their names without the hash."""
+    exits: tuple[int, ...]
+    """Exits, shallow to deep."""
+    input_size: tuple[int, int]
+    """Width and height of an image, in pixels."""
+
+    def request(self, file: Path | None = None) -> dict[str, Any]:
+        """Return what to ask of a side's process (`run/paired_worker`), which may read another version of the file."""
+        return {"file": str((file or self.file).absolute()), "only": self.only, "exits": self.exits}
+
+
+def read_networks(
+    candidate: Path, folder: Path, exits: Sequence[int] = (), *, settings: Sequence[str] = ()
+) -> list[Network]:
+    """Return the networks of an experiment, a grid, a run or a folder of runs; `folder` takes files made for runs.
+
+    `settings` change what is read from an experiment or grid, like `--set`.
+
+    Raises:
+        CheckError: if no network has an exit that is asked for.
+        GreenPoseError: if the candidate cannot be read.
+    """
+    groups: dict[tuple[str, Path], list[tuple[str, Experiment]]] = {}
+    for run in read_runs(candidate, settings=settings):
+        if isinstance(run, Cell):
+            name, config, file = run.name.rpartition("-")[0], run.config, candidate
+        elif isinstance(run, Record):
+            name, file = run.experiment, folder / f"{run.name}.yaml"
+            config = Experiment.model_validate({**run.config, "name": run.experiment})
+            file.write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
+        else:
+            continue
+        groups.setdefault((shape_of(config), file), []).append((name, config))
+    if not groups:
+        raise CheckError([f"{candidate}: holds no finished run"])
+    networks = [_network(file, group, exits) for (_, file), group in groups.items()]
+    have = sorted({exit_ for group in groups.values() for _, config in group for exit_ in config.model.exits})
+    missing = sorted(set(exits) - set(have))
+    if missing:
+        raise CheckError([f"--exit {missing[0]}: {candidate} has exits {', '.join(map(str, have))}"])
+    return [network for network in networks if network.exits]
+
+
+def shape_of(config: Experiment) -> str:
+    """Return what the cost of an exit depends on, as text; a side's process groups by the same."""
+    model = config.model.model_dump(mode="json", exclude={"exits", "weights", "init"})
+    profile = config.data.model_dump(mode="json", include={"profile"})
+    data = [*profile.values(), config.data.input_size, config.measure.batch, config.process.device]
+    return json.dumps([model, data], sort_keys=True)
+
+
+def _network(file: Path, group: Sequence[tuple[str, Experiment]], exits: Sequence[int]) -> Network:
+    (label, first), *_ = group
+    have = sorted({exit_ for _, config in group for exit_ in config.model.exits})
+    return Network(
+        label=label,
+        file=file,
+        only=tuple(name for name, _ in group),
+        exits=tuple(exit_ for exit_ in have if not exits or exit_ in exits),
+        input_size=first.data.input_size,
+    )

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from greenpose.check.baseline import Selection
-from greenpose.check.footprint import Network, find_networks
 from greenpose.check.interleaved import Clock, Interleaved, RefusalError, Worker, a_core
 from greenpose.check.paired import RESTARTS, PairedQuantity, PairedTrial, Rule, TestResult, run_trials
 from greenpose.check.revisions import Side, Sides, two_sides
@@ -18,6 +17,7 @@ from greenpose.check.selftest import recall
 from greenpose.check.verdict import CheckFinding, CheckVerdict, Outcome, signed_percent
 from greenpose.metering import Source, choose, host_of
 from greenpose.metering.sources import CounterSource
+from greenpose.subject import Network, read_networks
 
 METRICS: Mapping[Clock, tuple[str, str]] = MappingProxyType(
     {
@@ -175,7 +175,7 @@ def compare_sides(candidate: Path, sides: Sides, options: Options) -> CheckVerdi
     """
     found: dict[str, _Found] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for network, label in _labelled(find_networks(candidate, Path(folder), options.exits)):
+        for network, label in _labelled(read_networks(candidate, Path(folder), options.exits)):
             selected = [one for one in network.exits if any(name in options.only for name in _names(label, one))]
             if selected:
                 chosen = replace(network, exits=tuple(selected))
@@ -208,7 +208,7 @@ def paired_names(candidate: Path, exits: Sequence[int] = ()) -> list[str]:
         GreenPoseError: if the candidate cannot be read.
     """
     with tempfile.TemporaryDirectory() as folder:
-        networks = _labelled(find_networks(candidate, Path(folder), exits))
+        networks = _labelled(read_networks(candidate, Path(folder), exits))
     return [name for network, label in networks for exit_ in network.exits for name in _names(label, exit_)]
 
 

@@ -2,20 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from greenpose.config import Cell, Experiment
+from greenpose.config import Experiment
 from greenpose.config.grid import PATHS, axis_text
-from greenpose.errors import CheckError
 from greenpose.metrics import COUNTED, OF_EXIT, OF_TRAINING
 from greenpose.quantity import Quantity
 from greenpose.record import Record
-from greenpose.subject import config_of, read_runs
 
 FREE = frozenset({"exits", "init", "partial", "weights"})
 """Settings of the model that no exit's cost depends on: it costs its minimal sub-network, whatever that starts from."""
@@ -151,74 +146,3 @@ def _data_of(data: Mapping[str, Any], annotations: Mapping[str, str]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     settled = f"{data.get('source')} {own.get('name') if own else str(profile).rsplit('/', 1)[-1]} {digest}"
     return f"{settled}, annotations {annotations['test'][:12]}" if "test" in annotations else settled
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """One network with all exits that the candidate's experiments have of it."""
-
-    label: str
-    """The first of its experiments, which tells it apart."""
-    file: Path
-    """Experiment or grid that it is in."""
-    only: tuple[str, ...]
-    """The runs there that have it, by their names without the hash."""
-    exits: tuple[int, ...]
-    """Exits, shallow to deep."""
-    input_size: tuple[int, int]
-    """Width and height of an image, in pixels."""
-
-    def request(self, file: Path | None = None) -> dict[str, Any]:
-        """Return what to ask of a side's process (`run/paired_worker`), which may read another version of the file."""
-        return {"file": str((file or self.file).absolute()), "only": self.only, "exits": self.exits}
-
-
-def find_networks(
-    candidate: Path, folder: Path, exits: Sequence[int] = (), *, settings: Sequence[str] = ()
-) -> list[Network]:
-    """Return the networks of an experiment, a grid, a run or a folder of runs; `folder` takes files made for runs.
-
-    `settings` change what is read from an experiment or grid, like `--set`.
-
-    Raises:
-        CheckError: if no network has an exit that is asked for.
-        GreenPoseError: if the candidate cannot be read.
-    """
-    groups: dict[tuple[str, Path], list[tuple[str, Experiment]]] = {}
-    for run in read_runs(candidate, settings=settings):
-        if isinstance(run, Cell):
-            name, config, file = run.name.rpartition("-")[0], run.config, candidate
-        elif isinstance(run, Record):
-            name, config, file = run.experiment, config_of(run), folder / f"{run.name}.yaml"
-            file.write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
-        else:
-            continue
-        groups.setdefault((shape_of(config), file), []).append((name, config))
-    if not groups:
-        raise CheckError([f"{candidate}: holds no finished run"])
-    networks = [_network(file, group, exits) for (_, file), group in groups.items()]
-    have = sorted({exit_ for group in groups.values() for _, config in group for exit_ in config.model.exits})
-    missing = sorted(set(exits) - set(have))
-    if missing:
-        raise CheckError([f"--exit {missing[0]}: {candidate} has exits {', '.join(map(str, have))}"])
-    return [network for network in networks if network.exits]
-
-
-def shape_of(config: Experiment) -> str:
-    """Return what the cost of an exit depends on, as text; a side's process groups by the same."""
-    model = config.model.model_dump(mode="json", exclude={"exits", "weights", "init"})
-    profile = config.data.model_dump(mode="json", include={"profile"})
-    data = [*profile.values(), config.data.input_size, config.measure.batch, config.process.device]
-    return json.dumps([model, data], sort_keys=True)
-
-
-def _network(file: Path, group: Sequence[tuple[str, Experiment]], exits: Sequence[int]) -> Network:
-    (label, first), *_ = group
-    have = sorted({exit_ for _, config in group for exit_ in config.model.exits})
-    return Network(
-        label=label,
-        file=file,
-        only=tuple(name for name, _ in group),
-        exits=tuple(exit_ for exit_ in have if not exits or exit_ in exits),
-        input_size=first.data.input_size,
-    )

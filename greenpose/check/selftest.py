@@ -18,7 +18,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from greenpose.check.footprint import Network, find_networks
 from greenpose.check.interleaved import Clock, Interleaved, a_core
 from greenpose.check.paired import RESTARTS, Rule, sequential_test
 from greenpose.check.revisions import this_side
@@ -26,6 +25,7 @@ from greenpose.check.verdict import signed_percent
 from greenpose.config import packaged_experiment
 from greenpose.files import cache_folder, write_text
 from greenpose.metering import this_machine
+from greenpose.subject import Network, read_networks
 
 SECONDS = 60.0
 """How long it takes, about."""
@@ -107,7 +107,7 @@ def self_test(candidate: Path | None = None, *, progress: Callable[[str], object
     """
     file, settings = (packaged_experiment("quick"), WIDE) if candidate is None else (candidate, ())
     with tempfile.TemporaryDirectory() as folder:
-        network = find_networks(file, Path(folder), settings=settings)[0]
+        network = read_networks(file, Path(folder), settings=settings)[0]
         larger, pixels = larger_input(network.input_size)
         bigger = (*settings, f"data.input_size={list(larger)}")
         return measure(

@@ -6,7 +6,7 @@ from typing import Any
 
 from greenpose.config.experiment import Experiment
 from greenpose.config.grid import Grid, assign, given_twice, grid_of_one, merge, placed
-from greenpose.config.profile import is_file
+from greenpose.config.profile import from_here
 from greenpose.config.read import parse_yaml, read_yaml
 from greenpose.errors import ConfigError
 from greenpose.schema import parse, parsed
@@ -74,16 +74,10 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
             faults.append(f"--set {setting}: write key=value, e.g. --set train.epochs=5")
             continue
         try:
-            overrides[key.strip()] = _from_here(key.strip(), parse_yaml(text, where=f"--set {key.strip()}"))
+            value = parse_yaml(text, where=f"--set {key.strip()}")
+            overrides[key.strip()] = from_here(value) if key.strip() == "data.profile" else value
         except ConfigError as error:
             faults += error.faults
     if faults:
         raise ConfigError(faults)
     return overrides
-
-
-def _from_here(key: str, value: Any) -> Any:
-    """Return the value of an option; the path of a profile is taken from the current folder, not from beside a file."""
-    if key == "data.profile" and isinstance(value, str) and is_file(value):
-        return str(Path(value).expanduser().absolute())
-    return value

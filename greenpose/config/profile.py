@@ -112,6 +112,11 @@ def own_profile(path: Path) -> Profile:
     return parsed(Profile, read_yaml(path), where=str(path), error=ConfigError)
 
 
+def from_here(profile: Any) -> Any:
+    """Return a profile; the path of one's own is taken from the current folder, not from beside a file."""
+    return str(Path(profile).expanduser().absolute()) if isinstance(profile, str) and is_file(profile) else profile
+
+
 def is_file(profile: str | Path) -> bool:
     """Return whether a profile is given by the path of its YAML, not by the name of one that ships."""
     return Path(profile).suffix in YAML

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import greenpose
-from greenpose.check.footprint import find_networks
 from greenpose.check.revisions import Side, checked_out, find_revision, two_sides
 from greenpose.errors import CheckError
 from greenpose.formatting import plural
+from greenpose.subject import read_networks
 
 EXPERIMENT = "carbon: {country: ITA}\n"
 TORCH = version("torch").partition("+")[0]
@@ -210,13 +210,13 @@ def test_experiments_that_share_a_network_are_one_with_all_their_exits(tmp_path)
         tmp_path,
         "experiments: {A: {model.exits: [2]}, B: {model.exits: [3, 4], loss.kd_weight: 3, wiring.supervise: [3, 4]}}\n",
     )
-    (network,) = find_networks(file, tmp_path)
+    (network,) = read_networks(file, tmp_path)
     assert (network.label, network.only, network.exits) == ("A", ("A", "B"), (2, 3, 4))
 
 
 def test_networks_that_cost_different_things_are_apart_axes_included(tmp_path):
     file = grid(tmp_path, "experiments: {A: {}, B: {model.width: 18}}\naxes: {model.blocks: [1, 2], seed: [1, 2]}\n")
-    networks = find_networks(file, tmp_path)
+    networks = read_networks(file, tmp_path)
     assert [network.label for network in networks] == [
         f"{name}-model.blocks={blocks}-seed=1" for blocks in (1, 2) for name in ("A", "B")
     ]
@@ -225,9 +225,9 @@ def test_networks_that_cost_different_things_are_apart_axes_included(tmp_path):
 
 def test_only_the_exits_that_are_asked_for_are_compared_and_one_that_there_is_not_is_refused(tmp_path):
     file = grid(tmp_path, "experiments: {A: {model.exits: [2]}, B: {model.exits: [3], model.width: 18}}\n")
-    assert [network.exits for network in find_networks(file, tmp_path, [3])] == [(3,)]
+    assert [network.exits for network in read_networks(file, tmp_path, [3])] == [(3,)]
     with pytest.raises(CheckError, match=r"--exit 4: .* has exits 2, 3"):
-        find_networks(file, tmp_path, [3, 4])
+        read_networks(file, tmp_path, [3, 4])
 
 
 def test_the_environment_of_a_side_is_pinned_and_imports_its_own_code_first(tmp_path, monkeypatch):

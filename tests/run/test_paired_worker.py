@@ -2,10 +2,10 @@
 
 import pytest
 
-from greenpose.check.footprint import find_networks, shape_of
 from greenpose.config import expand, load_grid
 from greenpose.errors import GreenPoseError
 from greenpose.run import paired_worker
+from greenpose.subject import read_networks, shape_of
 
 GRID = """
 name: g
@@ -44,7 +44,7 @@ def test_settings_change_what_a_side_runs(file):
 def test_both_ends_group_runs_into_the_same_networks(file, tmp_path):
     cells = expand(load_grid(file), where="g")
     assert [paired_worker._shape(cell.config) for cell in cells] == [shape_of(cell.config) for cell in cells]
-    for network in find_networks(file, tmp_path):
+    for network in read_networks(file, tmp_path):
         assert paired_worker._network_of(network.request())[1] == network.exits
 
 
