@@ -8,7 +8,7 @@ from greenpose.config import LossConfig
 from greenpose.data import batches
 from greenpose.losses import Objective
 from greenpose.training.step import to_images
-from tests.training.test_fit import SPLITS, WIRING, network, train
+from tests.training.fitting import SPLITS, WIRING, network, train
 
 
 def test_training_is_adam_on_the_objective_batch_by_batch(tmp_path):
