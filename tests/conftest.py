@@ -27,3 +27,20 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQU
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="accept what the code produces as golden")
+
+
+SLOWEST = (
+    *("cli/test_console", "torture/test_runs", "run/test_end_to_end", "metering/test_doubts", "torture/test_reading"),
+    *("run/test_estimate", "training/test_checkpoint", "training/test_fit", "run/test_tampered_log", "cli/test_check"),
+)
+"""Files that take a worker longest. They come first, so that no worker is still at one when the others have ended."""
+
+
+def pytest_configure(config):
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # xdist would begin with the files of most tests
+
+
+def pytest_collection_modifyitems(items):
+    place = {f"tests/{name}.py": number for number, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(SLOWEST)))

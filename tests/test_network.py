@@ -62,12 +62,12 @@ def test_a_command_that_tries_fails_its_test(tmp_path, monkeypatch):
     (tmp_path / "typer.py").write_text("import socket\nsocket.getaddrinfo('example.org', 443)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(AssertionError, match=r"example\.org"):
-        greenpose("doctor", cwd=tmp_path)
+        greenpose("doctor", cwd=tmp_path, cold=True)
 
 
 def test_a_grid_from_data_to_report_never_calls_out(tmp_path):
     write_grid(tmp_path)
-    done = greenpose("run", "--grid", "tiny.yaml", *QUICKLY, cwd=tmp_path)
+    done = greenpose("run", "--grid", "tiny.yaml", *QUICKLY, cwd=tmp_path, cold=True)
     assert done.code == 0, done.err
     assert (tmp_path / "reports" / "tiny.html").exists()
     assert any(" worker " in command for command in done.processes)
@@ -83,7 +83,7 @@ def test_a_grid_from_data_to_report_never_calls_out(tmp_path):
 )
 def test_a_command_never_calls_out(tmp_path, arguments):
     write_grid(tmp_path)
-    done = greenpose(*arguments, cwd=tmp_path)
+    done = greenpose(*arguments, cwd=tmp_path, cold=True)
     assert done.code == 0, done.err
     assert done.processes
 

@@ -31,18 +31,18 @@ class Done(NamedTuple):
         return json.loads(self.out)
 
 
-def greenpose(*arguments: object, cwd: Path, cache: Path | None = None, warm: bool = False, **environment: str) -> Done:
+def greenpose(*arguments: object, cwd: Path, cache: Path | None = None, cold: bool = False, **environment: str) -> Done:
     """Run `greenpose ARGUMENTS` in `cwd` and return what it left; a try to reach the network fails the test.
 
-    A warm one, and every worker that it starts, is a process of its own too, but forked from one that has loaded
-    everything and trained once: for tests that do not look at how a process starts.
+    It, and every worker that it starts, is a process of its own, forked from one that has loaded everything and trained
+    once. A cold one starts as a user's does: for tests that look at how that goes.
     """
     with tempfile.TemporaryDirectory() as folder:
         offline = Offline(Path(folder) / "notes")
         settings = {"GREENPOSE_CACHE": str(cache or cwd / "cache"), "NO_COLOR": "1"}
         told = {**os.environ, **offline.environment, **settings, **environment}
         words = list(map(str, arguments))
-        if warm:
+        if not cold:
             out, err = Path(folder) / "out", Path(folder) / "err"
             process = forked(words, cwd=cwd, out=out, err=err, environment=told)
             process.join(600)

@@ -20,22 +20,7 @@ def infants(tmp_path_factory) -> Path:
     """A small good folder, made by the command line itself."""
     folder = tmp_path_factory.mktemp("good")
     done = greenpose(
-        "data",
-        "synth",
-        "infants",
-        "--size",
-        160,
-        120,
-        "--patients",
-        2,
-        1,
-        1,
-        "--frames",
-        2,
-        1,
-        1,
-        cwd=folder,
-        warm=True,
+        "data", "synth", "infants", "--size", 160, 120, "--patients", 2, 1, 1, "--frames", 2, 1, 1, cwd=folder
     )
     assert done.code == 0, done.err
     return folder / "infants"
@@ -61,7 +46,7 @@ def change(file: Path, edit) -> None:
 
 
 def refused(workplace: Path, *names: str) -> None:
-    done = greenpose("run", "mine.yaml", "--dry-run", cwd=workplace, warm=True)
+    done = greenpose("run", "mine.yaml", "--dry-run", cwd=workplace)
     assert done.code == 2
     assert "Traceback" not in done.err
     assert len(done.err.strip().splitlines()) == 1
@@ -70,7 +55,7 @@ def refused(workplace: Path, *names: str) -> None:
 
 
 def test_the_folder_is_fine_as_it_was_made(workplace):
-    assert greenpose("run", "mine.yaml", "--dry-run", cwd=workplace, warm=True).code == 0
+    assert greenpose("run", "mine.yaml", "--dry-run", cwd=workplace).code == 0
 
 
 def test_annotations_without_keypoints_are_named(workplace):
@@ -107,20 +92,20 @@ def test_a_missing_folder_is_named(workplace):
 
 def test_joints_of_another_skeleton_are_named(workplace):
     (workplace / "mine.yaml").write_text(EXPERIMENT.replace("babypose", "openfield"))
-    done = greenpose("run", "mine.yaml", "--dry-run", cwd=workplace, warm=True)
+    done = greenpose("run", "mine.yaml", "--dry-run", cwd=workplace)
     assert done.code == 2
     assert "has 12 instead of 4" in done.err
 
 
 def verdict(workplace: Path, *options: str) -> str:
-    done = greenpose("data", "check", "infants", *options, cwd=workplace, warm=True)
+    done = greenpose("data", "check", "infants", *options, cwd=workplace)
     assert "Traceback" not in done.err
     return done.out.strip().splitlines()[-1]
 
 
 def test_a_check_ends_with_whether_and_with_which_profile_the_folder_trains(workplace):
     assert verdict(workplace) == "fine: trains with profile babypose"
-    told = json.loads(greenpose("data", "check", "infants", "--json", cwd=workplace, warm=True).out)
+    told = json.loads(greenpose("data", "check", "infants", "--json", cwd=workplace).out)
     assert (told["trains"], told["verdict"]) == (True, "fine: trains with profile babypose")
     for split in ("train", "val", "test"):
         change(annotations(workplace, split), lambda document: document["info"].pop("depth_window_mm"))

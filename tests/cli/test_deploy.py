@@ -18,9 +18,7 @@ def workplace(tmp_path_factory):
 
 def test_an_exit_is_exported_with_its_card(workplace):
     done = greenpose(
-        *("export", "tiny-00c0ffee", "--exit", 2, "--to", "safetensors", "--fold-bn", "-o", "deploy"),
-        cwd=workplace,
-        warm=True,
+        *("export", "tiny-00c0ffee", "--exit", 2, "--to", "safetensors", "--fold-bn", "-o", "deploy"), cwd=workplace
     )
     assert done.code == 0, done.err
     assert done.out.split() == ["deploy/exit2.safetensors", "deploy/card.json", "deploy/card.md"]
@@ -28,7 +26,7 @@ def test_an_exit_is_exported_with_its_card(workplace):
 
 
 def test_a_policy_is_written_beside_the_record_and_the_report_draws_it(workplace):
-    done = greenpose("policy", "tiny-00c0ffee", "--no-measure", "--ap", 0, "--json", cwd=workplace, warm=True)
+    done = greenpose("policy", "tiny-00c0ffee", "--no-measure", "--ap", 0, "--json", cwd=workplace)
     assert done.code == 0, done.err
     assert done.json["schema"] == "greenpose.policy/1"
     assert done.json["wanted_ap"] == 0

@@ -15,7 +15,7 @@ def workplace(tmp_path):
 
 def test_a_grid_is_estimated_before_anything_of_it_is_run(workplace):
     done = greenpose(
-        "estimate", "tiny.yaml", "--grid", "--seconds", 1, "--seed", 1, "--seed", 2, "--json", cwd=workplace, warm=True
+        "estimate", "tiny.yaml", "--grid", "--seconds", 1, "--seed", 1, "--seed", 2, "--json", cwd=workplace
     )
     assert done.code == 0, done.err
     found = done.json
@@ -33,7 +33,7 @@ def test_a_grid_is_estimated_before_anything_of_it_is_run(workplace):
 
 
 def test_the_table_says_what_how_sure_by_what_means_and_what_next(workplace):
-    done = greenpose("estimate", "tiny.yaml", "--grid", "--seconds", 1, "--quiet", cwd=workplace, warm=True)
+    done = greenpose("estimate", "tiny.yaml", "--grid", "--seconds", 1, "--quiet", cwd=workplace)
     assert done.code == 0
     assert done.err == ""
     head, *lines = done.out.splitlines()
@@ -51,9 +51,9 @@ def test_the_table_says_what_how_sure_by_what_means_and_what_next(workplace):
 
 def test_runs_of_several_seeds_share_a_line_unless_all_is_asked_for(workplace):
     seeds = ("--only", "HRNet2", "--seed", 1, "--seed", 2, "--seconds", 1)
-    together = greenpose("estimate", "tiny.yaml", "--grid", *seeds, cwd=workplace, warm=True).out
+    together = greenpose("estimate", "tiny.yaml", "--grid", *seeds, cwd=workplace).out
     assert "HRNet2 x2" in together
-    apart = greenpose("estimate", "tiny.yaml", "--grid", "--verbose", *seeds, cwd=workplace, warm=True).out
+    apart = greenpose("estimate", "tiny.yaml", "--grid", "--verbose", *seeds, cwd=workplace).out
     assert "HRNet2-seed=1" in apart
     assert "HRNet2-seed=2" in apart
 
@@ -70,7 +70,7 @@ def test_runs_of_several_seeds_share_a_line_unless_all_is_asked_for(workplace):
     ],
 )
 def test_a_mistake_ends_in_words_and_code_two(workplace, arguments, message):
-    done = greenpose("estimate", *arguments, cwd=workplace, warm=True)
+    done = greenpose("estimate", *arguments, cwd=workplace)
     assert done.code == 2
     assert message in done.err
     assert "Traceback" not in done.err
@@ -79,15 +79,7 @@ def test_a_mistake_ends_in_words_and_code_two(workplace, arguments, message):
 
 def test_several_mistakes_are_told_together(workplace):
     done = greenpose(
-        "estimate",
-        "tiny.yaml",
-        "--grid",
-        "--country",
-        "Italy",
-        "--set",
-        "data.profile=babypos",
-        cwd=workplace,
-        warm=True,
+        "estimate", "tiny.yaml", "--grid", "--country", "Italy", "--set", "data.profile=babypos", cwd=workplace
     )
     assert done.code == 2
     assert "did you mean ITA" in done.err

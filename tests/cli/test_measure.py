@@ -207,7 +207,9 @@ QUICK = ("--max-seconds", 0.5, "--set", "measure.max_blocks=3")
 
 
 def test_an_experiment_is_measured_in_a_pinned_process_and_told_as_one_document(workplace):
-    done = greenpose("measure", "tiny.yaml", "--json", *QUICK, "--batch", 3, "--log", "windows.jsonl", cwd=workplace)
+    done = greenpose(
+        "measure", "tiny.yaml", "--json", *QUICK, "--batch", 3, "--log", "windows.jsonl", cwd=workplace, cold=True
+    )
     assert done.code == 0, done.err
     found = done.json
     assert (found["name"], found["weights"], found["source"]) == ("tiny", "fresh", "tiny.yaml")

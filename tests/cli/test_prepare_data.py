@@ -31,20 +31,20 @@ def raw(tmp_path_factory):
 
 
 def test_what_is_prepared_passes_the_check_and_is_ready_to_train_on(raw, tmp_path):
-    done = greenpose("data", "prepare", raw, "babypose", "--json", cwd=tmp_path, warm=True)
+    done = greenpose("data", "prepare", raw, "babypose", "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     assert done.err == ""
     assert (done.json["folder"], done.json["swept"]) == ("babypose", False)
     assert done.json["manifest"] == json.loads((tmp_path / "babypose" / "manifest.json").read_text())
-    checked = greenpose("data", "check", "babypose", "--profile", "babypose", "--json", cwd=tmp_path, warm=True)
+    checked = greenpose("data", "check", "babypose", "--profile", "babypose", "--json", cwd=tmp_path)
     assert (checked.code, checked.json["findings"]) == (0, [])
     (tmp_path / "mine.yaml").write_text(EXPERIMENT)
-    planned = greenpose("run", "mine.yaml", "--dry-run", cwd=tmp_path, warm=True)
+    planned = greenpose("run", "mine.yaml", "--dry-run", cwd=tmp_path)
     assert planned.code == 0, planned.err
 
 
 def test_in_words_it_says_the_split_the_counts_and_the_next_step(raw, tmp_path):
-    done = greenpose("data", "prepare", raw, "babypose", cwd=tmp_path, warm=True)
+    done = greenpose("data", "prepare", raw, "babypose", cwd=tmp_path)
     rows = [line.split() for line in done.out.splitlines()]
     assert ["val", "1", "2", "2", "2", "drawn", "boxes"] in rows
     assert "split: the paper's, but 23 of its 27 patients are not here" in done.out
@@ -63,7 +63,7 @@ def test_in_words_it_says_the_split_the_counts_and_the_next_step(raw, tmp_path):
     ],
 )
 def test_a_mistake_ends_in_words_and_nothing_is_made(raw, tmp_path, arguments, messages):
-    done = greenpose("data", "prepare", raw, "babypose", *arguments, "--json", cwd=tmp_path, warm=True)
+    done = greenpose("data", "prepare", raw, "babypose", *arguments, "--json", cwd=tmp_path)
     assert done.code == 2
     assert "Traceback" not in done.err
     assert len(done.json["error"]) == len(messages)
@@ -75,10 +75,10 @@ def test_a_mistake_ends_in_words_and_nothing_is_made(raw, tmp_path, arguments, m
 def test_missing_images_end_in_code_two_unless_they_are_allowed(tmp_path):
     raw = write_tree(tmp_path / "raw")
     image_file(raw, 3).unlink()
-    refused = greenpose("data", "prepare", "raw", "babypose", cwd=tmp_path, warm=True)
+    refused = greenpose("data", "prepare", "raw", "babypose", cwd=tmp_path)
     assert refused.code == 2
     assert "pz3.json: images.file_name: 1 images are not below raw/images" in refused.err
-    allowed = greenpose("data", "prepare", "raw", "babypose", "--allow-missing", cwd=tmp_path, warm=True)
+    allowed = greenpose("data", "prepare", "raw", "babypose", "--allow-missing", cwd=tmp_path)
     assert allowed.code == 0
     assert "warning: annotations/pz3.json: images.file_name: 1 images are not below images" in allowed.err
 
@@ -133,12 +133,12 @@ def test_a_signal_ends_it_and_leaves_nothing(slow, tmp_path, number):
 
 def test_what_a_kill_leaves_is_no_folder_and_is_swept_by_the_next_attempt(slow, raw, tmp_path):
     with _preparing(slow, tmp_path):
-        beside = greenpose("data", "prepare", raw, "out", cwd=tmp_path, warm=True)
+        beside = greenpose("data", "prepare", raw, "out", cwd=tmp_path)
         assert beside.code == 2
         assert "another process is making out just now" in beside.err
     assert not (tmp_path / "out").exists()
     assert (tmp_path / ".out.unfinished").exists()
-    again = greenpose("data", "prepare", raw, "out", cwd=tmp_path, warm=True)
+    again = greenpose("data", "prepare", raw, "out", cwd=tmp_path)
     assert again.code == 0
     assert "an earlier attempt was killed; what it had left is removed" in again.err
     assert len(list((tmp_path / "out" / "images").rglob("*.png"))) == 8
@@ -146,10 +146,10 @@ def test_what_a_kill_leaves_is_no_folder_and_is_swept_by_the_next_attempt(slow, 
 
 
 def test_a_file_that_changed_after_it_was_prepared_is_told_by_the_check(raw, tmp_path):
-    greenpose("data", "prepare", raw, "babypose", cwd=tmp_path, warm=True)
+    greenpose("data", "prepare", raw, "babypose", cwd=tmp_path)
     file = min((tmp_path / "babypose" / "images" / "test").iterdir())
     cv2.imwrite(str(file), 255 - cv2.imread(str(file), cv2.IMREAD_UNCHANGED))
-    checked = greenpose("data", "check", "babypose", "--json", cwd=tmp_path, warm=True)
+    checked = greenpose("data", "check", "babypose", "--json", cwd=tmp_path)
     (finding,) = checked.json["findings"]
     assert (
         f"1 files are not, or no longer, what they were when the folder was made (images/test/{file.name})"

@@ -28,9 +28,7 @@ def runs(tmp_path_factory):
 
 
 def test_the_ending_of_a_file_says_the_form(runs, tmp_path):
-    done = greenpose(
-        "report", runs, "-o", "a.html", "-o", "a.md", "-o", "a.csv", "-o", "a.tex", cwd=tmp_path, warm=True
-    )
+    done = greenpose("report", runs, "-o", "a.html", "-o", "a.md", "-o", "a.csv", "-o", "a.tex", cwd=tmp_path)
     assert done.code == 0, done.err
     assert done.out.split() == ["a.html", "a.md", "a.csv", "a.tex"]
     beginnings = {
@@ -46,7 +44,7 @@ def test_the_ending_of_a_file_says_the_form(runs, tmp_path):
 
 
 def test_without_a_file_a_page_is_written_that_is_called_as_the_runs(runs, tmp_path):
-    done = greenpose("report", runs, cwd=tmp_path, warm=True)
+    done = greenpose("report", runs, cwd=tmp_path)
     assert (done.code, done.out) == (0, f"reports/{runs.name}.html\n"), done.err
     page = (tmp_path / "reports" / f"{runs.name}.html").read_text()
     assert f"<title>{runs.name}</title>" in page
@@ -55,7 +53,7 @@ def test_without_a_file_a_page_is_written_that_is_called_as_the_runs(runs, tmp_p
 def test_a_wrong_path_is_named_before_anything_else_with_the_nearest(runs, tmp_path):
     (tmp_path / "quick").mkdir()
     for arguments in ([], ["-o", "a.doc"]):
-        done = greenpose("report", "qick", runs, "nowhere/at/all", *arguments, cwd=tmp_path, warm=True)
+        done = greenpose("report", "qick", runs, "nowhere/at/all", *arguments, cwd=tmp_path)
         assert done.code == 2
         assert done.err.splitlines() == [
             "error: qick: no such file or folder; did you mean quick?",
@@ -64,7 +62,7 @@ def test_a_wrong_path_is_named_before_anything_else_with_the_nearest(runs, tmp_p
 
 
 def test_json_names_every_file_and_nothing_else_is_printed(runs, tmp_path):
-    done = greenpose("report", runs, "-o", "x/a.md", "--figures", "charts", "--json", cwd=tmp_path, warm=True)
+    done = greenpose("report", runs, "-o", "x/a.md", "--figures", "charts", "--json", cwd=tmp_path)
     assert done.json["report"] == "x/a.md"
     assert done.json["files"][0] == "x/a.md"
     assert all((tmp_path / name).is_file() for name in done.json["files"])
@@ -79,14 +77,14 @@ def test_json_names_every_file_and_nothing_else_is_printed(runs, tmp_path):
     ],
 )
 def test_a_form_that_does_not_exist_is_refused_before_anything_is_written(runs, tmp_path, arguments, message):
-    done = greenpose("report", runs, "-o", "a.html", *arguments, cwd=tmp_path, warm=True)
+    done = greenpose("report", runs, "-o", "a.html", *arguments, cwd=tmp_path)
     assert done.code == 2
     assert message in done.err
     assert list(tmp_path.glob("*.html")) == []
 
 
 def test_a_pdf_without_a_browser_ends_in_words(runs, tmp_path):
-    done = greenpose("report", runs, "-o", "a.pdf", cwd=tmp_path, warm=True, PATH=str(tmp_path))
+    done = greenpose("report", runs, "-o", "a.pdf", cwd=tmp_path, PATH=str(tmp_path))
     assert done.code == 2
     assert "a PDF is printed by Chromium" in done.err
     assert not (tmp_path / "a.pdf").exists()
@@ -120,7 +118,7 @@ def written(folder, entries):
 def test_the_same_experiments_in_two_folders_are_set_side_by_side(tmp_path):
     old = written(tmp_path / "old", paper_grid((1,), ("HRNet3", "HRNet4")))
     new = written(tmp_path / "new", paper_grid((1,), ("HRNet3", "HRNet2")))
-    done = greenpose("report", "old", "new", "-o", "both.html", cwd=tmp_path, warm=True)
+    done = greenpose("report", "old", "new", "-o", "both.html", cwd=tmp_path)
     assert done.code == 0, done.err
     page = (tmp_path / "both.html").read_text()
     assert "What changed" in page
@@ -133,7 +131,7 @@ def test_no_form_pools_two_sides(tmp_path):
     written(tmp_path / "old", paper_grid((1,), ("HRNet3", "HRNet4")))
     written(tmp_path / "new", [run.model_copy(update=LATER) for run in paper_grid((1,), ("HRNet3", "HRNet4"))])
     forms = [word for ending in ("md", "tex", "csv") for word in ("-o", f"x.{ending}")]
-    done = greenpose("report", "old", "new", *forms, "--figures", "charts", cwd=tmp_path, warm=True)
+    done = greenpose("report", "old", "new", *forms, "--figures", "charts", cwd=tmp_path)
     assert done.code == 0, done.err
     for name in ("x.md", "x.tex", "charts/chart-energy-j-per-image.svg"):
         text = (tmp_path / name).read_text()
@@ -159,7 +157,7 @@ def test_the_date_may_come_from_the_environment_and_must_be_one(runs, tmp_path):
     assert greenpose("report", runs, "-o", "a.html", cwd=tmp_path, SOURCE_DATE_EPOCH="1748779200").code == 0
     assert "made 2025-06-01T12:00:00+00:00 by GreenPose" in (tmp_path / "a.html").read_text()
     for wrong in ("yesterday", "9" * 30):
-        done = greenpose("report", runs, "-o", "b.html", "--date", wrong, cwd=tmp_path, warm=True)
+        done = greenpose("report", runs, "-o", "b.html", "--date", wrong, cwd=tmp_path)
         assert (done.code, f"--date {wrong}: neither ISO 8601" in done.err) == (2, True), done.err
     assert not (tmp_path / "b.html").exists()
 
@@ -167,7 +165,7 @@ def test_the_date_may_come_from_the_environment_and_must_be_one(runs, tmp_path):
 def test_other_seeds_or_experiments_in_two_folders_stay_one_set(tmp_path):
     written(tmp_path / "one", paper_grid((1,), ("HRNet3",)))
     written(tmp_path / "two", paper_grid((2,), ("HRNet3",)))
-    assert greenpose("report", "one", "two", "-o", "both.html", cwd=tmp_path, warm=True).code == 0
+    assert greenpose("report", "one", "two", "-o", "both.html", cwd=tmp_path).code == 0
     page = (tmp_path / "both.html").read_text()
     assert "What changed" not in page
     assert "2\u00a0finished" in page
@@ -183,12 +181,12 @@ def test_a_verdict_is_shown_on_the_page_and_a_wrong_file_is_refused(runs, tmp_pa
         "findings": [finding],
     }
     (tmp_path / "verdict.json").write_text(json.dumps(verdict))
-    assert greenpose("report", runs, "--verdict", "verdict.json", "-o", "a.html", cwd=tmp_path, warm=True).code == 0
+    assert greenpose("report", runs, "--verdict", "verdict.json", "-o", "a.html", cwd=tmp_path).code == 0
     page = (tmp_path / "a.html").read_text()
     assert "Verdict of the check" in page
     assert "exit3.macs" in page
     for name, message in (("a.html", "a.html: not JSON"), ("none.json", "none.json: no such file")):
-        done = greenpose("report", runs, "--verdict", name, "-o", "b.html", cwd=tmp_path, warm=True)
+        done = greenpose("report", runs, "--verdict", name, "-o", "b.html", cwd=tmp_path)
         assert (done.code, message in done.err) == (2, True), done.err
 
 
@@ -199,7 +197,7 @@ def test_a_run_that_is_named_by_a_link_its_file_or_a_copy_is_one_run_and_a_page_
     shutil.copytree(folders[0], runs / "backup")
     (runs / "index.html").write_text("<!doctype html>")
     (runs / "charts").mkdir()
-    once = greenpose("report", *folders, "-o", "once.md", "-o", "once.csv", cwd=tmp_path, warm=True)
+    once = greenpose("report", *folders, "-o", "once.md", "-o", "once.csv", cwd=tmp_path)
     files = [folder / "record.json" for folder in folders]
     done = greenpose("report", *sorted(runs.iterdir()), *files, "-o", "all.md", "-o", "all.csv", cwd=tmp_path)
     assert (once.code, done.code) == (0, 0), done.err
@@ -215,7 +213,7 @@ def test_two_names_of_one_run_are_no_two_sides(tmp_path, second):
     names = {"link": tmp_path / "latest", "file": run / "record.json", "copy": tmp_path / "copy"}
     names["link"].symlink_to(run)
     shutil.copytree(run, names["copy"])
-    assert greenpose("report", run, names[second], "-o", "a.md", cwd=tmp_path, warm=True).code == 0
+    assert greenpose("report", run, names[second], "-o", "a.md", cwd=tmp_path).code == 0
     page = (tmp_path / "a.md").read_text()
     assert "1\u00a0finished run took" in page
     assert "HRNet3 (first)" not in page
@@ -225,7 +223,7 @@ def test_a_record_with_impossible_numbers_is_named_everywhere_and_averaged_in_no
     good, bad = paper_grid((1, 2), ("HRNet3",))
     worse = bad.exits[0].model_copy(update={"ap": 42.0, "params": -7})
     written(tmp_path / "runs", [good, bad.model_copy(update={"exits": [worse]})])
-    done = greenpose("report", "runs", "-o", "a.html", "-o", "a.md", "-o", "a.csv", cwd=tmp_path, warm=True)
+    done = greenpose("report", "runs", "-o", "a.html", "-o", "a.md", "-o", "a.csv", cwd=tmp_path)
     assert done.code == 0, done.err
     place = f"runs/{bad.name}/record.json: exits[0]"
     for fault in (f"{place}.ap: 42.0; it lies between 0 and 1", f"{place}.params: -7; it lies between 0 and 1e+30"):
@@ -244,7 +242,7 @@ def test_where_no_record_can_be_used_or_a_path_does_not_exist_nothing_is_written
         (["runs"], "train_seconds: -1.0"),
         (["good", "goood"], "goood: no such file or folder; did you mean good?"),
     ):
-        done = greenpose("report", *paths, "-o", "a.html", cwd=tmp_path, warm=True)
+        done = greenpose("report", *paths, "-o", "a.html", cwd=tmp_path)
         assert (done.code, said in done.err) == (2, True), done.err
         assert not (tmp_path / "a.html").exists()
 
@@ -258,12 +256,12 @@ def test_the_terminal_says_what_page_and_markdown_answer_by_the_margin_and_floor
         ("--floor", "60"): "No exit",
     }
     for options, beginning in beginnings.items():
-        done = greenpose("report", "runs", "-o", "a.html", "-o", "a.md", *options, cwd=tmp_path, warm=True)
+        done = greenpose("report", "runs", "-o", "a.html", "-o", "a.md", *options, cwd=tmp_path)
         (answer, *_) = done.err.splitlines()
         assert answer.startswith(beginning)
         assert html.escape(answer, quote=False) in (tmp_path / "a.html").read_text()
         assert plain_text(answer) in (tmp_path / "a.md").read_text()
-    assert greenpose("report", "runs", "-o", "b.md", "--margin", "nan", cwd=tmp_path, warm=True).code == 2
-    said = greenpose("report", "--help", cwd=tmp_path, warm=True).out
+    assert greenpose("report", "runs", "-o", "b.md", "--margin", "nan", cwd=tmp_path).code == 2
+    said = greenpose("report", "--help", cwd=tmp_path).out
     assert f"[{MARGIN:g}]" in said
     assert f"[{FLOOR:g}]" in said

@@ -25,7 +25,7 @@ def test_a_grid_is_taken_for_one_and_said_to_be(tmp_path):
 
 @pytest.mark.parametrize("words", [("run", "quick", "--grid", "--dry-run"), ("profile", "quick")])
 def test_an_experiment_that_ships_goes_by_its_name_anywhere(tmp_path, words):
-    done = greenpose(*words, "--json", cwd=tmp_path, warm=True)
+    done = greenpose(*words, "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     assert "HRNet4-OKD-DS" in done.out
 

@@ -15,9 +15,7 @@ LONG = ("--set", "train.epochs=40", "--set", "train.validate_every=20")
 
 def run(workplace: Path, *budget: object) -> Done:
     """Run one experiment of the tiny grid for 40 epochs, or as long as its budget bears."""
-    done = greenpose(
-        "run", "--grid", "tiny.yaml", "--only", "HRNet2", *LONG, "--no-report", *budget, cwd=workplace, warm=True
-    )
+    done = greenpose("run", "--grid", "tiny.yaml", "--only", "HRNet2", *LONG, "--no-report", *budget, cwd=workplace)
     assert "Traceback" not in done.err
     return done
 

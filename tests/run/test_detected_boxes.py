@@ -47,7 +47,7 @@ def workplace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def record(workplace) -> Record:
-    done = greenpose("run", "detected.yaml", "--no-report", cwd=workplace, warm=True)
+    done = greenpose("run", "detected.yaml", "--no-report", cwd=workplace)
     assert done.code == 0, done.err
     (record,) = collect([workplace / "runs"])
     return record

@@ -24,7 +24,7 @@ def finished(tmp_path_factory) -> Path:
     """A folder in which the tiny grid has run from data to report."""
     folder = tmp_path_factory.mktemp("finished")
     write_grid(folder)
-    done = greenpose("run", "--grid", "tiny.yaml", "--json", cwd=folder)
+    done = greenpose("run", "--grid", "tiny.yaml", "--json", cwd=folder, cold=True)
     assert done.code == 0, done.err
     assert [run["state"] for run in done.json["runs"]] == ["done", "done"]
     assert done.json["report"] == "reports/tiny.html"
@@ -38,7 +38,7 @@ def records(finished) -> list[Record]:
 
 def test_where_two_runs_work_side_by_side_each_end_says_of_which(tmp_path):
     write_grid(tmp_path)
-    done = greenpose("run", "--grid", "tiny.yaml", "--workers", "2", cwd=tmp_path, warm=True)
+    done = greenpose("run", "--grid", "tiny.yaml", "--workers", "2", cwd=tmp_path)
     assert done.code == 0, done.err
     ends = {line.split()[1] for line in done.err.splitlines() if line.split()[:1] == ["done"]}
     assert ends == {record.name for record in collect([tmp_path / "runs"])}
@@ -62,11 +62,9 @@ def test_a_run_folder_holds_what_users_rely_on(finished, records):
 
 
 def test_what_a_run_records_passes_the_gate_of_its_grid_as_it_was_profiled(finished):
-    done = greenpose(
-        "check", "tiny.yaml", "--baseline", "b.json", "--update", "--reason", "profiled", cwd=finished, warm=True
-    )
+    done = greenpose("check", "tiny.yaml", "--baseline", "b.json", "--update", "--reason", "profiled", cwd=finished)
     assert done.code == 0, done.err
-    done = greenpose("check", "runs/tiny", "--baseline", "b.json", "--json", cwd=finished, warm=True)
+    done = greenpose("check", "runs/tiny", "--baseline", "b.json", "--json", cwd=finished)
     assert (done.code, done.json["outcome"]) == (0, "ok")
     assert {one["metric"] for one in done.json["findings"]} >= {"params", "macs", "peak_bytes", "operations"}
 
@@ -157,17 +155,7 @@ def test_a_report_can_be_made_of_single_records_without_torch(finished, records)
 
 def test_the_same_seed_gives_the_same_accuracy_twice(finished, records):
     done = greenpose(
-        "run",
-        "--grid",
-        "tiny.yaml",
-        "--only",
-        "HRNet3-OKD-DS",
-        "--out",
-        "again",
-        "--no-report",
-        "--json",
-        cwd=finished,
-        warm=True,
+        "run", "--grid", "tiny.yaml", "--only", "HRNet3-OKD-DS", "--out", "again", "--no-report", "--json", cwd=finished
     )
     assert done.code == 0, done.err
     (again,) = collect([finished / "again"])
@@ -216,7 +204,7 @@ def test_a_killed_run_is_reported_and_then_goes_on_with_nothing_lost(tmp_path):
     assert failure.co2eq_g == pytest.approx(failure.energy_kwh * 330.72, rel=0.01)
     (folder,) = (tmp_path / "runs" / "tiny").iterdir()
     _shorten(folder)
-    done = greenpose("worker", folder, cwd=tmp_path, warm=True)
+    done = greenpose("worker", folder, cwd=tmp_path)
     assert done.code == 0, done.err
     (record,) = collect([tmp_path / "runs"])
     assert record.attempts == 2
@@ -276,7 +264,7 @@ def test_rivals_on_one_folder_train_every_run_once_and_none_says_that_anything_f
         folder = tmp_path / "runs" / "tiny" / record.name
         assert [line["epoch"] for line in read_lines(folder / "epochs.jsonl")] == [1]
         before = (folder / "record.json").read_bytes()
-        done = greenpose("worker", folder, cwd=tmp_path, warm=True)
+        done = greenpose("worker", folder, cwd=tmp_path)
         assert (done.code, done.err.strip()) == (0, "done already")
         assert (folder / "record.json").read_bytes() == before
 
@@ -302,7 +290,7 @@ def test_a_run_that_fails_is_reported_in_words_and_the_next_one_goes_on(tmp_path
     first, second = sorted(tmp_path / run["folder"] for run in plan["runs"])
     first.mkdir(parents=True)
     (first / "checkpoint.pt").write_bytes(b"half a checkpoint")
-    done = greenpose("run", "--grid", "tiny.yaml", cwd=tmp_path, warm=True)
+    done = greenpose("run", "--grid", "tiny.yaml", cwd=tmp_path)
     assert done.code == 4
     assert "checkpoint.pt: cannot be read" in done.err
     assert "Traceback" not in done.err
@@ -320,13 +308,13 @@ def test_a_path_that_looks_like_markup_is_shown_as_it_is_and_a_damaged_record_co
     )
     first.mkdir(parents=True)
     (first / "checkpoint.pt").write_bytes(b"half a checkpoint")
-    done = greenpose(*arguments, cwd=tmp_path, warm=True)
+    done = greenpose(*arguments, cwd=tmp_path)
     assert done.code == 4
     assert f"{first}/checkpoint.pt: cannot be read" in done.err
     assert (second / "record.json").exists()
     record = (second / "record.json").read_bytes()
     (second / "record.json").write_bytes(record[: len(record) // 2])
-    done = greenpose(*arguments, cwd=tmp_path, warm=True)
+    done = greenpose(*arguments, cwd=tmp_path)
     assert done.code == 4
     assert f"error: {second}/record.json: " in done.err
     assert "it is left out of the page" in done.err
@@ -340,9 +328,7 @@ def test_a_cache_that_cannot_be_written_costs_time_and_no_run(tmp_path):
     write_grid(tmp_path)
     (tmp_path / "file").touch()
     settings = ("--only", "HRNet2", "--set", "train.epochs=1", "--set", "train.milestones=[]", "--no-report")
-    done = greenpose(
-        "run", "--grid", "tiny.yaml", *settings, cwd=tmp_path, cache=tmp_path / "file" / "cache", warm=True
-    )
+    done = greenpose("run", "--grid", "tiny.yaml", *settings, cwd=tmp_path, cache=tmp_path / "file" / "cache")
     assert done.code == 0, done.err
     (folder,) = (tmp_path / "runs" / "tiny").iterdir()
     log = (folder / "log.txt").read_text()
@@ -353,9 +339,9 @@ def test_a_cache_that_cannot_be_written_costs_time_and_no_run(tmp_path):
 def test_a_setting_that_changes_no_training_is_accounted_and_measured_anew_but_not_trained_again(tmp_path):
     write_grid(tmp_path)
     command = ("run", "--grid", "tiny.yaml", "--only", "HRNet3-OKD-DS", "--no-report")
-    assert greenpose(*command, cwd=tmp_path, warm=True).code == 0
+    assert greenpose(*command, cwd=tmp_path).code == 0
     (first,) = collect([tmp_path / "runs"])
-    done = greenpose(*command, "--country", "FRA", "--set", "measure.batch=3", cwd=tmp_path, warm=True)
+    done = greenpose(*command, "--country", "FRA", "--set", "measure.batch=3", cwd=tmp_path)
     assert done.code == 0, done.err
     assert f"differs from {first.name} in accounting or metering alone" in done.err
     assert "epoch 1:" not in done.err
@@ -382,9 +368,7 @@ def test_a_setting_that_changes_no_training_is_accounted_and_measured_anew_but_n
 def test_distillation_that_outweighs_the_labels_is_in_doubt_in_the_record_and_said_once(tmp_path):
     write_grid(tmp_path)
     settings = ("--set", "loss.kd_weight=5e6", "--set", "train.epochs=1", "--set", "train.milestones=[]")
-    done = greenpose(
-        "run", "--grid", "tiny.yaml", "--only", "HRNet3-OKD-DS", *settings, "--no-report", cwd=tmp_path, warm=True
-    )
+    done = greenpose("run", "--grid", "tiny.yaml", "--only", "HRNet3-OKD-DS", *settings, "--no-report", cwd=tmp_path)
     assert done.code == 0, done.err
     (found,) = collect([tmp_path / "runs"])
     (doubt,) = found.doubts

@@ -17,7 +17,7 @@ def record(tmp_path_factory) -> Record:
     folder = tmp_path_factory.mktemp("hourly")
     write_grid(folder)
     grid = ("--set", "carbon.country=null", "--set", f"carbon.hourly={dirty_now(folder, 500)}")
-    done = greenpose("run", "--grid", "tiny.yaml", *grid, *QUICKLY, cwd=folder, warm=True)
+    done = greenpose("run", "--grid", "tiny.yaml", *grid, *QUICKLY, cwd=folder)
     assert done.code == 0, done.err
     (record,) = collect([folder / "runs"])
     return record

@@ -66,7 +66,7 @@ def test_a_run_keeps_it_is_not_done_with_another_and_works_wherever_it_is_moved(
     first = write(tmp_path / "a", sigma=0.1)
     call = ("run", "--grid", "../a/tiny.yaml", "--out", "runs", "--no-report", "--json")
     (tmp_path / "b").mkdir()
-    done = greenpose(*call, cwd=tmp_path / "b", warm=True)
+    done = greenpose(*call, cwd=tmp_path / "b")
     assert done.code == 0, done.err
     assert [run["state"] for run in done.json["runs"]] == ["done"]
     write(tmp_path / "a", sigma=0.2)
@@ -83,5 +83,5 @@ def test_a_run_keeps_it_is_not_done_with_another_and_works_wherever_it_is_moved(
         ("measure", "../moved", "--max-seconds", 0.2, "--set", "measure.max_blocks=2"),
         ("policy", "../moved", "--no-measure", "--ap", 0),
     ):
-        done = greenpose(*words, cwd=elsewhere, warm=True)
+        done = greenpose(*words, cwd=elsewhere)
         assert done.code == 0, (words, done.err)

@@ -36,7 +36,7 @@ def trained(tmp_path_factory):
     splits = {split: generate(synthetic, split) for split in NUMBERS}
     write_coco(folder / "infants", splits, profile=load_profile("babypose"), window=SYNTHETIC_WINDOW_MM)
     (folder / "labelled.yaml").write_text(json.dumps(EXPERIMENT))
-    done = greenpose("run", "labelled.yaml", "--no-report", cwd=folder, warm=True)
+    done = greenpose("run", "labelled.yaml", "--no-report", cwd=folder)
     assert done.code == 0, done.err
     return folder
 
@@ -57,14 +57,14 @@ def relabel(folder, split):
 
 
 def test_a_finished_run_is_not_taken_for_one_on_other_labels(relabelled):
-    again = greenpose("run", "labelled.yaml", "--no-report", cwd=relabelled, warm=True)
+    again = greenpose("run", "labelled.yaml", "--no-report", cwd=relabelled)
     assert again.code == 2
     assert "was begun with other annotations of train; greenpose run --fresh trains anew" in again.err
 
 
 def test_a_fresh_run_takes_the_new_labels(relabelled):
     (before,) = collect([relabelled / "runs"])
-    assert greenpose("run", "labelled.yaml", "--no-report", "--fresh", cwd=relabelled, warm=True).code == 0
+    assert greenpose("run", "labelled.yaml", "--no-report", "--fresh", cwd=relabelled).code == 0
     (after,) = collect([relabelled / "runs"])
     digests = [one.dataset["annotations_sha256"] for one in (before, after)]
     assert digests[0]["train"] != digests[1]["train"]
@@ -74,7 +74,7 @@ def test_a_fresh_run_takes_the_new_labels(relabelled):
 def test_a_worker_does_not_go_on_with_other_labels(relabelled):
     (record,) = (relabelled / "runs").rglob("record.json")
     record.unlink()
-    again = greenpose("worker", record.parent, cwd=relabelled, warm=True)
+    again = greenpose("worker", record.parent, cwd=relabelled)
     assert again.code != 0
     assert "was begun with other annotations of train" in (record.parent / "failure.json").read_text()
 
@@ -83,7 +83,7 @@ def test_a_run_begun_before_digests_were_kept_goes_on(relabelled):
     (config,) = (relabelled / "runs").rglob("config.yaml")
     folder = RunFolder(config.parent)
     folder.write_cell({key: value for key, value in folder.read_cell().items() if key != "annotations_sha256"})
-    assert greenpose("run", "labelled.yaml", "--no-report", cwd=relabelled, warm=True).code == 0
+    assert greenpose("run", "labelled.yaml", "--no-report", cwd=relabelled).code == 0
 
 
 def test_the_gate_compares_accuracy_on_the_same_test_labels_only(trained):
@@ -105,6 +105,6 @@ def test_the_gate_compares_accuracy_on_the_same_test_labels_only(trained):
 def test_early_exit_is_not_judged_on_other_labels_than_the_run_was(relabelled):
     (record,) = (relabelled / "runs").rglob("record.json")
     relabel(relabelled, "test")
-    done = greenpose("policy", record.parent, cwd=relabelled, warm=True)
+    done = greenpose("policy", record.parent, cwd=relabelled)
     assert done.code == 2
     assert "was begun with other annotations of test; greenpose run --fresh" in done.err
