@@ -6,13 +6,13 @@ from greenpose.cli.export import export
 from greenpose.cli.policy import policy
 from greenpose.errors import GreenPoseError
 from tests.cli.running import greenpose
-from tests.policy.seeing import finished
+from tests.run.measuring import finished_run
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("deployed")
-    finished(folder / "tiny-00c0ffee")
+    finished_run(folder / "tiny-00c0ffee")
     return folder
 
 

@@ -15,19 +15,19 @@ from greenpose.export import absent_packages, card_text, chosen_formats, differe
 from greenpose.export.deploy import error_of, read_pt2
 from greenpose.model import Architecture, SubNetwork, fold_batchnorm
 from greenpose.store import read_document
-from tests.policy.seeing import finished
+from tests.run.measuring import finished_run
 
 FORMATS = ("safetensors", "pt2")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return finished(tmp_path_factory.mktemp("run") / "tiny-00c0ffee")
+    return finished_run(tmp_path_factory.mktemp("run") / "tiny-00c0ffee")
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["as trained", "folded"])
 def exported(request, run, tmp_path_factory):
-    config, folder = run
+    config, folder = run.experiment(), run
     output = tmp_path_factory.mktemp("deploy") / "there"
     card = export_exit(config, folder, 2, formats=FORMATS, output=output, folded=request.param)
     return card, output, request.param
@@ -47,7 +47,7 @@ def test_a_program_says_what_the_trained_exit_says_at_any_batch_size(run, export
     program = torch.export.load(output / "exit2.pt2").module()
     for batch in (1, 2, 5):
         x = torch.rand(batch, 3, 32, 32, generator=torch.Generator().manual_seed(batch))
-        assert difference(program, network(run[1]), x) < 1e-5
+        assert difference(program, network(run), x) < 1e-5
 
 
 def test_tensors_fill_the_network_that_their_file_describes(run, exported):
@@ -59,19 +59,19 @@ def test_tensors_fill_the_network_that_their_file_describes(run, exported):
         name: tuple(value) if isinstance(value, list) else value
         for name, value in json.loads(header["architecture"]).items()
     }
-    assert asdict(network(run[1]).architecture) == shape
+    assert asdict(network(run).architecture) == shape
     assert json.loads(header["folded"]) is folded
     net = SubNetwork(Architecture(**shape)).eval()
     net = fold_batchnorm(net) if folded else net
     net.load_state_dict(load_file(path))
     x = torch.rand(2, 3, 32, 32)
-    assert difference(net, network(run[1]), x) < (1e-5 if folded else 1e-12)
+    assert difference(net, network(run), x) < (1e-5 if folded else 1e-12)
     assert any("bn" in name for name in load_file(path)) is not folded
 
 
 def test_the_card_is_the_records_and_names_every_file_with_its_digest(run, exported):
     card, output, folded = exported
-    record = read_document(run[1].record)
+    record = read_document(run.record)
     assert json.loads((output / "card.json").read_text()) == json.loads(card.model_dump_json(by_alias=True))
     assert sorted(path.name for path in output.iterdir()) == ["card.json", "card.md", "exit2.pt2", "exit2.safetensors"]
     for file in card.files:
@@ -100,7 +100,7 @@ def test_the_card_says_how_far_each_file_was_off_when_it_was_run_again(exported)
 @pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is not None, reason="onnxruntime would run it")
 def test_a_file_that_nothing_here_can_run_is_not_verified(run, exported, tmp_path):
     (tmp_path / "exit2.onnx").write_bytes(b"never read")
-    error = error_of(network(run[1]), torch.rand(2, 3, 32, 32), "onnx", tmp_path / "exit2.onnx")
+    error = error_of(network(run), torch.rand(2, 3, 32, 32), "onnx", tmp_path / "exit2.onnx")
     assert error is None
     card, _, _ = exported
     file = card.files[0].model_copy(update={"file": "exit2.onnx", "error": error})
@@ -114,7 +114,7 @@ def test_a_file_that_says_something_else_is_not_kept(run, tmp_path, monkeypatch,
     readers = {"pt2": lambda path: lambda images: spoil(read_pt2(path)(images))}
     monkeypatch.setattr("greenpose.export.deploy.READERS", readers)
     with pytest.raises(GreenPoseError, match=r"exit2\.pt2: the pt2 file differs from the network by (0\.001|nan)"):
-        export_exit(*run, 2, formats=("pt2",), output=tmp_path, folded=False)
+        export_exit(run.experiment(), run, 2, formats=("pt2",), output=tmp_path, folded=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -142,7 +142,7 @@ def test_formats_are_chosen_by_name_once_each_and_mistakes_are_told_together():
 
 
 def test_nothing_is_left_of_a_file_that_could_not_be_written(run, tmp_path):
-    config, folder = run
+    config, folder = run.experiment(), run
     with pytest.raises(GreenPoseError, match="exit 4"):
         export_exit(config, folder, 4, formats=FORMATS, output=tmp_path / "no", folded=False)
     assert not (tmp_path / "no").exists()
@@ -152,7 +152,7 @@ def test_nothing_is_left_of_a_file_that_could_not_be_written(run, tmp_path):
 def test_an_onnx_model_says_what_the_trained_exit_says(run, tmp_path):
     from onnx.reference import ReferenceEvaluator
 
-    config, folder = run
+    config, folder = run.experiment(), run
     card = export_exit(config, folder, 2, formats=("onnx",), output=tmp_path, folded=True)
     assert (card.files[0].error is None) is (importlib.util.find_spec("onnxruntime") is None)
     model = ReferenceEvaluator(str(tmp_path / "exit2.onnx"))

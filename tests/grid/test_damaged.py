@@ -10,23 +10,11 @@ from greenpose.errors import ConfigError
 from greenpose.grid import plan
 from greenpose.store import RunFolder, State
 from tests.cli.running import greenpose
-from tests.run.tiny import TINY, write_grid
+from tests.run.tiny import TINY, write_grid, written
 
 
 def cells():
     return expand(Grid.model_validate(yaml.safe_load(TINY)), where="tiny")
-
-
-def written(cell):
-    return yaml.safe_dump(
-        {
-            "name": cell.name,
-            "grid": "tiny",
-            "axes": {},
-            "config_hash": cell.config_hash,
-            "experiment": cell.config.model_dump(mode="json"),
-        }
-    ).encode()
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -56,9 +44,9 @@ def test_a_damaged_configuration_is_told_with_its_file_and_the_plan_goes_on(tmp_
     folder = RunFolder(tmp_path / first.name)
     folder.path.mkdir()
     assert plan([first], tmp_path)[0].damage is None
-    folder.config.write_bytes(written(first))
+    folder.config.write_bytes(yaml.safe_dump(written(first)).encode())
     assert plan([first], tmp_path)[0].damage is None
-    folder.config.write_bytes(damage(written(first)))
+    folder.config.write_bytes(damage(yaml.safe_dump(written(first)).encode()))
     planned = plan([first, second], tmp_path)
     assert [one.state for one in planned] == [State.TODO, State.TODO]
     assert planned[0].damage.startswith(f"{folder.config}: ")

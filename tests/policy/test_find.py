@@ -18,8 +18,7 @@ from greenpose.record.policy import load_policy
 from greenpose.store import read_document
 from greenpose.training import save_best
 from tests.metering.test_inference import Bench
-from tests.policy.seeing import finished
-from tests.run.measuring import network
+from tests.run.measuring import finished_run, network
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +27,18 @@ def run(tmp_path_factory):
         place = tmp_path_factory.mktemp("policy")
         patch.setenv("GREENPOSE_CACHE", str(place / "cache"))
         torch.manual_seed(5)
-        yield finished(place / "tiny-00c0ffee")
+        yield finished_run(place / "tiny-00c0ffee")
 
 
 @pytest.fixture(scope="module")
 def found(run):
-    config, folder = run
+    config, folder = run.experiment(), run
     return find_policy(config, folder, exits=(2, 3))
 
 
 @pytest.fixture(scope="module")
 def curve(run, found):
-    config, folder = run
+    config, folder = run.experiment(), run
     return compose_policy(found, config, read_document(folder.record), confidence="peak")
 
 
@@ -140,7 +139,7 @@ def test_the_policy_at_work_leaves_where_it_was_expected_to(curve):
 
 
 def test_without_measuring_there_is_compute_and_a_reason(run):
-    config, folder = run
+    config, folder = run.experiment(), run
     found = find_policy(config, folder, exits=(2, 3), wanted=0.0, confidence="entropy", measured=False)
     curve = compose_policy(found, config, read_document(folder.record), confidence="entropy")
     assert curve.trial is None
@@ -152,7 +151,7 @@ def test_without_measuring_there_is_compute_and_a_reason(run):
 
 
 def test_one_network_serves_all_exits_and_says_which_have_weights_of_their_own(run):
-    config, folder = run
+    config, folder = run.experiment(), run
     shared = shared_network(config, folder, (2, 3))
     assert shared.own == {2: True, 3: True}
     assert "all are of one epoch" in shared.sentence
@@ -163,7 +162,8 @@ def test_one_network_serves_all_exits_and_says_which_have_weights_of_their_own(r
 
 
 def test_weights_of_another_epoch_are_named(tmp_path):
-    config, folder = finished(tmp_path / "tiny-00c0ffee")
+    folder = finished_run(tmp_path / "tiny-00c0ffee")
+    config = folder.experiment()
     save_best(folder.best(2), network(config).truncate(2).state_dict())
     shared = shared_network(config, folder, (2, 3))
     assert shared.own == {2: False, 3: True}
@@ -174,7 +174,7 @@ def test_weights_of_another_epoch_are_named(tmp_path):
 
 
 def test_one_exit_is_not_enough(run):
-    config, folder = run
+    config, folder = run.experiment(), run
     with pytest.raises(GreenPoseError, match="two exits at least, and here there is 1"):
         find_policy(config, folder, exits=(3,))
 

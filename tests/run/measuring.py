@@ -1,11 +1,14 @@
 """Something tiny to measure: an experiment, a run that looks finished, and what is found on a fake machine."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from greenpose import counting
 from greenpose.config import Experiment
-from greenpose.counting import architecture_of
+from greenpose.counting import ExitCount, architecture_of
 from greenpose.metering import Plan
 from greenpose.model import HRNet
 from greenpose.run.measure import Measured, Measurement, compose_measurement
@@ -16,7 +19,14 @@ from tests.report.records import record
 
 EXPERIMENT: dict[str, Any] = {
     "name": "tiny",
-    "data": {"input_size": [32, 32]},
+    "data": {
+        "input_size": [32, 32],
+        "synthetic": {
+            "size": [160, 120],
+            "patients": {"train": 1, "val": 2, "test": 3},
+            "frames": {"train": 1, "val": 3, "test": 3},
+        },
+    },
     "model": {"exits": [2, 3], "width": 4, "stem_width": 4, "modules": [1, 1, 1], "blocks": 1},
     "wiring": {"teach": ["3->2"], "supervise": [2, 3]},
     "measure": {"batch": 2, "min_window_seconds": 0.02, "max_blocks": 3, "max_seconds": 2},
@@ -31,15 +41,14 @@ def experiment(**sections: Any) -> Experiment:
 
 def network(config: Experiment) -> HRNet:
     """Return a network of an experiment's shape, its weights drawn anew."""
-    shape = architecture_of(config)
-    return HRNet(
-        shape.width,
-        shape.num_joints,
-        shape.exits,
-        stem_width=shape.stem_width,
-        modules=shape.modules,
-        blocks=shape.blocks,
-    )
+    return HRNet(**asdict(architecture_of(config)))
+
+
+@cache
+def counts_of(exits: tuple[int, ...]) -> Mapping[int, ExitCount]:
+    """Return the counts of the tiny network with some exits, which takes half a second an exit."""
+    model = EXPERIMENT["model"] | {"exits": exits}
+    return counting.count(experiment(model=model, wiring={"supervise": list(exits)}))
 
 
 def finished_run(path: Path, *, net: HRNet | None = None) -> RunFolder:
@@ -65,7 +74,7 @@ def fake_measurement(
     exits = sorted({*seconds, *([left_out] if left_out else [])})
     wiring = {"supervise": exits}
     config = experiment(**({"model": EXPERIMENT["model"] | {"exits": exits}, "wiring": wiring} | sections))
-    counts = counting.count(config)
+    counts = counts_of(tuple(exits))
     measured = Measured(
         exits=bench.measure(seconds, plan=plan),
         counts={number: counts[number] for number in seconds},

@@ -12,18 +12,7 @@ from greenpose.store import RunFolder
 from greenpose.training import Epoch
 from tests.metering.fakes import TickingClock, TickingSource
 from tests.metering.grids import dirty_now
-
-
-class Silent:
-    """An observer that minds nothing."""
-
-    def phase(self, name, total=None): ...
-
-    def step(self, done, note=""): ...
-
-    def training(self, *, done, rate, loss, energy_wh): ...
-
-    def say(self, line, *, detail=False): ...
+from tests.run.tiny import Silent
 
 
 @pytest.mark.parametrize(("limit_g", "enough"), [(0.9, True), (1.1, False)])

@@ -6,42 +6,27 @@ import json
 import pytest
 
 from greenpose.cli.subject import faults_of
-from greenpose.config import Experiment, SyntheticConfig
-from greenpose.data import load_profile, write_coco
-from greenpose.data.splits import SYNTHETIC_WINDOW_MM
-from greenpose.data.synthetic import generate
+from greenpose.config import Experiment
 from greenpose.record import Record
 from greenpose.store import collect
 from tests.cli.running import greenpose
-
-EXPERIMENT = {
-    "name": "detected",
-    "data": {"source": "coco", "root": "infants", "input_size": [32, 32], "detections": "boxes.json"},
-    "model": {"exits": [1], "width": 4, "stem_width": 4, "modules": [1, 1, 1], "blocks": 1},
-    "train": {"epochs": 1, "batch": 4},
-    "measure": {"batch": 2, "min_window_seconds": 0.02, "max_blocks": 2, "max_seconds": 0.5},
-    "carbon": {"country": "ITA"},
-}
-NUMBERS = {"train": 2, "val": 1, "test": 2}
+from tests.run.infants import NUMBERS, annotations, infants
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
     """Two test patients seen twice; boxes on three of the four, one of them twice, and a false one."""
     folder = tmp_path_factory.mktemp("detected")
-    synthetic = SyntheticConfig.model_validate({"size": [160, 120], "patients": NUMBERS, "frames": NUMBERS})
-    splits = {split: generate(synthetic, split) for split in NUMBERS}
-    files = write_coco(folder / "infants", splits, profile=load_profile("babypose"), window=SYNTHETIC_WINDOW_MM)
-    annotations = json.loads(files["test"].read_text())["annotations"]
-    assert len(annotations) == 4
-    boxes = [{"image_id": a["image_id"], "category_id": 1, "bbox": a["bbox"], "score": 0.9} for a in annotations[1:]]
+    infants(folder, "detected", exits=(1,), detections="boxes.json")
+    labels = json.loads(annotations(folder, "test").read_text())["annotations"]
+    assert len(labels) == 4
+    boxes = [{"image_id": a["image_id"], "category_id": 1, "bbox": a["bbox"], "score": 0.9} for a in labels[1:]]
     x, y, width, height = boxes[0]["bbox"]
     boxes += [
         boxes[0] | {"bbox": [x + 1, y + 1, width, height], "score": 0.8},
         boxes[0] | {"bbox": [2, 3, 12, 9], "score": 0.3},
     ]
     (folder / "infants" / "boxes.json").write_text(json.dumps(boxes))
-    (folder / "detected.yaml").write_text(json.dumps(EXPERIMENT))
     return folder
 
 
@@ -81,7 +66,9 @@ def test_a_subject_without_a_box_is_counted_as_missed(record):
 def test_faults_of_the_boxes_are_told_before_anything_is_trained(workplace, monkeypatch):
     monkeypatch.chdir(workplace)
     (workplace / "infants" / "bad.json").write_text(json.dumps([{"image_id": 77, "category_id": 2}]))
-    config = Experiment.model_validate(EXPERIMENT | {"data": EXPERIMENT["data"] | {"detections": "bad.json"}})
+    experiment = json.loads((workplace / "detected.yaml").read_text())
+    experiment["data"]["detections"] = "bad.json"
+    config = Experiment.model_validate(experiment)
     faults = faults_of(config)
     assert [fault.split(": ")[:3] for fault in faults] == [
         ["data", "infants/bad.json", field] for field in ("image_id", "category_id", "bbox", "score")
@@ -89,6 +76,6 @@ def test_faults_of_the_boxes_are_told_before_anything_is_trained(workplace, monk
 
 
 def test_the_record_says_which_annotations_were_learnt_and_judged(workplace, record):
-    files = {split: workplace / "infants" / "annotations" / f"person_keypoints_{split}.json" for split in NUMBERS}
+    files = {split: annotations(workplace, split) for split in NUMBERS}
     digests = {split: hashlib.sha256(file.read_bytes()).hexdigest() for split, file in files.items()}
     assert record.dataset["annotations_sha256"] == digests

@@ -3,7 +3,7 @@
 from greenpose.metering import Meter
 from greenpose.run.callbacks import Stage
 from tests.metering.fakes import TickingClock, TickingSource
-from tests.run.test_callbacks import Silent
+from tests.run.tiny import Silent
 
 
 def test_training_is_cross_checked_ever_more_seldom_and_validation_never():

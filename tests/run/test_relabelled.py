@@ -8,34 +8,17 @@ import pytest
 from greenpose.check.baseline import Context
 from greenpose.check.exact import obstacle
 from greenpose.check.footprint import of_record
-from greenpose.config import SyntheticConfig
-from greenpose.data import load_profile, write_coco
-from greenpose.data.splits import SYNTHETIC_WINDOW_MM
-from greenpose.data.synthetic import generate
 from greenpose.metrics import CONVENTIONS
 from greenpose.store import RunFolder, collect
 from tests.cli.running import greenpose
-
-EXPERIMENT = {
-    "name": "labelled",
-    "data": {"source": "coco", "root": "infants", "input_size": [32, 32]},
-    "model": {"exits": [1, 2], "width": 4, "stem_width": 4, "modules": [1, 1, 1], "blocks": 1},
-    "wiring": {"supervise": [1, 2]},
-    "train": {"epochs": 1, "batch": 4},
-    "measure": {"batch": 2, "min_window_seconds": 0.02, "max_blocks": 2, "max_seconds": 0.5},
-    "carbon": {"country": "ITA"},
-}
-NUMBERS = {"train": 2, "val": 1, "test": 2}
+from tests.run.infants import annotations, infants
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A folder with data and a finished run on them."""
     folder = tmp_path_factory.mktemp("labelled")
-    synthetic = SyntheticConfig.model_validate({"size": [160, 120], "patients": NUMBERS, "frames": NUMBERS})
-    splits = {split: generate(synthetic, split) for split in NUMBERS}
-    write_coco(folder / "infants", splits, profile=load_profile("babypose"), window=SYNTHETIC_WINDOW_MM)
-    (folder / "labelled.yaml").write_text(json.dumps(EXPERIMENT))
+    infants(folder, "labelled", exits=(1, 2))
     done = greenpose("run", "labelled.yaml", "--no-report", cwd=folder)
     assert done.code == 0, done.err
     return folder
@@ -50,7 +33,7 @@ def relabelled(trained, tmp_path):
 
 
 def relabel(folder, split):
-    file = folder / "infants" / "annotations" / f"person_keypoints_{split}.json"
+    file = annotations(folder, split)
     document = json.loads(file.read_text())
     document["annotations"][0]["keypoints"][0] += 3
     file.write_text(json.dumps(document))

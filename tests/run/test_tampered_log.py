@@ -15,22 +15,16 @@ from greenpose.run import execute
 from greenpose.run.phases import training_windows
 from greenpose.store import RunFolder, read_document
 from tests.cli.running import forked
-from tests.run.tiny import write_grid
+from tests.run.tiny import Silent, write_grid, written
 
 DOUBLED = "text = log.read_text(); log.open('a').write(text)"
 
 
-class Watching:
+class Watching(Silent):
     """Acts when a run says a line that begins as told."""
 
     def __init__(self, log, line, act):
         self.log, self.line, self.act = log, line, act
-
-    def phase(self, name, total=None): ...
-
-    def step(self, done, note=""): ...
-
-    def training(self, **figures): ...
 
     def say(self, said, **_):
         if said.startswith(self.line):
@@ -59,8 +53,7 @@ def folder(tmp_path) -> RunFolder:
     settings = ["train.epochs=3", "measure.max_blocks=2"]
     cell = expand(load_grid(tmp_path / "tiny.yaml", settings=settings), where="tiny")[0]
     found = RunFolder(tmp_path / cell.name)
-    about = {"name": cell.name, "grid": cell.grid, "axes": cell.axes, "config_hash": cell.config_hash}
-    found.write_cell(about | {"experiment": cell.config.model_dump(mode="json")})
+    found.write_cell(written(cell))
     return found
 
 

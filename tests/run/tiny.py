@@ -1,6 +1,9 @@
 """The main job, shrunk to seconds."""
 
 from pathlib import Path
+from typing import Any
+
+from greenpose.config import Cell
 
 TINY = """
 name: tiny
@@ -25,3 +28,21 @@ experiments:
 def write_grid(folder: Path) -> None:
     """Leave the grid in a folder, as tiny.yaml."""
     (folder / "tiny.yaml").write_text(TINY)
+
+
+def written(cell: Cell) -> dict[str, Any]:
+    """Return what a run's folder says of it before it begins."""
+    about = {"name": cell.name, "grid": cell.grid, "axes": cell.axes, "config_hash": cell.config_hash}
+    return about | {"experiment": cell.config.model_dump(mode="json")}
+
+
+class Silent:
+    """An observer that minds nothing."""
+
+    def phase(self, name, total=None): ...
+
+    def step(self, done, note=""): ...
+
+    def training(self, *, done, rate, loss, energy_wh): ...
+
+    def say(self, line, *, detail=False): ...

@@ -10,20 +10,8 @@ from greenpose.cli.app import app
 from greenpose.config import expand, load_grid
 from greenpose.grid import plan
 from greenpose.run import execute
+from tests.run.tiny import Silent, written
 from tests.torture.nursery import GRID, settings
-
-
-class Silent:
-    """An observer that minds nothing."""
-
-    def phase(self, name, total=None): ...
-
-    def step(self, done, note=""): ...
-
-    def training(self, *, done, rate, loss, energy_wh): ...
-
-    def say(self, line, *, detail=False): ...
-
 
 before = Path.cwd()
 with tempfile.TemporaryDirectory() as place:
@@ -31,10 +19,8 @@ with tempfile.TemporaryDirectory() as place:
     os.environ.update(settings(place))
     Path("t.yaml").write_text(GRID)
     one = plan(expand(load_grid(Path("t.yaml")), where="t.yaml"), Path("runs"))[-1]
-    cell = one.cell
     one.folder.path.mkdir(parents=True)
-    told = {"name": cell.name, "grid": cell.grid, "axes": cell.axes, "config_hash": cell.config_hash}
-    one.folder.write_cell(told | {"experiment": cell.config.model_dump(mode="json")})
+    one.folder.write_cell(written(one.cell))
     execute(one.folder, observer=Silent())
     os.chdir(before)
 assert threading.active_count() == 1, "what is forked must not hold threads"
