@@ -1,6 +1,6 @@
 """GreenPose never calls the network: everything that it does is run where the network is refused.
 
-So is every other command of these tests, since all go through `tests.cli.running`.
+So is every other command of these tests, since all go through `tests.cli.running`: a grid from data to report, too.
 """
 
 import subprocess
@@ -11,9 +11,6 @@ import pytest
 
 from tests.cli.running import greenpose
 from tests.network import Offline
-from tests.run.tiny import write_grid
-
-QUICKLY = ("--set", "train.epochs=1", "--only", "HRNet2")
 
 
 @pytest.fixture
@@ -65,14 +62,6 @@ def test_a_command_that_tries_fails_its_test(tmp_path, monkeypatch):
         greenpose("doctor", cwd=tmp_path, cold=True)
 
 
-def test_a_grid_from_data_to_report_never_calls_out(tmp_path):
-    write_grid(tmp_path)
-    done = greenpose("run", "--grid", "tiny.yaml", *QUICKLY, cwd=tmp_path, cold=True)
-    assert done.code == 0, done.err
-    assert (tmp_path / "reports" / "tiny.html").exists()
-    assert any(" worker " in command for command in done.processes)
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -82,7 +71,6 @@ def test_a_grid_from_data_to_report_never_calls_out(tmp_path):
     ],
 )
 def test_a_command_never_calls_out(tmp_path, arguments):
-    write_grid(tmp_path)
     done = greenpose(*arguments, cwd=tmp_path, cold=True)
     assert done.code == 0, done.err
     assert done.processes

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
@@ -21,13 +22,14 @@ from tests.run.tiny import write_grid
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    """A folder in which the tiny grid has run from data to report."""
+    """A folder in which the tiny grid has run from data to report; nothing of it tried to reach the network."""
     folder = tmp_path_factory.mktemp("finished")
     write_grid(folder)
     done = greenpose("run", "--grid", "tiny.yaml", "--json", cwd=folder, cold=True)
     assert done.code == 0, done.err
     assert [run["state"] for run in done.json["runs"]] == ["done", "done"]
     assert done.json["report"] == "reports/tiny.html"
+    assert any(" worker " in command for command in done.processes)
     return folder
 
 
@@ -166,15 +168,16 @@ def test_the_same_seed_gives_the_same_accuracy_twice(finished, records):
         assert first_file.read_bytes() == (finished / "again" / again.name / name).read_bytes()
 
 
-def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "greenpose", "run", "--grid", "tiny.yaml", "--only", "HRNet2", *arguments],
-        cwd=folder,
-        env=os.environ | {"GREENPOSE_CACHE": str(folder / "cache")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+LONG = ("--set", "train.epochs=400", "--set", "train.patience=400", "--set", "train.validate_every=50")
+
+
+def _start(folder: Path, *arguments: str) -> BaseProcess:
+    words, environment = ["run", "--grid", "tiny.yaml", *arguments], {"GREENPOSE_CACHE": str(folder / "cache")}
+    said = folder / f"said-{len(list(folder.glob('said-*')))}"
+    said.touch()
+    process = forked(words, cwd=folder, out=said, err=said, environment=os.environ | environment)
+    process.said = said
+    return process
 
 
 def _after_epochs(folder: Path, number: int) -> None:
@@ -187,17 +190,14 @@ def _after_epochs(folder: Path, number: int) -> None:
     raise AssertionError("no epoch was finished in time")
 
 
-LONG = ("--set", "train.epochs=400", "--set", "train.patience=400", "--set", "train.validate_every=50")
-
-
 def test_a_killed_run_is_reported_and_then_goes_on_with_nothing_lost(tmp_path):
     write_grid(tmp_path)
-    process = _start(tmp_path, *LONG)
+    process = _start(tmp_path, "--only", "HRNet2", *LONG)
     _after_epochs(tmp_path, 3)
     (worker,) = psutil.Process(process.pid).children()
     worker.kill()
-    process.communicate(timeout=300)
-    assert process.returncode == 4
+    process.join(300)
+    assert process.exitcode == 4
     (failure,) = collect([tmp_path / "runs"])
     assert failure.reason == "lost"
     assert failure.energy_kwh > 0
@@ -232,7 +232,11 @@ def test_a_run_outlives_a_closed_terminal_under_nohup_but_not_the_process_that_s
     write_grid(tmp_path)
     ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
-        process = _start(tmp_path, *LONG)
+        command = [sys.executable, "-m", "greenpose", "run", "--grid", "tiny.yaml", "--only", "HRNet2", *LONG]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=os.environ | {"GREENPOSE_CACHE": str(tmp_path / "cache")}, **quiet
+        )
     finally:
         signal.signal(signal.SIGHUP, ignored)
     _after_epochs(tmp_path, 1)
@@ -243,7 +247,7 @@ def test_a_run_outlives_a_closed_terminal_under_nohup_but_not_the_process_that_s
     assert process.poll() is None
     process.send_signal(end)
     assert psutil.wait_procs([worker], timeout=60)[1] == []
-    process.communicate()
+    process.wait()
     (folder,) = (tmp_path / "runs" / "tiny").iterdir()
     assert json.loads((folder / "failure.json").read_text())["reason"] == "interrupted"
     assert not (folder / "running.json").exists()
@@ -252,12 +256,10 @@ def test_a_run_outlives_a_closed_terminal_under_nohup_but_not_the_process_that_s
 def test_rivals_on_one_folder_train_every_run_once_and_none_says_that_anything_failed(tmp_path):
     write_grid(tmp_path)
     settings = ("--no-report", "--set", "train.epochs=1", "--set", "train.milestones=[]")
-    words, environment = ["run", "--grid", "tiny.yaml", *settings], {"GREENPOSE_CACHE": str(tmp_path / "cache")}
-    said = [tmp_path / f"said-{number}" for number in range(4)]
-    rivals = [forked(words, cwd=tmp_path, out=file, err=file, environment=os.environ | environment) for file in said]
+    rivals = [_start(tmp_path, *settings) for _ in range(4)]
     for rival in rivals:
         rival.join(500)
-    assert [rival.exitcode for rival in rivals] == [0] * 4, [file.read_text() for file in said]
+    assert [rival.exitcode for rival in rivals] == [0] * 4, [rival.said.read_text() for rival in rivals]
     records = collect([tmp_path / "runs"])
     assert [record.attempts for record in records] == [1, 1]
     for record in records:
@@ -271,11 +273,12 @@ def test_rivals_on_one_folder_train_every_run_once_and_none_says_that_anything_f
 
 def test_an_interrupt_keeps_everything_and_exits_with_130(tmp_path):
     write_grid(tmp_path)
-    process = _start(tmp_path, *LONG)
+    process = _start(tmp_path, "--only", "HRNet2", *LONG)
     _after_epochs(tmp_path, 2)
-    process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=300)
-    assert process.returncode == 130
+    os.kill(process.pid, signal.SIGINT)
+    process.join(300)
+    assert process.exitcode == 130
+    complaint = process.said.read_text()
     assert "the same command goes on from there" in complaint
     assert "Traceback" not in complaint
     (folder,) = (tmp_path / "runs" / "tiny").iterdir()
