@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from greenpose.formatting import MINUS, NBSP, listed, number, percent, plain, prefix, significant
+from greenpose.formatting import MINUS, NBSP, listed, number, percent, plain, plural, prefix, significant
 from greenpose.intervals import Bounds
 
 Outcome = Literal["ok", "improved", "regressed", "inconclusive", "incomparable"]
@@ -13,6 +13,13 @@ GRAVITY: tuple[Outcome, ...] = ("ok", "improved", "inconclusive", "incomparable"
 """Least to most grave: a verdict is as grave as its gravest finding."""
 Level = Literal["error", "warn"]
 Way = Literal["exact", "paired", "budget"]
+ADVICE = {
+    ("improved", "exact"): "accept it with --update --reason TEXT, so that the gain is kept",
+    ("regressed", "exact"): "mend it, or accept it with --update --reason TEXT",
+    ("incomparable", "exact"): "if that is meant, accept it with --update --reason TEXT",
+    ("regressed", "budget"): "mend it, or change the budget",
+}
+"""What to do, by outcome and way of comparing."""
 
 
 class RatioSpan(NamedTuple):
@@ -70,6 +77,32 @@ class CheckFinding:
     def fails(self) -> bool:
         """Return whether it is a regression that counts."""
         return self.outcome == "regressed" and self.level == "error"
+
+    @property
+    def word(self) -> str:
+        """Return the outcome in a word; a regression that fails nothing is a warning."""
+        return "warning" if self.outcome == "regressed" and not self.fails else self.outcome
+
+    @property
+    def advice(self) -> str:
+        """Return what to do about it; empty where its sentence says it all."""
+        return ADVICE.get((self.outcome, self.way), "")
+
+    @property
+    def advised(self) -> str:
+        """Return what is so and what to do about it."""
+        return f"{self.says}; {self.advice}".removesuffix("; ")
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """Return the baseline's value or the budget's limit, the candidate's value, and by how much they differ."""
+        base, head = both(self.base, self.head, self.unit)
+        difference = change(self.base, self.head, unit=self.unit, ratio=self.ratio)
+        if self.way == "budget":
+            base = f"{'≥' if self.floor else '≤'}{NBSP}{base}"
+        if self.pairs is not None:
+            difference = f"{difference}, {plural(self.pairs, 'pair')}".removeprefix(", ")
+        return base, head, difference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,7 +124,7 @@ def check(
     _refuse_ignored(locals())
     from greenpose.check import joined
     from greenpose.check.against import paired_names
-    from greenpose.check.output import document
+    from greenpose.check.output.machine_readable import document
     from greenpose.cli.check_candidate import accept_candidate, answer, read_question
     from greenpose.cli.check_forms import chosen_formats, paired_options, paired_verdict, show_self_test, write_outputs
     from greenpose.cli.check_history import remember_verdict, show_trend

@@ -13,17 +13,9 @@ from rich.text import Text
 from greenpose import __version__
 from greenpose.check import CheckVerdict
 from greenpose.check.against import Options, check_against
-from greenpose.check.output import (
-    annotations,
-    badge_endpoint,
-    print_verdict,
-    summary,
-    to_json,
-    to_junit,
-    to_markdown,
-    to_sarif,
-    to_text,
-)
+from greenpose.check.output.machine_readable import badge_endpoint, to_json, to_junit, to_sarif
+from greenpose.check.output.markdown import annotations, to_markdown
+from greenpose.check.output.text import print_verdict, summary, to_text
 from greenpose.check.paired import Rule
 from greenpose.check.selftest import SelfTest, remember, self_test
 from greenpose.check.verdict import signed_percent

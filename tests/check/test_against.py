@@ -9,7 +9,7 @@ import pytest
 import greenpose
 from greenpose.check import Selection
 from greenpose.check.against import Options, check_against, compare_sides, paired_names
-from greenpose.check.output import to_json
+from greenpose.check.output.machine_readable import to_json
 from greenpose.check.paired import Rule
 from greenpose.check.revisions import Side, Sides
 from greenpose.errors import GreenPoseError

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from greenpose.check.output import to_json
+from greenpose.check.output.machine_readable import to_json
 from greenpose.check.verdict import CheckFinding, CheckVerdict, RatioSpan
 from greenpose.errors import RecordError
 from greenpose.report.verdict import read_verdict, verdict_table

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
-from greenpose.check.output.text import advised, row_of, summary, word_of
-from greenpose.check.verdict import CheckFinding, CheckVerdict, RatioSpan, sorted_findings
+from greenpose.check.output.text import summary
+from greenpose.check.verdict import CheckFinding, CheckVerdict, sorted_findings
 from greenpose.formatting import plural, shown
 
 SCHEMA = "greenpose.verdict/1"
@@ -35,13 +35,8 @@ def to_json(verdict: CheckVerdict, name: str) -> str:
 
 
 def _finding(finding: CheckFinding) -> dict[str, Any]:
-    ratio = None if finding.ratio is None else _span(finding.ratio)
-    fields: dict[str, Any] = _finite(asdict(finding) | {"ratio": ratio})
-    return {"name": finding.name, "verdict": word_of(finding)} | fields
-
-
-def _span(span: RatioSpan) -> dict[str, float]:
-    return {"low": span.low, "value": span.value, "high": span.high}
+    fields = asdict(finding) | {"ratio": None if finding.ratio is None else finding.ratio._asdict()}
+    return {"name": finding.name, "verdict": finding.word, **_finite(fields)}
 
 
 def _finite(value: Any) -> Any:
@@ -86,7 +81,7 @@ def _result(finding: CheckFinding, rule: int, verdict: CheckVerdict, name: str) 
         "ruleId": f"footprint/{finding.metric}",
         "ruleIndex": rule,
         "level": "error" if finding.fails else "warning",
-        "message": {"text": f"{finding.name}: {advised(finding)}"},
+        "message": {"text": f"{finding.name}: {finding.advised}"},
         "locations": [{"physicalLocation": location}],
         "partialFingerprints": {"greenpose/v1": f"{name}/{finding.way}/{finding.name}"},
     }
@@ -108,8 +103,8 @@ def to_junit(verdict: CheckVerdict, name: str) -> str:
 
 
 def _add(suite: ET.Element, finding: CheckFinding, name: str) -> None:
-    row = row_of(finding)
-    says = _clean(advised(finding))
+    base, head, difference = finding.cells
+    says = _clean(finding.advised)
     place = {}
     if finding.file is not None and finding.line is not None:
         place = {"file": _clean(finding.file), "line": str(finding.line)}
@@ -118,11 +113,11 @@ def _add(suite: ET.Element, finding: CheckFinding, name: str) -> None:
     case = ET.SubElement(suite, "testcase", names | place)
     if finding.fails:
         failure = ET.SubElement(case, "failure", message=says, type="regressed")
-        failure.text = _clean(f"base {row.base}, head {row.head} {row.change}".rstrip())
+        failure.text = _clean(f"base {base}, head {head} {difference}".rstrip())
     elif finding.outcome in ("inconclusive", "incomparable"):
         ET.SubElement(case, "skipped", message=f"{finding.outcome}: {says}")
     else:
-        ET.SubElement(case, "system-out").text = f"{row.word}: {says}"
+        ET.SubElement(case, "system-out").text = f"{finding.word}: {says}"
 
 
 def _clean(text: str) -> str:

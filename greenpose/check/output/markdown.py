@@ -2,16 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from greenpose.check.output.text import (
-    VerdictRow,
-    advised,
-    explanations,
-    notable,
-    row_of,
-    summary,
-    unchanged,
-    unchanged_line,
-)
+from greenpose.check.output.text import explanations, notable, summary, unchanged, unchanged_line
 from greenpose.check.verdict import CheckFinding, CheckVerdict, sorted_findings
 from greenpose.formatting import shown
 
@@ -66,14 +57,14 @@ def _lines(verdict: CheckVerdict, name: str) -> Iterator[str]:
         yield from ("", "</details>")
 
 
-def _table(rows: Sequence[VerdictRow], most: int) -> Iterator[str]:
+def _table(rows: Sequence[CheckFinding], most: int) -> Iterator[str]:
     yield "| quantity | base | head | change | verdict |"
     yield "|---|--:|--:|--:|---|"
     yield from _capped([_row(row) for row in rows], most, rest="| … and {} more | | | | |")
 
 
-def _row(row: VerdictRow) -> str:
-    cells = [_code(row.name), *map(_text, (row.base, row.head, row.change)), f"{MARKS[row.word]} {row.word}"]
+def _row(row: CheckFinding) -> str:
+    cells = [_code(row.name), *map(_text, row.cells), f"{MARKS[row.word]} {row.word}"]
     return f"| {' | '.join(cells)} |"
 
 
@@ -116,9 +107,9 @@ def annotations(verdict: CheckVerdict, name: str) -> str:
 
 
 def _annotation_lines(verdict: CheckVerdict, name: str) -> Iterator[str]:
-    rows = [row_of(finding) for finding in sorted_findings(verdict.findings)]
+    findings = sorted_findings(verdict.findings)
     for level in dict.fromkeys(LEVELS.values()):
-        found = [row.finding for row in rows if LEVELS.get(row.word) == level]
+        found = [finding for finding in findings if LEVELS.get(finding.word) == level]
         shown = found if len(found) <= MOST else found[: MOST - 1]
         yield from (_command(level, finding, name) for finding in shown)
         if len(found) > len(shown):
@@ -132,7 +123,7 @@ def _command(level: str, finding: CheckFinding, name: str) -> str:
         properties["line"] = str(finding.line)
     properties["title"] = f"GreenPose {name}: {finding.name} {finding.outcome}"
     said = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
-    return f"::{level} {said}::{_data(f'{finding.name}: {advised(finding)}')}"
+    return f"::{level} {said}::{_data(f'{finding.name}: {finding.advised}')}"
 
 
 def _data(text: str) -> str:

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from greenpose.check import CheckFinding, CheckVerdict
-from greenpose.check.output import badge_endpoint, to_json, to_junit, to_sarif
+from greenpose.check.output.machine_readable import badge_endpoint, to_json, to_junit, to_sarif
 from tests.check.candidates import finding, mixed
 
 

@@ -7,7 +7,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from greenpose.check import CheckVerdict
-from greenpose.check.output import annotations, to_markdown
+from greenpose.check.output.markdown import annotations, to_markdown
 from tests.check.candidates import finding, mixed
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "verdict.md"

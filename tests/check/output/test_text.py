@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from greenpose.check import CheckVerdict
-from greenpose.check.output import summary, to_text
+from greenpose.check.output.text import summary, to_text
 from tests.check.candidates import finding, mixed
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "verdict.txt"
