@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from greenpose.check.baseline import Selection
-from greenpose.check.verdict import TIMES, CheckFinding, CheckVerdict
+from greenpose.check.verdict import TIMES, CheckVerdict
 from greenpose.errors import CheckError
 from greenpose.store import append_line, read_lines
 
@@ -122,12 +122,28 @@ class Course:
 
 
 def remember(folder: Path, verdict: CheckVerdict, *, name: str, at: str, commit: str | None) -> None:
-    """Append a row for each finding that has a value to the history of the check `name`."""
+    """Append a row for each finding that has a value to the history of the check `name`.
+
+    Of a pair its ratio is kept, since times of different days do not belong on one line.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for finding in verdict.findings:
-        value = _value(finding)
-        if value is not None and math.isfinite(value):
-            append_line(folder / f"{name}.jsonl", _row(finding, value, name=name, at=at, commit=commit))
+        value = finding.ratio.value if finding.ratio is not None else finding.head
+        if value is None or not math.isfinite(value):
+            continue
+        row = {
+            "schema": SCHEMA,
+            "at": at,
+            "commit": commit,
+            "check": name,
+            "quantity": finding.name,
+            "way": finding.way,
+            "unit": TIMES if finding.ratio is not None else finding.unit,
+            "value": value,
+            "base": finding.base,
+            "outcome": finding.outcome,
+        }
+        append_line(folder / f"{name}.jsonl", row)
 
 
 def read_courses(folder: Path, *, only: Selection) -> list[Course]:
@@ -150,26 +166,6 @@ def read_courses(folder: Path, *, only: Selection) -> list[Course]:
     return [_course(check, quantity, unit, theirs) for (check, quantity, _, unit), theirs in sorted(found.items())]
 
 
-def _value(finding: CheckFinding) -> float | None:
-    """Return what is kept: of a pair its ratio, since times of different days do not belong on one line."""
-    return finding.ratio.value if finding.ratio is not None else finding.head
-
-
-def _row(finding: CheckFinding, value: float, *, name: str, at: str, commit: str | None) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "at": at,
-        "commit": commit,
-        "check": name,
-        "quantity": finding.name,
-        "way": finding.way,
-        "unit": TIMES if finding.ratio is not None else finding.unit,
-        "value": value,
-        "base": finding.base,
-        "outcome": finding.outcome,
-    }
-
-
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file that this version understands; lines torn or of another kind are passed over."""
     words = ("at", "check", "quantity", "way", "unit", "outcome")
@@ -184,10 +180,9 @@ def _is_finite(value: object) -> bool:
 
 
 def _course(check: str, quantity: str, unit: str, rows: Iterable[Mapping[str, Any]]) -> Course:
-    ordered = sorted(rows, key=lambda row: str(row["at"]))
     points = tuple(
         HistoryPoint(at=row["at"], commit=row["commit"], value=float(row["value"]), outcome=row["outcome"])
-        for row in ordered
+        for row in sorted(rows, key=lambda row: str(row["at"]))
     )
-    changed = steps([point.value for point in points])
-    return Course(check=check, quantity=quantity, unit=unit, points=points, steps=changed)
+    found = steps([point.value for point in points])
+    return Course(check=check, quantity=quantity, unit=unit, points=points, steps=found)

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from greenpose.errors import GreenPoseError, MeteringError
 from greenpose.metering import Source
@@ -190,10 +190,9 @@ class Interleaved:
     def prepare(self) -> None:
         """Warm both sides up, and choose how many calls make a window and how many rounds a pair: the same for both."""
         paces = {exit_: self._pace(exit_) for exit_ in self.exits}
-        longest = max(pace.calls * pace.seconds for pace in paces.values())
-        self.rounds = max(1, math.ceil(MIN_PAIR_S / longest))
+        self.rounds = max(1, math.ceil(MIN_PAIR_S / max(calls * seconds for calls, seconds in paces.values())))
         shortest = MIN_PAIR_S / self.rounds
-        self.calls = {exit_: max(pace.calls, math.ceil(shortest / pace.seconds)) for exit_, pace in paces.items()}
+        self.calls = {exit_: max(calls, math.ceil(shortest / seconds)) for exit_, (calls, seconds) in paces.items()}
         self._pair()
 
     def reset(self) -> None:
@@ -244,7 +243,7 @@ class Interleaved:
         after = self._joules()
         return _window(answer, None if before is None or after is None else after - before)
 
-    def _pace(self, exit_: int) -> "_Pace":
+    def _pace(self, exit_: int) -> tuple[int, float]:
         """Return the fewest calls that make a window, and how long the faster side's call takes."""
         seen = []
         for worker in self._sides:
@@ -260,7 +259,7 @@ class Interleaved:
             floors += [(PERIODS_PER_WINDOW * period, window.seconds) for period in periods]
             needs += [math.ceil(shortest * window.calls / max(took, TINY_S)) for shortest, took in floors]
             seconds.append(max(judged, TINY_S) / window.calls)
-        return _Pace(max(needs), min(seconds))
+        return max(needs), min(seconds)
 
     def _joules(self) -> float | None:
         """Return the counters' energy so far, None where there are none or one cannot be read now."""
@@ -268,11 +267,6 @@ class Interleaved:
             return sum(source.read().mid for source in self._counters) if self._counters else None
         except MeteringError:
             return None
-
-
-class _Pace(NamedTuple):
-    calls: int
-    seconds: float
 
 
 def _window(answer: Mapping[str, Any], joules: float | None = None) -> TimedWindow:

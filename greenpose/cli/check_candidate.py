@@ -37,7 +37,6 @@ from greenpose.record import Failure, Record
 from greenpose.subject import read_runs, require
 
 if TYPE_CHECKING:
-    from greenpose.counting import ExitCount
     from greenpose.model import Architecture
 
 
@@ -88,15 +87,11 @@ def _counted(name: str, architecture: "Architecture", input_size: tuple[int, int
     from greenpose.counting import count
 
     try:
-        return {number: _plain(one) for number, one in count(architecture, input_size).items()}
+        counted = count(architecture, input_size)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         says = f"{type(error).__name__}: {error}"
         raise CheckError([f"{name}: cannot be counted: it fails on one image in evaluation mode: {says}"]) from error
-
-
-def _plain(count: "ExitCount") -> dict[str, object]:
-    """Return what the gate compares of an exit's counts."""
-    return {**count.sizes, OPERATIONS: count.operations}
+    return {number: {**one.sizes, OPERATIONS: one.operations} for number, one in counted.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
