@@ -4,7 +4,7 @@ import json
 import math
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +113,3 @@ def noted(folder: Path, name: str) -> list[Mapping[str, Any]]:
     """What a fake interpreter was started with, each time."""
     lines = (folder / f"{name}.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
-
-
-def windows_of(log: list[tuple[str, int, int]]) -> Iterator[tuple[str, int]]:
-    """Who ran which exit, in order."""
-    yield from ((name, exit_) for name, exit_, _ in log)

@@ -19,7 +19,7 @@ from greenpose.check.interleaved import (
     Worker,
 )
 from greenpose.errors import GreenPoseError, MeteringError
-from tests.check.fakes import ScriptedSide, fake_python, noisy, noted, steady, windows_of
+from tests.check.fakes import ScriptedSide, fake_python, noisy, noted, steady
 from tests.metering.fakes import TickingSource, provenance
 
 COSTS = {"exit2": 0.001, "exit3": 0.003}
@@ -31,11 +31,6 @@ def turns_of(base, head, **details):
     return turns
 
 
-def timed(log, turns):
-    """The log from the first pair on, without the calls that are not timed."""
-    return [(name, exit_) for name, exit_, calls in log if calls == turns.calls[exit_]]
-
-
 def test_differences_are_logarithms_of_head_over_base_pair_by_pair():
     turns = turns_of(ScriptedSide("base", steady(**COSTS)), ScriptedSide("head", steady(exit2=0.0011, exit3=0.003)))
     turns.run_pairs(4)
@@ -45,35 +40,18 @@ def test_differences_are_logarithms_of_head_over_base_pair_by_pair():
     assert turns.differences(2, "joules") == []
 
 
-def test_every_window_follows_one_of_the_other_side():
+def test_each_exit_runs_once_a_round_in_changing_order_and_every_window_follows_one_of_the_other_side():
     log = []
-    turns = turns_of(ScriptedSide("base", steady(**COSTS), log=log), ScriptedSide("head", steady(**COSTS), log=log))
-    log.clear()
-    turns.run_pairs(5)
-    names = [name for name, _ in windows_of(log)]
-    assert all(before != after for before, after in pairwise(names))
-
-
-def test_in_a_round_each_side_runs_each_exit_once_and_rounds_begin_with_either_side_in_turn():
-    log = []
-    turns = turns_of(ScriptedSide("base", steady(**COSTS), log=log), ScriptedSide("head", steady(**COSTS), log=log))
-    log.clear()
-    turns.run_pairs(2)
-    played = timed(log, turns)
-    rounds = [played[place : place + 4] for place in range(0, len(played), 4)]
-    assert len(rounds) == 2 * turns.rounds
-    assert all(sorted(one) == [("base", 2), ("base", 3), ("head", 2), ("head", 3)] for one in rounds)
-    firsts = [one[0][0] for one in rounds]
-    assert all(before != after for before, after in pairwise(firsts))
-
-
-def test_the_order_of_exits_changes_from_round_to_round():
-    log = []
-    turns = turns_of(ScriptedSide("base", steady(**COSTS), log=log), ScriptedSide("head", steady(**COSTS), log=log))
+    turns = turns_of(*(ScriptedSide(name, steady(**COSTS), log=log) for name in ("base", "head")))
     log.clear()
     turns.run_pairs(10)
-    played = timed(log, turns)
-    assert {exit_ for _, exit_ in played[::4]} == {2, 3}
+    assert all(before != after for before, after in pairwise(name for name, _, _ in log))
+    timed = [(name, exit_) for name, exit_, calls in log if calls == turns.calls[exit_]]
+    rounds = [timed[place : place + 4] for place in range(0, len(timed), 4)]
+    assert len(rounds) == 10 * turns.rounds
+    assert all(sorted(one) == [("base", 2), ("base", 3), ("head", 2), ("head", 3)] for one in rounds)
+    assert all(before[0][0] != after[0][0] for before, after in pairwise(rounds))
+    assert {one[0][1] for one in rounds} == {2, 3}
 
 
 @pytest.mark.parametrize("cost", [1e-5, 0.0004, 0.003, 0.011, 0.5])
