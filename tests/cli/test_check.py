@@ -318,7 +318,6 @@ def test_the_baseline_of_an_experiment_holds_the_closed_numbers_of_each_exit(pro
 @pytest.mark.parametrize(
     ("before", "after", "line"),
     [
-        (" width: 8", " width: 32", "width 8 → 32"),
         (" width: 8", " width: 10", "width 8 → 10"),
         ("modules: [1, 1, 1]", "modules: [2, 1, 1]", "modules 1/1/1 → 2/1/1"),
     ],
