@@ -184,8 +184,8 @@ def _during(record: Record, run: RunFolder, *, quiet: bool) -> Iterator[Trial]:
     for field, truth in truths.items():
         kept = record.forecast.quantity(field)
         assert kept.value is not None
-        assert kept.basis.type_a is not None
-        ends = (kept.basis.type_a.low, kept.value, kept.basis.type_a.high)
+        assert kept.type_a is not None
+        ends = (kept.type_a.low, kept.value, kept.type_a.high)
         yield _trial("after 2 epochs", field, ends, truth, quiet=quiet, run=record.name)
         yield _trial("at half time", field, half[f"forecast_{field}"], truth, quiet=quiet, run=record.name)
 

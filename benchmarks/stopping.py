@@ -47,7 +47,7 @@ def best_until(course: Sequence[Validation], number: int) -> dict[int, float]:
 def half_widths(run: Record) -> dict[int, float]:
     """Return by exit the half-width of the 95 % interval of AP on the validation split, as an estimate."""
     scale = sqrt(run.subjects["test"] / run.subjects["val"])
-    spreads = {entry.exit: entry.quantity("ap").basis.type_a for entry in run.exits}
+    spreads = {entry.exit: entry.quantity("ap").type_a for entry in run.exits}
     return {exit_: scale * (spread.high - spread.low) / 2 for exit_, spread in spreads.items() if spread}
 
 

@@ -265,7 +265,7 @@ def test_the_commit_is_that_of_the_folder_also_in_a_hook_of_another_repository(o
 
 def test_a_record_names_the_commit_of_greenposes_own_code_also_in_a_hook_of_another_repository(ours, monkeypatch):
     import greenpose
-    from greenpose.run.record_run import git_state
+    from greenpose.run.setup import git_state
 
     inside = git_state()
     for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):

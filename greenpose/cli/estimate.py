@@ -23,7 +23,7 @@ from greenpose.cli.subject import (
 from greenpose.config.grid import select
 
 if TYPE_CHECKING:
-    from greenpose.run.estimate import Amount, ExpectedFootprint, GridEstimate, RunEstimate
+    from greenpose.run.estimate import Footprint, GridEstimate, RunEstimate
 
 SCHEMA = "greenpose.estimate/1"
 
@@ -103,13 +103,8 @@ def _run(run: "RunEstimate") -> dict[str, Any]:
     }
 
 
-def _footprint(footprint: "ExpectedFootprint") -> dict[str, Any]:
+def _footprint(footprint: "Footprint") -> dict[str, Any]:
     return {
-        "seconds": _amount(footprint.seconds),
-        "energy_kwh": _amount(footprint.energy_kwh),
-        "co2eq_g": _amount(footprint.co2eq_g),
+        name: {"value": amount.value, "type_a": list(amount.type_a or ()), "type_b": list(amount.type_b or ())}
+        for name, amount in footprint.items()
     }
-
-
-def _amount(amount: "Amount") -> dict[str, Any]:
-    return {"value": amount.value, "type_a": list(amount.type_a), "type_b": list(amount.type_b)}

@@ -1,15 +1,15 @@
 """The table of `estimate`: each number with its interval, how it was obtained, and what to do next."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from greenpose.formatting import percent, plain, plural, prefix, span, with_prefix
-from greenpose.run.estimate import Amount, ExpectedFootprint, GridEstimate, RunEstimate
+from greenpose.quantity import Quantity
+from greenpose.run.estimate import Footprint, GridEstimate, RunEstimate
 
 DURATIONS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 LONGEST = 1.5
@@ -17,26 +17,18 @@ LONGEST = 1.5
 SCALED = "*"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Units:
-    """One unit for each column, so that its numbers compare: factor and name."""
+Units = Mapping[str, tuple[float, str]]
+"""One unit for each number, so that a column's numbers compare: the record's unit to it, and its name."""
 
-    time: tuple[float, str]
-    """Seconds to what is shown."""
-    energy: tuple[float, str]
-    """Kilowatt-hours to what is shown."""
-    carbon: tuple[float, str]
-    """Grams to what is shown."""
 
-    @classmethod
-    def of(cls, runs: Sequence[RunEstimate]) -> "Units":
-        """Return the units in which the dearest run reads best."""
-        dearest = max((run.whole for run in runs), key=lambda whole: whole.seconds.value)
-        seconds = dearest.seconds.value
-        length, name = next((unit for unit in DURATIONS if seconds >= LONGEST * unit[0]), DURATIONS[-1])
-        wh, wh_name = prefix(dearest.energy_kwh.value * 1e3)
-        g, g_name = prefix(dearest.co2eq_g.value)
-        return cls(time=(1 / length, name), energy=(1e3 / wh, f"{wh_name}Wh"), carbon=(1 / g, f"{g_name}g"))
+def units_of(runs: Sequence[RunEstimate]) -> Units:
+    """Return the units in which the dearest run reads best."""
+    dearest = max((run.whole for run in runs), key=lambda whole: whole["seconds"].known)
+    seconds = dearest["seconds"].known
+    length, name = next((unit for unit in DURATIONS if seconds >= LONGEST * unit[0]), DURATIONS[-1])
+    wh, wh_name = prefix(dearest["energy_kwh"].known * 1e3)
+    g, g_name = prefix(dearest["co2eq_g"].known)
+    return {"seconds": (1 / length, name), "energy_kwh": (1e3 / wh, f"{wh_name}Wh"), "co2eq_g": (1 / g, f"{g_name}g")}
 
 
 def show(found: GridEstimate, console: Console, *, command: str, verbose: bool = False) -> None:
@@ -52,14 +44,14 @@ def show(found: GridEstimate, console: Console, *, command: str, verbose: bool =
 
 
 def _table(found: GridEstimate, *, verbose: bool) -> Table:
-    units = Units.of(found.runs)
+    units = units_of(found.runs)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("run", overflow="fold")
     for title in ("params", "MACs/image"):
         table.add_column(title, justify="right")
     table.add_column("")
-    for title in (f"time, {units.time[1]}", f"energy, {units.energy[1]}", f"CO2eq, {units.carbon[1]}"):
-        table.add_column(title)
+    for title, (_, unit) in zip(("time", "energy", "CO2eq"), units.values(), strict=True):
+        table.add_column(f"{title}, {unit}")
     for run, count in _groups(found.runs, apart=verbose):
         label = (run.cell.name if verbose else run.cell.experiment) + ("" if run.is_measured else SCALED)
         sizes = with_prefix(run.params, "").strip(), with_prefix(run.macs, "").strip()
@@ -77,26 +69,21 @@ def _groups(runs: Sequence[RunEstimate], *, apart: bool) -> Iterator[tuple[RunEs
     """Yield runs that cost the same, such as those of several seeds, as one with their number."""
     groups: dict[tuple[object, ...], list[RunEstimate]] = {}
     for run in runs:
-        key = (run.cell.name,) if apart else (run.cell.experiment, run.training.seconds.value)
+        key = (run.cell.name,) if apart else (run.cell.experiment, run.training["seconds"].value)
         groups.setdefault(key, []).append(run)
     for alike in groups.values():
         yield alike[0], len(alike)
 
 
-def _cells(footprint: ExpectedFootprint, units: Units) -> list[str]:
-    return [
-        _interval(footprint.seconds, units.time[0]),
-        _interval(footprint.energy_kwh, units.energy[0]),
-        _interval(footprint.co2eq_g, units.carbon[0]),
-    ]
+def _cells(footprint: Footprint, units: Units) -> list[str]:
+    return [_interval(footprint[name] * factor) for name, (factor, _) in units.items()]
 
 
-def _interval(amount: Amount, factor: float) -> str:
-    """Return `value [low–high]` in a column's unit."""
-    if not amount.value:
+def _interval(amount: Quantity) -> str:
+    """Return `value [low–high]`."""
+    if not amount.value or amount.type_a is None:
         return "not read"
-    value, low, high = (end * factor for end in (amount.value, *amount.type_a))
-    return f"{plain(value, 2)} [{span(low, high)}]"
+    return f"{plain(amount.value, 2)} [{span(*amount.type_a)}]"
 
 
 def _notes(found: GridEstimate, command: str) -> Iterator[tuple[str, str]]:
@@ -125,11 +112,11 @@ def _early(runs: Sequence[RunEstimate]) -> Iterator[tuple[str, str]]:
 
 def _energy(found: GridEstimate) -> Iterator[tuple[str, str]]:
     """Say how energy is obtained, and how far it can be off as an absolute figure."""
-    whole = found.whole.energy_kwh
-    if not whole.value:
+    whole = found.whole["energy_kwh"]
+    if whole.factors is None:
         yield "energy", "nothing here reads energy; see greenpose doctor"
         return
-    off = span(whole.type_b.low / whole.value, whole.type_b.high / whole.value)
+    off = span(*whole.factors)
     yield "energy", f"{found.kind}, as in the runs: absolute figures may be off, {off} times what is shown, all alike"
 
 
@@ -144,9 +131,13 @@ def _provenance(found: GridEstimate) -> str:
 
 def _budget(found: GridEstimate) -> str:
     """Return a budget that each run should keep: the dearest one's upper end, rounded up to two digits."""
-    highest = max(run.whole.energy_kwh.type_a.high for run in found.runs)
+    highest, longest = (_upper_end(found, name) for name in ("energy_kwh", "seconds"))
     if not highest:
-        seconds = max(run.whole.seconds.type_a.high for run in found.runs)
-        return f"--budget-seconds {math.ceil(seconds)}"
+        return f"--budget-seconds {math.ceil(longest)}"
     step = 10.0 ** (math.floor(math.log10(highest)) - 1)
     return f"--budget-kwh {plain(math.ceil(highest / step) * step, 2)}"
+
+
+def _upper_end(found: GridEstimate, name: str) -> float:
+    amounts = (run.whole[name] for run in found.runs)
+    return max(amount.type_a.high if amount.type_a else amount.known for amount in amounts)

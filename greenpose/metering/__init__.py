@@ -4,21 +4,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from greenpose.metering.active_window import OpenWindow, RunningTotal
-from greenpose.metering.carbon import (
-    CarbonAccounting,
-    Grams,
-    Intensity,
-    carbon_of,
-    countries,
-    custom_intensity,
-    intensity,
-)
-from greenpose.metering.codecarbon import CodeCarbon, Crosscheck, CrossReading
-from greenpose.metering.cpu_model import CpuClock, CpuTimeSource, RamSource, power_of
-from greenpose.metering.doctor import Diagnosis, Pace, examine, probe
+from greenpose.metering.active_window import OpenWindow
+from greenpose.metering.carbon import CarbonAccounting, carbon_of, countries, intensity
+from greenpose.metering.codecarbon import CodeCarbon
+from greenpose.metering.doctor import Diagnosis, examine
 from greenpose.metering.doubts import remarks
-from greenpose.metering.embodied import EmbodiedHardware, EmbodiedShare, embodied_of, held_by
+from greenpose.metering.embodied import EmbodiedShare, held_by
 from greenpose.metering.inference import Currency, MicroCosts, MicroPlan, Plan, measure_exits, measure_pieces
 from greenpose.metering.inference_samples import ExitMeasurement, between_runs
 from greenpose.metering.machine import (
@@ -26,27 +17,17 @@ from greenpose.metering.machine import (
     Interference,
     LoadMonitor,
     Machine,
-    Unusable,
     host_of,
     is_pinned,
     pinned_environment,
     process_settings,
-    read_machine,
     software_versions,
     this_machine,
 )
 from greenpose.metering.meter import Meter, MeterSurroundings
-from greenpose.metering.prediction import RULES, Prediction, allocate, predict_total
+from greenpose.metering.prediction import RULES, allocate, predict_total
 from greenpose.metering.select_sources import Choice, choose
-from greenpose.metering.sources import (
-    NO_ENERGY,
-    CounterSource,
-    Joules,
-    MachineFinding,
-    Provenance,
-    ScriptedSource,
-    Source,
-)
+from greenpose.metering.sources import NO_ENERGY, CounterSource, Joules, Provenance, Source
 from greenpose.metering.window import MEANING, Log, Window, gaps, grade, read_log, read_windows, short_of, worst_kind
 
 __all__ = [
@@ -57,45 +38,29 @@ __all__ = [
     "Choice",
     "CodeCarbon",
     "CounterSource",
-    "CpuClock",
-    "CpuTimeSource",
-    "CrossReading",
-    "Crosscheck",
     "Currency",
     "Diagnosis",
-    "EmbodiedHardware",
     "EmbodiedShare",
     "ExitMeasurement",
-    "Grams",
     "Host",
-    "Intensity",
     "Interference",
     "Joules",
     "LoadMonitor",
     "Log",
     "Machine",
-    "MachineFinding",
     "Meter",
     "MeterSurroundings",
     "MicroCosts",
     "MicroPlan",
     "OpenWindow",
-    "Pace",
     "Plan",
-    "Prediction",
     "Provenance",
-    "RamSource",
-    "RunningTotal",
-    "ScriptedSource",
     "Source",
-    "Unusable",
     "Window",
     "allocate",
     "carbon_of",
     "choose",
     "countries",
-    "custom_intensity",
-    "embodied_of",
     "examine",
     "gaps",
     "grade",
@@ -106,12 +71,9 @@ __all__ = [
     "measure_pieces",
     "meter",
     "pinned_environment",
-    "power_of",
     "predict_total",
-    "probe",
     "process_settings",
     "read_log",
-    "read_machine",
     "read_windows",
     "remarks",
     "short_of",

@@ -13,10 +13,10 @@ from types import MappingProxyType, TracebackType
 from typing import NamedTuple, final
 
 from greenpose.errors import MeteringError
-from greenpose.metering.carbon import Grams
 from greenpose.metering.machine import Ticks
 from greenpose.metering.sources import NO_ENERGY, Joules
 from greenpose.metering.window import Grade, Window
+from greenpose.quantity import Quantity
 
 NO_COUNTERS: Mapping[str, Joules] = MappingProxyType({})
 NOTHING_MISSING: Mapping[str, str] = MappingProxyType({})
@@ -235,9 +235,9 @@ class RunningTotal:
     """CPU time of this process and its children."""
     joules: Mapping[str, Joules]
     """Energy per component."""
-    co2eq_g: Grams | None
-    """Operational emissions in grams, low, mid and high (energy and grid intervals multiplied); None without a grid."""
-    embodied_co2eq_g: Grams | None
+    co2eq_g: Quantity | None
+    """Operational emissions in grams (interval ends of energy and grid multiplied); None without a grid."""
+    embodied_co2eq_g: Quantity | None
     """What making the hardware costs for the wall time; None without a grid, or where it was left out."""
     grade: Grade
     """A measured, B mixed, C modelled."""
@@ -252,7 +252,7 @@ class RunningTotal:
         return sum(self.joules.values(), NO_ENERGY)
 
     @property
-    def sci_g(self) -> Grams | None:
+    def sci_g(self) -> Quantity | None:
         """Return operational and embodied emissions together: the Software Carbon Intensity per metered block."""
         if self.co2eq_g is None or self.embodied_co2eq_g is None:
             return None

@@ -4,19 +4,22 @@ import difflib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, reduce
 from importlib.metadata import version
 from importlib.util import find_spec
+from operator import add
 from pathlib import Path
 from typing import Any
 
 from greenpose.errors import GreenPoseError, MeteringError
 from greenpose.formatting import co2eq_g, joules_to_kwh
+from greenpose.intervals import Bounds
 from greenpose.metering.hourly_intensity import PLAUSIBLE, Hours, Period, plausible, read_hours
-from greenpose.metering.sources import Joules
+from greenpose.metering.sources import NO_ENERGY, Joules
 from greenpose.metering.window import Window
+from greenpose.quantity import Quantity
 
 TABLE = "data/private_infra/global_energy_mix.json"
 OWN_FACTOR = "user's own factor"
@@ -43,37 +46,15 @@ class Intensity:
     """The country's name, or what the user called the factor or the file."""
     g_per_kwh: float
     """Grams of CO2 equivalent per kWh: the annual mean of a country, the mean over a period for hourly data."""
-    low: float
-    """Lower end of the systematic interval."""
-    high: float
-    """Upper end of the systematic interval."""
+    interval: Bounds
+    """Its systematic interval."""
     source: str
     """Table that it was taken from."""
     vintage: str
     """Year that the table's entry is about, or the span of an hourly file."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grams:
-    """Emissions in grams of CO2 equivalent with their systematic interval."""
-
-    low: float
-    """Least energy on the cleanest grid that the intervals allow."""
-    mid: float
-    """Best estimate."""
-    high: float
-    """Most energy on the dirtiest grid."""
-
-    def __add__(self, other: "Grams") -> "Grams":
-        """Return the sum, end by end: the errors of parts that share a grid and a model are the same error."""
-        return Grams(low=self.low + other.low, mid=self.mid + other.mid, high=self.high + other.high)
-
-    def __mul__(self, factor: float) -> "Grams":
-        """Return the emissions scaled by a number without uncertainty."""
-        return Grams(low=self.low * factor, mid=self.mid * factor, high=self.high * factor)
-
-
-NO_GRAMS = Grams(low=0.0, mid=0.0, high=0.0)
+UNIT = "gCO2eq"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,19 +113,22 @@ class CarbonAccounting:
             return "hourly grid intensity at the time of the work" if timed else "mean of the hourly grid intensities"
         return "the user's own grid intensity" if self.intensity.country == CUSTOM else "annual mean grid intensity"
 
-    def grams(self, energy: Joules, start: datetime | None = None, seconds: float = 0.0) -> Grams:
+    def grams(self, energy: Joules, start: datetime | None = None, seconds: float = 0.0) -> Quantity:
         """Return energy x PUE x grid intensity, interval ends multiplied with interval ends.
 
-        With hourly data `start` (with a time zone) and `seconds` say when the energy was used.
+        With hourly data `start` (with a time zone) and `seconds` say when the energy was used. Of what kind the energy
+        is, its owner knows.
         """
         grid = self.grid(start, seconds)
-        pairs = ((energy.low, grid.low), (energy.mid, grid.g_per_kwh), (energy.high, grid.high))
+        factors = (grid.interval.low, grid.g_per_kwh, grid.interval.high)
         low, mid, high = (
-            co2eq_g(joules_to_kwh(joules), intensity_g_per_kwh=factor, pue=self.pue) for joules, factor in pairs
+            co2eq_g(joules_to_kwh(joules), intensity_g_per_kwh=factor, pue=self.pue)
+            for joules, factor in zip((energy.low, energy.mid, energy.high), factors, strict=True)
         )
-        return Grams(low=low, mid=mid, high=high)
+        method = f"energy x PUE x {self.describe_grid(timed=start is not None)}"
+        return Quantity(value=mid, unit=UNIT, kind="modelled", method=method, type_b=Bounds(low, high))
 
-    def grams_of(self, windows: Iterable[Window]) -> Grams:
+    def grams_of(self, windows: Iterable[Window]) -> Quantity:
         """Return the emissions of windows, each with the intensity of its own time; give windows that do not overlap.
 
         A part of a window, which comes and goes, is counted over its seconds from its start on.
@@ -152,7 +136,9 @@ class CarbonAccounting:
         each = (
             self.grams(window.energy, datetime.fromisoformat(window.started_at), window.seconds) for window in windows
         )
-        return sum(each, NO_GRAMS)
+        return reduce(
+            add, each, replace(self.grams(NO_ENERGY), method=f"energy x PUE x {self.describe_grid(timed=True)}")
+        )
 
 
 def carbon_of(
@@ -212,8 +198,7 @@ def intensity(country: str) -> Intensity:
         country=str(entry["iso_code"]),
         country_name=str(entry["country_name"]),
         g_per_kwh=float(factor),
-        low=factor * (1 - ANNUAL_MEAN_ERROR),
-        high=factor * (1 + ANNUAL_MEAN_ERROR),
+        interval=_of_a_year(factor),
         source=f"codecarbon {version('codecarbon')}, {Path(TABLE).name} (Our World in Data)",
         vintage=str(entry["year"]),
     )
@@ -231,8 +216,7 @@ def custom_intensity(g_per_kwh: float, *, name: str = OWN_FACTOR, vintage: str =
         country=CUSTOM,
         country_name=name,
         g_per_kwh=g_per_kwh,
-        low=g_per_kwh * (1 - ANNUAL_MEAN_ERROR),
-        high=g_per_kwh * (1 + ANNUAL_MEAN_ERROR),
+        interval=_of_a_year(g_per_kwh),
         source="; ".join(filter(None, ("given by the user", _slip(g_per_kwh)))),
         vintage=vintage,
     )
@@ -240,8 +224,13 @@ def custom_intensity(g_per_kwh: float, *, name: str = OWN_FACTOR, vintage: str =
 
 def hourly_intensity(hours: Hours, *, name: str | None = None) -> Intensity:
     """Return the mean over a whole hourly file: for work of which no time is known, with an annual mean's interval."""
-    low, high = hours.mean * (1 - ANNUAL_MEAN_ERROR), hours.mean * (1 + ANNUAL_MEAN_ERROR)
+    low, high = _of_a_year(hours.mean)
     return _hourly(hours, Period(low, hours.mean, high, 0.0), name=name or hours.name)
+
+
+def _of_a_year(g_per_kwh: float) -> Bounds:
+    """Return the systematic interval of an annual mean."""
+    return Bounds(g_per_kwh * (1 - ANNUAL_MEAN_ERROR), g_per_kwh * (1 + ANNUAL_MEAN_ERROR))
 
 
 def countries() -> dict[str, str]:
@@ -261,8 +250,7 @@ def _hourly(hours: Hours, period: Period, *, name: str) -> Intensity:
         country="hourly",
         country_name=name,
         g_per_kwh=period.mid,
-        low=period.low,
-        high=period.high,
+        interval=Bounds(period.low, period.high),
         source=source,
         vintage=hours.vintage,
     )

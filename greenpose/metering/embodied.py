@@ -19,10 +19,13 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from greenpose.errors import MeteringError
-from greenpose.metering.carbon import NO_GRAMS, CarbonAccounting, Grams
+from greenpose.intervals import Bounds
+from greenpose.metering.carbon import UNIT, CarbonAccounting
 from greenpose.metering.cpu_model import power_of
 from greenpose.metering.machine import Host, Machine
+from greenpose.quantity import Quantity, missing, scaled
 
+HOW = "what it took to make the part of the hardware that is held"
 SECONDS_PER_YEAR = 365 * 24 * 3600
 """As in the specification's example: 4 x 365 x 24 hours."""
 AT_HOME = ("desktop or laptop x86", "Apple silicon")
@@ -38,22 +41,16 @@ class EmbodiedHardware:
 
     name: str
     """What it is."""
-    low_kg: float
-    """Lower end of what it took to make it (TE), in kgCO2eq."""
     kg: float
-    """Best estimate."""
-    high_kg: float
-    """Upper end."""
+    """What it took to make it (TE), in kgCO2eq."""
+    kg_interval: Bounds
+    """Its systematic interval."""
     share: float
     """Part of it that the work holds (RR / ToR), 0 to 1."""
     basis: Literal["given", "sourced", "derived", "default"]
     """Whether the figure is the user's, published, made of published ones, or ours."""
     source: str
     """Where the figure comes from, with its year."""
-
-    def held(self) -> Grams:
-        """Return TE x RR / ToR: what it took to make the part that the work holds."""
-        return Grams(low=self.low_kg, mid=self.kg, high=self.high_kg) * (1000 * self.share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +66,25 @@ class EmbodiedShare:
     note: str
     """How the held part was found, in words."""
 
-    def grams(self, seconds: float) -> Grams:
-        """Return M: what the making costs for so many seconds of work (TiR); nothing where it is left out."""
-        held = sum((part.held() for part in self.parts), NO_GRAMS)
-        return held * (seconds / (self.lifetime_years * SECONDS_PER_YEAR))
+    def grams(self, seconds: float, *, time: str = "wall time", repeated: Bounds | None = None) -> Quantity:
+        """Return M: what the making costs for a time (TiR), which `time` says in words; none where it is left out.
+
+        Type A is that of the time, where it was `repeated`; Type B that of the hardware.
+        """
+        method = f"{HOW} x {time} / its life"
+        if self.kind == "excluded":
+            return missing("left out by the user (carbon.embodied_kg is 0)", unit=UNIT, method=method)
+        life_s = self.lifetime_years * SECONDS_PER_YEAR
+        grams = [[kg * (1000 * part.share) for kg in (*part.kg_interval, part.kg)] for part in self.parts]
+        low, high, mid = map(sum, zip(*grams, strict=True))
+        return Quantity(
+            value=mid * (seconds / life_s),
+            unit=UNIT,
+            kind="modelled",
+            method=f"{method}, {self.lifetime_years:g} years; {self.note}",
+            type_a=scaled(repeated, mid / life_s),
+            type_b=Bounds(low * (seconds / life_s), high * (seconds / life_s)),
+        )
 
 
 def embodied_of(
@@ -191,9 +203,8 @@ def _part(
     low, mid, high = entry["kg"]
     return EmbodiedHardware(
         name=name,
-        low_kg=low * count * spread[0],
         kg=mid * count,
-        high_kg=high * count * spread[1],
+        kg_interval=Bounds(low * count * spread[0], high * count * spread[1]),
         share=share,
         basis=entry["basis"],
         source=entry["source"],

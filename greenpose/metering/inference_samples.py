@@ -58,8 +58,6 @@ class ExitMeasurement:
     """Net joules per item: gross minus idle watts times time."""
     idle_watts: float | None
     """Median power of the idle windows."""
-    energy_j_by_component: Mapping[str, float]
-    """Median gross joules per item of each component."""
     ratios: Mapping[str, Quantity]
     """Within-block ratios to the deepest exit of `latency_s`, `cpu_s_per_item`, `energy_j_per_item`."""
     between_runs: float
@@ -221,7 +219,6 @@ def _describe_exit(
         energy_j_per_item=gross,
         net_energy_j_per_item=net,
         idle_watts=idle_power(blocks).mid if gross is not None else None,
-        energy_j_by_component=_by_component(samples),
         ratios=_all_ratios(blocks, number, deepest),
         between_runs=between_runs,
         converged=verdict.enough,
@@ -285,16 +282,6 @@ def _has_energy(blocks: Sequence[Block]) -> bool:
     """Return whether every window of every block read all the components, at least one."""
     windows = [sample.window for block in blocks for sample in block.values()]
     return all(window.joules and not window.missing for window in windows)
-
-
-def _by_component(samples: Sequence[Sample]) -> dict[str, float]:
-    components = {component for sample in samples for component in sample.window.joules}
-    whole = [sample.window for sample in samples if components == set(sample.window.joules)]
-    return {
-        component: statistics.median(window.joules[component].mid / window.items for window in whole)
-        for component in sorted(components)
-        if whole
-    }
 
 
 def _resolution_share(samples: Sequence[Sample], sources: Sequence[Provenance]) -> float | None:

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -25,14 +25,15 @@ from greenpose.metering.active_window import (
     RunningTotal,
     Start,
 )
-from greenpose.metering.carbon import CarbonAccounting, Grams
+from greenpose.metering.carbon import CarbonAccounting
 from greenpose.metering.codecarbon import Crosscheck, CrossReading
 from greenpose.metering.cpu_model import CpuClock
 from greenpose.metering.doubts import Pulse, Trail, judged, remarks
 from greenpose.metering.embodied import EmbodiedShare
 from greenpose.metering.machine import LoadMonitor, this_machine
 from greenpose.metering.sources import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
-from greenpose.metering.window import MEANING, Window, WindowLog, grade
+from greenpose.metering.window import MEANING, Window, WindowLog, grade, worst_kind
+from greenpose.quantity import Quantity
 
 NOT_STARTED = "the meter has not started; use it as `with greenpose.meter() as m:`"
 LONGEST_S = 1e9
@@ -155,12 +156,11 @@ class Meter:
         known: dict[str, Joules] = {**used.joules}
         known |= {component: trail.used for component, trail in self._trails.items() if trail.used is not None}
         joules = {component: known[component] for component in self._order if component in known}
-        energy = sum(joules.values(), NO_ENERGY)
         return RunningTotal(
             seconds=used.seconds,
             cpu_seconds=used.cpu_seconds,
             joules=joules,
-            co2eq_g=None if self.carbon is None else self.carbon.grams(energy, self._began_at, used.seconds),
+            co2eq_g=self._emitted(used, joules),
             embodied_co2eq_g=self._making(used.seconds),
             grade=grade(joules, self.provenances, short=used.missing),
             missing=used.missing,
@@ -296,9 +296,15 @@ class Meter:
         since = seconds - self._origin.seconds + max(0.0, slept_s - self._origin.slept_s)
         return timedelta(seconds=since if 0 <= since < LONGEST_S else 0.0)
 
-    def _making(self, seconds: float) -> Grams | None:
-        embodied = self.embodied
-        return None if embodied is None or embodied.kind == "excluded" else embodied.grams(seconds)
+    def _emitted(self, used: Reading, joules: Mapping[str, Joules]) -> Quantity | None:
+        if self.carbon is None:
+            return None
+        grams = self.carbon.grams(sum(joules.values(), NO_ENERGY), self._began_at, used.seconds)
+        return replace(grams, kind=worst_kind(joules, self.provenances, short=used.missing))
+
+    def _making(self, seconds: float) -> Quantity | None:
+        making = None if self.embodied is None else self.embodied.grams(seconds)
+        return making if making and making.value is not None else None
 
     def _start(self, opened: OpenWindow) -> Start:
         if opened.crosscheck and self._crosscheck is not None and self._crosschecked is None:
@@ -460,8 +466,9 @@ def _emissions(meter: Meter, total: RunningTotal) -> list[str]:
     return lines
 
 
-def _grams(grams: Grams) -> str:
-    return _text(grams.mid, grams.low, grams.high, "g")
+def _grams(grams: Quantity) -> str:
+    low, high = grams.type_b or (grams.known, grams.known)
+    return _text(grams.known, low, high, "g")
 
 
 def _text(value: float, low: float, high: float, unit: str) -> str:

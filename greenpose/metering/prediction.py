@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from greenpose.errors import MeteringError
-from greenpose.intervals import CONFIDENCE, t_quantile
+from greenpose.intervals import CONFIDENCE, Bounds, t_quantile
 from greenpose.metering.window import Window
+from greenpose.quantity import Quantity
 
 QUIET_SCATTER = 0.04
 """Relative standard deviation of epochs on a machine that nobody else uses, for as long as few have been seen."""
@@ -41,20 +42,6 @@ MOST_DEGREES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """An expected total with its 95 % prediction interval, in the unit of the costs that it was made from."""
-
-    low: float
-    """Lower end."""
-    value: float
-    """Expected total."""
-    high: float
-    """Upper end."""
-    basis: str
-    """What it was made from, in words."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated:
     """Work of one kind that a training does over and over, such as its epochs or its validations."""
 
@@ -66,32 +53,34 @@ class Repeated:
     """What one may cost, for as long as none is done."""
 
 
-def predict_total(work: Sequence[Repeated], *, spent: float, neighbours: "Neighbours | None" = None) -> Prediction:
+def predict_total(work: Sequence[Repeated], *, spent: float, neighbours: "Neighbours | None" = None) -> Quantity:
     """Return what all will have cost when what remains of each kind of work has been added to what is `spent`.
+
+    Type A is the 95 % prediction interval; the unit is that of the costs, and `method` says what it was made from.
 
     What is spent is a fact and adds nothing to the interval. What remains is as uncertain as the costs so far and the
     scatter to expect of the machine make it; ends of different kinds are added, since the same neighbours move them
     all. The interval reaches down to where all neighbours leave now, and up to where they are twice as many from now.
     """
-    beside = neighbours or Neighbours()
-    ahead = [_ahead(kind, beside.scatter) for kind in work if kind.remaining]
+    others = neighbours or Neighbours()
+    ahead = [_ahead(kind, others.scatter) for kind in work if kind.remaining]
     if not ahead:
-        return Prediction(low=spent, value=spent, high=spent, basis="all of it is done")
+        return _predicted(spent, spent, spent, "all of it is done")
     low, rest, high = (sum(ends) for ends in zip(*ahead, strict=True))
-    below = math.hypot(rest - low, rest * (1 - 1 / beside.slowdown))
-    above = math.hypot(high - rest, rest * (beside.doubled - 1))
+    below = math.hypot(rest - low, rest * (1 - 1 / others.slowdown))
+    above = math.hypot(high - rest, rest * (others.doubled - 1))
     number = max(len(kind.costs) for kind in work)
-    return Prediction(
-        low=spent + max(0.0, rest - below),
-        value=spent + rest,
-        high=spent + rest + above,
-        basis=f"{number} settled epoch{'s' * (number != 1)}, others at work on {beside.busy:.0%} of the CPUs",
+    return _predicted(
+        spent + max(0.0, rest - below),
+        spent + rest,
+        spent + rest + above,
+        f"{number} settled epoch{'s' * (number != 1)}, others at work on {others.busy:.0%} of the CPUs",
     )
 
 
 def predict_run(
     totals: Sequence[float], *, neighbours: "Neighbours | None" = None, model_error: float = 0.0
-) -> Prediction:
+) -> Quantity:
     """Return what a run will cost for which each block of a calibration says one of `totals`.
 
     The interval, in logarithms, holds what as many blocks again would differ by, what another run differs from this
@@ -99,18 +88,22 @@ def predict_run(
     to where all neighbours have left, and up to where they are twice as many.
     """
     if not all(0 < total < math.inf for total in totals):
-        return Prediction(low=0.0, value=0.0, high=0.0, basis="nothing reads what it costs")
-    beside = neighbours or Neighbours()
-    low, value, high = _ahead(Repeated(costs=totals, remaining=len(totals)), beside.scatter)
+        return _predicted(0.0, 0.0, 0.0, "nothing reads what it costs")
+    others = neighbours or Neighbours()
+    low, value, high = _ahead(Repeated(costs=totals, remaining=len(totals)), others.scatter)
     own = math.log1p((high - low) / 2 / value)
-    run = _half(math.hypot(RUN_SCATTER * beside.scatter, model_error), SCATTER_DEGREES)
+    run = _half(math.hypot(RUN_SCATTER * others.scatter, model_error), SCATTER_DEGREES)
     expected, count = value / len(totals), len(totals)
-    return Prediction(
-        low=expected * math.exp(-math.hypot(run, own, math.log(beside.slowdown))),
-        value=expected,
-        high=expected * math.exp(math.hypot(run, own, math.log(beside.doubled))),
-        basis=f"{count} calibration block{'s' * (count != 1)} and what runs differ by",
+    return _predicted(
+        expected * math.exp(-math.hypot(run, own, math.log(others.slowdown))),
+        expected,
+        expected * math.exp(math.hypot(run, own, math.log(others.doubled))),
+        f"{count} calibration block{'s' * (count != 1)} and what runs differ by",
     )
+
+
+def _predicted(low: float, value: float, high: float, method: str) -> Quantity:
+    return Quantity(value=value, kind="estimated", method=method, type_a=Bounds(low, high))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

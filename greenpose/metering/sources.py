@@ -3,7 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from greenpose.quantity import Kind, worst
+from greenpose.formatting import joules_to_kwh
+from greenpose.intervals import Bounds
+from greenpose.quantity import Kind, Quantity, worst
 
 Component = Literal["cpu", "gpu", "ram"]
 
@@ -34,6 +36,11 @@ class Joules:
     def __mul__(self, factor: float) -> "Joules":
         """Return the energy scaled by a number without uncertainty."""
         return Joules(self.low * factor, self.mid * factor, self.high * factor)
+
+    def kwh(self, *, kind: Kind, method: str) -> Quantity:
+        """Return the energy in kWh, as it leaves the meter."""
+        low, mid, high = (joules_to_kwh(joules) for joules in (self.low, self.mid, self.high))
+        return Quantity(value=mid, unit="kWh", kind=kind, method=method, type_b=Bounds(low, high))
 
 
 NO_ENERGY = Joules(0.0, 0.0, 0.0)

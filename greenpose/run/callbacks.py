@@ -10,7 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 from greenpose.config import Experiment, LossConfig
 from greenpose.config.accounting import Budget
 from greenpose.formatting import joules_to_kwh, lasting, significant
-from greenpose.metering import CarbonAccounting, Meter, OpenWindow, Prediction, Window
+from greenpose.metering import CarbonAccounting, Meter, OpenWindow, Window
+from greenpose.quantity import Quantity
 from greenpose.record import Forecast
 from greenpose.run.forecast import busy_share, forecast, joules_of, predict_training, seconds_of
 from greenpose.run.phases import energy_of, epoch_costs, epoch_of, training_windows, whole_epochs
@@ -147,7 +148,7 @@ class RunLogger:
         text = f"epoch {epoch.epoch}: loss {epoch.loss:.3g}  {aps}".rstrip()
         if epoch.epoch < self._recipe.epochs:
             spent = sum(window.seconds for window in training_windows(self._windows()))
-            text += f"  training will take {_spread(energy)}, {lasting(max(0.0, time.value - spent))} left"
+            text += f"  training will take {_spread(energy)}, {lasting(max(0.0, time.known - spent))} left"
         LOGGER.info("%s", text)
         self._stage.observer.say(text, detail=not epoch.ap)
 
@@ -178,24 +179,23 @@ class RunLogger:
     def _used(self) -> dict[str, float]:
         """Return what the run has used in all attempts, by the names of a budget's limits."""
         before, total = outermost(self._earlier), self._stage.meter.total
-        grams = self._carbon.grams_of(before)
-        grams += self._carbon.grams(total.energy, self._stage.meter.began_at, total.seconds)
+        now = self._carbon.grams(total.energy, self._stage.meter.began_at, total.seconds)
         return {
             "energy_kwh": joules_to_kwh((energy_of(before) + total.energy).mid),
-            "co2eq_g": grams.mid,
+            "co2eq_g": (self._carbon.grams_of(before) + now).known,
             "seconds": sum(window.seconds for window in before) + total.seconds,
         }
 
     def _another_epoch(self) -> dict[str, float]:
         """Return what an epoch like the dearest so far would add."""
-        dearest = max(epoch_costs(self._windows()), key=lambda each: each.seconds)
+        dearest = max(epoch_costs(self._windows()).values(), key=lambda each: each.seconds)
         return {
             "energy_kwh": joules_to_kwh(dearest.energy.mid),
-            "co2eq_g": self._carbon.grams(dearest.energy, datetime.now(UTC), dearest.seconds).mid,
+            "co2eq_g": self._carbon.grams(dearest.energy, datetime.now(UTC), dearest.seconds).known,
             "seconds": dearest.seconds,
         }
 
-    def _predicted(self, windows: Sequence[Window]) -> tuple[Prediction, Prediction]:
+    def _predicted(self, windows: Sequence[Window]) -> tuple[Quantity, Quantity]:
         """Return what all of training is expected to take after these windows, in joules and in seconds."""
         energy, time = (
             predict_training(
@@ -238,7 +238,8 @@ def outweighing(terms: Mapping[str, float], loss: LossConfig) -> float:
     return soft / hard if hard else 0.0
 
 
-def _spread(energy: Prediction) -> str:
-    """Return an energy with its prediction interval, for people."""
-    low, value, high = (joules_to_kwh(joules) * 1e3 for joules in (energy.low, energy.value, energy.high))
-    return f"{significant(value, 2)} Wh ({significant(low, 2)} to {significant(high, 2)})"
+def _spread(energy: Quantity) -> str:
+    """Return an energy in joules with its prediction interval, for people."""
+    wh = energy * (joules_to_kwh(1.0) * 1e3)
+    low, high = wh.type_a or (wh.known, wh.known)
+    return f"{significant(wh.known, 2)} Wh ({significant(low, 2)} to {significant(high, 2)})"

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import add
@@ -14,8 +14,8 @@ from greenpose.formatting import joules_to_kwh
 from greenpose.intervals import Bounds
 from greenpose.metering import Joules, Meter, MicroPlan, carbon_of, worst_kind
 from greenpose.metering.inference import BLOCKS_PER_LOOK, PERIODS_PER_WINDOW, idle_windows
-from greenpose.metering.prediction import Neighbours, Prediction, predict_run
-from greenpose.quantity import Kind
+from greenpose.metering.prediction import Neighbours, predict_run
+from greenpose.quantity import Kind, Quantity, scaled
 from greenpose.run.calibrate import (
     Calibration,
     Heard,
@@ -42,7 +42,7 @@ FEWER_IMAGES_ERROR = 0.1
 """Relative standard error of a step that was measured on fewer images than the recipe's batch: a default."""
 
 
-def scaled(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[str, MeasuredWork]) -> MeasuredWork:
+def scaled_work(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[str, MeasuredWork]) -> MeasuredWork:
     """Return what a setup would cost, interpolated in logarithms between its neighbours among those measured.
 
     Beyond the last of them costs grow with multiply-accumulates.
@@ -58,14 +58,14 @@ def scaled(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[str, Mea
 
 
 def scaling_error(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[str, MeasuredWork]) -> float:
-    """Return the relative error of `scaled`: the worst with which those measured foretell one another, or a default."""
+    """Return the relative error of `scaled_work`: the worst with which those measured foretell one another, or 0.2."""
     if any(compute_ratio(setup, setups[name]) < LIKE for name in measured):
         return LIKE_ERROR
     names = sorted(measured, key=lambda name: setups[name].step_macs)
     errors = []
     for name in names[1:-1]:
         others = {other: measured[other] for other in names if other != name}
-        foretold = scaled(setups[name], setups, others).train
+        foretold = scaled_work(setups[name], setups, others).train
         pairs = zip(foretold, measured[name].train, strict=True)
         errors.append(abs(sum(math.log(a.seconds / b.seconds) for a, b in pairs)) / len(foretold))
     return max([SCALED_ERROR, *errors])
@@ -152,52 +152,17 @@ def _repeated(call: float, window: float) -> float:
     return call * math.ceil(window / call) if call > 0 else window
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amount:
-    """An expected amount, in one unit."""
+Footprint = Mapping[str, Quantity]
+"""What something is expected to cost: `seconds`, `energy_kwh` of all metered components, operational `co2eq_g`.
 
-    value: float
-    """What is expected."""
-    type_a: Bounds
-    """95 % prediction interval: where one run on this machine will lie, by the same meter."""
-    type_b: Bounds
-    """Systematic interval, k about 2: how far the meter itself can be off, for all runs alike."""
-
-    def __add__(self, other: "Amount") -> "Amount":
-        """Return the sum, end by end: what moves one run, neighbours and meter, moves the others too."""
-        return Amount(
-            value=self.value + other.value,
-            type_a=Bounds(self.type_a.low + other.type_a.low, self.type_a.high + other.type_a.high),
-            type_b=Bounds(self.type_b.low + other.type_b.low, self.type_b.high + other.type_b.high),
-        )
-
-    def __mul__(self, factor: float) -> "Amount":
-        """Return the amount in another unit."""
-        return Amount(
-            value=self.value * factor,
-            type_a=Bounds(self.type_a.low * factor, self.type_a.high * factor),
-            type_b=Bounds(self.type_b.low * factor, self.type_b.high * factor),
-        )
+Type A is a 95 % prediction interval, where one run on this machine will lie by the same meter; Type B how far the meter
+itself can be off, for all runs alike.
+"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpectedFootprint:
-    """What something is expected to cost."""
-
-    seconds: Amount
-    """Wall time."""
-    energy_kwh: Amount
-    """Energy of all metered components."""
-    co2eq_g: Amount
-    """Operational emissions."""
-
-    def __add__(self, other: "ExpectedFootprint") -> "ExpectedFootprint":
-        """Return both together."""
-        return ExpectedFootprint(
-            seconds=self.seconds + other.seconds,
-            energy_kwh=self.energy_kwh + other.energy_kwh,
-            co2eq_g=self.co2eq_g + other.co2eq_g,
-        )
+def together(footprints: Sequence[Footprint]) -> Footprint:
+    """Return the sum, end by end: what moves one run, neighbours and meter, moves the others too."""
+    return {name: reduce(add, (footprint[name] for footprint in footprints)) for name in footprints[0]}
 
 
 CALIBRATION_SECONDS = 20.0
@@ -216,9 +181,9 @@ class RunEstimate:
     """Parameters of the network that ends with the final exit."""
     macs: int
     """Multiply-accumulates of its convolutions for one image."""
-    training: ExpectedFootprint
+    training: Footprint
     """All epochs, with validations and checkpoints."""
-    whole: ExpectedFootprint
+    whole: Footprint
     """Training, data, test, metering of inference and of the parts of a step."""
     is_measured: bool
     """Whether its own network was measured; False where its cost was scaled from others by multiply-accumulates."""
@@ -232,9 +197,9 @@ class GridEstimate:
 
     runs: tuple[RunEstimate, ...]
     """Each of them."""
-    training: ExpectedFootprint
+    training: Footprint
     """All trainings."""
-    whole: ExpectedFootprint
+    whole: Footprint
     """All runs."""
     setups: int
     """Distinct setups among the runs."""
@@ -284,8 +249,8 @@ def estimate(
     runs = tuple(machine.estimates(cells))
     return GridEstimate(
         runs=runs,
-        training=reduce(add, (run.training for run in runs)),
-        whole=reduce(add, (run.whole for run in runs)),
+        training=together([run.training for run in runs]),
+        whole=together([run.whole for run in runs]),
         setups=len(setups),
         measured=len(calibration.measured),
         blocks=calibration.blocks,
@@ -328,7 +293,7 @@ class _Here:
             data = cell.config.data.model_dump_json()
             found = self._run(cell, start, fresh=data not in made or cell.config.data.source == "coco")
             made.add(data)
-            start += timedelta(seconds=found.whole.seconds.value)
+            start += timedelta(seconds=found.whole["seconds"].known)
             yield found
 
     def _run(self, cell: Cell, start: datetime, *, fresh: bool) -> RunEstimate:
@@ -371,7 +336,7 @@ class _Here:
         known = self.calibration.measured
         if name in known:
             return known[name], 0.0 if known[name].whole_batches else FEWER_IMAGES_ERROR
-        of = scaled(self.setups[name], self.setups, known)
+        of = scaled_work(self.setups[name], self.setups, known)
         error = scaling_error(self.setups[name], self.setups, known)
         return of, error + (0.0 if of.whole_batches else FEWER_IMAGES_ERROR)
 
@@ -389,24 +354,17 @@ class _Here:
         parts = segments(setup.config, rates)
         return least + parts, most + parts
 
-    def _footprint(
-        self, config: Experiment, wall: Prediction, energy: Prediction, start: datetime
-    ) -> ExpectedFootprint:
+    def _footprint(self, config: Experiment, wall: Quantity, energy: Quantity, start: datetime) -> Footprint:
         measured = energy_of(self.calibration.windows)
-        low, high = (end / measured.mid if measured.mid else 1.0 for end in (measured.low, measured.high))
-        joules = Joules(energy.value * low, energy.value, energy.value * high)
-        grams = carbon_of(**config.carbon.model_dump()).grams(joules, start, wall.value)
-        each = grams.mid / energy.value if energy.value else 0.0
+        joules = measured * (energy.known / measured.mid) if measured.mid else Joules(*[energy.known] * 3)
+        grams = carbon_of(**config.carbon.model_dump()).grams(joules, start, wall.known)
+        each = grams.known / energy.known if energy.known else 0.0
         kwh = joules_to_kwh(1.0)
-        return ExpectedFootprint(
-            seconds=_amount(wall, Bounds(wall.value, wall.value)),
-            energy_kwh=_amount(energy, Bounds(joules.low, joules.high)) * kwh,
-            co2eq_g=Amount(
-                value=grams.mid,
-                type_a=Bounds(energy.low * each, energy.high * each),
-                type_b=Bounds(grams.low, grams.high),
-            ),
-        )
+        return {
+            "seconds": replace(wall, unit="s", type_b=Bounds(wall.known, wall.known)),
+            "energy_kwh": replace(energy, type_b=Bounds(joules.low, joules.high)) * kwh,
+            "co2eq_g": replace(grams, type_a=scaled(energy.type_a, each)),
+        }
 
 
 def _training(config: Experiment, setup: Setup, of: MeasuredWork) -> list[Cost]:
@@ -420,16 +378,12 @@ def _training(config: Experiment, setup: Setup, of: MeasuredWork) -> list[Cost]:
     ]
 
 
-def _added(training: Prediction, least: float, most: float) -> Prediction:
+def _added(training: Quantity, least: float, most: float) -> Quantity:
     """Return training and what comes on top of it, which scatters like training and lies between two ends."""
-    low, high = (end / training.value if training.value else 1.0 for end in (training.low, training.high))
-    return Prediction(
-        low=training.low + least * low,
-        value=training.value + (least + most) / 2,
-        high=training.high + most * high,
-        basis=training.basis,
+    ends = training.type_a or (training.known, training.known)
+    low, high = (end / training.known if training.known else 1.0 for end in ends)
+    return replace(
+        training,
+        value=training.known + (least + most) / 2,
+        type_a=Bounds(ends[0] + least * low, ends[1] + most * high),
     )
-
-
-def _amount(prediction: Prediction, systematic: Bounds) -> Amount:
-    return Amount(value=prediction.value, type_a=Bounds(prediction.low, prediction.high), type_b=systematic)

@@ -5,12 +5,14 @@ a kill made necessary twice, only the last time says what one costs; both are sp
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from greenpose.config import ProcessConfig, TrainConfig
 from greenpose.formatting import joules_to_kwh
 from greenpose.metering import Window, this_machine
-from greenpose.metering.prediction import Neighbours, Prediction, Repeated, predict_total
-from greenpose.record import Basis, Forecast, Interval
+from greenpose.metering.prediction import Neighbours, Repeated, predict_total
+from greenpose.quantity import Quantity
+from greenpose.record import Forecast, with_bases
 from greenpose.run.phases import training_windows, whole_epochs
 from greenpose.training.fit import depth_schedule
 
@@ -39,7 +41,7 @@ def predict_training(
     macs: Mapping[int, float],
     validated_images: int,
     cpus: float,
-) -> Prediction:
+) -> Quantity:
     """Return what all of training will have cost, if no early stop ends it.
 
     `windows` are those of all attempts, with at least one whole epoch; `macs` those of each exit's own network; `cpus`
@@ -96,21 +98,16 @@ def earliest_end(recipe: TrainConfig) -> int | None:
     return epoch if epoch < recipe.epochs else None
 
 
-def forecast(epoch: int, energy: Prediction, time: Prediction, *, recipe: TrainConfig) -> Forecast:
+def forecast(epoch: int, energy: Quantity, time: Quantity, *, recipe: TrainConfig) -> Forecast:
     """Return predictions in joules and seconds as the record keeps them."""
     early = earliest_end(recipe)
     sooner = f"; early stopping may end it from epoch {early} on" if early else ""
-    method = f"for all {recipe.epochs} epochs, after {epoch}: {energy.basis}{sooner}"
-    kwh = Interval(low=joules_to_kwh(energy.low), high=joules_to_kwh(energy.high))
-    return Forecast(
-        epoch=epoch,
-        energy_kwh=joules_to_kwh(energy.value),
-        seconds=time.value,
-        basis={
-            "energy_kwh": Basis(unit="kWh", kind="estimated", method=method, type_a=kwh),
-            "seconds": Basis(unit="s", kind="estimated", method=method, type_a=Interval(low=time.low, high=time.high)),
-        },
-    )
+    method = f"for all {recipe.epochs} epochs, after {epoch}: {energy.method}{sooner}"
+    numbers = {
+        "energy_kwh": replace(energy * joules_to_kwh(1.0), unit="kWh", method=method),
+        "seconds": replace(time, unit="s", method=method),
+    }
+    return Forecast(epoch=epoch, **with_bases(numbers))
 
 
 def _settled(epochs: Mapping[int, Mapping[str, Window]]) -> dict[int, Mapping[str, Window]]:

@@ -20,9 +20,6 @@ from greenpose.metering import (
     Meter,
     carbon_of,
     measure_exits,
-    process_settings,
-    software_versions,
-    this_machine,
     worst_kind,
 )
 from greenpose.metrics import ACCURACIES
@@ -30,15 +27,15 @@ from greenpose.model import HRNet, SubNetwork, load_weights
 from greenpose.quantity import Quantity, missing
 from greenpose.record import Carbon, Component, Exit
 from greenpose.run.record_exits import SHARE, entry_fields, inference_quantities
-from greenpose.run.record_run import carbon_entry, component_entries, git_state
+from greenpose.run.record_run import carbon_entry, component_entries
 from greenpose.run.setup import (
     build_meter,
     build_network,
     channels_last,
-    num_workers,
     plan_of,
     require_device,
     seed_everything,
+    surroundings,
 )
 from greenpose.schema import Document
 from greenpose.store import RunFolder
@@ -227,11 +224,7 @@ def compose_measurement(
         carbon=carbon_entry(config, embodied=meter.embodied),
         components=component_entries(meter.provenances),
         grade=meter.total.grade,
-        host=this_machine().as_dict(),
-        process=process_settings(torch_threads=torch.get_num_threads(), workers=num_workers())
-        | {"device": config.process.device},
-        software=software_versions(),
-        git=git_state(),
+        **surroundings(config),
     )
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import NamedTuple
 
 from greenpose.formatting import co2eq_g, joules_to_kwh, kwh_to_joules
 from greenpose.intervals import Bounds
 from greenpose.metering import NO_ENERGY, CarbonAccounting, ExitMeasurement, Joules, Meter, Window, allocate
 from greenpose.metering.inference import Currency
 from greenpose.quantity import Kind, Quantity, missing
-from greenpose.record import Allocation, Basis, Interval, Phase, StepExit, TrainingStep, basis_of
+from greenpose.record import Allocation, Phase, StepExit, TrainingStep, with_bases
 from greenpose.run.segments import StepCosts
 from greenpose.store.records import outermost, phase_of
 
@@ -30,18 +31,6 @@ def energy_of(windows: Sequence[Window]) -> Joules:
     return sum((window.energy for window in windows), NO_ENERGY)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpochCost:
-    """What one epoch cost, validation and checkpoint included."""
-
-    number: int
-    """Number of the epoch, from 1."""
-    energy: Joules
-    """Energy of its windows."""
-    seconds: float
-    """Wall time of its windows."""
-
-
 def epoch_of(window: Window) -> int | None:
     """Return the epoch that a window of training belongs to; None where its name, damaged, tells none."""
     number = window.name.rpartition(" ")[2]
@@ -58,61 +47,72 @@ def whole_epochs(windows: Sequence[Window]) -> dict[int, dict[str, Window]]:
     return {number: parts for number, parts in sorted(groups.items()) if "train" in parts}
 
 
-def epoch_costs(windows: Sequence[Window]) -> list[EpochCost]:
-    """Return what each epoch cost that was trained to its end, in order; of one trained twice, the last time."""
-    return [
-        EpochCost(
-            number=number,
-            energy=energy_of([*parts.values()]),
-            seconds=sum(window.seconds for window in parts.values()),
+class Used(NamedTuple):
+    """What some windows, or what lies between them, used."""
+
+    seconds: float = 0.0
+    """Wall time."""
+    cpu_seconds: float = 0.0
+    """CPU time."""
+    energy: Joules = NO_ENERGY
+    """Energy of all components."""
+    joules: Mapping[str, Joules] = {}
+    """The same of each."""
+
+    def less(self, other: "Used") -> "Used":
+        """Return what is left without another's."""
+        joules = {name: energy - other.joules.get(name, NO_ENERGY) for name, energy in self.joules.items()}
+        return Used(
+            self.seconds - other.seconds, self.cpu_seconds - other.cpu_seconds, self.energy - other.energy, joules
         )
-        for number, parts in whole_epochs(windows).items()
-    ]
+
+
+def used_in(windows: Sequence[Window]) -> Used:
+    """Return what windows used that do not overlap."""
+    joules: dict[str, Joules] = {}
+    for window in windows:
+        for name, energy in window.joules.items():
+            joules[name] = joules.get(name, NO_ENERGY) + energy
+    seconds, cpu_seconds = (sum(getattr(window, clock) for window in windows) for clock in ("seconds", "cpu_seconds"))
+    return Used(seconds, cpu_seconds, energy_of(windows), dict(sorted(joules.items())))
+
+
+def epoch_costs(windows: Sequence[Window]) -> dict[int, Used]:
+    """Return what each epoch cost that was trained to its end, in order; of one trained twice, the last time."""
+    return {number: used_in([*parts.values()]) for number, parts in whole_epochs(windows).items()}
 
 
 def phases(windows: Sequence[Window], meter: Meter, kind: Kind, carbon: CarbonAccounting) -> list[Phase]:
     """Return every phase of all attempts, and as `other` what this attempt spent outside its windows.
 
-    Each is charged by its own hours, `other` by those of the windows it lies between.
+    That is building the network, cross-checks, waiting. Each is charged by its own hours, `other` by those of the
+    windows it lies between.
     """
     roots = outermost(list(windows))
     parts = {name: [window for window in roots if phase_of(window) == name] for name in PHASES}
     found = [
-        _phase(name, mine, kind).model_copy(update={"co2eq_g": carbon.grams_of(mine).mid})
+        _phase(name, used_in(mine), kind, windows=len(mine), co2eq_g=carbon.grams_of(mine).value)
         for name, mine in parts.items()
     ]
-    rest, grid = _rest(meter, roots, kind), carbon.grid_of(roots).g_per_kwh
-    grams = co2eq_g(rest.energy_kwh, intensity_g_per_kwh=grid, pue=carbon.pue)
-    return [*found, rest.model_copy(update={"co2eq_g": grams})]
+    total = meter.total
+    inside = used_in([window for window in roots if window.attempt == meter.attempt])
+    rest = Used(total.seconds, total.cpu_seconds, total.energy, total.joules).less(inside)
+    grid = carbon.grid_of(roots).g_per_kwh
+    grams = co2eq_g(joules_to_kwh(rest.energy.mid), intensity_g_per_kwh=grid, pue=carbon.pue)
+    return [*found, _phase("other", rest, kind, windows=0, co2eq_g=grams)]
 
 
 def training_parts(windows: Sequence[Window], kind: Kind) -> list[Phase]:
-    """Return what the phase `train` is made of; `other` is what lies in none of its parts."""
+    """Return what the phase `train` is made of; `other` is what lies in none of its parts.
+
+    That is a few readings and loops, so that noise may take it below zero.
+    """
     roots = [window for window in outermost(list(windows)) if phase_of(window) == "train"]
     parts = {name: [window for window in windows if _part_of(window) == name] for name in PARTS}
     inside = [window for some in parts.values() for window in some]
-    found = [_phase(name, some, kind) for name, some in parts.items()]
-    whole, known = _phase("other", roots, kind), _phase("other", inside, kind)
-    return [*found, _remainder(whole, known)] if inside else []
-
-
-def by_component(windows: Sequence[Window]) -> dict[str, float]:
-    """Return the energy of each component in kWh."""
-    components = {component for window in windows for component in window.joules}
-    return {
-        component: joules_to_kwh(sum(window.joules[component].mid for window in windows if component in window.joules))
-        for component in sorted(components)
-    }
-
-
-def clock_basis(unit: str, method: str) -> Basis:
-    """Return the basis of a number that a clock showed."""
-    return Basis(unit=unit, kind="measured", method=method)
-
-
-def kwh_interval(energy: Joules) -> Interval:
-    """Return the systematic interval of an energy, in kWh."""
-    return Interval(low=joules_to_kwh(energy.low), high=joules_to_kwh(energy.high))
+    found = [_phase(name, used_in(some), kind, windows=len(some)) for name, some in parts.items()]
+    rest = used_in(roots).less(used_in(inside))
+    return [*found, _phase("other", rest, kind, windows=len(roots))] if inside else []
 
 
 def _part_of(window: Window) -> str:
@@ -120,66 +120,31 @@ def _part_of(window: Window) -> str:
     return rest.rpartition("/")[2] if phase == "train" and "/" in rest else ""
 
 
-def _phase(name: str, mine: Sequence[Window], kind: Kind) -> Phase:
-    energy = energy_of(mine)
+def by_component(used: Used) -> dict[str, float]:
+    """Return the energy of each component in kWh."""
+    return {name: joules_to_kwh(energy.mid) for name, energy in used.joules.items()}
+
+
+def spent(
+    used: Used, kind: Kind, *, clock: str = "monotonic clock", energy: str = "sum of its windows"
+) -> dict[str, Quantity]:
+    """Return wall time, CPU time and energy, each with how it was obtained: `clock` and `energy` say so."""
+    kernel = "CPU time of the process and its children, by the kernel"
+    return {
+        "seconds": Quantity(value=used.seconds, unit="s", kind="measured", method=clock),
+        "cpu_seconds": Quantity(value=used.cpu_seconds, unit="s", kind="measured", method=kernel),
+        "energy_kwh": used.energy.kwh(kind=kind, method=energy),
+    }
+
+
+def _phase(name: str, used: Used, kind: Kind, *, windows: int, co2eq_g: float | None = None) -> Phase:
     return Phase(
         name=name,
-        seconds=sum(window.seconds for window in mine),
-        cpu_seconds=sum(window.cpu_seconds for window in mine),
-        energy_kwh=joules_to_kwh(energy.mid),
-        energy_kwh_by_component=by_component(mine),
-        windows=len(mine),
-        basis=_basis(energy, kind),
+        energy_kwh_by_component=by_component(used),
+        windows=windows,
+        co2eq_g=co2eq_g,
+        **with_bases(spent(used, kind)),
     )
-
-
-def _rest(meter: Meter, roots: Sequence[Window], kind: Kind) -> Phase:
-    """Return what this attempt spent outside its windows: building the network, cross-checks, waiting."""
-    total = meter.total
-    mine = [window for window in roots if window.attempt == meter.attempt]
-    energy, inside = total.energy - energy_of(mine), by_component(mine)
-    return Phase(
-        name="other",
-        seconds=total.seconds - sum(window.seconds for window in mine),
-        cpu_seconds=total.cpu_seconds - sum(window.cpu_seconds for window in mine),
-        energy_kwh=joules_to_kwh(energy.mid),
-        energy_kwh_by_component={
-            component: joules_to_kwh(joules.mid) - inside.get(component, 0.0)
-            for component, joules in total.joules.items()
-        },
-        windows=0,
-        basis=_basis(energy, kind),
-    )
-
-
-def _remainder(whole: Phase, known: Phase) -> Phase:
-    """Return what of a phase lies outside its parts; a few readings and loops, so that noise may take it below zero."""
-    interval, less = whole.basis["energy_kwh"].type_b, known.basis["energy_kwh"].type_b
-    assert interval is not None
-    assert less is not None
-    basis = whole.basis["energy_kwh"].model_copy(
-        update={"type_b": Interval(low=interval.low - less.low, high=interval.high - less.high)}
-    )
-    return whole.model_copy(
-        update={
-            "seconds": whole.seconds - known.seconds,
-            "cpu_seconds": whole.cpu_seconds - known.cpu_seconds,
-            "energy_kwh": whole.energy_kwh - known.energy_kwh,
-            "energy_kwh_by_component": {
-                name: value - known.energy_kwh_by_component.get(name, 0.0)
-                for name, value in whole.energy_kwh_by_component.items()
-            },
-            "basis": whole.basis | {"energy_kwh": basis},
-        }
-    )
-
-
-def _basis(energy: Joules, kind: Kind) -> dict[str, Basis]:
-    return {
-        "seconds": clock_basis("s", "monotonic clock"),
-        "cpu_seconds": clock_basis("s", "CPU time of the process and its children, by the kernel"),
-        "energy_kwh": Basis(unit="kWh", kind=kind, method="sum of its windows", type_b=kwh_interval(energy)),
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,11 +260,14 @@ def training_step(step: StepCosts | None) -> TrainingStep | None:
     }
     unit = UNITS[step.currency]
     how = f"median over {step.blocks} interleaved blocks of steps on {step.images} images"
+    numbers = {"cost_per_image": replace(step.joint, unit=unit, kind="estimated", method=how)}
+    for name, (found, method) in ratios.items():
+        obtained = found or missing("the run has none")
+        numbers[name] = replace(obtained, unit="ratio", method=f"{method}; {how}")
     return TrainingStep(
         unit=unit,
         images=step.images,
         blocks=step.blocks,
-        cost_per_image=step.joint.known,
         exits=[
             StepExit(
                 exit=exit_,
@@ -309,16 +277,7 @@ def training_step(step: StepCosts | None) -> TrainingStep | None:
             )
             for exit_ in step.alone
         ],
-        **{name: None if found is None else found.value for name, (found, _) in ratios.items()},
-        basis={"cost_per_image": basis_of(replace(step.joint, unit=unit, kind="estimated", method=how))}
-        | {
-            name: basis_of(
-                replace(found, unit="ratio", method=f"{method}; {how}")
-                if found
-                else missing("the run has none", unit="ratio", method=f"{method}; {how}")
-            )
-            for name, (found, method) in ratios.items()
-        },
+        **with_bases(numbers),
     )
 
 

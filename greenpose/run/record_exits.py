@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from greenpose.config import Experiment
@@ -12,10 +12,11 @@ from greenpose.data import Samples
 from greenpose.data.boxes import Detected
 from greenpose.intervals import FEWEST_CALLS, Bounds
 from greenpose.metering import CarbonAccounting, EmbodiedShare, ExitMeasurement, Joules, Log, Meter, Window
+from greenpose.metering.carbon import UNIT
+from greenpose.metering.embodied import HOW
 from greenpose.metrics import ACCURACIES, BY_OKS, COUNTED, Metric
 from greenpose.quantity import Kind, Quantity, missing, scaled
-from greenpose.record import Embodied as EmbodiedEntry
-from greenpose.record import Exit, Forecast, Hardware, Interval, Phase, basis_of, with_bases
+from greenpose.record import Embodied, Exit, Forecast, Hardware, Phase, basis_of, interval_of, with_bases
 from greenpose.run.phases import break_even
 from greenpose.run.segments import StepCosts
 from greenpose.training import ExitScores, Fitted
@@ -75,23 +76,10 @@ class Facts:
         return "annotated" if self.boxes is None else f"detected ({self.boxes.file})"
 
 
-UNIT = "gCO2eq"
-
-
-def embodied_entry(embodied: EmbodiedShare) -> EmbodiedEntry:
+def embodied_entry(embodied: EmbodiedShare) -> Embodied:
     """Return the hardware as the record has it."""
-    parts = [
-        Hardware(
-            name=part.name,
-            kg=part.kg,
-            kg_interval=Interval(low=part.low_kg, high=part.high_kg),
-            share=part.share,
-            basis=part.basis,
-            source=part.source,
-        )
-        for part in embodied.parts
-    ]
-    return EmbodiedEntry(kind=embodied.kind, parts=parts, lifetime_years=embodied.lifetime_years, note=embodied.note)
+    parts = [Hardware(**asdict(part) | {"kg_interval": interval_of(part.kg_interval)}) for part in embodied.parts]
+    return Embodied(kind=embodied.kind, parts=parts, lifetime_years=embodied.lifetime_years, note=embodied.note)
 
 
 def training_emissions(
@@ -99,13 +87,7 @@ def training_emissions(
 ) -> dict[str, Quantity]:
     """Return the emissions of training's windows, whose energy is of a `kind`: operational, embodied, and both."""
     grams = carbon.grams_of(windows)
-    operational = Quantity(
-        value=grams.mid,
-        unit=UNIT,
-        kind=kind,
-        method=f"energy x PUE x {carbon.describe_grid(timed=True)}; interval ends multiplied with ends",
-        type_b=Bounds(grams.low, grams.high),
-    )
+    operational = replace(grams, kind=kind, method=f"{grams.method}; interval ends multiplied with ends")
     seconds = sum(window.seconds for window in windows)
     making = embodied_emissions(embodied, seconds, time="wall time of training")
     sci = carbon_intensity(operational, making, per="training")
@@ -115,24 +97,10 @@ def training_emissions(
 def embodied_emissions(
     embodied: EmbodiedShare | None, seconds: float, *, time: str, repeated: Bounds | None = None
 ) -> Quantity:
-    """Return what making the held hardware costs for a time, which `time` says in words.
-
-    Type A is that of the time, where it was `repeated`; Type B that of the hardware.
-    """
-    method = f"what it took to make the part of the hardware that is held x {time} / its life"
+    """Return what making the held hardware costs for a time, which `time` says in words; Type A is the time's own."""
     if embodied is None:
-        return missing("not recorded: the hardware is not known", unit=UNIT, method=method)
-    if embodied.kind == "excluded":
-        return missing("left out by the user (carbon.embodied_kg is 0)", unit=UNIT, method=method)
-    grams = embodied.grams(seconds)
-    return Quantity(
-        value=grams.mid,
-        unit=UNIT,
-        kind="modelled",
-        method=f"{method}, {embodied.lifetime_years:g} years; {embodied.note}",
-        type_a=None if repeated is None else Bounds(*(embodied.grams(end).mid for end in repeated)),
-        type_b=Bounds(grams.low, grams.high),
-    )
+        return missing("not recorded: the hardware is not known", unit=UNIT, method=f"{HOW} x {time} / its life")
+    return embodied.grams(seconds, time=time, repeated=repeated)
 
 
 def carbon_intensity(operational: Quantity, embodied: Quantity, *, per: str) -> Quantity:
@@ -289,9 +257,8 @@ def _grams(energy: Quantity, carbon: CarbonAccounting) -> Quantity:
         return replace(energy, unit=UNIT, method=method)
     low, high = energy.type_b or (energy.value, energy.value)
     grams = carbon.grams(Joules(low * 1000, energy.value * 1000, high * 1000))
-    factor = grams.mid / energy.value if energy.value else 0.0
-    type_a, type_b = scaled(energy.type_a, factor), Bounds(grams.low, grams.high)
-    return replace(energy, value=grams.mid, unit=UNIT, method=method, type_a=type_a, type_b=type_b)
+    factor = grams.known / energy.value if energy.value else 0.0
+    return replace(grams, kind=energy.kind, method=method, type_a=scaled(energy.type_a, factor), repeats=energy.repeats)
 
 
 def _shares(measured: ExitMeasurement) -> dict[str, Quantity]:
@@ -307,20 +274,12 @@ def _shares(measured: ExitMeasurement) -> dict[str, Quantity]:
     }
 
 
-def _how(measured: ExitMeasurement) -> Mapping[str, Any]:
-    names = (
-        "items_per_call",
-        "blocks",
-        "calls",
-        "window_seconds",
-        "idle_watts",
-        "between_runs",
-        "converged",
-        "agreement",
-        "foreign_cpu_share",
-        "steal_share",
-        "involuntary_switches",
-        "minor_faults",
-        "resolution_share",
-    )
-    return {name: getattr(measured, name) for name in names} | {"warnings": list(measured.warnings)}
+def _how(measured: ExitMeasurement) -> dict[str, Any]:
+    """Return how inference was measured: all that is no estimate."""
+    return {name: getattr(measured, name) for name in CONDITIONS} | {"warnings": list(measured.warnings)}
+
+
+CONDITIONS = (
+    *("items_per_call", "blocks", "calls", "window_seconds", "idle_watts", "between_runs", "converged", "agreement"),
+    *("foreign_cpu_share", "steal_share", "involuntary_switches", "minor_faults", "resolution_share"),
+)

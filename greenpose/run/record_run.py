@@ -2,15 +2,11 @@
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-import torch
-
-import greenpose
 from greenpose.config import Experiment
 from greenpose.data.boxes import Detected
-from greenpose.files import ask_git, head_commit
 from greenpose.formatting import joules_to_kwh
 from greenpose.metering import (
     EmbodiedShare,
@@ -19,30 +15,37 @@ from greenpose.metering import (
     carbon_of,
     gaps,
     grade,
-    process_settings,
     remarks,
     short_of,
-    software_versions,
     this_machine,
 )
 from greenpose.metering.window import Grade
-from greenpose.quantity import KINDS, Kind
-from greenpose.record import Basis, Carbon, Component, CrossCheck, Interval, Record, Validation, basis_of
+from greenpose.quantity import KINDS, Kind, Quantity
+from greenpose.record import (
+    Allocation,
+    Carbon,
+    Component,
+    CrossCheck,
+    Record,
+    Validation,
+    interval_of,
+    with_bases,
+)
 from greenpose.run.callbacks import outweighed
 from greenpose.run.phases import (
+    Used,
     allocation,
     by_component,
-    clock_basis,
-    energy_of,
     epoch_of,
-    kwh_interval,
     phases,
+    spent,
     training_parts,
     training_step,
     training_windows,
+    used_in,
 )
 from greenpose.run.record_exits import Facts, embodied_entry, exit_entry, training_emissions
-from greenpose.run.setup import num_workers
+from greenpose.run.setup import surroundings
 from greenpose.store.records import Attempt, attempts_of, kind_of, missing_windows, phase_of
 from greenpose.training.fit import depth_schedule, parts_trained
 
@@ -90,27 +93,24 @@ def _used_by_epoch(training: Sequence[Window]) -> dict[int, Validation]:
 
 def compose(facts: Facts) -> Record:
     """Return the record of a run."""
-    config, meter = facts.config, facts.meter
+    config, meter, cell = facts.config, facts.meter, facts.cell
     carbon = carbon_of(**config.carbon.model_dump())
     training = training_windows(facts.windows)
-    energy = energy_of(training)
-    short = short_of(meter.windows)
-    here = Attempt(meter.total.joules, meter.provenances, this_machine().fingerprint, short)
+    here = Attempt(meter.total.joules, meter.provenances, this_machine().fingerprint, short_of(meter.windows))
     attempts = [*attempts_of(facts.earlier), here]
-    kind = kind_of(attempts)
     lost = missing_windows(facts.windows, epochs=facts.fitted.epochs)
-    grams = carbon.grams_of(training).mid
-    emissions = training_emissions(training, carbon, meter.embodied, kind=kind)
-    kwh = joules_to_kwh(energy.mid)
-    parts = training_parts(facts.windows, kind)
-    macs = {exit_: float(count.macs) for exit_, count in facts.counts.items()}
+    kind, kind_here = kind_of(attempts), kind_of([here._replace(short=frozenset())])
+    used, parts = used_in(training), training_parts(facts.windows, kind)
+    numbers = _training(used, training, attempts, kind) | training_emissions(
+        training, carbon, meter.embodied, kind=kind
+    )
     return Record(
-        name=facts.cell["name"],
+        name=cell["name"],
         experiment=config.name,
-        grid=facts.cell["grid"],
-        axes=facts.cell["axes"],
+        grid=cell["grid"],
+        axes=cell["axes"],
         config=config.model_dump(mode="json"),
-        config_hash=facts.cell["config_hash"],
+        config_hash=cell["config_hash"],
         seed=config.seed,
         started_at=facts.windows[0].started_at,
         finished_at=meter.now_at.isoformat(timespec="seconds"),
@@ -121,68 +121,54 @@ def compose(facts: Facts) -> Record:
         images={split: len({*samples.image_ids.tolist()}) for split, samples in facts.splits.items()},
         subjects={split: len(_subjects(facts, split)) for split in facts.splits},
         dataset=_dataset(facts),
-        train_seconds=sum(window.seconds for window in training),
-        train_cpu_seconds=sum(window.cpu_seconds for window in training),
-        train_energy_kwh=kwh,
-        train_energy_kwh_by_component=by_component(training),
-        **{name: quantity.value for name, quantity in emissions.items()},
+        train_energy_kwh_by_component=by_component(used),
         phases=phases(facts.windows, meter, kind, carbon),
         train_parts=parts,
         training_step=training_step(facts.step),
         validations=course(facts.windows, facts.epochs),
         forecast=facts.forecast,
-        allocation=allocation(
-            config.measure.allocation,
-            kwh,
-            grams,
-            macs=macs,
-            step=facts.step,
-            trained=parts_trained(depth_schedule(config.train, macs)[: facts.fitted.epochs], macs),
-        ),
-        exits=[
-            exit_entry(exit_, facts, kind=kind_of([here._replace(short=frozenset())]), carbon=carbon, parts=parts)
-            for exit_ in sorted(facts.counts)
-        ],
+        allocation=_allocation(facts, numbers),
+        exits=[exit_entry(exit_, facts, kind=kind_here, carbon=carbon, parts=parts) for exit_ in sorted(facts.counts)],
         carbon=carbon_entry(config, windows=training, embodied=meter.embodied),
         components=component_entries(*(one.provenances for one in attempts)),
         grade=grade_of(attempts),
         doubts=[*remarks(facts.windows), *filter(None, [outweighed(facts.epochs, config.loss)])],
         crosscheck=_crosscheck(facts.windows),
-        host=host_of_all(attempts),
-        trained_in=facts.cell.get("trained_in", {}).get("run"),
+        trained_in=cell.get("trained_in", {}).get("run"),
         gaps=[*lost, *facts.gaps],
-        process=process_settings(torch_threads=torch.get_num_threads(), workers=num_workers())
-        | {"device": config.process.device},
-        software=software_versions(),
-        git=git_state(),
-        basis=_marked(
-            _training_bases(attempts, training, kind) | {name: basis_of(each) for name, each in emissions.items()}, lost
-        ),
+        **surroundings(config) | {"host": host_of_all(attempts)},
+        **with_bases(_marked(numbers, lost)),
     )
 
 
-def _training_bases(attempts: Sequence[Attempt], training: Sequence[Window], kind: Kind) -> dict[str, Basis]:
-    """Return how the run's own time and energy were obtained."""
-    return {
-        "train_seconds": clock_basis("s", "monotonic clock; every epoch of every attempt, validation included"),
-        "train_cpu_seconds": clock_basis("s", "CPU time of the process and its children, by the kernel"),
-        "train_energy_kwh": Basis(
-            unit="kWh",
-            kind=kind,
-            method="; ".join(
-                ["; in another attempt: ".join(dict.fromkeys(map(_method, attempts))), *_at_least(training)]
-            ),
-            type_b=kwh_interval(energy_of(training)),
-        ),
-    }
+def _training(used: Used, windows: Sequence[Window], attempts: Sequence[Attempt], kind: Kind) -> dict[str, Quantity]:
+    """Return the run's own time and energy."""
+    methods = "; in another attempt: ".join(dict.fromkeys(map(_method, attempts)))
+    numbers = spent(
+        used,
+        kind,
+        clock="monotonic clock; every epoch of every attempt, validation included",
+        energy="; ".join([methods, *_at_least(windows)]),
+    )
+    return {f"train_{name}": number for name, number in numbers.items()}
 
 
-def _marked(bases: dict[str, Basis], lost: Sequence[str]) -> dict[str, Basis]:
-    """Return the bases of totals, which say what they lack where windows are lost."""
-    if not lost:
-        return bases
-    lacks = f"; too small: {'; '.join(lost)}"
-    return {name: basis.model_copy(update={"method": basis.method + lacks}) for name, basis in bases.items()}
+def _allocation(facts: Facts, numbers: Mapping[str, Quantity]) -> Allocation:
+    macs = {exit_: float(count.macs) for exit_, count in facts.counts.items()}
+    return allocation(
+        facts.config.measure.allocation,
+        numbers["train_energy_kwh"].known,
+        numbers["train_co2eq_g"].known,
+        macs=macs,
+        step=facts.step,
+        trained=parts_trained(depth_schedule(facts.config.train, macs)[: facts.fitted.epochs], macs),
+    )
+
+
+def _marked(numbers: dict[str, Quantity], lost: Sequence[str]) -> dict[str, Quantity]:
+    """Return totals, which say what they lack where windows are lost."""
+    lacks = f"; too small: {'; '.join(lost)}" if lost else ""
+    return {name: replace(number, method=number.method + lacks) for name, number in numbers.items()}
 
 
 def _method(attempt: Attempt) -> str:
@@ -210,20 +196,6 @@ def host_of_all(attempts: Sequence[Attempt]) -> dict[str, Any]:
     """Return the machine that the run ended on; where others had a part in it, no single one's fingerprint."""
     known = list(dict.fromkeys(one.host for one in attempts if one.host is not None))
     return this_machine().as_dict() | {"fingerprint": "+".join(known)}
-
-
-def git_state() -> dict[str, Any]:
-    """Return the commit and dirty flag of the code, where it is tracked in a git checkout; else nothing."""
-    here = Path(greenpose.__file__).parent
-
-    def git(*arguments: str) -> str | None:
-        done = ask_git(here, *arguments, timeout_s=10)
-        return done.stdout.strip() if done is not None and done.returncode == 0 else None
-
-    # An installed package may lie inside somebody else's repository: their commit would say nothing of our code.
-    if git("ls-files", "--error-unmatch", "__init__.py") is None:
-        return {}
-    return {"commit": head_commit(here), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
 
 
 def _dataset(facts: Facts) -> dict[str, Any]:
@@ -266,12 +238,12 @@ def carbon_entry(
     return Carbon(
         country=grid.country,
         intensity_g_per_kwh=grid.g_per_kwh,
-        intensity_interval=Interval(low=grid.low, high=grid.high),
+        intensity_interval=interval_of(grid.interval),
         source=grid.source,
         vintage=grid.vintage,
         pue=carbon.pue,
         mean_g_per_kwh=mean.g_per_kwh if mean else None,
-        mean_interval=Interval(low=mean.low, high=mean.high) if mean else None,
+        mean_interval=interval_of(mean.interval) if mean else None,
         embodied=embodied_entry(embodied) if embodied else None,
     )
 

@@ -1,19 +1,21 @@
-"""From a configuration to the things a run works with: device, network, objective, meter."""
+"""From a configuration to the things a run works with: device, network, objective, meter; and what surrounds them."""
 
 import os
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import torch
 
+import greenpose
 from greenpose.config import Experiment, MeasureConfig, ModelConfig
 from greenpose.counting import architecture_of
 from greenpose.errors import GreenPoseError, ModelError
+from greenpose.files import ask_git, head_commit
 from greenpose.losses import Objective
-from greenpose.metering import Meter, Plan, carbon_of, meter
+from greenpose.metering import Meter, Plan, carbon_of, meter, process_settings, software_versions, this_machine
 from greenpose.model import HRNet, LoadReport, initialise, load_weights
 
 FILLED = 0.9
@@ -105,6 +107,31 @@ def build_meter(config: Experiment, log: Path | None = None, *, replicas: int = 
         workers=num_workers(),
         gpus=gpus_of(device, replicas),
     )
+
+
+def surroundings(config: Experiment) -> dict[str, Any]:
+    """Return machine, process, software and commit of this process, as documents have them."""
+    process = process_settings(torch_threads=torch.get_num_threads(), workers=num_workers())
+    return {
+        "host": this_machine().as_dict(),
+        "process": process | {"device": config.process.device},
+        "software": software_versions(),
+        "git": git_state(),
+    }
+
+
+def git_state() -> dict[str, Any]:
+    """Return the commit and dirty flag of the code, where it is tracked in a git checkout; else nothing."""
+    here = Path(greenpose.__file__).parent
+
+    def git(*arguments: str) -> str | None:
+        done = ask_git(here, *arguments, timeout_s=10)
+        return done.stdout.strip() if done is not None and done.returncode == 0 else None
+
+    # An installed package may lie inside somebody else's repository: their commit would say nothing of our code.
+    if git("ls-files", "--error-unmatch", "__init__.py") is None:
+        return {}
+    return {"commit": head_commit(here), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
 
 
 def gpus_of(device: str, replicas: int = 1) -> tuple[int, ...]:

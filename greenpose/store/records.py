@@ -1,17 +1,16 @@
 """The records of many runs: found, read, and what a lost run's windows still tell."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from greenpose.config import CarbonConfig
 from greenpose.errors import ConfigError, GreenPoseError, MeteringError, RecordError
 from greenpose.files import now
-from greenpose.formatting import joules_to_kwh
-from greenpose.intervals import Bounds
 from greenpose.metering import NO_ENERGY, Joules, Log, Provenance, Window, carbon_of, read_log, short_of, worst_kind
 from greenpose.quantity import KINDS, Kind, Quantity, missing, worst
-from greenpose.record import Failure, Record, basis_of, loads
+from greenpose.record import Failure, Record, loads, with_bases
 from greenpose.record.policy import PolicyCurve, load_policy
 from greenpose.schema import parsed
 from greenpose.store.folder import RunFolder
@@ -190,13 +189,7 @@ def write_failure(
     windows = outermost(log.windows)
     energy = sum((window.energy for window in windows), NO_ENERGY)
     kind = kind_of(attempts_of(log)) if windows else "modelled"
-    spent = Quantity(
-        value=joules_to_kwh(energy.mid),
-        unit="kWh",
-        kind=kind,
-        method="sum of the windows closed before it ended",
-        type_b=Bounds(joules_to_kwh(energy.low), joules_to_kwh(energy.high)),
-    )
+    spent = energy.kwh(kind=kind, method="sum of the windows closed before it ended")
     emissions = _emissions(cell["experiment"]["carbon"], windows, kind)
     failure = Failure(
         name=cell["name"],
@@ -207,10 +200,8 @@ def write_failure(
         message=message.splitlines()[0] if message else "",
         phase=phase,
         seconds=sum(window.seconds for window in windows),
-        energy_kwh=spent.known,
-        co2eq_g=emissions.value,
         at=at,
-        basis={"energy_kwh": basis_of(spent), "co2eq_g": basis_of(emissions)},
+        **with_bases({"energy_kwh": spent, "co2eq_g": emissions}),
     )
     folder.write_failure(failure)
     return failure
@@ -223,14 +214,7 @@ def _emissions(settings: Mapping[str, Any], windows: Sequence[Window], kind: Kin
         carbon = carbon_of(**found.model_dump())
     except GreenPoseError as error:
         return missing(str(error).splitlines()[0], unit="gCO2eq", method="energy x PUE x grid intensity")
-    grams = carbon.grams_of(windows)
-    return Quantity(
-        value=grams.mid,
-        unit="gCO2eq",
-        kind=kind,
-        method=f"energy x PUE x {carbon.describe_grid(timed=True)}",
-        type_b=Bounds(grams.low, grams.high),
-    )
+    return replace(carbon.grams_of(windows), kind=kind)
 
 
 def note_lost(folder: RunFolder, *, code: int) -> Failure:

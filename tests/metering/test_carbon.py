@@ -5,23 +5,15 @@ from datetime import UTC, datetime
 import pytest
 
 from greenpose.errors import GreenPoseError
-from greenpose.metering import (
-    CarbonAccounting,
-    Grams,
-    Joules,
-    Window,
-    carbon_of,
-    countries,
-    custom_intensity,
-    intensity,
-)
+from greenpose.metering import CarbonAccounting, Joules, Window, carbon_of, countries, intensity
+from greenpose.metering.carbon import custom_intensity
 
 
 def test_a_country_has_its_factor_source_vintage_and_interval():
     italy = intensity("ITA")
     assert italy.country_name == "Italy"
     assert italy.g_per_kwh == pytest.approx(330.7, abs=0.1)
-    assert (italy.low, italy.high) == pytest.approx((italy.g_per_kwh * 0.85, italy.g_per_kwh * 1.15))
+    assert italy.interval == pytest.approx((italy.g_per_kwh * 0.85, italy.g_per_kwh * 1.15))
     assert italy.vintage == "2023"
     assert "codecarbon" in italy.source
 
@@ -77,7 +69,7 @@ def test_a_building_cannot_use_less_than_its_machines(pue):
 
 def test_one_kilowatt_hour_emits_the_intensity():
     grams = CarbonAccounting(intensity=custom_intensity(100.0)).grams(Joules(3.6e6, 3.6e6, 3.6e6))
-    assert (grams.low, grams.mid, grams.high) == pytest.approx((85, 100, 115))
+    assert (grams.value, *grams.type_b) == pytest.approx((100, 85, 115))
 
 
 def test_the_factor_is_codecarbons_own(monkeypatch):
@@ -108,12 +100,12 @@ MORNING, EVENING = datetime(2025, 1, 1, 6, tzinfo=UTC), datetime(2025, 1, 1, 18,
 
 def test_an_hourly_grid_charges_each_hour_its_own(tmp_path):
     carbon = carbon_of(hourly=hourly_file(tmp_path), label="my roof", pue=1.5)
-    assert carbon.grams(KWH, MORNING, 3600).mid == pytest.approx(150)
-    assert carbon.grams(KWH, EVENING, 3600).mid == pytest.approx(300)
-    assert carbon.grams(KWH).mid == pytest.approx(225)
+    assert carbon.grams(KWH, MORNING, 3600).value == pytest.approx(150)
+    assert carbon.grams(KWH, EVENING, 3600).value == pytest.approx(300)
+    assert carbon.grams(KWH).value == pytest.approx(225)
     grid = carbon.grid(EVENING, 3600)
     assert (grid.country, grid.country_name, grid.g_per_kwh) == ("hourly", "my roof", 200)
-    assert (grid.low, grid.high) == pytest.approx((180, 220))
+    assert grid.interval == pytest.approx((180, 220))
     assert "grid.csv" in grid.source
     assert grid.vintage.startswith("2025-01-01 00:00 to 2025-01-02")
     assert "outside" not in grid.source
@@ -121,7 +113,7 @@ def test_an_hourly_grid_charges_each_hour_its_own(tmp_path):
 
 def test_the_mean_of_an_hourly_file_is_as_uncertain_as_an_annual_mean(tmp_path):
     mean = carbon_of(hourly=hourly_file(tmp_path)).intensity
-    assert (mean.low, mean.g_per_kwh, mean.high) == pytest.approx((127.5, 150, 172.5))
+    assert (mean.g_per_kwh, *mean.interval) == pytest.approx((150, 127.5, 172.5))
     assert mean.country_name == "grid.csv"
 
 
@@ -130,7 +122,8 @@ def test_work_outside_an_hourly_file_is_said_to_be(tmp_path):
     later = carbon.grid(datetime(2026, 7, 1, 18, tzinfo=UTC), 60)
     assert later.g_per_kwh == 200
     assert "100% of the time is outside the file" in later.source
-    assert later.high - later.low > carbon.grid(EVENING, 60).high - carbon.grid(EVENING, 60).low
+    widths = [grid.interval.high - grid.interval.low for grid in (later, carbon.grid(EVENING, 60))]
+    assert widths[0] > widths[1]
 
 
 def window(started_at, seconds=600.0, joules=3.6e6):
@@ -153,10 +146,10 @@ def test_windows_are_charged_by_their_own_hours(tmp_path):
     carbon = carbon_of(hourly=hourly_file(tmp_path))
     both = [window("2025-01-01T06:00:00.000+00:00"), window("2025-01-01T19:00:00.000+01:00")]
     grams = carbon.grams_of(both)
-    assert grams.mid == pytest.approx(100 + 200)
-    assert (grams.low, grams.high) == pytest.approx((150 * 0.9, 600 * 1.1))
+    assert grams.value == pytest.approx(100 + 200)
+    assert grams.type_b == pytest.approx((150 * 0.9, 600 * 1.1))
     across = carbon.grams_of([window("2025-01-01T11:45:00.000+00:00", seconds=3600)])
-    assert across.mid == pytest.approx(0.25 * 100 + 0.75 * 200)
+    assert across.value == pytest.approx(0.25 * 100 + 0.75 * 200)
 
 
 def test_the_grid_of_windows_is_the_mean_of_their_hours_counted_by_energy(tmp_path):
@@ -164,9 +157,9 @@ def test_the_grid_of_windows_is_the_mean_of_their_hours_counted_by_energy(tmp_pa
     used = [window("2025-01-01T06:00:00+00:00", joules=1e6), window("2025-01-01T18:00:00+00:00", joules=3e6)]
     grid = carbon.grid_of(used)
     assert grid.g_per_kwh == pytest.approx((100 + 3 * 200) / 4)
-    assert (grid.low, grid.high) == pytest.approx((0.9 * grid.g_per_kwh, 1.1 * grid.g_per_kwh))
+    assert grid.interval == pytest.approx((0.9 * grid.g_per_kwh, 1.1 * grid.g_per_kwh))
     energy = sum((each.energy for each in used), Joules(0, 0, 0))
-    assert carbon.grams_of(used).mid == pytest.approx(energy.mid / 3.6e6 * grid.g_per_kwh)
+    assert carbon.grams_of(used).value == pytest.approx(energy.mid / 3.6e6 * grid.g_per_kwh)
     half = carbon.grid_of([*used, window("2026-01-01T06:00:00+00:00", joules=4e6)])
     assert "50% of the time is outside the file" in half.source
 
@@ -181,8 +174,8 @@ def test_without_hourly_data_windows_are_charged_as_their_sum():
     carbon = carbon_of(country="ITA", pue=1.2)
     both = [window("2025-01-01T06:00:00.000+00:00"), window("2025-01-01T18:00:00.000+00:00", joules=1.2e6)]
     whole, parts = carbon.grams(both[0].energy + both[1].energy), carbon.grams_of(both)
-    assert (parts.low, parts.mid, parts.high) == pytest.approx((whole.low, whole.mid, whole.high))
-    assert carbon.grams_of([]) == Grams(low=0, mid=0, high=0)
+    assert (parts.value, *parts.type_b) == pytest.approx((whole.value, *whole.type_b))
+    assert (carbon.grams_of([]).value, carbon.grams_of([]).type_b) == (0, (0, 0))
 
 
 def test_a_users_own_factor_keeps_its_label():

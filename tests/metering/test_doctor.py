@@ -4,10 +4,11 @@ import pynvml
 import pytest
 
 from greenpose.formatting import with_prefix
-from greenpose.metering import CodeCarbon, Joules, ScriptedSource, examine, host_of, pinned_environment
+from greenpose.metering import CodeCarbon, Joules, examine, host_of, pinned_environment
 from greenpose.metering.doctor import Diagnosis
 from greenpose.metering.machine import LoadMonitor, OpenFile
 from greenpose.metering.select_sources import Choice
+from greenpose.metering.sources import ScriptedSource
 from tests.metering.fakes import (
     RANGE_UJ,
     Board,

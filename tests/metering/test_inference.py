@@ -76,7 +76,6 @@ def test_costs_are_per_item(bench):
     assert found[1].cpu_s_per_item.value == pytest.approx(0.03125)
     assert found[1].energy_j_per_item.value == pytest.approx(0.0625 * 20)
     assert found[2].energy_j_per_item.value == pytest.approx(0.125 * 30)
-    assert found[1].energy_j_by_component == {"cpu": pytest.approx(0.0625 * 20)}
 
 
 def test_the_95th_percentile_is_over_all_calls_of_all_blocks(bench):

@@ -19,7 +19,6 @@ from greenpose.metering import (
     LoadMonitor,
     Meter,
     MeterSurroundings,
-    RamSource,
     carbon_of,
     grade,
     read_windows,
@@ -27,6 +26,7 @@ from greenpose.metering import (
     short_of,
     worst_kind,
 )
+from greenpose.metering.cpu_model import RamSource
 from greenpose.metering.doubts import Trail
 from greenpose.metering.machine import host_of
 from greenpose.metering.nvidia import nvml

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from greenpose.metering import is_pinned, pinned_environment, process_settings, read_machine, software_versions
-from greenpose.metering.machine import LoadMonitor, allocator_of_process, quota_cpus
+from greenpose.metering import is_pinned, pinned_environment, process_settings, software_versions
+from greenpose.metering.machine import LoadMonitor, allocator_of_process, quota_cpus, read_machine
 from tests.metering.fakes import TickingClock, kernel, machine, stat, write
 
 

@@ -13,19 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
-from greenpose.metering import (
-    CarbonAccounting,
-    CodeCarbon,
-    Joules,
-    Meter,
-    MeterSurroundings,
-    ScriptedSource,
-    carbon_of,
-    custom_intensity,
-    embodied_of,
-    read_windows,
-)
+from greenpose.metering import CarbonAccounting, CodeCarbon, Joules, Meter, MeterSurroundings, carbon_of, read_windows
+from greenpose.metering.carbon import custom_intensity
+from greenpose.metering.embodied import embodied_of
 from greenpose.metering.machine import LoadMonitor
+from greenpose.metering.sources import ScriptedSource
 from tests.metering.fakes import (
     BrokenSource,
     FakeTracker,
@@ -231,9 +223,9 @@ def test_grams_multiply_energy_pue_and_intensity_and_their_intervals(clock):
     with metering(clock, TickingSource(clock, watts=1000.0), carbon=carbon) as meter:
         clock.advance(3600)
     grams = meter.total.co2eq_g
-    assert grams.mid == pytest.approx(1.0 * 1.5 * 300)
-    assert grams.low == pytest.approx(0.5 * 1.5 * 300 * 0.85)
-    assert grams.high == pytest.approx(2.0 * 1.5 * 300 * 1.15)
+    assert grams.value == pytest.approx(1.0 * 1.5 * 300)
+    assert grams.type_b.low == pytest.approx(0.5 * 1.5 * 300 * 0.85)
+    assert grams.type_b.high == pytest.approx(2.0 * 1.5 * 300 * 1.15)
 
 
 def test_without_a_grid_there_are_no_grams(clock):
@@ -256,14 +248,14 @@ def held(clock, **settings):
 def test_the_making_of_the_machine_is_counted_for_the_time_that_it_is_held(clock):
     total = held(clock, embodied_kg=400.0).total
     made = total.embodied_co2eq_g
-    assert made.mid == pytest.approx(400e3 / 2 * 36 / (4 * 365 * 24 * 3600))
+    assert made.value == pytest.approx(400e3 / 2 * 36 / (4 * 365 * 24 * 3600))
     for end in ("low", "mid", "high"):
         assert getattr(total.sci_g, end) == pytest.approx(getattr(total.co2eq_g, end) + getattr(made, end))
 
 
 def test_a_making_that_is_left_out_leaves_no_software_carbon_intensity(clock):
     total = held(clock, embodied_kg=0.0).total
-    assert total.co2eq_g.mid > 0
+    assert total.co2eq_g.value > 0
     assert (total.embodied_co2eq_g, total.sci_g) == (None, None)
 
 
@@ -271,7 +263,7 @@ def test_a_total_is_charged_by_the_hour_in_which_it_was_used(clock, tmp_path):
     carbon = carbon_of(hourly=dirty_now(tmp_path, 500))
     with metering(clock, TickingSource(clock, watts=1000.0), carbon=carbon) as meter:
         clock.advance(36)
-    assert meter.total.co2eq_g.mid == pytest.approx(0.01 * 500)
+    assert meter.total.co2eq_g.value == pytest.approx(0.01 * 500)
 
 
 def test_a_component_that_nothing_reads_spoils_the_grade(clock):

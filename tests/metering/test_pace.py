@@ -1,7 +1,7 @@
 import pytest
 
 from greenpose.errors import MeteringError
-from greenpose.metering import probe
+from greenpose.metering.doctor import probe
 from greenpose.metering.sources import Joules
 from tests.metering.fakes import BrokenSource, TickingClock, provenance
 

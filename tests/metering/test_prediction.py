@@ -58,43 +58,44 @@ def by_matrices(costs, remaining, scatter):
 @pytest.mark.parametrize("costs", [[2.0], [1.0, 1.1], [3.0, 3.3, 2.9, 3.1, 4.0, 4.1]])
 def test_the_interval_is_that_of_an_autoregression_of_unknown_correlation(costs):
     found = predict_total([Repeated(costs=costs, remaining=4)], spent=0.0)
-    assert (found.low, found.value, found.high) == pytest.approx(by_matrices(costs, 4, QUIET_SCATTER))
+    assert (found.type_a.low, found.value, found.type_a.high) == pytest.approx(by_matrices(costs, 4, QUIET_SCATTER))
 
 
 def test_what_is_spent_is_a_fact_and_what_remains_is_added():
     one = predict_total([Repeated(costs=[2.0, 2.0], remaining=3)], spent=4.0)
     assert one.value == pytest.approx(10)
     more = predict_total([Repeated(costs=[2.0, 2.0], remaining=3)], spent=104.0)
-    assert (more.low - one.low, more.high - one.high) == pytest.approx((100, 100))
+    assert (more.type_a.low - one.type_a.low, more.type_a.high - one.type_a.high) == pytest.approx((100, 100))
 
 
 def test_nothing_remaining_leaves_no_doubt():
     done = predict_total([Repeated(costs=[2.0, 3.0], remaining=0)], spent=5.0)
-    assert (done.low, done.value, done.high) == (5, 5, 5)
+    assert (done.type_a.low, done.value, done.type_a.high) == (5, 5, 5)
 
 
 def test_an_interval_never_begins_below_what_is_spent():
     wild = predict_total([Repeated(costs=[1.0, 30.0, 1.0], remaining=9)], spent=32.0)
-    assert wild.low == 32
+    assert wild.type_a.low == 32
 
 
 def test_kinds_of_work_are_predicted_apart_and_their_ends_added():
     epochs, checks = Repeated(costs=[5.0, 5.2], remaining=4), Repeated(costs=[1.0, 1.1, 0.9], remaining=2)
     both = predict_total([epochs, checks], spent=0.0)
     each = [predict_total([kind], spent=0.0) for kind in (epochs, checks)]
-    for end in ("low", "value", "high"):
-        assert getattr(both, end) == pytest.approx(sum(getattr(one, end) for one in each))
+    assert both.value == pytest.approx(sum(one.value for one in each))
+    for end in ("low", "high"):
+        assert getattr(both.type_a, end) == pytest.approx(sum(getattr(one.type_a, end) for one in each))
 
 
 def test_work_of_which_none_is_done_is_guessed_within_a_factor():
     guess = predict_total([Repeated(costs=[], remaining=3, guess=2.0)], spent=1.0)
-    assert (guess.low, guess.value, guess.high) == (1 + 3, 1 + 6, 1 + 12)
+    assert (guess.type_a.low, guess.value, guess.type_a.high) == (1 + 3, 1 + 6, 1 + 12)
 
 
 def test_more_epochs_make_it_surer():
     steady = [predict_total([Repeated(costs=[1.0] * count, remaining=8)], spent=0.0) for count in (1, 2, 4, 8, 16, 32)]
-    assert [one.high for one in steady] == sorted((one.high for one in steady), reverse=True)
-    assert [one.low for one in steady] == sorted(one.low for one in steady)
+    assert [one.type_a.high for one in steady] == sorted((one.type_a.high for one in steady), reverse=True)
+    assert [one.type_a.low for one in steady] == sorted(one.type_a.low for one in steady)
 
 
 def test_while_it_runs_the_interval_reaches_to_where_neighbours_leave_or_double():
@@ -104,10 +105,10 @@ def test_while_it_runs_the_interval_reaches_to_where_neighbours_leave_or_double(
         for busy in (0.0, 0.5, 2 / 3)
     )
     assert early.value == late.value == quiet.value
-    assert late.low < 9 + 10 / 1.5 < quiet.low  # both neighbours of the last case leave
-    assert early.low > late.low
-    assert early.high > 9 + 10 * 1.5 > quiet.high  # a second one joins the one of the middle case
-    assert late.high > 9 + 10 * 5 / 3
+    assert late.type_a.low < 9 + 10 / 1.5 < quiet.type_a.low  # both neighbours of the last case leave
+    assert early.type_a.low > late.type_a.low
+    assert early.type_a.high > 9 + 10 * 1.5 > quiet.type_a.high  # a second one joins the one of the middle case
+    assert late.type_a.high > 9 + 10 * 5 / 3
 
 
 def normal(rng, size):
@@ -158,7 +159,7 @@ def trials(noise, *, epochs, stages, every=1, scatter=0.05, seed=0):
 
 
 def coverage(*arguments, **options):
-    return np.mean([found.low <= truth <= found.high for truth, found in trials(*arguments, **options)])
+    return np.mean([found.type_a.low <= truth <= found.type_a.high for truth, found in trials(*arguments, **options)])
 
 
 @pytest.mark.parametrize("noise", [normal, drifting, wandering, spiky])
@@ -176,7 +177,9 @@ def test_scatter_beyond_what_was_expected_is_learnt_from_the_epochs():
 
 def test_it_is_no_wider_than_it_must_be():
     """An interval that holds everything says nothing: at half time, of quiet epochs, it is a few percent wide."""
-    halves = [(found.high - found.low) / 2 / truth for truth, found in trials(normal, epochs=20, stages=(10,))]
+    halves = [
+        (found.type_a.high - found.type_a.low) / 2 / truth for truth, found in trials(normal, epochs=20, stages=(10,))
+    ]
     assert np.median(halves) < 0.06
 
 
@@ -237,26 +240,26 @@ def test_neighbours_may_leave_or_be_twice_as_many(busy, slowdown, doubled):
 
 def test_work_that_hardly_moves_still_has_finite_ends():
     found = predict_run([10.0, 11.0, 12.0], neighbours=beside(window(foreign=1.0)))
-    assert 0 < found.low < found.high < math.inf
+    assert 0 < found.type_a.low < found.type_a.high < math.inf
 
 
 def test_before_a_run_the_interval_holds_the_calibrations_scatter_and_the_runs():
     sure = predict_run([100.0] * 8)
     assert sure.value == pytest.approx(100)
     again = predict_total([Repeated(costs=[100.0] * 8, remaining=8)], spent=0.0)
-    run, own = t_quantile(0.975, SCATTER_DEGREES) * 0.06, math.log1p((again.high - again.low) / 2 / 800)
-    assert math.log(sure.high / 100) == pytest.approx(math.hypot(run, own))
-    assert sure.high * sure.low == pytest.approx(100**2)
+    run, own = t_quantile(0.975, SCATTER_DEGREES) * 0.06, math.log1p((again.type_a.high - again.type_a.low) / 2 / 800)
+    assert math.log(sure.type_a.high / 100) == pytest.approx(math.hypot(run, own))
+    assert sure.type_a.high * sure.type_a.low == pytest.approx(100**2)
     scattered, scaled = predict_run([80.0, 125.0] * 4), predict_run([100.0] * 8, model_error=0.2)
-    assert sure.high < min(scattered.high, scaled.high)
+    assert sure.type_a.high < min(scattered.type_a.high, scaled.type_a.high)
 
 
 def test_before_a_run_the_interval_reaches_to_where_neighbours_have_left_or_doubled():
     crowd = beside(window(foreign=2 / 3))
     busy = predict_run([100.0] * 8, neighbours=crowd)
-    assert busy.low < 100 / crowd.slowdown < 100 * crowd.doubled < busy.high
+    assert busy.type_a.low < 100 / crowd.slowdown < 100 * crowd.doubled < busy.type_a.high
     early = predict_run([100.0] * 8, neighbours=beside(window(foreign=0.5)))
-    assert math.log(early.high / 100) > -math.log(early.low / 100)
+    assert math.log(early.type_a.high / 100) > -math.log(early.type_a.low / 100)
 
 
 def test_before_a_run_the_truth_lies_inside_in_nine_of_ten_runs():
@@ -265,24 +268,24 @@ def test_before_a_run_the_truth_lies_inside_in_nine_of_ten_runs():
     for _ in range(TRIALS):
         run, blocks = rng.normal(scale=0.08), rng.normal(scale=0.05, size=6)
         found = predict_run((100 * np.exp(blocks)).tolist())
-        inside += found.low <= 100 * math.exp(run) <= found.high
+        inside += found.type_a.low <= 100 * math.exp(run) <= found.type_a.high
     assert inside / TRIALS >= 0.9
 
 
 def test_a_single_block_of_calibration_is_less_sure_than_several():
-    assert predict_run([100.0]).high > predict_run([100.0, 101.0, 99.0]).high
+    assert predict_run([100.0]).type_a.high > predict_run([100.0, 101.0, 99.0]).type_a.high
 
 
 def test_energy_that_nothing_reads_is_predicted_to_be_none():
-    assert predict_total([Repeated(costs=[0.0, 0.0], remaining=3)], spent=0.0).high == 0
-    assert predict_run([0.0, 0.0]).high == 0
+    assert predict_total([Repeated(costs=[0.0, 0.0], remaining=3)], spent=0.0).type_a.high == 0
+    assert predict_run([0.0, 0.0]).type_a.high == 0
 
 
 @pytest.mark.parametrize("costs", [[40.0, -10.0], [-10.0, -10.0], [math.nan, 40.0], [math.inf, 40.0], [0.0, 0.0]])
 def test_costs_that_a_counter_lied_about_are_expected_as_if_none_was_known(costs):
     """A counter that went back ended training with a "math domain error" once."""
     found = predict_total([Repeated(costs=costs, remaining=4, guess=10.0)], spent=80.0)
-    assert (found.low, found.value, found.high) == (100.0, 120.0, 160.0)
+    assert (found.type_a.low, found.value, found.type_a.high) == (100.0, 120.0, 160.0)
     assert predict_run(costs).value == 0
 
 

@@ -10,7 +10,15 @@ from greenpose.config.load import read_yaml
 from greenpose.data.splits import Preview
 from greenpose.errors import GreenPoseError
 from greenpose.run.calibrate import Look, MeasuredWork, Setup, spread
-from greenpose.run.estimate import LIKE_ERROR, SCALED_ERROR, GridEstimate, RunEstimate, estimate, scaled, scaling_error
+from greenpose.run.estimate import (
+    LIKE_ERROR,
+    SCALED_ERROR,
+    GridEstimate,
+    RunEstimate,
+    estimate,
+    scaled_work,
+    scaling_error,
+)
 from greenpose.run.phases import Cost
 from tests.run.measuring import counts_of
 from tests.run.tiny import write_grid
@@ -56,9 +64,9 @@ def test_runs_that_differ_in_epochs_are_calibrated_once(found):
 def test_four_times_the_epochs_cost_four_times_as_much(found):
     for experiment in ("HRNet2", "HRNet3-OKD-DS"):
         short, long = (run(found, experiment, epochs=epochs, every=1).training for epochs in (2, 8))
-        assert long.seconds.value == pytest.approx(4 * short.seconds.value)
-        assert long.energy_kwh.value == pytest.approx(4 * short.energy_kwh.value)
-        assert long.energy_kwh.type_a.high == pytest.approx(4 * short.energy_kwh.type_a.high)
+        assert long["seconds"].value == pytest.approx(4 * short["seconds"].value)
+        assert long["energy_kwh"].value == pytest.approx(4 * short["energy_kwh"].value)
+        assert long["energy_kwh"].type_a.high == pytest.approx(4 * short["energy_kwh"].type_a.high)
 
 
 def test_epochs_as_far_as_a_shallow_exit_are_charged_by_its_compute(tmp_path, monkeypatch):
@@ -70,7 +78,7 @@ def test_epochs_as_far_as_a_shallow_exit_are_charged_by_its_compute(tmp_path, mo
     ]
     train = plain.config.train.model_copy(update={"grow": {2: 0.5}})
     growing = replace(plain, config=plain.config.model_copy(update={"train": train}))
-    whole, grown = (run.training.seconds.value for run in estimate([plain, growing], seconds=0.5).runs)
+    whole, grown = (run.training["seconds"].value for run in estimate([plain, growing], seconds=0.5).runs)
     macs = {number: found.macs for number, found in counts_of((2, 3)).items()}
     most = 0.5 * (1 - macs[2] / macs[3])  # validations and checkpoints are not shortened
     assert 0.5 * most < 1 - grown / whole < most
@@ -79,7 +87,7 @@ def test_epochs_as_far_as_a_shallow_exit_are_charged_by_its_compute(tmp_path, mo
 def test_validations_left_out_are_not_charged(found):
     """Of 8 epochs, 8 or 2 are validated; of 2, 2 or 1, which is the last."""
     costs = {
-        (epochs, every): run(found, "HRNet2", epochs=epochs, every=every).training.seconds.value
+        (epochs, every): run(found, "HRNet2", epochs=epochs, every=every).training["seconds"].value
         for epochs in (2, 8)
         for every in (1, 4)
     }
@@ -90,30 +98,31 @@ def test_validations_left_out_are_not_charged(found):
 
 def test_a_whole_run_is_training_and_more_and_the_deeper_network_is_dearer(found):
     for one in found.runs:
-        assert one.whole.seconds.value > one.training.seconds.value
-        assert one.whole.energy_kwh.value > one.training.energy_kwh.value
+        assert one.whole["seconds"].value > one.training["seconds"].value
+        assert one.whole["energy_kwh"].value > one.training["energy_kwh"].value
     shallow, deep = (run(found, name, epochs=8, every=1) for name in ("HRNet2", "HRNet3-OKD-DS"))
-    assert deep.training.seconds.value > shallow.training.seconds.value
+    assert deep.training["seconds"].value > shallow.training["seconds"].value
 
 
 def test_every_number_has_its_intervals(found):
     for one in found.runs:
         for footprint in (one.training, one.whole):
-            for amount in (footprint.seconds, footprint.energy_kwh, footprint.co2eq_g):
+            assert [*footprint] == ["seconds", "energy_kwh", "co2eq_g"]
+            for amount in footprint.values():
                 assert 0 < amount.type_a.low < amount.value < amount.type_a.high
                 assert amount.type_b.low <= amount.value <= amount.type_b.high
 
 
 def test_grams_are_energy_times_the_building_times_the_grid(found):
     for one in found.runs:
-        assert one.training.co2eq_g.value == pytest.approx(one.training.energy_kwh.value * 1.5 * 200)
-        assert one.training.co2eq_g.type_a.high == pytest.approx(one.training.energy_kwh.type_a.high * 1.5 * 200)
+        assert one.training["co2eq_g"].value == pytest.approx(one.training["energy_kwh"].value * 1.5 * 200)
+        assert one.training["co2eq_g"].type_a.high == pytest.approx(one.training["energy_kwh"].type_a.high * 1.5 * 200)
 
 
 def test_the_grid_is_the_sum_of_its_runs_end_by_end(found):
     for which in ("training", "whole"):
-        total = getattr(found, which).energy_kwh
-        each = [getattr(one, which).energy_kwh for one in found.runs]
+        total = getattr(found, which)["energy_kwh"]
+        each = [getattr(one, which)["energy_kwh"] for one in found.runs]
         assert total.value == pytest.approx(sum(amount.value for amount in each))
         assert total.type_a.low == pytest.approx(sum(amount.type_a.low for amount in each))
         assert total.type_a.high == pytest.approx(sum(amount.type_a.high for amount in each))
@@ -121,7 +130,7 @@ def test_the_grid_is_the_sum_of_its_runs_end_by_end(found):
 
 def test_data_are_made_by_the_first_run_that_needs_them(found):
     first, *others = [one for one in found.runs if one.cell.experiment == "HRNet2"]
-    extra = [one.whole.seconds.value - one.training.seconds.value for one in (first, *others)]
+    extra = [one.whole["seconds"].value - one.training["seconds"].value for one in (first, *others)]
     assert all(extra[0] > later for later in extra[1:])
 
 
@@ -145,10 +154,10 @@ def test_what_the_time_does_not_allow_is_scaled_and_less_sure(tmp_path, monkeypa
     assert (tried.is_measured, scaled.is_measured) == (True, False)
 
     def width(one: RunEstimate) -> float:
-        return one.training.seconds.type_a.high / one.training.seconds.value
+        return one.training["seconds"].type_a.high / one.training["seconds"].value
 
     assert width(scaled) > width(tried)
-    assert scaled.training.seconds.value > tried.training.seconds.value
+    assert scaled.training["seconds"].value > tried.training["seconds"].value
 
 
 def test_runs_on_different_numbers_of_threads_are_refused_in_words(tmp_path):
@@ -190,7 +199,7 @@ def measured(macs: float, *, power: float = 0.8, off: float = 1.0) -> MeasuredWo
 def test_costs_that_follow_a_power_of_compute_are_found_again():
     known = {name: measured(MACS[name]) for name in ("a", "d")}
     for name in ("b", "c"):
-        found, truth = scaled(SETUPS[name], SETUPS, known), measured(MACS[name])
+        found, truth = scaled_work(SETUPS[name], SETUPS, known), measured(MACS[name])
         for part in ("train", "validate", "checkpoint"):
             pairs = zip(getattr(found, part), getattr(truth, part), strict=True)
             assert all(a.seconds == pytest.approx(b.seconds) and a.joules == pytest.approx(b.joules) for a, b in pairs)
@@ -198,9 +207,9 @@ def test_costs_that_follow_a_power_of_compute_are_found_again():
 
 
 def test_beyond_what_was_measured_costs_grow_with_compute():
-    found = scaled(SETUPS["c"], SETUPS, {"a": measured(1e6), "b": measured(4e6)})
+    found = scaled_work(SETUPS["c"], SETUPS, {"a": measured(1e6), "b": measured(4e6)})
     assert found.train[0].seconds == pytest.approx(measured(4e6).train[0].seconds * 2.5)
-    below = scaled(SETUPS["a"], SETUPS, {"b": measured(4e6)})
+    below = scaled_work(SETUPS["a"], SETUPS, {"b": measured(4e6)})
     assert below.train[0].seconds == pytest.approx(measured(4e6).train[0].seconds / 4)
 
 
@@ -220,7 +229,7 @@ def test_the_same_network_under_other_losses_is_nearly_known():
 
 def test_steps_on_fewer_images_stay_known_as_such():
     known = {"a": measured(1e6), "d": replace(measured(1e8), whole_batches=False)}
-    assert not scaled(SETUPS["b"], SETUPS, known).whole_batches
+    assert not scaled_work(SETUPS["b"], SETUPS, known).whole_batches
 
 
 def test_the_first_few_setups_to_measure_lie_far_apart():

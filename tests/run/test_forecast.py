@@ -91,8 +91,8 @@ def test_what_has_not_grown_yet_is_a_guess_by_its_compute_within_a_factor_of_two
     found = predicted(grown(4)[:-2], GROWING)  # three epochs as far as exit 2
     guesses = 3 * 6 + 4 * 10
     assert found.value == pytest.approx(3 * 3 + guesses + 5 * VALIDATE)
-    assert found.high - found.value > guesses * 0.9
-    assert found.value - found.low > guesses * 0.45
+    assert found.type_a.high - found.value > guesses * 0.9
+    assert found.value - found.type_a.low > guesses * 0.45
 
 
 def test_energy_is_foretold_like_time():
@@ -112,7 +112,7 @@ def test_before_the_first_validation_its_cost_is_guessed_from_training_on_as_man
 def test_the_end_is_certain():
     recipe = TrainConfig(epochs=4)
     found = predicted(trained(4, recipe), recipe)
-    assert found.low == found.value == found.high
+    assert found.type_a.low == found.value == found.type_a.high
 
 
 def test_an_epoch_that_a_kill_made_necessary_twice_is_spent_twice_and_expected_once(tmp_path):
@@ -191,4 +191,4 @@ def test_an_epoch_in_doubt_is_in_no_expectation():
     expected, found = (predicted(some, recipe, joules_of) for some in (windows, doubted))
     lost = fourth.energy.mid
     assert found.value == pytest.approx(expected.value - lost)
-    assert found.high - found.low == pytest.approx(expected.high - expected.low, rel=0.2)
+    assert found.type_a.high - found.type_a.low == pytest.approx(expected.type_a.high - expected.type_a.low, rel=0.2)
