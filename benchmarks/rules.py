@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
-
-from greenpose.intervals import t_probability
+from scipy.special import stdtr
 
 Times = Sequence[float]
 SlowerRule = Callable[[Times, Times], bool]
@@ -41,7 +40,7 @@ def welch(base: Times, head: Times) -> bool:
         return float(np.mean(head)) > float(np.mean(base))
     degrees = total**2 / sum(v**2 / (len(t) - 1) for v, t in zip(variances, (base, head), strict=True))
     statistic = (float(np.mean(head)) - float(np.mean(base))) / math.sqrt(total)
-    return statistic > 0 and 2 * (1 - t_probability(statistic, max(1, round(degrees)))) < 0.05
+    return statistic > 0 and 2 * (1 - stdtr(max(1, round(degrees)), statistic)) < 0.05
 
 
 RULES: Mapping[str, SlowerRule] = {

@@ -95,38 +95,10 @@ def t_interval(values: Sequence[float]) -> Bounds:
 
 @cache
 def t_quantile(probability: float, degrees: int) -> float:
-    """Return the value that Student's t stays below with `probability`, which lies above one half and below 1.
+    """Return the value that Student's t stays below with `probability`."""
+    from scipy.special import stdtrit
 
-    Found by bisection to 1e-12 of its size.
-    """
-    high = 1.0
-    while t_probability(high, degrees) < probability:
-        high *= 2
-    low = 0.0
-    while high - low > 1e-12 * high:
-        middle = (low + high) / 2
-        if t_probability(middle, degrees) < probability:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def t_probability(value: float, degrees: int) -> float:
-    """Return the probability that Student's t with whole degrees of freedom stays below `value`.
-
-    Source: Abramowitz & Stegun (1964), 26.7.3 and 26.7.4, finite sums.
-    """
-    angle = math.atan(value / math.sqrt(degrees))
-    cosine = math.cos(angle)
-    term = cosine if degrees % 2 else 1.0
-    inside = term if degrees > 1 else 0.0
-    for power in range(3 if degrees % 2 else 2, degrees, 2):
-        term *= (power - 1) / power * cosine**2
-        inside += term
-    inside *= math.sin(angle)
-    both_tails = 2 / math.pi * (angle + inside) if degrees % 2 else inside
-    return 0.5 + both_tails / 2
+    return float(stdtrit(degrees, probability))
 
 
 def _widened(bounds: Bounds, middle: float, factor: float) -> Bounds:
@@ -182,16 +154,9 @@ def _ranks(count: int) -> tuple[int, int] | None:
     """
     if count < FEWEST_CALLS:
         return None
-    rarely, above, fewest = (1 - CONFIDENCE) / 2, 0.0, 0
-    while above + (more := _probability(fewest, count)) <= rarely:
-        above, fewest = above + more, fewest + 1
-    most = fewest
-    while above < 1 - rarely:
-        above, most = above + _probability(most, count), most + 1
+    from scipy.special import bdtr
+
+    rarely = (1 - CONFIDENCE) / 2
+    below = bdtr(range(count + 1), count, 1 - PERCENTILE)
+    fewest, most = int((below <= rarely).sum()), int((below < 1 - rarely).sum()) + 1
     return count - most + 1, count - fewest + 1
-
-
-def _probability(above: int, count: int) -> float:
-    """Return the probability that so many of `count` calls lie above the percentile."""
-    ways = math.lgamma(count + 1) - math.lgamma(above + 1) - math.lgamma(count - above + 1)
-    return math.exp(ways + above * math.log(1 - PERCENTILE) + (count - above) * math.log(PERCENTILE))
