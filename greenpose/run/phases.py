@@ -1,17 +1,15 @@
 """The phases of a run: sums of its metered windows, and each exit's share of training."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
 from greenpose.formatting import co2eq_g, joules_to_kwh, kwh_to_joules
 from greenpose.intervals import Bounds
 from greenpose.metering import NO_ENERGY, CarbonAccounting, ExitMeasurement, Joules, Meter, Window, allocate
-from greenpose.metering.inference import Currency
 from greenpose.quantity import Kind, Quantity, missing
-from greenpose.record import Allocation, Phase, StepExit, TrainingStep, with_bases
-from greenpose.run.segments import StepCosts
+from greenpose.record import Allocation, Phase, TrainingStep, with_bases
 from greenpose.store.records import outermost, phase_of
 
 PHASES = ("data", "count", "train", "validate", "checkpoint", "test", "inference", "segments")
@@ -188,8 +186,8 @@ def total(costs: Iterable[Cost]) -> Cost:
 
 
 BY_MACS = "macs"
-UNITS: Mapping[Currency, str] = {"joules": "J", "cpu_seconds": "CPU s", "seconds": "s"}
-WORDS: Mapping[Currency, str] = {"joules": "joules", "cpu_seconds": "CPU-seconds", "seconds": "wall seconds"}
+WORDS = {"J": "joules", "CPU s": "CPU-seconds", "s": "wall seconds"}
+"""Units of a training step's costs, in words."""
 TAUGHT = ("forward", "backward", "step")
 """Parts of training whose cost depends on who teaches whom."""
 
@@ -200,7 +198,7 @@ def allocation(
     grams: float,
     *,
     macs: Mapping[int, float],
-    step: StepCosts | None,
+    step: TrainingStep | None,
     trained: Mapping[int, float],
 ) -> Allocation:
     """Return the training's footprint split over the exits by a rule, and the shares under every rule.
@@ -210,8 +208,8 @@ def allocation(
     reached = _during(trained, macs)
     shares = {name: allocate(1.0, reached, rule=RULE_BY_NAME[name]) for name in RULE_BY_NAME}
     if step is not None:
-        trunk = _during(trained, step.trunk)
-        private = {exit_: cost.known * trained[exit_] for exit_, cost in step.private.items()}
+        trunk = _during(trained, {part.exit: part.trunk for part in step.exits})
+        private = {part.exit: part.private * trained[part.exit] for part in step.exits}
         measured = {name: allocate(1.0, trunk, rule=of, private=private) for name, of in RULE_BY_NAME.items()}
         shares = measured | {BY_MACS: shares[BY_MACS]}
     chosen = shares[rule]
@@ -241,48 +239,14 @@ RULE_BY_NAME: Mapping[str, str] = {
 """How the configuration's names of rules are called where shares are computed."""
 
 
-def _cost(rule: str, step: StepCosts | None) -> str:
+def _cost(rule: str, step: TrainingStep | None) -> str:
     if rule == BY_MACS or step is None:
         return "multiply-accumulates that each exit needs, from the input on (backward passes are proportional)"
-    return f"{WORDS[step.currency]} of each segment of the training step, measured in {step.blocks} interleaved blocks"
-
-
-def training_step(step: StepCosts | None) -> TrainingStep | None:
-    """Return the parts of a training step as the record has them; None for a network with a single exit."""
-    if step is None:
-        return None
-    ratios = {
-        "explained": (step.explained, "deepest trunk and private parts over the whole step"),
-        "overhead": (step.overhead, "the run's step over the final exit's alone with labels only"),
-        "ds_overhead": (step.ds_overhead, "labels at every supervised exit over labels at the final one"),
-        "kd_overhead": (step.kd_overhead, "with distillation over the same supervision without"),
-        "joint_saving": (step.joint_saving, "the exits' stand-alone steps together over the run's step"),
-    }
-    unit = UNITS[step.currency]
-    how = f"median over {step.blocks} interleaved blocks of steps on {step.images} images"
-    numbers = {"cost_per_image": replace(step.joint, unit=unit, kind="estimated", method=how)}
-    for name, (found, method) in ratios.items():
-        obtained = found or missing("the run has none")
-        numbers[name] = replace(obtained, unit="ratio", method=f"{method}; {how}")
-    return TrainingStep(
-        unit=unit,
-        images=step.images,
-        blocks=step.blocks,
-        exits=[
-            StepExit(
-                exit=exit_,
-                alone=step.alone[exit_].known,
-                trunk=step.trunk[exit_],
-                private=step.private[exit_].known,
-            )
-            for exit_ in step.alone
-        ],
-        **with_bases(numbers),
-    )
+    return f"{WORDS[step.unit]} of each segment of the training step, measured in {step.blocks} interleaved blocks"
 
 
 def break_even(
-    exit_: ExitMeasurement, final: ExitMeasurement, *, step: StepCosts | None, parts: list[Phase], grew: bool = False
+    exit_: ExitMeasurement, final: ExitMeasurement, *, step: TrainingStep | None, parts: list[Phase], grew: bool = False
 ) -> Quantity:
     """Return N = extra training energy / (energy of an image at the final exit - at this one).
 
@@ -305,11 +269,11 @@ def break_even(
         return max(0.0, taught * (1 - 1 / overhead)) / (energy.known * (1 - share))
 
     return Quantity(
-        value=images(step.overhead.known, ratio.known),
+        value=images(step.overhead, ratio.known),
         unit="images",
         kind="estimated",
         method=method,
-        type_a=_ends(step.overhead, ratio, images),
+        type_a=_ends(step.quantity("overhead"), ratio, images),
     )
 
 

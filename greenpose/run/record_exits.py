@@ -16,9 +16,8 @@ from greenpose.metering.carbon import UNIT
 from greenpose.metering.embodied import HOW
 from greenpose.metrics import ACCURACIES, BY_OKS, COUNTED, Metric
 from greenpose.quantity import Kind, Quantity, missing, scaled
-from greenpose.record import Embodied, Exit, Forecast, Hardware, Phase, basis_of, interval_of, with_bases
+from greenpose.record import Embodied, Exit, Forecast, Hardware, Phase, TrainingStep, basis_of, interval_of, with_bases
 from greenpose.run.phases import break_even
-from greenpose.run.segments import StepCosts
 from greenpose.training import ExitScores, Fitted
 
 _AREAS = {"box": "width x height of the box", "mask": "annotated silhouette", "drawn": "as annotated"}
@@ -48,7 +47,7 @@ class Facts:
     """Accuracy on the test split."""
     measured: Mapping[int, ExitMeasurement]
     """Inference of each exit."""
-    step: StepCosts | None
+    step: TrainingStep | None
     """Parts of a training step; None for a network with a single exit."""
     forecast: Forecast | None
     """What was expected early in training; None where the windows of its first epochs are lost."""

@@ -40,7 +40,6 @@ from greenpose.run.phases import (
     phases,
     spent,
     training_parts,
-    training_step,
     training_windows,
     used_in,
 )
@@ -124,7 +123,7 @@ def compose(facts: Facts) -> Record:
         train_energy_kwh_by_component=by_component(used),
         phases=phases(facts.windows, meter, kind, carbon),
         train_parts=parts,
-        training_step=training_step(facts.step),
+        training_step=facts.step,
         validations=course(facts.windows, facts.epochs),
         forecast=facts.forecast,
         allocation=_allocation(facts, numbers),

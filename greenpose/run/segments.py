@@ -20,7 +20,8 @@ from greenpose.losses import Edge, Objective, Wiring, heatmap_mse
 from greenpose.metering import Meter, MicroCosts, MicroPlan, measure_pieces
 from greenpose.metering.inference import Currency
 from greenpose.model import HRNet
-from greenpose.quantity import Quantity, median
+from greenpose.quantity import Quantity, median, missing
+from greenpose.record import StepExit, TrainingStep, with_bases
 from greenpose.run.setup import build_objective, channels_last
 from greenpose.training.step import to_images
 
@@ -30,41 +31,19 @@ FEWEST_IMAGES = 2
 """Batch normalisation in training needs more than one value a channel."""
 Piece = Callable[[], object]
 JOINT, LABELS = "joint step", "labels only"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepCosts:
-    """What a training step and its parts cost for one image."""
-
-    currency: Currency
-    """What all costs are in, per image."""
-    images: int
-    """Images in a measured step."""
-    blocks: int
-    """Interleaved blocks that the estimates are over."""
-    joint: Quantity
-    """The run's own step."""
-    alone: Mapping[int, Quantity]
-    """For each exit, the step of its stand-alone training."""
-    private: Mapping[int, Quantity]
-    """For each exit, its own head and losses, distillation that teaches it included."""
-    trunk: Mapping[int, float]
-    """For each exit, the segments that it needs and shares; does not fall with depth."""
-    explained: Quantity
-    """Trunk and all private parts over the joint step: 1 if the parts account for the whole."""
-    overhead: Quantity
-    """The run's own step over the plain one: the final exit alone, labels only."""
-    ds_overhead: Quantity | None
-    """What more supervised exits add to the plain step, as a ratio; None without deep supervision."""
-    kd_overhead: Quantity | None
-    """What distillation adds to the same step without it, as a ratio; None without distillation."""
-    joint_saving: Quantity
-    """The exits' stand-alone steps together over the run's own step: what training them jointly saves, as a ratio."""
+UNITS: Mapping[Currency, str] = {"joules": "J", "cpu_seconds": "CPU s", "seconds": "s"}
+RATIOS = {
+    "explained": "deepest trunk and private parts over the whole step",
+    "overhead": "the run's step over the final exit's alone with labels only",
+    "ds_overhead": "labels at every supervised exit over labels at the final one",
+    "kd_overhead": "with distillation over the same supervision without",
+    "joint_saving": "the exits' stand-alone steps together over the run's step",
+}
 
 
 def measure_step(
     config: Experiment, samples: Samples, meter: Meter, *, plan: MicroPlan | None = None
-) -> StepCosts | None:
+) -> TrainingStep | None:
     """Return the costs of a training step's parts; None for a network with a single exit, which shares nothing."""
     if len(config.model.exits) == 1:
         return None
@@ -72,7 +51,7 @@ def measure_step(
         batch = _batch(config, samples)
         pieces = _Pieces(config, batch)
         measured = measure_pieces(pieces.all(), meter, phase="segments", plan=plan, seed=config.seed)
-    return _step_costs(config, measured, images=len(batch.indices))
+    return _training_step(config, measured, images=len(batch.indices))
 
 
 def _batch(config: Experiment, samples: Samples) -> Batch:
@@ -163,44 +142,47 @@ def _targets(batch: Batch, device: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(batch.heatmaps).to(device), torch.from_numpy(batch.weights).to(device)[..., None]
 
 
-def _step_costs(config: Experiment, measured: MicroCosts, *, images: int) -> StepCosts:
+def _training_step(config: Experiment, measured: MicroCosts, *, images: int) -> TrainingStep:
     wiring = build_objective(config).wiring
-    costs = measured.costs
+    costs = {piece: [cost / images for cost in each] for piece, each in measured.costs.items()}
     final, plain = wiring.final, _alone(wiring.final)
     own = {k: [_head(k), *(_edge(edge) for edge in wiring.edges if edge.student == k)] for k in wiring.exits}
-    private = {k: [sum(parts) for parts in zip(*(costs[name] for name in own[k]), strict=True)] for k in own}
-    trunk = {k: _difference(costs[_alone(k)], costs[_head(k)]) for k in wiring.exits}
-    whole = [sum(parts) for parts in zip(trunk[final], *private.values(), strict=True)]
-    alone = [sum(parts) for parts in zip(*(costs[_alone(k)] for k in wiring.exits), strict=True)]
+    private = {k: _sums([costs[name] for name in own[k]]) for k in own}
+    trunk = {k: [a - b for a, b in zip(costs[_alone(k)], costs[_head(k)], strict=True)] for k in wiring.exits}
     deep = len(wiring.labelled) > 1
     labels = LABELS if LABELS in costs else JOINT if deep else plain
-    medians = [max(0.0, median(trunk[k]).known) / images for k in wiring.exits]
-    return StepCosts(
-        currency=measured.currency,
+    alone = _sums([costs[_alone(k)] for k in wiring.exits])
+    numbers = {
+        "explained": _ratio(_sums([trunk[final], *private.values()]), costs[JOINT]),
+        "joint_saving": _ratio(alone, costs[JOINT]),
+        "overhead": median(measured.ratio(JOINT, plain)),
+        "ds_overhead": median(measured.ratio(labels, plain)) if deep else missing("the run has none"),
+        "kd_overhead": median(measured.ratio(JOINT, labels)) if wiring.edges else missing("the run has none"),
+    }
+    how = f"median over {measured.blocks} interleaved blocks of steps on {images} images"
+    unit = UNITS[measured.currency]
+    joint = replace(median(costs[JOINT]), unit=unit, kind="estimated", method=how)
+    ratios = {name: replace(numbers[name], unit="ratio", method=f"{said}; {how}") for name, said in RATIOS.items()}
+    reach = accumulate((max(0.0, median(trunk[k]).known) for k in wiring.exits), max)
+    return TrainingStep(
+        unit=unit,
         images=images,
         blocks=measured.blocks,
-        joint=_per_image(costs[JOINT], images),
-        alone={k: _per_image(costs[_alone(k)], images) for k in wiring.exits},
-        private={k: _per_image(private[k], images) for k in wiring.exits},
-        trunk=dict(zip(wiring.exits, accumulate(medians, max), strict=True)),
-        explained=_ratio(whole, costs[JOINT]),
-        overhead=median(measured.ratio(JOINT, plain)),
-        ds_overhead=median(measured.ratio(labels, plain)) if deep else None,
-        kd_overhead=median(measured.ratio(JOINT, labels)) if wiring.edges else None,
-        joint_saving=_ratio(alone, costs[JOINT]),
+        exits=[
+            StepExit(exit=k, alone=median(costs[_alone(k)]).known, trunk=far, private=median(private[k]).known)
+            for k, far in zip(wiring.exits, reach, strict=True)
+        ],
+        **with_bases({"cost_per_image": joint} | ratios),
     )
 
 
-def _per_image(values: Sequence[float], images: int) -> Quantity:
-    return median([value / images for value in values])
+def _sums(series: Sequence[Sequence[float]]) -> list[float]:
+    """Return the sums block by block."""
+    return [sum(parts) for parts in zip(*series, strict=True)]
 
 
 def _ratio(over: Sequence[float], under: Sequence[float]) -> Quantity:
     return median([a / b for a, b in zip(over, under, strict=True)])
-
-
-def _difference(values: Sequence[float], less: Sequence[float]) -> list[float]:
-    return [a - b for a, b in zip(values, less, strict=True)]
 
 
 def _alone(number: int) -> str:

@@ -10,12 +10,6 @@ from greenpose.metering import CodeCarbon, intensity
 from greenpose.metering.codecarbon import _offline_tracker, _settings
 
 
-@pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path):
-    """What is found out about this machine is not left behind."""
-    monkeypatch.setenv("GREENPOSE_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def sealed(monkeypatch, tmp_path):
     """No network, and settings lying about that would triple or quintuple every figure."""

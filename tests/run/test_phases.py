@@ -10,17 +10,15 @@ from hypothesis import strategies as st
 from greenpose.intervals import Bounds
 from greenpose.metering import ExitMeasurement, LoadMonitor, Meter, MeterSurroundings, carbon_of
 from greenpose.quantity import Quantity
-from greenpose.record import Phase
+from greenpose.record import Phase, StepExit, TrainingStep, with_bases
 from greenpose.run.phases import (
     allocation,
     break_even,
     epoch_costs,
     phases,
     training_parts,
-    training_step,
     training_windows,
 )
-from greenpose.run.segments import StepCosts
 from tests.metering.fakes import TickingClock, TickingSource
 
 
@@ -110,23 +108,18 @@ def known(value, low=None, high=None):
     )
 
 
-def step_costs(trunk=(2.0, 10.0), private=(1.0, 3.0), **changes):
-    exits = tuple(range(5 - len(trunk), 5))
-    facts = {
-        "currency": "joules",
-        "images": 8,
-        "blocks": 6,
-        "joint": known(14.0),
-        "alone": dict(zip(exits, map(known, trunk), strict=True)),
-        "private": dict(zip(exits, map(known, private), strict=True)),
-        "trunk": dict(zip(exits, trunk, strict=True)),
+def training_step(trunk=(2.0, 10.0), private=(1.0, 3.0), overhead=None) -> TrainingStep:
+    exits = range(5 - len(trunk), 5)
+    numbers = {
+        "cost_per_image": known(14.0),
         "explained": known(1.0),
-        "overhead": known(1.25, 1.2, 1.3),
-        "ds_overhead": None,
+        "overhead": overhead or known(1.25, 1.2, 1.3),
         "kd_overhead": known(1.1),
         "joint_saving": known(1.5),
     }
-    return StepCosts(**(facts | changes))
+    costs = zip(exits, trunk, private, strict=True)
+    parts = [StepExit(exit=exit_, alone=far, trunk=far, private=own) for exit_, far, own in costs]
+    return TrainingStep(unit="J", images=8, blocks=6, exits=parts, **with_bases(numbers))
 
 
 def always(number):
@@ -146,7 +139,7 @@ def macs(*values):
 )
 def test_the_shares_sum_to_the_total_by_every_rule(rule, trunk, private, kwh):
     trunk, compute = sorted(trunk), [1e9 * number for number in range(1, len(trunk) + 1)]
-    step = step_costs(trunk, private[: len(trunk)]) if len(trunk) > 1 else None
+    step = training_step(trunk, private[: len(trunk)]) if len(trunk) > 1 else None
     split = allocation(rule, kwh, 300 * kwh, macs=macs(*compute), step=step, trained=always(len(trunk)))
     assert sum(split.energy_kwh.values()) == pytest.approx(kwh, rel=1e-9)
     assert sum(split.co2eq_g.values()) == pytest.approx(300 * kwh, rel=1e-9)
@@ -157,14 +150,14 @@ def test_the_shares_sum_to_the_total_by_every_rule(rule, trunk, private, kwh):
 
 
 def test_the_airport_rule_shares_measured_segments_among_those_who_need_them():
-    split = allocation("airport", 1.0, 1.0, macs=macs(1, 99), step=step_costs(), trained=always(2))
+    split = allocation("airport", 1.0, 1.0, macs=macs(1, 99), step=training_step(), trained=always(2))
     # exit 3: half of the trunk of 2, and its own 1; exit 4: the other half, the 8 beyond, and its own 3
     assert split.energy_kwh == pytest.approx({3: 2 / 14, 4: 12 / 14})
     assert "joules of each segment" in split.cost
 
 
 def test_the_rule_by_macs_takes_macs_whatever_was_measured():
-    split = allocation("macs", 1.0, 1.0, macs=macs(1, 3), step=step_costs(), trained=always(2))
+    split = allocation("macs", 1.0, 1.0, macs=macs(1, 3), step=training_step(), trained=always(2))
     assert split.energy_kwh == pytest.approx({3: 0.25, 4: 0.75})
     assert "multiply-accumulates" in split.cost
 
@@ -175,7 +168,7 @@ def test_a_network_with_one_exit_bears_everything_itself():
 
 
 def test_a_segment_is_paid_for_in_the_epochs_that_trained_it():
-    split = allocation("airport", 1.0, 1.0, macs=macs(1, 4), step=step_costs(), trained={3: 1.0, 4: 0.25})
+    split = allocation("airport", 1.0, 1.0, macs=macs(1, 4), step=training_step(), trained={3: 1.0, 4: 0.25})
     # exit 3: half of the trunk of 2, and its own 1; exit 4: the other half, a quarter of the 8 beyond and of its own 3
     assert split.energy_kwh == pytest.approx({3: 2 / 5.75, 4: 3.75 / 5.75})
     assert split.shares_by_rule["incremental"] == pytest.approx({3: 3 / 5.75, 4: 2.75 / 5.75})
@@ -218,7 +211,9 @@ def parts(kwh=1.0):
 
 
 def test_break_even_is_the_extra_energy_over_the_energy_saved_per_image():
-    found = break_even(exit_measurement(3, known(6.0), known(0.6, 0.55, 0.7)), FINAL, step=step_costs(), parts=parts())
+    found = break_even(
+        exit_measurement(3, known(6.0), known(0.6, 0.55, 0.7)), FINAL, step=training_step(), parts=parts()
+    )
     # three parts of 1 kWh depend on the wiring; a step of 1.25 holds 0.25 of extra; an image saves 4 J
     assert found.value == pytest.approx(3 * 3.6e6 * (0.25 / 1.25) / 4.0)
     assert found.type_a.low == pytest.approx(3 * 3.6e6 * (0.2 / 1.2) / 4.5)
@@ -226,7 +221,7 @@ def test_break_even_is_the_extra_energy_over_the_energy_saved_per_image():
 
 
 def test_teaching_that_added_nothing_is_won_back_at_once():
-    step = step_costs(overhead=known(0.99, 0.97, 1.02))
+    step = training_step(overhead=known(0.99, 0.97, 1.02))
     found = break_even(exit_measurement(3, known(6.0), known(0.6)), FINAL, step=step, parts=parts())
     assert found.value == 0
     assert found.type_a.low == 0
@@ -236,10 +231,10 @@ def test_teaching_that_added_nothing_is_won_back_at_once():
 @pytest.mark.parametrize(
     ("exit_", "step", "why"),
     [
-        (FINAL, step_costs(), "final one"),
+        (FINAL, training_step(), "final one"),
         (exit_measurement(3, known(6.0), known(0.6)), None, "nothing was added"),
-        (exit_measurement(3, known(11.0), known(1.1)), step_costs(), "costs no less"),
-        (exit_measurement(3, None, None), step_costs(), "could not be read"),
+        (exit_measurement(3, known(11.0), known(1.1)), training_step(), "costs no less"),
+        (exit_measurement(3, None, None), training_step(), "could not be read"),
     ],
 )
 def test_no_break_even_is_null_with_its_reason(exit_, step, why):
@@ -249,15 +244,8 @@ def test_no_break_even_is_null_with_its_reason(exit_, step, why):
 
 
 def test_a_saving_that_may_be_none_has_no_interval():
-    found = break_even(exit_measurement(3, known(9.9), known(0.99, 0.9, 1.05)), FINAL, step=step_costs(), parts=parts())
+    found = break_even(
+        exit_measurement(3, known(9.9), known(0.99, 0.9, 1.05)), FINAL, step=training_step(), parts=parts()
+    )
     assert found.value > 0
     assert found.type_a is None
-
-
-def test_every_number_of_the_training_step_has_a_basis():
-    found = training_step(step_costs())
-    numbers = ("cost_per_image", "explained", "overhead", "ds_overhead", "kd_overhead", "joint_saving")
-    assert set(numbers) == set(found.basis)
-    assert found.quantity("ds_overhead").missing == "the run has none"
-    assert found.quantity("overhead").type_a.high == 1.3
-    assert [entry.exit for entry in found.exits] == [3, 4]
