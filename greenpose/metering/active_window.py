@@ -85,66 +85,20 @@ EVERY_SECONDS = 1.0
 """How often the sums are handed on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """What one part used in some stretches of its window."""
+class Part(NamedTuple):
+    """What one part of a window used."""
 
     name: str
     """The part."""
     since: float
-    """The wall clock at the start of the first stretch."""
+    """The wall clock at the start of its first stretch."""
     used: Reading
-    """Their sum."""
+    """Sum of its stretches."""
     stretches: int
     """How many there were."""
 
-    def longer(self, used: Reading) -> "Part":
-        """Return the part with one stretch more."""
-        return Part(name=self.name, since=self.since, used=self.used.plus(used), stretches=self.stretches + 1)
 
-
-@final
-class Parts:
-    """Tells the parts of one window apart."""
-
-    def __init__(self, read: Callable[[], Reading], emit: Callable[[Part], None]) -> None:
-        """Keep who reads the counters, and who is handed the sums."""
-        self._read = read
-        self._emit = emit
-        self._boundaries: list[tuple[str, Reading]] = []
-
-    def switch(self, name: str) -> None:
-        """End the running part and begin another.
-
-        The reading is only kept: summing takes ten times as long between two convolutions, when nothing of it is in
-        the CPU's caches, as it does for many boundaries at once.
-        """
-        now = self._read()
-        self._boundaries.append((name, now))
-        if now.seconds - self._boundaries[0][1].seconds >= EVERY_SECONDS:
-            self._hand_on()
-
-    def end(self) -> None:
-        """End the running part and hand everything on."""
-        self._boundaries.append(("", self._read()))
-        self._hand_on()
-
-    def _hand_on(self) -> None:
-        """Hand on what lies between the boundaries, and keep the last of them."""
-        sums: dict[str, Part] = {}
-        for (name, start), (_, end) in pairwise(self._boundaries):
-            used, before = end.since(start), sums.get(name)
-            if before is None:
-                sums[name] = Part(name=name, since=start.seconds, used=used, stretches=1)
-            else:
-                sums[name] = before.longer(used)
-        del self._boundaries[:-1]
-        for part in sums.values():
-            self._emit(part)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class Start(NamedTuple):
     """What is known when a window opens."""
 
     id: int
@@ -168,19 +122,18 @@ class OpenWindow:
         items: int,
         crosscheck: bool,
         begin: Callable[["OpenWindow"], Start],
-        divide: Callable[["OpenWindow", Start], Parts],
+        read: Callable[[], Reading],
+        record: Callable[["OpenWindow", Start, Part], None],
         end: Callable[["OpenWindow", Start, bool], Window],
     ) -> None:
-        """Keep what is known before the start, and who takes the readings."""
+        """Keep what is known before the start, who takes the readings, and who is handed the parts' sums."""
         self.name = name
         self.items = items
         self.crosscheck = crosscheck
         self._result: Window | None = None
-        self._begin = begin
-        self._divide = divide
-        self._end = end
+        self._begin, self._read, self._record, self._end = begin, read, record, end
         self._start: Start | None = None
-        self._parts: Parts | None = None
+        self._boundaries: list[tuple[str, Reading]] = []
 
     def __enter__(self) -> "OpenWindow":
         """Take the first reading."""
@@ -194,24 +147,42 @@ class OpenWindow:
         if self._start is None:
             return
         try:
-            if self._parts is not None:
-                self._parts.end()
+            if self._boundaries:
+                self._boundaries.append(("", self._read()))
+                self._hand_on(self._start)
         finally:
             self._result = self._end(self, self._start, kind is None)
 
     def part(self, name: str) -> None:
         """Begin a part of the block, ending the one before; what all stretches of a part used is summed.
 
-        The sums become windows inside this one, named `WINDOW/PART`, once a second and at the end.
+        The sums become windows inside this one, named `WINDOW/PART`, once a second and at the end. Here the reading is
+        only kept: summing takes ten times as long between two convolutions, when nothing of it is in the CPU's caches,
+        as it does for many boundaries at once.
 
         Raises:
             MeteringError: outside the block.
         """
         if self._start is None or self._result is not None:
             raise MeteringError(f"window {self.name!r} is not open: begin its part {name!r} inside the `with` block")
-        if self._parts is None:
-            self._parts = self._divide(self, self._start)
-        self._parts.switch(name)
+        now = self._read()
+        self._boundaries.append((name, now))
+        if now.seconds - self._boundaries[0][1].seconds >= EVERY_SECONDS:
+            self._hand_on(self._start)
+
+    def _hand_on(self, opened: Start) -> None:
+        """Hand on what lies between the boundaries, and keep the last of them."""
+        sums: dict[str, Part] = {}
+        for (name, start), (_, end) in pairwise(self._boundaries):
+            used, before = end.since(start), sums.get(name)
+            sums[name] = (
+                Part(name, start.seconds, used, 1)
+                if before is None
+                else before._replace(used=before.used.plus(used), stretches=before.stretches + 1)
+            )
+        del self._boundaries[:-1]
+        for part in sums.values():
+            self._record(self, opened, part)
 
     @property
     def result(self) -> Window:

@@ -20,7 +20,6 @@ from greenpose.metering.active_window import (
     Fault,
     OpenWindow,
     Part,
-    Parts,
     Reading,
     RunningTotal,
     Start,
@@ -179,7 +178,13 @@ class Meter:
         if self._origin is None or self._final is not None:
             raise MeteringError(f"window {name!r}: open it inside `with greenpose.meter() as m:`")
         return OpenWindow(
-            name, items=items, crosscheck=crosscheck, begin=self._start, divide=self._divide, end=self._finish
+            name,
+            items=items,
+            crosscheck=crosscheck,
+            begin=self._start,
+            read=self._read_quickly,
+            record=self._record_part,
+            end=self._finish,
         )
 
     def flush(self) -> None:
@@ -354,10 +359,6 @@ class Meter:
         )
         self._keep(window)
         return window
-
-    def _divide(self, opened: OpenWindow, start: Start) -> Parts:
-        """Return what tells the parts of a window apart."""
-        return Parts(self._read_quickly, lambda part: self._record_part(opened, start, part))
 
     def _record_part(self, opened: OpenWindow, start: Start, part: Part) -> None:
         self._opened += 1
