@@ -103,7 +103,7 @@ def measure(costs: np.ndarray, *, rel_ci: float = 0.05) -> dict[int, ExitMeasure
     """Return what `measure_exits` finds on such a machine, in as many blocks as it wants and the table has."""
     machine = Machine(costs)
     plan = Plan(min_window_seconds=1e-6, rel_ci=rel_ci, max_blocks=len(costs) - 1, max_seconds=math.inf)
-    surroundings = MeterSurroundings(witness=LoadMonitor(Path("/nowhere")))
+    surroundings = MeterSurroundings(load=LoadMonitor(Path("/nowhere")))
     runners = {number + 1: _call(machine, number) for number in range(costs.shape[1])}
     with Meter([machine], clock=machine, cpu_clock=machine, surroundings=surroundings) as meter:
         return measure_exits(runners, meter, items_per_call=1, plan=plan, sleep=machine.sleep)

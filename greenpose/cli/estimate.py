@@ -58,7 +58,9 @@ def estimate(
     with err(quiet=quiet).status("starting") as status:
         from greenpose.run.estimate import estimate as estimate_runs
 
-        found = estimate_runs(cells, seconds=seconds, heard=lambda line: status.update(Text(f"trial steps: {line}")))
+        found = estimate_runs(
+            cells, seconds=seconds, on_progress=lambda line: status.update(Text(f"trial steps: {line}"))
+        )
     if as_json:
         print_json(_document(name, found))
         return

@@ -100,7 +100,7 @@ def _measure(subject: Subject, log: Path | None, console: Console, *, verbose: b
         from greenpose.run.measure import measure as measure_exits
 
         measured = measure_exits(
-            subject.config, exits=subject.exits, trained=subject.trained, log=log, heard=blocks.heard
+            subject.config, exits=subject.exits, trained=subject.trained, log=log, on_progress=blocks.on_progress
         )
         return compose_measurement(
             measured,
@@ -150,7 +150,7 @@ class _Blocks:
     ) -> None:
         self._bar.stop()
 
-    def heard(self, blocks: int, wide: float) -> None:
+    def on_progress(self, blocks: int, wide: float) -> None:
         """Hear of a block; of none before the first, when time begins to count."""
         if not blocks:
             self._bar.reset(self._task)

@@ -122,7 +122,7 @@ def _find(
         wanted=ap,
         confidence=kind,
         measured=measured,
-        heard=lambda words: console.print(words, style="dim"),
+        on_progress=lambda words: console.print(words, style="dim"),
     )
     curve = compose_policy(found, subject.config, record, confidence=kind)
     path = output or folder.policy

@@ -9,7 +9,7 @@ from greenpose.metering.carbon import CarbonAccounting, carbon_of, countries, in
 from greenpose.metering.codecarbon import CodeCarbon
 from greenpose.metering.doctor import Diagnosis, examine
 from greenpose.metering.doubts import remarks
-from greenpose.metering.embodied import EmbodiedShare, held_by
+from greenpose.metering.embodied import EmbodiedShare, embodied_of_process
 from greenpose.metering.inference import Currency, MicroCosts, MicroPlan, Plan, measure_exits, measure_pieces
 from greenpose.metering.inference_samples import ExitMeasurement, between_runs
 from greenpose.metering.machine import (
@@ -131,7 +131,7 @@ def meter(
         carbon=carbon,
         surroundings=MeterSurroundings(
             not_covered=tuple(provenance for provenance in provenances if provenance),
-            embodied=None if carbon is None else held_by(host, carbon, gpus=_gpus(choices)),
+            embodied=None if carbon is None else embodied_of_process(host, carbon, gpus=_gpus(choices)),
             between_runs=between_runs(host.machine),
         ),
     )

@@ -23,10 +23,10 @@ class Periodic:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to beat, if it does not already and was not stopped; a forked child has no thread, and begins anew."""
+        """Begin, unless it has begun and was not stopped; a forked child has no thread, and begins anew."""
         if (self._thread is None or not self._thread.is_alive()) and not self._over.is_set():
             arguments = (self._method, self._over, self._period_s)
-            self._thread = threading.Thread(target=_beat, args=arguments, name="greenpose beat", daemon=True)
+            self._thread = threading.Thread(target=_periodic, args=arguments, name="greenpose periodic", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
@@ -36,13 +36,13 @@ class Periodic:
             self._thread.join()
 
 
-def _beat(method: "weakref.WeakMethod[Callable[[], object]]", over: threading.Event, period_s: float) -> None:
+def _periodic(method: "weakref.WeakMethod[Callable[[], object]]", over: threading.Event, period_s: float) -> None:
     while not over.wait(period_s):
         call = method()
         if call is None:
             return
         call()
-        # A bound method in hand would keep its owner alive until the next beat.
+        # A bound method in hand would keep its owner alive until the next call.
         del call
 
 

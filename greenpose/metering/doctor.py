@@ -245,7 +245,7 @@ def examine(
     host: Host | None = None,
     *,
     codecarbon: CodeCarbon | None = None,
-    witness: LoadMonitor | None = None,
+    load: LoadMonitor | None = None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Diagnosis:
     """Return what this machine and process can measure.
@@ -253,12 +253,12 @@ def examine(
     Args:
         host: Where to look; by default this machine.
         codecarbon: Asked for its view if given; that takes 2 s.
-        witness: Watches the CPU for half a second.
+        load: Watches the CPU for half a second.
         sleep: Waits for that long.
     """
     host = host_of() if host is None else host
     choices = choose(host)
-    window, paces = _watch(host, choices, LoadMonitor() if witness is None else witness, sleep)
+    window, paces = _watch(host, choices, LoadMonitor() if load is None else load, sleep)
     looks = {
         choice.component: _look(window, choice.component, paces.get(choice.component))
         for choice in choices
@@ -275,11 +275,11 @@ def examine(
 
 
 def _watch(
-    host: Host, choices: tuple[Choice, ...], witness: LoadMonitor, sleep: Callable[[float], object]
+    host: Host, choices: tuple[Choice, ...], load: LoadMonitor, sleep: Callable[[float], object]
 ) -> tuple[Window, dict[Component, Pace | None]]:
     """Return a window over an idle half second, and how each counter moves."""
     sources = [choice.source for choice in choices if choice.source is not None]
-    meter = Meter(sources, clock=host.clock, cpu_clock=host.cpu_clock, surroundings=MeterSurroundings(witness=witness))
+    meter = Meter(sources, clock=host.clock, cpu_clock=host.cpu_clock, surroundings=MeterSurroundings(load=load))
     with meter:
         with meter.window("doctor") as opened:
             sleep(WATCH_SECONDS)

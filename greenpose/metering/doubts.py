@@ -45,16 +45,16 @@ class Pulse:
         self._pid = os.getpid()
         self._stopped_s = 0.0
         self._looked_at, self._cpu_s = clock(), cpu_clock()
-        self._beat = Periodic(self.stopped_s, period_s=PERIOD_S)
+        self._periodic = Periodic(self.stopped_s, period_s=PERIOD_S)
 
     def start(self) -> None:
         """Begin to look."""
         self._looked_at, self._cpu_s = self._clock(), self._cpu_clock()
-        self._beat.start()
+        self._periodic.start()
 
     def stop(self) -> None:
         """Look no more."""
-        self._beat.stop()
+        self._periodic.stop()
 
     def stopped_s(self) -> float:
         """Return the seconds so far in which the process was stopped; a forked child has no thread to see more."""

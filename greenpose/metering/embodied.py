@@ -127,7 +127,7 @@ def embodied_of(
     )
 
 
-def held_by(host: Host, carbon: CarbonAccounting, *, gpus: tuple[str, ...] | None = None) -> EmbodiedShare:
+def embodied_of_process(host: Host, carbon: CarbonAccounting, *, gpus: tuple[str, ...] | None = None) -> EmbodiedShare:
     """Return what it takes to make the hardware that a process on a host holds: its part of the machine, and its GPUs.
 
     `gpus` are the models of those that it uses; None where nobody could say: then those that the kernel lists.

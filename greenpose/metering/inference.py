@@ -59,7 +59,7 @@ def measure_exits(
     plan: Plan | None = None,
     seed: int = 0,
     sleep: Callable[[float], object] = time.sleep,
-    heard: Callable[[int, float], object] | None = None,
+    on_progress: Callable[[int, float], object] | None = None,
 ) -> dict[int, ExitMeasurement]:
     """Return each exit's latency, CPU time and energy per item, and their ratios to the deepest exit.
 
@@ -73,7 +73,7 @@ def measure_exits(
         plan: Window length and stopping rule.
         seed: Of the order inside blocks.
         sleep: Waits, for the idle windows.
-        heard: Told before the warm-up and after each block how many blocks there are, and the widest relative
+        on_progress: Told before the warm-up and after each block how many blocks there are, and the widest relative
             half-width by then.
 
     Raises:
@@ -84,8 +84,8 @@ def measure_exits(
             f"inference: exits {sorted(runners)} with {items_per_call} items a call: needs exits from 1 on, and an item"
         )
     plan = Plan() if plan is None else plan
-    heard = heard or _nobody
-    heard(0, math.inf)
+    on_progress = on_progress or _nobody
+    on_progress(0, math.inf)
     bench = _Bench(runners, meter, items_per_call=items_per_call, plan=plan, seed=seed, sleep=sleep)
     bench.warm_up()
     blocks: list[Mapping[int, Sample]] = []
@@ -95,7 +95,7 @@ def measure_exits(
         believed = sound(blocks)
         wide = widest(believed)
         stopped = wide <= plan.rel_ci and len(believed) % BLOCKS_PER_LOOK == 0
-        heard(len(blocks), wide)
+        on_progress(len(blocks), wide)
     return describe(
         blocks,
         items_per_call=items_per_call,

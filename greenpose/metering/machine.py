@@ -369,7 +369,7 @@ class Host:
     """Environment of the process."""
     read: Callable[[Path], str] = Path.read_text
     """Reads a file once."""
-    hold: Callable[[Path], Callable[[], str]] = OpenFile
+    open_file: Callable[[Path], Callable[[], str]] = OpenFile
     """Opens a counter's file; what comes back reads it, again and again."""
     nvml: Callable[[], Any] = load_pynvml
     """Returns the module `pynvml`."""

@@ -43,7 +43,7 @@ LONGEST_S = 1e9
 class MeterSurroundings:
     """What a meter knows of the machine beside its sources."""
 
-    witness: LoadMonitor = field(default_factory=LoadMonitor)
+    load: LoadMonitor = field(default_factory=LoadMonitor)
     """Watches who else used the CPU."""
     not_covered: tuple[Provenance, ...] = ()
     """Components that exist but that nothing here can read."""
@@ -105,7 +105,7 @@ class Meter:
         self._began = 0.0
         self._began_at: datetime | None = None
         self._final: Reading | None = None
-        self._held = ExitStack()
+        self._stack = ExitStack()
 
     @property
     def provenances(self) -> tuple[Provenance, ...]:
@@ -202,17 +202,17 @@ class Meter:
             raise MeteringError("a meter is used once: make another for another block")
         if self._log_path is not None:
             self._log = WindowLog(self._log_path, clock=self.clock)
-            self._held.callback(self._log.close)
+            self._stack.callback(self._log.close)
             components = [provenance.as_dict() for provenance in self.provenances]
             self._log.begin({"started_at": _utc(), "host": this_machine().fingerprint, "components": components})
         for source in self.sources:
             if isinstance(source, CounterSource):
-                self._held.callback(source.close)
-        self._surroundings.witness.open()
-        self._held.callback(self._surroundings.witness.close)
+                self._stack.callback(source.close)
+        self._surroundings.load.open()
+        self._stack.callback(self._surroundings.load.close)
         if self._pulse is not None:
             self._pulse.start()
-            self._held.callback(self._pulse.stop)
+            self._stack.callback(self._pulse.stop)
         self.synchronize()
         self._origin = self._read()
         self._began = self._origin.seconds
@@ -224,7 +224,7 @@ class Meter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take the last reading and close the log; an exception goes on."""
-        with self._held:
+        with self._stack:
             try:
                 self.synchronize()
             finally:
@@ -315,7 +315,7 @@ class Meter:
         if opened.crosscheck and self._crosscheck is not None and self._crosschecked is None:
             self._crosscheck.start()
             self._crosschecked = self._opened + 1
-        ticks = self._surroundings.witness.read()
+        ticks = self._surroundings.load.read()
         self._opened += 1
         number, parent = self._opened, self._open[-1] if self._open else None
         self.synchronize()
@@ -350,7 +350,7 @@ class Meter:
             joules=used.joules,
             items=opened.items,
             ok=ok,
-            contamination=self._surroundings.witness.between(
+            contamination=self._surroundings.load.between(
                 start.ticks, seconds=used.seconds, cpu_seconds=used.cpu_seconds
             ),
             crosscheck=self._second_opinion(start.id) if opened.crosscheck else None,

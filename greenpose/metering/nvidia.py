@@ -290,7 +290,7 @@ class NvmlPowerSource:
         self._joules = 0.0
         self._latest: tuple[float, float] | None = None
         self._silent: str | None = None
-        self._beat = Periodic(self._keep_up, period_s=SAMPLE_PERIOD_S)
+        self._periodic = Periodic(self._keep_up, period_s=SAMPLE_PERIOD_S)
 
     def read(self) -> Joules:
         """Return the energy so far.
@@ -299,7 +299,7 @@ class NvmlPowerSource:
             MeteringError: naming the GPU that cannot be read, or saying for how long none was.
         """
         joules = self._sample()
-        self._beat.start()
+        self._periodic.start()
         return self._attribution.of(joules)
 
     def first(self) -> "NvmlPowerSource":
@@ -314,7 +314,7 @@ class NvmlPowerSource:
 
     def close(self) -> None:
         """Stop the thread."""
-        self._beat.stop()
+        self._periodic.stop()
 
     def _sample(self) -> float:
         """Add the energy since the last sample, and return all of it."""

@@ -63,7 +63,7 @@ def predict_total(work: Sequence[Repeated], *, spent: float, neighbours: "Neighb
     all. The interval reaches down to where all neighbours leave now, and up to where they are twice as many from now.
     """
     others = neighbours or Neighbours()
-    ahead = [_ahead(kind, others.scatter) for kind in work if kind.remaining]
+    ahead = [_remaining(kind, others.scatter) for kind in work if kind.remaining]
     if not ahead:
         return _predicted(spent, spent, spent, "all of it is done")
     low, rest, high = (sum(ends) for ends in zip(*ahead, strict=True))
@@ -90,7 +90,7 @@ def predict_run(
     if not all(0 < total < math.inf for total in totals):
         return _predicted(0.0, 0.0, 0.0, "nothing reads what it costs")
     others = neighbours or Neighbours()
-    low, value, high = _ahead(Repeated(costs=totals, remaining=len(totals)), others.scatter)
+    low, value, high = _remaining(Repeated(costs=totals, remaining=len(totals)), others.scatter)
     own = math.log1p((high - low) / 2 / value)
     run = _half(math.hypot(RUN_SCATTER * others.scatter, model_error), SCATTER_DEGREES)
     expected, count = value / len(totals), len(totals)
@@ -146,7 +146,7 @@ class Neighbours:
         return max(1.0, (2 * others + 1) / places) / self.slowdown
 
 
-def _ahead(work: Repeated, scatter: float) -> tuple[float, float, float]:
+def _remaining(work: Repeated, scatter: float) -> tuple[float, float, float]:
     """Return low end, expectation and high end of what remains of one kind."""
     # Nothing is done, nothing reads what it costs, or what reads it lies.
     if not all(0 <= cost < math.inf for cost in work.costs) or not any(work.costs):

@@ -90,7 +90,7 @@ def open_counter(host: Host, zone: Zone) -> WrappingCounter:
         OSError: if a file cannot be read.
         ValueError: if a file holds no number.
     """
-    read = host.hold(zone.folder / COUNTER)
+    read = host.open_file(zone.folder / COUNTER)
     # The counter itself turns every failure into one kind of error; here it matters which.
     int(read())
     return WrappingCounter(
@@ -142,7 +142,7 @@ COUNTS = 2**32 - 1
 FILE_STEP_J = 1e-6
 """The files show whole microjoules."""
 X86 = ("x86_64", "AMD64", "i686")
-BEATS_PER_HORIZON = 4
+READS_PER_HORIZON = 4
 """In the time in which it might wrap unseen, a counter is read this often, whatever the program does."""
 
 
@@ -163,7 +163,7 @@ class RaplSource:
         self._counters = tuple(counters)
         self._attribution = attribution
         horizon_s = min(counter.horizon_s for counter in counters)
-        self._beat = Periodic(self._keep_up, period_s=horizon_s / BEATS_PER_HORIZON)
+        self._periodic = Periodic(self._keep_up, period_s=horizon_s / READS_PER_HORIZON)
 
     def read(self) -> Joules:
         """Return the energy so far.
@@ -172,7 +172,7 @@ class RaplSource:
             MeteringError: if a counter cannot be read, or may have wrapped unseen.
         """
         microjoules = sum(counter.microjoules() for counter in self._counters)
-        self._beat.start()
+        self._periodic.start()
         return self._attribution.of(microjoules / 1e6)
 
     def first(self) -> "RaplSource":
@@ -181,7 +181,7 @@ class RaplSource:
 
     def close(self) -> None:
         """Stop the thread."""
-        self._beat.stop()
+        self._periodic.stop()
 
     def _keep_up(self) -> None:
         for counter in self._counters:

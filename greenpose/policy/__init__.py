@@ -1,7 +1,7 @@
 """Early exit at run time: each image leaves at the first exit that is sure enough of it."""
 
-from greenpose.policy.calibrate import ExitOutputs, Setting, calibrate, cheapest, look
-from greenpose.policy.cascade import CONFIDENCES, Cascade, Confidence, Left, Thresholds, Ways, entropy, peak
+from greenpose.policy.calibrate import Setting, SplitOutputs, calibrate, cheapest, look
+from greenpose.policy.cascade import CONFIDENCES, Cascade, Confidence, Exited, PathCosts, Thresholds, entropy, peak
 from greenpose.policy.compose import compose_policy
 from greenpose.policy.find import FoundPolicy, find_policy
 
@@ -9,12 +9,12 @@ __all__ = [
     "CONFIDENCES",
     "Cascade",
     "Confidence",
-    "ExitOutputs",
+    "Exited",
     "FoundPolicy",
-    "Left",
+    "PathCosts",
     "Setting",
+    "SplitOutputs",
     "Thresholds",
-    "Ways",
     "calibrate",
     "cheapest",
     "compose_policy",

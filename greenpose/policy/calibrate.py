@@ -14,27 +14,27 @@ from greenpose.data.heatmaps import find_peaks
 from greenpose.errors import GreenPoseError
 from greenpose.intervals import Bounds
 from greenpose.model import HRNet
-from greenpose.policy.cascade import CONFIDENCES, Confidence, Thresholds, Ways
+from greenpose.policy.cascade import CONFIDENCES, Confidence, PathCosts, Thresholds
 from greenpose.training import ExitPredictions
 from greenpose.training.evaluate import detections, oks
 from greenpose.training.step import to_images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ExitOutputs:
+class SplitOutputs:
     """A split, as every exit sees it."""
 
     samples: Samples
     """The split."""
-    said: Mapping[int, ExitPredictions]
+    predictions: Mapping[int, ExitPredictions]
     """Predictions of each exit, shallow to deep."""
-    sure: Mapping[int, Float[np.ndarray, " sample"]]
+    confidences: Mapping[int, Float[np.ndarray, " sample"]]
     """Confidence of each exit."""
 
     @property
     def exits(self) -> tuple[int, ...]:
         """Return the exit numbers, shallow to deep."""
-        return tuple(self.said)
+        return tuple(self.predictions)
 
     @property
     def groups(self) -> list[str]:
@@ -53,49 +53,49 @@ class ExitOutputs:
         """Return whether patients are known."""
         return len(set(self.samples.subjects)) > 1
 
-    def leave(self, thresholds: Thresholds) -> Int[np.ndarray, " sample"]:
+    def exits_of(self, thresholds: Thresholds) -> Int[np.ndarray, " sample"]:
         """Return the exit at which each image leaves: the first one that is sure enough, else the deepest."""
-        left = np.full(len(self.samples), self.exits[-1])
+        exited = np.full(len(self.samples), self.exits[-1])
         for exit_, threshold in sorted(thresholds.items(), reverse=True):
             if threshold is not None:
-                left[self.sure[exit_] >= threshold] = exit_
-        return left
+                exited[self.confidences[exit_] >= threshold] = exit_
+        return exited
 
-    def at(self, left: Int[np.ndarray, " sample"]) -> ExitPredictions:
+    def at(self, exited: Int[np.ndarray, " sample"]) -> ExitPredictions:
         """Return what is said of each image by the exit at which it leaves."""
-        which, sample = np.searchsorted(self.exits, left), np.arange(len(left))
-        said = self.said.values()
+        which, sample = np.searchsorted(self.exits, exited), np.arange(len(exited))
+        predictions = self.predictions.values()
         return ExitPredictions(
-            joints=np.stack([each.joints for each in said])[which, sample],
-            peaks=np.stack([each.peaks for each in said])[which, sample],
-            places=np.stack([each.places for each in said])[which, sample],
+            joints=np.stack([each.joints for each in predictions])[which, sample],
+            peaks=np.stack([each.peaks for each in predictions])[which, sample],
+            places=np.stack([each.places for each in predictions])[which, sample],
         )
 
 
-def look(net: HRNet, samples: Samples, *, confidence: Confidence, batch: int) -> ExitOutputs:
+def look(net: HRNet, samples: Samples, *, confidence: Confidence, batch: int) -> SplitOutputs:
     """Return what every exit of a network in eval mode says of a split; heatmaps are not kept."""
     device = next(net.parameters()).device
     parts: list[dict[int, tuple[np.ndarray, ...]]] = []
     with torch.inference_mode():
         for indices in in_turn(len(samples), batch):
             heatmaps = net(to_images(samples.crops(indices), device))
-            parts.append({exit_: _told(maps, samples, indices, confidence) for exit_, maps in heatmaps.items()})
+            parts.append({exit_: _outputs_of(maps, samples, indices, confidence) for exit_, maps in heatmaps.items()})
     together = {exit_: _joined([part[exit_] for part in parts]) for exit_ in net.exits}
-    return ExitOutputs(
+    return SplitOutputs(
         samples=samples,
-        said={exit_: ExitPredictions(joints=j, peaks=p, places=q) for exit_, (j, p, q, _) in together.items()},
-        sure={exit_: sure for exit_, (*_, sure) in together.items()},
+        predictions={exit_: ExitPredictions(joints=j, peaks=p, places=q) for exit_, (j, p, q, _) in together.items()},
+        confidences={exit_: confidences for exit_, (*_, confidences) in together.items()},
     )
 
 
-def _told(
+def _outputs_of(
     heatmaps: torch.Tensor, samples: Samples, indices: np.ndarray, confidence: Confidence
 ) -> tuple[np.ndarray, ...]:
     """Return joints, peaks, their places and the confidence of one exit for some images."""
-    sure = CONFIDENCES[confidence](heatmaps).cpu().numpy()
+    confidences = CONFIDENCES[confidence](heatmaps).cpu().numpy()
     maps = heatmaps.float().cpu().numpy()
     joints, peaks = decode_heatmaps(maps, samples.centers[indices], samples.scales[indices])
-    return joints, peaks, find_peaks(maps)[0], sure
+    return joints, peaks, find_peaks(maps)[0], confidences
 
 
 def _joined(parts: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
@@ -118,18 +118,20 @@ class Setting:
     """Mean multiply-accumulates of an image."""
 
 
-def calibrate(seen: ExitOutputs, ways: Ways) -> tuple[Setting, ...]:
+def calibrate(outputs: SplitOutputs, paths: PathCosts) -> tuple[Setting, ...]:
     """Return the settings that no other beats, cheapest first: with each, AP rises.
 
     Every combination of thresholds at evenly spaced parts of the images is tried, so that among those the result is
     exact; settings under which every image leaves at the same exit as under another one are tried once.
     """
     tried: dict[bytes, Setting] = {}
-    for thresholds in _combinations(seen):
-        left = seen.leave(thresholds)
-        if left.tobytes() not in tried:
-            macs = float(ways.of_each(left, thresholds).mean())
-            tried[left.tobytes()] = Setting(thresholds=thresholds, ap=oks(seen.samples, seen.at(left))["ap"], macs=macs)
+    for thresholds in _combinations(outputs):
+        exited = outputs.exits_of(thresholds)
+        if exited.tobytes() not in tried:
+            macs = float(paths.of_each(exited, thresholds).mean())
+            tried[exited.tobytes()] = Setting(
+                thresholds=thresholds, ap=oks(outputs.samples, outputs.at(exited))["ap"], macs=macs
+            )
     return _unbeaten(list(tried.values()))
 
 
@@ -149,16 +151,16 @@ def cheapest(settings: Sequence[Setting], wanted: float) -> int:
     )
 
 
-def _combinations(seen: ExitOutputs) -> Iterator[Thresholds]:
+def _combinations(outputs: SplitOutputs) -> Iterator[Thresholds]:
     """Yield every combination, those that read fewer exits first."""
-    early = seen.exits[:-1]
-    for values in itertools.product(*(_candidates(seen.sure[exit_], GRADES[len(early)]) for exit_ in early)):
+    early = outputs.exits[:-1]
+    for values in itertools.product(*(_candidates(outputs.confidences[exit_], GRADES[len(early)]) for exit_ in early)):
         yield dict(zip(early, values, strict=True))
 
 
-def _candidates(sure: np.ndarray, grades: int) -> list[float | None]:
+def _candidates(confidences: np.ndarray, grades: int) -> list[float | None]:
     """Return thresholds from never to always: such that evenly spaced parts of the images are sure enough."""
-    ranked = np.sort(sure)[::-1]
+    ranked = np.sort(confidences)[::-1]
     counts = np.unique(np.round(np.linspace(0, len(ranked), grades)).astype(int))[1:-1]
     return [None, *dict.fromkeys(float(ranked[count - 1]) for count in counts), 0.0]
 
@@ -179,7 +181,7 @@ LEVEL = (0.025, 0.975)
 class Judged:
     """Some thresholds on a split."""
 
-    left: Mapping[int, float]
+    exited: Mapping[int, float]
     """Part of the images that leaves at each exit."""
     ap: float
     """AP."""
@@ -195,46 +197,48 @@ class Judged:
     """Its interval: other patients would leave elsewhere."""
 
 
-def judge(seen: ExitOutputs, thresholds: Thresholds, ways: Ways) -> Judged:
+def judge(outputs: SplitOutputs, thresholds: Thresholds, paths: PathCosts) -> Judged:
     """Return what thresholds come to on a split."""
-    left = seen.leave(thresholds)
-    ours, finals = (detections(seen.samples, seen.at(each)) for each in (left, np.full_like(left, seen.exits[-1])))
-    given = (seen.samples.ground_truth, seen.samples.profile.sigmas)
+    exited = outputs.exits_of(thresholds)
+    ours, finals = (
+        detections(outputs.samples, outputs.at(each)) for each in (exited, np.full_like(exited, outputs.exits[-1]))
+    )
+    given = (outputs.samples.ground_truth, outputs.samples.profile.sigmas)
     ap, final = (accuracy.oks_ap(given[0], found, given[1])["ap"] for found in (ours, finals))
-    groups = seen.group_of_image
-    costs = ways.of_each(left, thresholds)
+    groups = outputs.group_of_image
+    costs = paths.of_each(exited, thresholds)
     interval = accuracy.oks_ap_interval(given[0], ours, given[1], groups=groups, resamples=RESAMPLES)
     lost = accuracy.oks_ap_difference_interval(given[0], finals, ours, given[1], groups=groups, resamples=RESAMPLES)
     return Judged(
-        left=parts_of(left, seen.exits),
+        exited=parts_of(exited, outputs.exits),
         ap=ap,
         ap_interval=_known(interval["ap"]),
         less_final=ap - final,
         less_final_interval=_known(lost["ap"]),
         macs=float(costs.mean()),
-        macs_interval=mean_interval(costs, seen.groups),
+        macs_interval=mean_interval(costs, outputs.groups),
     )
 
 
-def exit_ap(seen: ExitOutputs, exit_: int) -> float:
+def exit_ap(outputs: SplitOutputs, exit_: int) -> float:
     """Return the AP of a split whose images all leave at one exit."""
-    return oks(seen.samples, seen.said[exit_])["ap"]
+    return oks(outputs.samples, outputs.predictions[exit_])["ap"]
 
 
-def exit_interval(seen: ExitOutputs, exit_: int) -> Bounds | None:
+def exit_interval(outputs: SplitOutputs, exit_: int) -> Bounds | None:
     """Return the interval of that AP over patients."""
-    found = detections(seen.samples, seen.said[exit_])
-    sigmas = seen.samples.profile.sigmas
+    found = detections(outputs.samples, outputs.predictions[exit_])
+    sigmas = outputs.samples.profile.sigmas
     return _known(
         accuracy.oks_ap_interval(
-            seen.samples.ground_truth, found, sigmas, groups=seen.group_of_image, resamples=RESAMPLES
+            outputs.samples.ground_truth, found, sigmas, groups=outputs.group_of_image, resamples=RESAMPLES
         )["ap"]
     )
 
 
-def parts_of(left: Int[np.ndarray, " sample"], exits: Sequence[int]) -> dict[int, float]:
+def parts_of(exited: Int[np.ndarray, " sample"], exits: Sequence[int]) -> dict[int, float]:
     """Return the part of the images that leaves at each exit."""
-    return {exit_: float(np.mean(left == exit_)) for exit_ in exits}
+    return {exit_: float(np.mean(exited == exit_)) for exit_ in exits}
 
 
 def mean_interval(values: Float[np.ndarray, " sample"], groups: Sequence[str]) -> Bounds | None:

@@ -34,8 +34,8 @@ def entropy(heatmaps: Float[Tensor, "batch keypoint height width"]) -> Float[Ten
     total = mass.sum(-1, keepdim=True)
     shares = torch.where(total > 0, mass / total, 1 / mass.shape[-1])
     spread = torch.special.entr(shares).sum(-1) / math.log(mass.shape[-1])
-    sure: Tensor = (1 - spread).clamp(min=0).mean(-1)
-    return sure
+    confidences: Tensor = (1 - spread).clamp(min=0).mean(-1)
+    return confidences
 
 
 CONFIDENCES: Mapping[Confidence, Callable[[Tensor], Tensor]] = MappingProxyType({"peak": peak, "entropy": entropy})
@@ -50,7 +50,7 @@ NEVER, EVER = 1e30, -1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Left:
+class Exited:
     """Where the images of a batch left, and what they left with."""
 
     exits: Int[Tensor, " batch"]
@@ -75,7 +75,7 @@ class Cascade:
         self._net, self._asked = net, {**asked, deepest: 0.0}
         self._confidence = CONFIDENCES[confidence]
 
-    def __call__(self, images: Float[Tensor, "batch 3 height width"]) -> Left:
+    def __call__(self, images: Float[Tensor, "batch 3 height width"]) -> Exited:
         """Return where each image leaves; deeper stages are computed only for those that are still there."""
         forward = IncrementalForward(self._net, images)
         here = torch.arange(len(images), device=images.device)
@@ -92,7 +92,7 @@ class Cascade:
             if len(staying) < len(here):
                 forward.keep(staying)
             here = here[staying]
-        return Left(exits=exits, heatmaps=_put_back(found))
+        return Exited(exits=exits, heatmaps=_put_back(found))
 
     def _leaving(self, exit_: int, heatmaps: Tensor, threshold: float) -> Tensor:
         """Return which of the images here leave; where all do, nobody is asked."""
@@ -110,7 +110,7 @@ def _put_back(found: list[tuple[Tensor, Tensor]]) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ways:
+class PathCosts:
     """Multiply-accumulates of one image."""
 
     alone: Mapping[int, int]
@@ -126,18 +126,18 @@ class Ways:
         passed = sum(1 for each, threshold in thresholds.items() if threshold is not None and each < exit_)
         return self.alone[exit_] + passed * self.head
 
-    def of_each(self, left: Int[np.ndarray, " sample"], thresholds: Thresholds) -> Float[np.ndarray, " sample"]:
+    def of_each(self, exited: Int[np.ndarray, " sample"], thresholds: Thresholds) -> Float[np.ndarray, " sample"]:
         """Return what each image costs."""
         costs = {exit_: self.macs(exit_, thresholds) for exit_ in self.alone}
-        return np.array([costs[int(exit_)] for exit_ in left], dtype=np.float64)
+        return np.array([costs[int(exit_)] for exit_ in exited], dtype=np.float64)
 
 
-def ways_of(subs: Mapping[int, SubNetwork], input_size: tuple[int, int]) -> Ways:
+def path_costs(subs: Mapping[int, SubNetwork], input_size: tuple[int, int]) -> PathCosts:
     """Return what images of (width, height) cost, counted on the exits' own networks."""
     width, height = input_size
     tiles = num_tiles(input_size)
     shape = next(iter(subs.values())).architecture
-    return Ways(
+    return PathCosts(
         alone={exit_: census(sub, _smallest(sub)).conv_macs * tiles for exit_, sub in sorted(subs.items())},
         head=shape.width * shape.num_joints * (width // STRIDE) * (height // STRIDE),
     )

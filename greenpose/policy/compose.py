@@ -74,10 +74,10 @@ def _exit(found: FoundPolicy, exit_: int, energy: "_Energy") -> PolicyExit:
     numbers = {
         "ap_val": _fraction(exit_ap(found.val, exit_), "OKS AP on the validation split"),
         "ap": _fraction(exit_ap(found.test, exit_), accuracy, exit_interval(found.test, exit_)),
-        "macs": _macs(found.ways.alone[exit_], "convolutions of the minimal sub-network, one image"),
-        "macs_on_way": _macs(found.ways.macs(exit_, asked), "the same and every head on the way"),
+        "macs": _macs(found.paths.alone[exit_], "convolutions of the minimal sub-network, one image"),
+        "macs_on_way": _macs(found.paths.macs(exit_, asked), "the same and every head on the way"),
         "energy_j_per_image": energy.alone(exit_),
-        "energy_j_on_way": energy.on_way(exit_),
+        "energy_j_on_way": energy.cumulative(exit_),
     }
     return PolicyExit(exit=exit_, own_weights=found.shared.own[exit_], **with_bases(numbers))
 
@@ -98,15 +98,15 @@ def _point(found: FoundPolicy, place: int, energy: "_Energy") -> PolicyPoint:
     }
     return PolicyPoint(
         thresholds=dict(setting.thresholds),
-        left_val=parts_of(found.val.leave(setting.thresholds), found.val.exits),
-        left=dict(judged.left),
+        left_val=parts_of(found.val.exits_of(setting.thresholds), found.val.exits),
+        left=dict(judged.exited),
         **with_bases(numbers),
     )
 
 
 def _trial(trial: Trial, energy: "_Energy", found: FoundPolicy) -> PolicyTrial:
     measured = trial.energies.policy
-    expected = trial.energies.of_point(trial.left, found.settings[found.chosen].thresholds)
+    expected = trial.energies.of_point(trial.exited, found.settings[found.chosen].thresholds)
     how = f"median of ratios within {measured.blocks} blocks, to exit {found.test.exits[-1]}'s own network"
     ratios = {
         name.replace("_per_item", "_per_image"): replace(ratio, unit="fraction", method=how, type_b=None)
@@ -137,20 +137,20 @@ class _Energy:
         known = None if self._trial is None else self._trial.energies.alone[exit_].energy_j_per_item
         return self.described(known, "truncated network")
 
-    def on_way(self, exit_: int) -> Quantity:
-        known = None if self._trial is None else self._trial.energies.on_way[exit_].energy_j_per_item
+    def cumulative(self, exit_: int) -> Quantity:
+        known = None if self._trial is None else self._trial.energies.cumulative[exit_].energy_j_per_item
         return self.described(known, "asked at every exit up to this one")
 
     def of_point(self, place: int, how: str) -> Quantity:
         """Return the mean energy of a test image, its interval from repetition widened by that over patients."""
-        thresholds, parts = self._found.settings[place].thresholds, self._found.judged[place].left
+        thresholds, parts = self._found.settings[place].thresholds, self._found.judged[place].exited
         mean = None if self._trial is None else self._trial.energies.of_point(parts, thresholds)
         if self._trial is None or mean is None:
             return self.described(None, how)
         each = {exit_: self._trial.energies.of_point({exit_: 1.0}, thresholds) for exit_ in parts}
         known = {exit_: estimate.known for exit_, estimate in each.items() if estimate is not None}
         test = self._found.test
-        costs = np.array([known[int(exit_)] for exit_ in test.leave(thresholds)])
+        costs = np.array([known[int(exit_)] for exit_ in test.exits_of(thresholds)])
         return self.described(widened(mean, mean_interval(costs, test.groups)), how)
 
     def described(self, each: Quantity | None, how: str) -> Quantity:

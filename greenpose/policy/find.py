@@ -17,8 +17,8 @@ from greenpose.errors import GreenPoseError
 from greenpose.formatting import listed
 from greenpose.metering import ExitMeasurement, Meter, measure_exits
 from greenpose.model import HRNet, SubNetwork
-from greenpose.policy.calibrate import GRADES, ExitOutputs, Judged, Setting, calibrate, cheapest, exit_ap, judge, look
-from greenpose.policy.cascade import EVER, NEVER, Cascade, Confidence, Thresholds, Ways, ways_of
+from greenpose.policy.calibrate import GRADES, Judged, Setting, SplitOutputs, calibrate, cheapest, exit_ap, judge, look
+from greenpose.policy.cascade import EVER, NEVER, Cascade, Confidence, PathCosts, Thresholds, path_costs
 from greenpose.quantity import Quantity
 from greenpose.run.measure import trained_networks
 from greenpose.run.setup import build_meter, build_network, channels_last, plan_of, require_device, seed_everything
@@ -79,22 +79,22 @@ class Energies:
 
     alone: Mapping[int, ExitMeasurement]
     """In each exit's minimal sub-network."""
-    on_way: Mapping[int, ExitMeasurement]
+    cumulative: Mapping[int, ExitMeasurement]
     """Asked at every exit up to this one, where it leaves."""
     policy: ExitMeasurement
     """Under the chosen thresholds: wherever each image leaves."""
 
-    def of_point(self, left: Mapping[int, float], thresholds: Thresholds) -> Quantity | None:
+    def of_point(self, exited: Mapping[int, float], thresholds: Thresholds) -> Quantity | None:
         """Return the mean of the ways, weighted by the part of the images that takes each; None where one is unknown.
 
         Asking takes the same at every exit: of what a way with all of them takes more than the exit alone, an image is
         charged for those that it is asked at. Ends of intervals are weighted too, as if all ways erred together.
         """
         parts: list[tuple[float, Quantity | None]] = []
-        for exit_, part in left.items():
+        for exit_, part in exited.items():
             asked = _asked_part(exit_, thresholds)
             parts += [(part * (1 - asked), self.alone[exit_].energy_j_per_item)]
-            parts += [(part * asked, self.on_way[exit_].energy_j_per_item)]
+            parts += [(part * asked, self.cumulative[exit_].energy_j_per_item)]
         return mix([each for each in parts if each[0] > 0])
 
 
@@ -106,7 +106,7 @@ def mix(parts: Sequence[tuple[float, Quantity | None]]) -> Quantity | None:
     return reduce(add, (each * part for part, each in known))
 
 
-def measure_ways(
+def measure_paths(
     shared: Shared,
     batches: Sequence[Tensor],
     meter: Meter,
@@ -133,7 +133,7 @@ def measure_ways(
     measured = list(found.values())
     return Energies(
         policy=measured[0],
-        on_way=dict(zip(exits, measured[1 : 1 + len(exits)], strict=True)),
+        cumulative=dict(zip(exits, measured[1 : 1 + len(exits)], strict=True)),
         alone=dict(zip(exits, measured[1 + len(exits) :], strict=True)),
     )
 
@@ -174,7 +174,7 @@ class Trial:
 
     energies: Energies
     """What an image costs, by its way."""
-    left: dict[int, float]
+    exited: dict[int, float]
     """Part of the images that left at each exit."""
     images: int
     """Images."""
@@ -190,11 +190,11 @@ class FoundPolicy:
 
     shared: Shared
     """The network."""
-    ways: Ways
+    paths: PathCosts
     """What images cost in multiply-accumulates."""
-    val: ExitOutputs
+    val: SplitOutputs
     """The split that thresholds are from."""
-    test: ExitOutputs
+    test: SplitOutputs
     """The split that they are judged by."""
     settings: Sequence[Setting]
     """Thresholds that no others beat on the validation split, cheapest first."""
@@ -216,7 +216,7 @@ def find_policy(
     wanted: float | None = None,
     confidence: Confidence = "peak",
     measured: bool = True,
-    heard: Callable[[str], object] | None = None,
+    on_progress: Callable[[str], object] | None = None,
 ) -> FoundPolicy:
     """Return a finished run's early exit at run time, calibrated on its validation split, judged on its test split.
 
@@ -228,30 +228,30 @@ def find_policy(
     """
     if len(exits) - 1 not in GRADES:
         raise GreenPoseError(f"{folder.path}: leaving early takes two exits at least, and here there is {len(exits)}")
-    heard = heard or _nobody
+    on_progress = on_progress or _nobody
     require_device(config.process.device)
     seed_everything(config)
     shared = shared_network(config, folder, exits)
     kept = folder.read_cell().get("annotations_sha256", {})
     judged_by = {split: digest for split, digest in kept.items() if split != "train"}
     check_annotations(judged_by, annotations_sha256(config.data), where=str(folder.path))
-    heard("reading the images")
+    on_progress("reading the images")
     splits = load_splits(config.data)
-    heard("looking at both splits")
+    on_progress("looking at both splits")
     val, test = (
         look(shared.net, splits[name], confidence=confidence, batch=config.train.batch) for name in ("val", "test")
     )
-    ways = ways_of(shared.subs, config.data.input_size)
-    heard("trying thresholds")
-    settings = calibrate(val, ways)
+    paths = path_costs(shared.subs, config.data.input_size)
+    on_progress("trying thresholds")
+    settings = calibrate(val, paths)
     wanted = exit_ap(val, val.exits[-1]) - DROP if wanted is None else wanted
     chosen = cheapest(settings, wanted)
-    judged = [judge(test, setting.thresholds, ways) for setting in settings]
-    heard("measuring energy" if measured else "done")
+    judged = [judge(test, setting.thresholds, paths) for setting in settings]
+    on_progress("measuring energy" if measured else "done")
     trial = _try(config, shared, test, settings[chosen], confidence) if measured else None
     return FoundPolicy(
         shared=shared,
-        ways=ways,
+        paths=paths,
         val=val,
         test=test,
         settings=settings,
@@ -262,14 +262,14 @@ def find_policy(
     )
 
 
-def _try(config: Experiment, shared: Shared, test: ExitOutputs, setting: Setting, confidence: Confidence) -> Trial:
+def _try(config: Experiment, shared: Shared, test: SplitOutputs, setting: Setting, confidence: Confidence) -> Trial:
     """Return what the thresholds do to some test images, evenly spaced, and what every way costs on them."""
     batches, indices = _some_batches(test.samples, config)
     cascade = Cascade(shared.net, setting.thresholds, confidence=confidence)
     with torch.inference_mode():
-        left = np.concatenate([cascade(images).exits.cpu().numpy() for images in batches])
+        exited = np.concatenate([cascade(images).exits.cpu().numpy() for images in batches])
     with build_meter(config) as meter:
-        energies = measure_ways(
+        energies = measure_paths(
             shared,
             batches,
             meter,
@@ -280,9 +280,9 @@ def _try(config: Experiment, shared: Shared, test: ExitOutputs, setting: Setting
         )
     return Trial(
         energies=energies,
-        left={exit_: float(np.mean(left == exit_)) for exit_ in test.exits},
+        exited={exit_: float(np.mean(exited == exit_)) for exit_ in test.exits},
         images=len(indices),
-        elsewhere=int(np.sum(left != test.leave(setting.thresholds)[indices])),
+        elsewhere=int(np.sum(exited != test.exits_of(setting.thresholds)[indices])),
         meter=meter,
     )
 

@@ -69,7 +69,7 @@ def compute_ratio(one: Setup, other: Setup) -> float:
     return max(one.step_macs, other.step_macs) / min(one.step_macs, other.step_macs)
 
 
-def work_of(config: Experiment) -> str:
+def distinct_work(config: Experiment) -> str:
     """Return, as text, all settings that the cost of an epoch depends on."""
     sections = {"data", "model", "wiring", "loss", "process"}
     recipe = config.train.model_dump_json(exclude=PACE)
@@ -84,11 +84,11 @@ def find_setups(cells: Sequence[Cell], meter: Meter) -> dict[str, Setup]:
     """
     looks: dict[str, Look] = {}
     setups: dict[str, Setup] = {}
-    for config in {work_of(cell.config): cell.config for cell in cells}.values():
+    for config in {distinct_work(cell.config): cell.config for cell in cells}.values():
         data = config.data.model_dump_json()
         if data not in looks:
             looks[data] = _look(config.data, meter)
-        setups[work_of(config)] = _setup(config, looks[data], meter)
+        setups[distinct_work(config)] = _setup(config, looks[data], meter)
     return setups
 
 
@@ -141,7 +141,7 @@ WHOLE_EPOCH = 1.6
 FOREVER = 10**6
 """Patience that no calibration uses up."""
 
-Heard = Callable[[str], object]
+Progress = Callable[[str], object]
 """Told what is being measured."""
 
 
@@ -173,14 +173,14 @@ class Calibration:
     """Windows of these blocks."""
 
 
-def calibrate(setups: Mapping[str, Setup], meter: Meter, *, seconds: float, heard: Heard) -> Calibration:
+def calibrate(setups: Mapping[str, Setup], meter: Meter, *, seconds: float, on_progress: Progress) -> Calibration:
     """Return what the setups cost by an entered meter, in about `seconds`; at least one is measured three times."""
     began = meter.clock()
     with TemporaryDirectory(prefix="greenpose-") as folder:
-        benches = _affordable(setups, meter, seconds, Path(folder), heard)
+        benches = _affordable(setups, meter, seconds, Path(folder), on_progress)
         order, blocks = random.Random(0), list[dict[str, list[Window]]]()
         while len(blocks) < LEAST_BLOCKS or (len(blocks) < MOST_BLOCKS and meter.clock() - began < seconds):
-            heard(f"block {len(blocks) + 1}")
+            on_progress(f"block {len(blocks) + 1}")
             names = list(benches)
             order.shuffle(names)
             blocks.append({name: benches[name].epoch() for name in names})
@@ -258,11 +258,11 @@ class _Bench:
 
 
 def _affordable(
-    setups: Mapping[str, Setup], meter: Meter, seconds: float, folder: Path, heard: Heard
+    setups: Mapping[str, Setup], meter: Meter, seconds: float, folder: Path, on_progress: Progress
 ) -> dict[str, _Bench]:
     """Return warmed-up benches of as many setups as can be measured in the time, at least one."""
     names = spread(setups)
-    heard("the first steps")
+    on_progress("the first steps")
     pace = _pace(setups[names[0]], meter, folder)
     benches: dict[str, _Bench] = {}
     planned = 0.0
@@ -272,7 +272,7 @@ def _affordable(
         planned += WHOLE_EPOCH * num * setup.step_macs * pace
         if benches and planned * (1 + LEAST_BLOCKS) > seconds:
             break
-        heard(setup.config.name)
+        on_progress(setup.config.name)
         benches[name] = _Bench(setup, meter, num=num, folder=folder / str(len(benches)))
         benches[name].epoch()
     return benches

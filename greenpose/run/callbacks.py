@@ -40,7 +40,7 @@ class Observer(Protocol):
 
 
 @dataclass(slots=True)
-class Stage:
+class PhaseTracker:
     """Opens the window of a phase, tells the observer, and remembers the phase for a failure's sake."""
 
     meter: Meter
@@ -97,7 +97,7 @@ class RunLogger:
     def __init__(
         self,
         folder: RunFolder,
-        stage: Stage,
+        stage: PhaseTracker,
         *,
         config: Experiment,
         images: Mapping[str, int],

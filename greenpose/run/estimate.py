@@ -18,13 +18,13 @@ from greenpose.metering.prediction import Neighbours, predict_run
 from greenpose.quantity import Kind, Quantity, scaled
 from greenpose.run.calibrate import (
     Calibration,
-    Heard,
     MeasuredWork,
+    Progress,
     Setup,
     calibrate,
     compute_ratio,
+    distinct_work,
     find_setups,
-    work_of,
 )
 from greenpose.run.forecast import busy_share, earliest_end, num_validations
 from greenpose.run.phases import Cost, cost_of, energy_of, total
@@ -65,9 +65,9 @@ def scaling_error(setup: Setup, setups: Mapping[str, Setup], measured: Mapping[s
     errors = []
     for name in names[1:-1]:
         others = {other: measured[other] for other in names if other != name}
-        foretold = scaled_work(setups[name], setups, others).train
-        pairs = zip(foretold, measured[name].train, strict=True)
-        errors.append(abs(sum(math.log(a.seconds / b.seconds) for a, b in pairs)) / len(foretold))
+        predicted = scaled_work(setups[name], setups, others).train
+        pairs = zip(predicted, measured[name].train, strict=True)
+        errors.append(abs(sum(math.log(a.seconds / b.seconds) for a, b in pairs)) / len(predicted))
     return max([SCALED_ERROR, *errors])
 
 
@@ -216,7 +216,7 @@ class GridEstimate:
 
 
 def estimate(
-    cells: Sequence[Cell], *, seconds: float = CALIBRATION_SECONDS, heard: Heard | None = None
+    cells: Sequence[Cell], *, seconds: float = CALIBRATION_SECONDS, on_progress: Progress | None = None
 ) -> GridEstimate:
     """Return what runs will cost on this machine, after about `seconds` of real training steps.
 
@@ -232,10 +232,10 @@ def estimate(
     seed_everything(config)
     with build_meter(config) as meter:
         between = _between_windows(meter)
-        if heard:
-            heard("data and network")
+        if on_progress:
+            on_progress("data and network")
         setups = find_setups(cells, meter)
-        calibration = calibrate(setups, meter, seconds=seconds, heard=heard or _nobody)
+        calibration = calibrate(setups, meter, seconds=seconds, on_progress=on_progress or _nobody)
         with meter.window("idle") as idle:
             time.sleep(IDLE_SECONDS)
     machine = _Here(
@@ -297,7 +297,7 @@ class _Here:
             yield found
 
     def _run(self, cell: Cell, start: datetime, *, fresh: bool) -> RunEstimate:
-        config, name = cell.config, work_of(cell.config)
+        config, name = cell.config, distinct_work(cell.config)
         setup = self.setups[name]
         of, error = self._measured(name)
         blocks, counts = _training(config, setup, of), setup.look.preview.counts
@@ -305,7 +305,7 @@ class _Here:
             predict_run(values, neighbours=self.neighbours, model_error=error)
             for values in ([cost.seconds for cost in blocks], [cost.joules for cost in blocks])
         )
-        least, most = self._beside(setup, of)
+        least, most = self._overheads(setup, of)
         once = total(
             [
                 setup.look.image * (setup.look.preview.to_make if fresh else 0),
@@ -340,7 +340,7 @@ class _Here:
         error = scaling_error(self.setups[name], self.setups, known)
         return of, error + (0.0 if of.whole_batches else FEWER_IMAGES_ERROR)
 
-    def _beside(self, setup: Setup, of: MeasuredWork) -> tuple[Cost, Cost]:
+    def _overheads(self, setup: Setup, of: MeasuredWork) -> tuple[Cost, Cost]:
         """Return the least and the most of what metering inference and the parts of a step costs."""
         busy, checks = total(of.train), total(of.validate)
         rates = Rates(

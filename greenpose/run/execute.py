@@ -24,10 +24,10 @@ from greenpose.files import now, write_parts, write_text
 from greenpose.metering import ExitMeasurement, Log, Meter, MicroPlan, Window, carbon_of, this_machine
 from greenpose.model import HRNet, SubNetwork
 from greenpose.record import Record
-from greenpose.run.callbacks import LOGGER, Observer, RunLogger, Stage
+from greenpose.run.callbacks import LOGGER, Observer, PhaseTracker, RunLogger
 from greenpose.run.measure import measure_networks, trained_networks
 from greenpose.run.phases import TRAINING
-from greenpose.run.record_exits import Facts
+from greenpose.run.record_exits import RunResult
 from greenpose.run.record_run import compose
 from greenpose.run.segments import measure_step
 from greenpose.run.setup import (
@@ -51,7 +51,7 @@ class FailureNote:
     def __init__(self, folder: RunFolder) -> None:
         """Keep where to write; the phase is `start` until a stage is given."""
         self._folder = folder
-        self.stage: Stage | None = None
+        self.stage: PhaseTracker | None = None
 
     def __enter__(self) -> "FailureNote":
         """Watch the block."""
@@ -142,7 +142,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
     earlier = log_of(folder)
     _require_home(folder, earlier, elsewhere=elsewhere)
     meter = build_meter(config, folder.windows, replicas=config.process.replicas)
-    stage = note.stage = Stage(meter, observer)
+    stage = note.stage = PhaseTracker(meter, observer)
     if meter.carbon is not None and meter.carbon.doubt:
         _warn(observer, f"carbon: {meter.carbon.doubt}")
     with meter:
@@ -174,7 +174,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         measured = _measure(subs, splits["test"], config, stage)
         stage.enter("segments")
         step = measure_step(config, splits["train"], meter, plan=MicroPlan(max_blocks=config.measure.step_blocks))
-    facts = Facts(
+    run = RunResult(
         cell=cell,
         config=config,
         splits=splits,
@@ -193,9 +193,9 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         gaps=[*earlier.faults, *_removed(folder, meter)],
         meter=meter,
     )
-    for gap in facts.gaps:
+    for gap in run.gaps:
         observer.say(gap)
-    record = compose(facts)
+    record = compose(run)
     for doubt in record.doubts:
         if doubt != ledger.warned:
             _warn(observer, doubt)
@@ -276,7 +276,12 @@ def _removed(folder: RunFolder, meter: Meter) -> list[str]:
 
 
 def _train(
-    config: Experiment, folder: RunFolder, net: HRNet, splits: dict[str, Samples], stage: Stage, ledger: RunLogger
+    config: Experiment,
+    folder: RunFolder,
+    net: HRNet,
+    splits: dict[str, Samples],
+    stage: PhaseTracker,
+    ledger: RunLogger,
 ) -> Fitted:
     stage.enter("train", config.train.epochs * len(splits["train"]))
 
@@ -304,7 +309,7 @@ def _test(
 
 
 def _measure(
-    subs: dict[int, SubNetwork], samples: Samples, config: Experiment, stage: Stage
+    subs: dict[int, SubNetwork], samples: Samples, config: Experiment, stage: PhaseTracker
 ) -> dict[int, ExitMeasurement]:
     """Return what inference costs at each exit, on images of the test split."""
     stage.enter("inference")

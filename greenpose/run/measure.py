@@ -41,7 +41,7 @@ from greenpose.schema import Document
 from greenpose.store import RunFolder
 from greenpose.training.step import to_images
 
-Heard = Callable[[int, float], object]
+Progress = Callable[[int, float], object]
 """Told after each block how many there are, and the widest relative half-width when last looked at."""
 
 
@@ -63,7 +63,7 @@ def measure(
     exits: Sequence[int],
     trained: RunFolder | None = None,
     log: Path | None = None,
-    heard: Heard | None = None,
+    on_progress: Progress | None = None,
 ) -> Measured:
     """Return what an image costs at each of `exits`, on random images: no data set is needed.
 
@@ -80,7 +80,7 @@ def measure(
     counts = counting.count(shape, config.data.input_size)
     images = to_images(_random_crops(config), torch.device(config.process.device))
     with build_meter(config, log) as meter:
-        found = measure_networks(subs, images, meter, config=config, heard=heard)
+        found = measure_networks(subs, images, meter, config=config, on_progress=on_progress)
     return Measured(exits=found, counts=counts, meter=meter)
 
 
@@ -90,13 +90,15 @@ def measure_networks(
     meter: Meter,
     *,
     config: Experiment,
-    heard: Heard | None = None,
+    on_progress: Progress | None = None,
 ) -> dict[int, ExitMeasurement]:
     """Return what an image costs at each exit's stand-alone network, on the same fixed images."""
     plan = plan_of(config.measure)
     runners = {exit_: _Runner(sub, images) for exit_, sub in subs.items()}
     with torch.inference_mode():
-        return measure_exits(runners, meter, items_per_call=len(images), plan=plan, seed=config.seed, heard=heard)
+        return measure_exits(
+            runners, meter, items_per_call=len(images), plan=plan, seed=config.seed, on_progress=on_progress
+        )
 
 
 def trained_networks(net: HRNet, folder: RunFolder, exits: Sequence[int]) -> dict[int, SubNetwork]:

@@ -24,7 +24,7 @@ _AREAS = {"box": "width x height of the box", "mask": "annotated silhouette", "d
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class RunResult:
     """All that a run knows at its end."""
 
     cell: Mapping[str, Any]
@@ -117,19 +117,19 @@ SHARE = "relative_to_final."
 """What the names of numbers over the final exit's begin with."""
 
 
-def exit_entry(exit_: int, facts: Facts, *, kind: Kind, carbon: CarbonAccounting, parts: list[Phase]) -> Exit:
+def exit_entry(exit_: int, run: RunResult, *, kind: Kind, carbon: CarbonAccounting, parts: list[Phase]) -> Exit:
     """Return the entry of one exit; `kind` is how energy was obtained, `parts` what training consisted of."""
-    measured = facts.measured[exit_]
+    measured = run.measured[exit_]
     even = break_even(
-        measured, facts.measured[max(facts.measured)], step=facts.step, parts=parts, grew=bool(facts.config.train.grow)
+        measured, run.measured[max(run.measured)], step=run.step, parts=parts, grew=bool(run.config.train.grow)
     )
     quantities = inference_quantities(
-        facts.counts[exit_], measured, kind=kind, carbon=carbon, embodied=facts.meter.embodied
+        run.counts[exit_], measured, kind=kind, carbon=carbon, embodied=run.meter.embodied
     )
-    quantities |= accuracies(facts.scores[exit_], facts) | {"break_even_images": even}
+    quantities |= accuracies(run.scores[exit_], run) | {"break_even_images": even}
     return Exit(
-        **entry_fields(facts.config, facts.counts[exit_], measured, quantities),
-        best_epoch=facts.fitted.best[exit_].epoch,
+        **entry_fields(run.config, run.counts[exit_], measured, quantities),
+        best_epoch=run.fitted.best[exit_].epoch,
     )
 
 
@@ -186,7 +186,7 @@ def size_quantities(count: ExitCount) -> dict[str, Quantity]:
     }
 
 
-def accuracies(scores: ExitScores, facts: Facts) -> dict[str, Quantity]:
+def accuracies(scores: ExitScores, run: RunResult) -> dict[str, Quantity]:
     """Return the accuracies of one exit on the test split; a single group left nothing to resample."""
     interval = f"interval: percentile bootstrap over {scores.num_groups} {scores.unit} of the test split"
     return {
@@ -194,7 +194,7 @@ def accuracies(scores: ExitScores, facts: Facts) -> dict[str, Quantity]:
             value=scores.values[metric.name],
             unit=metric.recorded,
             kind="computed",
-            method=f"{metric.method}; {_searched(metric, facts)}; {interval}",
+            method=f"{metric.method}; {_searched(metric, run)}; {interval}",
             type_a=_resampled(*scores.intervals[metric.name]),
         )
         for metric in ACCURACIES
@@ -205,9 +205,9 @@ def _resampled(low: float, high: float) -> Bounds | None:
     return None if math.isnan(low) else Bounds(low, high)
 
 
-def _searched(metric: Metric, facts: Facts) -> str:
+def _searched(metric: Metric, run: RunResult) -> str:
     """Return in which boxes poses were searched, and for OKS by which area it was scaled."""
-    return f"area: {facts.area}; boxes: {facts.searched}" if metric in BY_OKS else "boxes: annotated"
+    return f"area: {run.area}; boxes: {run.searched}" if metric in BY_OKS else "boxes: annotated"
 
 
 def _costs(

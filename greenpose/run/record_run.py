@@ -43,13 +43,13 @@ from greenpose.run.phases import (
     training_windows,
     used_in,
 )
-from greenpose.run.record_exits import Facts, embodied_entry, exit_entry, training_emissions
+from greenpose.run.record_exits import RunResult, embodied_entry, exit_entry, training_emissions
 from greenpose.run.setup import surroundings
 from greenpose.store.records import Attempt, attempts_of, kind_of, missing_windows, phase_of
 from greenpose.training.fit import depth_schedule, parts_trained
 
 
-def course(windows: Sequence[Window], epochs: Iterable[Mapping[str, Any]]) -> list[Validation]:
+def learning_curve(windows: Sequence[Window], epochs: Iterable[Mapping[str, Any]]) -> list[Validation]:
     """Return each validated epoch with its AP and all that training had used by then, of all attempts.
 
     Args:
@@ -90,16 +90,16 @@ def _used_by_epoch(training: Sequence[Window]) -> dict[int, Validation]:
     return used
 
 
-def compose(facts: Facts) -> Record:
+def compose(run: RunResult) -> Record:
     """Return the record of a run."""
-    config, meter, cell = facts.config, facts.meter, facts.cell
+    config, meter, cell = run.config, run.meter, run.cell
     carbon = carbon_of(**config.carbon.model_dump())
-    training = training_windows(facts.windows)
+    training = training_windows(run.windows)
     here = Attempt(meter.total.joules, meter.provenances, this_machine().fingerprint, short_of(meter.windows))
-    attempts = [*attempts_of(facts.earlier), here]
-    lost = missing_windows(facts.windows, epochs=facts.fitted.epochs)
+    attempts = [*attempts_of(run.earlier), here]
+    lost = missing_windows(run.windows, epochs=run.fitted.epochs)
     kind, kind_here = kind_of(attempts), kind_of([here._replace(short=frozenset())])
-    used, parts = used_in(training), training_parts(facts.windows, kind)
+    used, parts = used_in(training), training_parts(run.windows, kind)
     numbers = _training(used, training, attempts, kind) | training_emissions(
         training, carbon, meter.embodied, kind=kind
     )
@@ -111,30 +111,30 @@ def compose(facts: Facts) -> Record:
         config=config.model_dump(mode="json"),
         config_hash=cell["config_hash"],
         seed=config.seed,
-        started_at=facts.windows[0].started_at,
+        started_at=run.windows[0].started_at,
         finished_at=meter.now_at.isoformat(timespec="seconds"),
         attempts=meter.attempt,
-        stopped=facts.fitted.stopped,
-        budget=facts.budget.limits,
-        epochs=facts.fitted.epochs,
-        images={split: len({*samples.image_ids.tolist()}) for split, samples in facts.splits.items()},
-        subjects={split: len(_subjects(facts, split)) for split in facts.splits},
-        dataset=_dataset(facts),
+        stopped=run.fitted.stopped,
+        budget=run.budget.limits,
+        epochs=run.fitted.epochs,
+        images={split: len({*samples.image_ids.tolist()}) for split, samples in run.splits.items()},
+        subjects={split: len(_subjects(run, split)) for split in run.splits},
+        dataset=_dataset(run),
         train_energy_kwh_by_component=by_component(used),
-        phases=phases(facts.windows, meter, kind, carbon),
+        phases=phases(run.windows, meter, kind, carbon),
         train_parts=parts,
-        training_step=facts.step,
-        validations=course(facts.windows, facts.epochs),
-        forecast=facts.forecast,
-        allocation=_allocation(facts, numbers),
-        exits=[exit_entry(exit_, facts, kind=kind_here, carbon=carbon, parts=parts) for exit_ in sorted(facts.counts)],
+        training_step=run.step,
+        validations=learning_curve(run.windows, run.epochs),
+        forecast=run.forecast,
+        allocation=_allocation(run, numbers),
+        exits=[exit_entry(exit_, run, kind=kind_here, carbon=carbon, parts=parts) for exit_ in sorted(run.counts)],
         carbon=carbon_entry(config, windows=training, embodied=meter.embodied),
         components=component_entries(*(one.provenances for one in attempts)),
         grade=grade_of(attempts),
-        doubts=[*remarks(facts.windows), *filter(None, [outweighed(facts.epochs, config.loss)])],
-        crosscheck=_crosscheck(facts.windows),
+        doubts=[*remarks(run.windows), *filter(None, [outweighed(run.epochs, config.loss)])],
+        crosscheck=_crosscheck(run.windows),
         trained_in=cell.get("trained_in", {}).get("run"),
-        gaps=[*lost, *facts.gaps],
+        gaps=[*lost, *run.gaps],
         **surroundings(config) | {"host": host_of_all(attempts)},
         **with_bases(_marked(numbers, lost)),
     )
@@ -152,15 +152,15 @@ def _training(used: Used, windows: Sequence[Window], attempts: Sequence[Attempt]
     return {f"train_{name}": number for name, number in numbers.items()}
 
 
-def _allocation(facts: Facts, numbers: Mapping[str, Quantity]) -> Allocation:
-    macs = {exit_: float(count.macs) for exit_, count in facts.counts.items()}
+def _allocation(run: RunResult, numbers: Mapping[str, Quantity]) -> Allocation:
+    macs = {exit_: float(count.macs) for exit_, count in run.counts.items()}
     return allocation(
-        facts.config.measure.allocation,
+        run.config.measure.allocation,
         numbers["train_energy_kwh"].known,
         numbers["train_co2eq_g"].known,
         macs=macs,
-        step=facts.step,
-        trained=parts_trained(depth_schedule(facts.config.train, macs)[: facts.fitted.epochs], macs),
+        step=run.step,
+        trained=parts_trained(depth_schedule(run.config.train, macs)[: run.fitted.epochs], macs),
     )
 
 
@@ -197,27 +197,27 @@ def host_of_all(attempts: Sequence[Attempt]) -> dict[str, Any]:
     return this_machine().as_dict() | {"fingerprint": "+".join(known)}
 
 
-def _dataset(facts: Facts) -> dict[str, Any]:
-    profile = facts.splits["test"].profile
-    data = facts.config.data
+def _dataset(run: RunResult) -> dict[str, Any]:
+    profile = run.splits["test"].profile
+    data = run.config.data
     return {
         "source": data.source,
         "profile": profile.name,
         "keypoints": list(profile.keypoints),
         "sigmas": list(profile.sigmas),
         "sigma_source": profile.sigma_source,
-        "area": facts.area,
-        **({"annotations_sha256": dict(facts.annotations)} if facts.annotations else {}),
-        **_boxes(facts.boxes),
-        "shared_subjects": len(_subjects(facts, "train") & _subjects(facts, "test")),
+        "area": run.area,
+        **({"annotations_sha256": dict(run.annotations)} if run.annotations else {}),
+        **_boxes(run.boxes),
+        "shared_subjects": len(_subjects(run, "train") & _subjects(run, "test")),
         "input_size": list(data.input_size),
-        "resampled": next(iter(facts.scores.values())).unit,
-        "resampled_groups": next(iter(facts.scores.values())).num_groups,
+        "resampled": next(iter(run.scores.values())).unit,
+        "resampled_groups": next(iter(run.scores.values())).num_groups,
     }
 
 
-def _subjects(facts: Facts, split: str) -> set[str]:
-    return {*facts.splits[split].subjects} - {""}
+def _subjects(run: RunResult, split: str) -> set[str]:
+    return {*run.splits[split].subjects} - {""}
 
 
 def _boxes(detected: Detected | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def clock():
 
 
 def metering(clock, *sources, **options):
-    options.setdefault("surroundings", MeterSurroundings(witness=LoadMonitor(Path("/nowhere"))))
+    options.setdefault("surroundings", MeterSurroundings(load=LoadMonitor(Path("/nowhere"))))
     return Meter(sources or [TickingSource(clock)], clock=clock, cpu_clock=lambda: clock.now / 2, **options)
 
 

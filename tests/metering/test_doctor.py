@@ -52,7 +52,7 @@ def counting(clock, *, watts=50.0, period_s=0.002):
 
 
 def diagnose(
-    root, clock, *, user=0, idle=100, steal=0, environ=None, codecarbon=None, library=None, hold=None, **facts
+    root, clock, *, user=0, idle=100, steal=0, environ=None, codecarbon=None, library=None, open_file=None, **facts
 ):
     write(root, {"proc/stat": stat()})
     if library is not None:
@@ -68,9 +68,9 @@ def diagnose(
         root=root,
         environ=environ or {},
         nvml=lambda: library,
-        hold=hold or OpenFile,
+        open_file=open_file or OpenFile,
     )
-    return examine(host, codecarbon=codecarbon, witness=LoadMonitor(root / "proc/stat", clock=clock), sleep=wait)
+    return examine(host, codecarbon=codecarbon, load=LoadMonitor(root / "proc/stat", clock=clock), sleep=wait)
 
 
 def about(diagnosis, topic):
@@ -105,7 +105,7 @@ def test_a_model_shows_its_power_now_with_its_interval(root, clock):
 def test_a_machine_full_of_counters_has_grade_a_and_shows_how_they_move(root, clock):
     powercap(root, rapl_0=zone("package-0"), rapl_0_0=zone("dram"))
     library = FakeNvml(Board(clock, watts=200.0))
-    diagnosis = diagnose(root, clock, library=library, hold=counting(clock), virtualised=False)
+    diagnosis = diagnose(root, clock, library=library, open_file=counting(clock), virtualised=False)
     assert diagnosis.measured
     assert diagnosis.grade == "A"
     assert "grade A" in diagnosis.verdict
@@ -125,7 +125,7 @@ def test_a_machine_full_of_counters_has_grade_a_and_shows_how_they_move(root, cl
 @pytest.mark.parametrize(("period_s", "level"), [(0.001, "good"), (0.01, "note")])
 def test_a_counter_that_is_slower_than_assumed_is_noted(root, clock, period_s, level):
     powercap(root, rapl_0=zone("package-0"))
-    diagnosis = diagnose(root, clock, hold=counting(clock, period_s=period_s), virtualised=False)
+    diagnosis = diagnose(root, clock, open_file=counting(clock, period_s=period_s), virtualised=False)
     assert about(diagnosis, "cpu")[1].level == level
 
 
@@ -136,7 +136,7 @@ def test_each_of_two_counters_is_timed_by_itself(root, clock):
     def unlike(path):
         return single(path) if path.parent.name == "intel-rapl:0" else counting(clock, period_s=0.0007)(path)
 
-    diagnosis = diagnose(root, clock, hold=unlike, virtualised=False)
+    diagnosis = diagnose(root, clock, open_file=unlike, virtualised=False)
     assert diagnosis.looks["cpu"].pace.update_period_s == pytest.approx(0.002, abs=2e-4)
 
 
@@ -156,15 +156,15 @@ def test_a_counter_that_fails_while_it_is_watched_is_a_warning(root, clock):
         board.fails["energy"] = pynvml.NVML_ERROR_GPU_IS_LOST
 
     write(root, {"dev/nvidiactl": ""})
-    host = replace(host_of(machine(), clock=clock), root=root, environ={}, nvml=lambda: library, hold=failing)
-    (gpu,) = about(examine(host, witness=LoadMonitor(root / "none"), sleep=fail), "gpu")
+    host = replace(host_of(machine(), clock=clock), root=root, environ={}, nvml=lambda: library, open_file=failing)
+    (gpu,) = about(examine(host, load=LoadMonitor(root / "none"), sleep=fail), "gpu")
     assert gpu.level == "warning"
     assert "GPU is lost" in gpu.says
 
 
 def test_a_mixture_has_grade_b(root, clock):
     powercap(root, rapl_0=zone("package-0"))
-    diagnosis = diagnose(root, clock, hold=counting(clock, watts=5.0), virtualised=False)
+    diagnosis = diagnose(root, clock, open_file=counting(clock, watts=5.0), virtualised=False)
     assert diagnosis.grade == "B"
     assert "part is worked out" in diagnosis.verdict
 
@@ -190,7 +190,7 @@ def test_what_numbers_are_good_for_follows_from_the_grade(root, clock):
     assert "ratios of joules between exits" in sound.says
     assert "joules or grams without their interval" in not_sound.says
     powercap(root, rapl_0=zone("package-0"), rapl_0_0=zone("dram"))
-    sound, not_sound = about(diagnose(root, clock, hold=counting(clock), virtualised=False), "numbers")
+    sound, not_sound = about(diagnose(root, clock, open_file=counting(clock), virtualised=False), "numbers")
     assert "joules and grams with their interval" in sound.says
     assert not_sound.level == "note"
 
@@ -232,7 +232,7 @@ def test_neighbours_and_the_hypervisor_are_watched(root, clock):
 
 def test_a_system_that_does_not_say_who_uses_the_cpu_is_noted(root, tmp_path):
     host = replace(host_of(machine()), root=root)
-    diagnosis = examine(host, witness=LoadMonitor(tmp_path / "none"), sleep=TickingClock().advance)
+    diagnosis = examine(host, load=LoadMonitor(tmp_path / "none"), sleep=TickingClock().advance)
     assert "does not say" in about(diagnosis, "load")[0].says
 
 

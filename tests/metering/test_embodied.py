@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from greenpose.errors import MeteringError
 from greenpose.metering import CarbonAccounting, host_of
 from greenpose.metering.carbon import custom_intensity
-from greenpose.metering.embodied import EmbodiedShare, embodied_of, held_by
+from greenpose.metering.embodied import EmbodiedShare, embodied_of, embodied_of_process
 from tests.metering.fakes import machine
 
 TABLE = json.loads(files("greenpose.metering").joinpath("data/embodied.json").read_text())
@@ -173,7 +173,7 @@ H100, A100 = "NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-40GB"
 )
 def test_a_process_holds_the_gpus_that_it_uses_with_its_workers(used, models, names):
     host = host_of(machine(gpus=(H100, A100)), workers=2, gpus=used)
-    found = [part for part in held_by(host, grid(), gpus=models).parts if part.name.startswith("GPU")]
+    found = [part for part in embodied_of_process(host, grid(), gpus=models).parts if part.name.startswith("GPU")]
     assert [part.name for part in found] == names
     assert all(part.share == 0.5 for part in found)
 

@@ -11,7 +11,7 @@ from tests.metering.fakes import BrokenSource, TickingClock, TickingSource, kern
 
 
 def unwatched():
-    return MeterSurroundings(witness=LoadMonitor(Path("/nowhere")))
+    return MeterSurroundings(load=LoadMonitor(Path("/nowhere")))
 
 
 PLAN = Plan(min_window_seconds=1.0, max_blocks=12, max_seconds=1e6)
@@ -31,7 +31,7 @@ class Bench:
         self.between_runs = between_runs
         source = TickingSource(lambda: self.clock.now + self.dynamic.now, watts=watts, **details)
         self.sources = [source]
-        self.witness = LoadMonitor(root / "proc/stat" if root else Path("/nowhere"), clock=self.clock)
+        self.load = LoadMonitor(root / "proc/stat" if root else Path("/nowhere"), clock=self.clock)
 
     def runner(self, number, seconds):
         def run():
@@ -48,7 +48,7 @@ class Bench:
             self.sources,
             clock=self.clock,
             cpu_clock=self.cpu,
-            surroundings=MeterSurroundings(witness=self.witness, between_runs=self.between_runs),
+            surroundings=MeterSurroundings(load=self.load, between_runs=self.between_runs),
         )
         runners = {number: self.runner(number, each) for number, each in seconds.items()}
         with self.meter:
@@ -233,7 +233,7 @@ def test_a_noisy_machine_stops_at_the_limit_and_says_so():
 def test_whoever_listens_hears_of_every_block_and_how_well_things_are_known():
     heard = []
     plan = Plan(min_window_seconds=0.1, max_blocks=7, rel_ci=1e-9, max_seconds=1e6)
-    Bench(noise=0.5).measure({1: 0.25, 2: 0.5}, plan=plan, heard=lambda *said: heard.append(said))
+    Bench(noise=0.5).measure({1: 0.25, 2: 0.5}, plan=plan, on_progress=lambda *said: heard.append(said))
     assert [blocks for blocks, _ in heard] == [0, 1, 2, 3, 4, 5, 6, 7]
     widths = [width for _, width in heard]
     assert widths[:2] == [math.inf, math.inf]

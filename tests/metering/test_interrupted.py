@@ -22,7 +22,7 @@ def test_whatever_is_raised_all_open_windows_are_recorded_and_it_goes_on(ending,
         [TickingSource(clock)],
         clock=clock,
         log=log,
-        surroundings=MeterSurroundings(witness=LoadMonitor(Path("/nowhere"))),
+        surroundings=MeterSurroundings(load=LoadMonitor(Path("/nowhere"))),
     )
 
     def work():

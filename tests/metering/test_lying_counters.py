@@ -63,7 +63,7 @@ class LyingSource(TickingSource):
 
 def trained(tmp_path, clock, source, *more, cpu_clock=None, shown=None, date=None, log="windows.jsonl"):
     """A meter over eight epochs by a true clock, of which the meter sees what `shown` makes."""
-    surroundings = MeterSurroundings(witness=LoadMonitor(Path("/nowhere")), date=date)
+    surroundings = MeterSurroundings(load=LoadMonitor(Path("/nowhere")), date=date)
     meter = Meter(
         [source, *more],
         clock=shown or clock,
@@ -183,7 +183,9 @@ def packages(root, clock, joules, **limits):
     """Two processor packages below `root`, which the kernel says to draw no more than `limits`."""
     zones = {f"rapl_{number}": zone(f"package-{number}", **limits) for number in (0, 1)}
     host = host_of(machine(cpu_vendor="GenuineIntel", virtualised=False), workers=1, clock=clock)
-    return rapl(replace(host, root=powercap(root, **zones), environ={}, hold=lambda file: lambda: drawn(file, joules)))
+    return rapl(
+        replace(host, root=powercap(root, **zones), environ={}, open_file=lambda file: lambda: drawn(file, joules))
+    )
 
 
 def drawn(file, joules):

@@ -38,7 +38,7 @@ def clock():
 
 
 def metering(clock, *sources, **options):
-    options.setdefault("surroundings", MeterSurroundings(witness=LoadMonitor(Path("/nowhere"))))
+    options.setdefault("surroundings", MeterSurroundings(load=LoadMonitor(Path("/nowhere"))))
     return Meter(sources or [TickingSource(clock)], clock=clock, cpu_clock=lambda: clock.now / 2, **options)
 
 
@@ -238,7 +238,7 @@ def held(clock, **settings):
     """A meter of a machine of 400 kg, half of which is held for 36 seconds."""
     carbon = CarbonAccounting(intensity=custom_intensity(300.0), **settings)
     surroundings = MeterSurroundings(
-        witness=LoadMonitor(Path("/nowhere")), embodied=embodied_of(machine(), carbon, share=0.5)
+        load=LoadMonitor(Path("/nowhere")), embodied=embodied_of(machine(), carbon, share=0.5)
     )
     with metering(clock, carbon=carbon, surroundings=surroundings) as meter:
         clock.advance(36)
@@ -308,8 +308,11 @@ def test_without_a_country_the_crosscheck_says_why_it_is_missing(clock):
 
 def test_a_window_says_who_else_used_the_machine(clock, tmp_path):
     root = kernel(tmp_path)
-    witness = LoadMonitor(root / "proc/stat", clock=clock)
-    with metering(clock, surroundings=MeterSurroundings(witness=witness)) as meter, meter.window("work") as opened:
+    load = LoadMonitor(root / "proc/stat", clock=clock)
+    with (
+        metering(clock, surroundings=MeterSurroundings(load=load)) as meter,
+        meter.window("work") as opened,
+    ):
         clock.advance(4)  # two of these four seconds are our own CPU time
         write(root, {"proc/stat": stat(user=500, idle=300)})
     assert opened.result.contamination.foreign_cpu_share == pytest.approx(3 / 8)
@@ -331,7 +334,7 @@ def test_a_meter_made_before_a_fork_meters_the_childs_windows_by_the_childs_own_
             burn(0.15)
         tell.send(opened.result.cpu_seconds)
 
-    with Meter([], log=log, surroundings=MeterSurroundings(witness=LoadMonitor(Path("/nowhere")))) as meter:
+    with Meter([], log=log, surroundings=MeterSurroundings(load=LoadMonitor(Path("/nowhere")))) as meter:
         burn(0.4)
         with meter.window("parent") as opened:
             child = context.Process(target=work, args=(meter,))
@@ -352,7 +355,7 @@ from greenpose.metering.machine import LoadMonitor
 from greenpose.metering.meter import Meter, MeterSurroundings
 
 child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-surroundings = MeterSurroundings(witness=LoadMonitor(Path("/nowhere")))
+surroundings = MeterSurroundings(load=LoadMonitor(Path("/nowhere")))
 with Meter([], cpu_clock=CpuClock(Path({str(tmp_path)!r})), surroundings=surroundings) as meter:
     with meter.window("beside") as beside:
         pass

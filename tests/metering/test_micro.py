@@ -17,7 +17,7 @@ def metering(clock, *sources):
         sources or [TickingSource(clock, watts=10.0)],
         clock=clock,
         cpu_clock=lambda: clock.now / 2,
-        surroundings=MeterSurroundings(witness=LoadMonitor(Path("/nowhere"))),
+        surroundings=MeterSurroundings(load=LoadMonitor(Path("/nowhere"))),
     )
 
 

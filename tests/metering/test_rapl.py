@@ -13,10 +13,10 @@ from tests.metering.fakes import RANGE_UJ, TickingClock, machine, powercap, zone
 INTEL, AMD, HYGON = "GenuineIntel", "AuthenticAMD", "HygonGenuine"
 
 
-def host(root, *, clock=None, workers=1, hold=OpenFile, **facts):
+def host(root, *, clock=None, workers=1, open_file=OpenFile, **facts):
     facts = {"cpu_vendor": INTEL, "virtualised": False, "kernel": "6.1"} | facts
     made = host_of(machine(**facts), workers=workers, clock=clock or TickingClock())
-    return replace(made, root=root, environ={}, hold=hold)
+    return replace(made, root=root, environ={}, open_file=open_file)
 
 
 def draw(root, zones, microjoules):
@@ -109,7 +109,7 @@ def test_a_counter_for_root_only_comes_with_the_command_that_opens_it_and_why_it
         raise PermissionError(13, "Permission denied")
 
     root = powercap(tmp_path, rapl_0=zone("package-0"), rapl_0_0=zone("dram"))
-    for answer in (rapl(host(root, hold=refuse)), rapl_dram(host(root, hold=refuse))):
+    for answer in (rapl(host(root, open_file=refuse)), rapl_dram(host(root, open_file=refuse))):
         assert "/sys/class/powercap/intel-rapl:0" in answer.why
         assert "root only" in answer.why
         assert "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj" in answer.remedy
@@ -124,7 +124,7 @@ def test_one_socket_that_cannot_be_read_leaves_no_half_sum(tmp_path):
         return OpenFile(path)
 
     root = powercap(tmp_path, rapl_0=zone("package-0"), rapl_1=zone("package-1"))
-    answer = rapl(host(root, hold=second_fails))
+    answer = rapl(host(root, open_file=second_fails))
     assert isinstance(answer, Unusable)
     assert "intel-rapl:1" in answer.why
     assert "Input/output error" in answer.why
@@ -140,7 +140,7 @@ def test_a_counter_that_vanishes_is_told_by_name_at_the_reading(tmp_path):
             return super().__call__()
 
     root = powercap(tmp_path, rapl_0=zone("package-0"), rapl_0_0=zone("dram"))
-    place = host(root, hold=Vanishing)
+    place = host(root, open_file=Vanishing)
     package, memory = rapl(place), rapl_dram(place)
     gone.append(True)
     with pytest.raises(MeteringError, match=r"RAPL package-0: .*No such device"):
@@ -262,7 +262,7 @@ def test_a_thread_keeps_up_with_wraps_from_the_first_reading_until_closed(tmp_pa
             return super().__call__()
 
     root = powercap(tmp_path, rapl_0=zone("package-0", 1, range_uj=1_000_000))
-    source = rapl(host(root, hold=Heard))
+    source = rapl(host(root, open_file=Heard))
     assert set(threading.enumerate()) == before
     source.read()
     assert all(readings.acquire(timeout=10) for _ in range(20))

@@ -15,15 +15,15 @@ from greenpose.policy import calibrate, cheapest
 from greenpose.policy.calibrate import exit_ap, exit_interval, judge, mean_interval
 from greenpose.training import score
 from greenpose.training.evaluate import detections
-from tests.policy.seeing import WAYS, seen
+from tests.policy.seeing import WAYS, outputs
 
 
-def ap_of(split, left):
+def ap_of(split, exited):
     """AP of images that leave at the given exits, from the evaluator itself."""
     samples = split.samples
     results = []
-    for i, k in enumerate(left):
-        joints, peaks = split.said[k].joints[i], split.said[k].peaks[i]
+    for i, k in enumerate(exited):
+        joints, peaks = split.predictions[k].joints[i], split.predictions[k].peaks[i]
         results.append(
             {
                 "image_id": int(samples.image_ids[i]),
@@ -38,52 +38,52 @@ def ap_of(split, left):
 def every_choice(split):
     """MACs and AP under every combination of thresholds that tells images apart."""
     early = split.exits[:-1]
-    values = [[math.inf, 0.0, *split.sure[k].tolist()] for k in early]
+    values = [[math.inf, 0.0, *split.confidences[k].tolist()] for k in early]
     for thresholds in itertools.product(*values):
-        left = [
-            next((k for k, t in zip(early, thresholds, strict=True) if split.sure[k][i] >= t), split.exits[-1])
+        exited = [
+            next((k for k, t in zip(early, thresholds, strict=True) if split.confidences[k][i] >= t), split.exits[-1])
             for i in range(len(split.samples))
         ]
         asked = [k for k, t in zip(early, thresholds, strict=True) if t < math.inf]
-        macs = np.mean([WAYS.alone[k] + WAYS.head * sum(each < k for each in asked) for k in left])
-        yield float(macs), tuple(left)
+        macs = np.mean([WAYS.alone[k] + WAYS.head * sum(each < k for each in asked) for k in exited])
+        yield float(macs), tuple(exited)
 
 
 @pytest.mark.parametrize("errors_px", [(6.0, 2.0), (9.0, 4.0, 2.0)])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_choice_of_thresholds_holds_an_ap_at_less_cost(errors_px, seed):
-    split = seen(8, errors_px, seed=seed)
+    split = outputs(8, errors_px, seed=seed)
     found = calibrate(split, WAYS)
-    known = {left: ap_of(split, left) for left in {left for _, left in every_choice(split)}}
+    known = {exited: ap_of(split, exited) for exited in {exited for _, exited in every_choice(split)}}
     for wanted in sorted(set(known.values())):
-        least = min(macs for macs, left in every_choice(split) if known[left] >= wanted)
+        least = min(macs for macs, exited in every_choice(split) if known[exited] >= wanted)
         setting = found[cheapest(found, wanted)]
         assert setting.ap >= wanted
         assert setting.macs == pytest.approx(least)
 
 
 def test_what_is_found_dearer_is_better_and_is_what_it_says():
-    split = seen(30, (8.0, 2.0))
+    split = outputs(30, (8.0, 2.0))
     found = calibrate(split, WAYS)
     assert len(found) > 3
     assert [each.macs for each in found] == sorted({each.macs for each in found})
     assert [each.ap for each in found] == sorted({each.ap for each in found})
     for each in found:
-        left = split.leave(each.thresholds)
-        assert each.ap == pytest.approx(ap_of(split, left))
-        assert each.macs == pytest.approx(WAYS.of_each(left, each.thresholds).mean())
+        exited = split.exits_of(each.thresholds)
+        assert each.ap == pytest.approx(ap_of(split, exited))
+        assert each.macs == pytest.approx(WAYS.of_each(exited, each.thresholds).mean())
 
 
 def test_the_ends_are_the_shallowest_exit_and_if_it_is_best_the_deepest():
-    split = seen(30, (8.0, 0.0))
+    split = outputs(30, (8.0, 0.0))
     found = calibrate(split, WAYS)
     assert found[0].macs == WAYS.alone[2]
     assert found[-1].ap == 1
-    assert set(split.leave(found[0].thresholds)) == {2}
+    assert set(split.exits_of(found[0].thresholds)) == {2}
 
 
 def test_more_than_there_is_cannot_be_held_and_the_most_is_named():
-    split = seen(20, (8.0, 4.0))
+    split = outputs(20, (8.0, 4.0))
     found = calibrate(split, WAYS)
     most = max(each.ap for each in found)
     assert cheapest(found, most) == len(found) - 1
@@ -91,7 +91,7 @@ def test_more_than_there_is_cannot_be_held_and_the_most_is_named():
         cheapest(found, 0.999)
 
 
-SPLIT = seen(25, (9.0, 5.0, 2.0))
+SPLIT = outputs(25, (9.0, 5.0, 2.0))
 THRESHOLDS = st.floats(0, 1, width=32)
 
 
@@ -99,39 +99,39 @@ THRESHOLDS = st.floats(0, 1, width=32)
 @settings(max_examples=50, deadline=None)
 def test_lower_thresholds_never_cost_more(a, b, c, d):
     low, high = ({2: min(a, b), 3: min(c, d)}, {2: max(a, b), 3: max(c, d)})
-    costs = [WAYS.of_each(SPLIT.leave(each), each) for each in (low, high)]
+    costs = [WAYS.of_each(SPLIT.exits_of(each), each) for each in (low, high)]
     assert (costs[0] <= costs[1]).all()
-    assert (SPLIT.leave(low) <= SPLIT.leave(high)).all()
+    assert (SPLIT.exits_of(low) <= SPLIT.exits_of(high)).all()
 
 
 def test_thresholds_of_zero_and_without_end_are_the_outermost_exits():
     for none in (None, math.inf):
-        assert set(SPLIT.leave({2: none, 3: none})) == {4}
-    assert set(SPLIT.leave({2: 0.0, 3: 0.9})) == {2}
-    assert set(SPLIT.leave({2: None, 3: 0.0})) == {3}
+        assert set(SPLIT.exits_of({2: none, 3: none})) == {4}
+    assert set(SPLIT.exits_of({2: 0.0, 3: 0.9})) == {2}
+    assert set(SPLIT.exits_of({2: None, 3: 0.0})) == {3}
 
 
 def test_what_is_said_of_an_image_is_what_its_exit_says():
-    left = np.resize([2, 3, 4], 25)
-    found = SPLIT.at(left)
-    for i, k in enumerate(left):
-        assert np.array_equal(found.joints[i], SPLIT.said[k].joints[i])
-        assert np.array_equal(found.peaks[i], SPLIT.said[k].peaks[i])
+    exited = np.resize([2, 3, 4], 25)
+    found = SPLIT.at(exited)
+    for i, k in enumerate(exited):
+        assert np.array_equal(found.joints[i], SPLIT.predictions[k].joints[i])
+        assert np.array_equal(found.peaks[i], SPLIT.predictions[k].peaks[i])
 
 
 def test_all_at_the_deepest_exit_is_that_exit_and_loses_nothing():
-    split = seen(12, (8.0, 3.0))
+    split = outputs(12, (8.0, 3.0))
     found = judge(split, {2: None}, WAYS)
-    scores = score(split.samples, split.said[3])
+    scores = score(split.samples, split.predictions[3])
     assert found.ap == exit_ap(split, 3) == pytest.approx(scores.values["ap"])
     assert found.ap_interval == exit_interval(split, 3) == pytest.approx(scores.intervals["ap"])
     assert (found.less_final, found.less_final_interval) == (0, (0, 0))
     assert (found.macs, found.macs_interval) == (600, (600, 600))
-    assert found.left == {2: 0, 3: 1}
+    assert found.exited == {2: 0, 3: 1}
 
 
 def test_what_is_lost_against_the_deepest_exit_is_judged_on_the_same_patients():
-    split = seen(40, (9.0, 2.0))
+    split = outputs(40, (9.0, 2.0))
     found = judge(split, {2: 0.0}, WAYS)
     low, high = found.less_final_interval
     assert found.less_final == pytest.approx(exit_ap(split, 2) - exit_ap(split, 3))
@@ -139,13 +139,13 @@ def test_what_is_lost_against_the_deepest_exit_is_judged_on_the_same_patients():
     samples = split.samples
     expected = oks_ap_difference_interval(
         samples.ground_truth,
-        *(detections(samples, split.said[k]) for k in (3, 2)),
+        *(detections(samples, split.predictions[k]) for k in (3, 2)),
         samples.profile.sigmas,
         groups=dict(zip(samples.image_ids.tolist(), samples.subjects, strict=True)),
     )
     assert (low, high) == pytest.approx(expected["ap"])
     assert found.less_final < 0
-    assert found.left == {2: 1, 3: 0}
+    assert found.exited == {2: 1, 3: 0}
 
 
 def test_the_mean_of_costs_has_an_interval_over_whole_patients():

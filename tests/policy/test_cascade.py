@@ -11,7 +11,7 @@ from greenpose.counting import census, operations
 from greenpose.errors import GreenPoseError
 from greenpose.model import HRNet
 from greenpose.policy import CONFIDENCES, Cascade, entropy, peak
-from greenpose.policy.cascade import EVER, NEVER, ways_of
+from greenpose.policy.cascade import EVER, NEVER, path_costs
 from tests.model.filling import fill
 from tests.model.test_hrnet import SMALL, images
 
@@ -24,8 +24,8 @@ def net():
 
 
 @pytest.fixture(scope="module")
-def ways(net):
-    return ways_of({k: net.truncate(k) for k in EXITS}, (96, 64))
+def paths(net):
+    return path_costs({k: net.truncate(k) for k in EXITS}, (96, 64))
 
 
 def run(net, thresholds, x):
@@ -35,20 +35,20 @@ def run(net, thresholds, x):
 
 def test_a_threshold_of_zero_is_the_shallowest_exit_for_every_image(net):
     x = images(batch=3)
-    left = run(net, {2: 0.0, 3: 0.0}, x)
-    assert left.exits.tolist() == [2, 2, 2]
+    exited = run(net, {2: 0.0, 3: 0.0}, x)
+    assert exited.exits.tolist() == [2, 2, 2]
     with torch.inference_mode():
-        assert torch.equal(left.heatmaps, net(x)[2])
-        assert torch.equal(left.heatmaps, net.truncate(2)(x))
+        assert torch.equal(exited.heatmaps, net(x)[2])
+        assert torch.equal(exited.heatmaps, net.truncate(2)(x))
 
 
 @pytest.mark.parametrize("never", [None, NEVER, float("inf")])
 def test_a_threshold_without_end_is_the_deepest_exit_for_every_image(net, never):
     x = images(batch=3)
-    left = run(net, {2: never, 3: never}, x)
-    assert left.exits.tolist() == [4, 4, 4]
+    exited = run(net, {2: never, 3: never}, x)
+    assert exited.exits.tolist() == [4, 4, 4]
     with torch.inference_mode():
-        assert torch.equal(left.heatmaps, net(x)[4])
+        assert torch.equal(exited.heatmaps, net(x)[4])
 
 
 def test_each_image_leaves_at_the_first_exit_that_is_sure_with_what_that_exit_says(net):
@@ -56,16 +56,16 @@ def test_each_image_leaves_at_the_first_exit_that_is_sure_with_what_that_exit_sa
     with torch.inference_mode():
         whole = net(x)
     thresholds = {k: float(peak(whole[k]).median()) for k in (2, 3)}
-    sure = {k: peak(whole[k]) >= thresholds[k] for k in (2, 3)}
-    expected = [2 if sure[2][i] else 3 if sure[3][i] else 4 for i in range(12)]
+    confidences = {k: peak(whole[k]) >= thresholds[k] for k in (2, 3)}
+    expected = [2 if confidences[2][i] else 3 if confidences[3][i] else 4 for i in range(12)]
     assert set(expected) == {2, 3, 4}
-    left = run(net, thresholds, x)
-    assert left.exits.tolist() == expected
+    exited = run(net, thresholds, x)
+    assert exited.exits.tolist() == expected
     for i, k in enumerate(expected):
-        torch.testing.assert_close(left.heatmaps[i], whole[k][i], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(exited.heatmaps[i], whole[k][i], rtol=1e-4, atol=1e-6)
 
 
-def test_an_image_costs_the_network_of_its_exit_and_the_heads_on_its_way(net, ways):
+def test_an_image_costs_the_network_of_its_exit_and_the_heads_on_its_way(net, paths):
     x = images(batch=1)
     for thresholds, last in (
         ({2: 0.0, 3: None}, 2),
@@ -76,19 +76,19 @@ def test_an_image_costs_the_network_of_its_exit_and_the_heads_on_its_way(net, wa
         ({2: None, 3: NEVER}, 4),
         ({2: None, 3: None}, 4),
     ):
-        assert census(As(Cascade(net, thresholds)), x).conv_macs == ways.macs(last, thresholds)
-    assert ways.macs(4, {2: None, 3: None}) == census(net.truncate(4), x).conv_macs
+        assert census(As(Cascade(net, thresholds)), x).conv_macs == paths.macs(last, thresholds)
+    assert paths.macs(4, {2: None, 3: None}) == census(net.truncate(4), x).conv_macs
 
 
-def test_deeper_stages_are_computed_for_those_that_go_on_only(net, ways):
+def test_deeper_stages_are_computed_for_those_that_go_on_only(net, paths):
     """The census of a batch is the sum of what its images cost one by one."""
     x = images(batch=6)
     with torch.inference_mode():
         thresholds = {k: float(peak(maps).median()) for k, maps in net(x).items() if k != 4}
-    left = run(net, thresholds, x).exits.tolist()
+    exited = run(net, thresholds, x).exits.tolist()
     total = census(As(Cascade(net, thresholds)), x).conv_macs
-    assert total == sum(ways.macs(k, thresholds) for k in left)
-    assert total < 6 * ways.macs(4, thresholds)
+    assert total == sum(paths.macs(k, thresholds) for k in exited)
+    assert total < 6 * paths.macs(4, thresholds)
 
 
 def test_where_all_leave_nobody_is_asked(net):

@@ -102,8 +102,8 @@ def test_energy_of_a_choice_is_the_mean_of_the_ways_that_its_images_take(curve):
 def test_an_image_pays_for_being_asked_where_it_is_asked(thresholds, exit_, expected):
     """Each question takes 10 J; exits 2, 3 and 4 alone take 20, 60 and 100 J."""
     alone = {k: measured(joules) for k, joules in ((2, 20), (3, 60), (4, 100))}
-    on_way = {k: measured(joules) for k, joules in ((2, 30), (3, 80), (4, 120))}
-    energies = Energies(alone=alone, on_way=on_way, policy=on_way[4])
+    cumulative = {k: measured(joules) for k, joules in ((2, 30), (3, 80), (4, 120))}
+    energies = Energies(alone=alone, cumulative=cumulative, policy=cumulative[4])
     left = {k: float(k == exit_) for k in (2, 3, 4)}
     assert energies.of_point(left, thresholds).value == pytest.approx(expected)
 

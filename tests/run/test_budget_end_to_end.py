@@ -20,7 +20,7 @@ def run(workplace: Path, *budget: object) -> Done:
     return done
 
 
-class Stage(NamedTuple):
+class PhaseTracker(NamedTuple):
     """What a command said, and what it left."""
 
     done: Done
@@ -31,18 +31,18 @@ class Stage(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def stages(tmp_path_factory) -> dict[str, Stage]:
+def stages(tmp_path_factory) -> dict[str, PhaseTracker]:
     """One run: with a budget too small for one epoch, the same again, one that is twice as large, and none."""
     workplace = tmp_path_factory.mktemp("budget")
     write_grid(workplace)
 
-    def stage(*budget: object) -> Stage:
+    def stage(*budget: object) -> PhaseTracker:
         done = run(workplace, *budget)
         (folder,) = (RunFolder(path) for path in (workplace / "runs" / "tiny").iterdir())
         (record,) = collect([folder.record])
         assert isinstance(record, Record)
         epochs = [line["epoch"] for line in read_lines(folder.epochs)]
-        return Stage(done, record, epochs, folder.state(), {path.name for path in folder.path.iterdir()})
+        return PhaseTracker(done, record, epochs, folder.state(), {path.name for path in folder.path.iterdir()})
 
     return {
         "small": stage("--budget-gco2", 1e-6),

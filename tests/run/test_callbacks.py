@@ -7,7 +7,7 @@ import pytest
 from greenpose.config import CarbonConfig, Experiment, LossConfig, TrainConfig
 from greenpose.config.accounting import Budget
 from greenpose.metering import Meter, carbon_of
-from greenpose.run.callbacks import RunLogger, Stage, outweighed, outweighing
+from greenpose.run.callbacks import PhaseTracker, RunLogger, outweighed, outweighing
 from greenpose.store import RunFolder
 from greenpose.training import Epoch
 from tests.metering.fakes import TickingClock, TickingSource
@@ -25,7 +25,7 @@ def test_a_budget_of_emissions_counts_the_hours_in_which_training_runs(tmp_path,
             clock.advance(3.6)
         ledger = RunLogger(
             RunFolder(tmp_path),
-            Stage(meter, Silent()),
+            PhaseTracker(meter, Silent()),
             config=Experiment(name="tiny", train=TrainConfig(epochs=9), carbon=CarbonConfig(country="ITA")),
             images={"train": 8, "val": 2},
             macs={4: 1.0},
@@ -69,7 +69,7 @@ def test_a_run_that_was_resumed_holds_the_forecast_of_its_first_epochs(tmp_path)
         with Meter([TickingSource(clock, watts=10.0)], clock=clock, cpu_clock=clock) as meter:
             ledger = RunLogger(
                 RunFolder(tmp_path),
-                Stage(meter, Silent()),
+                PhaseTracker(meter, Silent()),
                 config=Experiment(name="tiny", train=TrainConfig(epochs=9), carbon=CarbonConfig(country="ITA")),
                 images={"train": 8, "val": 0},
                 macs={4: 1.0},
@@ -102,7 +102,7 @@ def test_distillation_that_outweighs_the_labels_tenfold_is_warned_of_once(tmp_pa
         config = Experiment.model_validate({"name": "tiny", "carbon": {"country": "ITA"}, **teaching})
         ledger = RunLogger(
             RunFolder(tmp_path),
-            Stage(meter, Hearing()),
+            PhaseTracker(meter, Hearing()),
             config=config,
             images={"train": 8, "val": 2},
             macs={4: 1.0},

@@ -30,7 +30,7 @@ def metering(clock, log=None):
         clock=clock,
         cpu_clock=lambda: clock.now,
         log=log,
-        surroundings=MeterSurroundings(witness=LoadMonitor(Path("/nowhere"))),
+        surroundings=MeterSurroundings(load=LoadMonitor(Path("/nowhere"))),
     )
 
 

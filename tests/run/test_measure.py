@@ -54,7 +54,7 @@ def test_windows_are_logged_where_a_file_is_named(tmp_path):
 
 def test_whoever_listens_hears_of_every_block():
     heard = []
-    measured = measure(experiment(), exits=(2,), heard=lambda *said: heard.append(said))
+    measured = measure(experiment(), exits=(2,), on_progress=lambda *said: heard.append(said))
     assert [blocks for blocks, _ in heard] == list(range(measured.exits[2].blocks + 1))
 
 

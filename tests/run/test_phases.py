@@ -27,7 +27,7 @@ def metering(clock):
         [TickingSource(clock, watts=1.0)],
         clock=clock,
         cpu_clock=lambda: clock.now,
-        surroundings=MeterSurroundings(witness=LoadMonitor(Path("/nowhere"))),
+        surroundings=MeterSurroundings(load=LoadMonitor(Path("/nowhere"))),
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from greenpose.metering import Meter
-from greenpose.run.record_run import course
+from greenpose.run.record_run import learning_curve
 from tests.metering.fakes import TickingClock, TickingSource
 
 WH = 1e-3
@@ -32,7 +32,7 @@ def test_an_epoch_is_charged_with_all_training_up_to_its_validation():
         ["data", *epoch(1, "train", "checkpoint"), *epoch(2, "train", "validate", "checkpoint"), *epoch(3, "train")]
     )
     lines = [{"epoch": 1, "ap": {}}, {"epoch": 2, "ap": {"3": 0.5, "4": 0.6}}]
-    (found,) = course(windows, lines)
+    (found,) = learning_curve(windows, lines)
     assert (found.epoch, found.ap) == (2, {3: 0.5, 4: 0.6})
     assert found.energy_kwh == pytest.approx(4 * WH)
     assert found.seconds == pytest.approx(4 * 3.6)
@@ -41,10 +41,10 @@ def test_an_epoch_is_charged_with_all_training_up_to_its_validation():
 
 def test_what_a_killed_attempt_had_used_counts_and_its_repeated_epoch_is_taken_as_it_came_out_last():
     windows = attempts(epoch(1, "train", "validate"), epoch(1, "train", "validate", "checkpoint"))
-    (found,) = course(windows, [{"epoch": 1, "ap": {"4": 0.1}}, {"epoch": 1, "ap": {"4": 0.2}}])
+    (found,) = learning_curve(windows, [{"epoch": 1, "ap": {"4": 0.1}}, {"epoch": 1, "ap": {"4": 0.2}}])
     assert found.ap == {4: 0.2}
     assert found.energy_kwh == pytest.approx(4 * WH)
 
 
 def test_an_epoch_whose_validation_left_no_window_has_no_cost():
-    assert course(attempts(epoch(1, "train")), [{"epoch": 1, "ap": {"4": 0.1}}]) == []
+    assert learning_curve(attempts(epoch(1, "train")), [{"epoch": 1, "ap": {"4": 0.1}}]) == []
