@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from rich.console import Console
@@ -10,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from greenpose.formatting import MINUS, borne_decimals, fixed, listed, number, plain, plural, prefix, span
-from greenpose.intervals import FEWEST, FEWEST_CALLS
+from greenpose.intervals import FEWEST, FEWEST_CALLS, Bounds
 from greenpose.metering import MEANING
 from greenpose.quantity import MARKS, ROUNDING, Quantity, kind_mark
 from greenpose.run.measure import MeasuredExit, Measurement
@@ -20,12 +19,8 @@ PERCENT = 100.0
 GAP = 2
 """Spaces between columns."""
 
-Ends = tuple[float, float]
-"""Lower and upper end of an interval."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """One number of every exit."""
 
     name: str
@@ -36,36 +31,29 @@ class Row:
     """Unit of the field, before an SI prefix; empty for shares."""
 
 
+Line = tuple[str, Sequence[str]]
+"""A row in words: what it is, with its unit, and a cell for each exit."""
+
 ROWS = (
-    Row(name="latency_s", head="latency p50", unit="s"),
-    Row(name="latency_p95_s", head="latency p95", unit="s"),
-    Row(name="energy_j_per_image", head="energy gross", unit="J/image"),
-    Row(name="net_energy_j_per_image", head="energy net", unit="J/image"),
-    Row(name="co2eq_g_per_1000_images", head="CO2eq", unit="g/1000 images"),
-    Row(name="macs", head="compute", unit="MACs/image"),
-    Row(name="energy_j_per_gmac", head="energy", unit="J/GMAC"),
+    Row("latency_s", "latency p50", "s"),
+    Row("latency_p95_s", "latency p95", "s"),
+    Row("energy_j_per_image", "energy gross", "J/image"),
+    Row("net_energy_j_per_image", "energy net", "J/image"),
+    Row("co2eq_g_per_1000_images", "CO2eq", "g/1000 images"),
+    Row("macs", "compute", "MACs/image"),
+    Row("energy_j_per_gmac", "energy", "J/GMAC"),
 )
 DETAILS = (
-    Row(name="cpu_s_per_image", head="CPU time", unit="s"),
-    Row(name="embodied_co2eq_g_per_1000_images", head="embodied CO2eq", unit="g/1000 images"),
-    Row(name="sci_g_per_1000_images", head="SCI", unit="g/1000 images"),
+    Row("cpu_s_per_image", "CPU time", "s"),
+    Row("embodied_co2eq_g_per_1000_images", "embodied CO2eq", "g/1000 images"),
+    Row("sci_g_per_1000_images", "SCI", "g/1000 images"),
 )
 """Rows for those who want to see more."""
 SHARES = (
-    Row(name="relative_to_final.latency_s", head="latency"),
-    Row(name="relative_to_final.energy_j_per_image", head="energy"),
-    Row(name="relative_to_final.macs", head="compute"),
+    Row("relative_to_final.latency_s", "latency"),
+    Row("relative_to_final.energy_j_per_image", "energy"),
+    Row("relative_to_final.macs", "compute"),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """A row in words."""
-
-    head: str
-    """What it is, with its unit."""
-    cells: Sequence[str]
-    """One for each exit."""
 
 
 def print_costs(found: Measurement, console: Console, *, verbose: bool = False) -> None:
@@ -89,11 +77,16 @@ def shares(found: Measurement) -> tuple[Row, ...]:
 def cell(each: Quantity) -> str:
     """Return `value (A ±x %, B low–high)`, the value with no more digits than the wider interval bears.
 
-    A symbol in front tells what was not measured or counted, as on the page.
+    A symbol in front tells what was not measured or counted, as on the page. Where nothing but rounding errors varied,
+    there is no A.
     """
     if each.value is None:
         return NOT_MEASURED
-    repeated, systematic = _repeated(each), _systematic(each)
+    repeated, systematic = each.type_a, each.type_b if each.value else None
+    if repeated and repeated.high - repeated.low <= ROUNDING * abs(repeated.high):
+        repeated = None
+    if systematic and systematic.low == systematic.high:
+        systematic = None
     wider = max((ends for ends in (repeated, systematic) if ends), key=_half, default=(None, None))
     said = [] if repeated is None else [f"A ±{_rounded(PERCENT * _half(repeated) / abs(each.value))} %"]
     said += [] if systematic is None else [f"B {_range(systematic)}"]
@@ -106,31 +99,20 @@ def _costs(found: Measurement, rows: Sequence[Row]) -> Iterator[Line]:
     for row in rows:
         alike = [entry.quantity(each.name).value for each in rows for entry in found.exits if each.unit == row.unit]
         factor, letter = prefix(max((abs(value) for value in alike if value is not None), default=1.0))
-        cells = [cell(entry.quantity(row.name) * (1 / factor)) for entry in found.exits]
-        yield Line(head=f"{row.head}, {letter}{row.unit}", cells=cells)
+        yield (
+            f"{row.head}, {letter}{row.unit}",
+            [cell(entry.quantity(row.name) * (1 / factor)) for entry in found.exits],
+        )
 
 
 def _shares(found: Measurement) -> Iterator[Line]:
     """Yield each exit's part of the final one."""
+    final = max(found.config["model"]["exits"])
     for row in shares(found):
-        cells = [cell(entry.quantity(row.name) * PERCENT) for entry in found.exits]
-        yield Line(head=f"{row.head}, % of exit {max(found.config['model']['exits'])}", cells=cells)
+        yield f"{row.head}, % of exit {final}", [cell(entry.quantity(row.name) * PERCENT) for entry in found.exits]
 
 
-def _repeated(each: Quantity) -> Ends | None:
-    """Return the interval from repetition; None where there is none, or nothing but rounding errors varied."""
-    ends = each.type_a
-    return None if ends is None or ends.high - ends.low <= ROUNDING * abs(ends.high) else ends
-
-
-def _systematic(each: Quantity) -> Ends | None:
-    if not each.value or each.type_b is None:
-        return None
-    low, high = sorted(each.type_b)
-    return None if low == high else (low, high)
-
-
-def _half(ends: Ends) -> float:
+def _half(ends: Bounds) -> float:
     return (ends[1] - ends[0]) / 2
 
 
@@ -138,7 +120,7 @@ def _rounded(half_width: float) -> str:
     return fixed(half_width, borne_decimals(half_width))
 
 
-def _range(ends: Ends) -> str:
+def _range(ends: Bounds) -> str:
     decimals = borne_decimals(_half(ends))
     low, high = (fixed(end, decimals) for end in ends)
     return f"{low} to {high}" if MINUS in low else f"{low}–{high}"
@@ -146,8 +128,8 @@ def _range(ends: Ends) -> str:
 
 def _pages(lines: Sequence[Line], exits: int, width: int) -> list[range]:
     """Return which exits stand beside one another, spread as evenly as the width allows."""
-    head = max(len(line.head) for line in lines)
-    widest = max(len(text) for line in lines for text in line.cells)
+    head = max(len(head) for head, _ in lines)
+    widest = max(len(text) for _, cells in lines for text in cells)
     room = max(1, (width - head) // (GAP + widest))
     pages = math.ceil(exits / room)
     return [range(page * exits // pages, (page + 1) * exits // pages) for page in range(pages)]
@@ -158,8 +140,8 @@ def _table(lines: Sequence[Line], exits: Sequence[MeasuredExit], page: range) ->
     table.add_column("", no_wrap=True)
     for index in page:
         table.add_column(f"exit {exits[index].exit}", no_wrap=True)
-    for line in lines:
-        table.add_row(line.head, *(line.cells[index] for index in page))
+    for head, cells in lines:
+        table.add_row(head, *(cells[index] for index in page))
     return table
 
 

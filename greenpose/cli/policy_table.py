@@ -8,10 +8,10 @@ from rich.text import Text
 
 from greenpose.formatting import listed, plain, plural
 from greenpose.metering import MEANING
-from greenpose.quantity import MARKS, Quantity, kind_mark
+from greenpose.quantity import MARKS, kind_mark
 from greenpose.record.numbers import Numbers
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint
-from greenpose.report.tables import NOT_MEASURED, systematic_notes
+from greenpose.report.tables import NOT_MEASURED
 
 MOST_POINTS = 8
 """Thresholds of the curve that are shown without --verbose, the chosen ones besides."""
@@ -84,15 +84,11 @@ def _ap(numbers: Numbers, name: str) -> str:
 
 
 def _joules(numbers: Numbers) -> str:
-    each = _energy(numbers)
+    each = numbers.quantity("energy_j_per_image")
     if each.value is None:
         return NOT_MEASURED
     half = f" ±{plain(PERCENT * each.relative_half_width, 2)} %" if each.type_a else ""
     return f"{kind_mark(each.kind)}{each.text().value}{half}"
-
-
-def _energy(numbers: Numbers) -> Quantity:
-    return numbers.quantity("energy_j_per_image")
 
 
 def _notes(curve: PolicyCurve) -> Iterator[tuple[str, str]]:
@@ -113,11 +109,11 @@ def _notes(curve: PolicyCurve) -> Iterator[tuple[str, str]]:
     yield "weights", curve.weights
     if curve.trial is not None:
         yield "at work", _at_work(curve)
-    energy = _energy(chosen)
+    energy = chosen.quantity("energy_j_per_image")
     if energy.kind in MARKS:
         yield MARKS[energy.kind]
-    for note in systematic_notes([energy]):
-        yield "B", f"systematic error, the same for all lines: {note.removeprefix('syst. ')}"
+    if energy.factors:
+        yield "B", "systematic error, the same for all lines: ×{:.2g}–{:.2g}".format(*energy.factors)
     if curve.grade is not None:
         yield f"grade {curve.grade}", MEANING[curve.grade]
     for warning in curve.warnings:

@@ -15,7 +15,7 @@ from rich.console import Console
 from greenpose.cli.measure_table import cell, print_costs, print_notes, title
 from greenpose.intervals import Bounds
 from greenpose.metering import read_windows
-from greenpose.quantity import Quantity, missing
+from greenpose.quantity import Quantity
 from tests.cli.running import greenpose
 from tests.metering.fakes import BrokenSource
 from tests.metering.test_inference import PLAN, Bench
@@ -52,17 +52,17 @@ def found():
             "≈4.1 (A ±4 %, B 2.0–8.2)",
         ),
         (
-            Quantity(value=4.1, type_a=Bounds(3.936, 4.264), type_b=Bounds(0.95 * 4.1, 1.05 * 4.1), kind="measured"),
+            Quantity(value=4.1, type_a=Bounds(3.936, 4.264), type_b=Bounds(4.1 * 0.95, 4.1 * 1.05), kind="measured"),
             "4.10 (A ±4 %, B 3.89–4.30)",
         ),
         (Quantity(value=12.34, type_a=Bounds(12.1, 12.58), kind="measured"), "12.34 (A ±1.9 %)"),
         (Quantity(value=12.34, kind="measured"), "12.3"),
         (Quantity(value=61.3, type_a=Bounds(61.3, 61.3), kind="measured"), "61.3"),
         (
-            Quantity(value=-0.2, type_a=Bounds(-0.3, -0.1), type_b=Bounds(-0.1, -0.4), kind="modelled"),
+            Quantity(value=-0.2, type_a=Bounds(-0.3, -0.1), type_b=Bounds(-0.4, -0.1), kind="modelled"),
             "≈−0.20 (A ±50 %, B −0.40 to −0.10)",
         ),
-        (missing("nobody looked"), "not measured"),
+        (Quantity(value=None, missing="nobody looked"), "not measured"),
     ],
 )
 def test_a_number_shows_both_intervals_and_no_digit_too_many(value, text):
