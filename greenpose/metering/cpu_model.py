@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from greenpose.metering.machine import Machine
 from greenpose.metering.sources import Component, Joules, Provenance
@@ -168,18 +168,26 @@ def _has_children() -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coefficient:
-    """A power coefficient: low, middle, high, and where it comes from."""
+class Coefficient(NamedTuple):
+    """A power coefficient, in the unit that its user names."""
 
-    value: tuple[float, float, float]
-    """Low, middle and high end, in the unit that its user names."""
+    low: float
+    """Lower end."""
+    mid: float
+    """Best estimate."""
+    high: float
+    """Upper end."""
     basis: str
     """`measured elsewhere`, `sourced` or `default`."""
     source: str
     """Where the figure comes from, or that it is a default with a wide interval."""
     year: int
     """Year of the figure, or of the choice."""
+
+    @property
+    def ledgers(self) -> Joules:
+        """Return it as joules of one unit of what it is multiplied with."""
+        return Joules(self.low, self.mid, self.high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,10 +205,10 @@ class Power:
     ram: Coefficient
     """Watts per GB of memory."""
 
-    def idle_watts(self) -> tuple[float, float, float]:
-        """Return the watts of one idle vCPU: low, middle, high."""
-        low, mid, high = (watts * share for watts, share in zip(self.busy.value, self.idle_share.value, strict=True))
-        return low, mid, high
+    def idle_watts(self) -> Joules:
+        """Return the watts of one idle vCPU."""
+        busy, share = self.busy, self.idle_share
+        return Joules(busy.low * share.low, busy.mid * share.mid, busy.high * share.high)
 
 
 def power_of(machine: Machine) -> Power:
@@ -236,8 +244,8 @@ class CpuTimeSource:
         power = power_of(machine)
         self._clock = clock
         self._cpu_clock = CpuClock() if cpu_clock is None else cpu_clock
-        self._idle = Joules(*power.idle_watts()) * (machine.vcpus * share)
-        self._dynamic = Joules(*power.busy.value) - Joules(*power.idle_watts())
+        self._idle = power.idle_watts() * (machine.vcpus * share)
+        self._dynamic = power.busy.ledgers - power.idle_watts()
         self._origin = (clock(), self._cpu_clock())
         self.provenance = _cpu_provenance(machine, power, share)
 
@@ -259,7 +267,7 @@ class RamSource:
         """Fix the constants."""
         power = power_of(machine)
         self._clock = clock
-        self._watts = Joules(*power.ram.value) * (machine.ram_gb * share)
+        self._watts = power.ram.ledgers * (machine.ram_gb * share)
         self._origin = clock()
         self.provenance = Provenance(
             component="ram",
@@ -268,7 +276,7 @@ class RamSource:
             device=f"{machine.ram_gb:.1f} GB",
             scope="the process's share of the machine's memory",
             coverage="a constant: reads and writes do not show",
-            model_params={"watts_per_gb": _described(power.ram), "ram_gb": machine.ram_gb, "share": share},
+            model_params={"watts_per_gb": power.ram._asdict(), "ram_gb": machine.ram_gb, "share": share},
             source=power.ram.source,
             version=f"power.json {_table()['version']}",
         )
@@ -293,8 +301,8 @@ def _cpu_provenance(machine: Machine, power: Power, share: float) -> Provenance:
         coverage="clock frequency, instruction mix and memory traffic do not show",
         model_params={
             "family": power.family,
-            "watts_busy_per_vcpu": _described(power.busy),
-            "idle_share_of_busy": _described(power.idle_share),
+            "watts_busy_per_vcpu": power.busy._asdict(),
+            "idle_share_of_busy": power.idle_share._asdict(),
             "vcpus": machine.vcpus,
             "share": share,
         },
@@ -314,19 +322,7 @@ def _matches(entry: dict[str, Any], machine: Machine) -> bool:
 
 def _coefficient(entry: dict[str, Any], key: str = "value") -> Coefficient:
     low, mid, high = entry[key]
-    return Coefficient(value=(low, mid, high), basis=entry["basis"], source=entry["source"], year=entry["year"])
-
-
-def _described(coefficient: Coefficient) -> dict[str, Any]:
-    low, mid, high = coefficient.value
-    return {
-        "low": low,
-        "mid": mid,
-        "high": high,
-        "basis": coefficient.basis,
-        "source": coefficient.source,
-        "year": coefficient.year,
-    }
+    return Coefficient(low, mid, high, entry["basis"], entry["source"], entry["year"])
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from greenpose.intervals import Bounds, interval, relative_half_width
@@ -86,32 +86,6 @@ class ExitMeasurement:
 Value = Callable[[Sample], float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoppingVerdict:
-    """Whether the blocks were enough."""
-
-    agreement: float
-    """The widest relative half-width that the stopping rule looks at; infinite for a single block."""
-    wanted: float
-    """What is enough."""
-    blocks: int
-    """Blocks that there are."""
-    doubt: str = ""
-    """How many blocks may not be believed, and why; empty where all may."""
-
-    @property
-    def enough(self) -> bool:
-        """Return whether the stopping rule is met."""
-        return self.agreement <= self.wanted
-
-    def __str__(self) -> str:
-        """Return what is wrong with too few, alike for runs alike so that a page tells it once, and what helps."""
-        if math.isinf(self.agreement):
-            return "a single block has no interval: allow more blocks"
-        agreed = f"{self.blocks} blocks do not agree to within {self.wanted:.0%}"
-        return f"{agreed}: allow more blocks or a quieter machine"
-
-
 def describe(
     blocks: Sequence[Block],
     *,
@@ -122,20 +96,30 @@ def describe(
 ) -> dict[int, ExitMeasurement]:
     """Return the estimates of every exit, shallow to deep."""
     every, blocks = blocks, sound(blocks)
-    exits = sorted(place for place in blocks[0] if place != IDLE)
-    verdict = StoppingVerdict(agreement=widest(blocks), wanted=rel_ci, blocks=len(blocks), doubt=_doubt(every))
+    agreement, doubt = widest(blocks), _doubt(every)
     return {
         number: _describe_exit(
             blocks,
             number,
-            deepest=exits[-1],
             items=items_per_call,
             sources=sources,
             between_runs=between_runs,
-            verdict=verdict,
+            agreement=agreement,
+            wanted=rel_ci,
+            doubt=doubt,
         )
-        for number in exits
+        for number in sorted(blocks[0])
+        if number != IDLE
     }
+
+
+def _too_few(agreement: float, wanted: float, blocks: int) -> str:
+    """Return that blocks are too few, alike for runs alike so that a page tells it once, and what helps; or nothing."""
+    if agreement <= wanted:
+        return ""
+    if math.isinf(agreement):
+        return "a single block has no interval: allow more blocks"
+    return f"{blocks} blocks do not agree to within {wanted:.0%}: allow more blocks or a quieter machine"
 
 
 def sound(blocks: Sequence[Block]) -> Sequence[Block]:
@@ -195,11 +179,12 @@ def _describe_exit(
     blocks: Sequence[Block],
     number: int,
     *,
-    deepest: int,
     items: int,
     sources: Sequence[Provenance],
     between_runs: float,
-    verdict: StoppingVerdict,
+    agreement: float,
+    wanted: float,
+    doubt: str,
 ) -> ExitMeasurement:
     samples = [block[number] for block in blocks]
     gross, net, missing = _energies(blocks, samples, sources)
@@ -219,17 +204,17 @@ def _describe_exit(
         energy_j_per_item=gross,
         net_energy_j_per_item=net,
         idle_watts=idle_power(blocks).mid if gross is not None else None,
-        ratios=_all_ratios(blocks, number, deepest),
+        ratios=_all_ratios(blocks, number, max(blocks[0])),
         between_runs=between_runs,
-        converged=verdict.enough,
-        agreement=verdict.agreement if math.isfinite(verdict.agreement) else None,
+        converged=agreement <= wanted,
+        agreement=agreement if math.isfinite(agreement) else None,
         foreign_cpu_share=statistics.median(foreign) if foreign else None,
         steal_share=max(steal, default=None),
         involuntary_switches=int(sum(_watched(samples, "involuntary_switches"))),
         minor_faults=int(sum(_watched(samples, "minor_faults"))),
         resolution_share=steps,
         missing=missing,
-        warnings=_warnings(verdict, foreign, steps),
+        warnings=(*filter(None, (_too_few(agreement, wanted, len(blocks)), doubt)), *_warnings(foreign, steps)),
     )
 
 
@@ -301,16 +286,11 @@ def _watched(samples: Sequence[Sample], name: str) -> list[float]:
     return [float(getattr(contamination, name)) for contamination in seen]
 
 
-def _warnings(verdict: StoppingVerdict, foreign: Sequence[float], steps: float | None) -> tuple[str, ...]:
-    warnings = [] if verdict.enough else [str(verdict)]
-    if verdict.doubt:
-        warnings.append(verdict.doubt)
-    if foreign and statistics.median(foreign) > FOREIGN_WARNING:
-        share = statistics.median(foreign)
-        warnings.append(f"other processes used {share:.0%} of the CPU: trust CPU-seconds and ratios, not wall time")
+def _warnings(foreign: Sequence[float], steps: float | None) -> Iterator[str]:
+    if foreign and (share := statistics.median(foreign)) > FOREIGN_WARNING:
+        yield f"other processes used {share:.0%} of the CPU: trust CPU-seconds and ratios, not wall time"
     if steps is not None and steps > RESOLUTION_WARNING:
-        warnings.append(f"the counter's step is {steps:.1%} of a window's energy: lengthen the windows")
-    return tuple(warnings)
+        yield f"the counter's step is {steps:.1%} of a window's energy: lengthen the windows"
 
 
 VIRTUAL = 0.12

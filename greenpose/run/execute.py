@@ -130,11 +130,8 @@ def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = No
 
 
 def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNote, *, elsewhere: bool) -> Record:
-    cell = folder.read_cell()
-    config = folder.experiment()
-    require_device(config.process.device, config.process.replicas)
-    require_precision(config.train.precision, config.process.device)
-    seed_everything(config)
+    cell, config = folder.read_cell(), folder.experiment()
+    _make_ready(config)
     trained = cell.get("trained_in")
     if trained is not None:
         observer.say(f"trained as {trained['run']}; not trained again")
@@ -174,7 +171,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         measured = _measure(subs, splits["test"], config, stage)
         stage.enter("segments")
         step = measure_step(config, splits["train"], meter, plan=MicroPlan(max_blocks=config.measure.step_blocks))
-    run = RunResult(
+    result = RunResult(
         cell=cell,
         config=config,
         splits=splits,
@@ -193,6 +190,18 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         gaps=[*earlier.faults, *_removed(folder, meter)],
         meter=meter,
     )
+    return _recorded(result, observer, ledger)
+
+
+def _make_ready(config: Experiment) -> None:
+    """Refuse a device or precision that is not there, and make the run repeatable."""
+    require_device(config.process.device, config.process.replicas)
+    require_precision(config.train.precision, config.process.device)
+    seed_everything(config)
+
+
+def _recorded(run: RunResult, observer: Observer, ledger: RunLogger) -> Record:
+    """Return the record of a run, after saying what is missing or doubtful and was not said before."""
     for gap in run.gaps:
         observer.say(gap)
     record = compose(run)
