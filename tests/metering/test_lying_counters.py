@@ -392,7 +392,7 @@ def test_a_date_that_is_set_by_the_hour_does_not_move_the_emissions(tmp_path):
         date=lambda: start + clock.now % 100 - 7200 * (clock.now > 145),
         log="b.jsonl",
     )
-    assert carbon.grams_of(epochs(set_back)).mid == pytest.approx(carbon.grams_of(epochs(true)).mid)
+    assert carbon.grams_of(epochs(set_back)).value == pytest.approx(carbon.grams_of(epochs(true)).value)
 
 
 def test_an_attempt_that_began_before_the_one_before_it_ended_is_named(tmp_path):
