@@ -8,8 +8,9 @@ from typing import Any
 import pynvml
 
 from greenpose.errors import MeteringError
-from greenpose.metering.machine import Machine
-from greenpose.metering.sources import Component, Joules, Kind, Provenance
+from greenpose.metering.machine import LoadMonitor, Machine
+from greenpose.metering.meter import Meter, MeterSurroundings
+from greenpose.metering.sources import Component, Joules, Kind, Provenance, Source
 
 
 class TickingClock:
@@ -55,6 +56,17 @@ class BrokenSource(TickingSource):
         if self._left < 0:
             raise MeteringError("the counter is gone")
         return super().read()
+
+
+def unwatched(**known: Any) -> MeterSurroundings:
+    """A machine of which nobody sees who else is at work."""
+    return MeterSurroundings(load=LoadMonitor(Path("/nowhere")), **known)
+
+
+def metering(clock: TickingClock, *sources: Source, cpu_share: float = 0.5, **options: Any) -> Meter:
+    """A meter by a clock, of 10 W unless there are other sources, for a process that uses half a CPU."""
+    options.setdefault("surroundings", unwatched())
+    return Meter(sources or [TickingSource(clock)], clock=clock, cpu_clock=lambda: clock.now * cpu_share, **options)
 
 
 def provenance(component: Component = "cpu", kind: Kind = "measured", **details: Any) -> Provenance:

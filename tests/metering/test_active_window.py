@@ -1,26 +1,14 @@
 """"""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
-from greenpose.metering import LoadMonitor, Meter, MeterSurroundings, read_windows
-from tests.metering.fakes import BrokenSource, TickingClock, TickingSource
+from greenpose.metering import read_windows
+from tests.metering.fakes import BrokenSource, TickingClock, TickingSource, metering
 
 NAMES = ("data", "forward", "backward", "step")
-
-
-@pytest.fixture
-def clock():
-    return TickingClock()
-
-
-def metering(clock, *sources, **options):
-    options.setdefault("surroundings", MeterSurroundings(load=LoadMonitor(Path("/nowhere"))))
-    return Meter(sources or [TickingSource(clock)], clock=clock, cpu_clock=lambda: clock.now / 2, **options)
 
 
 def parts_of(meter):

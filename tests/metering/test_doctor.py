@@ -29,11 +29,6 @@ def root(tmp_path):
     return kernel(tmp_path)
 
 
-@pytest.fixture
-def clock():
-    return TickingClock()
-
-
 class Draining(OpenFile):
     """A zone's counter that goes on by some watts in steps of a period, by a clock; 0 W stand still."""
 

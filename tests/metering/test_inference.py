@@ -7,12 +7,7 @@ import pytest
 from greenpose.errors import MeteringError
 from greenpose.metering import Joules, Meter, MeterSurroundings, Plan, measure_exits
 from greenpose.metering.machine import LoadMonitor
-from tests.metering.fakes import BrokenSource, TickingClock, TickingSource, kernel, stat, write
-
-
-def unwatched():
-    return MeterSurroundings(load=LoadMonitor(Path("/nowhere")))
-
+from tests.metering.fakes import BrokenSource, TickingClock, TickingSource, kernel, stat, unwatched, write
 
 PLAN = Plan(min_window_seconds=1.0, max_blocks=12, max_seconds=1e6)
 

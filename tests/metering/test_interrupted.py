@@ -7,23 +7,17 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
 
-from greenpose.metering import LoadMonitor, Meter, MeterSurroundings, read_windows
-from tests.metering.fakes import TickingClock, TickingSource
+from greenpose.metering import read_windows
+from tests.metering.fakes import TickingClock, metering
 
 
 @pytest.mark.parametrize("ending", [ZeroDivisionError, KeyboardInterrupt, SystemExit, GeneratorExit])
 def test_whatever_is_raised_all_open_windows_are_recorded_and_it_goes_on(ending, tmp_path):
     clock, log = TickingClock(), tmp_path / "windows.jsonl"
-    meter = Meter(
-        [TickingSource(clock)],
-        clock=clock,
-        log=log,
-        surroundings=MeterSurroundings(load=LoadMonitor(Path("/nowhere"))),
-    )
+    meter = metering(clock, log=log)
 
     def work():
         with meter, meter.window("outer") as outer:

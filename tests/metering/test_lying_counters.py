@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pynvml
@@ -16,9 +15,7 @@ from hypothesis import strategies as st
 from greenpose.errors import MeteringError
 from greenpose.metering import (
     Joules,
-    LoadMonitor,
     Meter,
-    MeterSurroundings,
     carbon_of,
     grade,
     read_windows,
@@ -40,6 +37,7 @@ from tests.metering.fakes import (
     machine,
     powercap,
     provenance,
+    unwatched,
     write,
     zone,
 )
@@ -63,7 +61,7 @@ class LyingSource(TickingSource):
 
 def trained(tmp_path, clock, source, *more, cpu_clock=None, shown=None, date=None, log="windows.jsonl"):
     """A meter over eight epochs by a true clock, of which the meter sees what `shown` makes."""
-    surroundings = MeterSurroundings(load=LoadMonitor(Path("/nowhere")), date=date)
+    surroundings = unwatched(date=date)
     meter = Meter(
         [source, *more],
         clock=shown or clock,

@@ -11,7 +11,7 @@ import pytest
 
 from greenpose.metering import is_pinned, pinned_environment, process_settings, software_versions
 from greenpose.metering.machine import LoadMonitor, allocator_of_process, quota_cpus, read_machine
-from tests.metering.fakes import TickingClock, kernel, machine, stat, write
+from tests.metering.fakes import kernel, machine, stat, write
 
 
 def test_a_machine_is_read_from_its_files(tmp_path):
@@ -150,11 +150,6 @@ def test_settings_name_what_moves_numbers_and_nothing_private():
 def test_versions_leave_out_what_is_not_installed():
     versions = software_versions(["numpy", "no-such-package-at-all"])
     assert set(versions) == {"python", "greenpose", "numpy"}
-
-
-@pytest.fixture
-def clock():
-    return TickingClock()
 
 
 @pytest.fixture

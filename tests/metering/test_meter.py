@@ -6,7 +6,6 @@ import multiprocessing
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -25,21 +24,13 @@ from tests.metering.fakes import (
     TickingSource,
     kernel,
     machine,
+    metering,
     provenance,
     stat,
+    unwatched,
     write,
 )
 from tests.metering.grids import dirty_now
-
-
-@pytest.fixture
-def clock():
-    return TickingClock()
-
-
-def metering(clock, *sources, **options):
-    options.setdefault("surroundings", MeterSurroundings(load=LoadMonitor(Path("/nowhere"))))
-    return Meter(sources or [TickingSource(clock)], clock=clock, cpu_clock=lambda: clock.now / 2, **options)
 
 
 def test_a_window_is_the_difference_of_two_readings(clock):
@@ -237,9 +228,7 @@ def test_without_a_grid_there_are_no_grams(clock):
 def held(clock, **settings):
     """A meter of a machine of 400 kg, half of which is held for 36 seconds."""
     carbon = CarbonAccounting(intensity=custom_intensity(300.0), **settings)
-    surroundings = MeterSurroundings(
-        load=LoadMonitor(Path("/nowhere")), embodied=embodied_of(machine(), carbon, share=0.5)
-    )
+    surroundings = unwatched(embodied=embodied_of(machine(), carbon, share=0.5))
     with metering(clock, carbon=carbon, surroundings=surroundings) as meter:
         clock.advance(36)
     return meter
@@ -336,7 +325,7 @@ def test_a_meter_made_before_a_fork_meters_the_childs_windows_by_the_childs_own_
             burn(0.15)
         tell.send(opened.result.cpu_seconds)
 
-    with Meter([], log=log, surroundings=MeterSurroundings(load=LoadMonitor(Path("/nowhere")))) as meter:
+    with Meter([], log=log, surroundings=unwatched()) as meter:
         burn(0.4)
         with meter.window("parent") as opened:
             child = context.Process(target=work, args=(meter,))

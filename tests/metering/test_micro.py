@@ -1,24 +1,8 @@
-from pathlib import Path
-
 import pytest
 
 from greenpose.errors import MeteringError
-from greenpose.metering import Joules, LoadMonitor, Meter, MeterSurroundings, MicroPlan, measure_pieces
-from tests.metering.fakes import BrokenSource, TickingClock, TickingSource
-
-
-@pytest.fixture
-def clock():
-    return TickingClock()
-
-
-def metering(clock, *sources):
-    return Meter(
-        sources or [TickingSource(clock, watts=10.0)],
-        clock=clock,
-        cpu_clock=lambda: clock.now / 2,
-        surroundings=MeterSurroundings(load=LoadMonitor(Path("/nowhere"))),
-    )
+from greenpose.metering import Joules, Meter, MicroPlan, measure_pieces
+from tests.metering.fakes import BrokenSource, TickingSource, metering
 
 
 def pieces(clock, **seconds):

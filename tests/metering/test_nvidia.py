@@ -18,11 +18,6 @@ from greenpose.metering.nvidia import LONGEST_GAP_S, nvml, visible_gpus
 from tests.metering.fakes import Board, FakeNvml, TickingClock, machine, write
 
 
-@pytest.fixture
-def clock():
-    return TickingClock()
-
-
 def host(root, library, *, clock=None, gpus=None, workers=1, driver=True, listed=(), **environ):
     made = host_of(machine(gpus=listed), gpus=gpus, workers=workers, clock=clock or TickingClock())
     if driver:

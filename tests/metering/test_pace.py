@@ -3,7 +3,7 @@ import pytest
 from greenpose.errors import MeteringError
 from greenpose.metering.doctor import probe
 from greenpose.metering.sources import Joules
-from tests.metering.fakes import BrokenSource, TickingClock, provenance
+from tests.metering.fakes import BrokenSource, provenance
 
 
 class SteppingSource:
@@ -18,11 +18,6 @@ class SteppingSource:
     def read(self):
         joules = self.step_j * (self.clock.now // self.period_s)
         return Joules(joules, joules, joules)
-
-
-@pytest.fixture
-def clock():
-    return TickingClock()
 
 
 @pytest.mark.parametrize("period_s", [0.001, 0.02, 0.1])

@@ -2,12 +2,10 @@
 
 import contextlib
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from greenpose.config import TrainConfig
-from greenpose.metering import LoadMonitor, Meter, MeterSurroundings
 from greenpose.metering.prediction import predict_total
 from greenpose.run.forecast import (
     VALIDATION_SHARE,
@@ -18,20 +16,14 @@ from greenpose.run.forecast import (
     predict_training,
     seconds_of,
 )
-from tests.metering.fakes import TickingClock, TickingSource
+from tests.metering.fakes import TickingClock, TickingSource, metering
 
 TRAIN, VALIDATE, CHECKPOINT, WARM_UP = 10.0, 4.0, 1.0, 7.0
 MACS = {2: 30.0, 3: 60.0, 4: 100.0}
 
 
-def metering(clock, log=None):
-    return Meter(
-        [TickingSource(clock, watts=2.0)],
-        clock=clock,
-        cpu_clock=lambda: clock.now,
-        log=log,
-        surroundings=MeterSurroundings(load=LoadMonitor(Path("/nowhere"))),
-    )
+def metered(clock, log=None):
+    return metering(clock, TickingSource(clock, watts=2.0), cpu_share=1.0, log=log)
 
 
 def train(meter, clock, numbers, recipe):
@@ -48,7 +40,7 @@ def train(meter, clock, numbers, recipe):
 
 def trained(done, recipe):
     clock = TickingClock()
-    with metering(clock) as meter:
+    with metered(clock) as meter:
         train(meter, clock, range(1, done + 1), recipe)
     return meter.windows
 
@@ -71,7 +63,7 @@ GROWING = TrainConfig(epochs=10, grow={2: 0.3, 3: 0.6}, validate_every=2)
 def grown(done):
     """Return the windows of epochs of 3, 6 and 10 s: three as far as exit 2, three as far as exit 3, and the others."""
     clock = TickingClock()
-    with metering(clock) as meter:
+    with metered(clock) as meter:
         for number in range(1, done + 1):
             with meter.window(f"train/epoch {number}", items=100):
                 clock.advance(3.0 if number <= 3 else 6.0 if number <= 6 else 10.0)
@@ -119,11 +111,11 @@ def test_an_epoch_that_a_kill_made_necessary_twice_is_spent_twice_and_expected_o
     """Epochs 1 to 3 are done, 4 is killed in its checkpoint; the next attempt does 4 again, and 5."""
     recipe, log = TrainConfig(epochs=8), tmp_path / "windows.jsonl"
     clock = TickingClock()
-    with metering(clock, log) as first:
+    with metered(clock, log) as first:
         train(first, clock, range(1, 4), recipe)
         with first.window("train/epoch 4", items=100):
             clock.advance(TRAIN)
-    with metering(clock, log) as second:
+    with metered(clock, log) as second:
         train(second, clock, range(4, 6), recipe)
     found = predicted([*first.windows, *second.windows], recipe)
     epoch = TRAIN + VALIDATE + CHECKPOINT
@@ -132,7 +124,7 @@ def test_an_epoch_that_a_kill_made_necessary_twice_is_spent_twice_and_expected_o
 
 def test_an_epoch_that_was_interrupted_is_spent_and_still_to_come():
     recipe, clock = TrainConfig(epochs=6), TickingClock()
-    with metering(clock) as meter:
+    with metered(clock) as meter:
         train(meter, clock, range(1, 4), recipe)
         with contextlib.suppress(KeyboardInterrupt), meter.window("train/epoch 4", items=100):
             clock.advance(TRAIN / 2)
@@ -145,7 +137,7 @@ def test_attempts_that_all_died_after_one_epoch_still_say_what_one_costs(tmp_pat
     recipe, log = TrainConfig(epochs=4), tmp_path / "windows.jsonl"
     windows, clock = [], TickingClock()
     for number in (1, 2):
-        with metering(clock, log) as meter:
+        with metered(clock, log) as meter:
             train(meter, clock, [number], recipe)
         windows += meter.windows
     epoch = TRAIN + WARM_UP + VALIDATE + CHECKPOINT

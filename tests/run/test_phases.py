@@ -1,14 +1,13 @@
 """"""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.intervals import Bounds
-from greenpose.metering import ExitMeasurement, LoadMonitor, Meter, MeterSurroundings, carbon_of
+from greenpose.metering import ExitMeasurement, carbon_of
 from greenpose.quantity import Quantity
 from greenpose.record import Phase, StepExit, TrainingStep, with_bases
 from greenpose.run.phases import (
@@ -19,23 +18,14 @@ from greenpose.run.phases import (
     training_parts,
     training_windows,
 )
-from tests.metering.fakes import TickingClock, TickingSource
-
-
-def metering(clock):
-    return Meter(
-        [TickingSource(clock, watts=1.0)],
-        clock=clock,
-        cpu_clock=lambda: clock.now,
-        surroundings=MeterSurroundings(load=LoadMonitor(Path("/nowhere"))),
-    )
+from tests.metering.fakes import TickingClock, TickingSource, metering
 
 
 @pytest.fixture
 def run():
     """Two epochs of 4 and 6 seconds with parts, a validation, and 3 seconds in no window."""
     clock = TickingClock()
-    with metering(clock) as meter:
+    with metering(clock, TickingSource(clock, watts=1.0), cpu_share=1.0) as meter:
         for number in (1, 2):
             with meter.window(f"train/epoch {number}") as opened:
                 clock.advance(0.5)

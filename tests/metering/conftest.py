@@ -1,0 +1,11 @@
+"""What most tests of metering need."""
+
+import pytest
+
+from tests.metering.fakes import TickingClock
+
+
+@pytest.fixture
+def clock() -> TickingClock:
+    """A clock that goes on when told so."""
+    return TickingClock()
