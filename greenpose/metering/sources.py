@@ -120,30 +120,6 @@ class ClockModel(Source, Protocol):
         """Return the energy of a stretch of time in which the process used so much of the CPU."""
 
 
-class ScriptedSource:
-    """A source that returns given readings one after another, then repeats the last; for tests and demonstrations."""
-
-    def __init__(self, component: Component, readings: list[Joules], *, kind: Kind = "measured") -> None:
-        """Keep the script, one reading or more."""
-        self.component: Component = component
-        self.provenance = Provenance(
-            component=component,
-            kind=kind,
-            method="scripted readings",
-            device="none",
-            scope="a script",
-            source="greenpose",
-            version="1",
-        )
-        self._readings = iter(readings)
-        self._last = readings[0]
-
-    def read(self) -> Joules:
-        """Return the next reading of the script."""
-        self._last = next(self._readings, self._last)
-        return self._last
-
-
 UNEQUAL = (0.5, 2.0)
 """How far one of several workers' true part may be from an equal one: an assumption, k about 2."""
 

@@ -58,6 +58,20 @@ class BrokenSource(TickingSource):
         return super().read()
 
 
+class ScriptedSource:
+    """A source that returns given readings one after another, then repeats the last."""
+
+    def __init__(self, component: Component, readings: list[Joules], *, kind: Kind = "measured") -> None:
+        self.component: Component = component
+        self.provenance = provenance(component, kind)
+        self._readings = iter(readings)
+        self._last = readings[0]
+
+    def read(self) -> Joules:
+        self._last = next(self._readings, self._last)
+        return self._last
+
+
 def unwatched(**known: Any) -> MeterSurroundings:
     """A machine of which nobody sees who else is at work."""
     return MeterSurroundings(load=LoadMonitor(Path("/nowhere")), **known)

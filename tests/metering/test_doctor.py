@@ -8,12 +8,12 @@ from greenpose.metering import CodeCarbon, Joules, examine, host_of, pinned_envi
 from greenpose.metering.doctor import Diagnosis
 from greenpose.metering.machine import LoadMonitor, OpenFile
 from greenpose.metering.select_sources import Choice
-from greenpose.metering.sources import ScriptedSource
 from tests.metering.fakes import (
     RANGE_UJ,
     Board,
     FakeNvml,
     FakeTracker,
+    ScriptedSource,
     TickingClock,
     kernel,
     machine,

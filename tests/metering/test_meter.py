@@ -16,10 +16,10 @@ from greenpose.metering import CarbonAccounting, CodeCarbon, Joules, Meter, Mete
 from greenpose.metering.carbon import custom_intensity
 from greenpose.metering.embodied import embodied_of
 from greenpose.metering.machine import LoadMonitor
-from greenpose.metering.sources import ScriptedSource
 from tests.metering.fakes import (
     BrokenSource,
     FakeTracker,
+    ScriptedSource,
     TickingClock,
     TickingSource,
     kernel,

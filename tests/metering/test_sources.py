@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.metering.sources import Attribution, Joules, ScriptedSource, Source
-from tests.metering.fakes import TickingClock, TickingSource
+from greenpose.metering.sources import Attribution, Joules, Source
+from tests.metering.fakes import ScriptedSource, TickingClock, TickingSource
 
 ENERGIES = st.builds(Joules, *[st.floats(0, 1e9) for _ in range(3)])
 
@@ -20,11 +20,6 @@ def test_ledgers_are_added_and_subtracted_apart(a: Joules, b: Joules):
 
 def test_scaling_scales_the_interval_too():
     assert Joules(1.0, 2.0, 4.0) * 0.5 == Joules(0.5, 1.0, 2.0)
-
-
-def test_a_scripted_source_repeats_its_last_reading():
-    source = ScriptedSource("gpu", [Joules(0.0, 1.0, 2.0), Joules(3.0, 4.0, 5.0)])
-    assert [source.read().mid for _ in range(4)] == [1.0, 4.0, 4.0, 4.0]
 
 
 def test_anything_with_component_provenance_and_read_is_a_source():

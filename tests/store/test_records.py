@@ -3,10 +3,10 @@
 import pytest
 
 from greenpose.metering import Joules, Meter, read_log, read_windows, this_machine
-from greenpose.metering.sources import ScriptedSource
 from greenpose.run.record_run import component_entries, grade_of
 from greenpose.store import RunFolder
 from greenpose.store.records import attempts_of, kind_of, log_of, missing_windows, note_lost, outermost
+from tests.metering.fakes import ScriptedSource
 from tests.metering.grids import dirty_now
 from tests.metering.test_window import window
 
