@@ -131,12 +131,12 @@ def test_a_gpu_lost_in_a_run_leaves_the_rest_measured_and_the_grade_falls(tmp_pa
     assert meter.total.grade == "B"
 
 
-def test_a_meter_closes_its_counters_and_nothing_beats_on(measured):
+def test_a_meter_closes_its_counters_and_no_thread_reads_on(measured):
     *_, meter = measured
     with meter:
-        beats = [source._beat for source in meter.sources if hasattr(source, "_beat")]
-        assert [beat._thread.is_alive() for beat in beats] == [True, True]
-    assert [beat._thread.is_alive() for beat in beats] == [False, False]
+        threads = [source._periodic for source in meter.sources if hasattr(source, "_periodic")]
+        assert [periodic._thread.is_alive() for periodic in threads] == [True, True]
+    assert [periodic._thread.is_alive() for periodic in threads] == [False, False]
 
 
 def test_whoever_shares_the_machine_says_so_to_the_meter():
