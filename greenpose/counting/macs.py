@@ -20,8 +20,10 @@ from greenpose.counting.counters import CountingError, eager
 from greenpose.formatting import FLOPS_PER_MAC
 
 Shape = Sequence[int]
-Rule = Callable[..., int]
-"""From the shapes of an operator's tensors, and its other arguments, to its MACs; `out_shape` is that of its result."""
+Args = Sequence[Any]
+"""An operator's arguments, tensors by their shapes."""
+Rule = Callable[[Args, Any], int]
+"""From an operator's arguments, and the shape of its result, to its MACs."""
 
 _FREE = re.compile(
     r"(\w+_)?norm|weight_norm\w*|\w*(batch|layer|group|rms)_norm\w*|(log_|masked_|safe_)?softmax|\w*pool[123]d(_\w+)?|"
@@ -110,119 +112,73 @@ def _is_marked(packet: Any) -> bool:
     return any(each.is_view or _FREE_MARKS & {mark.name for mark in each.tags} for each in overloads)
 
 
-def _attention(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:
+def _attention(query: Shape, key: Shape, value: Shape) -> int:
     """Return the products of queries with keys, and of weights with values; a causal mask saves nothing."""
     return prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
-def _multi_head(query: Shape, key: Shape, value: Shape, width: int, *_: Any, **__: Any) -> int:
+def _multi_head(query: Shape, key: Shape, value: Shape, width: int) -> int:
     """Return the projections to queries, keys, values and back, and the attention between."""
     tokens, others = prod(query[:-1]), prod(key[:-1])
     projections = (2 * tokens + others + prod(value[:-1])) * width**2
     return projections + tokens * key[-2] * 2 * width
 
 
-def _encoder_layer(source: Shape, width: int, *rest: Any, **__: Any) -> int:
+def _encoder_layer(args: Args, _: object) -> int:
     """Return attention of a sequence to itself, and the two layers behind it."""
-    narrow: Shape = rest[12]
-    wide: Shape = rest[14]
+    source: Shape = args[0]
+    width, narrow, wide = args[1], args[14], args[16]
     return _multi_head(source, source, source, width) + prod(source[:-1]) * (prod(narrow) + prod(wide))
 
 
-def _recurrent(steps: Shape, weights: Sequence[Shape], *_: Any, **__: Any) -> int:
+def _recurrent(steps: Shape, weights: Sequence[Shape]) -> int:
     """Return each weight matrix once for every step of every sequence; biases are free."""
     return prod(steps[:-1]) * sum(prod(shape) for shape in weights if len(shape) > 1)
 
 
-def _recurrent_layer(steps: Shape, inputs: Shape, states: Shape, *_: Any, **__: Any) -> int:
-    return _recurrent(steps, [inputs, states])
-
-
-def _inner(first: Shape, *_: Any, **__: Any) -> int:
-    return prod(first)
-
-
-def _inner_of_second(_: Any, matrix: Shape, *__: Any, **___: Any) -> int:
-    return prod(matrix)
-
-
-def _outer(*_: Any, out_shape: Shape, **__: Any) -> int:
-    return prod(out_shape)
-
-
-def _product(first: Shape, second: Shape, *_: Any, **__: Any) -> int:
-    return prod(first) * second[-1]
-
-
-def _added_product(_: Any, first: Shape, second: Shape, *__: Any, **___: Any) -> int:
-    return prod(first) * second[-1]
-
-
-def _linear(images: Shape, weight: Shape, *_: Any, **__: Any) -> int:
-    return prod(images) * weight[0]
-
-
-def _packed_linear(images: Shape, *_: Any, out_shape: Shape, **__: Any) -> int:
-    return prod(out_shape) * images[-1]
-
-
-def _each_of_first(first: Shape, *_: Any, out_shape: Shape, **__: Any) -> int:
-    return prod(out_shape) * first[-1]
-
-
-def _trilinear(first: Shape, weight: Shape, last: Shape, *expanded: Any, **__: Any) -> int:
+def _trilinear(args: Args, _: object) -> int:
     """Return the products of every output with every pair of inputs."""
-    shapes = [list(shape) for shape in (first, weight, last)]
-    for shape, dimensions in zip(shapes, expanded, strict=False):
+    shapes = [list(shape) for shape in args[:3]]
+    for shape, dimensions in zip(shapes, args[3:], strict=False):
         for dimension in dimensions:
             shape.insert(dimension, 1)
     return prod(map(max, zip(*shapes, strict=True)))
 
 
-def _affine(theta: Shape, *_: Any, out_shape: Shape, **__: Any) -> int:
-    return prod(out_shape) * theta[-1]
-
-
-def _quantized_convolution(images: Shape, packed: Any, *_: Any, out_shape: Shape, **__: Any) -> int:
+def _quantized_convolution(args: Args, out: Shape) -> int:
+    images, packed, *_ = args
     weight: Tensor = packed.unpack()[0]
-    return prod(images if packed.transpose() else out_shape) * prod(weight.shape[1:])
+    return prod(images if packed.transpose() else out) * prod(weight.shape[1:])
 
 
+_KINDS_OF_LINEAR = ("", "_relu", "_leaky_relu", "_tanh", "_dynamic", "_relu_dynamic")
 _RULES: Mapping[str, Rule] = {
-    "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
-    "aten._scaled_dot_product_fused_attention_overrideable": _attention,
-    "aten._native_multi_head_attention": _multi_head,
+    **dict.fromkeys(
+        ("aten._scaled_dot_product_flash_attention_for_cpu", "aten._scaled_dot_product_fused_attention_overrideable"),
+        lambda args, _: _attention(*args[:3]),
+    ),
+    "aten._native_multi_head_attention": lambda args, _: _multi_head(*args[:4]),
     "aten._transformer_encoder_layer_fwd": _encoder_layer,
-    "aten.mkldnn_rnn_layer": _recurrent_layer,
-    "aten._cudnn_rnn": _recurrent,
-    "aten.miopen_rnn": _recurrent,
-    "aten.dot": _inner,
-    "aten.vdot": _inner,
-    "aten.mv": _inner,
-    **{f"aten.{name}": _inner_of_second for name in ("addmv", "addmv_")},
-    **{f"aten.{name}": _outer for name in ("addr", "addr_")},
-    **{f"aten.{name}": _added_product for name in ("addmm_", "baddbmm_", "addbmm", "addbmm_", "_addmm_activation")},
-    "aten._int_mm": _product,
-    "aten.mkldnn_linear": _linear,
-    "aten._weight_int8pack_mm": _linear,
+    "aten.mkldnn_rnn_layer": lambda args, _: _recurrent(args[0], args[1:3]),
+    **dict.fromkeys(("aten._cudnn_rnn", "aten.miopen_rnn"), lambda args, _: _recurrent(args[0], args[1])),
+    **dict.fromkeys(("aten.dot", "aten.vdot", "aten.mv"), lambda args, _: prod(args[0])),
+    **dict.fromkeys(("aten.addmv", "aten.addmv_"), lambda args, _: prod(args[1])),
+    **dict.fromkeys(("aten.addr", "aten.addr_"), lambda _, out: prod(out)),
+    **dict.fromkeys(
+        ("aten.addmm_", "aten.baddbmm_", "aten.addbmm", "aten.addbmm_", "aten._addmm_activation"),
+        lambda args, _: prod(args[1]) * args[2][-1],
+    ),
+    "aten._int_mm": lambda args, _: prod(args[0]) * args[1][-1],
+    **dict.fromkeys(("aten.mkldnn_linear", "aten._weight_int8pack_mm"), lambda args, _: prod(args[0]) * args[1][0]),
     "aten._trilinear": _trilinear,
-    "aten._cdist_forward": _each_of_first,
-    "aten._euclidean_dist": _each_of_first,
-    "aten._pdist_forward": _each_of_first,
-    "aten.affine_grid_generator": _affine,
-    **{
-        f"quantized.linear{kind}": _packed_linear
-        for kind in (
-            "",
-            "_relu",
-            "_leaky_relu",
-            "_tanh",
-            "_dynamic",
-            "_relu_dynamic",
-            "_dynamic_fp16",
-            "_relu_dynamic_fp16",
-        )
-    },
+    **dict.fromkeys(
+        ("aten._cdist_forward", "aten._euclidean_dist", "aten._pdist_forward", "aten.affine_grid_generator"),
+        lambda args, out: prod(out) * args[0][-1],
+    ),
+    **dict.fromkeys(
+        [*(f"quantized.linear{kind}" for kind in (*_KINDS_OF_LINEAR, "_dynamic_fp16", "_relu_dynamic_fp16"))],
+        lambda args, out: prod(out) * args[0][-1],
+    ),
     **{
         f"quantized.conv{transposed}{n}d{kind}": _quantized_convolution
         for transposed in ("", "_transpose")
@@ -233,7 +189,7 @@ _RULES: Mapping[str, Rule] = {
 """MACs of operators that torch's counter has no rule for."""
 
 
-def _mapping() -> dict[Any, Rule]:
+def _mapping() -> dict[Any, Callable[..., int]]:
     """Return the rules by operator, in FLOPs, for those operators that this torch has."""
     found = {}
     for name, rule in _RULES.items():
@@ -243,8 +199,8 @@ def _mapping() -> dict[Any, Rule]:
     return found
 
 
-def _in_flops(rule: Rule) -> Rule:
-    def flops(*args: Any, **kwargs: Any) -> int:
-        return FLOPS_PER_MAC * rule(*args, **kwargs)
+def _in_flops(rule: Rule) -> Callable[..., int]:
+    def flops(*args: Any, out_shape: Any = (), **_: Any) -> int:  # of several results, their shapes
+        return FLOPS_PER_MAC * rule(args, out_shape)
 
     return flops

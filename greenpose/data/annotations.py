@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from greenpose.data.crops import Box, clean_box
-from greenpose.data.findings import Level, Notebook
+from greenpose.data.findings import Level
 
 _MARGIN_SHARE = 0.15
 _MARGIN_PX = 8.0
@@ -24,7 +24,7 @@ _ASTRAY_PX, _ASTRAY_SHARE = 2.0, 0.1
 _LONGEST_ID = 100
 """Digits of an id that is written as a text; a longer one is no number."""
 
-_KINDS: dict[str, tuple[Level, str, str]] = {
+KINDS: dict[str, tuple[Level, str, str]] = {
     "bad id": ("error", "id", "{n} annotations have no whole number as id"),
     "lost": ("error", "image_id", "{n} annotations belong to no listed image"),
     "length": ("error", "keypoints", "{n} annotations have not three numbers for every keypoint"),
@@ -75,6 +75,7 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
     "unlabelled": ("note", "keypoints", "{n} annotations have no labelled joint and are left out"),
     "recount": ("note", "num_keypoints", "{n} annotations count their keypoints otherwise; counted anew"),
 }
+"""What an annotation can be: how bad that is, in which field it is seen, and what is said of all of a kind."""
 LEFT_OUT = ("other category", "no keypoints", "crowd", "unlabelled")
 """Kinds of annotations that are neither trained on nor asked for."""
 MENDED = ("hidden", "origin", "outside", "minus one", "no box", "no area", "unit area", "recount")
@@ -125,11 +126,6 @@ class AnnotationReading:
     def note(self, kind: str, name: int | str) -> None:
         """Remember that an annotation is of a kind."""
         self.seen.setdefault(kind, []).append(name)
-
-    def report(self, notebook: Notebook) -> None:
-        """Write every kind that occurred into the notebook."""
-        for kind, (level, where, message) in _KINDS.items():
-            notebook.count(level, self.seen.get(kind, ()), message, field=f"annotations.{where}")
 
     def poses(self, entries: Sequence[Mapping[str, Any]]) -> list[Pose]:
         """Return the poses that can be used, in the file's order."""

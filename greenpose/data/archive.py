@@ -5,10 +5,11 @@ neither way is more than some of them in memory. Behind them is numpy's `.npz`, 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from zipfile import BadZipFile
 
 import numpy as np
@@ -19,33 +20,26 @@ from greenpose.data.instances import Instance, Profile
 from greenpose.errors import DataError
 from greenpose.files import whole_file
 
+Cut: TypeAlias = Callable[[Sequence[int]], np.ndarray]
+"""Gives the crops of some samples by their numbers."""
 _LAYOUT = 4
 _NAMES = tuple(field.name for field in fields(Instance))
 _IDS, _TUPLES, _ARRAYS = ("id", "image_id"), ("image_size", "box"), ("joints", "visibility")
 """Fields that are whole numbers, perhaps too large for an array of numbers; that are tuples; that stay arrays."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredCrops:
-    """Crops in a file, read when they are asked for; the kernel keeps those in memory that it has room for."""
+def _stored_crops(path: Path, shape: tuple[int, ...], indices: Sequence[int]) -> np.ndarray:
+    """Return some crops of a file; the kernel keeps those in memory that it has room for.
 
-    path: Path
-    """The file."""
-    shape: tuple[int, ...]
-    """How many there are, height and width of each, and 3 channels where they are in colour."""
-
-    def __call__(self, indices: Sequence[int]) -> np.ndarray:
-        """Return the crops of some samples.
-
-        Raises:
-            DataError: the file is gone or cut short.
-        """
-        try:
-            return np.array(np.memmap(self.path, np.uint8, "r", shape=self.shape)[list(indices)])
-        except OSError as error:
-            raise DataError([f"{self.path}: cannot be read any more: {error.strerror}"]) from error
-        except ValueError as error:
-            raise DataError([f"{self.path}: ends early; delete it to have it made again"]) from error
+    Raises:
+        DataError: the file is gone or cut short.
+    """
+    try:
+        return np.array(np.memmap(path, np.uint8, "r", shape=shape)[indices])
+    except OSError as error:
+        raise DataError([f"{path}: cannot be read any more: {error.strerror}"]) from error
+    except ValueError as error:
+        raise DataError([f"{path}: ends early; delete it to have it made again"]) from error
 
 
 def write_archive(
@@ -79,8 +73,8 @@ def _sides(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
-def read_archive(path: Path) -> tuple[Profile, Framing, tuple[Instance, ...], StoredCrops]:
-    """Return what the file holds; crops are left in it.
+def read_archive(path: Path) -> tuple[Profile, Framing, tuple[Instance, ...], Cut]:
+    """Return what the file holds; crops are left in it, and cut out by their numbers.
 
     Raises:
         DataError: the file is missing, broken or of another layout.
@@ -92,7 +86,7 @@ def read_archive(path: Path) -> tuple[Profile, Framing, tuple[Instance, ...], St
                 raise ValueError(f"its layout is {about['layout']}, known is {_LAYOUT}")
             instances = _instances(columns)
         framing: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in about["framing"].items()}
-        crops = StoredCrops(path=path, shape=(len(instances), *about["crop"]))
+        crops = partial(_stored_crops, path, (len(instances), *about["crop"]))
         return Profile.model_validate(about["profile"]), Framing(**framing), instances, crops
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise DataError([f"{path}: holds no samples: {error}; delete it to have it made again"]) from error

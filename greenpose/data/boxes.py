@@ -15,7 +15,7 @@ from greenpose.data.check import split_files
 from greenpose.data.coco import find_category, image_folders, load_document, load_json
 from greenpose.data.conventions import note_detected
 from greenpose.data.crops import Box, used_box
-from greenpose.data.findings import Notebook, errors
+from greenpose.data.findings import Level, Notebook, errors
 from greenpose.data.image_checks import ListedImage, read_pictures
 from greenpose.data.images import image_reader
 from greenpose.data.instances import Instance, Profile, load_profile
@@ -23,13 +23,13 @@ from greenpose.data.samples import Samples
 from greenpose.errors import DataError
 
 _EXAMPLE = '[{"image_id": 1, "category_id": 1, "bbox": [x, y, width, height], "score": 0.9}, ...]'
-_KINDS = {
-    "image": ("image_id", "{n} boxes are in images that the annotation file of the test split does not list"),
-    "category": ("category_id", "{n} boxes are of another category than the annotated subjects"),
-    "numbers": ("bbox", "{n} boxes are not four numbers: x, y, width, height"),
-    "empty": ("bbox", "{n} boxes are empty; width and height must be above 0"),
-    "beside": ("bbox", "{n} boxes show nothing of their image"),
-    "score": ("score", "{n} boxes have no score of 0 or more"),
+_KINDS: dict[str, tuple[Level, str, str]] = {
+    "image": ("error", "image_id", "{n} boxes are in images that the annotation file of the test split does not list"),
+    "category": ("error", "category_id", "{n} boxes are of another category than the annotated subjects"),
+    "numbers": ("error", "bbox", "{n} boxes are not four numbers: x, y, width, height"),
+    "empty": ("error", "bbox", "{n} boxes are empty; width and height must be above 0"),
+    "beside": ("error", "bbox", "{n} boxes show nothing of their image"),
+    "score": ("error", "score", "{n} boxes have no score of 0 or more"),
 }
 """What can be wrong with a box, and in which field."""
 
@@ -167,9 +167,8 @@ def _note(
             *([] if _is_score(entry.get("score")) else ["score"]),
         ]
         for kind in kinds:
-            seen.setdefault(kind, []).append(f"[{number}] has {entry.get(_KINDS[kind][0])!r}")
-    for kind, (field, text) in _KINDS.items():
-        notebook.count("error", seen.get(kind, ()), text, field=field)
+            seen.setdefault(kind, []).append(f"[{number}] has {entry.get(_KINDS[kind][1])!r}")
+    notebook.count_kinds(_KINDS, seen)
 
 
 def _note_kind(

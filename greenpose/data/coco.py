@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from greenpose.data.annotations import AnnotationReading, Pose, as_id, is_box_area, is_number
+from greenpose.data.annotations import KINDS, AnnotationReading, Pose, as_id, is_box_area, is_number
 from greenpose.data.conventions import note_conventions
 from greenpose.data.findings import DataFinding, Notebook, errors
 from greenpose.data.image_checks import DEPTH_BITS, ListedImage, read_pictures, subject_of
@@ -294,7 +294,7 @@ def read_poses(
         del reading.seen["no keypoints"]
         text = "none of the {n} annotations has keypoints: is this the right file?"
         notebook.count("error", without, text, field="annotations.keypoints")
-    reading.report(notebook)
+    notebook.count_kinds(KINDS, reading.seen, within="annotations.")
     note_conventions(poses, sizes, notebook)
     return poses, reading
 

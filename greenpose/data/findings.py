@@ -1,6 +1,6 @@
 """What is wrong or odd in a folder of annotations: one line per kind, counted, with the first few named."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,6 +43,13 @@ class Notebook:
         every = list(examples)
         if every:
             self.add(level, message.format(n=len(every)) + f" ({first_few(every)})", field=field)
+
+    def count_kinds(
+        self, kinds: Mapping[str, tuple[Level, str, str]], seen: Mapping[str, Sequence[object]], *, within: str = ""
+    ) -> None:
+        """Note every kind that was `seen`, in the order of the table: its level, its field and its message."""
+        for kind, (level, field, message) in kinds.items():
+            self.count(level, seen.get(kind, ()), message, field=within + field)
 
 
 def first_few(examples: Iterable[object]) -> str:

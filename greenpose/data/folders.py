@@ -11,7 +11,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from greenpose.data.images import Window
+from greenpose.data.images import Window, encode_png
 from greenpose.data.instances import Instance, Profile, coco_document
 from greenpose.errors import DataError
 from greenpose.files import locked
@@ -122,7 +122,4 @@ def _write_image(file: Path, image: np.ndarray, instance: Instance) -> None:
         raise DataError([f"{instance.image}: is {found}; needed is uint8 or uint16 of {instance.image_size}"])
     file.parent.mkdir(parents=True, exist_ok=True)
     stored = image if image.ndim < 3 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    done, encoded = cv2.imencode(".png", stored)
-    if not done:
-        raise DataError([f"{file}: cannot be encoded as PNG"])
-    file.write_bytes(encoded.tobytes())
+    file.write_bytes(encode_png(stored))

@@ -39,34 +39,6 @@ class ListedImage:
     """Whether the file holds more frames than the one that is taken."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """How a file's images are looked for, and what it means when one is not there."""
-
-    find: Callable[[Mapping[str, Any]], Path | None]
-    """Gives the path of a listed image, None where it is not there."""
-    below: Path
-    """The folder to name where an image is missing."""
-    inside: tuple[Path, ...]
-    """Folders outside of which nothing is read, whatever a name or a link says; resolved."""
-    subject: Callable[[Mapping[str, Any]], str]
-    """Gives the patient of a listed image, "" where unknown."""
-    allow_missing: bool = False
-    """Whether a missing or broken image is left out, instead of being an error."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pictures:
-    """The annotated images that a file lists."""
-
-    found: dict[int, ListedImage]
-    """Those that are there and whole, by id."""
-    missing: tuple[str, ...]
-    """Those that are not there, as listed."""
-    broken: tuple[str, ...]
-    """Those that are no whole images: path and fault."""
-
-
 def read_pictures(
     document: Mapping[str, Any], folders: Sequence[Path], notebook: Notebook, *, allow_missing: bool
 ) -> dict[int, ListedImage]:
@@ -74,38 +46,54 @@ def read_pictures(
 
     An image is looked for in each of the folders in turn.
     """
-    find = partial(_find, folders)
     inside = tuple(folder.resolve() for folder in folders if folder.parent != folders[0])
-    search = Search(find=find, below=folders[0], inside=inside, subject=subject_of, allow_missing=allow_missing)
-    return search_pictures(document, search, notebook).found
+    return search_pictures(
+        document, notebook, find=partial(_find, folders), below=folders[0], inside=inside, allow_missing=allow_missing
+    )[0]
 
 
-def search_pictures(document: Mapping[str, Any], search: Search, notebook: Notebook) -> Pictures:
-    """Return the annotated images; whatever is odd about them is noted."""
+def search_pictures(
+    document: Mapping[str, Any],
+    notebook: Notebook,
+    *,
+    find: Callable[[Mapping[str, Any]], Path | None],
+    below: Path,
+    inside: Sequence[Path],
+    patient: str = "",
+    allow_missing: bool,
+) -> tuple[dict[int, ListedImage], list[str], list[str]]:
+    """Return the annotated images that are there and whole, by id, and those that are missing or broken, as text.
+
+    `find` gives the path of a listed image. Nothing is read outside of the folders `inside`, whatever a name or a link
+    says; `below` is the one to name where an image is missing. All are the `patient`'s, if one is named. Whatever is
+    odd is noted; a missing or broken image is an error unless `allow_missing`.
+    """
     known = _annotated(_by_id(document["images"], notebook), document["annotations"], notebook)
     found: dict[int, ListedImage] = {}
     missing: list[Mapping[str, Any]] = []
     broken: list[str] = []
     astray: list[str] = []
     for image_id, entry in known.items():
-        file = search.find(entry)
+        file = find(entry)
         if file is None:
             missing.append(entry)
-        elif not any(file.resolve().is_relative_to(folder) for folder in search.inside):
+        elif not any(file.resolve().is_relative_to(folder) for folder in inside):
             astray.append(f"{listed_name(entry)} is {file.resolve()}")
         else:
             try:
-                found[image_id] = _picture(file, search.subject(entry))
+                found[image_id] = _picture(file, patient or subject_of(entry))
             except DataError as error:
                 broken += error.faults
     text = "{n} file names or links lead outside the data folder and are not read; copy the images into it"
     notebook.count("error", astray, text, field="images.file_name")
-    _note_missing(missing, search, notebook)
-    note_broken(broken, notebook, allow_missing=search.allow_missing)
+    if missing:
+        patients = Counter(patient or subject_of(entry) or "patient unknown" for entry in missing)
+        _note_missing(list(map(listed_name, missing)), patients, below, notebook, allow_missing=allow_missing)
+    note_broken(broken, notebook, allow_missing=allow_missing)
     _note_sizes(known, found, notebook)
     _note_depth(found, notebook)
     _note_shown_otherwise(found, notebook)
-    return Pictures(found=found, missing=tuple(map(listed_name, missing)), broken=tuple(broken))
+    return found, list(map(listed_name, missing)), broken
 
 
 def _picture(file: Path, subject: str) -> ListedImage:
@@ -197,14 +185,12 @@ def _find(folders: Sequence[Path], entry: Mapping[str, Any]) -> Path | None:
     return next((file for file in candidates if is_file(file)), None)
 
 
-def _note_missing(missing: Sequence[Mapping[str, Any]], search: Search, notebook: Notebook) -> None:
-    if not missing:
-        return
-    level, consequence = _verdict(allow_missing=search.allow_missing)
-    patients = Counter(search.subject(entry) or "patient unknown" for entry in missing)
-    names = first_few(map(listed_name, missing))
+def _note_missing(
+    names: Sequence[str], patients: Mapping[str, int], below: Path, notebook: Notebook, *, allow_missing: bool
+) -> None:
+    level, consequence = _verdict(allow_missing=allow_missing)
     by_patient = first_few(f"{patient}: {number}" for patient, number in patients.items())
-    text = f"{len(missing)} images are not below {search.below}: {names}; by patient {by_patient}; {consequence}"
+    text = f"{len(names)} images are not below {below}: {first_few(names)}; by patient {by_patient}; {consequence}"
     notebook.add(level, text, field="images.file_name")
 
 

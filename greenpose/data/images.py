@@ -371,6 +371,13 @@ def _read_instance(instance: Instance, *, window: Window | None) -> np.ndarray:
     return read_image(instance.image, window=window)
 
 
+def encode_png(image: np.ndarray) -> bytes:
+    """Return an 8-bit image, blue first where it is in colour, or 16-bit depth as a PNG."""
+    done, encoded = cv2.imencode(".png", image)
+    assert done, "8-bit images and 16-bit depth always fit into a PNG"
+    return bytes(encoded.tobytes())
+
+
 def read_bytes(path: str | Path) -> bytes:
     """Return what a file holds.
 

@@ -1,15 +1,16 @@
 """Samples: one split at one input size, cut from its images, ready to train on and to be scored."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
-from greenpose.data.archive import read_archive, write_archive
+from greenpose.data.archive import Cut, read_archive, write_archive
 from greenpose.data.crops import (
     Framing,
     crop,
@@ -27,85 +28,42 @@ from greenpose.data.images import Reader, Window
 from greenpose.data.instances import Instance, Profile, coco_document
 from greenpose.errors import DataError
 
-Cut: TypeAlias = Callable[[Sequence[int]], np.ndarray]
-"""Gives the crops of some samples by their numbers."""
 _SHOWN_FAULTS = 20
 _COLOUR_DIMENSIONS = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FromMemory:
-    """Crops that are there already."""
-
-    crops: np.ndarray
-    """All of them."""
-
-    def __call__(self, indices: Sequence[int]) -> np.ndarray:
-        """Return the crops of some samples."""
-        some: np.ndarray = self.crops[list(indices)]
-        return some
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """Crops of a part, by the part's own numbers."""
-
-    cut: Cut
-    """Gives the crops of the whole."""
-    chosen: tuple[int, ...]
-    """Numbers of the part's samples in the whole."""
-
-    def __call__(self, indices: Sequence[int]) -> np.ndarray:
-        """Return the crops of some samples."""
-        return self.cut([self.chosen[index] for index in indices])
+def _each_crop(
+    instances: Sequence[Instance], reader: Reader, framing: Framing, indices: Iterable[int]
+) -> Iterator[np.ndarray]:
+    """Yield the crop of each sample; an image that neighbours share is read once, faults are told at the end."""
+    faults: dict[str, None] = {}
+    name, image = "", None
+    for index in indices:
+        instance = instances[index]
+        try:
+            image = reader(instance) if image is None or instance.image != name else image
+        except DataError as error:
+            faults |= dict.fromkeys(error.faults)
+            image = None
+            continue
+        name = instance.image
+        yield crop(image, matrix_of(instance, framing), framing.input_size)
+    if faults:
+        raise DataError(shortened(list(faults)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FromImages:
-    """Crops that are cut out of their images at every use."""
-
-    instances: tuple[Instance, ...]
-    """The samples."""
-    reader: Reader
-    """Gives an instance's whole image."""
-    framing: Framing
-    """How crops are made."""
-
-    def __call__(self, indices: Sequence[int]) -> np.ndarray:
-        """Return the crops of some samples."""
-        return _stacked(list(self._each(indices)))
-
-    def all_of(self, most_bytes: int) -> np.ndarray | None:
-        """Return all crops, None where they take more; a first one in colour, or a later one, makes all of them so."""
-        width, height = self.framing.input_size
-        count = len(self.instances)
-        if count * width * height > most_bytes:
-            return None
-        crops = np.empty((count, height, width), dtype=np.uint8)
-        for index, one in enumerate(self._each(range(count))):
-            if one.ndim == crops.ndim:  # colour, and the first
-                if 3 * crops.nbytes > most_bytes:
-                    return None
-                crops = np.repeat(crops[..., None], 3, -1)
-            crops[index] = one if one.ndim == crops[index].ndim else one[..., None]
-        return crops
-
-    def _each(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Yield the crop of each sample; an image that neighbours share is read once, faults are told at the end."""
-        faults: dict[str, None] = {}
-        name, image = "", None
-        for index in indices:
-            instance = self.instances[index]
-            try:
-                image = self.reader(instance) if image is None or instance.image != name else image
-            except DataError as error:
-                faults |= dict.fromkeys(error.faults)
-                image = None
-                continue
-            name = instance.image
-            yield crop(image, matrix_of(instance, self.framing), self.framing.input_size)
-        if faults:
-            raise DataError(shortened(list(faults)))
+def _kept(each: Iterable[np.ndarray], count: int, size: tuple[int, int], most_bytes: int) -> np.ndarray | None:
+    """Return all crops, None where they take more; a first one in colour, or a later one, makes all of them so."""
+    if count * math.prod(size) > most_bytes:
+        return None
+    crops = np.empty((count, *reversed(size)), dtype=np.uint8)
+    for index, one in enumerate(each):
+        if one.ndim == crops.ndim:  # colour, and the first
+            if 3 * crops.nbytes > most_bytes:
+                return None
+            crops = np.repeat(crops[..., None], 3, -1)
+        crops[index] = one if one.ndim == crops[index].ndim else one[..., None]
+    return crops
 
 
 def matrix_of(instance: Instance, framing: Framing) -> Float[np.ndarray, "2 3"]:
@@ -175,9 +133,12 @@ class Samples:
             DataError: there is nothing to build from, or images cannot be read (all of them are named).
         """
         _check(instances, profile, framing)
-        images = FromImages(instances=tuple(instances), reader=reader, framing=framing)
-        kept = images.all_of(cache_bytes)
-        cut: Cut = images if kept is None else FromMemory(crops=kept)
+        each = partial(_each_crop, tuple(instances), reader, framing)
+        kept = _kept(each(range(len(instances))), len(instances), framing.input_size, cache_bytes)
+
+        def cut(indices: Sequence[int]) -> np.ndarray:
+            return _stacked(list(each(indices))) if kept is None else kept[indices]
+
         return cls(
             profile=profile,
             framing=framing,
@@ -241,7 +202,7 @@ class Samples:
             profile=self.profile,
             framing=self.framing,
             instances=tuple(self.instances[index] for index in chosen),
-            cut=Chosen(cut=self.cut, chosen=chosen),
+            cut=lambda some: self.cut([chosen[index] for index in some]),
             window=self.window,
         )
 

@@ -6,15 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
-import cv2
 import numpy as np
 
 from greenpose.data.annotations import Pose
 from greenpose.data.check import sha256
 from greenpose.data.findings import DataFinding, Level, Notebook
 from greenpose.data.image_checks import note_broken
-from greenpose.data.images import Window, decode_stored, read_bytes, window_depth
-from greenpose.data.raw.plan import Placed, RawPlan
+from greenpose.data.images import Window, decode_stored, encode_png, read_bytes, window_depth
+from greenpose.data.raw.plan import RawFrame, RawPlan
 from greenpose.errors import DataError
 
 ROTATION_DEG = 180
@@ -80,21 +79,6 @@ class Seen:
         return f"holds {100 * self.inside / self.returns:.2g} % of the depths; {span}"
 
 
-def upright(stored: np.ndarray, *, window: Window | None, seen: Seen) -> np.ndarray:
-    """Return an image turned by 180 degrees: pixels as they are, or 16-bit depth as grey through the window."""
-    if window is None:
-        return turn_image(stored)
-    seen.add(stored, window)
-    return turn_image(window_depth(stored, window))
-
-
-def encode_png(image: np.ndarray) -> bytes:
-    """Return an image, blue first where it is in colour, as a PNG."""
-    done, encoded = cv2.imencode(".png", image)
-    assert done, "8-bit images and 16-bit depth always fit into a PNG"
-    return bytes(encoded.tobytes())
-
-
 Tell: TypeAlias = Callable[[int, int], None]
 """Is told how many images are done, and of how many."""
 
@@ -103,7 +87,7 @@ Tell: TypeAlias = Callable[[int, int], None]
 class Images:
     """What became of the images."""
 
-    placed: list[Placed] = field(default_factory=list)
+    placed: list[RawFrame] = field(default_factory=list)
     """Frames whose image is whole, in order."""
     sums: dict[str, str] = field(default_factory=dict)
     """SHA-256 of each written image, by its path in the data set."""
@@ -122,13 +106,13 @@ def make_images(plan: RawPlan, root: Path | None, *, tell: Tell) -> Images:
         try:
             _make(one, root, images, plan.request.window)
         except DataError as error:
-            images.broken[one.frame.patient] += error.faults
+            images.broken[one.patient] += error.faults
         tell(done, len(plan.placed))
     return images
 
 
-def _make(one: Placed, root: Path | None, images: Images, window: Window | None) -> None:
-    file = one.frame.picture.file
+def _make(one: RawFrame, root: Path | None, images: Images, window: Window | None) -> None:
+    file = one.picture.file
     data = read_bytes(file)
     stored = decode_stored(data, file, thorough=True)
     images.placed.append(one)
@@ -137,7 +121,10 @@ def _make(one: Placed, root: Path | None, images: Images, window: Window | None)
         return
     if window is not None and stored.dtype != np.uint16:
         raise DataError([f"{file}: has changed: it was 16-bit depth, and is an 8-bit image, which takes no window"])
-    png = encode_png(upright(stored, window=window, seen=images.seen))
+    if window is not None:
+        images.seen.add(stored, window)
+        stored = window_depth(stored, window)
+    png = encode_png(turn_image(stored))
     name = f"images/{one.name}"
     images.sums[name] = sha256(png)
     (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -164,11 +151,11 @@ def image_findings(images: Images, plan: RawPlan) -> list[DataFinding]:
 
 def _copies(images: Images) -> list[str]:
     """Return pairs of files of different splits that hold the same bytes."""
-    first: dict[str, Placed] = {}
+    first: dict[str, RawFrame] = {}
     copies = []
     for one in images.placed:
         other = first.setdefault(images.sources[one.image_id], one)
-        file, twin = one.frame.picture.file, other.frame.picture.file
+        file, twin = one.picture.file, other.picture.file
         if other.split != one.split and twin != file:
             copies.append(f"{one.split} {file} = {other.split} {twin}")
     return copies

@@ -2,15 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from greenpose.data.annotations import Pose, as_id
 from greenpose.data.coco import check_ids, find_category, load_document, read_poses
 from greenpose.data.findings import DataFinding, Notebook, errors, first_few
-from greenpose.data.image_checks import ListedImage, Pictures, Search, is_file, listed_name, search_pictures, subject_of
+from greenpose.data.image_checks import DEPTH_BITS, ListedImage, is_file, listed_name, search_pictures, subject_of
 from greenpose.data.images import Window
 from greenpose.data.instances import Profile
 from greenpose.data.raw.splits import Division, RawPatient, Wish, divide, find_patients, patient_name, patient_number
@@ -19,7 +20,7 @@ from greenpose.errors import FaultsError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawFrame:
-    """One image with its poses, as the patient was filmed."""
+    """One image with its poses, as the patient was filmed, and its place in the data set."""
 
     patient: int
     """The patient's number."""
@@ -29,6 +30,15 @@ class RawFrame:
     """The image file."""
     poses: tuple[Pose, ...]
     """Its usable annotations."""
+    split: str = ""
+    """Its split; "" until it is placed."""
+    image_id: int = 0
+    """Its number in the whole set, from 1."""
+
+    @property
+    def name(self) -> str:
+        """Return the path of its image below `images`."""
+        return f"{self.split}/{self.image_id:012d}.png"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +68,17 @@ def read_export(patient: RawPatient, raw: Path, profile: Profile, *, allow_missi
     names, categories = find_category(document, profile, notebook) if document else ((), frozenset[int]())
     if document is None or not names:
         return Export(patient=patient, findings=tuple(notebook.findings))
-    search = Search(
+    pictures, missing, broken = search_pictures(
+        document,
+        notebook,
         find=partial(locate, raw, patient.name),
         below=raw / "images",
-        inside=((raw / "images").resolve(),),
-        subject=lambda _: patient.name,
+        inside=[(raw / "images").resolve()],
+        patient=patient.name,
         allow_missing=allow_missing,
     )
-    pictures = search_pictures(document, search, notebook)
     box_area = profile.area == "box"
-    poses, reading = read_poses(document, names, categories, pictures.found, notebook, box_area=box_area)
+    poses, reading = read_poses(document, names, categories, pictures, notebook, box_area=box_area)
     check_ids(document["annotations"], notebook)
     frames = _frames(poses, pictures, patient)
     _note_other_patients(document, frames, patient, notebook)
@@ -77,8 +88,8 @@ def read_export(patient: RawPatient, raw: Path, profile: Profile, *, allow_missi
         patient=patient,
         num_listed=len(document["images"]),
         frames=frames,
-        missing=pictures.missing,
-        broken=pictures.broken,
+        missing=tuple(missing),
+        broken=tuple(broken),
         seen={kind: len(which) for kind, which in reading.seen.items()},
         findings=tuple(notebook.findings),
     )
@@ -102,7 +113,7 @@ def _candidates(raw: Path, patient: str, entry: Mapping[str, Any]) -> Iterator[P
     yield raw / "images" / patient / parts[-1]
 
 
-def _frames(poses: Sequence[Pose], pictures: Pictures, patient: RawPatient) -> tuple[RawFrame, ...]:
+def _frames(poses: Sequence[Pose], pictures: Mapping[int, ListedImage], patient: RawPatient) -> tuple[RawFrame, ...]:
     of_image: defaultdict[int, list[Pose]] = defaultdict(list)
     for pose in poses:
         of_image[pose.image_id].append(pose)
@@ -110,15 +121,11 @@ def _frames(poses: Sequence[Pose], pictures: Pictures, patient: RawPatient) -> t
         RawFrame(
             patient=patient.number,
             source_id=image_id,
-            picture=pictures.found[image_id],
-            poses=tuple(sorted(some, key=_id)),
+            picture=pictures[image_id],
+            poses=tuple(sorted(some, key=attrgetter("id"))),
         )
         for image_id, some in sorted(of_image.items())
     )
-
-
-def _id(pose: Pose) -> int:
-    return pose.id
 
 
 def _note_other_patients(
@@ -133,9 +140,6 @@ def _note_other_patients(
     ]
     text = f"{{n}} images lie in another patient's folder than {patient.name}"
     notebook.count("error", others, text, field="images.path")
-
-
-DEPTH_BITS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,23 +159,6 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
-    """A frame with its place in the data set."""
-
-    frame: RawFrame
-    """The frame."""
-    split: str
-    """Its split."""
-    image_id: int
-    """Its number in the whole set, from 1."""
-
-    @property
-    def name(self) -> str:
-        """Return the path of its image below `images`."""
-        return f"{self.split}/{self.image_id:012d}.png"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RawPlan:
     """A raw tree, read."""
 
@@ -181,7 +168,7 @@ class RawPlan:
     """Every patient's export."""
     division: Division | None
     """Who is in which split; None where that cannot be told."""
-    placed: tuple[Placed, ...]
+    placed: tuple[RawFrame, ...]
     """Every usable frame, by patient and id; all in one split where there is no division."""
     bits: Literal[8, 16]
     """Bits per channel of the images: 8, or 16 for depth."""
@@ -222,15 +209,13 @@ def _divide(found: Sequence[int], wish: Wish, notebook: Notebook) -> Division | 
     return division
 
 
-def _place(exports: Sequence[Export], division: Division | None) -> tuple[Placed, ...]:
-    dealt: list[tuple[RawFrame, str]] = []
+def _place(exports: Sequence[Export], division: Division | None) -> tuple[RawFrame, ...]:
+    dealt: list[RawFrame] = []
     for export in exports:
         count = len(export.frames)
         splits = division.deal(export.patient.number, count) if division else ["train"] * count
-        dealt += zip(export.frames, splits, strict=True)
-    return tuple(
-        Placed(frame=frame, split=split, image_id=number) for number, (frame, split) in enumerate(dealt, start=1)
-    )
+        dealt += [replace(frame, split=split) for frame, split in zip(export.frames, splits, strict=True)]
+    return tuple(replace(frame, image_id=number) for number, frame in enumerate(dealt, start=1))
 
 
 def _note_claims(frames: Sequence[RawFrame], notebook: Notebook) -> None:

@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,22 @@ from greenpose.data.images import window_depth
 from greenpose.data.instances import Instance, coco_document
 from greenpose.data.raw.images import ROTATION_DEG, Images, Tell, image_findings, make_images, turn_pose
 from greenpose.data.raw.manifest import Areas, Counts, Depth, Manifest, PatientNote, Remark, SplitRule
-from greenpose.data.raw.plan import Export, Placed, RawPlan, Request, make_plan
+from greenpose.data.raw.plan import Export, RawFrame, RawPlan, Request, make_plan
 from greenpose.data.raw.splits import By, Division, patient_name
 from greenpose.errors import DataError
 
 
-def split_document(placed: Sequence[Placed], request: Request, *, by: By) -> dict[str, Any]:
+def split_document(placed: Sequence[RawFrame], request: Request, *, by: By) -> dict[str, Any]:
     """Return the COCO document of a split's frames, poses upright and numbered from 1."""
-    pairs = [(one, pose) for one in placed for pose in one.frame.poses]
+    pairs = [(one, pose) for one in placed for pose in one.poses]
     instances = [_instance(one, pose, number) for number, (one, pose) in enumerate(pairs, start=1)]
     document = coco_document(instances, request.profile)
     document["info"] |= {"split_by": by, "rotated_deg": ROTATION_DEG}
     if request.window is not None:
         document["info"] |= {"grey_of_depth_mm": [float(end) for end in request.window]}
     for entry, one in zip(document["images"], placed, strict=True):
-        file = one.frame.picture.file.relative_to(request.raw)
-        entry |= {"source_id": one.frame.source_id, "source": file.as_posix()}
+        file = one.picture.file.relative_to(request.raw)
+        entry |= {"source_id": one.source_id, "source": file.as_posix()}
     for entry, (_, pose) in zip(document["annotations"], pairs, strict=True):
         entry |= {
             "source_id": pose.id,
@@ -43,14 +43,14 @@ def split_document(placed: Sequence[Placed], request: Request, *, by: By) -> dic
     return document
 
 
-def _instance(one: Placed, pose: Pose, number: int) -> Instance:
-    size = one.frame.picture.size
+def _instance(one: RawFrame, pose: Pose, number: int) -> Instance:
+    size = one.picture.size
     turned = turn_pose(pose, size)
     return Instance(
         id=number,
         image_id=one.image_id,
         image=one.name,
-        subject=patient_name(one.frame.patient),
+        subject=patient_name(one.patient),
         image_size=size,
         box=turned.box,
         area=turned.area,
@@ -63,13 +63,18 @@ def account(
     plan: RawPlan, division: Division, images: Images, *, findings: Iterable[DataFinding], sums_sha256: str
 ) -> Manifest:
     """Return the manifest: the same for the same raw folder, wherever and whenever it is made."""
-    raw = plan.request.raw
+    raw, window = plan.request.raw, plan.request.window
+    patients = {split: [patient_name(number) for number in division.patients[split]] for split in SPLITS}
     return Manifest(
         made_by=f"greenpose {__version__}",
         profile=plan.request.profile.name,
         rotated_deg=ROTATION_DEG,
-        split=_split(division),
-        depth=_depth(plan, images),
+        split=SplitRule(**asdict(division) | {"patients": patients}),
+        depth=Depth(
+            bits=8 if window else plan.bits,
+            grey_of_depth_mm=(float(window[0]), float(window[1])) if window else None,
+            inside_share=images.seen.share,
+        ),
         counts={split: _counts([one for one in images.placed if one.split == split]) for split in SPLITS},
         patients=[_patient(export, images, raw) for export in plan.exports],
         remarks=[
@@ -86,30 +91,11 @@ def _below(text: str, raw: Path) -> str:
     return re.sub(rf"(?<![\w/.-]){re.escape(str(raw))}(/|(?=:|$))", "", text).removeprefix(": ")
 
 
-def _split(division: Division) -> SplitRule:
-    return SplitRule(
-        by=division.by,
-        rule=division.rule,
-        seed=division.seed,
-        note=division.note,
-        patients={split: [patient_name(number) for number in division.patients[split]] for split in SPLITS},
-    )
-
-
-def _depth(plan: RawPlan, images: Images) -> Depth:
-    window = plan.request.window
-    return Depth(
-        bits=8 if window else plan.bits,
-        grey_of_depth_mm=(float(window[0]), float(window[1])) if window else None,
-        inside_share=images.seen.share,
-    )
-
-
-def _counts(placed: Sequence[Placed]) -> Counts:
-    poses = [pose for one in placed for pose in one.frame.poses]
+def _counts(placed: Sequence[RawFrame]) -> Counts:
+    poses = [pose for one in placed for pose in one.poses]
     drawn = [is_box_area(pose.area, pose.box) for pose in poses if pose.drawn_area]
     return Counts(
-        patients=len({one.frame.patient for one in placed}),
+        patients=len({one.patient for one in placed}),
         images=len(placed),
         annotations=len(poses),
         areas=Areas(drawn_boxes=sum(drawn), drawn_silhouettes=len(drawn) - sum(drawn), boxes=len(poses) - len(drawn)),
@@ -117,8 +103,8 @@ def _counts(placed: Sequence[Placed]) -> Counts:
 
 
 def _patient(export: Export, images: Images, raw: Path) -> PatientNote:
-    placed = [one for one in images.placed if one.frame.patient == export.patient.number]
-    sources = {one.frame.picture.file.relative_to(raw).as_posix(): images.sources[one.image_id] for one in placed}
+    placed = [one for one in images.placed if one.patient == export.patient.number]
+    sources = {one.picture.file.relative_to(raw).as_posix(): images.sources[one.image_id] for one in placed}
     broken = [*export.broken, *images.broken.get(export.patient.number, ())]
     return PatientNote(
         patient=export.patient.name,
@@ -128,16 +114,12 @@ def _patient(export: Export, images: Images, raw: Path) -> PatientNote:
         sources_sha256=sha256(sums_text(sources).encode()),
         images_listed=export.num_listed,
         images=len(placed),
-        annotations=sum(len(one.frame.poses) for one in placed),
+        annotations=sum(len(one.poses) for one in placed),
         missing=list(export.missing),
         broken=[_below(text, raw) for text in broken],
-        left_out=_of(export.seen, LEFT_OUT),
-        mended=_of(export.seen, MENDED),
+        left_out={kind: export.seen[kind] for kind in LEFT_OUT if kind in export.seen},
+        mended={kind: export.seen[kind] for kind in MENDED if kind in export.seen},
     )
-
-
-def _of(seen: Mapping[str, int], kinds: Sequence[str]) -> dict[str, int]:
-    return {kind: seen[kind] for kind in kinds if kind in seen}
 
 
 MANIFEST = "manifest.json"
