@@ -20,8 +20,7 @@ from greenpose.data.conventions import note_conventions
 from greenpose.data.findings import Notebook
 from greenpose.data.synthetic import generate
 from greenpose.errors import DataError, GreenPoseError
-from tests.data.coco_files import document, write
-from tests.data.fakes import PROFILE
+from tests.data.fakes import PROFILE, document, write
 from tests.data.test_boxes import FILE, box, folder
 
 SIZE = (640, 480)
@@ -236,21 +235,6 @@ def test_joints_that_a_tool_exports_as_visible_at_the_origin_are_unlabelled(tmp_
     assert "6 annotations have joints at 0, 0" in _said(split, "warning")
 
 
-def test_one_file_under_two_ids_is_refused(tmp_path):
-    content = document()
-    content["images"][1]["file_name"] = "./" + content["images"][0]["file_name"]
-    assert "1 files are listed as several images (frame1.png is 1 and 2)" in _said(
-        inspect_split(*write(tmp_path, content=content), PROFILE), "error"
-    )
-
-
-def test_an_annotation_that_is_there_twice_is_refused(tmp_path):
-    content = document()
-    content["annotations"].append(content["annotations"][0] | {"id": 99})
-    said = _said(inspect_split(*write(tmp_path, content=content), PROFILE), "error")
-    assert "1 annotations are there again under another id: same image, box and joints (99 = 10)" in said
-
-
 @pytest.mark.parametrize(
     ("skeleton", "message"),
     [
@@ -269,14 +253,6 @@ def test_a_files_own_skeleton_is_held_against_the_profiles(tmp_path, skeleton, m
     content["categories"][0]["skeleton"] = skeleton
     split = inspect_split(*write(tmp_path, content=content), profile)
     assert (message in _said(split, "warning")) if message else split.findings == ()
-
-
-def test_two_categories_with_one_id_are_named_and_not_taken_for_another_order(tmp_path):
-    content = document()
-    content["categories"].append({"id": 3, "name": "other", "keypoints": ["a", "b", "c"]})
-    said = _said(inspect_split(*write(tmp_path, content=content), PROFILE), "error")
-    assert "categories.id: 1 ids are those of several categories (3 is 'stick' and 'other')" in said
-    assert "in another order" not in said
 
 
 def _turned(orientation, size=(40, 30)):

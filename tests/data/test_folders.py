@@ -14,8 +14,7 @@ from greenpose.data import image_reader, window_depth
 from greenpose.data.check import check_folder
 from greenpose.data.folders import unfinished_path, whole_folder, write_coco
 from greenpose.errors import DataError
-from tests.data.coco_files import read_split
-from tests.data.fakes import PROFILE, instance
+from tests.data.fakes import PROFILE, instance, read_split
 
 _WINDOW = (400.0, 900.0)
 

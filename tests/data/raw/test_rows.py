@@ -212,15 +212,6 @@ def test_images_elsewhere_than_in_the_tools_folder_are_found_by_the_end_of_their
     assert _images(prepare(request(raw), out)) == NUM_IMAGES
 
 
-def test_a_path_that_leads_out_of_the_tree_is_missing(raw, out):
-    change(
-        raw,
-        3,
-        lambda content: content["images"][0].update(path="/datasets/baby_pose/../../raw/images/pz3/00300_8bit.png"),
-    )
-    _refused(raw, out, "1 images are not below")
-
-
 def test_a_patient_of_whom_nothing_is_left_is_an_error_even_where_missing_images_are_allowed(raw, out):
     for index in range(2):
         image_file(raw, 3, index).unlink()
@@ -230,20 +221,75 @@ def test_a_patient_of_whom_nothing_is_left_is_an_error_even_where_missing_images
 # annotations
 
 
-def test_annotations_without_keypoints_are_dropped_and_counted(raw, out):
-    change(raw, 3, _first(lambda one: one.pop("keypoints")))
-    change(raw, 4, _first(lambda one: one.update(keypoints=[])))
-    prepared = prepare(request(raw), out)
-    assert _images(prepared) == NUM_IMAGES | {"train": 2}
-    assert _patient(prepared, "pz3").left_out == _patient(prepared, "pz4").left_out == {"no keypoints": 1}
-    assert "1 annotations have no keypoints" in _remarks(prepared)
+def _adult(content):
+    """Add a subject of another category."""
+    content["categories"].append({"id": 8, "name": "adult", "keypoints": [], "skeleton": []})
+    other = {"id": 9, "image_id": 600, "category_id": 8, "area": 0, "bbox": [0, 0, 0, 0], "iscrowd": False}
+    content["annotations"].append(other)
 
 
-def test_an_annotation_with_no_labelled_joint_is_dropped(raw, out):
-    change(raw, 3, _first(lambda one: one.update(keypoints=[0] * 36, num_keypoints=0)))
+def _hidden(one):
+    one["keypoints"][2] = 0  # with x and y
+    one["bbox"] = [one["bbox"]]
+
+
+@pytest.mark.parametrize(
+    ("edit", "left_out", "mended", "remark"),
+    [
+        (_first(lambda one: one.pop("keypoints")), {"no keypoints": 1}, {}, "1 annotations have no keypoints"),
+        (_first(lambda one: one.update(keypoints=[])), {"no keypoints": 1}, {}, "1 annotations have no keypoints"),
+        (_first(lambda one: one.update(keypoints=[0] * 36)), {"unlabelled": 1}, {}, "no labelled joint"),
+        (_adult, {"other category": 1}, {}, "of another category"),
+        (_first(lambda one: one.update(iscrowd=True)), {"crowd": 1}, {}, "are crowds"),
+        (
+            _first(_hidden),
+            {},
+            {"hidden": 1, "no box": 1, "recount": 1},
+            "if v tells occlusion in this file, write 1 for them",
+        ),
+        (
+            _first(lambda one: one["keypoints"].__setitem__(slice(0, 3), [-1, -1, 2])),
+            {},
+            {"minus one": 1, "recount": 1},
+            "joints at -1, -1",
+        ),
+    ],
+    ids=lambda one: "+".join(one) if isinstance(one, dict) else "",
+)
+def test_annotations_that_are_left_out_or_mended_are_counted_and_named(raw, out, edit, left_out, mended, remark):
+    change(raw, 6, edit)
     prepared = prepare(request(raw), out)
-    assert _patient(prepared, "pz3").left_out == {"unlabelled": 1}
-    assert _images(prepared) == NUM_IMAGES | {"train": 3}
+    note, content = _patient(prepared, "pz6"), read(out, "val")
+    assert (note.left_out, note.mended) == (left_out, mended)
+    assert remark in _remarks(prepared)
+    used = 2 if mended or edit is _adult else 1
+    assert len(content["annotations"]) == prepared.manifest.counts["val"].annotations == used
+    assert _images(prepared) == NUM_IMAGES | {"val": used}
+    assert [one["name"] for one in content["categories"]] == ["infant"]
+    for one in content["annotations"]:
+        rows = np.reshape(one["keypoints"], (12, 3))
+        assert not rows[rows[:, 2] == 0].any()
+        assert one["num_keypoints"] == (rows[:, 2] > 0).sum()
+
+
+_ELSEWHERE = "/datasets/baby_pose/../../raw/images/pz6/00600_8bit.png"
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda content: content["images"][0].update(path=_ELSEWHERE), "1 images are not below"),
+        (lambda content: content["categories"][0]["keypoints"].pop(), "categories.keypoints: no category has the"),
+        (_first(lambda one: one.update(id=1601)), "annotations.id: 1 ids are those of several annotations (1601)"),
+        (
+            lambda content: content["images"][0].update(width=640, height=480),
+            "00600_8bit.png is 40 x 31, listed 640 x 480",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_export_is_refused_by_its_name(raw, out, edit, message):
+    change(raw, 6, edit)
+    _refused(raw, out, message)
 
 
 def test_an_unlabelled_joint_is_not_turned_into_a_corner(raw, out):
@@ -298,25 +344,6 @@ def test_images_that_a_window_makes_alike_are_refused_by_the_last_check_before_t
     _refused(raw, out, f"{out}: 1 images have a byte-identical copy in another split", window=(550, 750))
 
 
-def test_annotations_of_another_category_are_left_out_and_counted(raw, out):
-    def edit(content):
-        content["categories"].append({"id": 8, "name": "adult", "keypoints": [], "skeleton": []})
-        content["annotations"].append(
-            {"id": 9, "image_id": 300, "category_id": 8, "area": 0, "bbox": [0, 0, 0, 0], "iscrowd": False}
-        )
-
-    change(raw, 3, edit)
-    prepared = prepare(request(raw), out)
-    assert _patient(prepared, "pz3").left_out == {"other category": 1}
-    assert [one["name"] for one in read(out, "train")["categories"]] == ["infant"]
-    assert prepared.manifest.counts["train"].annotations == 4
-
-
-def test_an_export_with_other_joints_is_refused_and_the_difference_told(raw, out):
-    change(raw, 3, lambda content: content["categories"][0]["keypoints"].pop())
-    _refused(raw, out, "pz3.json: categories.keypoints: no category has the keypoints of profile babypose")
-
-
 def test_found_patients_are_listed_and_what_fits_nobody_is_told(raw, out):
     (raw / "annotations" / "all.json").write_text("{}")
     (raw / "images" / "pz99").mkdir()
@@ -356,11 +383,6 @@ def test_a_box_is_made_from_the_joints_and_an_area_from_the_box_and_both_say_so(
     assert _ap(out, "val") == pytest.approx(1)
 
 
-def test_one_annotation_id_twice_is_an_error(raw, out):
-    change(raw, 3, _first(lambda one: one.update(id=1301)))
-    _refused(raw, out, "pz3.json: annotations.id: 1 ids are those of several annotations (1301)")
-
-
 @pytest.mark.parametrize(
     "changes",
     [{"id": 0}, {"image_id": "600"}, {"num_keypoints": 0}, {"num_keypoints": None}, {"iscrowd": 0}],
@@ -384,13 +406,6 @@ def test_what_an_annotation_may_lack_is_filled_in(raw, out, key):
     assert _ap(out, "val") == pytest.approx(1)
 
 
-def test_a_crowd_is_never_used(raw, out):
-    change(raw, 6, _first(lambda one: one.update(iscrowd=True)))
-    prepared = prepare(request(raw), out)
-    assert _patient(prepared, "pz6").left_out == {"crowd": 1}
-    assert len(read(out, "val")["annotations"]) == 1
-
-
 def test_blanks_around_names_are_not_kept(raw, out):
     prepare(request(raw), out)
     assert read(out, "train")["categories"][0]["keypoints"] == list(PROFILE.keypoints)
@@ -412,30 +427,6 @@ def test_an_image_of_another_size_is_turned_by_its_own(raw, out):
     column, row = content["annotations"][0]["keypoints"][:2]
     assert stored(out / "images" / content["images"][0]["file_name"])[int(row), int(column)] == 255
     assert (content["images"][0]["width"], content["images"][0]["height"]) == (50, 20)
-
-
-def test_an_image_of_another_size_than_listed_is_an_error(raw, out):
-    change(raw, 6, lambda content: content["images"][0].update(width=640, height=480))
-    _refused(raw, out, "00600_8bit.png is 40 x 31, listed 640 x 480")
-
-
-def test_visibility_that_tells_occlusion_is_pointed_out(raw, out):
-    def edit(one):
-        one["keypoints"][2] = 0  # with x and y
-        one["bbox"] = [one["bbox"]]
-
-    change(raw, 3, _first(edit))
-    prepared = prepare(request(raw), out)
-    assert "if v tells occlusion in this file, write 1 for them" in _remarks(prepared)
-    assert _patient(prepared, "pz3").mended == {"hidden": 1, "no box": 1, "recount": 1}
-
-
-def test_minus_one_is_unlabelled(raw, out):
-    change(raw, 6, _first(lambda one: one["keypoints"].__setitem__(slice(0, 3), [-1, -1, 2])))
-    prepared = prepare(request(raw), out)
-    first = read(out, "val")["annotations"][0]
-    assert (first["keypoints"][:3], first["num_keypoints"]) == ([0, 0, 0], 10)
-    assert _patient(prepared, "pz6").mended == {"minus one": 1, "recount": 1}
 
 
 def test_patients_are_counted_beside_frames(raw, out):
