@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int
 from greenpose.accuracy.oks import METRICS, evaluate, image_order
 
 Interval = tuple[float, float]
-"""Lower and upper end; both nan where fewer than two groups leave nothing to resample."""
+"""Lower and upper end at 95 %; both nan where fewer than two groups leave nothing to resample."""
+_SEED = 0
 _DRAWN_AT_ONCE = 4_000_000
 """Resamples times detections that are worked on at a time; bounds the memory to some 200 MB."""
 
@@ -22,8 +23,6 @@ def oks_ap_interval(
     *,
     groups: Mapping[Any, str] | None = None,
     resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
 ) -> dict[str, Interval]:
     """Return an interval for each of `ap`, `ap50`, `ap75` and `ar`.
 
@@ -36,8 +35,8 @@ def oks_ap_interval(
         DataError: see `oks_ap`.
     """
     matches = _match(ground_truth, detections, sigmas)
-    counts = _draw(_image_groups(matches.images, groups or {}), resamples, seed)
-    return _intervals(_metrics(matches, counts), level) if counts is not None else _unknown()
+    counts = _draw(_image_groups(matches.images, groups or {}), resamples)
+    return _intervals(_metrics(matches, counts)) if counts is not None else _unknown()
 
 
 def oks_ap_difference_interval(
@@ -48,16 +47,14 @@ def oks_ap_difference_interval(
     *,
     groups: Mapping[Any, str] | None = None,
     resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
 ) -> dict[str, Interval]:
     """Return an interval of candidate minus baseline for each metric, both judged on the same resamples.
 
     Hard patients are hard for both, so that this is narrower than the two intervals suggest. See `oks_ap_interval`.
     """
     before, after = (_match(ground_truth, found, sigmas) for found in (baseline, candidate))
-    counts = _draw(_image_groups(before.images, groups or {}), resamples, seed)
-    return _intervals(_metrics(after, counts) - _metrics(before, counts), level) if counts is not None else _unknown()
+    counts = _draw(_image_groups(before.images, groups or {}), resamples)
+    return _intervals(_metrics(after, counts) - _metrics(before, counts)) if counts is not None else _unknown()
 
 
 def share_interval(
@@ -66,8 +63,6 @@ def share_interval(
     *,
     groups: Sequence[str] | None = None,
     resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
 ) -> Interval:
     """Return an interval of PCK from which keypoints are correct and which are counted, as `pck_hits` gives them.
 
@@ -75,12 +70,12 @@ def share_interval(
     """
     names = [str(n) for n in range(len(correct))] if groups is None else list(groups)
     group = np.unique(names, return_inverse=True)[1]
-    counts = _draw(group, resamples, seed)
+    counts = _draw(group, resamples)
     if counts is None:
         return (np.nan, np.nan)
     known = counts @ counted
     shares = np.divide(counts @ correct, known, out=np.full(known.shape, np.nan), where=known > 0)
-    return _ends(_mean_of_known(shares.T), level)
+    return _ends(_mean_of_known(shares.T))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -137,13 +132,13 @@ def _image_groups(images: Sequence[Any], groups: Mapping[Any, str]) -> Int[np.nd
     return np.unique(names, return_inverse=True)[1]
 
 
-def _draw(group: Int[np.ndarray, " member"], resamples: int, seed: int) -> Int[np.ndarray, "resample member"] | None:
+def _draw(group: Int[np.ndarray, " member"], resamples: int) -> Int[np.ndarray, "resample member"] | None:
     """Return how often each member is drawn in each resample, whole groups together; None for less than two groups."""
     num_groups = int(group.max()) + 1
     if num_groups < 2:
         return None
     shares = np.full(num_groups, 1 / num_groups)
-    drawn: np.ndarray = np.random.default_rng(seed).multinomial(num_groups, shares, size=resamples)[:, group]
+    drawn: np.ndarray = np.random.default_rng(_SEED).multinomial(num_groups, shares, size=resamples)[:, group]
     return drawn
 
 
@@ -199,12 +194,12 @@ def _mean_of_known(values: Float[np.ndarray, " first *rest"]) -> Float[np.ndarra
     return means
 
 
-def _intervals(metrics: Float[np.ndarray, "resample 4"], level: float) -> dict[str, Interval]:
-    return {name: _ends(metrics[:, column], level) for column, name in enumerate(METRICS)}
+def _intervals(metrics: Float[np.ndarray, "resample 4"]) -> dict[str, Interval]:
+    return {name: _ends(metrics[:, column]) for column, name in enumerate(METRICS)}
 
 
-def _ends(values: Float[np.ndarray, " resample"], level: float) -> Interval:
-    low, high = np.quantile(values[~np.isnan(values)], [(1 - level) / 2, (1 + level) / 2])
+def _ends(values: Float[np.ndarray, " resample"]) -> Interval:
+    low, high = np.quantile(values[~np.isnan(values)], [0.025, 0.975])
     return float(low), float(high)
 
 

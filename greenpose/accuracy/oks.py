@@ -3,19 +3,19 @@
 import contextlib
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, SupportsFloat
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from greenpose.data.annotations import crowd_flag
+from greenpose.data.findings import first_few
 from greenpose.data.instances import sigma_faults
 from greenpose.errors import DataError
 
 METRICS = ("ap", "ap50", "ap75", "ar")
 """AP averaged over the thresholds, AP at OKS .50 and at .75, recall averaged over the thresholds."""
-_SHOWN = 5
 
 
 def oks_ap(
@@ -197,12 +197,8 @@ def _name(annotation: Mapping[str, Any]) -> str:
     return f"annotation {annotation.get('id')}"
 
 
-def _fault(examples: Iterable[str], text: str) -> list[str]:
-    some = list(examples)
-    if not some:
-        return []
-    more = f" and {len(some) - _SHOWN} more" if len(some) > _SHOWN else ""
-    return [text + ", ".join(some[:_SHOWN]) + more]
+def _fault(examples: Sequence[str], text: str) -> list[str]:
+    return [text + first_few(examples)] if examples else []
 
 
 _CONFIDENT_ABOVE = 0.2

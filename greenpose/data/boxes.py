@@ -1,6 +1,5 @@
 """Detected boxes: where a detector saw subjects, to be searched for poses instead of the annotated boxes."""
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ import numpy as np
 
 from greenpose.config import DataConfig
 from greenpose.data.annotations import as_id, is_number, usable_box
-from greenpose.data.check import split_files
+from greenpose.data.check import sha256, split_files
 from greenpose.data.coco import find_category, image_folders, load_document, load_json
 from greenpose.data.conventions import note_detected
 from greenpose.data.crops import Box, used_box
@@ -119,7 +118,7 @@ def inspect_boxes(config: DataConfig) -> Boxes:
     pictures: dict[int, ListedImage] = {}
     if entries and categories:
         folders = image_folders(annotations, root / config.images)
-        pictures = read_pictures({**document, "annotations": entries}, folders, notebook, allow_missing=False)
+        pictures = read_pictures({**document, "annotations": entries}, folders, notebook)
         listed = {as_id(image.get("id")) for image in document["images"]} - {None}
         _note(entries, pictures, notebook, listed=listed, categories=categories)
         if not errors(notebook.findings):
@@ -145,7 +144,7 @@ def _load(file: Path, notebook: Notebook) -> tuple[list[dict[str, Any]], str]:
         return [], ""
     if not entries:
         notebook.add("error", "holds no box; set data.detections to null to take the annotated ones")
-    return entries, hashlib.sha256(content).hexdigest()
+    return entries, sha256(content)
 
 
 def _note(

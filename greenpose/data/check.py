@@ -281,7 +281,7 @@ def _copies(files: Mapping[str, set[str]]) -> list[str]:
     for members in alike.values():
         if len({split for split, _ in members}) > 1:
             for split, path in members:
-                copies[hashlib.sha256(path.read_bytes()).hexdigest()].append((split, path))
+                copies[sha256(path.read_bytes())].append((split, path))
     return [
         " = ".join(f"{split} {path.name}" for split, path in members)
         for members in copies.values()

@@ -62,9 +62,7 @@ class Split:
         return dict(zip(self.keypoints, np.broadcast_to(counts, len(self.keypoints)).tolist(), strict=True))
 
 
-def inspect_split(
-    annotations: Path, images_dir: Path, profile: Profile | None = None, *, allow_missing: bool = False
-) -> Split:
+def inspect_split(annotations: Path, images_dir: Path, profile: Profile | None = None) -> Split:
     """Return a COCO keypoints file as far as it can be read, and every finding; never raises for what is in it.
 
     Without a profile the file's own category says which keypoints there are.
@@ -77,7 +75,7 @@ def inspect_split(
     window = window_of(document)
     if not names:
         return Split(file=annotations, keypoints=(), instances=(), aside=(), findings=_all(notebook), window=window)
-    pictures = read_pictures(document, image_folders(annotations, images_dir), notebook, allow_missing=allow_missing)
+    pictures = read_pictures(document, image_folders(annotations, images_dir), notebook)
     poses, reading = read_poses(
         document, names, categories, pictures, notebook, box_area=bool(profile and profile.area == "box")
     )

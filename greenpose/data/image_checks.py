@@ -39,17 +39,13 @@ class ListedImage:
     """Whether the file holds more frames than the one that is taken."""
 
 
-def read_pictures(
-    document: Mapping[str, Any], folders: Sequence[Path], notebook: Notebook, *, allow_missing: bool
-) -> dict[int, ListedImage]:
+def read_pictures(document: Mapping[str, Any], folders: Sequence[Path], notebook: Notebook) -> dict[int, ListedImage]:
     """Return the annotated images that are there and whole, by id; the rest is noted.
 
     An image is looked for in each of the folders in turn.
     """
     inside = tuple(folder.resolve() for folder in folders if folder.parent != folders[0])
-    return search_pictures(
-        document, notebook, find=partial(_find, folders), below=folders[0], inside=inside, allow_missing=allow_missing
-    )[0]
+    return search_pictures(document, notebook, find=partial(_find, folders), below=folders[0], inside=inside)[0]
 
 
 def search_pictures(
@@ -60,7 +56,7 @@ def search_pictures(
     below: Path,
     inside: Sequence[Path],
     patient: str = "",
-    allow_missing: bool,
+    allow_missing: bool = False,
 ) -> tuple[dict[int, ListedImage], list[str], list[str]]:
     """Return the annotated images that are there and whole, by id, and those that are missing or broken, as text.
 

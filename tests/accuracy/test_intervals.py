@@ -46,12 +46,11 @@ def test_the_interval_holds_the_figure_and_has_a_width():
         assert low < figures[name] < high
 
 
-def test_the_same_seed_gives_the_same_interval_whatever_is_drawn_at_once(monkeypatch):
+def test_the_same_poses_have_the_same_interval_whatever_is_drawn_at_once(monkeypatch):
     ground_truth, results = poses()
-    first = oks_ap_interval(ground_truth, results, SIGMAS, resamples=50, seed=4)
+    first = oks_ap_interval(ground_truth, results, SIGMAS, resamples=50)
     monkeypatch.setattr(intervals, "_DRAWN_AT_ONCE", 100)
-    assert oks_ap_interval(ground_truth, results, SIGMAS, resamples=50, seed=4) == first
-    assert oks_ap_interval(ground_truth, results, SIGMAS, resamples=50, seed=5) != first
+    assert oks_ap_interval(ground_truth, results, SIGMAS, resamples=50) == first
 
 
 def test_few_patients_make_the_interval_wider_than_many_images():
@@ -67,7 +66,7 @@ def test_few_patients_make_the_interval_wider_than_many_images():
 
 def test_all_images_of_a_patient_are_drawn_together():
     group = np.array([0, 1, 0, 1])
-    drawn = intervals._draw(group, 20, 0)
+    drawn = intervals._draw(group, 20)
     np.testing.assert_array_equal(drawn[:, 0], drawn[:, 2])
     np.testing.assert_array_equal(drawn[:, 0] + drawn[:, 1], np.full(20, 2))
 
@@ -124,13 +123,6 @@ def test_pck_has_an_interval_over_samples_and_over_patients():
     by_patient = share_interval(*hits, groups=[str(n % 4) for n in range(12)], resamples=200)
     assert by_patient[1] - by_patient[0] > high - low
     assert np.isnan(share_interval(*hits, groups=["a"] * 12)).all()
-
-
-def test_a_level_of_half_is_narrower_than_one_of_nine_tenths():
-    ground_truth, results = poses()
-    half = oks_ap_interval(ground_truth, results, SIGMAS, resamples=200, level=0.5)["ap"]
-    most = oks_ap_interval(ground_truth, results, SIGMAS, resamples=200, level=0.9)["ap"]
-    assert most[0] < half[0] < half[1] < most[1]
 
 
 def test_intervals_know_the_patients_of_images_with_64_bit_ids():

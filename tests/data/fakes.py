@@ -93,13 +93,13 @@ def spoilt(**changes):
     return content
 
 
-def read_split(annotations, images_dir, profile, **options):
+def read_split(annotations, images_dir, profile):
     """Return the instances of a COCO file.
 
     Raises:
         DataError: with every error that was found.
     """
-    split = inspect_split(annotations, images_dir, profile, **options)
+    split = inspect_split(annotations, images_dir, profile)
     if faults := errors(split.findings):
         raise DataError(faults)
     return list(split.instances)

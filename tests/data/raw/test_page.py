@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from greenpose.data.annotations import LEFT_OUT, MENDED
-from greenpose.data.raw.manifest import Areas, Counts, Depth, Manifest, PatientNote, Remark, SplitRule
+from greenpose.data.raw.prepare import Areas, Counts, Depth, Manifest, PatientNote, Remark, SplitRule
 
 PAGE = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
 _MODELS = (Manifest, SplitRule, Depth, Counts, Areas, PatientNote, Remark)
