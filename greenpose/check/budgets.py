@@ -49,15 +49,16 @@ class Entry(Document):
     """True: `--update` tightens the limit to what was reached. Only for what is counted exactly."""
 
 
-def _entry(value: Any) -> Any:
-    """Return what a plain line stands for."""
-    return {"budget": value} if isinstance(value, str) else value
+AsLine = BeforeValidator(
+    lambda value: {"budget": value} if isinstance(value, str) else value, json_schema_input_type=str | Entry
+)
+"""A plain line stands for a mapping with that budget alone."""
 
 
 class BudgetFile(Document):
     """A file of budgets, each a plain line (`exit3.macs <= 1.9e9`) or a mapping with more to say."""
 
-    budgets: list[Annotated[Entry, BeforeValidator(_entry, json_schema_input_type=str | Entry)]] = Field(min_length=1)
+    budgets: list[Annotated[Entry, AsLine]] = Field(min_length=1)
     """The budgets."""
 
 

@@ -62,12 +62,8 @@ def without_operator(name: str) -> str:
     return f"{match['where']}.{match['metric']}"
 
 
-def obstacle(metric: str, there: Context, here: Footprint, *, convention: str | None) -> Obstacle | None:
-    """Return why values of a quantity mean different things there and here; None where they do not."""
-    return next(_obstacles(metric, there, here, convention), None)
-
-
-def _obstacles(metric: str, there: Context, here: Footprint, convention: str | None) -> Iterator[Obstacle]:
+def obstacles(metric: str, there: Context, here: Footprint, *, convention: str | None) -> Iterator[Obstacle]:
+    """Yield why values of a quantity mean different things there and here."""
     if convention != CONVENTIONS[metric]:
         yield Obstacle(f"the baseline counts {convention!r}, this version {CONVENTIONS[metric]!r}", changed=False)
     if not here.input:
@@ -180,7 +176,7 @@ class _ExperimentComparison:
         if number not in self._here.exits:
             only = f"{self._here.name} has only exits {listed([str(one) for one in self._here.exits])}"
             return Obstacle(only, changed=True)
-        found = obstacle(metric, there, self._here, convention=baseline.conventions.get(metric))
+        found = next(obstacles(metric, there, self._here, convention=baseline.conventions.get(metric)), None)
         if found is not None or f"{where}.{metric}" in own_names(self._here):
             return found
         quantity = self._here.quantities.get(f"{where}.{metric}")
@@ -263,7 +259,8 @@ def accept(
     contexts = dict(old.experiments) if old else {}
     for experiment, here in candidates.items():
         floors = any(place[0] == experiment and _is_accuracy(place[1]) for place in kept)
-        contexts[experiment] = _context(here, data=contexts[experiment].data if floors else here.data)
+        data = contexts[experiment].data if floors else here.data
+        contexts[experiment] = Context(data=data, input=here.input, network=here.network, torch=here.torch)
     return Baseline(
         reason=reason,
         accepted_at=at,
@@ -347,9 +344,4 @@ def _unlike(name: str, old: Baseline, experiment: str, here: Footprint | None) -
     changed = reconfigured(there, here)
     if changed:
         return f"the network is another one ({changed})"
-    found = obstacle(metric, there, here, convention=convention)
-    return "" if found is None else found.says
-
-
-def _context(here: Footprint, *, data: str | None) -> Context:
-    return Context(data=data, input=here.input, network=here.network, torch=here.torch)
+    return next((found.says for found in obstacles(metric, there, here, convention=convention)), "")

@@ -28,6 +28,7 @@ from greenpose.metering import pinned_environment
 
 READ = ("*.py", "*.yaml", "*.yml", "pyproject.toml")
 """Files that can change what a run does."""
+EVERY_FILE = ("--porcelain", "--untracked-files=all")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,32 +79,14 @@ def checked_out(revision: Revision) -> Iterator[Path]:
     tree = folder / revision.commit[:12]
     try:
         # Hooks are the user's and expect to run in the user's working tree.
-        made = _git(
-            revision.repository,
-            "-c",
-            "core.hooksPath=/dev/null",
-            "worktree",
-            "add",
-            "--detach",
-            f"{tree}",
-            revision.commit,
-        )
+        add = ("-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach")
+        made = _git(revision.repository, *add, f"{tree}", revision.commit)
         if made.returncode != 0:
             raise CheckError([f"--against {revision.ref}: cannot be checked out: {_last(made.stderr)}"])
         yield tree
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _git(revision.repository, "worktree", "prune")
-
-
-def uncommitted(repository: Path) -> int:
-    """Return how many files that a run may read differ from the last commit, new ones included."""
-    return len(_git(repository, "status", "--porcelain", "--untracked-files=all", "--", *READ).stdout.splitlines())
-
-
-def head_of(repository: Path) -> str:
-    """Return the hash of the last commit."""
-    return _git(repository, "rev-parse", "HEAD").stdout.strip()
 
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -298,10 +281,10 @@ def _revisions(revision: Revision, tree: Path, python: str) -> Sides:
     elif None in roots:
         holder = "base" if roots[0] is None else "head"
         notes.append(f"the {holder} holds no package greenpose and runs the installed one")
-    files_changed = uncommitted(repository)
+    files_changed = len(_git(repository, "status", *EVERY_FILE, "--", *READ).stdout.splitlines())
     if files_changed:
         notes.append(f"the head is the working tree, with {plural(files_changed, 'file')} not as committed")
-    elif head_of(repository) == revision.commit:
+    elif _git(repository, "rev-parse", "HEAD").stdout.strip() == revision.commit:
         notes.append("both sides are the same commit")
     return Sides(
         base=Side(name=f"base ({revision})", python=python, root=roots[0], tree=tree),
