@@ -85,7 +85,7 @@ class TestResult:
     ratio: RatioSpan
     """Head over base; an end is infinite (or 0) where there are too few pairs for it."""
     more: int | None = None
-    """About how many pairs more it takes; None once it is decided, or where nobody can tell."""
+    """About how many pairs more it takes; None once it is decided."""
 
 
 def sequential_test(
@@ -161,7 +161,7 @@ def _distribution(pairs: int) -> np.ndarray:
     return np.cumsum(chance)
 
 
-def _more(ratio: RatioSpan, pairs: int, rule: Rule) -> int | None:
+def _more(ratio: RatioSpan, pairs: int, rule: Rule) -> int:
     """Return about how many pairs more decide it: an interval shrinks with the root of their number."""
     low, value, high = (math.log(end) if end > 0 else -math.inf for end in ratio)
     if not math.isfinite(low) or not math.isfinite(high):

@@ -68,13 +68,6 @@ def test_the_mark_of_a_byte_order_hides_no_row(tmp_path):
     assert [point.value for course in courses(tmp_path) for point in course.points] == [1.0, 2.0]
 
 
-def test_a_change_of_level_is_found_where_it_happened(tmp_path):
-    append(tmp_path, [1e9] * 8 + [1.1e9] * 6)
-    (course,) = courses(tmp_path)
-    (step,) = course.steps
-    assert course.points[step.index].at.startswith("2026-11-09")
-
-
 def test_what_is_not_there_is_refused_in_words(tmp_path):
     with pytest.raises(CheckError, match="holds no history; greenpose check CANDIDATE --history"):
         courses(tmp_path / "nowhere")

@@ -63,14 +63,14 @@ def test_one_sentence_says_the_outcome_and_what_to_do(outcome, sentence):
     assert summary(verdict).startswith(sentence)
 
 
-def test_a_regression_that_only_warns_is_no_regression_of_the_whole():
-    verdict = CheckVerdict(subject="a", against="b", findings=(finding(level="warn"), finding(outcome="ok")))
-    assert verdict.outcome == "ok"
-    assert summary(verdict) == "ok: of 2 checked, 1 only warned of"
-    assert "warning" in to_text(verdict, "a")
-
-
-def test_nothing_compared_is_not_ok():
-    verdict = CheckVerdict(subject="a", against="b", findings=())
-    assert verdict.outcome == "incomparable"
-    assert summary(verdict) == "incomparable: nothing was compared"
+@pytest.mark.parametrize(
+    ("findings", "outcome", "sentence"),
+    [
+        ((), "incomparable", "incomparable: nothing was compared"),
+        ((finding(level="warn"), finding(outcome="ok")), "ok", "ok: of 2 checked, 1 only warned of"),
+    ],
+)
+def test_nothing_compared_is_not_ok_and_a_regression_that_only_warns_is_none_of_the_whole(findings, outcome, sentence):
+    verdict = CheckVerdict(subject="a", against="b", findings=findings)
+    assert (verdict.outcome, summary(verdict)) == (outcome, sentence)
+    assert ("warning" in to_text(verdict, "a")) == bool(findings)
