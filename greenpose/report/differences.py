@@ -192,7 +192,7 @@ def share(point: Point, figure: Metric) -> Quantity:
 
     For time and energy the record's within-block ratios are taken; where it has none, there is no share.
     """
-    known, asked = point.group.known, ("share", point.exit, figure)
+    known, asked = point.group.known, (f"share of {figure.name}", point.exit)
     if asked not in known:
         known[asked] = over_runs([_run_share(run, point.exit, figure) for run in point.group.runs])
     return known[asked]

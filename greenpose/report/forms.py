@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from greenpose.errors import ReportError
-from greenpose.formatting import in_markdown, shown
+from greenpose.formatting import shown
 from greenpose.metrics import ACCURACIES, CO2, COUNTED, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Exit, Failure, Record
@@ -29,7 +29,7 @@ from greenpose.report.page import answer, latest
 from greenpose.report.quantities import legend, training_figure
 from greenpose.report.scale import unusable
 from greenpose.report.study import Group, Point, Study
-from greenpose.report.tables import Column, Table, TableCell, systematic_notes
+from greenpose.report.tables import Table, markdown_table, plain_text, systematic_notes
 
 
 def to_markdown(compared: Study, *, title: str, generated_at: str, version: str) -> str:
@@ -44,20 +44,6 @@ def to_markdown(compared: Study, *, title: str, generated_at: str, version: str)
     parts.append(plain_text(f"{'; '.join(legend())}. Intervals are 95 % from repetition; “syst.” is systematic error."))
     parts.append(plain_text(f"GreenPose {version}, {generated_at}"))
     return "\n\n".join(parts) + "\n"
-
-
-def markdown_table(table: Table) -> str:
-    """Return a caption, a table whose headings hold the units, and its footnotes."""
-    heads = [plain_text(head) for head in table.heads] + [_head(column) for column in table.columns]
-    rules = [":--"] * len(table.heads) + [":--" if column.words else "--:" for column in table.columns]
-    lines = [_line(heads), _line(rules), *(_line(cells) for cells in _rows(table))]
-    notes = [f"[^{table.id}-{index}]: {plain_text(note)}" for index, note in enumerate(table.notes, 1)]
-    return "\n".join([plain_text(table.caption), "", *lines, *([""] if notes else []), *notes])
-
-
-def plain_text(text: str) -> str:
-    """Return text that Markdown shows as it is, on one line."""
-    return in_markdown(" ".join(text.split("\n")))
 
 
 def _changed(changed: Changes | None) -> Iterator[tuple[str, Table]]:
@@ -77,27 +63,6 @@ def _tables(compared: Study) -> Iterator[tuple[str, Table]]:
     if compared.records:
         yield "Every exit", means_table(compared)
     yield "Total bill", totals_table(compared)
-
-
-def _rows(table: Table) -> Iterator[list[str]]:
-    for section in table.sections:
-        for row in section.rows:
-            named = [section.head] if len(table.heads) > 1 else []
-            yield [plain_text(each) for each in (*named, row.head)] + [_cell(cell, table) for cell in row.cells]
-
-
-def _head(column: Column) -> str:
-    return plain_text(", ".join(filter(None, (column.head, column.unit, *column.notes))))
-
-
-def _cell(cell: TableCell, table: Table) -> str:
-    if cell.missing:
-        return f"{plain_text(cell.value)}[^{table.id}-{table.notes.index(cell.note) + 1}]"
-    return plain_text(f"{cell.value} {cell.interval}".strip())
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 _ACCURACIES = tuple(figure for figure in ACCURACIES if figure.name in ("ap", "ar", "pck"))

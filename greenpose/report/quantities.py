@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from greenpose.formatting import percent
 from greenpose.metrics import CO2, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY, Metric
-from greenpose.quantity import DISTURBED, MARKS, Kind, Quantity, scaled
+from greenpose.quantity import DISTURBED, MARKS, Kind, Quantity
 from greenpose.record import Exit, Record
 
 FINAL_ITSELF, PAPER_ITSELF = "it is the final exit itself", "it is the paper’s recipe itself"
@@ -42,24 +42,22 @@ def training_figure(records: Iterable[Record]) -> Metric:
     return energy_figure([run.train_energy_kwh for run in records])
 
 
-def in_unit(each: Quantity, figure: Metric, *, disturbed: bool | None = None) -> Quantity:
+def in_unit(each: Quantity, metric: Metric) -> Quantity:
     """Return a number of a record in display units."""
-    return replace(
-        each,
-        value=None if each.value is None else each.value * figure.scale,
-        unit=figure.unit,
-        type_a=scaled(each.type_a, figure.scale),
-        type_b=scaled(each.type_b, figure.scale),
-        disturbed=each.disturbed if disturbed is None else disturbed,
-    )
+    return replace(each * metric.scale, unit=metric.unit)
 
 
-def of_exit(entry: Exit, figure: Metric) -> Quantity:
+def of_exit(entry: Exit, metric: Metric) -> Quantity:
     """Return one number of an exit in display units; sizes without a basis are counted ones."""
-    each = entry.quantity(figure.name)
-    if figure.kind == "counted" and each.value is not None and each.kind == "not_covered":
+    return in_unit(recorded(entry, metric), metric)
+
+
+def recorded(entry: Exit, metric: Metric) -> Quantity:
+    """Return the same in the record's unit."""
+    each = entry.quantity(metric.name)
+    if metric.kind == "counted" and each.value is not None and each.kind == "not_covered":
         each = replace(each, kind="counted")
-    return in_unit(each, figure, disturbed=figure.per_machine and any(disturbance(entry)))
+    return replace(each, disturbed=True) if metric.per_machine and any(disturbance(entry)) else each
 
 
 def disturbance(entry: Exit) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from greenpose.metrics import AP, TRAIN_ENERGY, Metric
 from greenpose.quantity import Kind, Quantity, over_runs, worst
 from greenpose.record import Exit, Failure, Record
 from greenpose.record.policy import PolicyCurve
-from greenpose.report.quantities import in_unit, kind_of, of_exit, of_record, prefixed
+from greenpose.report.quantities import in_unit, kind_of, of_exit, prefixed, recorded
 
 _HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": "{} GB memory", "os": "{}"}
 """What is told of a machine, and how."""
@@ -44,7 +44,7 @@ class Group:
     """`first` or `second` where two sides are compared; else empty."""
     setting: str = ""
     """Circumstances of measurement, which its runs share."""
-    known: dict[tuple[str, int, Metric], Quantity] = field(default_factory=dict, compare=False, repr=False)
+    known: dict[tuple[str, int], Quantity] = field(default_factory=dict, compare=False, repr=False)
     """Means over the runs that were asked for before: many tables and charts ask for the same ones."""
 
 
@@ -72,26 +72,14 @@ class Point:
         """Return the exit's place in the wiring."""
         return entries(self)[0].role
 
-    def figure(self, figure: Metric) -> Quantity:
+    def figure(self, metric: Metric) -> Quantity:
         """Return the mean of one number over the runs, in display units."""
-        known, asked = self.group.known, ("mean", self.exit, figure)
+        known, asked = self.group.known, (metric.name, self.exit)
         if asked not in known:
-            costs = figure.per_machine
-            known[asked] = in_unit(self._recorded(figure), figure) if costs else self._mean(figure)
-        return known[asked]
-
-    def _recorded(self, figure: Metric) -> Quantity:
-        """Return the mean in the records' unit: very many runs are gone through once for all prefixes."""
-        figure = replace(figure, label="", unit="", words="", most_decimals=None, scale=1.0)
-        known, asked = self.group.known, ("recorded", self.exit, figure)
-        if asked not in known:
-            known[asked] = self._mean(figure)
-        return known[asked]
-
-    def _mean(self, figure: Metric) -> Quantity:
-        if figure.of_run:
-            return over_runs([of_record(run, figure) for run in self.group.runs])
-        return over_runs([of_exit(entry, figure) for entry in entries(self)])
+            read = recorded if metric.per_machine else of_exit  # sizes and accuracies have one unit wherever they stand
+            runs = [run.quantity(metric.name) for run in self.group.runs] if metric.of_run else ()
+            known[asked] = over_runs(runs or [read(entry, metric) for entry in entries(self)])
+        return in_unit(known[asked], metric) if metric.per_machine else known[asked]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

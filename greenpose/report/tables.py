@@ -1,9 +1,9 @@
 """Tables: rows, columns and cells, as every form of the report renders them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from greenpose.formatting import Text, number
+from greenpose.formatting import Text, in_markdown, number
 from greenpose.metrics import Metric
 from greenpose.quantity import MARKS, Kind, Quantity, kind_mark
 from greenpose.report.quantities import FINAL_ITSELF, PAPER_ITSELF
@@ -188,3 +188,39 @@ def systematic_notes(quantities: Iterable[Quantity]) -> tuple[str, ...]:
         return ()
     low, high = min(low for low, _ in factors), max(high for _, high in factors)
     return (f"syst. ×{low:.2g}–{high:.2g}",)
+
+
+def markdown_table(table: Table) -> str:
+    """Return a caption, a table whose headings hold the units, and its footnotes."""
+
+    def line(cells: Iterable[str]) -> str:
+        return f"| {' | '.join(cells)} |"
+
+    def text(cell: TableCell) -> str:
+        if cell.missing:
+            return f"{plain_text(cell.value)}[^{table.id}-{table.notes.index(cell.note) + 1}]"
+        return plain_text(f"{cell.value} {cell.interval}".strip())
+
+    rules = [":--"] * len(table.heads) + [":--" if column.words else "--:" for column in table.columns]
+    lines = [line(map(plain_text, _heads(table))), line(rules)]
+    lines += [line([*map(plain_text, names), *map(text, cells)]) for names, cells in _lines(table)]
+    notes = [f"[^{table.id}-{index}]: {plain_text(note)}" for index, note in enumerate(table.notes, 1)]
+    return "\n".join([plain_text(table.caption), "", *lines, *([""] if notes else []), *notes])
+
+
+def plain_text(text: str) -> str:
+    """Return text that Markdown shows as it is, on one line."""
+    return in_markdown(" ".join(text.split("\n")))
+
+
+def _heads(table: Table) -> list[str]:
+    """Return the headings, those of numbers with their units and notes."""
+    said = [", ".join(filter(None, (column.head, column.unit, *column.notes))) for column in table.columns]
+    return [*table.heads, *said]
+
+
+def _lines(table: Table) -> Iterator[tuple[list[str], tuple[TableCell, ...]]]:
+    """Yield what names each line, and its cells."""
+    for section in table.sections:
+        for row in section.rows:
+            yield [*([section.head] if len(table.heads) > 1 else []), row.head], row.cells

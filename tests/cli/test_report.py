@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from greenpose.record import dumps
-from greenpose.report.forms import plain_text
 from greenpose.report.study import FLOOR, MARGIN
+from greenpose.report.tables import plain_text
 from tests.cli.running import greenpose
 from tests.report.records import failure, paper_grid, record
 

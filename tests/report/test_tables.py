@@ -15,11 +15,19 @@ from greenpose.report.figures.exits import (
 from greenpose.report.figures.repeated_runs import precision, sureness_table, warnings
 from greenpose.report.figures.training import allocation_table
 from greenpose.report.figures.what_if import scenario_table
-from greenpose.report.forms import markdown_table
 from greenpose.report.limits import limits
 from greenpose.report.quantities import prefixed
 from greenpose.report.study import ComparisonSide, setting_facts, side_by_side, study
-from greenpose.report.tables import NOT_MEASURED, Column, Section, Table, TableRow, figure_column, missing_cell
+from greenpose.report.tables import (
+    NOT_MEASURED,
+    Column,
+    Section,
+    Table,
+    TableRow,
+    figure_column,
+    markdown_table,
+    missing_cell,
+)
 from tests.report.exits import MISSING_AP, MISSING_ENERGY
 from tests.report.records import failure, paper_grid, record
 
