@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from greenpose.formatting import MINUS
+
 INK, MUTED, ACCENT, DIM, GRID, PAPER = "#101112", "#606162", "#0a7a5b", "#909192", "#e0e1e2", "#fafbfc"
 """Stand-ins that are drawn with and then replaced by the style sheet's variables."""
 VARIABLES = {INK: "ink", MUTED: "muted", ACCENT: "accent", DIM: "dim", GRID: "grid", PAPER: "paper"}
@@ -169,6 +171,8 @@ class Drawing:
     """What it shows, in words."""
     tooltips: tuple[str, ...] = ()
     """Words for each point."""
+    caption: str = ""
+    """What tells it from its neighbours in one figure; empty for a drawing that stands alone."""
 
     @property
     def svg(self) -> str:
@@ -290,6 +294,24 @@ def dots(axes: Any, points: Sequence[tuple[float, float]], *, color: str, size: 
 def write(axes: Any, at: Sequence[float], text: str, **style: Any) -> None:
     """Write text at a point of the data, in the page's font and size."""
     axes.text(*at, text, **({"fontsize": FONT, "va": "center_baseline", "color": MUTED} | style))
+
+
+def numbered(axis: Any, most: int, *, signed: bool = False) -> None:
+    """Give an axis at most so many round ticks, written in full, with their sign where that is asked for."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    def text(value: float, _: int) -> str:
+        return f"{value:+.12g}".replace("-", MINUS) if signed and value else f"{value:.12g}"
+
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(text))
+
+
+def around_zero(axes: Any, *, reach: tuple[float, float], num_lines: int, label: str) -> None:
+    """Set up lines below one another along an axis of signed numbers, with a rule at zero."""
+    axes.set(xlim=reach, ylim=(num_lines - 0.5, -0.5), yticks=[])
+    axes.axvline(0, color=MUTED, linewidth=1.4, clip_on=False)
+    axes.set_xlabel(label, color=MUTED, fontsize=FONT, labelpad=6)
 
 
 def ticks(low: float, high: float, most: int = 8) -> list[float]:

@@ -24,8 +24,7 @@ from greenpose.report.drawing import Drawing
 from greenpose.report.figures.exits import means_table
 from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table
-from greenpose.report.gallery import pictures_of
-from greenpose.report.page import answer, latest
+from greenpose.report.page import answer, latest, pictures_of
 from greenpose.report.quantities import legend, training_figure
 from greenpose.report.scale import unusable
 from greenpose.report.study import Group, Point, Study
@@ -408,9 +407,9 @@ _FONT = 'font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Liberation 
 def pictures(compared: Study) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the content of two files for each chart; names are those of the page's anchors."""
     for picture in pictures_of(compared):
-        for panel in picture.panels:
-            yield f"{panel.drawing.id}.svg", alone(panel.drawing).encode()
-            yield f"{panel.drawing.id}.png", panel.drawing.png()
+        for drawing in picture.panels:
+            yield f"{drawing.id}.svg", alone(drawing).encode()
+            yield f"{drawing.id}.png", drawing.png()
 
 
 def alone(drawing: Drawing) -> str:

@@ -26,12 +26,22 @@ from greenpose.record import FAILURE_SCHEMA, SCHEMA, Failure, Record
 from greenpose.report.comparison import changes
 from greenpose.report.disclosures import disclosures
 from greenpose.report.drawing import Sheet
-from greenpose.report.figures.break_even import forecast_table, parts_table, teaching_table
-from greenpose.report.figures.exits import counter_sentences, counters_table, emissions_table, means_table, runs_table
-from greenpose.report.figures.learning_curves import targets_table
-from greenpose.report.figures.repeated_runs import precision, sureness_table, warnings
+from greenpose.report.figures.ablations import pairs_pictures
+from greenpose.report.figures.break_even import forecast_table, parts_table, teaching_table, winning_picture
+from greenpose.report.figures.early_exit import leaving_picture
+from greenpose.report.figures.energy import bill_picture, energy_picture
+from greenpose.report.figures.exits import (
+    counter_sentences,
+    counters_table,
+    emissions_table,
+    exits_picture,
+    means_table,
+    runs_table,
+)
+from greenpose.report.figures.learning_curves import courses_picture, targets_table
+from greenpose.report.figures.repeated_runs import precision, repeats_picture, sureness_table, warnings
 from greenpose.report.figures.totals import totals_table
-from greenpose.report.figures.tradeoff import front_table
+from greenpose.report.figures.tradeoff import front_table, tradeoff_pictures
 from greenpose.report.figures.training import (
     MOST_FAILURES,
     allocation_table,
@@ -41,17 +51,7 @@ from greenpose.report.figures.training import (
     training_table,
 )
 from greenpose.report.figures.what_if import SUPPOSITIONS, scenario_data, scenario_table, scenario_words
-from greenpose.report.gallery import (
-    bill_picture,
-    courses_picture,
-    energy_picture,
-    exits_picture,
-    leaving_picture,
-    pairs_pictures,
-    repeats_picture,
-    tradeoff_pictures,
-    winning_picture,
-)
+from greenpose.report.gallery import Picture
 from greenpose.report.headline import headline
 from greenpose.report.limits import limits
 from greenpose.report.quantities import disturbance, legend
@@ -381,6 +381,24 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
         "disclosures": disclosures(shown),
         "configurations": configurations(shown),
     } | _of_single_runs(compared)
+
+
+def pictures_of(study: Study) -> list[Picture]:
+    """Return all figures that the page of these runs has, in its order."""
+    if not study.records:
+        return [picture for picture in (bill_picture(study),) if picture]
+    found = (
+        *tradeoff_pictures(study),
+        leaving_picture(study),
+        exits_picture(study),
+        energy_picture(study),
+        courses_picture(study),
+        winning_picture(study),
+        *pairs_pictures(study),
+        bill_picture(study),
+        repeats_picture(study),
+    )
+    return [picture for picture in found if picture]
 
 
 def answer(compared: Study) -> list[str]:

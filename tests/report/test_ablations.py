@@ -2,8 +2,7 @@
 
 import pytest
 
-from greenpose.report.figures.ablations import comparisons, pairs_table
-from greenpose.report.gallery import pairs_pictures
+from greenpose.report.figures.ablations import comparisons, pairs_pictures, pairs_table
 from greenpose.report.ranking import leaders
 from greenpose.report.study import short_name, study
 from tests.report.records import OTHER_HOST, record
@@ -98,7 +97,7 @@ def test_pairs_beyond_those_drawn_are_the_ones_off_the_front_and_the_figure_says
     assert picture.data.num_rows == 26
     assert picture.notes == ("Of 26\u00a0exits 24 are drawn, those on the front before others; the table has all.",)
     best = {short_name(point) for point in leaders(compared)} & {row.head for row in picture.data.sections[0].rows}
-    drawn = picture.panels[0].drawing.svg.replace("&#160;", "\u00a0")
+    drawn = picture.panels[0].svg.replace("&#160;", "\u00a0")
     assert best
     assert all(name in drawn for name in best)
 

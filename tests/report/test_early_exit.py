@@ -33,18 +33,18 @@ def test_a_curve_of_another_record_is_not_shown(changes):
 
 def test_each_curve_is_a_drawing_with_the_choice_the_exits_and_their_intervals():
     (chart,) = leaving(study([RUN, OTHER], policies=[policy_of(RUN)]))
-    assert chart.figure is ENERGY
+    assert chart.metric is ENERGY
     assert [place.exit for place in chart.exits] == [2, 3, 4]
     assert chart.chosen is chart.points[4]
     texts = [each.text for each in read(draw(chart).svg).all("text")]
     assert {"exit 2", "exit 3", "exit 4", "early", "AP (%)"} <= set(texts)
     assert "Energy per image (J), ≈ modelled" in texts
-    assert "6\u00a0choices of thresholds" in chart.description
+    assert "6\u00a0choices of thresholds" in draw(chart).description
 
 
 def test_without_energy_compute_is_drawn_and_energy_is_said_to_be_missing():
     (chart,) = leaving(study([RUN], policies=[policy_of(RUN, metered=False)]))
-    assert chart.figure is MACS
+    assert chart.metric is MACS
     assert "MACs (GMACs)" in [each.text for each in read(draw(chart).svg).all("text")]
     table = leaving_table([chart])
     assert table.notes == ("not measured: energy was not asked for (--no-measure)",)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, exact, listed, plural
@@ -13,19 +13,22 @@ from greenpose.report.drawing import (
     ACCENT,
     DIM,
     FONT,
-    GRID,
     INK,
-    MUTED,
     SHAPES,
     Drawing,
+    around_zero,
     beside,
     dots,
+    grid,
+    numbered,
     panel,
     strokes,
     write,
 )
+from greenpose.report.gallery import Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
-from greenpose.report.study import MANY_SEEDS, Group, Point, Study, setting
+from greenpose.report.ranking import leaders
+from greenpose.report.study import MANY_SEEDS, Group, Point, Study, setting, short_name
 from greenpose.report.tables import Column, Table, table_of
 
 ALONE = ("model", "wiring", "loss", "name", "seed", "measure")
@@ -162,6 +165,19 @@ class Pairs:
         return f"Differences in AP of {plural(len(self.pairs), 'exit')}, in percentage points. {'; '.join(parts)}."
 
 
+def pairs_pictures(study: Study) -> list[Picture]:
+    """Return what teaching changes in accuracy, seed by seed; none where the page has nothing to hold it against."""
+    best = {short_name(point) for point in leaders(study)}
+    pictures = []
+    for chart in comparisons(study):
+        pairs = drawn(chart.pairs, MOST_LINES, leads=lambda pair: pair.name in best)
+        drawing, notes = draw(replace(chart, pairs=pairs)), left_out(len(pairs), len(chart.pairs))
+        pictures.append(
+            Picture(id=chart.id, title=chart.title, panels=(drawing,), data=pairs_table(chart), notes=notes, large=True)
+        )
+    return pictures
+
+
 def comparisons(study: Study) -> list[Pairs]:
     """Return what distillation, deep supervision and training exits together change, where the page has both sides."""
     partners = Partners(study)
@@ -262,16 +278,12 @@ def draw(chart: Pairs) -> Drawing:
 
 
 def _frame(axes: Any, pairs: tuple[MatchedPair, ...], sides: tuple[str, str]) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     ends = [0.0, *(end for pair in pairs for end in _ends(pair))]
     room = 0.06 * (max(ends) - min(ends)) or 1.0
-    axes.set(xlim=(min(ends) - room, max(ends) + room), ylim=(len(pairs) - 0.5, -0.5), yticks=[])
-    axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.12g}".replace("-", "−") if value else "0"))
-    axes.grid(visible=True, axis="x", color=GRID, linewidth=1, clip_on=False)
-    axes.axvline(0, color=MUTED, linewidth=1.4, clip_on=False)
-    axes.set_xlabel("difference in AP, percentage points", color=MUTED, fontsize=FONT, labelpad=6)
+    reach = min(ends) - room, max(ends) + room
+    around_zero(axes, reach=reach, num_lines=len(pairs), label="difference in AP, percentage points")
+    numbered(axes.xaxis, 7, signed=True)
+    grid(axes, "x")
     write(axes, beside(axes, (0, -0.5), (-8, 12)), f"← {sides[0]}", ha="right", fontsize=FONT - 1)
     write(axes, beside(axes, (0, -0.5), (8, 12)), f"{sides[1]} →", ha="left", fontsize=FONT - 1)
 

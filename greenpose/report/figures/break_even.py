@@ -12,7 +12,9 @@ from greenpose.record import Record
 from greenpose.report.differences import less_one, share
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, ticks, write
 from greenpose.report.figures.ablations import Partners
+from greenpose.report.gallery import MOST_PANELS, Picture, drawn, left_out
 from greenpose.report.quantities import FINAL_ITSELF, of_record, training_figure
+from greenpose.report.ranking import leaders
 from greenpose.report.study import Group, Point, Study, energy_kind
 from greenpose.report.tables import Column, Table, TableCell, figure_column, quantity_cell, table_of
 
@@ -74,6 +76,23 @@ class Crossing:
     def description(self) -> str:
         """Return in words where the lines cross."""
         return f"Line chart, both axes logarithmic. {self.verdict[:1].upper()}{self.verdict[1:]}."
+
+
+def winning_picture(study: Study) -> Picture | None:
+    """Return when teaching an exit is won back by reading it; None where no run has several exits."""
+    table = break_even_table(study)
+    if table is None:
+        return None
+    charts, best = crossings(study), {point.label for point in leaders(study)}
+    chosen = drawn(charts, MOST_PANELS, leads=lambda each: each.label in best)
+    return Picture(
+        id="winning",
+        title="Energy beyond a plain training of the final exit, against images",
+        panels=tuple(map(draw, chosen)),
+        data=table,
+        absent="" if charts else "the records do not tell what teaching added, or what an image costs",
+        notes=left_out(len(chosen), len(charts)),
+    )
 
 
 def crossings(study: Study) -> list[Crossing]:
@@ -142,7 +161,14 @@ def draw(chart: Crossing) -> Drawing:
         _lines(axes, chart, left, right)
         _mark_crossing(axes, chart, left)
 
-    return Drawing(paint=paint, id=chart.id, size=SIZE, title=chart.title, description=chart.description)
+    return Drawing(
+        paint=paint,
+        id=chart.id,
+        size=SIZE,
+        title=chart.title,
+        description=chart.description,
+        caption=chart.label,
+    )
 
 
 def _range(chart: Crossing) -> tuple[float, float]:

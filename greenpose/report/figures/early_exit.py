@@ -6,7 +6,7 @@ from typing import Any
 
 from greenpose.formatting import NBSP, listed, plain, plural
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT, Metric
-from greenpose.quantity import Quantity, kind_mark
+from greenpose.quantity import Quantity
 from greenpose.record import Record
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint
 from greenpose.report.drawing import (
@@ -20,33 +20,22 @@ from greenpose.report.drawing import (
     beside,
     dots,
     grid,
+    numbered,
     panel,
     strokes,
     write,
 )
-from greenpose.report.figures.tradeoff import reach
+from greenpose.report.figures.tradeoff import Mark, axis_title, reach
+from greenpose.report.gallery import MOST_PANELS, Picture, first_panels
 from greenpose.report.quantities import prefixed
 from greenpose.report.study import Study
 from greenpose.report.tables import (
     Column,
     Table,
     figure_column,
-    kind_notes,
     quantity_cell,
     table_of,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """One point of the drawing."""
-
-    x: Quantity
-    """Cost of an image, in display units."""
-    y: Quantity
-    """AP on the test split, in percent."""
-    exit: int | None = None
-    """The exit that every image leaves at; None where each leaves where it is sure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,56 +46,33 @@ class Leaving:
     """Prefix of all ids in the drawing, unique on the page."""
     label: str
     """The run."""
-    figure: Metric
+    metric: Metric
     """Energy, or where it is not known compute."""
-    exits: tuple[Place, ...]
+    exits: tuple[Mark, ...]
     """Each exit for every image, shallow to deep."""
-    points: tuple[Place, ...]
+    points: tuple[Mark, ...]
     """The policy, cheapest first."""
     curve: PolicyCurve
     """All that is known."""
 
     @property
-    def chosen(self) -> Place:
+    def chosen(self) -> Mark:
         """Return the point that was asked for."""
         return self.points[self.curve.chosen]
 
-    @property
-    def title(self) -> str:
-        """Return what the drawing shows."""
-        return f"AP against {self.figure.words} of {self.label}, when images leave early"
 
-    @property
-    def axis(self) -> str:
-        """Return the title of the horizontal axis, unit and kind included."""
-        notes = "".join(f", {note}" for note in kind_notes(each.x.kind for each in (*self.exits, *self.points)))
-        words = self.figure.words[:1].upper() + self.figure.words[1:]
-        return f"{words} ({self.figure.unit.removesuffix('/image')}){notes}"
-
-    @property
-    def description(self) -> str:
-        """Return in words what the drawing shows."""
-        exits = [f"exit {each.exit} ({self._words(each)})" for each in self.exits]
-        return (
-            f"Line chart of {plural(len(self.points), 'choice')} of thresholds. The one that was asked for: "
-            f"{self._words(self.chosen)}. For every image: {listed(exits)}."
-        )
-
-    @property
-    def note(self) -> str:
-        """Return what to know when reading it."""
-        curve, chosen = self.curve, self.curve.points[self.curve.chosen]
-        leaves = [f"{PERCENT * part:.0f}{NBSP}% at exit {exit_}" for exit_, part in chosen.left.items()]
-        return (
-            f"{self.label}: confidence by {curve.confidence}, thresholds from {_split(curve, 'val')} of the "
-            f"validation split so that its AP holds {PERCENT * curve.wanted_ap:.1f}{NBSP}%, judged on "
-            f"{_split(curve, 'test')} of the test split; there {listed(leaves)}. "
-            f"{curve.weights[:1].upper()}{curve.weights[1:]}."
-        )
-
-    def _words(self, place: Place) -> str:
-        cost = f"{kind_mark(place.x.kind)}{place.x.text()}{NBSP}{self.figure.unit}"
-        return f"{cost}, AP {place.y.text(most_decimals=1)}{NBSP}%"
+def leaving_picture(study: Study) -> Picture | None:
+    """Return what it brings to let images leave early; None where nobody asked for it."""
+    charts = leaving(study)
+    if not charts:
+        return None
+    return Picture(
+        id="leaving",
+        title="AP against cost when each image leaves at the first exit that is sure of it",
+        panels=tuple(draw(each) for each in charts[:MOST_PANELS]),
+        data=leaving_table(charts),
+        notes=(*dict.fromkeys(map(_note, charts)), *first_panels(len(charts))),
+    )
 
 
 def leaving(study: Study) -> list[Leaving]:
@@ -146,14 +112,22 @@ def leaving_table(charts: Sequence[Leaving]) -> Table:
 
 def _leaving(number: int, label: str, curve: PolicyCurve) -> Leaving:
     known = all(each.energy_j_per_image is not None for each in _entries(curve))
-    figure = _energy([curve]) if known else MACS
+    metric = _energy([curve]) if known else MACS
+    exits = [Mark(exit=each.exit, x=_cost(each, metric), y=_ap(each)) for each in curve.exits]
+    points = [Mark(x=_cost(each, metric), y=_ap(each)) for each in curve.points]
     return Leaving(
-        id=f"leaving-{number}",
-        label=label,
-        figure=figure,
-        exits=tuple(Place(x=_cost(each, figure), y=_ap(each), exit=each.exit) for each in curve.exits),
-        points=tuple(Place(x=_cost(each, figure), y=_ap(each)) for each in curve.points),
-        curve=curve,
+        id=f"leaving-{number}", label=label, metric=metric, exits=tuple(exits), points=tuple(points), curve=curve
+    )
+
+
+def _note(chart: Leaving) -> str:
+    """Return what to know when reading a curve."""
+    curve, chosen = chart.curve, chart.curve.points[chart.curve.chosen]
+    leaves = [f"{PERCENT * part:.0f}{NBSP}% at exit {exit_}" for exit_, part in chosen.left.items()]
+    return (
+        f"{chart.label}: confidence by {curve.confidence}, thresholds from {_split(curve, 'val')} of the validation "
+        f"split so that its AP holds {PERCENT * curve.wanted_ap:.1f}{NBSP}%, judged on {_split(curve, 'test')} of the "
+        f"test split; there {listed(leaves)}. {curve.weights[:1].upper()}{curve.weights[1:]}."
     )
 
 
@@ -220,60 +194,57 @@ _ROOM = 0.08
 
 def draw(chart: Leaving) -> Drawing:
     """Return the curve of one run; ids in its SVG begin with `chart.id`."""
+    metric = chart.metric
 
     def paint(figure: Any) -> None:
         axes = panel(figure, left=56, right=30, top=34, bottom=52)
         _frame(axes, chart)
         _curve(axes, chart)
         _exits(axes, chart.exits)
-        axes.set_xlabel(chart.axis, color=MUTED, fontsize=FONT, labelpad=8)
+        title = axis_title(metric, (*chart.exits, *chart.points))
+        axes.set_xlabel(title, color=MUTED, fontsize=FONT, labelpad=8)
         write(axes, (0, 1.07), "AP (%)", transform=axes.transAxes, ha="right")
 
-    return Drawing(paint=paint, id=chart.id, size=SIZE, title=chart.title, description=chart.description)
+    exits = [f"exit {each.exit} ({each.words(metric)})" for each in chart.exits]
+    return Drawing(
+        paint=paint,
+        id=chart.id,
+        size=SIZE,
+        title=f"AP against {metric.words} of {chart.label}, when images leave early",
+        description=f"Line chart of {plural(len(chart.points), 'choice')} of thresholds. The one that was asked for: "
+        f"{chart.chosen.words(metric)}. For every image: {listed(exits)}.",
+        caption=chart.label,
+    )
 
 
 def _frame(axes: Any, chart: Leaving) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     intervals = [*chart.exits, chart.chosen]
-    xs = [end for each in intervals for end in reach(each.x)] + [_place(each)[0] for each in chart.points]
-    ys = [end for each in intervals for end in reach(each.y, PERCENT)] + [_place(each)[1] for each in chart.points]
+    xs = [end for each in intervals for end in reach(each.x)] + [each.place[0] for each in chart.points]
+    ys = [end for each in intervals for end in reach(each.y, PERCENT)] + [each.place[1] for each in chart.points]
     room = _ROOM * (max(ys) - min(ys)) or 1.0
     axes.set(xlim=(0, max(xs) * (1 + _ROOM)), ylim=(max(0.0, min(ys) - room), max(ys) + room))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.12g}"))
+        numbered(axis, 6)
     grid(axes)
     baseline(axes)
 
 
 def _curve(axes: Any, chart: Leaving) -> None:
     """Draw the line through all choices, and a ring with both intervals at the one that was asked for."""
-    places = [_place(each) for each in chart.points]
+    places = [each.place for each in chart.points]
     axes.plot(*zip(*places, strict=True), color=ACCENT, linewidth=2, clip_on=False, zorder=3)
     dots(axes, places, color=ACCENT, size=5)
-    chosen = _place(chart.chosen)
-    strokes(axes, _cross(chart.chosen), color=ACCENT, linewidth=1.2, zorder=3)
+    chosen = chart.chosen.place
+    strokes(axes, chart.chosen.cross, color=ACCENT, linewidth=1.2, zorder=3)
     ring = {"marker": "o", "markersize": 14, "markerfacecolor": "none", "markeredgecolor": ACCENT}
     axes.plot(*([each] for each in chosen), linestyle="none", clip_on=False, zorder=4, **ring)
     write(axes, beside(axes, chosen, (10, -16)), "early", color=ACCENT)
 
 
-def _exits(axes: Any, exits: Sequence[Place]) -> None:
-    strokes(axes, [line for each in exits for line in _cross(each)], color=INK, linewidth=1, zorder=2)
+def _exits(axes: Any, exits: Sequence[Mark]) -> None:
+    strokes(axes, [line for each in exits for line in each.cross], color=INK, linewidth=1, zorder=2)
     for each in exits:
-        place = _place(each)
-        shape = SHAPES.get(each.exit or 0, "D")
+        place = each.place
+        shape = SHAPES.get(each.exit, "D")
         axes.plot(*([value] for value in place), marker=shape, markersize=9, color=INK, linestyle="none", clip_on=False)
         write(axes, beside(axes, place, (-8, 14)), f"exit {each.exit}", color=INK, ha="right")
-
-
-def _place(each: Place) -> tuple[float, float]:
-    return each.x.value or 0.0, each.y.value or 0.0
-
-
-def _cross(each: Place) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    """Return the intervals of a point as lines through it."""
-    (x, y), (left, right), (bottom, top) = _place(each), reach(each.x), reach(each.y, PERCENT)
-    lines = [((left, y), (right, y)), ((x, bottom), (x, top))]
-    return [(first, second) for first, second in lines if first != second]

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from greenpose.formatting import NBSP, joules_to_kwh, listed, percent, plain
+from greenpose.formatting import NBSP, joules_to_kwh, listed, percent, plain, plural
 from greenpose.metrics import PERCENT, Metric
 from greenpose.quantity import Kind, Quantity, kind_mark, missing, over_runs
 from greenpose.record import Record
 from greenpose.report.drawing import ACCENT, CHARACTER, DIM, FONT, INK, PAPER, Drawing, bare, write
 from greenpose.report.figures.totals import paid
+from greenpose.report.gallery import Picture
 from greenpose.report.quantities import energy_figure
 from greenpose.report.study import Group, Study, energy_kind, gross_kwh
 from greenpose.report.tables import (
@@ -34,6 +35,7 @@ COMPONENTS = {"cpu": "CPU", "gpu": "GPU", "ram": "Memory"}
 """Components, and how the page words them."""
 MOST_BARS = 12
 """Experiments that are drawn; the table has all."""
+TITLE = "Energy of one run: by purpose, by component, at work and at idle"
 Energies = Mapping[str, float]
 """kWh of each part; parts sum to what the run drew."""
 
@@ -68,19 +70,12 @@ class Bar:
 class Flows:
     """Where the energy of each experiment went."""
 
-    id: str
-    """Prefix of all ids in the drawing, unique on the page."""
     bars: tuple[Bar, ...]
     """The experiments, in the order of the page."""
     cuts: tuple[Cut, ...]
     """The ways in which each bar is cut."""
     figure: Metric
     """Energy in the unit that suits them all."""
-
-    @property
-    def title(self) -> str:
-        """Return what the drawing shows."""
-        return "Energy of one run: by purpose, by component, at work and at idle"
 
     @property
     def description(self) -> str:
@@ -134,12 +129,27 @@ class Bill:
         return f"{name} {kind_mark(self.kind)}{plain(value)}{NBSP}{self.figure.unit}, {percent(value / self.total)}"
 
 
+def energy_picture(study: Study) -> Picture:
+    """Return where the energy of one run of each experiment went."""
+    chart = flows(study)
+    more = len(chart.bars) - MOST_BARS
+    notes = (f"{plural(more, 'experiment')} more in the table.",) if more > 0 else ()
+    return Picture(id="energy", title=TITLE, panels=(draw(chart),), data=flows_table(chart), notes=notes, large=True)
+
+
+def bill_picture(study: Study) -> Picture | None:
+    """Return what all the energy of the page was spent for; None where none was metered."""
+    chart = bill(study)
+    if not chart.parts:
+        return None
+    return Picture(id="spent", title=chart.title, panels=(draw_bill(chart),), data=bill_table(chart), large=True)
+
+
 def flows(study: Study) -> Flows:
     """Return where the energy of every experiment went; parts that no run has are left out."""
     energy = energy_figure([gross_kwh(run) for run in study.records])
     cuts = tuple(_used(cut, study.records) for cut in CUTS)
     return Flows(
-        id="flows",
         bars=tuple(_bar(group, cuts, energy) for group in study.groups),
         cuts=cuts,
         figure=energy,
@@ -316,7 +326,7 @@ def draw(chart: Flows) -> Drawing:
             write(axes, (WIDTH - _RIGHT + 14, level), total, color=INK)
 
     size = (WIDTH, _TOP + _STEP * len(bars))
-    return Drawing(paint=paint, id=chart.id, size=size, title=chart.title, description=chart.description)
+    return Drawing(paint=paint, id="flows", size=size, title=TITLE, description=chart.description)
 
 
 def draw_bill(chart: Bill) -> Drawing:

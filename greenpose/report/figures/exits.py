@@ -38,7 +38,9 @@ from greenpose.report.drawing import (
     strokes,
     write,
 )
+from greenpose.report.gallery import MOST_PANELS, Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
+from greenpose.report.ranking import leaders
 from greenpose.report.study import Group, Point, Study, by_exit, entries
 from greenpose.report.tables import (
     Column,
@@ -263,6 +265,25 @@ class Slopes:
         return f"{'; '.join(parts)}; exit {self.exits[-1]}, the final one, is 100 %."
 
 
+def exits_picture(study: Study) -> Picture | None:
+    """Return each exit as a share of the final one; None where no run has two exits."""
+    charts, table = slopes(study), shares_table(study)
+    if table is None:
+        return None
+    best = {point.group.label for point in leaders(study)}
+    chosen = drawn(charts, MOST_PANELS, leads=lambda each: each.label in best)
+    unknown = list(dict.fromkeys(name for chart in charts for name in chart.left_out))
+    missing = (f"Not known at every exit, so not drawn everywhere: {listed(unknown)}.",) if unknown else ()
+    return Picture(
+        id="slopes",
+        title="What each exit keeps of the final one, and what it costs",
+        panels=tuple(map(draw, chosen)),
+        data=table,
+        absent="" if charts else "no quantity is known at all exits",
+        notes=(*missing, *left_out(len(chosen), len(charts), "experiment")),
+    )
+
+
 def slopes(study: Study) -> list[Slopes]:
     """Return one drawing for each experiment with several exits and a quantity known at all of them."""
     groups = [group for group in study.groups if len(group.exits) > 1]
@@ -317,7 +338,14 @@ def draw(chart: Slopes) -> Drawing:
             _line(axes, line, aside=0.012 * index * (len(chart.exits) - 1))
         _labels(axes, chart.lines)
 
-    return Drawing(paint=paint, id=chart.id, size=SIZE, title=chart.title, description=chart.description)
+    return Drawing(
+        paint=paint,
+        id=chart.id,
+        size=SIZE,
+        title=chart.title,
+        description=chart.description,
+        caption=chart.label,
+    )
 
 
 def _frame(axes: Any, chart: Slopes) -> None:

@@ -12,6 +12,7 @@ from greenpose.metrics import AP, PERCENT, Metric
 from greenpose.quantity import Quantity, kind_mark, missing, over_runs, ratio
 from greenpose.record import Record, Validation
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, write
+from greenpose.report.gallery import MOST_PANELS, Picture, first_panels
 from greenpose.report.quantities import PAPER_ITSELF, training_figure
 from greenpose.report.study import Group, Point, Study, energy_kind, setting
 from greenpose.report.tables import Table, table_of
@@ -192,6 +193,20 @@ class LearningCurve:
         return f"{'; '.join(ends)}; the level to hold is {plain(self.level, 3)}{NBSP}%."
 
 
+def courses_picture(study: Study) -> Picture | None:
+    """Return how accuracy came with energy under two recipes; None where the page holds no network under two."""
+    charts = courses(study)
+    if not charts:
+        return None
+    return Picture(
+        id="courses",
+        title="Accuracy as energy is spent, under the paper’s recipe and another one",
+        panels=tuple(map(draw, charts[:MOST_PANELS])),
+        data=targets_table(study),
+        notes=first_panels(len(charts)),
+    )
+
+
 def courses(study: Study) -> list[LearningCurve]:
     """Return the courses of every exit that the page holds under the paper's recipe and under another one."""
     energy, symbol = training_figure(study.records), kind_mark(energy_kind(study.records))
@@ -240,7 +255,14 @@ def draw(chart: LearningCurve) -> Drawing:
                 axes.plot(*zip(*line, strict=True), linewidth=1.8, **style)
         _words(axes, chart)
 
-    return Drawing(paint=paint, id=chart.id, size=SIZE, title=chart.title, description=chart.description)
+    return Drawing(
+        paint=paint,
+        id=chart.id,
+        size=SIZE,
+        title=chart.title,
+        description=chart.description,
+        caption=chart.label,
+    )
 
 
 def _frame(axes: Any, chart: LearningCurve) -> None:

@@ -2,14 +2,30 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, Text, exact, listed, plain, plural
 from greenpose.metrics import AP, ENERGY, LATENCY, PERCENT, Metric
 from greenpose.quantity import Quantity, worst
-from greenpose.report.drawing import ACCENT, DIM, FONT, GRID, INK, MUTED, Drawing, beside, dots, panel, strokes, write
+from greenpose.report.drawing import (
+    ACCENT,
+    DIM,
+    FONT,
+    INK,
+    Drawing,
+    around_zero,
+    beside,
+    dots,
+    grid,
+    numbered,
+    panel,
+    strokes,
+    write,
+)
+from greenpose.report.gallery import Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
+from greenpose.report.ranking import leaders
 from greenpose.report.study import Point, Study, by_exit, energy_kind, entries, not_converged, seeds, short_name
 from greenpose.report.tables import (
     Column,
@@ -21,6 +37,7 @@ from greenpose.report.tables import (
     table_of,
 )
 
+TITLE = "How far single runs lie from their mean"
 MOST_DOTS = 40
 """Runs of an exit that are drawn; of more, so many evenly spaced by rank."""
 
@@ -80,17 +97,10 @@ class RepeatLine:
 class Repeats:
     """All exits that were run more than once."""
 
-    id: str
-    """Prefix of all ids in the drawing, unique on the page."""
     figures: tuple[Metric, ...]
     """The numbers that are shown, those that any line knows."""
     lines: tuple[RepeatLine, ...]
     """The exits; empty where nothing was repeated."""
-
-    @property
-    def title(self) -> str:
-        """Return what the drawing shows."""
-        return "How far single runs lie from their mean"
 
     @property
     def description(self) -> str:
@@ -104,6 +114,23 @@ class Repeats:
         return f"at most {plain(max(map(abs, spread.deviations)), 2)}{NBSP}{spread.unit} off, {name}"
 
 
+def repeats_picture(study: Study) -> Picture | None:
+    """Return how far repeated runs lie apart; None where nothing was repeated."""
+    chart = repeats(study)
+    if not chart.lines:
+        return None
+    best = {short_name(point) for point in leaders(study)}
+    lines = drawn(chart.lines, MOST_LINES, leads=lambda line: line.name in best)
+    return Picture(
+        id="repeats",
+        title=TITLE,
+        panels=(draw(replace(chart, lines=lines)),),
+        data=repeats_table(chart),
+        notes=left_out(len(lines), len(chart.lines)),
+        large=True,
+    )
+
+
 def repeats(study: Study) -> Repeats:
     """Return how far the runs of each exit lie apart in AP, energy and latency."""
     points = [point for point in study.points if len(point.group.runs) > 1]
@@ -111,7 +138,6 @@ def repeats(study: Study) -> Repeats:
     lines = [(point, {figure: _spread(point, figure) for figure in shown}) for point in points]
     figures = tuple(figure for figure in shown if any(found[figure].values for _, found in lines))
     return Repeats(
-        id="repeats",
         figures=figures,
         lines=tuple(
             RepeatLine(
@@ -137,8 +163,8 @@ def repeats_table(chart: Repeats) -> Table:
             head = Column(head=f"{metric.label}, {which}", unit=metric.unit, notes=notes)
             columns.append((head, [_cells(each)[place] for each in spreads]))
     return table_of(
-        f"{chart.id}-data",
-        f"{chart.title}: the lowest, the middle and the highest of all runs of an exit.",
+        "repeats-data",
+        f"{TITLE}: the lowest, the middle and the highest of all runs of an exit.",
         ("Exit",),
         [line.name for line in chart.lines],
         [(Column(head="Runs", unit="count"), [str(line.runs) for line in chart.lines]), *columns],
@@ -192,22 +218,17 @@ def draw(chart: Repeats) -> Drawing:
                     write(axes, beside(axes, (edge, level), (-14, 0)), line.name, ha="right", color=INK)
 
     size = (WIDTH, 80 + _STEP * len(lines))
-    return Drawing(paint=paint, id=chart.id, size=size, title=chart.title, description=chart.description)
+    return Drawing(paint=paint, id="repeats", size=size, title=TITLE, description=chart.description)
 
 
 def _frame(axes: Any, lines: tuple[RepeatLine, ...], place: int) -> None:
     """Set up a scale that reaches as far to either side, around the mean."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     spreads = [line.spreads[place] for line in lines]
     ends = [abs(each) for spread in spreads for each in (*spread.deviations, *(spread.interval or ()))]
     reach = 1.1 * max(ends, default=0.0) or 1.0
-    axes.set(xlim=(-reach, reach), ylim=(len(lines) - 0.5, -0.5), yticks=[])
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.12g}".replace("-", "−") if value else "0"))
-    axes.grid(visible=True, axis="x", color=GRID, linewidth=1, clip_on=False)
-    axes.axvline(0, color=MUTED, linewidth=1.4, clip_on=False)
-    axes.set_xlabel(spreads[0].unit, color=MUTED, fontsize=FONT, labelpad=6)
+    around_zero(axes, reach=(-reach, reach), num_lines=len(lines), label=spreads[0].unit)
+    numbered(axes.xaxis, 5, signed=True)
+    grid(axes, "x")
     at = beside(axes, (-reach, -0.5), (0, 14))
     write(axes, at, spreads[0].figure.label, color=INK, fontweight="bold")
 

@@ -24,11 +24,13 @@ from greenpose.report.drawing import (
     Label,
     baseline,
     grid,
+    numbered,
     panel,
     pixels,
     place,
     ticks,
 )
+from greenpose.report.gallery import Picture
 from greenpose.report.quantities import FOOTPRINTS, training_figure
 from greenpose.report.ranking import (
     answered,
@@ -64,18 +66,42 @@ MOST_TOLD = 40
 class Mark:
     """One point of a chart."""
 
-    label: str
-    """Short name: the experiment, and the exit where it has several."""
-    exit: int
-    """Exit number; decides the shape."""
     x: Quantity
     """Footprint, in display units."""
     y: Quantity
     """AP in percent."""
-    front: bool
+    label: str = ""
+    """Short name: the experiment, and the exit where it has several."""
+    exit: int = 0
+    """Exit number; decides the shape. 0 for a point that belongs to several."""
+    front: bool = False
     """Whether no other point beats it."""
     named: bool = False
     """Whether the answer names it."""
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Return where it stands."""
+        return self.x.known, self.y.known
+
+    @property
+    def cross(self) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+        """Return its intervals as lines through it."""
+        (x, y), (left, right), (bottom, top) = self.place, reach(self.x), reach(self.y, PERCENT)
+        lines = [((left, y), (right, y)), ((x, bottom), (x, top))]
+        return [(first, second) for first, second in lines if first != second]
+
+    def words(self, metric: Metric) -> str:
+        """Return its numbers in words."""
+        cost = f"{kind_mark(self.x.kind)}{self.x.text()}{NBSP}{metric.unit}"
+        return f"{cost}, AP {self.y.text(most_decimals=1)}{NBSP}%"
+
+
+def axis_title(metric: Metric, marks: Sequence[Mark]) -> str:
+    """Return the title of the horizontal axis, unit and kinds included."""
+    notes = "".join(f", {note}" for note in kind_notes(each.x.kind for each in marks))
+    words = metric.words[:1].upper() + metric.words[1:]
+    return f"{words} ({metric.unit.removesuffix('/image').removesuffix('/1000 images')}){notes}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,33 +143,41 @@ class Scatter:
         return f"AP against {self.figure.words}"
 
     @property
-    def axis(self) -> str:
-        """Return the title of the horizontal axis, unit and kind included."""
-        notes = "".join(f", {note}" for note in kind_notes(each.x.kind for each in self.marks))
-        words = self.figure.words[:1].upper() + self.figure.words[1:]
-        return f"{words} ({self.figure.unit.removesuffix('/image').removesuffix('/1000 images')}){notes}"
-
-    @property
     def description(self) -> str:
         """Return in words what the chart shows, for readers who do not see it."""
         text = f"Scatter chart of {plural(len(self.marks), 'exit')} with 95 % intervals in both directions."
         if not self.ranked:
             return f"{text} The runs come from different settings, so no front is drawn."
-        best = [f"{each.label} ({self.words(each)})" for each in self.marks if each.front]
+        best = [f"{each.label} ({each.words(self.figure)})" for each in self.marks if each.front]
         return f"{text} Exits that no other beats, cheapest first: {listed(best)}."
 
-    def words(self, mark_: Mark) -> str:
-        """Return the numbers of a point in words."""
-        cost = f"{kind_mark(mark_.x.kind)}{mark_.x.text()}{NBSP}{self.figure.unit}"
-        return f"{cost}, AP {mark_.y.text(most_decimals=1)}{NBSP}%"
+
+def tradeoff_pictures(study: Study) -> list[Picture]:
+    """Return accuracy against each footprint quantity, the one that exits are ranked by first and large."""
+    return [_picture(chart, large=index == 0) for index, chart in enumerate(scatters(study))]
+
+
+def _picture(chart: Scatter, *, large: bool) -> Picture:
+    if chart.absent:
+        return Picture(id=chart.id, title=chart.title, absent=chart.absent, large=large)
+    whole = chart.left_out + len(chart.marks)
+    notes = [f"{chart.left_out} of {whole} exits have no such number and are not drawn."] if chart.left_out else []
+    notes += [] if chart.ranked else ["The runs come from different settings: no front is drawn across them."]
+    if chart.crowded:
+        notes.append(
+            f"Of {plural(len(chart.marks), 'exit')} those that no other beats are named, {MOST_TOLD} at most. The "
+            "others are small dots without intervals, one for several that would cover each other."
+        )
+    drawing, table = draw(chart, large=large), data_table(chart)
+    return Picture(id=chart.id, title=chart.title, panels=(drawing,), data=table, notes=tuple(notes), large=large)
 
 
 def scatters(study: Study) -> list[Scatter]:
     """Return one chart for each footprint quantity; the quantity that exits are ranked by comes first."""
     training = training_figure(study.records)
-    figures = [training if figure is TRAIN_ENERGY else figure for figure in FOOTPRINTS]
+    metrics = [training if metric is TRAIN_ENERGY else metric for metric in FOOTPRINTS]
     lead, named = cost_figure(study), answered(study)
-    return [scatter(study, figure, named=named) for figure in sorted(figures, key=lambda figure: figure is not lead)]
+    return [scatter(study, metric, named=named) for metric in sorted(metrics, key=lambda metric: metric is not lead)]
 
 
 def scatter(study: Study, figure: Metric, *, named: Sequence[Point] = ()) -> Scatter:
@@ -279,10 +313,10 @@ def draw(chart: Scatter, *, large: bool = False) -> Drawing:
 
     def paint(figure: Any) -> None:
         axes = panel(figure, left=56, right=24, top=34, bottom=52)
-        log = _frame(axes, chart)
+        log = ", log scale" if _frame(axes, chart) else ""
         _points(axes, chart)
         _labels(axes, chart, all_points=large and not chart.crowded)
-        axes.set_xlabel(chart.axis + (", log scale" if log else ""), color=MUTED, fontsize=FONT, labelpad=8)
+        axes.set_xlabel(axis_title(chart.figure, chart.marks) + log, color=MUTED, fontsize=FONT, labelpad=8)
         axes.text(0, 1, "AP (%)", transform=axes.transAxes, color=MUTED, fontsize=FONT, ha="right", va="bottom")
 
     return Drawing(
@@ -291,13 +325,13 @@ def draw(chart: Scatter, *, large: bool = False) -> Drawing:
         size=LARGE if large else SMALL,
         title=chart.title,
         description=chart.description,
-        tooltips=tuple(f"{mark.label}: {chart.words(mark)}" for mark in chart.told),
+        tooltips=tuple(f"{mark.label}: {mark.words(chart.figure)}" for mark in chart.told),
     )
 
 
 def _frame(axes: Any, chart: Scatter) -> bool:
     """Set up scales, grid and ticks; return whether the horizontal axis is logarithmic."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, NullLocator
 
     xs = _ends([reach(mark.x) for mark in chart.marks])
     ys = _ends([reach(mark.y, PERCENT) for mark in chart.marks])
@@ -306,15 +340,14 @@ def _frame(axes: Any, chart: Scatter) -> bool:
         axes.set_xscale("log")
         pad = (xs[1] / xs[0]) ** 0.06
         axes.set_xlim(xs[0] / pad, xs[1] * pad)
-        axes.xaxis.set_major_locator(FixedLocator(ticks(*axes.get_xlim())))
-        axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.set_xlim(*_padded(xs, 0.08))
-        axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
+    numbered(axes.xaxis, 7)
+    if log:
+        axes.xaxis.set_major_locator(FixedLocator(ticks(*axes.get_xlim())))
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(*_padded(ys, 0.1))
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.12g}"))
+    numbered(axes.yaxis, 6)
     grid(axes)
     baseline(axes)
     return log
@@ -323,7 +356,7 @@ def _frame(axes: Any, chart: Scatter) -> bool:
 def _points(axes: Any, chart: Scatter) -> None:
     """Draw the front as a staircase, then every point with its intervals, those of the front on top."""
     if any(mark.front for mark in chart.marks):
-        points = [_place(mark) for mark in chart.marks]
+        points = [mark.place for mark in chart.marks]
         xs, ys = staircase(points, right=axes.get_xlim()[1])
         axes.plot(xs, ys, color=ACCENT, alpha=0.4, linewidth=3, zorder=1.5, clip_on=False, gid="front")
     if chart.crowded:
@@ -351,7 +384,7 @@ def _points(axes: Any, chart: Scatter) -> None:
 def _cloud(axes: Any, marks: Sequence[Mark]) -> None:
     """Draw very many points small and without intervals; of those that would cover each other, one."""
     for exit_ in sorted({mark.exit for mark in marks}):
-        places = [_place(mark) for mark in marks if mark.exit == exit_]
+        places = [mark.place for mark in marks if mark.exit == exit_]
         cells = {
             (round(x / _CELL), round(y / _CELL)): place_
             for place_, (x, y) in zip(places, pixels(axes, places), strict=True)
@@ -361,23 +394,12 @@ def _cloud(axes: Any, marks: Sequence[Mark]) -> None:
         axes.plot(xs, ys, color=DIM, clip_on=False, **style)
 
 
-def _place(mark: Mark) -> tuple[float, float]:
-    return mark.x.value or 0.0, mark.y.value or 0.0
-
-
-def _cross(mark: Mark) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    """Return the intervals of a point as lines through it."""
-    (x, y), (left, right), (bottom, top) = _place(mark), reach(mark.x), reach(mark.y, PERCENT)
-    lines = [((left, y), (right, y)), ((x, bottom), (x, top))]
-    return [(first, second) for first, second in lines if first != second]
-
-
 def _crossed(mark: Mark) -> tuple[list[float], list[float], int]:
     """Return the intervals of a point as one line through it, and which of its corners the point is.
 
     One line, so that the page's script can take both off the chart together.
     """
-    (x, y), (left, right), (bottom, top) = _place(mark), reach(mark.x), reach(mark.y, PERCENT)
+    (x, y), (left, right), (bottom, top) = mark.place, reach(mark.x), reach(mark.y, PERCENT)
     across = [(left, y), (right, y)] if left < right else []
     corners = [*across, (x, y), *([(x, bottom), (x, top)] if bottom < top else [])]
     return [x for x, _ in corners], [y for _, y in corners], len(across)
@@ -394,9 +416,9 @@ def _labels(axes: Any, chart: Scatter, *, all_points: bool) -> None:
     """Label the front and the answer's exits, and where there is room the others too, if asked or without a front."""
     marks = chart.told
     wanted = [mark for mark in marks if mark.front or mark.named or all_points or not chart.ranked]
-    centres = pixels(axes, [_place(mark) for mark in marks])
+    centres = pixels(axes, [mark.place for mark in marks])
     frame = axes.get_window_extent()
-    places = pixels(axes, [_place(mark) for mark in wanted])
+    places = pixels(axes, [mark.place for mark in wanted])
     found = place(
         [mark.label for mark in wanted],
         places,
@@ -431,7 +453,7 @@ def _bars(axes: Any, marks: Sequence[Mark]) -> list[Box]:
     """Return the error bars as thin boxes, so that labels keep off them."""
     boxes = []
     for mark in marks:
-        for line in _cross(mark):
+        for line in mark.cross:
             (left, bottom), (right, top) = pixels(axes, line)
             boxes.append((left - 1, bottom - 1, right + 1, top + 1))
     return boxes
