@@ -205,11 +205,7 @@ def intensity(country: str) -> Intensity:
 
 
 def custom_intensity(g_per_kwh: float, *, name: str = OWN_FACTOR, vintage: str = "not stated") -> Intensity:
-    """Return a user's own grid intensity, with the same relative interval as a national mean.
-
-    Raises:
-        GreenPoseError: if it is not a finite number of grams, zero or more.
-    """
+    """Return a user's own grid intensity, with the same relative interval as a national mean."""
     if not (math.isfinite(g_per_kwh) and g_per_kwh >= 0):
         raise GreenPoseError(f"carbon intensity {g_per_kwh} g/kWh: must be a finite number, zero or more")
     return Intensity(

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any
 
 from greenpose.errors import MeteringError
 from greenpose.formatting import kwh_to_joules
@@ -57,17 +57,6 @@ class CrossReading:
         return asdict(self)
 
 
-@runtime_checkable
-class Crosscheck(Protocol):
-    """A second opinion on a window; neither call raises."""
-
-    def start(self) -> None:
-        """Begin a window."""
-
-    def stop(self) -> CrossReading:
-        """End it and return the figures, or why there are none."""
-
-
 class CodeCarbon:
     """codecarbon as a second opinion, made on first use, outside any window: two seconds a process."""
 
@@ -75,13 +64,12 @@ class CodeCarbon:
         self,
         country: str,
         *,
-        mode: Literal["process", "machine"] = "process",
         build: Callable[..., Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep the settings; `build` makes a tracker from keyword arguments, by default codecarbon's offline one."""
         self.tool = f"codecarbon {version('codecarbon')}"
-        self._settings = _settings(country, mode)
+        self._settings = _settings(country)
         self._build = _offline_tracker if build is None else build
         self._clock = clock
         self._tracker: Any = None
@@ -167,7 +155,7 @@ class CodeCarbon:
         return None
 
 
-def _settings(country: str, mode: str) -> dict[str, Any]:
+def _settings(country: str) -> dict[str, Any]:
     """Return every setting that a stray `.codecarbon.config` could otherwise fill and that moves a figure or a file."""
     return {
         "country_iso_code": country,
@@ -175,7 +163,7 @@ def _settings(country: str, mode: str) -> dict[str, Any]:
         "cloud_provider": None,
         "cloud_region": None,
         "country_2letter_iso_code": None,
-        "tracking_mode": mode,
+        "tracking_mode": "process",
         "measure_power_secs": 3600,
         "api_call_interval": -1,
         "output_methods": [],

@@ -69,11 +69,7 @@ class WrappingCounter:
         largest_watts: float,
         clock: Callable[[], float],
     ) -> None:
-        """Take the first reading.
-
-        Raises:
-            MeteringError: if the counter cannot be read.
-        """
+        """Take the first reading."""
         self.name = name
         self.range_uj = range_uj
         self.largest_watts = largest_watts
@@ -87,11 +83,7 @@ class WrappingCounter:
         self.stood_at_zero = self._last_uj == 0
 
     def microjoules(self) -> int:
-        """Return the energy since the first reading.
-
-        Raises:
-            MeteringError: if the counter cannot be read now, or what it did in between cannot be known.
-        """
+        """Return the energy since the first reading."""
         with self._lock:
             now_uj, now_s = self._raw(), self._clock()
             if self._refused is None:

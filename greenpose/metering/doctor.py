@@ -61,11 +61,7 @@ def probe(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Pace | None:
-    """Return how a counter moves, watched for that long; None if it rose less than three times.
-
-    Raises:
-        MeteringError: if it cannot be read.
-    """
+    """Return how a counter moves, watched for that long; None if it rose less than three times."""
     end = clock() + seconds
     seen = [source.read().mid]
     moments: list[float] = []

@@ -99,9 +99,6 @@ def embodied_of(
         gpu_share: Part of the machine's GPUs that it holds; by default the same part as of the machine.
 
     Source: greenpose/metering/data/embodied.json, where each entry names its own.
-
-    Raises:
-        MeteringError: for a share outside 0 to 1.
     """
     share = machine.share if share is None else share
     gpu_share = share if gpu_share is None else gpu_share

@@ -90,9 +90,6 @@ class Hours:
         """Return the time-weighted mean over a period; of no length, the hour that it lies in.
 
         An hour outside the file is the file's mean for that hour of the day (UTC), with a wider interval.
-
-        Raises:
-            MeteringError: `start` has no time zone.
         """
         if start.tzinfo is None:
             raise MeteringError(f"{start.isoformat()}: has no time zone, so that its hour of the grid is not known")
@@ -127,9 +124,6 @@ def read_hours(path: str | Path) -> Hours:
 
     Columns `datetime` (ISO 8601, UTC unless it has an offset) and `g_per_kwh`, or an Electricity Maps export, of which
     the life-cycle column is preferred.
-
-    Raises:
-        FaultsError: with every fault of the file and its line.
     """
     path = Path(path)
     try:

@@ -59,7 +59,7 @@ def measure_exits(
     plan: Plan | None = None,
     seed: int = 0,
     sleep: Callable[[float], object] = time.sleep,
-    on_progress: Callable[[int, float], object] | None = None,
+    on_progress: Callable[[int, float], object] = lambda *_: None,
 ) -> dict[int, ExitMeasurement]:
     """Return each exit's latency, CPU time and energy per item, and their ratios to the deepest exit.
 
@@ -84,7 +84,6 @@ def measure_exits(
             f"inference: exits {sorted(runners)} with {items_per_call} items a call: needs exits from 1 on, and an item"
         )
     plan = Plan() if plan is None else plan
-    on_progress = on_progress or _nobody
     on_progress(0, math.inf)
     bench = _Bench(runners, meter, items_per_call=items_per_call, plan=plan, seed=seed, sleep=sleep)
     bench.warm_up()
@@ -111,11 +110,7 @@ def idle_windows(exits: int) -> int:
 
 
 def require_motion(first: float, last: float, *, calls: int) -> None:
-    """Refuse a clock that does not move while work is done: a window would never be long enough.
-
-    Raises:
-        MeteringError: if it showed the same after so many calls.
-    """
+    """Refuse a clock that does not move while work is done: a window would never be long enough."""
     if first == last and calls > MOST_CALLS_A_TICK:
         raise MeteringError(f"the clock stands still: it showed {last} before and after {calls} calls")
 
@@ -182,11 +177,6 @@ class _Bench:
 
 def _sample(window: Window, edges: Sequence[float]) -> Sample:
     return Sample(window=window, calls=tuple(after - before for before, after in pairwise(edges)))
-
-
-def _nobody(blocks: int, wide: float) -> None:
-    """Hear nothing."""
-    del blocks, wide
 
 
 LONGEST_WINDOW_SECONDS = 0.25

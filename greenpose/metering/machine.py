@@ -297,20 +297,12 @@ class OpenFile:
     """Reads a file that is held open: one system call, a few microseconds for a file of the kernel."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file; it is closed when nobody holds it any more.
-
-        Raises:
-            OSError: if it cannot be opened.
-        """
+        """Open the file; it is closed when nobody holds it any more."""
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 
     def __call__(self) -> str:
-        """Return what the file says now.
-
-        Raises:
-            OSError: if it cannot be read any more.
-        """
+        """Return what the file says now."""
         return os.pread(self._file, LONGEST, 0).decode("ascii")
 
 
@@ -337,11 +329,7 @@ class Absent:
 
 
 def load_pynvml() -> Any:
-    """Return the module `pynvml`, which takes 25 ms to import and is therefore asked for where there is a driver only.
-
-    Raises:
-        ImportError: if the package nvidia-ml-py is not installed.
-    """
+    """Return the module `pynvml`, whose import takes 25 ms: asked for only where there is a driver."""
     import pynvml
 
     return pynvml

@@ -25,7 +25,7 @@ from greenpose.metering.active_window import (
     Start,
 )
 from greenpose.metering.carbon import CarbonAccounting
-from greenpose.metering.codecarbon import Crosscheck, CrossReading
+from greenpose.metering.codecarbon import CodeCarbon, CrossReading
 from greenpose.metering.cpu_model import CpuClock
 from greenpose.metering.doubts import Pulse, Trail, judged, remarks
 from greenpose.metering.embodied import EmbodiedShare
@@ -69,7 +69,7 @@ class Meter:
         cpu_clock: Callable[[], float] | None = None,
         log: Path | None = None,
         synchronize: Callable[[], object] | None = None,
-        crosscheck: Crosscheck | None = None,
+        crosscheck: CodeCarbon | None = None,
         carbon: CarbonAccounting | None = None,
         surroundings: MeterSurroundings | None = None,
     ) -> None:

@@ -100,11 +100,7 @@ class Gpu:
         return f"GPU {self.place} ({self.name})"
 
     def ask(self, library: Any, question: Callable[[Any], Any]) -> Any:
-        """Return what the library answers about it.
-
-        Raises:
-            MeteringError: if it answers with an error.
-        """
+        """Return what the library answers about it."""
         try:
             return question(self.handle)
         except library.NVMLError as error:
@@ -239,11 +235,7 @@ class NvmlCounterSource:
         self._reset: str | None = None
 
     def read(self) -> Joules:
-        """Return the energy so far.
-
-        Raises:
-            MeteringError: naming the GPU that cannot be read, or whose counter began anew.
-        """
+        """Return the energy so far."""
         return self._attribution.of(sum(self._millijoules(gpu) for gpu in self._gpus) / 1e3)
 
     def first(self) -> "NvmlCounterSource":
@@ -293,11 +285,7 @@ class NvmlPowerSource:
         self._periodic = Periodic(self._keep_up, period_s=SAMPLE_PERIOD_S)
 
     def read(self) -> Joules:
-        """Return the energy so far.
-
-        Raises:
-            MeteringError: naming the GPU that cannot be read, or saying for how long none was.
-        """
+        """Return the energy so far."""
         joules = self._sample()
         self._periodic.start()
         return self._attribution.of(joules)

@@ -84,12 +84,7 @@ def distinct(some: Sequence[Zone], host: Host) -> list[Zone]:
 
 
 def open_counter(host: Host, zone: Zone) -> WrappingCounter:
-    """Return the zone's counter after its first reading.
-
-    Raises:
-        OSError: if a file cannot be read.
-        ValueError: if a file holds no number.
-    """
+    """Return the zone's counter after its first reading."""
     read = host.open_file(zone.folder / COUNTER)
     # The counter itself turns every failure into one kind of error; here it matters which.
     int(read())
@@ -166,11 +161,7 @@ class RaplSource:
         self._periodic = Periodic(self._keep_up, period_s=horizon_s / READS_PER_HORIZON)
 
     def read(self) -> Joules:
-        """Return the energy so far.
-
-        Raises:
-            MeteringError: if a counter cannot be read, or may have wrapped unseen.
-        """
+        """Return the energy so far."""
         microjoules = sum(counter.microjoules() for counter in self._counters)
         self._periodic.start()
         return self._attribution.of(microjoules / 1e6)

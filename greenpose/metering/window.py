@@ -285,11 +285,7 @@ class WindowLog:
         clock: Callable[[], float] = time.monotonic,
         fsync: Callable[[int], None] = os.fsync,
     ) -> None:
-        """Open the file for appending; a line that an earlier attempt left torn is ended.
-
-        Raises:
-            MeteringError: if the file cannot be written.
-        """
+        """Open the file for appending; a line that an earlier attempt left torn is ended."""
         self._path, self._clock, self._fsync = path, clock, fsync
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -315,11 +311,7 @@ class WindowLog:
             self.sync()
 
     def sync(self) -> None:
-        """Put everything on disk.
-
-        Raises:
-            MeteringError: if the disk refuses, with the file.
-        """
+        """Put everything on disk."""
         began, took = self._clock(), 0.0
         if self._dirty:
             try:

@@ -63,11 +63,7 @@ class Cascade:
     """A network that computes of each image no more than its confidence asks for."""
 
     def __init__(self, net: PoseNetwork, thresholds: Thresholds, *, confidence: Confidence = "peak") -> None:
-        """Keep the network, which should be in eval mode, and the thresholds.
-
-        Raises:
-            ModelError: an exit has no threshold, or a threshold no exit.
-        """
+        """Keep the network, which should be in eval mode, and the thresholds."""
         *early, deepest = net.exits
         if sorted(thresholds) != early:
             raise ModelError([f"thresholds for exits {sorted(thresholds)}: this network needs them for exits {early}"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 
 import numpy as np
@@ -51,11 +51,7 @@ class Shared:
 
 
 def shared_network(config: Experiment, folder: RunFolder, exits: Sequence[int]) -> Shared:
-    """Return one network with some of a finished run's exits.
-
-    Raises:
-        ModelError: if a file of weights cannot be read, or belongs to another network.
-    """
+    """Return one network with some of a finished run's exits."""
     subs = trained_networks(build_network(config)[0], folder, exits)
     shape = replace(architecture_of(config), exits=tuple(sorted(exits)))
     net = channels_last(HRNet(**asdict(shape)).to(config.process.device)).eval()
@@ -68,9 +64,6 @@ def shared_network(config: Experiment, folder: RunFolder, exits: Sequence[int]) 
         for exit_, sub in subs.items()
     }
     return Shared(net=net, subs=subs, own=own)
-
-
-Runner = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +114,7 @@ def measure_paths(
     cascades = {exit_: Cascade(shared.net, _until(exits, exit_), confidence=confidence) for exit_ in exits}
     policy = Cascade(shared.net, thresholds, confidence=confidence)
     calls: list[Callable[[Tensor], object]] = [policy, *cascades.values(), *(shared.subs[exit_] for exit_ in exits)]
-    runners = {number: _Runner(call, batches) for number, call in enumerate(calls, start=1)}
+    runners = {number: partial(_each, call, batches) for number, call in enumerate(calls, start=1)}
     with torch.inference_mode():
         found = measure_exits(
             runners,
@@ -149,17 +142,9 @@ def _asked_part(exit_: int, thresholds: Thresholds) -> float:
     return sum(1 for threshold in before if threshold) / len(before)
 
 
-@dataclass(frozen=True, slots=True)
-class _Runner:
-    """One call: every batch once."""
-
-    call: Callable[[Tensor], object]
-    batches: Sequence[Tensor]
-
-    def __call__(self) -> object:
-        for images in self.batches:
-            self.call(images)
-        return None
+def _each(call: Callable[[Tensor], object], batches: Sequence[Tensor]) -> None:
+    for images in batches:
+        call(images)
 
 
 DROP = 0.01
@@ -216,7 +201,7 @@ def find_policy(
     wanted: float | None = None,
     confidence: Confidence = "peak",
     measured: bool = True,
-    on_progress: Callable[[str], object] | None = None,
+    on_progress: Callable[[str], object] = lambda _: None,
 ) -> FoundPolicy:
     """Return a finished run's early exit at run time, calibrated on its validation split, judged on its test split.
 
@@ -228,7 +213,6 @@ def find_policy(
     """
     if len(exits) - 1 not in GRADES:
         raise GreenPoseError(f"{folder.path}: leaving early takes two exits at least, and here there is {len(exits)}")
-    on_progress = on_progress or _nobody
     require_device(config.process.device)
     seed_everything(config)
     shared = shared_network(config, folder, exits)
@@ -285,11 +269,6 @@ def _try(config: Experiment, shared: Shared, test: SplitOutputs, setting: Settin
         elsewhere=int(np.sum(exited != test.exits_of(setting.thresholds)[indices])),
         meter=meter,
     )
-
-
-def _nobody(words: str) -> None:
-    """Hear nothing."""
-    del words
 
 
 def _some_batches(samples: Samples, config: Experiment) -> tuple[list[Tensor], np.ndarray]:

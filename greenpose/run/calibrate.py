@@ -37,23 +37,15 @@ PACE = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """A look at the data of some runs."""
-
-    preview: Preview
-    """How many there are, and a few of them."""
-    image: Cost
-    """What generating, or reading and cropping, one image costs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """What some runs have in common, as far as the cost of an epoch goes."""
 
     config: Experiment
     """The configuration of one of them."""
-    look: Look
-    """Their data."""
+    preview: Preview
+    """How many images there are, and a few of them."""
+    image: Cost
+    """What generating, or reading and cropping, one image costs."""
     params: int
     """Parameters of the network that ends with the final exit."""
     macs: Mapping[int, int]
@@ -77,35 +69,32 @@ def distinct_work(config: Experiment) -> str:
 
 
 def find_setups(cells: Sequence[Cell], meter: Meter) -> dict[str, Setup]:
-    """Return the distinct setups of runs by `work_of` their configuration; looking at data and counting is metered.
-
-    Raises:
-        GreenPoseError: if data or network cannot be used.
-    """
-    looks: dict[str, Look] = {}
+    """Return the distinct setups of runs by `work_of` their configuration; looking at data and counting is metered."""
+    looks: dict[str, tuple[Preview, Cost]] = {}
     setups: dict[str, Setup] = {}
     for config in {distinct_work(cell.config): cell.config for cell in cells}.values():
         data = config.data.model_dump_json()
         if data not in looks:
             looks[data] = _look(config.data, meter)
-        setups[distinct_work(config)] = _setup(config, looks[data], meter)
+        setups[distinct_work(config)] = _setup(config, *looks[data], meter)
     return setups
 
 
-def _look(config: DataConfig, meter: Meter) -> Look:
+def _look(config: DataConfig, meter: Meter) -> tuple[Preview, Cost]:
     with meter.window("look", items=FEW_IMAGES) as opened:
         seen = preview(config, num=FEW_IMAGES)
-    return Look(preview=seen, image=cost_of([opened.result]) * (1 / len(seen.few)))
+    return seen, cost_of([opened.result]) * (1 / len(seen.few))
 
 
-def _setup(config: Experiment, look: Look, meter: Meter) -> Setup:
+def _setup(config: Experiment, seen: Preview, image: Cost, meter: Meter) -> Setup:
     shape, size = architecture_of(config), config.data.input_size
     learning = {*config.supervised, *(exit_ for edge in config.wiring.edges for exit_ in edge)}
     with meter.window("count") as opened:
         macs = {exit_: _forward_macs(shape.only(exit_), size) for exit_ in shape.exits}
     return Setup(
         config=config,
-        look=look,
+        preview=seen,
+        image=image,
         params=_params(shape.only(shape.exits[-1])),
         macs=macs,
         step_macs=_step_macs(shape, size, tuple(sorted(learning))),
@@ -198,14 +187,14 @@ class _Bench:
     """Trains one setup, one short epoch at a time."""
 
     def __init__(self, setup: Setup, meter: Meter, *, num: int, folder: Path) -> None:
-        config, counts = setup.config, setup.look.preview.counts
+        config, counts = setup.config, setup.preview.counts
         seed_everything(config)
         self.setup = setup
         self.num = num
         self._meter = meter
         self._net, _ = build_network(config)
         self._objective = build_objective(config)
-        few = setup.look.preview.few
+        few = setup.preview.few
         self._splits = {
             "train": repeated(few, num),
             "val": repeated(few, min(counts["val"], num)),
@@ -253,7 +242,7 @@ class _Bench:
             validate=each("validate", len(self._splits["val"])),
             checkpoint=each("checkpoint"),
             test=test,
-            whole_batches=self.num >= min(self.setup.config.train.batch, self.setup.look.preview.counts["train"]),
+            whole_batches=self.num >= min(self.setup.config.train.batch, self.setup.preview.counts["train"]),
         )
 
 
@@ -298,8 +287,8 @@ def _pace(setup: Setup, meter: Meter, folder: Path) -> float:
 
 def _num_images(setup: Setup, pace: float) -> int:
     """Return on how many images to train: whole batches, unless one takes too long."""
-    image, batch = pace * setup.step_macs, min(setup.config.train.batch, setup.look.preview.counts["train"])
+    image, batch = pace * setup.step_macs, min(setup.config.train.batch, setup.preview.counts["train"])
     if image * batch > LONGEST_STEP_SECONDS:
         return max(FEWEST_IMAGES, int(LONGEST_STEP_SECONDS / image))
     batches = max(1, round(EPOCH_SECONDS / (image * batch)))
-    return max(FEWEST_IMAGES, min(batches, setup.look.preview.counts["train"] // batch) * batch)
+    return max(FEWEST_IMAGES, min(batches, setup.preview.counts["train"] // batch) * batch)

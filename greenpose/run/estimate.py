@@ -216,7 +216,7 @@ class GridEstimate:
 
 
 def estimate(
-    cells: Sequence[Cell], *, seconds: float = CALIBRATION_SECONDS, on_progress: Progress | None = None
+    cells: Sequence[Cell], *, seconds: float = CALIBRATION_SECONDS, on_progress: Progress = lambda _: None
 ) -> GridEstimate:
     """Return what runs will cost on this machine, after about `seconds` of real training steps.
 
@@ -232,10 +232,9 @@ def estimate(
     seed_everything(config)
     with build_meter(config) as meter:
         between = _between_windows(meter)
-        if on_progress:
-            on_progress("data and network")
+        on_progress("data and network")
         setups = find_setups(cells, meter)
-        calibration = calibrate(setups, meter, seconds=seconds, on_progress=on_progress or _nobody)
+        calibration = calibrate(setups, meter, seconds=seconds, on_progress=on_progress)
         with meter.window("idle") as idle:
             time.sleep(IDLE_SECONDS)
     machine = _Here(
@@ -258,10 +257,6 @@ def estimate(
         neighbours=machine.neighbours,
         kind=worst_kind(meter.total.joules, meter.provenances),
     )
-
-
-def _nobody(line: str) -> None:
-    del line
 
 
 def _between_windows(meter: Meter) -> Cost:
@@ -300,7 +295,7 @@ class _Here:
         config, name = cell.config, distinct_work(cell.config)
         setup = self.setups[name]
         of, error = self._measured(name)
-        blocks, counts = _training(config, setup, of), setup.look.preview.counts
+        blocks, counts = _training(config, setup, of), setup.preview.counts
         wall, energy = (
             predict_run(values, neighbours=self.neighbours, model_error=error)
             for values in ([cost.seconds for cost in blocks], [cost.joules for cost in blocks])
@@ -308,9 +303,9 @@ class _Here:
         least, most = self._overheads(setup, of)
         once = total(
             [
-                setup.look.image * (setup.look.preview.to_make if fresh else 0),
+                setup.image * (setup.preview.to_make if fresh else 0),
                 setup.counting,
-                of.test * (counts["test"] + setup.look.preview.searched),
+                of.test * (counts["test"] + setup.preview.searched),
                 self.between,
             ]
         )
@@ -369,7 +364,7 @@ class _Here:
 
 def _training(config: Experiment, setup: Setup, of: MeasuredWork) -> list[Cost]:
     """Return what training costs by each block."""
-    recipe, counts = config.train, setup.look.preview.counts
+    recipe, counts = config.train, setup.preview.counts
     validations = num_validations(recipe)
     worth = whole_epochs_worth(depth_schedule(recipe, setup.macs), setup.macs)
     return [

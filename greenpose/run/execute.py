@@ -220,9 +220,6 @@ def _adopt(folder: RunFolder, trained: Mapping[str, Any], annotations: Mapping[s
     """Take over what another run's training left: weights, epochs, and the windows of what went before its test.
 
     The windows come last, and in one step: where they are, everything is.
-
-    Raises:
-        GreenPoseError: the other run is gone, or the labels are others now.
     """
     check_annotations(trained.get("annotations_sha256", {}), annotations, where=str(folder.path))
     if folder.windows.exists():
@@ -249,11 +246,7 @@ def _fitted(trained: Mapping[str, Any]) -> Fitted:
 
 
 def _require_home(folder: RunFolder, earlier: Log, *, elsewhere: bool) -> None:
-    """Refuse to go on on a machine other than the run was begun on, unless that is asked for.
-
-    Raises:
-        GreenPoseError: naming both machines.
-    """
+    """Refuse to go on on a machine other than the run was begun on, unless that is asked for."""
     here = this_machine().fingerprint
     others = sorted({one.host for one in attempts_of(earlier) if one.host not in {None, here}} - {None})
     if others and not elsewhere:
@@ -264,11 +257,7 @@ def _require_home(folder: RunFolder, earlier: Log, *, elsewhere: bool) -> None:
 
 
 def _require_windows(folder: RunFolder, windows: Sequence[Window], fitted: Fitted) -> None:
-    """Refuse a training of which no window is left: it would seem to have cost nothing.
-
-    Raises:
-        GreenPoseError: naming the log.
-    """
+    """Refuse a training of which no window is left: it would seem to have cost nothing."""
     if not any(phase_of(window) == "train" for window in windows):
         raise GreenPoseError(
             f"{folder.windows}: holds no window of the {fitted.epochs} epochs that the checkpoint has: what they cost "

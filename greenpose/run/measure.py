@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,7 +64,7 @@ def measure(
     exits: Sequence[int],
     trained: RunFolder | None = None,
     log: Path | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda *_: None,
 ) -> Measured:
     """Return what an image costs at each of `exits`, on random images: no data set is needed.
 
@@ -90,11 +91,11 @@ def measure_networks(
     meter: Meter,
     *,
     config: Experiment,
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda *_: None,
 ) -> dict[int, ExitMeasurement]:
     """Return what an image costs at each exit's stand-alone network, on the same fixed images."""
     plan = plan_of(config.measure)
-    runners = {exit_: _Runner(sub, images) for exit_, sub in subs.items()}
+    runners = {exit_: partial(sub, images) for exit_, sub in subs.items()}
     with torch.inference_mode():
         return measure_exits(
             runners, meter, items_per_call=len(images), plan=plan, seed=config.seed, on_progress=on_progress
@@ -125,17 +126,6 @@ def _random_crops(config: Experiment) -> np.ndarray:
     """Return noise of the size and kind of a batch of crops: what they show does not change what they cost."""
     width, height = config.data.input_size
     return np.random.default_rng(config.seed).integers(0, 256, (config.measure.batch, height, width, 3), dtype=np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class _Runner:
-    """One call of one exit's network on fixed images."""
-
-    sub: SubNetwork
-    images: torch.Tensor
-
-    def __call__(self) -> object:
-        return self.sub(self.images)
 
 
 SCHEMA: Literal["greenpose.measurement/1"] = "greenpose.measurement/1"

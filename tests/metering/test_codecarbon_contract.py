@@ -64,10 +64,10 @@ def test_every_setting_is_a_parameter_of_the_tracker():
 
     known = set(inspect.signature(codecarbon.OfflineEmissionsTracker.__init__).parameters)
     known |= set(inspect.signature(codecarbon.EmissionsTracker.__init__).parameters)
-    assert set(_settings("ITA", "process")) <= known
+    assert set(_settings("ITA")) <= known
 
 
 def test_the_default_build_is_the_offline_tracker():
     import codecarbon
 
-    assert isinstance(_offline_tracker(**_settings("FRA", "process")), codecarbon.OfflineEmissionsTracker)
+    assert isinstance(_offline_tracker(**_settings("FRA")), codecarbon.OfflineEmissionsTracker)

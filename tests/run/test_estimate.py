@@ -9,7 +9,7 @@ from greenpose.config import CarbonConfig, Cell, DataConfig, Experiment, expand,
 from greenpose.config.load import read_yaml
 from greenpose.data.splits import Preview
 from greenpose.errors import GreenPoseError
-from greenpose.run.calibrate import Look, MeasuredWork, Setup, spread
+from greenpose.run.calibrate import MeasuredWork, Setup, spread
 from greenpose.run.estimate import (
     LIKE_ERROR,
     SCALED_ERROR,
@@ -180,9 +180,9 @@ MACS = {"a": 1e6, "b": 4e6, "c": 1e7, "d": 1e8}
 
 
 def setup(macs: float) -> Setup:
-    look = Look(preview=Preview(counts={}, searched=0, few=dots(1), to_make=0), image=Cost())
+    seen = Preview(counts={}, searched=0, few=dots(1), to_make=0)
     config = Experiment(name="x", data=DataConfig(), carbon=CarbonConfig(country="ITA"))
-    return Setup(config=config, look=look, params=1, macs={4: 1}, step_macs=macs, counting=Cost())
+    return Setup(config=config, preview=seen, image=Cost(), params=1, macs={4: 1}, step_macs=macs, counting=Cost())
 
 
 SETUPS = {name: setup(macs) for name, macs in MACS.items()}
