@@ -97,7 +97,6 @@ def _source(choice: "Choice") -> str:
 
 
 def _document(diagnosis: "Diagnosis") -> dict[str, Any]:
-    from dataclasses import asdict
 
     from greenpose.metering import process_settings
 
@@ -107,7 +106,7 @@ def _document(diagnosis: "Diagnosis") -> dict[str, Any]:
         "measured": diagnosis.measured,
         "machine": diagnosis.machine.as_dict(),
         "components": [_component(diagnosis, choice) for choice in diagnosis.choices],
-        "findings": [asdict(finding) for finding in diagnosis.findings],
+        "findings": [finding._asdict() for finding in diagnosis.findings],
         "process": process_settings(),
     }
 

@@ -102,7 +102,7 @@ def component_findings(choice: Choice, look: CounterCheck | None) -> list[Machin
     """Return what covers a component and how well, then why each better source does not."""
     provenance = choice.provenance
     if provenance is None:
-        return [MachineFinding(topic=choice.component, level="good", says=f"none: {choice.absent}")]
+        return [MachineFinding(choice.component, "good", f"none: {choice.absent}")]
     if choice.source is None or look is None:
         first = [_finding(choice, "warning", "present, but nothing reads it: totals lack its energy")]
     elif look.trouble is not None:
@@ -142,20 +142,18 @@ def meaning(choices: Sequence[Choice], grade: Grade) -> list[MachineFinding]:
         "C": "joules or grams without their interval, or beside those of another machine",
     }[grade]
     found = [
-        MachineFinding(
-            topic="numbers", level="good", says=f"sound: parameters, MACs, accuracy, seconds, CPU-seconds; {sound}"
-        ),
+        MachineFinding("numbers", "good", f"sound: parameters, MACs, accuracy, seconds, CPU-seconds; {sound}"),
         MachineFinding(topic="numbers", level="note" if grade == "A" else "warning", says=f"not sound: {risky}"),
     ]
     missing = _missing(choices)
     if missing:
         says = f"not sound: any total of work that uses the {missing}, which may be most of it"
-        found.append(MachineFinding(topic="numbers", level="warning", says=says))
+        found.append(MachineFinding("numbers", "warning", says))
     return found
 
 
 def _finding(choice: Choice, level: Level, says: str, remedy: str | None = None) -> MachineFinding:
-    return MachineFinding(topic=choice.component, level=level, says=says, remedy=remedy)
+    return MachineFinding(choice.component, level, says, remedy)
 
 
 def _how(provenance: Provenance) -> str:
@@ -316,17 +314,15 @@ def _grade(choices: tuple[Choice, ...], window: Window) -> Grade:
 
 def _allocator(environ: Mapping[str, str]) -> MachineFinding:
     if is_pinned(environ):
-        return MachineFinding(
-            topic="allocator", level="good", says="memory is kept between steps, as for every measured process"
-        )
+        return MachineFinding("allocator", "good", "memory is kept between steps, as for every measured process")
     if not is_pinned(pinned_environment()):
         says = f"memory is served by {allocator_of_process()}, to which the settings of glibc's allocator mean nothing"
-        return MachineFinding(topic="allocator", level="note", says=f"not pinned: {says}", remedy="start without it")
+        return MachineFinding("allocator", "note", f"not pinned: {says}", remedy="start without it")
     names = " ".join(f"{name}={value}" for name, value in pinned_environment().items())
     return MachineFinding(
-        topic="allocator",
-        level="note",
-        says="not pinned: CPU time of the same code may differ by tens of percent between two processes; "
+        "allocator",
+        "note",
+        "not pinned: CPU time of the same code may differ by tens of percent between two processes; "
         "`greenpose run` pins its own, pin yours by starting them with",
         remedy=f"env {names} python your_script.py",
     )
@@ -335,13 +331,11 @@ def _allocator(environ: Mapping[str, str]) -> MachineFinding:
 def _threads(environ: Mapping[str, str], machine: Machine) -> MachineFinding:
     threads = environ.get("OMP_NUM_THREADS", "")
     if threads == "1" or environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE":
-        return MachineFinding(
-            topic="threads", level="good", says=f"{threads or 'all'} OpenMP threads, none of which spins"
-        )
+        return MachineFinding("threads", "good", f"{threads or 'all'} OpenMP threads, none of which spins")
     return MachineFinding(
-        topic="threads",
-        level="note",
-        says=f"OpenMP may start {threads or f'{machine.usable_cpus:g}'} threads that spin while they wait, "
+        "threads",
+        "note",
+        f"OpenMP may start {threads or f'{machine.usable_cpus:g}'} threads that spin while they wait, "
         "and waiting then counts as CPU time",
         remedy="export OMP_NUM_THREADS=1  (or OMP_WAIT_POLICY=PASSIVE)",
     )
@@ -349,25 +343,21 @@ def _threads(environ: Mapping[str, str], machine: Machine) -> MachineFinding:
 
 def _load(seen: Interference | None) -> list[MachineFinding]:
     if seen is None:
-        return [MachineFinding(topic="load", level="note", says="this system does not say who uses the CPU")]
+        return [MachineFinding("load", "note", "this system does not say who uses the CPU")]
     busy, steal = seen.foreign_cpu_share, seen.steal_share
-    load = MachineFinding(topic="load", level="good", says=f"other processes use {busy:.0%} of the CPU")
+    load = MachineFinding("load", "good", f"other processes use {busy:.0%} of the CPU")
     if busy > BUSY_SHARE:
         says = f"{load.says}: wall times will vary, CPU-seconds and ratios between exits less"
-        load = MachineFinding(topic="load", level="warning", says=says, remedy="stop them, or measure with one thread")
-    stolen = MachineFinding(topic="steal", level="good", says=f"the hypervisor takes {steal:.1%} of the CPU")
+        load = MachineFinding("load", "warning", says, remedy="stop them, or measure with one thread")
+    stolen = MachineFinding("steal", "good", f"the hypervisor takes {steal:.1%} of the CPU")
     if steal > STEAL_SHARE:
-        stolen = MachineFinding(
-            topic="steal", level="warning", says=stolen.says, remedy="measure when the host is quieter"
-        )
+        stolen = MachineFinding("steal", "warning", stolen.says, remedy="measure when the host is quieter")
     return [load, stolen]
 
 
 def _codecarbon(tool: CodeCarbon) -> MachineFinding:
     view = tool.describe()
     if view["missing"]:
-        return MachineFinding(topic="codecarbon", level="warning", says=f"no cross-check: {view['missing']}")
+        return MachineFinding("codecarbon", "warning", f"no cross-check: {view['missing']}")
     watts = f", assuming {view['tdp_w']:g} W for the whole CPU" if view["tdp_w"] is not None else ""
-    return MachineFinding(
-        topic="codecarbon", level="good", says=f"cross-check by {view['tool']}, mode {view['mode']}{watts}"
-    )
+    return MachineFinding("codecarbon", "good", f"cross-check by {view['tool']}, mode {view['mode']}{watts}")

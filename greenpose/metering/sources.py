@@ -1,7 +1,7 @@
 """Sources of energy: cumulative counters with uncertainty and provenance, and whose joules they are."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from greenpose.formatting import joules_to_kwh
 from greenpose.intervals import Bounds
@@ -160,8 +160,7 @@ class Attribution:
 Level = Literal["good", "note", "warning"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MachineFinding:
+class MachineFinding(NamedTuple):
     """One thing that a user should know."""
 
     topic: str

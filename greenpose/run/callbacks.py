@@ -27,16 +27,13 @@ class Observer(Protocol):
     """Who watches a run."""
 
     def phase(self, name: str, total: int | None = None) -> None:
-        """Hear that a phase of `total` steps begins (None: unknown)."""
-
-    def step(self, done: int, note: str = "") -> None:
-        """Hear that `done` steps of the phase are complete."""
+        """Show that a phase of `total` steps begins (None: unknown)."""
 
     def training(self, *, done: int, rate: float, loss: float, energy_wh: float) -> None:
-        """Hear of training: images done in all epochs, images per second, mean loss, Wh of the run so far."""
+        """Show training: images done in all epochs, images per second, mean loss, Wh of the run so far."""
 
     def say(self, line: str, *, detail: bool = False) -> None:
-        """Hear something worth a line; a detail is for those who want to hear everything."""
+        """Show something worth a line; a detail is for those who want to see everything."""
 
 
 @dataclass(slots=True)
