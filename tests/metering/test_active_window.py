@@ -97,18 +97,3 @@ def test_a_part_outside_its_window_is_refused(clock):
             pass
         with pytest.raises(MeteringError, match="is not open"):
             opened.part("data")
-
-
-def test_the_parts_of_a_window_that_raises_are_kept(clock):
-    def fail(opened):
-        opened.part("forward")
-        clock.advance(0.5)
-        raise ZeroDivisionError
-
-    meter = metering(clock)
-    with pytest.raises(ZeroDivisionError), meter, meter.window("epoch") as opened:
-        fail(opened)
-    assert [(window.name, window.seconds, window.ok) for window in meter.windows] == [
-        ("epoch/forward", 0.5, True),
-        ("epoch", 0.5, False),
-    ]

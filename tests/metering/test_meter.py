@@ -120,20 +120,6 @@ def test_the_parent_is_the_innermost_window_that_is_open(clock):
     assert {window.name: window.parent for window in meter.windows} == {"c": 2, "b": 1, "a": None, "d": None}
 
 
-def test_a_window_that_raises_is_recorded_as_not_ok_and_the_exception_goes_on(clock):
-    def fail():
-        clock.advance(1)
-        raise ZeroDivisionError
-
-    meter = metering(clock)
-    with pytest.raises(ZeroDivisionError), meter, meter.window("outer"), meter.window("fails"):
-        fail()
-    assert [(window.name, window.ok, window.seconds) for window in meter.windows] == [
-        ("fails", False, 1),
-        ("outer", False, 1),
-    ]
-
-
 def test_a_window_may_say_its_items_at_the_end(clock):
     with metering(clock) as meter, meter.window("work") as opened:
         opened.items = 12

@@ -320,14 +320,6 @@ def test_the_airport_rule_is_the_shapley_value(steps):
     assert shares == pytest.approx(shapley(trunk), rel=1e-9)
 
 
-def test_the_airport_rule_by_its_formula():
-    shares = allocate(100.0, TRUNK)
-    first = 10 / 4
-    second = first + 15 / 3
-    third = second + 45 / 2
-    assert shares == pytest.approx({1: first, 2: second, 3: third, 4: third + 30})
-
-
 @pytest.mark.parametrize("rule", RULES)
 @given(steps=COSTS, total=st.floats(0, 1e9), heads=st.lists(st.floats(0, 100), min_size=5, max_size=5))
 def test_the_parts_sum_to_the_total(rule, steps, total, heads):
