@@ -169,7 +169,7 @@ def _told(networks: Networks, found: Mapping[int, ExitMeasurement], plain: ExitM
     """Print the parts, and return what was promised and is not so."""
     faults = []
     final = found[networks.final]
-    print(f"1. exit {networks.final}: {with_prefix(final.latency_s.value, 's')} an image, {final.blocks} blocks")
+    print(f"1. exit {networks.final}: {with_prefix(final.latency_s.known, 's')} an image, {final.blocks} blocks")
     for exit_, each in found.items():
         part, latency, cpu = 100 * networks.part(exit_), each.ratios["latency_s"], each.ratios["cpu_s_per_item"]
         print(f"1. exit {exit_}: {part:.1f} % of the MACs, latency {_percent(latency)}, CPU time {_percent(cpu)}")

@@ -113,22 +113,6 @@ def component_findings(choice: Choice, look: CounterCheck | None) -> list[Machin
     return [*first, *(_finding(choice, "note", f"{bad.name}: {bad.why}", bad.remedy) for bad in choice.rejected)]
 
 
-def verdict(choices: Sequence[Choice], grade: Grade, looks: Mapping[Component, CounterCheck]) -> str:
-    """Return in one sentence what can be trusted here."""
-    begin = {
-        "A": "Energy is measured on this machine: joules may be quoted, with their interval",
-        "B": "Part of the energy is measured on this machine, part is worked out",
-        "C": f"No energy is measured on this machine: joules are worked out{_range(looks.values())}",
-    }[grade]
-    missing = _missing(choices)
-    if missing:
-        begin = {"C": "No energy is measured on this machine"}.get(
-            grade, "Part of the energy is measured on this machine"
-        )
-        begin += f", and that of the {missing} is missing"
-    return f"{begin} (grade {grade})."
-
-
 def meaning(choices: Sequence[Choice], grade: Grade) -> list[MachineFinding]:
     """Return what may be done with numbers from here, and what may not."""
     sound = {
@@ -232,7 +216,18 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """Return in one sentence what can be trusted here."""
-        return verdict(self.choices, self.grade, self.looks)
+        begin = {
+            "A": "Energy is measured on this machine: joules may be quoted, with their interval",
+            "B": "Part of the energy is measured on this machine, part is worked out",
+            "C": f"No energy is measured on this machine: joules are worked out{_range(self.looks.values())}",
+        }[self.grade]
+        missing = _missing(self.choices)
+        if missing:
+            begin = {"C": "No energy is measured on this machine"}.get(
+                self.grade, "Part of the energy is measured on this machine"
+            )
+            begin += f", and that of the {missing} is missing"
+        return f"{begin} (grade {self.grade})."
 
 
 def examine(

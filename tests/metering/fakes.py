@@ -10,7 +10,8 @@ import pynvml
 from greenpose.errors import MeteringError
 from greenpose.metering.machine import LoadMonitor, Machine
 from greenpose.metering.meter import Meter, MeterSurroundings
-from greenpose.metering.sources import Component, Joules, Kind, Provenance, Source
+from greenpose.metering.sources import Component, Joules, Provenance, Source
+from greenpose.quantity import Kind
 
 
 class TickingClock:
