@@ -25,15 +25,15 @@ class Split:
 
     file: Path
     """The annotation file."""
-    keypoints: tuple[str, ...]
+    keypoints: tuple[str, ...] = ()
     """Names of the keypoints, stripped of blanks."""
-    instances: tuple[Instance, ...]
+    instances: tuple[Instance, ...] = ()
     """What can be used, in the file's order."""
-    aside: tuple[Instance, ...]
+    aside: tuple[Instance, ...] = ()
     """Crowds and subjects without a labelled joint, in those images: not to be found, and no mistake when found."""
     findings: tuple[DataFinding, ...]
     """What is wrong or odd; the instances are only good without errors."""
-    window: Window | None
+    window: Window | None = None
     """The depth window in mm that the file itself recommends, None when it doesn't."""
     by_frame: bool = False
     """Whether the file itself says that frames were dealt out, and not patients."""
@@ -70,11 +70,11 @@ def inspect_split(annotations: Path, images_dir: Path, profile: Profile | None =
     notebook = Notebook(str(annotations))
     document = load_document(annotations, notebook)
     if document is None:
-        return Split(file=annotations, keypoints=(), instances=(), aside=(), findings=_all(notebook), window=None)
+        return Split(file=annotations, findings=tuple(notebook.findings))
     names, categories = find_category(document, profile, notebook)
     window = window_of(document)
     if not names:
-        return Split(file=annotations, keypoints=(), instances=(), aside=(), findings=_all(notebook), window=window)
+        return Split(file=annotations, findings=tuple(notebook.findings), window=window)
     pictures = read_pictures(document, image_folders(annotations, images_dir), notebook)
     poses, reading = read_poses(
         document, names, categories, pictures, notebook, box_area=bool(profile and profile.area == "box")
@@ -87,18 +87,14 @@ def inspect_split(annotations: Path, images_dir: Path, profile: Profile | None =
         notebook.add("error", "nothing usable is left: a split needs at least one annotation with labelled keypoints")
     return Split(
         file=annotations,
-        keypoints=tuple(names),
+        keypoints=names,
         instances=tuple(instances),
         aside=tuple(_instance(pose, pose.id, pictures, subjects) for pose in reading.aside),
-        findings=_all(notebook),
+        findings=tuple(notebook.findings),
         window=window,
         by_frame=_info(document).get("split_by") == "frame",
         depth=any(picture.bits == DEPTH_BITS for picture in pictures.values()),
     )
-
-
-def _all(notebook: Notebook) -> tuple[DataFinding, ...]:
-    return tuple(notebook.findings)
 
 
 def window_of(document: Mapping[str, Any]) -> Window | None:

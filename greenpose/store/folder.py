@@ -41,6 +41,16 @@ class State(enum.Enum):
     STOPPED = "stopped at its budget"
 
 
+class _In:
+    """The path of a file in a run's folder, by its name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: "RunFolder", owner: type["RunFolder"]) -> Path:
+        return folder.path / self._name
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """The folder of one run."""
@@ -48,50 +58,24 @@ class RunFolder:
     path: Path
     """Where it lies."""
 
-    @property
-    def record(self) -> Path:
-        """Return the path of the record: there if and only if the run finished."""
-        return self.path / "record.json"
-
-    @property
-    def failure(self) -> Path:
-        """Return the path of the note that the last attempt left when it did not finish."""
-        return self.path / "failure.json"
-
-    @property
-    def running(self) -> Path:
-        """Return the path of the lock file that is held by the process at work here, and says which one it is."""
-        return self.path / "running.json"
-
-    @property
-    def config(self) -> Path:
-        """Return the path of the resolved configuration."""
-        return self.path / "config.yaml"
-
-    @property
-    def windows(self) -> Path:
-        """Return the path of the log of metered windows."""
-        return self.path / "windows.jsonl"
-
-    @property
-    def epochs(self) -> Path:
-        """Return the path of the log of epochs."""
-        return self.path / "epochs.jsonl"
-
-    @property
-    def checkpoint(self) -> Path:
-        """Return the path of the training state after the last epoch."""
-        return self.path / "checkpoint.pt"
-
-    @property
-    def policy(self) -> Path:
-        """Return the path of the curve of early exit at run time, where somebody asked for it."""
-        return self.path / "policy.json"
-
-    @property
-    def log(self) -> Path:
-        """Return the path of the text log."""
-        return self.path / "log.txt"
+    record = _In("record.json")
+    """The record: there if and only if the run finished."""
+    failure = _In("failure.json")
+    """The note that the last attempt left when it did not finish."""
+    running = _In("running.json")
+    """The lock file that is held by the process at work here, and says which one it is."""
+    config = _In("config.yaml")
+    """The resolved configuration."""
+    windows = _In("windows.jsonl")
+    """The log of metered windows."""
+    epochs = _In("epochs.jsonl")
+    """The log of epochs."""
+    checkpoint = _In("checkpoint.pt")
+    """The training state after the last epoch."""
+    policy = _In("policy.json")
+    """The curve of early exit at run time, where somebody asked for it."""
+    log = _In("log.txt")
+    """The text log."""
 
     def best(self, exit_: int) -> Path:
         """Return the path of an exit's best weights."""

@@ -1,7 +1,7 @@
 """Evaluation of every exit: decoded keypoints, OKS AP and AR, PCK, and how far they can be trusted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -151,11 +151,8 @@ def _decoded(heatmaps: np.ndarray, samples: Samples, indices: np.ndarray) -> Exi
 
 
 def _together(parts: Sequence[ExitPredictions]) -> ExitPredictions:
-    return ExitPredictions(
-        joints=np.concatenate([part.joints for part in parts]),
-        peaks=np.concatenate([part.peaks for part in parts]),
-        places=np.concatenate([part.places for part in parts]),
-    )
+    names = [field.name for field in fields(ExitPredictions)]
+    return ExitPredictions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def _hits(samples: Samples, found: ExitPredictions, norm: Norm) -> tuple[np.ndarray, np.ndarray]:

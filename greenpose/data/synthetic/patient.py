@@ -1,6 +1,6 @@
 """One synthetic patient and the annotated depth frames taken of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,13 +158,6 @@ def admit(spec: Spec, patient: int) -> Patient:
     camera, build = draw_camera(spec, patient), draw_build(spec, patient)
     bed = make_bed(spec, patient, camera, trunk_mm=build.trunk_mm)
     return Patient(spec=spec, number=patient, build=build, camera=camera, bed=bed, sensor=draw_sensor(spec, patient))
-
-
-def frames(spec: Spec, patient: int, indices: Iterable[int]) -> Iterator[Frame]:
-    """Yield the asked-for frames of one patient, in the order asked for."""
-    one = admit(spec, patient)
-    for index in indices:
-        yield one.frame(index)
 
 
 _FIRST_PATIENT = {"train": 0, "val": 1_000_000, "test": 2_000_000}

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from greenpose.data.synthetic import JOINTS, Spec, admit, frames
+from greenpose.data.synthetic import JOINTS, Spec, admit
 from greenpose.errors import ConfigError
+from tests.data.synthetic import frames
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 SMALL = Spec(size=(160, 120))

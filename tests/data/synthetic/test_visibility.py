@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from greenpose.data.synthetic import Spec, admit, frames
+from greenpose.data.synthetic import Spec, admit
+from tests.data.synthetic import frames
 
 CLEAR = {"size": (160, 120), "noise_gain": 0.0, "blanket": 0.0, "adult_arm": 0.0}
 
