@@ -1,21 +1,17 @@
 """The commands together, and what every failure turns into."""
 
 import ast
-import errno
 import inspect
 import signal
 import sys
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Annotated, Any, cast
 
 import typer
-from rich.text import Text
-from typer.core import TyperGroup
 
 from greenpose import __version__
 from greenpose.cli.check import check
-from greenpose.cli.console import EPILOG, EXIT_USAGE, err, is_json_asked_for, last_streams, print_json
+from greenpose.cli.console import EPILOG, EXIT_USAGE, last_streams
 from greenpose.cli.data import app as data_app
 from greenpose.cli.doctor import doctor
 from greenpose.cli.estimate import estimate
@@ -25,22 +21,6 @@ from greenpose.cli.policy import policy
 from greenpose.cli.profile import profile
 from greenpose.cli.report import report
 from greenpose.cli.run import run, worker
-from greenpose.errors import FaultsError, GreenPoseError, said
-
-
-class _Group(TyperGroup):
-    """Commands whose broken pipes and early ends are mistakes in words: typer ends these with 1, a verdict's code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command."""
-        try:
-            return super().invoke(ctx)
-        except EOFError as error:
-            raise GreenPoseError(f"something read ended before it was whole: {error}") from error
-        except OSError as error:
-            if error.errno != errno.EPIPE:
-                raise
-            raise GreenPoseError("another process ended before it was told everything; nothing was judged") from error
 
 
 class _App(typer.Typer):
@@ -53,7 +33,6 @@ class _App(typer.Typer):
 
 app = _App(
     name="greenpose",
-    cls=_Group,
     help="What does this accuracy cost, in parameters, compute, seconds, energy and CO2, per exit of a pose network?",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -97,16 +76,7 @@ def main() -> None:
     sys.excepthook = _crashed
     last_streams()
     _keep_help()
-    try:
-        app()
-    except GreenPoseError as error:
-        sys.exit(_complain(error.faults if isinstance(error, FaultsError) else (str(error),)))
-    except ImportError as error:
-        if (error.name or "greenpose").partition(".")[0] == "greenpose":
-            raise  # ours
-        sys.exit(_complain((f"{error.name} cannot be imported: {said(error)}; install it again",)))
-    except OSError as error:  # no space, no permission, no such folder: the machine's or the user's, never our logic
-        sys.exit(_complain((f"{error.filename or 'input/output'}: {error.strerror or error}",)))
+    app()
 
 
 def _keep_help() -> None:
@@ -132,11 +102,3 @@ def _interrupt(number: int, frame: Any) -> None:
     """Treat a polite request to end, or a closed terminal, like Ctrl-C."""
     del number, frame
     raise KeyboardInterrupt
-
-
-def _complain(faults: Sequence[str]) -> int:
-    for fault in faults:
-        err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
-    if is_json_asked_for():
-        print_json({"error": list(faults)})
-    return EXIT_USAGE

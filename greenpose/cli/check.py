@@ -13,13 +13,13 @@ from greenpose.cli.console import (
     EXIT_OK,
     EXIT_REGRESSED,
     EXIT_UNSURE,
-    JsonOption,
-    QuietOption,
-    VerboseOption,
+    PLAIN,
+    Manner,
     delivered,
     err,
     out,
     print_json,
+    with_manners,
 )
 from greenpose.errors import CheckError
 from greenpose.formatting import shown
@@ -90,6 +90,7 @@ SelfTestOption = Annotated[
 ]
 
 
+@with_manners
 def check(
     candidate: CandidateArgument = None,
     baseline: BaselineOption = None,
@@ -109,9 +110,7 @@ def check(
     max_pairs: PairsOption = None,
     wall: WallOption = False,
     self_test: SelfTestOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    manner: Manner = PLAIN,
 ) -> None:
     """Compare parameters, MACs, memory, operators and accuracy with a baseline, and numbers of all kinds with budgets.
 
@@ -131,30 +130,30 @@ def check(
     from greenpose.subject import require
 
     if self_test:
-        raise typer.Exit(show_self_test(candidate and require(candidate), as_json=as_json, quiet=quiet))
+        raise typer.Exit(show_self_test(candidate and require(candidate), as_json=manner.json, quiet=manner.quiet))
     if candidate is None and history is not None:
-        show_trend(history, output=output, only=only or [], as_json=as_json)
+        show_trend(history, output=output, only=only or [], as_json=manner.json)
         return
     if candidate is None:
         raise CheckError(["CANDIDATE: give a run's folder, a record, an experiment or a grid"])
-    chosen = chosen_formats(formats, output, as_json=as_json)
+    chosen = chosen_formats(formats, output, as_json=manner.json)
     pairing = paired_options(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall)
-    with err(quiet=quiet).status(Text(shown(f"reading {candidate}"))):
+    with err(quiet=manner.quiet).status(Text(shown(f"reading {candidate}"))):
         paired = () if pairing is None else paired_names(require(candidate), pairing.exits)
         question = read_question(candidate, baseline, budgets, only=only or [], creating=update, paired=paired)
     title, accepted = name or question.name, dict[str, Any]()
     if update:
         question, accepted = accept_candidate(question, reason)
-        _say_accepted(question, accepted, quiet=quiet or "text" not in chosen)
+        _say_accepted(question, accepted, quiet=manner.quiet or "text" not in chosen)
     verdicts = answer(question)
     if pairing is not None:
-        verdicts.append(paired_verdict(require(candidate), replace(pairing, only=question.only), quiet=quiet))
+        verdicts.append(paired_verdict(require(candidate), replace(pairing, only=question.only), quiet=manner.quiet))
     verdict = joined(verdicts)
     if history is not None:
         remember_verdict(history, verdict, title)
-    if as_json:
+    if manner.json:
         print_json(document(verdict, title) | accepted)
-    write_outputs(verdict, title, chosen, output, verbose=verbose, quiet=quiet)
+    write_outputs(verdict, title, chosen, output, verbose=manner.verbose, quiet=manner.quiet)
     raise typer.Exit(delivered(_code(verdict, strict=strict, lenient=lenient)))
 
 

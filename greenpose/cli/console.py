@@ -4,12 +4,15 @@ What is the user's, as a name or a path, is shown as it is: no markup is read in
 """
 
 import codecs
+import errno
+import functools
+import inspect
 import io
 import json
 import os
 import sys
-from collections.abc import Iterator
-from typing import Annotated, Any, TextIO
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, NamedTuple, TextIO
 
 import typer
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
@@ -18,28 +21,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from greenpose.errors import GreenPoseError
+from greenpose.errors import FaultsError, GreenPoseError, said
 from greenpose.formatting import in_log, shown
-
-_json: list[bool] = []
-"""Whether `--json` was given, as the command of this process was told: its faults are a document then, too."""
-
-
-def _remember_json(value: bool) -> bool:
-    _json.append(value)
-    return value
-
-
-def is_json_asked_for() -> bool:
-    """Return whether the command of this process was to answer with one JSON document."""
-    return any(_json)
-
-
-JsonOption = Annotated[
-    bool, typer.Option("--json", callback=_remember_json, help="Print one JSON document on stdout, nothing else.")
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, where there is more to say.")]
 
 EXIT_OK = 0
 EXIT_REGRESSED = 1
@@ -59,6 +42,69 @@ EPILOG = (
     "Exit codes: 0 fine; 1 regressed, or doctor --strict unmet; 2 usage, configuration or data error; "
     "3 inconclusive or incomparable; 4 a grid finished with failed runs; 130 interrupted."
 )
+
+
+class Manner(NamedTuple):
+    """How a command is to answer."""
+
+    json: bool = False
+    """With one JSON document on stdout and nothing else."""
+    quiet: bool = False
+    """With results and errors only."""
+    verbose: bool = False
+    """With more, where there is more to say."""
+
+
+PLAIN = Manner()
+MANNERS = {
+    "json": typer.Option("--json", help="Print one JSON document on stdout, nothing else."),
+    "quiet": typer.Option("--quiet", "-q", help="Print results and errors only."),
+    "verbose": typer.Option("--verbose", "-v", help="Say more, where there is more to say."),
+}
+"""The options that every command has, whether or not it has more to say."""
+
+
+def with_manners(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that takes these options in the place of its parameter `manner`, and tells faults in words."""
+
+    @functools.wraps(command)
+    def answered(**given: Any) -> None:
+        manner = Manner(**{name: given.pop(name) for name in MANNERS})
+        try:
+            command(**given, manner=manner)
+        except (GreenPoseError, EOFError, ImportError, OSError) as error:
+            faults = faults_in(error)
+            if not faults:
+                raise
+            for fault in faults:
+                err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
+            if manner.json:
+                print_json({"error": list(faults)})
+            raise typer.Exit(EXIT_USAGE) from error
+
+    own = [each for each in inspect.signature(command).parameters.values() if each.name != "manner"]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, option])
+        for name, option in MANNERS.items()
+    ]
+    signature = inspect.Signature([*own, *added])
+    answered.__dict__["__signature__"] = signature
+    answered.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}
+    return answered
+
+
+def faults_in(error: Exception) -> tuple[str, ...]:
+    """Return what is the user's or the machine's fault in an error, in words; nothing for one of our own."""
+    if isinstance(error, GreenPoseError):
+        return error.faults if isinstance(error, FaultsError) else (str(error),)
+    if isinstance(error, EOFError):
+        return (f"something read ended before it was whole: {error}",)
+    if isinstance(error, ImportError):
+        ours = (error.name or "greenpose").partition(".")[0] == "greenpose"
+        return () if ours else (f"{error.name} cannot be imported: {said(error)}; install it again",)
+    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+        return ("another process ended before it was told everything; nothing was judged",)
+    return (f"{getattr(error, 'filename', None) or 'input/output'}: {getattr(error, 'strerror', None) or error}",)
 
 
 PLAINER = str.maketrans(

@@ -10,7 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from greenpose.cli.console import EPILOG, EXIT_USAGE, JsonOption, QuietOption, VerboseOption, err, out, print_json
+from greenpose.cli.console import EPILOG, EXIT_USAGE, PLAIN, Manner, err, out, print_json, with_manners
 
 if TYPE_CHECKING:
     from greenpose.data.check import FolderCheck
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from greenpose.data.raw import Manifest, Prepared
 
 
+@with_manners
 def prepare(
     raw: Annotated[Path, typer.Argument(help="Folder with annotations/pzN.json and images/.")],
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make; must not exist.")],
@@ -34,9 +35,7 @@ def prepare(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Leave out missing and broken images instead of refusing.")
     ] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    manner: Manner = PLAIN,
 ) -> None:
     """Make a COCO keypoints folder of BabyPose's raw exports: upright, split by patient, with a manifest.
 
@@ -61,14 +60,14 @@ def prepare(
     request = Request(
         raw=raw, profile=load_profile(profile), wish=wish, window=_window(window), allow_missing=allow_missing
     )
-    console = err(quiet=quiet)
-    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+    console = err(quiet=manner.quiet)
+    with Progress(console=console, transient=True, disable=manner.quiet or not console.is_terminal) as bar:
         prepared = make(request, folder, tell=_teller(bar))
-    if as_json:
+    if manner.json:
         manifest = prepared.manifest.model_dump(mode="json", by_alias=True)
         print_json({"folder": str(folder), "swept": prepared.swept, "manifest": manifest})
     else:
-        _show_prepared(prepared, folder, console, verbose=verbose)
+        _show_prepared(prepared, folder, console, verbose=manner.verbose)
 
 
 def _patients(text: str | None, option: str) -> tuple[int, ...] | None:
@@ -137,6 +136,7 @@ app.command(epilog=EPILOG)(prepare)
 
 
 @app.command(epilog=EPILOG)
+@with_manners
 def synth(
     folder: Annotated[Path, typer.Argument(help="Folder to make; must not exist.")],
     patients: Annotated[tuple[int, int, int], typer.Option(help="Patients for train, val, test.")] = (8, 2, 2),
@@ -144,9 +144,7 @@ def synth(
     seed: Annotated[int, typer.Option(help="Seed of bodies, cameras and motion.")] = 0,
     size: Annotated[tuple[int, int], typer.Option(help="Width and height of a frame.")] = (640, 480),
     yaw_spread: Annotated[float, typer.Option(help="Camera anywhere within ± this angle; 180 is hardest.")] = 180.0,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    manner: Manner = PLAIN,
 ) -> None:
     """Write synthetic depth infants as a COCO keypoints folder: 16-bit PNG in millimetres, split by patient.
 
@@ -164,31 +162,30 @@ def synth(
     settings = {"seed": seed, "size": size, "yaw_spread_deg": yaw_spread}
     numbers = {"patients": dict(zip(SPLITS, patients, strict=True)), "frames": dict(zip(SPLITS, frames, strict=True))}
     config = parsed(SyntheticConfig, settings | numbers, where="data synth", error=ConfigError)
-    with err(quiet=quiet).status("drawing frames"):
+    with err(quiet=manner.quiet).status("drawing frames"):
         files = write_coco(
             folder,
             {split: generate(config, split) for split in SPLITS},
             profile=load_profile("babypose"),
             window=SYNTHETIC_WINDOW_MM,
         )
-    if as_json:
+    if manner.json:
         print_json({"folder": str(folder), "annotations": files, "depth_window_mm": SYNTHETIC_WINDOW_MM})
     else:
         out().print(str(folder))
         use = f"--set data.source=coco --set data.root={folder}"
-        err(quiet=quiet).print(f"train on it with: {use}", markup=False, soft_wrap=True)
+        err(quiet=manner.quiet).print(f"train on it with: {use}", markup=False, soft_wrap=True)
 
 
 @app.command(epilog=EPILOG)
+@with_manners
 def check(
     folder: Annotated[Path, typer.Argument(help="Folder with annotations/*.json and images/.")],
     profile: Annotated[
         str | None, typer.Option(help="babypose, coco, openfield, or a YAML file; default: what the files say.")
     ] = None,
     images: Annotated[str, typer.Option(help="Folder of the images below FOLDER.")] = "images",
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    manner: Manner = PLAIN,
 ) -> None:
     """Check any COCO keypoints folder: what would stop a training, what would bend its numbers, what is in it.
 
@@ -199,13 +196,13 @@ def check(
     from greenpose.data import load_profile
     from greenpose.data.check import check_folder
 
-    with err(quiet=quiet).status("reading every image"):
+    with err(quiet=manner.quiet).status("reading every image"):
         wanted = load_profile(profile) if profile else None
         found = check_folder(folder, profile=wanted, images=images, decode=True)
-    if as_json:
+    if manner.json:
         print_json(_as_json(folder, found) | {"trains": found.trains, "verdict": found.verdict(profile)})
     else:
-        _show(found, err(quiet=quiet))
+        _show(found, err(quiet=manner.quiet))
         out().print(found.verdict(profile), markup=False, highlight=False, soft_wrap=True)
     if not found.usable:
         raise typer.Exit(EXIT_USAGE)

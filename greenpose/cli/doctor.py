@@ -6,16 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from greenpose.cli.console import (
-    EXIT_OK,
-    EXIT_REGRESSED,
-    JsonOption,
-    QuietOption,
-    VerboseOption,
-    delivered,
-    out,
-    print_json,
-)
+from greenpose.cli.console import EXIT_OK, EXIT_REGRESSED, PLAIN, Manner, delivered, out, print_json, with_manners
 
 if TYPE_CHECKING:
     from greenpose.metering import Choice, Diagnosis
@@ -35,21 +26,20 @@ SECTIONS = {
 """Headings, and under each its topics with their names."""
 
 
+@with_manners
 def doctor(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 where no component is read from a counter.")] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    manner: Manner = PLAIN,
 ) -> None:
     """Say what this machine can measure, with which source, why not better, and how to mend that."""
     from greenpose.metering import CodeCarbon, examine
 
     # The country matters to codecarbon's grams only, which are not shown here; it will not start without one.
     diagnosis = examine(codecarbon=CodeCarbon("ITA"))
-    if as_json:
+    if manner.json:
         print_json(_document(diagnosis))
     else:
-        _print(diagnosis, quiet=quiet, verbose=verbose)
+        _print(diagnosis, quiet=manner.quiet, verbose=manner.verbose)
     if strict:
         raise typer.Exit(delivered(EXIT_OK if diagnosis.measured else EXIT_REGRESSED))
 

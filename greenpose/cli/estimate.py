@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
+from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
 from greenpose.cli.subject import (
     CountryOption,
     DeviceOption,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SCHEMA = "greenpose.estimate/1"
 
 
+@with_manners
 def estimate(
     file: FileArgument = None,
     grid: GridOption = False,
@@ -37,9 +38,7 @@ def estimate(
     only: OnlyOption = None,
     country: CountryOption = None,
     device: DeviceOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    manner: Manner = PLAIN,
 ) -> None:
     """Say what runs will cost in time, energy and CO2, each with its interval, without running them.
 
@@ -52,21 +51,21 @@ def estimate(
     """
     chosen = [*(settings or []), *changes(country=country, device=device)]
     with as_written(settings):
-        name, cells = find_cells(file, err(quiet=quiet), as_grid=grid, settings=chosen, seeds=seed or [])
+        name, cells = find_cells(file, err(quiet=manner.quiet), as_grid=grid, settings=chosen, seeds=seed or [])
     cells = select(cells, only or [])
     start_again_pinned(cells[0].config.process)
-    with err(quiet=quiet).status("starting") as status:
+    with err(quiet=manner.quiet).status("starting") as status:
         from greenpose.run.estimate import estimate as estimate_runs
 
         found = estimate_runs(
             cells, seconds=seconds, on_progress=lambda line: status.update(Text(f"trial steps: {line}"))
         )
-    if as_json:
+    if manner.json:
         print_json(_document(name, found))
         return
     from greenpose.cli.estimate_table import show
 
-    show(found, out(), command=_command(file, is_grid=grid), verbose=verbose)
+    show(found, out(), command=_command(file, is_grid=grid), verbose=manner.verbose)
 
 
 def _command(file: Path | None, *, is_grid: bool) -> str:

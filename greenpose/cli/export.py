@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, note, out, print_json
+from greenpose.cli.console import PLAIN, Manner, err, note, out, print_json, with_manners
 from greenpose.cli.subject import find_subject
 from greenpose.errors import ConfigError
 from greenpose.subject import Subject
 
 
+@with_manners
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     exit_: Annotated[int | None, typer.Option("--exit", help="Exit to export. Default: the final one.")] = None,
@@ -24,9 +25,7 @@ def export(
     fold_bn: Annotated[
         bool, typer.Option("--fold-bn", help="Make batch norms part of the convolutions: same output, less work.")
     ] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    manner: Manner = PLAIN,
 ) -> None:
     """Export the truncated network of one exit, nothing behind it included, with its footprint card.
 
@@ -36,7 +35,7 @@ def export(
     Example: greenpose export runs/quick/HRNet4-OKD-DS-d23a76c6 --exit 3 --to safetensors,pt2 --fold-bn -o deploy
     """
     subject = _subject(run, exit_)
-    with err(quiet=quiet).status("exporting"):
+    with err(quiet=manner.quiet).status("exporting"):
         from greenpose.export import chosen_formats, export_exit
 
         folder = subject.trained
@@ -47,8 +46,8 @@ def export(
         )
     for each in card.files:
         if each.error is None:
-            err(quiet=quiet).print(note(f"{each.file} is not verified: install onnxruntime to have it run"))
-    if as_json:
+            err(quiet=manner.quiet).print(note(f"{each.file} is not verified: install onnxruntime to have it run"))
+    if manner.json:
         print_json(json.loads(card.model_dump_json(by_alias=True)))
         return
     for name in (*(each.file for each in card.files), "card.json", "card.md"):

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
+from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
 from greenpose.cli.subject import (
     CountryOption,
     DeviceOption,
@@ -30,6 +30,7 @@ PATIENT = ("measure.max_blocks=200", "measure.max_seconds=120")
 PRECISE = ("measure.rel_ci=0.02", "measure.max_blocks=2000", "measure.max_seconds=900")
 
 
+@with_manners
 def measure(
     source: Annotated[
         Path | None,
@@ -54,9 +55,7 @@ def measure(
         float | None, typer.Option(help="Begin no block after this time. Default: 120; precise: 900.")
     ] = None,
     log: Annotated[Path | None, typer.Option(help="Append every metered window to this file (JSON lines).")] = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    manner: Manner = PLAIN,
 ) -> None:
     """Measure what an image costs at every exit: latency, energy, CO2. No data set is needed.
 
@@ -71,11 +70,11 @@ def measure(
     with as_written(settings):
         subject = _subject(source, chosen, [only] if only else [], exits or [], log)
     start_again_pinned(subject.config.process)
-    found = _measure(subject, log, err(quiet=quiet), verbose=verbose)
-    if as_json:
+    found = _measure(subject, log, err(quiet=manner.quiet), verbose=manner.verbose)
+    if manner.json:
         print_json(found.as_dict())
     else:
-        _show(found, out(), verbose=verbose)
+        _show(found, out(), verbose=manner.verbose)
 
 
 def _subject(source: Path | None, settings: list[str], only: list[str], exits: list[int], log: Path | None) -> Subject:

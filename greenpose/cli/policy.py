@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.console import Console
 
-from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
+from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
 from greenpose.cli.measure import PATIENT
 from greenpose.cli.subject import DeviceOption, as_written, changes, find_subject, start_again_pinned
 from greenpose.errors import ConfigError
@@ -26,6 +26,7 @@ class Sureness(enum.StrEnum):
     ENTROPY = "entropy"
 
 
+@with_manners
 def policy(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run with several exits.")],
     ap: Annotated[
@@ -52,9 +53,7 @@ def policy(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File. Default: policy.json of the run.")
     ] = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    manner: Manner = PLAIN,
 ) -> None:
     """Let each image leave at the first exit that is sure enough of it, and compute deeper stages only for the others.
 
@@ -70,16 +69,16 @@ def policy(
         subject = _subject(run, chosen, exits or [])
     if measured:
         start_again_pinned(subject.config.process)
-    console = err(quiet=quiet)
+    console = err(quiet=manner.quiet)
     curve, path = _find(subject, console, ap=ap, confidence=confidence.value, measured=measured, output=output)
-    if as_json:
+    if manner.json:
         from greenpose.record import dumps
 
         print_json(json.loads(dumps(curve)))
     else:
         from greenpose.cli.policy_table import print_policy
 
-        print_policy(curve, out(), verbose=verbose)
+        print_policy(curve, out(), verbose=manner.verbose)
         out().print(str(path), soft_wrap=True)
 
 

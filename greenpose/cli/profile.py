@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
+from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
 from greenpose.config import packaged_experiment
 from greenpose.formatting import with_prefix
 from greenpose.metrics import COUNTED, MACS, PARAMS
@@ -32,15 +32,14 @@ def _title(shape: "Architecture", input_size: tuple[int, int]) -> str:
     )
 
 
+@with_manners
 def profile(
     file: Annotated[
         Path | None,
         typer.Argument(help="Experiment or grid, or the name of one that ships. Default: the paper's HRNet-W32."),
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. model.width=48.")] = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    manner: Manner = PLAIN,
 ) -> None:
     """Count parameters, MACs and activation memory of every exit by every counter; no training, no data.
 
@@ -50,15 +49,15 @@ def profile(
     """
     documents = []
     for (shape, size), used_by in _shapes(file, settings or []).items():
-        with err(quiet=quiet).status("counting"):
+        with err(quiet=manner.quiet).status("counting"):
             counts, paper = _count(shape, size)
         title, names = _title(shape, size), list(dict.fromkeys(used_by))
         documents.append({"network": title, "experiments": names} | _document(counts, paper))
-        if not as_json:
+        if not manner.json:
             out().print(title, style="bold", soft_wrap=True)
             out().print(f"used by {', '.join(names)}\n", style="dim", soft_wrap=True)
             _show(counts, paper, out())
-    if as_json:
+    if manner.json:
         print_json(documents)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from greenpose import __version__
-from greenpose.cli.console import JsonOption, QuietOption, VerboseOption, err, out, print_json
+from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
 from greenpose.errors import RecordError, ReportError
 from greenpose.files import now, write_parts, write_text
 from greenpose.formatting import shown
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from greenpose.report import Study
 
 
+@with_manners
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, folders of runs, or record files.")],
     outputs: Annotated[
@@ -58,9 +59,7 @@ def report(
     floor: Annotated[
         float | None, typer.Option(min=0, max=100, help="AP in percent below which no exit is recommended [20].")
     ] = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    manner: Manner = PLAIN,
 ) -> None:
     """Render one self-contained HTML page from any number of runs, or the report in another form.
 
@@ -79,12 +78,12 @@ def report(
     for path, write in zip(outputs, writers, strict=True):
         write(replace(asked, output=path, title=title or name))
     drawn = write_figures(compared(), figures) if figures else []
-    notes = err(quiet=quiet)
+    notes = err(quiet=manner.quiet)
     if figures or any(write is not write_csv for write in writers):
         notes.print(_answer(compared()), markup=False, soft_wrap=True)
     for fault in dict.fromkeys(left_out):
         notes.print(f"left out: {shown(fault)}", markup=False, soft_wrap=True)
-    _say([*outputs, *drawn], as_json=as_json)
+    _say([*outputs, *drawn], as_json=manner.json)
 
 
 def _require(runs: Sequence[Path]) -> None:

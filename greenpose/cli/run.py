@@ -21,13 +21,13 @@ from greenpose.cli.console import (
     EXIT_INTERRUPTED,
     EXIT_RUNS_FAILED,
     EXIT_USAGE,
-    JsonOption,
-    QuietOption,
-    VerboseOption,
+    PLAIN,
+    Manner,
     err,
     note,
     out,
     print_json,
+    with_manners,
 )
 from greenpose.cli.subject import (
     CountryOption,
@@ -68,6 +68,7 @@ FINE = (State.DONE, State.STOPPED, State.RUNNING)
 """States of runs that did what was asked of them, or that another process is at work on."""
 
 
+@with_manners
 def run(
     file: FileArgument = None,
     grid: GridOption = False,
@@ -87,9 +88,7 @@ def run(
     country: CountryOption = None,
     device: DeviceOption = None,
     make_report: Annotated[bool, typer.Option("--report/--no-report", help="Render the page at the end.")] = True,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    manner: Manner = PLAIN,
 ) -> None:
     """Train, evaluate, meter and record; then render the report and print its path.
 
@@ -105,27 +104,26 @@ def run(
     budget = Budget(energy_kwh=budget_kwh, co2eq_g=budget_gco2, seconds=budget_seconds)
     chosen = [*(settings or []), *changes(country=country, device=device), *replicas()]
     with as_written(settings):
-        name, cells = find_cells(file, err(quiet=quiet), as_grid=grid, settings=chosen, seeds=seed or [])
+        name, cells = find_cells(file, err(quiet=manner.quiet), as_grid=grid, settings=chosen, seeds=seed or [])
     runs = where or Path("runs") / name
     page = (where or Path("reports")) / f"{name}.html"
     planned = plan(shuffled(cells), runs, only=only or [])
     if resume and (faults := relabelled(planned)):
         raise DataError(faults)
     if dry_run:
-        _show_plan(planned, as_json=as_json)
+        _show_plan(planned, as_json=manner.json)
         return
     if not resume:
         planned = [set_aside(one) for one in planned]
-    command = partial(worker_command, verbose=verbose, budget=budget, elsewhere=elsewhere)
-    todo = _todo(planned, budget, err(quiet=quiet))
-    run_them = partial(
-        run_all, workers=workers, quiet=quiet or (as_json and not verbose), command=command, budget=budget
-    )
-    outcomes = _run(todo, len(planned), err(quiet=quiet), run_them, together=workers > 1 and len(todo) > 1)
+    command = partial(worker_command, verbose=manner.verbose, budget=budget, elsewhere=elsewhere)
+    todo = _todo(planned, budget, err(quiet=manner.quiet))
+    quiet = manner.quiet or (manner.json and not manner.verbose)
+    run_them = partial(run_all, workers=workers, quiet=quiet, command=command, budget=budget)
+    outcomes = _run(todo, len(planned), err(quiet=manner.quiet), run_them, together=workers > 1 and len(todo) > 1)
     damaged = _write_report(plan(cells, runs), page, name) if make_report else []
     for fault in damaged:
         err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
-    _conclude(planned, outcomes, page if make_report else None, err(quiet=quiet), as_json=as_json)
+    _conclude(planned, outcomes, page if make_report else None, err(quiet=manner.quiet), as_json=manner.json)
     if damaged:
         raise typer.Exit(EXIT_RUNS_FAILED)
 
@@ -279,14 +277,14 @@ def _line(one: Planned) -> dict[str, Any]:
     return {"name": one.cell.name, "state": one.folder.state().value, "folder": str(one.folder.path)}
 
 
+@with_manners
 def worker(
     folder: Annotated[Path, typer.Argument(help="A run folder with its config.yaml.")],
     budget_kwh: Annotated[float | None, typer.Option()] = None,
     budget_gco2: Annotated[float | None, typer.Option()] = None,
     budget_seconds: Annotated[float | None, typer.Option()] = None,
     elsewhere: Annotated[bool, typer.Option()] = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    manner: Manner = PLAIN,
 ) -> None:
     """Do the run whose configuration lies in a folder; why it ended early stands in its failure.json."""
     from greenpose.cli.progress import RunProgress
@@ -299,7 +297,7 @@ def worker(
     try:
         from greenpose.run import execute
 
-        with RunProgress(err(quiet=quiet), verbose=verbose) as progress:
+        with RunProgress(err(quiet=manner.quiet), verbose=manner.verbose) as progress:
             budget = Budget(energy_kwh=budget_kwh, co2eq_g=budget_gco2, seconds=budget_seconds)
             execute(RunFolder(folder), observer=progress, budget=budget, elsewhere=elsewhere)
     except KeyboardInterrupt:
@@ -307,7 +305,7 @@ def worker(
     except GreenPoseError as error:
         run = RunFolder(folder)
         if not (run.failure.exists() or (tied and run.is_taken())):  # else who started us says so
-            err(quiet=quiet).print(Text(f"      {said(error)}"), soft_wrap=True)
+            err(quiet=manner.quiet).print(Text(f"      {said(error)}"), soft_wrap=True)
         raise typer.Exit(EXIT_USAGE) from None
 
 
