@@ -54,7 +54,7 @@ FUSE_END = '        return cast("Tensor", self.relu(total))\n'
 READ = '        return cast("Tensor", self._net.heads[str(exit_number)](self._finest))\n'
 REFINE = "        self._branches = last.refine(before)\n"
 CALL = "        forward = IncrementalForward(self, images)\n"
-INIT_END = "        initialise_heads(self.heads)\n"
+INIT_END = "        _draw_normal(self.heads)\n"
 ALONE = "        return self.heatmaps(images)[self.depth]\n"
 TORCH = "import torch\n"
 

@@ -70,11 +70,9 @@ def load_boxes(config: DataConfig, annotated: Samples) -> Detected | None:
     Raises:
         DataError: with all faults of the file, or naming the images that cannot be read.
     """
-    if config.detections is None:
+    found = _sound_boxes(config)
+    if found is None:
         return None
-    found = inspect_boxes(config)
-    if found.faults:
-        raise DataError(found.faults)
     samples = Samples.build(
         found.instances,
         image_reader(window=annotated.window),
@@ -93,12 +91,15 @@ def num_boxes(config: DataConfig) -> int:
     Raises:
         DataError: with all faults of the file.
     """
-    if config.detections is None:
-        return 0
-    found = inspect_boxes(config)
-    if found.faults:
+    found = _sound_boxes(config)
+    return 0 if found is None else len(found.instances)
+
+
+def _sound_boxes(config: DataConfig) -> Boxes | None:
+    found = None if config.detections is None else inspect_boxes(config)
+    if found is not None and found.faults:
         raise DataError(found.faults)
-    return len(found.instances)
+    return found
 
 
 def inspect_boxes(config: DataConfig) -> Boxes:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
-from greenpose.data.heatmaps import SCALE_UNIT_PX
+from greenpose.data.heatmaps import SCALE_UNIT_PX, encode_heatmaps
 from greenpose.data.instances import Profile
 from greenpose.errors import DataError
 
@@ -38,6 +38,16 @@ class Framing:
         """Return the framing of an HRNet: heatmaps of a quarter of the input's size."""
         heatmap_size = (input_size[0] // 4, input_size[1] // 4)
         return cls(input_size=input_size, heatmap_size=heatmap_size, sigma=sigma, padding=padding)
+
+    def encode(
+        self,
+        joints: Float32[np.ndarray, "*batch keypoint 2"],
+        visibility: Int[np.ndarray, "*batch keypoint"],
+    ) -> tuple[Float32[np.ndarray, "*batch keypoint height width"], Float32[np.ndarray, "*batch keypoint"]]:
+        """Return target heatmaps of joints in pixels of crops, and how much each keypoint counts."""
+        return encode_heatmaps(
+            joints, visibility, input_size=self.input_size, heatmap_size=self.heatmap_size, sigma=self.sigma
+        )
 
 
 def clean_box(box: Sequence[SupportsFloat], image_size: tuple[int, int]) -> Box | None:

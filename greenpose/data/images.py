@@ -8,7 +8,7 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import SupportsFloat, TypeAlias
@@ -364,11 +364,7 @@ def _as_rgb(decoded: np.ndarray) -> np.ndarray:
 
 def image_reader(*, window: Window | None = None) -> Reader:
     """Return a reader of instances whose `image` is the path of a file."""
-    return partial(_read_instance, window=window)
-
-
-def _read_instance(instance: Instance, *, window: Window | None) -> np.ndarray:
-    return read_image(instance.image, window=window)
+    return lambda instance: read_image(instance.image, window=window)
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -23,7 +23,7 @@ from greenpose.data.crops import (
     transform_points,
     used_box,
 )
-from greenpose.data.heatmaps import SCALE_UNIT_PX, encode_heatmaps, find_peaks
+from greenpose.data.heatmaps import SCALE_UNIT_PX, find_peaks
 from greenpose.data.images import Reader, Window
 from greenpose.data.instances import Instance, Profile, coco_document
 from greenpose.errors import DataError
@@ -187,13 +187,7 @@ class Samples:
     ) -> Float32[np.ndarray, "some keypoint height width"]:
         """Return the target heatmaps of some samples, by default of all."""
         which = slice(None) if indices is None else np.asarray(indices)
-        return encode_heatmaps(
-            self.joints[which],
-            self.visibility[which],
-            input_size=self.input_size,
-            heatmap_size=self.heatmap_size,
-            sigma=self.sigma,
-        )[0]
+        return self.framing.encode(self.joints[which], self.visibility[which])[0]
 
     def take(self, indices: Sequence[int] | Int[np.ndarray, " some"]) -> "Samples":
         """Return some of the samples as a split of their own, with nothing else to be found; crops are not copied."""
@@ -205,21 +199,6 @@ class Samples:
             cut=lambda some: self.cut([chosen[index] for index in some]),
             window=self.window,
         )
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """Return width and height of a crop in pixels."""
-        return self.framing.input_size
-
-    @property
-    def heatmap_size(self) -> tuple[int, int]:
-        """Return width and height of a heatmap."""
-        return self.framing.heatmap_size
-
-    @property
-    def sigma(self) -> float:
-        """Return the spread of a target in heatmap pixels."""
-        return self.framing.sigma
 
     @cached_property
     def _frames(self) -> tuple[np.ndarray, np.ndarray]:
@@ -340,15 +319,9 @@ def batch_of(
     joints, visibility, images = samples.joints[indices], samples.visibility[indices], samples.crops(indices)
     if flipped is not None:
         sides = flip_partners(samples.profile)
-        joints = flip_joints(joints, flipped, width=samples.input_size[0], sides=sides)
+        joints = flip_joints(joints, flipped, width=samples.framing.input_size[0], sides=sides)
         visibility, images = flip_visibility(visibility, flipped, sides=sides), flip_images(images, flipped)
-    heatmaps, weights = encode_heatmaps(
-        joints,
-        visibility,
-        input_size=samples.input_size,
-        heatmap_size=samples.heatmap_size,
-        sigma=samples.sigma,
-    )
+    heatmaps, weights = samples.framing.encode(joints, visibility)
     return Batch(indices=indices, images=images, heatmaps=heatmaps, weights=weights)
 
 

@@ -172,15 +172,11 @@ def initialise(net: nn.Module, scheme: str = "default") -> None:
     if scheme == "normal":
         _draw_normal(net)
     elif scheme == "default":
-        initialise_heads(net.get_submodule("heads"))
-
-
-def initialise_heads(heads: nn.Module) -> None:
-    """Draw every head's weights from N(0, 0.001) and set its bias to 0, in place."""
-    _draw_normal(heads)
+        _draw_normal(net.get_submodule("heads"))
 
 
 def _draw_normal(net: nn.Module) -> None:
+    """Draw every convolution's weights from N(0, 0.001) and set its bias to 0, in place."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # torch would load its compiler for those
             nn.init.normal_(module.weight, std=HEAD_STD)
@@ -210,7 +206,7 @@ class PoseNetwork(nn.Module):
         self.heads = nn.ModuleDict(
             {str(k): nn.Conv2d(architecture.width, architecture.num_joints, 1) for k in architecture.exits}
         )
-        initialise_heads(self.heads)
+        _draw_normal(self.heads)
 
     @property
     def exits(self) -> tuple[int, ...]:

@@ -157,7 +157,7 @@ def _together(parts: Sequence[ExitPredictions]) -> ExitPredictions:
 
 def _hits(samples: Samples, found: ExitPredictions, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
     """Return which keypoints are correct, and which are counted."""
-    return accuracy.peak_hits(found.places, samples.target_places, samples.heatmap_size, norm=norm)
+    return accuracy.peak_hits(found.places, samples.target_places, samples.framing.heatmap_size, norm=norm)
 
 
 def _share(correct: np.ndarray, counted: np.ndarray) -> float:

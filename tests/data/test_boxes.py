@@ -188,7 +188,7 @@ def _write_depth(root, depth):
 
 
 def _whole(samples):
-    return crop_matrix(samples.centers[0], samples.scales[0], samples.input_size)
+    return crop_matrix(samples.centers[0], samples.scales[0], samples.framing.input_size)
 
 
 @pytest.mark.parametrize("own", [None, (200.0, 800.0)])
