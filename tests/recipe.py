@@ -4,7 +4,7 @@ The golden figures under `tests/golden` were made from inputs that this recipe g
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -44,11 +44,6 @@ def model_entry(name: str, shape: Sequence[int], salt: str = "") -> np.ndarray:
     if name.endswith(("bias", "running_mean")):
         return f32(0.1 * s)
     return f32(0.75 + 0.25 * s)
-
-
-def fill_model(shapes: Mapping[str, Sequence[int]], salt: str = "") -> dict[str, np.ndarray]:
-    """Return every entry of a state dict, given the entries' shapes by the recipe's own names."""
-    return {name: model_entry(name, tuple(shape), salt) for name, shape in shapes.items()}
 
 
 def targets(

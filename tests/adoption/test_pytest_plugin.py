@@ -13,7 +13,7 @@ from greenpose.check import Filed, Selection, accept, compare
 from greenpose.metrics import COUNTED
 from greenpose.pytest_plugin import _worse
 from tests.check.candidates import counts, profiled
-from tests.cli.running import forked
+from tests.torture.nursery import forked
 
 PROJECT = """
 import torch

@@ -16,8 +16,9 @@ import yaml
 from greenpose.metering import read_windows
 from greenpose.record import Record
 from greenpose.store import collect, read_lines
-from tests.cli.running import forked, greenpose
+from tests.cli.running import greenpose
 from tests.run.tiny import write_grid
+from tests.torture.nursery import forked
 
 
 @pytest.fixture(scope="module")

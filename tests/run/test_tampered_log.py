@@ -14,8 +14,8 @@ from greenpose.record import Record
 from greenpose.run import execute
 from greenpose.run.phases import training_windows
 from greenpose.store import RunFolder, read_document
-from tests.cli.running import forked
 from tests.run.tiny import Silent, write_grid, written
+from tests.torture.nursery import forked
 
 DOUBLED = "text = log.read_text(); log.open('a').write(text)"
 

@@ -12,10 +12,9 @@ SEED = int(os.environ.get("GREENPOSE_TORTURE_SEED", "12"))
 SHARE = float(os.environ.get("GREENPOSE_TORTURE_SHARE", "1"))
 """Part of the full counts that is done, for a machine with less time; with other seeds, other parts."""
 
-AT_LENGTH = pytest.param(True, id="full", marks=pytest.mark.torture)
-SIZES = pytest.mark.parametrize("full", [pytest.param(False, id="short"), AT_LENGTH])
-LENGTH = pytest.mark.parametrize("full", [AT_LENGTH])
-"""For what does not hold yet."""
+SIZES = pytest.mark.parametrize(
+    "full", [pytest.param(False, id="short"), pytest.param(True, id="full", marks=pytest.mark.torture)]
+)
 
 
 def size(full, *, short, whole):
@@ -26,3 +25,12 @@ def size(full, *, short, whole):
 def dice(name):
     """Return the random numbers of one test."""
     return random.Random(f"{SEED} {name}")
+
+
+def conclude(name, tried, faults, **figures):
+    """Print the figures of one test, and fail with what it found."""
+    for fault in faults:
+        print(f"\n  {fault}", end="")
+    told = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in figures.items())
+    print(f"\n{name}: {tried} tried, {told}{', ' if told else ''}{len(faults)} faults")
+    assert not faults, "\n".join(map(str, faults[:20]))

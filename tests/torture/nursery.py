@@ -8,14 +8,19 @@ import inspect
 import io
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import tempfile
 import traceback
+from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
+
+from tests.network import GUARD
 
 ROOT = Path(__file__).parents[2]
 GRID = """
@@ -46,23 +51,15 @@ class Child:
     def __init__(self, *arguments, cwd, plan=None, cold=False):
         number, self.log = tempfile.mkstemp(dir=cwd.parent, prefix="said-")
         os.close(number)
-        self.cold = cold
+        self.cold, environment = cold, {**os.environ, "PYTHONPATH": str(ROOT), **settings(cwd)}
         if cold:
+            command, how = [sys.executable, "-m", "greenpose", *arguments], {"stdin": subprocess.DEVNULL}
             with Path(self.log).open("wb") as said:
-                command = [sys.executable, "-m", "greenpose", *arguments]
-                environment = {**os.environ, "PYTHONPATH": str(ROOT), **settings(cwd)}
-                self.process = subprocess.Popen(
-                    command,
-                    cwd=cwd,
-                    env=environment,
-                    stdout=said,
-                    stderr=said,
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+                how |= {"stdout": said, "stderr": said, "start_new_session": True}
+                self.process = subprocess.Popen(command, cwd=cwd, env=environment, **how)
         else:
-            self.process = nursery().Process(target=live, args=(arguments, str(cwd), self.log, plan))
-            self.process.start()
+            act, how = partial(be, plan), {"out": self.log, "err": self.log, "environment": environment}
+            self.process = forked(arguments, cwd=cwd, act=act, **how)
 
     @property
     def said(self):
@@ -99,29 +96,16 @@ def settings(cwd):
     return {"GREENPOSE_CACHE": str(Path(cwd) / "cache"), "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
 
 
-def live(arguments, cwd, log, plan):
-    """Be the command, in a session of its own."""
-    os.setsid()
-    said = os.open(log, os.O_WRONLY | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(said, stream)
-    os.chdir(cwd)
-    os.environ.update(settings(cwd))
-    subprocess.Popen = Forking
-    Forking.plan = plan
-    os._exit(be(arguments, plan if plan and plan["who"] == arguments[0] else None))
-
-
-def be(arguments, plan):
-    """Return the code that the command line ends with."""
+def be(plan, arguments):
+    """Return the code that the command line ends with; a plan says who is watched, and what comes of their changes."""
     from greenpose.cli.app import main
 
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv = ["greenpose", *arguments]
+    sys.argv, Forking.plan = ["greenpose", *arguments], plan
     sys.stdout, sys.stderr = (os.fdopen(os.dup(stream), "w") for stream in (1, 2))
-    if plan:
+    if plan and plan["who"] == arguments[0]:
         from tests.torture.shim import install
 
         install(Path.cwd(), plan)
@@ -137,6 +121,43 @@ def be(arguments, plan):
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     return code
+
+
+COMMAND = partial(be, None)
+
+
+def forked(words, *, cwd, out, err, environment, act=COMMAND):
+    """Start a warm command, or what else is done with its words, in a session of its own; its streams are files.
+
+    It is kept from the network where its environment says so.
+    """
+    path = os.environ.get("PYTHONPATH")
+    context = nursery()
+    forkserver.ensure_running()
+    if path is None:
+        del os.environ["PYTHONPATH"]  # only where processes come from is started with it
+    else:
+        os.environ["PYTHONPATH"] = path
+    streams = (os.devnull, str(out), str(err))
+    process = context.Process(target=_live, args=(list(words), str(cwd), streams, dict(environment), act))
+    process.start()
+    return process
+
+
+def _live(words, cwd, streams, environment, act):
+    os.setsid()
+    for number, file in enumerate(streams):
+        os.dup2(os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND), number)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    if "GREENPOSE_TEST_NOTES" in environment:
+        runpy.run_path(str(GUARD / "sitecustomize.py"))
+    subprocess.Popen = Forking
+    code = act(words)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 class HangError(BaseException):
@@ -201,7 +222,7 @@ class Forking(subprocess.Popen):
             code = 70
             try:
                 self._settle(got)
-                code = be(got["args"][3:], self.plan if self.plan and self.plan["who"] == got["args"][3] else None)
+                code = be(self.plan, got["args"][3:])
             finally:
                 os._exit(code)
         self._child_created = True

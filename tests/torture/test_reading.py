@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import SEED, SIZES, dice, size
+from tests.torture import SEED, SIZES, conclude, dice, size
 from tests.torture.nursery import Child, Forking, HangError, command, nursery, settings
 
 PLACE = re.compile(r"(line|column|char|byte|position|row|key|entry) \d+|:\d+|\[\d+\]|\d+ bytes")
@@ -170,11 +170,7 @@ def test_damaged_files_end_in_words_that_name_file_and_place(tmp_path, sound, fu
             faults += [f"{name} {way[0][0]} (and {len(way) - 1} more): {way[0][1]}" for way in ways.values()]
         if ended:
             faults.append(f"{left[0][0]} {left[0][1] - 1}: the process ended with {ended}")
-    for fault in faults:
-        print(f"\n  {fault}", end="")
-    times = {what.replace(" ", "_"): number for what, number in sorted(codes.items())}
-    print(f"\nmutations (seed {SEED}): {tried} tried of {len(found)} kinds, {times}, {len(faults)} kinds of faults")
-    assert not faults, "\n".join(faults[:20])
+    conclude(f"mutations of {len(found)} kinds (seed {SEED})", tried, faults, **dict(sorted(codes.items())))
 
 
 @SIZES
@@ -194,5 +190,4 @@ def test_a_process_of_its_own_ends_in_words_as_well(tmp_path, sound, full):
         note = place / reader[1] / "failure.json"
         said = child.said + (note.read_text() if note.exists() else "")
         faults += [f"{name}: {wrong}" for wrong in [complaint(kind, code, said, None, keys)] if wrong]
-    print(f"\nprocesses of their own: {len(spoken) if full else 1} tried, {len(faults)} faults", *faults, sep="\n  ")
-    assert not faults
+    conclude("processes of their own", len(spoken) if full else 1, faults)

@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 import psutil
 import pytest
 
-from tests.torture import SEED, SIZES, dice, size
+from tests.torture import SEED, SIZES, conclude, dice, size
 from tests.torture.nursery import GRID, RUN, Child
 
 JUDGED = ("exit", "ap", "ap50", "ap75", "ar", "pck", "best_epoch", "params", "macs")
@@ -117,15 +117,6 @@ def whole(tmp_path_factory):
     took = time.monotonic() - began
     assert not place.faults(place.notes(), place.result())
     return place.result(), took
-
-
-def conclude(name, tried, faults, **figures):
-    """Print the figures of one test, and fail with what it found."""
-    for fault in faults:
-        print(f"\n  {fault}", end="")
-    told = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in figures.items())
-    print(f"\n{name}: {tried} tried, {told}{', ' if told else ''}{len(faults)} faults")
-    assert not faults, "\n".join(map(str, faults[:20]))
 
 
 def again(place, result, notes, *, label):
