@@ -8,18 +8,18 @@ taken them. `--load N` puts N busy neighbours beside everything.
 """
 
 import argparse
+import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from benchmarks.neighbours import neighbours
+from benchmarks import conclude
 from benchmarks.rules import RULES, SlowerRule
-from benchmarks.verdict import conclude
 from greenpose.check.against import finding_of
 from greenpose.check.interleaved import Clock, Interleaved, Worker, a_core
 from greenpose.check.paired import RESTARTS, Decision, PairedQuantity, PairedTrial, Rule, run_trial
@@ -36,6 +36,22 @@ WIDE, WIDE_10, WIDE_20 = (("measure.batch=8", f"data.input_size=[{width}, 64]") 
 SIDES = {"quick": QUICK, "again": QUICK, "wide": WIDE, "wider": WIDE_10, "widest": WIDE_20}
 EQUAL, TENTH, FIFTH = "equal sides", "12.5 % wider", "25 % wider"
 DUELS = {EQUAL: ("quick", "again"), TENTH: ("wide", "wider"), FIFTH: ("wide", "widest")}
+NEIGHBOUR = """
+import random, sys, time
+import numpy as np
+order = random.Random(int(sys.argv[1]))
+large = np.ones(8_000_000)
+while True:
+    until, streams = time.monotonic() + order.uniform(0.01, 0.5), order.random() < 0.5
+    while time.monotonic() < until:
+        if streams:
+            large *= 1.0000001
+        else:
+            sum(range(20_000))
+    if order.random() < 0.2:
+        time.sleep(order.uniform(0.01, 0.3))
+"""
+"""A neighbour that is a nuisance on purpose: it computes, streams through memory, and pauses, at random."""
 RULE = Rule()
 COMPARISONS, TRIALS, POWER = 400, 60, 0.95
 """What is promised: no alarm in so many comparisons of equal exits, and this share of so many trials found."""
@@ -112,6 +128,18 @@ def main() -> int:
     faults += report_cost(recorded[EQUAL])
     report_rules(recorded)
     return conclude([] if options.quick else faults)
+
+
+@contextmanager
+def neighbours(count: int) -> Iterator[None]:
+    """Let so many processes be busy beside the block."""
+    processes = [subprocess.Popen([sys.executable, "-c", NEIGHBOUR, str(number)]) for number in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def _options() -> argparse.Namespace:

@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.verdict import conclude
+from benchmarks import conclude
 from greenpose.config import Cell, Grid, expand
 from greenpose.grid import Planned, plan, run_all
 from greenpose.metering import read_windows, this_machine

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmarks import conclude
 from benchmarks.noise import HEAVY_TAILED, LAWS, NORMAL, Law, measure, wander
-from benchmarks.verdict import conclude
 from greenpose.intervals import Bounds, interval
 
 COUNTS = (3, 4, 5, 6, 8, 10, 12, 18, 24, 30)

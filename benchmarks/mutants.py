@@ -20,8 +20,8 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks import conclude
 from benchmarks.planted import MUTANTS, Mutant
-from benchmarks.verdict import conclude
 from greenpose.check.against import Options, compare_sides
 from greenpose.check.revisions import Side, Sides, this_side
 from greenpose.config import packaged_experiment

@@ -31,8 +31,8 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import conclude
 from benchmarks.job import small_job, start_again_pinned
-from benchmarks.verdict import conclude
 from greenpose.data.splits import load_splits
 from greenpose.formatting import with_prefix
 from greenpose.metering import Meter, meter

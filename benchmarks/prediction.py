@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.verdict import conclude
+from benchmarks import conclude
 from greenpose.metering import read_windows, this_machine
 from greenpose.metering.prediction import Neighbours
 from greenpose.record import Record
@@ -40,7 +40,7 @@ WIRINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Family:
     """A grid of four runs on the same data."""
 
@@ -74,32 +74,18 @@ class Family:
         return {"name": name, "base": base, "experiments": experiments}
 
 
-FAMILIES = (
-    Family(
-        width=4, batch=8, side=64, patients=100, every=1,
-        epochs={"HRNet2": 20, "HRNet3-OKD": 14, "HRNet4": 11, "HRNet4-OKD-DS": 9},
-    ),
-    Family(
-        width=8, batch=16, side=64, patients=60, every=2,
-        epochs={"HRNet2": 40, "HRNet3-OKD": 30, "HRNet4": 24, "HRNet4-MSOKD": 18},
-    ),
-    Family(
-        width=16, batch=16, side=64, patients=100, every=2,
-        epochs={"HRNet2": 20, "HRNet3-OKD": 14, "HRNet4": 9, "HRNet4-OKD-DS": 8},
-    ),
-    Family(
-        width=8, batch=32, side=96, patients=100, every=3,
-        epochs={"HRNet2": 18, "HRNet3-OKD": 12, "HRNet4": 10, "HRNet4-MSOKD": 8},
-    ),
-    Family(
-        width=12, batch=4, side=64, patients=60, every=4,
-        epochs={"HRNet2": 22, "HRNet3-OKD": 13, "HRNet4": 8, "HRNet4-OKD-DS": 7},
-    ),
-    Family(
-        width=8, batch=8, side=96, patients=40, every=5,
-        epochs={"HRNet2": 30, "HRNet3-OKD": 20, "HRNet4": 15, "HRNet4-MSOKD": 12},
-    ),
-)  # fmt: skip
+TO_DS, TO_MS = ("HRNet2", "HRNet3-OKD", "HRNet4", "HRNet4-OKD-DS"), ("HRNet2", "HRNet3-OKD", "HRNet4", "HRNet4-MSOKD")
+FAMILIES = tuple(
+    Family(width, batch, side, patients, every, dict(zip(runs, epochs, strict=True)))
+    for width, batch, side, patients, every, runs, epochs in (
+        (4, 8, 64, 100, 1, TO_DS, (20, 14, 11, 9)),
+        (8, 16, 64, 60, 2, TO_MS, (40, 30, 24, 18)),
+        (16, 16, 64, 100, 2, TO_DS, (20, 14, 9, 8)),
+        (8, 32, 96, 100, 3, TO_MS, (18, 12, 10, 8)),
+        (12, 4, 64, 60, 4, TO_DS, (22, 13, 8, 7)),
+        (8, 8, 96, 40, 5, TO_MS, (30, 20, 15, 12)),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks import conclude
 from benchmarks.job import small_job
-from benchmarks.verdict import conclude
 from greenpose.metering import pinned_environment
 
 AGREE = 0.90

@@ -29,10 +29,10 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
 
+from benchmarks import conclude
 from benchmarks.job import start_again_pinned
 from benchmarks.race import Claim, Side, race
 from benchmarks.reference_loop import Evaluation, Recipe, ReferenceLoop, ReferenceSet, accuracy, final_places
-from benchmarks.verdict import conclude
 from greenpose import accuracy as ours_accuracy
 from greenpose.config import SyntheticConfig
 from greenpose.data import Batch, Framing, Instance, Samples, batches, decode_heatmaps, image_reader, load_profile

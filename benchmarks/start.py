@@ -15,7 +15,7 @@ import tempfile
 import textwrap
 from typing import Any
 
-from benchmarks.verdict import conclude
+from benchmarks import conclude
 from greenpose.formatting import with_prefix
 
 REPEATS = 9
