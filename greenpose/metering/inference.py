@@ -161,18 +161,30 @@ class _Bench:
         return _sample(opened.result, ())
 
     def _exit(self, number: int) -> Sample:
-        """Repeat the call until the window is long enough; each call is waited for, so that it has a latency."""
-        run, clock, synchronize = self._runners[number], self._meter.clock, self._meter.synchronize
-        edges: list[float] = []
-        with self._meter.window(f"inference exit {number}") as opened:
+        window, edges = repeated(
+            self._runners[number], self._meter, f"inference exit {number}", seconds=self._seconds, items=self._items
+        )
+        return _sample(window, edges)
+
+
+def repeated(
+    run: Callable[[], object], meter: Meter, name: str, *, seconds: float, items: int = 1
+) -> tuple[Window, Sequence[float]]:
+    """Return a window in which a call of so many items is repeated until it is long enough, and when each was over.
+
+    Each call is waited for, so that it has a latency.
+    """
+    clock, synchronize = meter.clock, meter.synchronize
+    edges: list[float] = []
+    with meter.window(name) as opened:
+        edges.append(clock())
+        while edges[-1] - edges[0] < seconds:
+            run()
+            synchronize()
             edges.append(clock())
-            while edges[-1] - edges[0] < self._seconds:
-                run()
-                synchronize()
-                edges.append(clock())
-                require_motion(edges[0], edges[-1], calls=len(edges))
-            opened.items = self._items * (len(edges) - 1)
-        return _sample(opened.result, edges)
+            require_motion(edges[0], edges[-1], calls=len(edges))
+        opened.items = items * (len(edges) - 1)
+    return opened.result, edges
 
 
 def _sample(window: Window, edges: Sequence[float]) -> Sample:
@@ -246,24 +258,13 @@ def measure_pieces(
     def block() -> Mapping[str, Window]:
         names = list(pieces)
         order.shuffle(names)
-        return {name: _window(pieces[name], meter, f"{phase}/{name}", seconds) for name in names}
+        return {name: repeated(pieces[name], meter, f"{phase}/{name}", seconds=seconds)[0] for name in names}
 
     block()
     blocks = [block()]
     while len(blocks) < plan.max_blocks and (len(blocks) < plan.min_blocks or meter.clock() - began < plan.max_seconds):
         blocks.append(block())
     return _costs(blocks, meter, fast_enough=fast_enough)
-
-
-def _window(piece: Callable[[], object], meter: Meter, name: str, seconds: float) -> Window:
-    with meter.window(name) as opened:
-        began = meter.clock()
-        while meter.clock() - began < seconds:
-            piece()
-            meter.synchronize()
-            opened.items += 1
-            require_motion(began, meter.clock(), calls=opened.items)
-    return opened.result
 
 
 def _costs(blocks: Sequence[Mapping[str, Window]], meter: Meter, *, fast_enough: bool) -> MicroCosts:
