@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from greenpose.errors import GreenPoseError
 from greenpose.intervals import Bounds
 from greenpose.model import HRNet
 from greenpose.policy.cascade import CONFIDENCES, Confidence, PathCosts, Thresholds
+from greenpose.quantity import Quantity
 from greenpose.training import ExitPredictions
 from greenpose.training.evaluate import detections, oks
 from greenpose.training.step import to_images
@@ -52,6 +54,11 @@ class SplitOutputs:
     def by_subject(self) -> bool:
         """Return whether patients are known."""
         return len(set(self.samples.subjects)) > 1
+
+    @property
+    def resampled(self) -> Literal["patients", "images"]:
+        """Return what intervals are over."""
+        return "patients" if self.by_subject else "images"
 
     def exits_of(self, thresholds: Thresholds) -> Int[np.ndarray, " sample"]:
         """Return the exit at which each image leaves: the first one that is sure enough, else the deepest."""
@@ -177,24 +184,24 @@ RESAMPLES = 1000
 LEVEL = (0.025, 0.975)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Judged(NamedTuple):
     """Some thresholds on a split."""
 
     exited: Mapping[int, float]
     """Part of the images that leaves at each exit."""
-    ap: float
-    """AP."""
-    ap_interval: Bounds | None
-    """Its 95 % interval over patients; None where a single group leaves nothing to resample."""
-    less_final: float
-    """AP less that of the deepest exit for every image."""
-    less_final_interval: Bounds | None
-    """Its interval, both judged on the same resamples."""
-    macs: float
-    """Mean multiply-accumulates of an image."""
-    macs_interval: Bounds | None
-    """Its interval: other patients would leave elsewhere."""
+    numbers: dict[str, Quantity]
+    """`ap`; `ap_less_final`, both judged on the same resamples; `macs_per_image`, whose interval tells that other
+    patients would leave elsewhere. A single group leaves nothing to resample."""
+
+
+def fraction(value: float, method: str, interval: Bounds | None = None) -> Quantity:
+    """Return an AP, or a difference of two, as a document has it."""
+    return Quantity(value=value, unit="fraction", kind="computed", method=method, type_a=interval)
+
+
+def macs_of(value: float, method: str, interval: Bounds | None = None) -> Quantity:
+    """Return multiply-accumulates of an image as a document has them."""
+    return Quantity(value=value, unit="MACs", kind="counted", method=method, type_a=interval)
 
 
 def judge(outputs: SplitOutputs, thresholds: Thresholds, paths: PathCosts) -> Judged:
@@ -209,15 +216,15 @@ def judge(outputs: SplitOutputs, thresholds: Thresholds, paths: PathCosts) -> Ju
     costs = paths.of_each(exited, thresholds)
     interval = accuracy.oks_ap_interval(given[0], ours, given[1], groups=groups, resamples=RESAMPLES)
     lost = accuracy.oks_ap_difference_interval(given[0], finals, ours, given[1], groups=groups, resamples=RESAMPLES)
-    return Judged(
-        exited=parts_of(exited, outputs.exits),
-        ap=ap,
-        ap_interval=_known(interval["ap"]),
-        less_final=ap - final,
-        less_final_interval=_known(lost["ap"]),
-        macs=float(costs.mean()),
-        macs_interval=mean_interval(costs, outputs.groups),
-    )
+    over = f"interval over {outputs.resampled}"
+    numbers = {
+        "ap": fraction(ap, f"OKS AP on the test split, {over}", _known(interval["ap"])),
+        "ap_less_final": fraction(ap - final, f"difference of two APs, paired, {over}", _known(lost["ap"])),
+        "macs_per_image": macs_of(
+            float(costs.mean()), f"mean of the test images, {over}", mean_interval(costs, outputs.groups)
+        ),
+    }
+    return Judged(parts_of(exited, outputs.exits), numbers)
 
 
 def exit_ap(outputs: SplitOutputs, exit_: int) -> float:
@@ -225,15 +232,15 @@ def exit_ap(outputs: SplitOutputs, exit_: int) -> float:
     return oks(outputs.samples, outputs.predictions[exit_])["ap"]
 
 
-def exit_interval(outputs: SplitOutputs, exit_: int) -> Bounds | None:
-    """Return the interval of that AP over patients."""
+def exit_accuracy(outputs: SplitOutputs, exit_: int) -> Quantity:
+    """Return that AP with its interval over patients."""
     found = detections(outputs.samples, outputs.predictions[exit_])
     sigmas = outputs.samples.profile.sigmas
-    return _known(
-        accuracy.oks_ap_interval(
-            outputs.samples.ground_truth, found, sigmas, groups=outputs.group_of_image, resamples=RESAMPLES
-        )["ap"]
+    interval = accuracy.oks_ap_interval(
+        outputs.samples.ground_truth, found, sigmas, groups=outputs.group_of_image, resamples=RESAMPLES
     )
+    method = f"OKS AP on the test split, interval over {outputs.resampled}"
+    return fraction(exit_ap(outputs, exit_), method, _known(interval["ap"]))
 
 
 def parts_of(exited: Int[np.ndarray, " sample"], exits: Sequence[int]) -> dict[int, float]:

@@ -11,7 +11,7 @@ from greenpose.config import Experiment
 from greenpose.files import now
 from greenpose.intervals import Bounds
 from greenpose.metering import worst_kind
-from greenpose.policy.calibrate import exit_ap, exit_interval, mean_interval, parts_of
+from greenpose.policy.calibrate import exit_accuracy, exit_ap, fraction, macs_of, mean_interval, parts_of
 from greenpose.policy.cascade import Confidence
 from greenpose.policy.find import FoundPolicy, Trial
 from greenpose.quantity import Quantity, missing
@@ -36,14 +36,14 @@ def compose_policy(found: FoundPolicy, config: Experiment, record: Record, *, co
         chosen=found.chosen,
         images={name: len(split) for name, split in samples.items()},
         subjects={name: len(set(split.subjects) - {""}) for name, split in samples.items()},
-        resampled="patients" if found.test.by_subject else "images",
+        resampled=found.test.resampled,
         weights=found.shared.sentence,
         exits=[_exit(found, exit_, energy) for exit_ in found.test.exits],
         points=[_point(found, place, energy) for place in range(len(found.settings))],
         trial=None if found.trial is None else _trial(found.trial, energy, found),
         software=around["software"],
         **_measured(found.trial, around),
-        **with_bases({"wanted_ap": _fraction(found.wanted, "asked for, or the deepest exit's less .01")}),
+        **with_bases({"wanted_ap": fraction(found.wanted, "asked for, or the deepest exit's less .01")}),
     )
 
 
@@ -60,22 +60,13 @@ def _measured(trial: Trial | None, around: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fraction(value: float, method: str, interval: Bounds | None = None) -> Quantity:
-    return Quantity(value=value, unit="fraction", kind="computed", method=method, type_a=interval)
-
-
-def _macs(value: float, method: str, interval: Bounds | None = None) -> Quantity:
-    return Quantity(value=value, unit="MACs", kind="counted", method=method, type_a=interval)
-
-
 def _exit(found: FoundPolicy, exit_: int, energy: "_Energy") -> PolicyExit:
     asked = dict.fromkeys(found.test.exits[:-1], 0.0)
-    accuracy = f"OKS AP on the test split, interval over {_unit(found)}"
     numbers = {
-        "ap_val": _fraction(exit_ap(found.val, exit_), "OKS AP on the validation split"),
-        "ap": _fraction(exit_ap(found.test, exit_), accuracy, exit_interval(found.test, exit_)),
-        "macs": _macs(found.paths.alone[exit_], "convolutions of the minimal sub-network, one image"),
-        "macs_on_way": _macs(found.paths.macs(exit_, asked), "the same and every head on the way"),
+        "ap_val": fraction(exit_ap(found.val, exit_), "OKS AP on the validation split"),
+        "ap": exit_accuracy(found.test, exit_),
+        "macs": macs_of(found.paths.alone[exit_], "convolutions of the minimal sub-network, one image"),
+        "macs_on_way": macs_of(found.paths.macs(exit_, asked), "the same and every head on the way"),
         "energy_j_per_image": energy.alone(exit_),
         "energy_j_on_way": energy.cumulative(exit_),
     }
@@ -84,17 +75,11 @@ def _exit(found: FoundPolicy, exit_: int, energy: "_Energy") -> PolicyExit:
 
 def _point(found: FoundPolicy, place: int, energy: "_Energy") -> PolicyPoint:
     setting, judged = found.settings[place], found.judged[place]
-    over = f"interval over {_unit(found)}"
+    over = f"interval over {found.test.resampled} and from repetition in quadrature"
     numbers = {
-        "ap_val": _fraction(setting.ap, f"OKS AP, {FLATTERS}"),
-        "ap": _fraction(judged.ap, f"OKS AP on the test split, {over}", judged.ap_interval),
-        "ap_less_final": _fraction(
-            judged.less_final, f"difference of two APs, paired, {over}", judged.less_final_interval
-        ),
-        "macs_per_image": _macs(judged.macs, f"mean of the test images, {over}", judged.macs_interval),
-        "energy_j_per_image": energy.of_point(
-            place, f"ways weighted by the test images that take them, {over} and from repetition in quadrature"
-        ),
+        "ap_val": fraction(setting.ap, f"OKS AP, {FLATTERS}"),
+        **judged.numbers,
+        "energy_j_per_image": energy.of_point(place, f"ways weighted by the test images that take them, {over}"),
     }
     return PolicyPoint(
         thresholds=dict(setting.thresholds),
@@ -173,7 +158,3 @@ def widened(each: Quantity, other: Bounds | None) -> Quantity:
     low = each.known - math.hypot(*(each.known - bounds.low for bounds in ends))
     high = each.known + math.hypot(*(bounds.high - each.known for bounds in ends))
     return replace(each, type_a=Bounds(low, high))
-
-
-def _unit(found: FoundPolicy) -> str:
-    return "patients" if found.test.by_subject else "images"

@@ -12,7 +12,7 @@ from greenpose import accuracy
 from greenpose.accuracy import oks_ap_difference_interval
 from greenpose.errors import GreenPoseError
 from greenpose.policy import calibrate, cheapest
-from greenpose.policy.calibrate import exit_ap, exit_interval, judge, mean_interval
+from greenpose.policy.calibrate import exit_accuracy, exit_ap, judge, mean_interval
 from greenpose.training import score
 from greenpose.training.evaluate import detections
 from tests.policy.seeing import WAYS, outputs
@@ -123,19 +123,21 @@ def test_all_at_the_deepest_exit_is_that_exit_and_loses_nothing():
     split = outputs(12, (8.0, 3.0))
     found = judge(split, {2: None}, WAYS)
     scores = score(split.samples, split.predictions[3])
-    assert found.ap == exit_ap(split, 3) == pytest.approx(scores.values["ap"])
-    assert found.ap_interval == exit_interval(split, 3) == pytest.approx(scores.intervals["ap"])
-    assert (found.less_final, found.less_final_interval) == (0, (0, 0))
-    assert (found.macs, found.macs_interval) == (600, (600, 600))
+    ap, lost, macs = found.numbers.values()
+    assert ap.value == exit_ap(split, 3) == pytest.approx(scores.values["ap"])
+    assert ap == exit_accuracy(split, 3)
+    assert ap.type_a == pytest.approx(scores.intervals["ap"])
+    assert (lost.value, lost.type_a) == (0, (0, 0))
+    assert (macs.value, macs.type_a) == (600, (600, 600))
     assert found.exited == {2: 0, 3: 1}
 
 
 def test_what_is_lost_against_the_deepest_exit_is_judged_on_the_same_patients():
     split = outputs(40, (9.0, 2.0))
     found = judge(split, {2: 0.0}, WAYS)
-    low, high = found.less_final_interval
-    assert found.less_final == pytest.approx(exit_ap(split, 2) - exit_ap(split, 3))
-    assert low < found.less_final < high
+    lost = found.numbers["ap_less_final"]
+    assert lost.value == pytest.approx(exit_ap(split, 2) - exit_ap(split, 3))
+    assert lost.type_a.low < lost.value < lost.type_a.high
     samples = split.samples
     expected = oks_ap_difference_interval(
         samples.ground_truth,
@@ -143,8 +145,8 @@ def test_what_is_lost_against_the_deepest_exit_is_judged_on_the_same_patients():
         samples.profile.sigmas,
         groups=dict(zip(samples.image_ids.tolist(), samples.subjects, strict=True)),
     )
-    assert (low, high) == pytest.approx(expected["ap"])
-    assert found.less_final < 0
+    assert lost.type_a == pytest.approx(expected["ap"])
+    assert lost.value < 0
     assert found.exited == {2: 1, 3: 0}
 
 
