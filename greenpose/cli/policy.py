@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from greenpose.record.policy import PolicyCurve
 
 
-class Sureness(enum.StrEnum):
+class ConfidenceKind(enum.StrEnum):
     """What confidence is taken from."""
 
     PEAK = "peak"
@@ -36,8 +36,9 @@ def policy(
         ),
     ] = None,
     confidence: Annotated[
-        Sureness, typer.Option(help="How sure an exit is: its heatmaps' peaks, or how little they are spread out.")
-    ] = Sureness.PEAK,
+        ConfidenceKind,
+        typer.Option(help="How sure an exit is: its heatmaps' peaks, or how little they are spread out."),
+    ] = ConfidenceKind.PEAK,
     exits: Annotated[
         list[int] | None, typer.Option("--exit", help="Exit to leave at; repeatable. Default: all.")
     ] = None,

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import final
 
 from greenpose.metering.active_window import Fault, Reading
-from greenpose.metering.counters import Periodic
+from greenpose.metering.counters import SLACK_S, Periodic
 from greenpose.metering.sources import NO_ENERGY, Joules, Provenance
 from greenpose.metering.window import Window
 
@@ -74,8 +74,6 @@ MOST_WATTS = 30_000.0
 
 Source: twice what NVIDIA states for the largest machine with eight GPUs, 14.3 kW (2024).
 """
-SLACK_S = 1.0
-"""A counter moves in steps: this much time's energy more than expected is no sign of a fault."""
 STILL_S = 1.0
 """A counter of unknown pace that has not moved for as long stands still: no part of a machine draws nothing."""
 STOOD_STILL = "its counter stood still"

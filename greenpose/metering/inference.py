@@ -2,8 +2,6 @@
 
 A block runs every exit once, in random order, and an idle window among them. Ratios between exits are taken inside a
 block, where drift, clock frequency, temperature and neighbours are nearly the same for all, and therefore cancel.
-
-As with inference, ratios are taken inside a block, where drift, temperature and neighbours are the same for all.
 """
 
 import math

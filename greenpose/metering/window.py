@@ -87,7 +87,7 @@ _PLAIN = (
     *("id", "parent", "name", "attempt", "started_at", "started_s", "seconds", "cpu_seconds"),
     *("joules", "items", "ok"),
 )
-_CONTAMINATION = ("foreign_cpu_share", "steal_share", "involuntary_switches", "minor_faults")
+_CONTAMINATION = tuple(field.name for field in fields(Interference))
 
 
 class Log(NamedTuple):

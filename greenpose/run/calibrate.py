@@ -21,6 +21,7 @@ from greenpose.formatting import FLOPS_PER_MAC
 from greenpose.metering import Meter, Window
 from greenpose.model import Architecture
 from greenpose.run.phases import Cost, cost_of
+from greenpose.run.segments import FEWEST_IMAGES
 from greenpose.run.setup import build_network, build_objective, channels_last, seed_everything
 from greenpose.store.records import phase_of
 from greenpose.training import Files, fit, predict, score
@@ -121,8 +122,6 @@ EPOCH_SECONDS = 0.3
 """Images are repeated until a short epoch lasts this long, as far as a run has so many."""
 LONGEST_STEP_SECONDS = 1.5
 """Steps longer than this are measured on fewer images than the recipe's batch."""
-FEWEST_IMAGES = 2
-"""Batch normalisation in training needs more than one value a channel."""
 LEAST_BLOCKS, MOST_BLOCKS = 3, 8
 """Short epochs of each setup, the dropped one not counted; more would say little of another hour."""
 WHOLE_EPOCH = 1.6

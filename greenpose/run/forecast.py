@@ -20,7 +20,7 @@ VALIDATION_SHARE = 0.5
 """What validating an image costs of training on one, as long as none was: the forward pass is a third of a training
 step, scoring comes on top. Trainings here had 0.3 to 0.9, from wide networks to tiny ones."""
 
-Cost = Callable[[Window], float]
+CostOf = Callable[[Window], float]
 
 
 def joules_of(window: Window) -> float:
@@ -35,7 +35,7 @@ def seconds_of(window: Window) -> float:
 
 def predict_training(
     windows: Sequence[Window],
-    cost: Cost,
+    cost: CostOf,
     *,
     recipe: TrainConfig,
     macs: Mapping[int, float],
