@@ -63,18 +63,18 @@ def probe(
 ) -> Pace | None:
     """Return how a counter moves, watched for that long; None if it rose less than three times."""
     end = clock() + seconds
-    seen = [source.read().mid]
+    values = [source.read().mid]
     moments: list[float] = []
     while (now := clock()) < end:
         joules = source.read().mid
-        if joules != seen[-1]:
-            seen.append(joules)
+        if joules != values[-1]:
+            values.append(joules)
             moments.append(now)
         sleep(LOOK_EVERY_S)
     if len(moments) < 3:
         return None
     return Pace(
-        resolution_j=min(after - before for before, after in pairwise(seen)),
+        resolution_j=min(after - before for before, after in pairwise(values)),
         update_period_s=statistics.median(after - before for before, after in pairwise(moments)),
         rises=len(moments),
     )
@@ -155,10 +155,10 @@ def _power(watts: Joules | None) -> str:
 
 def _range(looks: Iterable[CounterCheck]) -> str:
     """Return between which powers all components together may lie now; nothing where none was seen to draw any."""
-    seen = sum((look.watts for look in looks if look.watts is not None), NO_ENERGY)
-    if not seen.mid:
+    drawn = sum((look.watts for look in looks if look.watts is not None), NO_ENERGY)
+    if not drawn.mid:
         return ""
-    low, mid, high = (with_prefix(value, "W", 2) for value in (seen.low, seen.mid, seen.high))
+    low, mid, high = (with_prefix(value, "W", 2) for value in (drawn.low, drawn.mid, drawn.high))
     return f", {mid} now, which may be {low} to {high}"
 
 
@@ -336,10 +336,10 @@ def _threads(environ: Mapping[str, str], machine: Machine) -> MachineFinding:
     )
 
 
-def _load(seen: Interference | None) -> list[MachineFinding]:
-    if seen is None:
+def _load(interference: Interference | None) -> list[MachineFinding]:
+    if interference is None:
         return [MachineFinding("load", "note", "this system does not say who uses the CPU")]
-    busy, steal = seen.foreign_cpu_share, seen.steal_share
+    busy, steal = interference.foreign_cpu_share, interference.steal_share
     load = MachineFinding("load", "good", f"other processes use {busy:.0%} of the CPU")
     if busy > BUSY_SHARE:
         says = f"{load.says}: wall times will vary, CPU-seconds and ratios between exits less"

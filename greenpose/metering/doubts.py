@@ -156,11 +156,11 @@ def remarks(windows: Sequence[Window]) -> list[str]:
             found.setdefault(f"{component} energy is missing", []).append((window.name, why))
         for topic, why in window.doubts.items():
             found.setdefault(TOPICS.get(topic, topic), []).append((window.name, why))
-    told = [
+    found_wrong = [
         f"{what} in {len(some)} of {len(outer)} windows ({_named([name for name, _ in some])}): {some[0][1]}"
         for what, some in found.items()
     ]
-    return told + _turned_back(outer)
+    return found_wrong + _turned_back(outer)
 
 
 TOPICS = {

@@ -132,12 +132,12 @@ def _impossible(document: Record | Failure) -> list[str]:
     return faults
 
 
-def _otherwise(part: str, held: Mapping[str, Any], place: str = "") -> list[str]:
+def _otherwise(part: str, values: Mapping[str, Any], place: str = "") -> list[str]:
     """Return what of some surroundings is of another kind than readers reckon with."""
     return [
-        f"{place}{part}.{name}: is {held[name]!r:.40}; it must be {said}"
+        f"{place}{part}.{name}: is {values[name]!r:.40}; it must be {said}"
         for name, (kinds, said) in _INNER[part].items()
-        if name in held and not isinstance(held[name], kinds)
+        if name in values and not isinstance(values[name], kinds)
     ]
 
 

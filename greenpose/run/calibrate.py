@@ -182,7 +182,7 @@ def calibrate(setups: Mapping[str, Setup], meter: Meter, *, seconds: float, on_p
     )
 
 
-class _Bench:
+class _TrialTraining:
     """Trains one setup, one short epoch at a time."""
 
     def __init__(self, setup: Setup, meter: Meter, *, num: int, folder: Path) -> None:
@@ -247,12 +247,12 @@ class _Bench:
 
 def _affordable(
     setups: Mapping[str, Setup], meter: Meter, seconds: float, folder: Path, on_progress: Progress
-) -> dict[str, _Bench]:
+) -> dict[str, _TrialTraining]:
     """Return warmed-up benches of as many setups as can be measured in the time, at least one."""
     names = spread(setups)
     on_progress("the first steps")
     pace = _pace(setups[names[0]], meter, folder)
-    benches: dict[str, _Bench] = {}
+    benches: dict[str, _TrialTraining] = {}
     planned = 0.0
     for name in names:
         setup = setups[name]
@@ -261,7 +261,7 @@ def _affordable(
         if benches and planned * (1 + LEAST_BLOCKS) > seconds:
             break
         on_progress(setup.config.name)
-        benches[name] = _Bench(setup, meter, num=num, folder=folder / str(len(benches)))
+        benches[name] = _TrialTraining(setup, meter, num=num, folder=folder / str(len(benches)))
         benches[name].epoch()
     return benches
 
@@ -278,7 +278,7 @@ def spread(setups: Mapping[str, Setup]) -> list[str]:
 
 def _pace(setup: Setup, meter: Meter, folder: Path) -> float:
     """Return the seconds of a multiply-accumulate, from the second of two epochs of two images."""
-    bench = _Bench(setup, meter, num=FEWEST_IMAGES, folder=folder / "pace")
+    bench = _TrialTraining(setup, meter, num=FEWEST_IMAGES, folder=folder / "pace")
     bench.epoch()
     train = [window for window in bench.epoch() if phase_of(window) == "train"]
     return cost_of(train).seconds / (FEWEST_IMAGES * setup.step_macs)

@@ -172,10 +172,10 @@ def _marked(numbers: dict[str, Quantity], lost: Sequence[str]) -> dict[str, Quan
 
 def _method(attempt: Attempt) -> str:
     """Return how the energy of each component was obtained, and which component is not in it."""
-    said = "; ".join(p.method for p in attempt.provenances if p.kind != "not_covered")
+    methods = "; ".join(p.method for p in attempt.provenances if p.kind != "not_covered")
     absent = [provenance.component for provenance in gaps(attempt.joules, attempt.provenances)]
     return (
-        f"{said}; without {' and '.join(absent)}" if absent else said
+        f"{methods}; without {' and '.join(absent)}" if absent else methods
     ) or "not known: its log has no header any more"
 
 
@@ -249,21 +249,21 @@ def carbon_entry(
 
 def component_entries(*attempts: Sequence[Provenance]) -> list[Component]:
     """Return where each component's energy comes from; where attempts differ, by the worst of their ways."""
-    ways: dict[str, list[Provenance]] = {}
+    sources: dict[str, list[Provenance]] = {}
     for provenance in (each for provenances in attempts for each in provenances):
-        ways.setdefault(provenance.component, []).append(provenance)
-    return [_component(some) for some in ways.values()]
+        sources.setdefault(provenance.component, []).append(provenance)
+    return [_component(some) for some in sources.values()]
 
 
-def _component(ways: Sequence[Provenance]) -> Component:
-    worst = max(reversed(ways), key=lambda each: KINDS.index(each.kind))
-    said = {"component", "kind", "method"}
-    methods = dict.fromkeys(each.method for each in (worst, *ways))
+def _component(sources: Sequence[Provenance]) -> Component:
+    worst = max(reversed(sources), key=lambda each: KINDS.index(each.kind))
+    own_fields = {"component", "kind", "method"}
+    methods = dict.fromkeys(each.method for each in (worst, *sources))
     return Component(
         component=worst.component,
         kind=worst.kind,
         method="; in another attempt: ".join(methods),
-        details={key: value for key, value in worst.as_dict().items() if key not in said},
+        details={key: value for key, value in worst.as_dict().items() if key not in own_fields},
     )
 
 
