@@ -3,7 +3,7 @@
 All figures are fractions.
 """
 
-from greenpose.accuracy.intervals import oks_ap_difference_interval, oks_ap_interval, share_interval
+from greenpose.accuracy.bootstrap import oks_ap_difference_interval, oks_ap_interval, share_interval
 from greenpose.accuracy.oks import detect, oks_ap, oks_nms, rescore
 from greenpose.accuracy.pck import mean_share, pck, pck_hits, peak_hits
 
