@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from greenpose.accuracy import (
-    intervals,
+    bootstrap,
     oks_ap,
     oks_ap_difference_interval,
     oks_ap_interval,
@@ -22,10 +22,10 @@ _METRICS = ("ap", "ap50", "ap75", "ar")
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_resample_scores_as_the_evaluator_scores_the_repeated_images(per_image, seed):
     ground_truth, results = poses(per_image=per_image, seed=seed)
-    matches = intervals._match(ground_truth, results, SIGMAS)
+    matches = bootstrap._match(ground_truth, results, SIGMAS)
     counts = np.random.default_rng(seed).multinomial(12, [1 / 12] * 12, size=4)
     counts[0] = 1
-    found = intervals._metrics(matches, counts)
+    found = bootstrap._metrics(matches, counts)
     for row, times in zip(found, counts, strict=True):
         expected = oks_ap(*repeated(ground_truth, results, times), SIGMAS)
         assert dict(zip(_METRICS, row, strict=True)) == pytest.approx(expected, abs=1e-12)
@@ -33,8 +33,8 @@ def test_a_resample_scores_as_the_evaluator_scores_the_repeated_images(per_image
 
 def test_images_without_results_count_as_missed():
     ground_truth, results = poses()
-    matches = intervals._match(ground_truth, results[:6], SIGMAS)
-    found = intervals._metrics(matches, np.ones((1, 12), dtype=int))
+    matches = bootstrap._match(ground_truth, results[:6], SIGMAS)
+    found = bootstrap._metrics(matches, np.ones((1, 12), dtype=int))
     assert dict(zip(_METRICS, found[0], strict=True)) == pytest.approx(oks_ap(ground_truth, results[:6], SIGMAS))
 
 
@@ -49,7 +49,7 @@ def test_the_interval_holds_the_figure_and_has_a_width():
 def test_the_same_poses_have_the_same_interval_whatever_is_drawn_at_once(monkeypatch):
     ground_truth, results = poses()
     first = oks_ap_interval(ground_truth, results, SIGMAS, resamples=50)
-    monkeypatch.setattr(intervals, "_DRAWN_AT_ONCE", 100)
+    monkeypatch.setattr(bootstrap, "_DRAWN_AT_ONCE", 100)
     assert oks_ap_interval(ground_truth, results, SIGMAS, resamples=50) == first
 
 
@@ -66,7 +66,7 @@ def test_few_patients_make_the_interval_wider_than_many_images():
 
 def test_all_images_of_a_patient_are_drawn_together():
     group = np.array([0, 1, 0, 1])
-    drawn = intervals._draw(group, 20)
+    drawn = bootstrap._draw(group, 20)
     np.testing.assert_array_equal(drawn[:, 0], drawn[:, 2])
     np.testing.assert_array_equal(drawn[:, 0] + drawn[:, 1], np.full(20, 2))
 
@@ -83,7 +83,7 @@ def test_one_patient_gives_no_interval():
 def test_an_image_without_a_patient_is_drawn_for_itself():
     ground_truth, results = poses()
     some = {image["id"]: "p1" for image in ground_truth["images"][:10]}
-    assert intervals._image_groups([3, 10, 17, 80, 87], some).tolist() == [0, 0, 0, 1, 2]
+    assert bootstrap._image_groups([3, 10, 17, 80, 87], some).tolist() == [0, 0, 0, 1, 2]
     assert not np.isnan(list(oks_ap_interval(ground_truth, results, SIGMAS, groups=some, resamples=20).values())).any()
 
 
