@@ -35,9 +35,8 @@ EXIT_CODES = {
     "inconclusive": EXIT_UNSURE,
     "incomparable": EXIT_UNSURE,
 }
-ALWAYS = {"as_json", "quiet", "verbose"}
-OF_SELF_TEST = {"candidate", "self_test", *ALWAYS}
-OF_TREND = {"history", "only", "output", *ALWAYS}
+OF_SELF_TEST = {"candidate", "self_test"}
+OF_TREND = {"history", "only", "output"}
 OF_PAIRS = {"exits", "max_pairs", "wall"}
 """Parameters that mean something to a self-test and to a trend, and those that do so to paired turns alone."""
 
@@ -165,7 +164,7 @@ def _refuse_ignored(given: Mapping[str, Any]) -> None:
     """
     from greenpose.cli.check_candidate import plain_name
 
-    parameters = signature(check).parameters
+    parameters = {name: one for name, one in signature(check).parameters.items() if name in given}
     trend = given["candidate"] is None and given["history"] is not None
     pairs = given["against"] is not None or given["against_env"] is not None
     ignored = {
