@@ -5,18 +5,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from greenpose.metering.active_window import OpenWindow
-from greenpose.metering.carbon import CarbonAccounting, carbon_of, countries, intensity
+from greenpose.metering.carbon import CarbonAccounting, carbon_of, intensity
 from greenpose.metering.codecarbon import CodeCarbon
 from greenpose.metering.doctor import Diagnosis, examine
 from greenpose.metering.doubts import remarks
 from greenpose.metering.embodied import EmbodiedShare, embodied_of_process
-from greenpose.metering.inference import Currency, MicroCosts, MicroPlan, Plan, measure_exits, measure_pieces
+from greenpose.metering.inference import MicroCosts, MicroPlan, Plan, measure_exits, measure_pieces
 from greenpose.metering.inference_samples import ExitMeasurement, between_runs
 from greenpose.metering.machine import (
-    Host,
     Interference,
     LoadMonitor,
-    Machine,
     host_of,
     is_pinned,
     pinned_environment,
@@ -25,29 +23,24 @@ from greenpose.metering.machine import (
     this_machine,
 )
 from greenpose.metering.meter import Meter, MeterSurroundings
-from greenpose.metering.prediction import RULES, allocate, predict_total
+from greenpose.metering.prediction import allocate
 from greenpose.metering.select_sources import Choice, choose
-from greenpose.metering.sources import NO_ENERGY, CounterSource, Joules, Provenance, Source
+from greenpose.metering.sources import NO_ENERGY, Joules, Provenance, Source
 from greenpose.metering.window import MEANING, Log, Window, gaps, grade, read_log, read_windows, short_of, worst_kind
 
 __all__ = [
     "MEANING",
     "NO_ENERGY",
-    "RULES",
     "CarbonAccounting",
     "Choice",
     "CodeCarbon",
-    "CounterSource",
-    "Currency",
     "Diagnosis",
     "EmbodiedShare",
     "ExitMeasurement",
-    "Host",
     "Interference",
     "Joules",
     "LoadMonitor",
     "Log",
-    "Machine",
     "Meter",
     "MeterSurroundings",
     "MicroCosts",
@@ -60,7 +53,6 @@ __all__ = [
     "allocate",
     "carbon_of",
     "choose",
-    "countries",
     "examine",
     "gaps",
     "grade",
@@ -71,7 +63,6 @@ __all__ = [
     "measure_pieces",
     "meter",
     "pinned_environment",
-    "predict_total",
     "process_settings",
     "read_log",
     "read_windows",

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
 from greenpose.intervals import t_quantile
-from greenpose.metering import RULES, allocate
+from greenpose.metering import allocate
 from greenpose.metering.machine import Interference
 from greenpose.metering.prediction import (
     CORRELATIONS,
     QUIET_SCATTER,
+    RULES,
     SCATTER_DEGREES,
     Neighbours,
     Repeated,

@@ -6,7 +6,8 @@ import pynvml
 import pytest
 
 import greenpose
-from greenpose.metering import CounterSource, Meter, MeterSurroundings, choose, host_of
+from greenpose.metering import Meter, MeterSurroundings, choose, host_of
+from greenpose.metering.sources import CounterSource
 from tests.metering.fakes import RANGE_UJ, Board, FakeNvml, TickingClock, machine, powercap, write, zone
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from greenpose.policy import PathCosts, SplitOutputs
+from greenpose.policy.calibrate import SplitOutputs
+from greenpose.policy.cascade import PathCosts
 from greenpose.training import ExitPredictions
 from tests.training.samples import dots
 

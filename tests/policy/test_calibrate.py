@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from greenpose import accuracy
 from greenpose.accuracy import oks_ap_difference_interval
 from greenpose.errors import GreenPoseError
-from greenpose.policy import calibrate, cheapest
-from greenpose.policy.calibrate import exit_accuracy, exit_ap, judge, mean_interval
+from greenpose.policy.calibrate import calibrate, cheapest, exit_accuracy, exit_ap, judge, mean_interval
 from greenpose.training import score
 from greenpose.training.evaluate import detections
 from tests.policy.seeing import WAYS, outputs

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from greenpose.counting import census, operations
 from greenpose.errors import GreenPoseError
 from greenpose.model import HRNet
-from greenpose.policy import CONFIDENCES, Cascade, entropy, peak
-from greenpose.policy.cascade import EVER, NEVER, path_costs
+from greenpose.policy.cascade import CONFIDENCES, EVER, NEVER, Cascade, entropy, path_costs, peak
 from tests.model.filling import fill
 from tests.model.test_hrnet import SMALL, images
 
