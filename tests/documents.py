@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from greenpose.check.baseline import Baseline
 from greenpose.check.budgets import BudgetFile
 from greenpose.config import Experiment, Grid
-from greenpose.export import Card
+from greenpose.export.card import Card
 from greenpose.quantity import Kind
 from greenpose.record import Failure, Record
 from greenpose.record.policy import PolicyCurve

@@ -4,7 +4,7 @@ All figures are fractions.
 """
 
 from greenpose.accuracy.bootstrap import oks_ap_difference_interval, oks_ap_interval, share_interval
-from greenpose.accuracy.oks import detect, oks_ap, oks_nms, rescore
+from greenpose.accuracy.oks import detect, oks_ap
 from greenpose.accuracy.pck import mean_share, pck, pck_hits, peak_hits
 
 __all__ = [
@@ -13,10 +13,8 @@ __all__ = [
     "oks_ap",
     "oks_ap_difference_interval",
     "oks_ap_interval",
-    "oks_nms",
     "pck",
     "pck_hits",
     "peak_hits",
-    "rescore",
     "share_interval",
 ]

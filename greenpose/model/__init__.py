@@ -2,7 +2,7 @@
 
 from greenpose.model.architecture import SIZE_MULTIPLE, STRIDE, Architecture, check_input_size
 from greenpose.model.hrnet import HRNet, IncrementalForward, PoseNetwork, SubNetwork, initialise
-from greenpose.model.weights import LoadReport, Mismatch, fold_batchnorm, load_weights
+from greenpose.model.weights import LoadReport, fold_batchnorm, load_weights
 
 __all__ = [
     "SIZE_MULTIPLE",
@@ -11,7 +11,6 @@ __all__ = [
     "HRNet",
     "IncrementalForward",
     "LoadReport",
-    "Mismatch",
     "PoseNetwork",
     "SubNetwork",
     "check_input_size",

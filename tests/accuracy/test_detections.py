@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from greenpose.accuracy import detect, oks_nms
+from greenpose.accuracy import detect
+from greenpose.accuracy.oks import oks_nms
 
 _SIGMAS = (0.1, 0.1)
 _POSE = np.array([[50.0, 50.0], [90.0, 90.0]])

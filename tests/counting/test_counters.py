@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from greenpose.counting import FORMULAE, Census, CountingError, census, run_counters
+from greenpose.counting import FORMULAE, CountingError, census
+from greenpose.counting.counters import Census, run_counters
 from greenpose.errors import GreenPoseError
 from greenpose.model import HRNet
 

@@ -8,16 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from greenpose.counting import (
-    FORMULAE,
-    CountingError,
-    activation_bytes,
-    census,
-    count,
-    count_training_step,
-    peak_bytes,
-    run_counters,
-)
+from greenpose.counting import FORMULAE, CountingError, census, count, count_training_step
+from greenpose.counting.counters import peak_bytes, run_counters
+from greenpose.counting.counts import activation_bytes
 from greenpose.errors import GreenPoseError
 from greenpose.model import Architecture, HRNet
 from tests.counting.test_counters import golden_census

@@ -10,8 +10,10 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from greenpose.counting import CountingError, count_macs, num_params, operations
-from greenpose.counting.macs import is_free
+from greenpose.counting import CountingError
+from greenpose.counting.counters import operations
+from greenpose.counting.counts import num_params
+from greenpose.counting.macs import count_macs, is_free
 
 SEQUENCE = torch.zeros(1, 32, 64)
 

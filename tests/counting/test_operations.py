@@ -1,7 +1,8 @@
 import torch
 from torch import nn
 
-from greenpose.counting import count, operations
+from greenpose.counting import count
+from greenpose.counting.counters import operations
 from greenpose.model import Architecture
 
 SMALL = Architecture(width=8, num_joints=3, exits=(2, 3), stem_width=8, modules=(1, 1, 1), blocks=1)

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from greenpose.counting import FORMULAE, PAPER_FORMULA, reference_crop, reference_share
+from greenpose.counting import FORMULAE, reference_crop, reference_share
+from greenpose.counting.counters import PAPER_FORMULA
 from greenpose.model import Architecture
 from tests.counting.test_counters import WIDTHS, golden_census
 

@@ -7,7 +7,7 @@ import zlib
 import cv2
 import numpy as np
 
-from greenpose.data import inspect_split
+from greenpose.data.coco import inspect_split
 from greenpose.data.findings import errors
 from greenpose.data.instances import Instance, Profile
 from greenpose.errors import DataError

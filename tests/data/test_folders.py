@@ -10,9 +10,10 @@ import sys
 import numpy as np
 import pytest
 
-from greenpose.data import image_reader, window_depth
+from greenpose.data import image_reader
 from greenpose.data.check import check_folder
 from greenpose.data.folders import unfinished_path, whole_folder, write_coco
+from greenpose.data.images import window_depth
 from greenpose.errors import DataError
 from tests.data.fakes import PROFILE, instance, read_split
 

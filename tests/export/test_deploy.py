@@ -11,8 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from greenpose.errors import GreenPoseError
-from greenpose.export import absent_packages, card_text, chosen_formats, difference, export_exit
-from greenpose.export.deploy import error_of, read_pt2
+from greenpose.export import chosen_formats, export_exit
+from greenpose.export.card import card_text
+from greenpose.export.deploy import absent_packages, difference, error_of, read_pt2
 from greenpose.model import Architecture, SubNetwork, fold_batchnorm
 from greenpose.store import read_document
 from tests.run.measuring import finished_run

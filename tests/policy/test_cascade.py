@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenpose.counting import census, operations
+from greenpose.counting import census
+from greenpose.counting.counters import operations
 from greenpose.errors import GreenPoseError
 from greenpose.model import HRNet
 from greenpose.policy.cascade import CONFIDENCES, EVER, NEVER, Cascade, entropy, path_costs, peak

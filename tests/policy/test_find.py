@@ -16,7 +16,7 @@ from greenpose.quantity import Quantity
 from greenpose.record import dumps
 from greenpose.record.policy import load_policy
 from greenpose.store import read_document
-from greenpose.training import save_best
+from greenpose.training.checkpoint import save_best
 from tests.metering.test_inference import Bench
 from tests.run.measuring import finished_run, network
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from greenpose.config import SyntheticConfig
-from greenpose.data import load_profile, write_coco
+from greenpose.data import load_profile
+from greenpose.data.folders import write_coco
 from greenpose.data.splits import SYNTHETIC_WINDOW_MM
 from greenpose.data.synthetic import generate
 

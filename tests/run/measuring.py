@@ -13,7 +13,7 @@ from greenpose.metering import Plan
 from greenpose.model import HRNet
 from greenpose.run.measure import Measured, Measurement, compose_measurement
 from greenpose.store import RunFolder
-from greenpose.training import save_best
+from greenpose.training.checkpoint import save_best
 from tests.metering.test_inference import PLAN, Bench
 from tests.report.records import record
 

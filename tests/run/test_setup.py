@@ -79,7 +79,7 @@ def test_a_run_is_deterministic_or_fails_and_loads_no_compiler():
         "seed_everything(config)\n"
         "build_network(config)[0].truncate(4)\n"
         "counting.count(config)\n"
-        "counting.count_macs(torch.nn.Linear(2, 2), torch.zeros(1, 2))\n"
+        "counting.macs.count_macs(torch.nn.Linear(2, 2), torch.zeros(1, 2))\n"
         "print([name for name in ('torch._dynamo', 'torch._inductor') if name in sys.modules])\n"
         "torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))\n"
     )

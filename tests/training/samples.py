@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from greenpose.data import Framing, Instance, Profile, Samples
+from greenpose.data import Framing, Instance, Samples
+from greenpose.data.instances import Profile
 
 PROFILE = Profile(
     name="dots",

@@ -1,4 +1,4 @@
-from greenpose.training import Best, EpochSelection
+from greenpose.training.fit import Best, EpochSelection
 
 
 def test_an_exit_takes_the_last_epoch_that_ties_or_beats_its_best():

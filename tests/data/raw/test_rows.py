@@ -10,8 +10,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from greenpose.data import image_reader, window_depth
+from greenpose.data import image_reader
 from greenpose.data.check import check_folder
+from greenpose.data.images import window_depth
 from greenpose.data.raw import prepare
 from greenpose.errors import DataError
 from tests.data.raw.exports import (
