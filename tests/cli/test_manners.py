@@ -6,7 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import typer
 
+from greenpose.cli.app import app
 from tests.cli.running import greenpose
 
 HEAVY = ("torch", "pandas", "matplotlib", "codecarbon", "thop", "ptflops")
@@ -158,6 +160,14 @@ def test_with_json_a_mistake_is_a_document_too(tmp_path):
     done = greenpose("run", "missing.yaml", "--json", cwd=tmp_path)
     assert done.code == 2
     assert done.json == {"error": ["missing.yaml: no such file"]}
+    assert greenpose("run", "missing.yaml", "--only=--json", cwd=tmp_path).out == ""
+
+
+def test_every_command_takes_the_same_manners():
+    commands = typer.main.get_command(app).commands
+    for command in (*commands.values(), *commands["data"].commands.values()):
+        options = [option for param in command.params for option in param.opts]
+        assert command is commands["data"] or {"--json", "--quiet", "-q", "--verbose", "-v"} <= {*options}, command.name
 
 
 def test_the_plan_of_the_packaged_grid_has_four_runs_to_do(tmp_path):
