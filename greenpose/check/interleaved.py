@@ -185,7 +185,7 @@ class Interleaved:
         self._counters = tuple(counters)
         self.rounds = 1
         self._order = random.Random(0)
-        self._played = 0
+        self._num_rounds = 0
 
     def prepare(self) -> None:
         """Warm both sides up, and choose how many calls make a window and how many rounds a pair: the same for both."""
@@ -228,13 +228,13 @@ class Interleaved:
     def _pair(self) -> tuple[Turn, Turn]:
         turns: list[dict[int, TimedWindow]] = [{}, {}]
         for _ in range(self.rounds):
-            order = (0, 1) if self._played % 2 == 0 else (1, 0)
+            order = (0, 1) if self._num_rounds % 2 == 0 else (1, 0)
             self._sides[order[1]].run(min(self.exits), 1)  # not timed: the first window too follows the other side
             for exit_, side in itertools.product(self._order.sample(self.exits, k=len(self.exits)), order):
                 window = self._metered(self._sides[side], exit_)
                 before = turns[side].get(exit_)
                 turns[side][exit_] = window if before is None else before.plus(window)
-            self._played += 1
+            self._num_rounds += 1
         return turns[0], turns[1]
 
     def _metered(self, worker: Worker, exit_: int) -> TimedWindow:

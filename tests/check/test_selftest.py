@@ -48,7 +48,7 @@ def test_a_quiet_machine_raises_no_alarm_and_finds_changes_just_above_the_limit(
     assert result.fine
 
 
-def test_a_restless_machine_finds_only_larger_changes():
+def test_an_unstable_machine_finds_only_larger_changes():
     quiet, unstable = result_of(), result_of(spread=0.05)
     assert unstable.smallest_change > quiet.smallest_change
 
