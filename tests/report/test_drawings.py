@@ -61,7 +61,8 @@ def test_a_drawing_has_a_name_a_description_and_ids_of_its_own(drawing):
     assert set(targets) <= set(ids)
 
 
-def test_a_drawing_has_no_colour_but_the_pages(drawing):
+def test_a_drawing_has_no_colour_but_the_pages_and_asks_for_nothing(drawing):
+    assert "http" not in drawing
     assert re.findall(r"#[0-9a-fA-F]{3,8}\b(?=[;\"}])", drawing) == []
     assert re.findall(r"(?:fill|stroke):(?!none|var|url)\w+", drawing) == []
     assert set(re.findall(r"var\(--(\w+)\)", drawing)) <= set(VARIABLES.values())

@@ -42,11 +42,16 @@ def cheap_on_paper(run):
     return run.model_copy(update={"exits": [dear, run.exit(4)]})
 
 
+ONE_RUN = "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq."
+DEPLOY_FINAL = "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image."
+
+
+def case(entries, answer, *, bill=ONE_RUN, minded=(MODELLED, ONE_SEED)):
+    return entries, [answer, bill, mind(*minded)]
+
+
 CASES = {
-    "nothing at all": (
-        [],
-        ["No run finished, so there is nothing to compare."],
-    ),
+    "nothing at all": ([], ["No run finished, so there is nothing to compare."]),
     "nothing finished": (
         [failure()],
         [
@@ -61,269 +66,168 @@ CASES = {
             "In all, 2 runs that did not finish took 824 s, 2.52 Wh and emissions that are not known.",
         ],
     ),
-    "one exit": (
+    "one exit": case(
         [record("HRNet3", ap={3: 0.925})],
-        [
-            "HRNet3 reaches AP 92.5 [91.1–93.6] % with 4.69 GMACs, ≈0.961 ±0.029 J per image and ≈88.3 ±2.7 mgCO2eq per 1000 images; there is no other exit to compare it with.",
-            "In all, 1 finished run took 3230 s, ≈9.87 Wh and ≈3.27 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "HRNet3 reaches AP 92.5 [91.1–93.6] % with 4.69 GMACs, ≈0.961 ±0.029 J per image and ≈88.3 ±2.7 mgCO2eq per 1000 images; there is no other exit to compare it with.",
+        bill="In all, 1 finished run took 3230 s, ≈9.87 Wh and ≈3.27 gCO2eq.",
     ),
-    "one exit, many seeds": (
+    "one exit, many seeds": case(
         [record("HRNet3", seed=seed, ap={3: 0.92 + 0.001 * seed}) for seed in range(6)],
-        [
-            "HRNet3 reaches AP 92.2 ±0.2 % with 4.69 GMACs, ≈0.953 ±0.005 J per image and ≈87.6 ±0.5 mgCO2eq per 1000 images; there is no other exit to compare it with.",
-            "In all, 6 finished runs took 5.33 h, ≈58.6 Wh and ≈19.4 gCO2eq.",
-            mind(MODELLED),
-        ],
+        "HRNet3 reaches AP 92.2 ±0.2 % with 4.69 GMACs, ≈0.953 ±0.005 J per image and ≈87.6 ±0.5 mgCO2eq per 1000 images; there is no other exit to compare it with.",
+        bill="In all, 6 finished runs took 5.33 h, ≈58.6 Wh and ≈19.4 gCO2eq.",
+        minded=(MODELLED,),
     ),
-    "within the margin": (
+    "within the margin": case(
         [record("HRNet4-OKD", ap={3: 0.94, 4: 0.945}, half=0.008)],
-        [
-            "Deploy HRNet4-OKD exit 3: at 4.69 GMACs, ≈0.947 ±0.028 J per image and ≈87.0 ±2.6 mgCO2eq per 1000 images it takes 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image of HRNet4-OKD exit 4, the most accurate exit, and its AP keeps within the margin of 2 percentage points, 94.0 [93.0–94.7] % against 94.5 [93.5–95.2] %, a difference of −0.5 ±1.2 percentage points.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Deploy HRNet4-OKD exit 3: at 4.69 GMACs, ≈0.947 ±0.028 J per image and ≈87.0 ±2.6 mgCO2eq per 1000 images it takes 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image of HRNet4-OKD exit 4, the most accurate exit, and its AP keeps within the margin of 2 percentage points, 94.0 [93.0–94.7] % against 94.5 [93.5–95.2] %, a difference of −0.5 ±1.2 percentage points.",
     ),
-    "far below the floor of usefulness": (
+    "far below the floor of usefulness": case(
         [record("HRNet4-OKD", ap={3: 0.007, 4: 0.015}, half=0.001)],
-        [
-            "No exit is recommended: the highest AP, 1.5 ±0.1 % (HRNet4-OKD exit 4), is below AP 20 %, the floor of usefulness; HRNet4-OKD exit 3 costs 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image of HRNet4-OKD exit 4.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "No exit is recommended: the highest AP, 1.5 ±0.1 % (HRNet4-OKD exit 4), is below AP 20 %, the floor of usefulness; HRNet4-OKD exit 3 costs 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image of HRNet4-OKD exit 4.",
     ),
-    "intervals overlap": (
+    "intervals overlap": case(
         [record("HRNet4-OKD", ap={3: 0.94, 4: 0.945})],
-        [
-            "Open: HRNet4-OKD exit 4 has the highest AP, 94.5 [93.1–95.6] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image is not settled, 94.0 [92.6–95.1] %, a difference of −0.5 ±1.8 percentage points; about 5 more test subjects would settle it if the difference stays as it is.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Open: HRNet4-OKD exit 4 has the highest AP, 94.5 [93.1–95.6] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image is not settled, 94.0 [92.6–95.1] %, a difference of −0.5 ±1.8 percentage points; about 5 more test subjects would settle it if the difference stays as it is.",
     ),
-    "intervals apart": (
-        [record("HRNet4-OKD", ap={3: 0.90, 4: 0.95})],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
-    ),
-    "no intervals": (
+    "intervals apart": case(APART, DEPLOY_FINAL),
+    "no intervals": case(
         [record("HRNet4-OKD", ap={3: 0.90, 4: 0.95}, half=None)],
-        [
-            "Open: HRNet4-OKD exit 4 has the highest AP, 95.0 % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image is not settled, 90.0 %, a difference of −5.0 percentage points; three seeds of each would give an interval.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Open: HRNet4-OKD exit 4 has the highest AP, 95.0 % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image is not settled, 90.0 %, a difference of −5.0 percentage points; three seeds of each would give an interval.",
     ),
-    "a tie": (
+    "a tie": case(
         [record("HRNet4-OKD", ap={3: 0.95, 4: 0.95})],
-        [
-            "Deploy HRNet4-OKD exit 3, which of 2 exits has the highest AP (95.0 [93.6–96.1] %) and needs the fewest MACs: 4.69 GMACs, ≈0.947 ±0.028 J per image and ≈87.0 ±2.6 mgCO2eq per 1000 images; HRNet4-OKD exit 4 has the same AP.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Deploy HRNet4-OKD exit 3, which of 2 exits has the highest AP (95.0 [93.6–96.1] %) and needs the fewest MACs: 4.69 GMACs, ≈0.947 ±0.028 J per image and ≈87.0 ±2.6 mgCO2eq per 1000 images; HRNet4-OKD exit 4 has the same AP.",
     ),
-    "a tie without intervals": (
+    "a tie without intervals": case(
         [record("HRNet4-OKD", ap={3: 0.95, 4: 0.95}, half=None)],
-        [
-            "Deploy HRNet4-OKD exit 3, which of 2 exits has the highest AP (95.0 %) and needs the fewest MACs: 4.69 GMACs, ≈0.947 ±0.028 J per image and ≈87.0 ±2.6 mgCO2eq per 1000 images; HRNet4-OKD exit 4 has the same AP.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Deploy HRNet4-OKD exit 3, which of 2 exits has the highest AP (95.0 %) and needs the fewest MACs: 4.69 GMACs, ≈0.947 ±0.028 J per image and ≈87.0 ±2.6 mgCO2eq per 1000 images; HRNet4-OKD exit 4 has the same AP.",
     ),
-    "smaller and better": (
+    "smaller and better": case(
         [record("HRNet4-OKD", ap={3: 0.96, 4: 0.90})],
-        [
-            "Deploy HRNet4-OKD exit 3, which of 2 exits has the highest AP (96.0 [94.6–97.1] %) and needs the fewest MACs: 4.69 GMACs, ≈0.947 ±0.028 J per image and ≈87.0 ±2.6 mgCO2eq per 1000 images.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Deploy HRNet4-OKD exit 3, which of 2 exits has the highest AP (96.0 [94.6–97.1] %) and needs the fewest MACs: 4.69 GMACs, ≈0.947 ±0.028 J per image and ≈87.0 ±2.6 mgCO2eq per 1000 images.",
     ),
-    "smaller and perhaps better": (
+    "smaller and perhaps better": case(
         [record("HRNet4-OKD", ap={3: 0.96, 4: 0.95})],
-        [
-            "Deploy HRNet4-OKD exit 3, which of 2 exits has the highest AP (96.0 [94.6–97.1] %) and needs the fewest MACs: 4.69 GMACs, ≈0.947 ±0.028 J per image and ≈87.0 ±2.6 mgCO2eq per 1000 images; HRNet4-OKD exit 4 is not distinguishable from it in AP.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Deploy HRNet4-OKD exit 3, which of 2 exits has the highest AP (96.0 [94.6–97.1] %) and needs the fewest MACs: 4.69 GMACs, ≈0.947 ±0.028 J per image and ≈87.0 ±2.6 mgCO2eq per 1000 images; HRNet4-OKD exit 4 is not distinguishable from it in AP.",
     ),
-    "one network trained twice, overlapping": (
+    "one network trained twice, overlapping": case(
         [
             record("HRNet4", ap={4: 0.94}),
             record("HRNet4-wide-crop", exits=(4,), ap={4: 0.95}),
         ],
-        [
-            "Deploy HRNet4-wide-crop, which of 2 exits has the highest AP (95.0 [93.6–96.1] %) and needs no more MACs than any other: 7.64 GMACs, ≈1.36 ±0.04 J per image and ≈0.125 ±0.004 gCO2eq per 1000 images; HRNet4 is not distinguishable from it in AP.",
-            "In all, 2 finished runs took 2.97 h, ≈32.6 Wh and ≈10.8 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Deploy HRNet4-wide-crop, which of 2 exits has the highest AP (95.0 [93.6–96.1] %) and needs no more MACs than any other: 7.64 GMACs, ≈1.36 ±0.04 J per image and ≈0.125 ±0.004 gCO2eq per 1000 images; HRNet4 is not distinguishable from it in AP.",
+        bill="In all, 2 finished runs took 2.97 h, ≈32.6 Wh and ≈10.8 gCO2eq.",
     ),
-    "one network trained twice, apart": (
+    "one network trained twice, apart": case(
         [
             record("HRNet4", ap={4: 0.90}),
             record("HRNet4-wide-crop", exits=(4,), ap={4: 0.95}),
         ],
-        [
-            "Deploy HRNet4-wide-crop, which of 2 exits has the highest AP (95.0 [93.6–96.1] %) and needs no more MACs than any other: 7.64 GMACs, ≈1.36 ±0.04 J per image and ≈0.125 ±0.004 gCO2eq per 1000 images.",
-            "In all, 2 finished runs took 2.97 h, ≈32.6 Wh and ≈10.8 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Deploy HRNet4-wide-crop, which of 2 exits has the highest AP (95.0 [93.6–96.1] %) and needs no more MACs than any other: 7.64 GMACs, ≈1.36 ±0.04 J per image and ≈0.125 ±0.004 gCO2eq per 1000 images.",
+        bill="In all, 2 finished runs took 2.97 h, ≈32.6 Wh and ≈10.8 gCO2eq.",
     ),
-    "two exits as small, both as good": (
+    "two exits as small, both as good": case(
         [record("HRNet3", ap={3: 0.935}), record("HRNet4-OKD", ap={3: 0.94, 4: 0.945})],
-        [
-            "Open: HRNet4-OKD exit 4 has the highest AP, 94.5 [93.1–95.6] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image is not settled, 94.0 [92.6–95.1] %, a difference of −0.5 ±1.8 percentage points; about 5 more test subjects would settle it if the difference stays as it is.",
-            "In all, 2 finished runs took 2.24 h, ≈24.7 Wh and ≈8.16 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Open: HRNet4-OKD exit 4 has the highest AP, 94.5 [93.1–95.6] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image is not settled, 94.0 [92.6–95.1] %, a difference of −0.5 ±1.8 percentage points; about 5 more test subjects would settle it if the difference stays as it is.",
+        bill="In all, 2 finished runs took 2.24 h, ≈24.7 Wh and ≈8.16 gCO2eq.",
     ),
-    "seeds move both exits alike": (
+    "seeds move both exits alike": case(
         [record("HRNet4-OKD", seed=s, ap={3: 0.85 + s / 50 + s / 1000, 4: 0.87 + s / 50}) for s in (1, 2, 3)],
-        [
-            "Open: HRNet4-OKD exit 4 has the highest AP, 91 ±5 % at 7.64 GMACs, ≈1.342 ±0.022 J per image and ≈0.1234 ±0.0020 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.8 ±0.9 % of the energy per image is not settled, 89 ±5 %, a difference of −1.8 ±0.2 percentage points seed by seed; about 1 more seed would settle it if the difference stays as it is.",
-            "In all, 3 finished runs took 4.38 h, ≈48.1 Wh and ≈15.9 gCO2eq.",
-            mind(MODELLED),
-        ],
+        "Open: HRNet4-OKD exit 4 has the highest AP, 91 ±5 % at 7.64 GMACs, ≈1.342 ±0.022 J per image and ≈0.1234 ±0.0020 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.8 ±0.9 % of the energy per image is not settled, 89 ±5 %, a difference of −1.8 ±0.2 percentage points seed by seed; about 1 more seed would settle it if the difference stays as it is.",
+        bill="In all, 3 finished runs took 4.38 h, ≈48.1 Wh and ≈15.9 gCO2eq.",
+        minded=(MODELLED,),
     ),
-    "seed by seed no difference": (
+    "seed by seed no difference": case(
         [record("HRNet4-OKD", seed=s, ap={3: 0.87 + (-1) ** s / 50, 4: 0.88}) for s in (1, 2, 3)],
-        [
-            "Open: HRNet4-OKD exit 4 has the highest AP, 88.0 % at 7.64 GMACs, ≈1.342 ±0.022 J per image and ≈0.1234 ±0.0020 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.8 ±0.9 % of the energy per image is not settled, 86 ±6 %, a difference of −2 ±6 percentage points seed by seed; about 180 more seeds would settle it if the difference stays as it is.",
-            "In all, 3 finished runs took 4.38 h, ≈48.1 Wh and ≈15.9 gCO2eq.",
-            mind(MODELLED),
-        ],
+        "Open: HRNet4-OKD exit 4 has the highest AP, 88.0 % at 7.64 GMACs, ≈1.342 ±0.022 J per image and ≈0.1234 ±0.0020 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.8 ±0.9 % of the energy per image is not settled, 86 ±6 %, a difference of −2 ±6 percentage points seed by seed; about 180 more seeds would settle it if the difference stays as it is.",
+        bill="In all, 3 finished runs took 4.38 h, ≈48.1 Wh and ≈15.9 gCO2eq.",
+        minded=(MODELLED,),
     ),
-    "one that only scatters too much to tell": (
+    "one that only scatters too much to tell": case(
         [
             *(record("HRNet3", seed=s, ap={3: 0.85 + (-1) ** s / 20}) for s in (1, 2, 3)),
             *(record("HRNet4-OKD", seed=s, ap={3: 0.87 + s / 1000, 4: 0.90 + s / 1000}) for s in (1, 2, 3)),
         ],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 90.2 ±0.2 % at 7.64 GMACs, ≈1.342 ±0.022 J per image and ≈0.1234 ±0.0020 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 97 % of that AP (87.2 ±0.2 %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.8 ±0.9 % of the energy per image.",
-            "In all, 6 finished runs took 6.96 h, ≈76.6 Wh and ≈25.3 gCO2eq.",
-            mind(MODELLED),
-        ],
+        "Deploy HRNet4-OKD exit 4 for the highest AP, 90.2 ±0.2 % at 7.64 GMACs, ≈1.342 ±0.022 J per image and ≈0.1234 ±0.0020 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 97 % of that AP (87.2 ±0.2 %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.8 ±0.9 % of the energy per image.",
+        bill="In all, 6 finished runs took 6.96 h, ≈76.6 Wh and ≈25.3 gCO2eq.",
+        minded=(MODELLED,),
     ),
-    "no saving of energy": (
+    "no saving of energy": case(
         [cheap_on_paper(record("HRNet4-OKD", ap={3: 0.90, 4: 0.95}))],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈101 ±4 % of the energy per image (no saving is shown).",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈101 ±4 % of the energy per image (no saving is shown).",
     ),
-    "three exits alike": (
+    "three exits alike": case(
         [record("HRNet4-COKD", ap={2: 0.93, 3: 0.935, 4: 0.94})],
-        [
-            "Open: HRNet4-COKD exit 4 has the highest AP, 94.0 [92.6–95.1] % at 7.64 GMACs, ≈1.33 ±0.04 J per image and ≈0.122 ±0.004 gCO2eq per 1000 images, and whether HRNet4-COKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.2 ±1.1 % of the energy per image is not settled, 93.5 [92.1–94.6] %, a difference of −0.5 ±1.8 percentage points; about 5 more test subjects would settle it if the difference stays as it is.",
-            "In all, 1 finished run took 1.41 h, ≈15.5 Wh and ≈5.13 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Open: HRNet4-COKD exit 4 has the highest AP, 94.0 [92.6–95.1] % at 7.64 GMACs, ≈1.33 ±0.04 J per image and ≈0.122 ±0.004 gCO2eq per 1000 images, and whether HRNet4-COKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.2 ±1.1 % of the energy per image is not settled, 93.5 [92.1–94.6] %, a difference of −0.5 ±1.8 percentage points; about 5 more test subjects would settle it if the difference stays as it is.",
+        bill="In all, 1 finished run took 1.41 h, ≈15.5 Wh and ≈5.13 gCO2eq.",
     ),
-    "the smallest clearly worse": (
+    "the smallest clearly worse": case(
         [record("HRNet4-COKD", ap={2: 0.70, 3: 0.935, 4: 0.94})],
-        [
-            "Open: HRNet4-COKD exit 4 has the highest AP, 94.0 [92.6–95.1] % at 7.64 GMACs, ≈1.33 ±0.04 J per image and ≈0.122 ±0.004 gCO2eq per 1000 images, and whether HRNet4-COKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.2 ±1.1 % of the energy per image is not settled, 93.5 [92.1–94.6] %, a difference of −0.5 ±1.8 percentage points; about 5 more test subjects would settle it if the difference stays as it is.",
-            "In all, 1 finished run took 1.41 h, ≈15.5 Wh and ≈5.13 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Open: HRNet4-COKD exit 4 has the highest AP, 94.0 [92.6–95.1] % at 7.64 GMACs, ≈1.33 ±0.04 J per image and ≈0.122 ±0.004 gCO2eq per 1000 images, and whether HRNet4-COKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.2 ±1.1 % of the energy per image is not settled, 93.5 [92.1–94.6] %, a difference of −0.5 ±1.8 percentage points; about 5 more test subjects would settle it if the difference stays as it is.",
+        bill="In all, 1 finished run took 1.41 h, ≈15.5 Wh and ≈5.13 gCO2eq.",
     ),
-    "all clearly apart": (
+    "all clearly apart": case(
         [record("HRNet4-COKD", ap={2: 0.70, 3: 0.80, 4: 0.90})],
-        [
-            "Deploy HRNet4-COKD exit 4 for the highest AP, 90.0 [88.6–91.1] % at 7.64 GMACs, ≈1.33 ±0.04 J per image and ≈0.122 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-COKD exit 3 keeps 89 % of that AP (80.0 [78.6–81.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.2 ±1.1 % of the energy per image.",
-            "In all, 1 finished run took 1.41 h, ≈15.5 Wh and ≈5.13 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Deploy HRNet4-COKD exit 4 for the highest AP, 90.0 [88.6–91.1] % at 7.64 GMACs, ≈1.33 ±0.04 J per image and ≈0.122 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-COKD exit 3 keeps 89 % of that AP (80.0 [78.6–81.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.2 ±1.1 % of the energy per image.",
+        bill="In all, 1 finished run took 1.41 h, ≈15.5 Wh and ≈5.13 gCO2eq.",
     ),
-    "no accuracy": (
+    "no accuracy": case(
         [record("HRNet4-OKD", evaluated=False)],
-        [
-            "AP was not measured (no test split was evaluated: the data set has none), so no exit can be preferred; HRNet4-OKD exit 3 costs 61 % of the MACs and ≈71.1 ±1.1 % of the energy per image of HRNet4-OKD exit 4.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED),
-        ],
+        "AP was not measured (no test split was evaluated: the data set has none), so no exit can be preferred; HRNet4-OKD exit 3 costs 61 % of the MACs and ≈71.1 ±1.1 % of the energy per image of HRNet4-OKD exit 4.",
+        minded=(MODELLED,),
     ),
-    "no accuracy in one experiment": (
+    "no accuracy in one experiment": case(
         [record("HRNet3", evaluated=False), *APART],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image.",
-            "In all, 2 finished runs took 2.24 h, ≈24.7 Wh and ≈8.16 gCO2eq.",
-            mind(MODELLED, "AP was not measured for 1 exit, left out of the comparison", ONE_SEED),
-        ],
+        DEPLOY_FINAL,
+        bill="In all, 2 finished runs took 2.24 h, ≈24.7 Wh and ≈8.16 gCO2eq.",
+        minded=(MODELLED, "AP was not measured for 1 exit, left out of the comparison", ONE_SEED),
     ),
-    "accuracy of one exit only": (
+    "accuracy of one exit only": case(
         [record("HRNet3", ap={3: 0.925}), record("HRNet4", evaluated=False)],
-        [
-            "HRNet3 reaches AP 92.5 [91.1–93.6] % with 4.69 GMACs, ≈0.961 ±0.029 J per image and ≈88.3 ±2.7 mgCO2eq per 1000 images; no other exit has an AP to compare it with.",
-            "In all, 2 finished runs took 2.41 h, ≈26.5 Wh and ≈8.78 gCO2eq.",
-            mind(MODELLED, "AP was not measured for 1 exit, left out of the comparison", ONE_SEED),
-        ],
+        "HRNet3 reaches AP 92.5 [91.1–93.6] % with 4.69 GMACs, ≈0.961 ±0.029 J per image and ≈88.3 ±2.7 mgCO2eq per 1000 images; no other exit has an AP to compare it with.",
+        bill="In all, 2 finished runs took 2.41 h, ≈26.5 Wh and ≈8.78 gCO2eq.",
+        minded=(MODELLED, "AP was not measured for 1 exit, left out of the comparison", ONE_SEED),
     ),
-    "nothing learnt": (
+    "nothing learnt": case(
         [record("HRNet4-OKD", ap={3: 0.0, 4: 0.0})],
-        [
-            "AP is 0 at every exit, so the exits differ in cost only; HRNet4-OKD exit 3 costs 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image of HRNet4-OKD exit 4.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "AP is 0 at every exit, so the exits differ in cost only; HRNet4-OKD exit 3 costs 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image of HRNet4-OKD exit 4.",
     ),
-    "hardly anything learnt": (
+    "hardly anything learnt": case(
         [record("HRNet4-OKD", ap={3: 0.0, 4: 0.002})],
-        [
-            "AP is not distinguishable from 0 at any exit (highest: HRNet4-OKD exit 4, 0.2 [0.0–1.3] %), so accuracy tells nothing; HRNet4-OKD exit 3 costs 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image of HRNet4-OKD exit 4.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "AP is not distinguishable from 0 at any exit (highest: HRNet4-OKD exit 4, 0.2 [0.0–1.3] %), so accuracy tells nothing; HRNet4-OKD exit 3 costs 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image of HRNet4-OKD exit 4.",
     ),
-    "the best reaches zero, another does not": (
+    "the best reaches zero, another does not": case(
         [
             record("HRNet3", ap={3: 0.05}, half=0.01),
             record("HRNet4", ap={4: 0.06}, half=0.1),
         ],
-        [
-            "No exit is recommended: the highest AP, 6 [0–15] % (HRNet4), is below AP 20 %, the floor of usefulness; HRNet3 costs 61 % of the MACs and ≈72.8 ±3.1 % of the energy per image of HRNet4.",
-            "In all, 2 finished runs took 2.41 h, ≈26.5 Wh and ≈8.78 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "No exit is recommended: the highest AP, 6 [0–15] % (HRNet4), is below AP 20 %, the floor of usefulness; HRNet3 costs 61 % of the MACs and ≈72.8 ±3.1 % of the energy per image of HRNet4.",
+        bill="In all, 2 finished runs took 2.41 h, ≈26.5 Wh and ≈8.78 gCO2eq.",
     ),
-    "a student that learnt nothing": (
+    "a student that learnt nothing": case(
         [record("HRNet4-OKD", ap={3: 0.0, 4: 0.95})],
-        [
-            "Deploy HRNet4-OKD exit 4, the only exit that reaches AP 20 % (95.0 [93.6–96.1] %): 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Deploy HRNet4-OKD exit 4, the only exit that reaches AP 20 % (95.0 [93.6–96.1] %): 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images.",
     ),
-    "energy not metered": (
+    "energy not metered": case(
         [record("HRNet4-OKD", ap={3: 0.90, 4: 0.95}, metered=False)],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, "energy per image was not measured, so exits are compared by MACs", ONE_SEED),
-        ],
+        "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs.",
+        minded=(MODELLED, "energy per image was not measured, so exits are compared by MACs", ONE_SEED),
     ),
-    "energy of one experiment missing": (
+    "energy of one experiment missing": case(
         [record("HRNet3", ap={3: 0.90}, metered=False), record("HRNet4", ap={4: 0.95})],
-        [
-            "Deploy HRNet4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.32 ±0.04 J per image and ≈0.121 ±0.004 gCO2eq per 1000 images; for less compute HRNet3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs.",
-            "In all, 2 finished runs took 2.41 h, ≈26.5 Wh and ≈8.78 gCO2eq.",
-            mind(MODELLED, "energy per image was not measured for 1 exit of 2", ONE_SEED),
-        ],
+        "Deploy HRNet4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.32 ±0.04 J per image and ≈0.121 ±0.004 gCO2eq per 1000 images; for less compute HRNet3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs.",
+        bill="In all, 2 finished runs took 2.41 h, ≈26.5 Wh and ≈8.78 gCO2eq.",
+        minded=(MODELLED, "energy per image was not measured for 1 exit of 2", ONE_SEED),
     ),
-    "two machines": (
+    "two machines": case(
         [record("HRNet3", ap={3: 0.90}), record("HRNet4", ap={4: 0.95}, host=OTHER_HOST)],
-        [
-            "Deploy HRNet4 (setting B) for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.32 ±0.04 J per image and ≈0.121 ±0.004 gCO2eq per 1000 images; for less compute HRNet3 (setting A) keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs.",
-            "In all, 2 finished runs took 2.41 h, ≈26.5 Wh and ≈8.78 gCO2eq.",
-            mind(
-                MODELLED,
-                "the runs come from 2 different settings, so time, energy and emissions do not compare",
-                ONE_SEED,
-            ),
-        ],
+        "Deploy HRNet4 (setting B) for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.32 ±0.04 J per image and ≈0.121 ±0.004 gCO2eq per 1000 images; for less compute HRNet3 (setting A) keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs.",
+        bill="In all, 2 finished runs took 2.41 h, ≈26.5 Wh and ≈8.78 gCO2eq.",
+        minded=(
+            MODELLED,
+            "the runs come from 2 different settings, so time, energy and emissions do not compare",
+            ONE_SEED,
+        ),
     ),
     "measured energy": (
         [record("HRNet4-OKD", seed=s, ap={3: 0.9 + s / 1000, 4: 0.95 + s / 1000}, grade="A") for s in (1, 2, 3)],
@@ -332,128 +236,95 @@ CASES = {
             "In all, 3 finished runs took 4.38 h, 48.1 Wh and 15.9 gCO2eq.",
         ],
     ),
-    "energy in part modelled": (
+    "energy in part modelled": case(
         [record("HRNet4-OKD", ap={3: 0.90, 4: 0.95}, grade="B")],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ∼1.35 ±0.04 J per image and ∼0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ∼70.5 ±1.1 % of the energy per image.",
-            "In all, 1 finished run took 1.34 h, ∼14.8 Wh and ∼4.89 gCO2eq.",
-            mind(
-                "energy is in part modelled or estimated, and its joules and grams are no better than that part",
-                ONE_SEED,
-            ),
-        ],
+        "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ∼1.35 ±0.04 J per image and ∼0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ∼70.5 ±1.1 % of the energy per image.",
+        bill="In all, 1 finished run took 1.34 h, ∼14.8 Wh and ∼4.89 gCO2eq.",
+        minded=(
+            "energy is in part modelled or estimated, and its joules and grams are no better than that part",
+            ONE_SEED,
+        ),
     ),
-    "measured beside modelled": (
+    "measured beside modelled": case(
         [record("HRNet3", ap={3: 0.90}, grade="A"), record("HRNet4", ap={4: 0.95})],
-        [
-            "Deploy HRNet4 (setting B) for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.32 ±0.04 J per image and ≈0.121 ±0.004 gCO2eq per 1000 images; for less compute HRNet3 (setting A) keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs.",
-            "In all, 2 finished runs took 2.41 h, ≈26.5 Wh and ≈8.78 gCO2eq.",
-            mind(
-                "the energy of some runs is modelled, not measured",
-                "the runs come from 2 different settings, so time, energy and emissions do not compare",
-                ONE_SEED,
-            ),
-        ],
+        "Deploy HRNet4 (setting B) for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.32 ±0.04 J per image and ≈0.121 ±0.004 gCO2eq per 1000 images; for less compute HRNet3 (setting A) keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs.",
+        bill="In all, 2 finished runs took 2.41 h, ≈26.5 Wh and ≈8.78 gCO2eq.",
+        minded=(
+            "the energy of some runs is modelled, not measured",
+            "the runs come from 2 different settings, so time, energy and emissions do not compare",
+            ONE_SEED,
+        ),
     ),
-    "two seeds, ranges apart": (
+    "two seeds, ranges apart": case(
         [record("HRNet4-OKD", seed=s, ap={3: 0.90 + s / 100, 4: 0.94 + s / 100}) for s in (1, 2)],
-        [
-            "Open: HRNet4-OKD exit 4 has the highest AP, 95.5 ±0.5 % at 7.64 GMACs, ≈1.339 ±0.007 J per image and ≈0.1231 ±0.0007 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.8 ±0.4 % of the energy per image is not settled, 91.5 ±0.5 %, a difference of −4.0 ±0.7 percentage points; a third seed would give an interval.",
-            "In all, 2 finished runs took 2.84 h, ≈31.2 Wh and ≈10.3 gCO2eq.",
-            mind(MODELLED),
-        ],
+        "Open: HRNet4-OKD exit 4 has the highest AP, 95.5 ±0.5 % at 7.64 GMACs, ≈1.339 ±0.007 J per image and ≈0.1231 ±0.0007 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.8 ±0.4 % of the energy per image is not settled, 91.5 ±0.5 %, a difference of −4.0 ±0.7 percentage points; a third seed would give an interval.",
+        bill="In all, 2 finished runs took 2.84 h, ≈31.2 Wh and ≈10.3 gCO2eq.",
+        minded=(MODELLED,),
     ),
-    "two seeds, ranges overlap": (
+    "two seeds, ranges overlap": case(
         [record("HRNet4-OKD", seed=s, ap={3: 0.92 + s / 100, 4: 0.93 + s / 100}) for s in (1, 2)],
-        [
-            "Open: HRNet4-OKD exit 4 has the highest AP, 94.5 ±0.5 % at 7.64 GMACs, ≈1.339 ±0.007 J per image and ≈0.1231 ±0.0007 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.8 ±0.4 % of the energy per image is not settled, 93.5 ±0.5 %, a difference of −1.0 ±0.7 percentage points; a third seed would give an interval.",
-            "In all, 2 finished runs took 2.84 h, ≈31.2 Wh and ≈10.3 gCO2eq.",
-            mind(MODELLED),
-        ],
+        "Open: HRNet4-OKD exit 4 has the highest AP, 94.5 ±0.5 % at 7.64 GMACs, ≈1.339 ±0.007 J per image and ≈0.1231 ±0.0007 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.8 ±0.4 % of the energy per image is not settled, 93.5 ±0.5 %, a difference of −1.0 ±0.7 percentage points; a third seed would give an interval.",
+        bill="In all, 2 finished runs took 2.84 h, ≈31.2 Wh and ≈10.3 gCO2eq.",
+        minded=(MODELLED,),
     ),
-    "many seeds": (
+    "many seeds": case(
         [record("HRNet4-OKD", seed=s, ap={3: 0.92 + s / 1000, 4: 0.94 + s / 1000}) for s in range(1, 11)],
-        [
-            "Open: HRNet4-OKD exit 4 has the highest AP, 94.5 ±0.2 % at 7.64 GMACs, ≈1.345 ±0.011 J per image and ≈0.1237 ±0.0010 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.89 ±0.17 % of the energy per image is not settled, 92.5 ±0.2 %, a difference of −2.0 percentage points seed by seed; it lies on the margin, so no number of seeds or test subjects would settle it.",
-            "In all, 10 finished runs took 14.9 h, ≈164 Wh and ≈54.4 gCO2eq.",
-            mind(MODELLED),
-        ],
+        "Open: HRNet4-OKD exit 4 has the highest AP, 94.5 ±0.2 % at 7.64 GMACs, ≈1.345 ±0.011 J per image and ≈0.1237 ±0.0010 gCO2eq per 1000 images, and whether HRNet4-OKD exit 3 keeps within the margin of 2 percentage points at 61 % of the MACs and ≈70.89 ±0.17 % of the energy per image is not settled, 92.5 ±0.2 %, a difference of −2.0 percentage points seed by seed; it lies on the margin, so no number of seeds or test subjects would settle it.",
+        bill="In all, 10 finished runs took 14.9 h, ≈164 Wh and ≈54.4 gCO2eq.",
+        minded=(MODELLED,),
     ),
-    "one experiment with one seed": (
+    "one experiment with one seed": case(
         [
             *(record("HRNet3", seed=s, ap={3: 0.90 + s / 1000}) for s in (1, 2, 3)),
             record("HRNet4", ap={4: 0.95}),
         ],
-        [
-            "Deploy HRNet4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.32 ±0.04 J per image and ≈0.121 ±0.004 gCO2eq per 1000 images; for less compute HRNet3 keeps 95 % of that AP (90.2 ±0.2 %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈72.3 ±2.5 % of the energy per image.",
-            "In all, 4 finished runs took 4.10 h, ≈45.1 Wh and ≈14.9 gCO2eq.",
-            mind(MODELLED, "1 experiment ran with one seed: no interval there holds chance between trainings"),
-        ],
+        "Deploy HRNet4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.32 ±0.04 J per image and ≈0.121 ±0.004 gCO2eq per 1000 images; for less compute HRNet3 keeps 95 % of that AP (90.2 ±0.2 %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈72.3 ±2.5 % of the energy per image.",
+        bill="In all, 4 finished runs took 4.10 h, ≈45.1 Wh and ≈14.9 gCO2eq.",
+        minded=(MODELLED, "1 experiment ran with one seed: no interval there holds chance between trainings"),
     ),
-    "only the smallest exit learnt": (
+    "only the smallest exit learnt": case(
         [record("HRNet4-OKD", ap={3: 0.5, 4: 0.0})],
-        [
-            "Deploy HRNet4-OKD exit 3, the only exit that reaches AP 20 % (50.0 [48.6–51.1] %): 4.69 GMACs, ≈0.947 ±0.028 J per image and ≈87.0 ±2.6 mgCO2eq per 1000 images.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Deploy HRNet4-OKD exit 3, the only exit that reaches AP 20 % (50.0 [48.6–51.1] %): 4.69 GMACs, ≈0.947 ±0.028 J per image and ≈87.0 ±2.6 mgCO2eq per 1000 images.",
     ),
-    "several seeds of an exit without accuracy": (
+    "several seeds of an exit without accuracy": case(
         [
             *APART,
             *(record("HRNet3", seed=seed, evaluated=False) for seed in (1, 2)),
         ],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image.",
-            "In all, 3 finished runs took 3.09 h, ≈34.0 Wh and ≈11.2 gCO2eq.",
-            mind(
-                MODELLED,
-                "AP was not measured for 1 exit, left out of the comparison",
-                "1 experiment ran with one seed: no interval there holds chance between trainings",
-            ),
-        ],
+        DEPLOY_FINAL,
+        bill="In all, 3 finished runs took 3.09 h, ≈34.0 Wh and ≈11.2 gCO2eq.",
+        minded=(
+            MODELLED,
+            "AP was not measured for 1 exit, left out of the comparison",
+            "1 experiment ran with one seed: no interval there holds chance between trainings",
+        ),
     ),
-    "a failed run beside known making": (
+    "a failed run beside known making": case(
         [*map(with_making, APART), failure()],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image.",
-            "In all, 1 finished run and 1 run that did not finish took 1.46 h, ≈16.0 Wh and ≈5.31 gCO2eq, not counting at least ≈0.484 gCO2eq for making the machine.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        DEPLOY_FINAL,
+        bill="In all, 1 finished run and 1 run that did not finish took 1.46 h, ≈16.0 Wh and ≈5.31 gCO2eq, not counting at least ≈0.484 gCO2eq for making the machine.",
     ),
-    "a failed run": (
+    "a failed run": case(
         [*APART, failure()],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image.",
-            "In all, 1 finished run and 1 run that did not finish took 1.46 h, ≈16.0 Wh and ≈5.31 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        DEPLOY_FINAL,
+        bill="In all, 1 finished run and 1 run that did not finish took 1.46 h, ≈16.0 Wh and ≈5.31 gCO2eq.",
     ),
-    "a failed run, its grid unknown": (
+    "a failed run, its grid unknown": case(
         [*APART, failure(co2eq_g=None)],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image.",
-            "In all, 1 finished run and 1 run that did not finish took 1.46 h, ≈16.0 Wh and at least ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        DEPLOY_FINAL,
+        bill="In all, 1 finished run and 1 run that did not finish took 1.46 h, ≈16.0 Wh and at least ≈4.89 gCO2eq.",
     ),
-    "not converged": (
+    "not converged": case(
         [record("HRNet4-OKD", ap={3: 0.90, 4: 0.95}, converged=False)],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED, "metering stopped before it was as precise as asked for 2 exits"),
-        ],
+        DEPLOY_FINAL,
+        minded=(MODELLED, ONE_SEED, "metering stopped before it was as precise as asked for 2 exits"),
     ),
-    "stopped at a budget": (
+    "stopped at a budget": case(
         [record("HRNet4-OKD", ap={3: 0.90, 4: 0.95}, stopped="budget")],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED, "1 run stopped at a budget, before the training was done"),
-        ],
+        DEPLOY_FINAL,
+        minded=(MODELLED, ONE_SEED, "1 run stopped at a budget, before the training was done"),
     ),
-    "subjects that were trained on": (
+    "subjects that were trained on": case(
         [
             record(
                 "HRNet4-OKD",
@@ -461,13 +332,10 @@ CASES = {
                 dataset={**record("HRNet4-OKD").dataset, "shared_subjects": 7},
             )
         ],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED, "7 subjects are in training and test both, so AP says little of new ones"),
-        ],
+        DEPLOY_FINAL,
+        minded=(MODELLED, ONE_SEED, "7 subjects are in training and test both, so AP says little of new ones"),
     ),
-    "neighbours on the machine": (
+    "neighbours on the machine": case(
         [
             record(
                 "HRNet4-OKD",
@@ -475,27 +343,18 @@ CASES = {
                 process={"pinned": True, "torch_threads": 1, "concurrent_workers": 2},
             )
         ],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq.",
-            mind(MODELLED, ONE_SEED, "1 run shared the machine with others, whose load is in time and energy"),
-        ],
+        DEPLOY_FINAL,
+        minded=(MODELLED, ONE_SEED, "1 run shared the machine with others, whose load is in time and energy"),
     ),
-    "making of the machine known": (
+    "making of the machine known": case(
         [with_making(run) for run in APART],
-        [
-            "Deploy HRNet4-OKD exit 4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.35 ±0.04 J per image and ≈0.124 ±0.004 gCO2eq per 1000 images; for less compute HRNet4-OKD exit 3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈70.5 ±1.1 % of the energy per image.",
-            "In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq, not counting ≈0.484 gCO2eq for making the machine.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        DEPLOY_FINAL,
+        bill="In all, 1 finished run took 1.34 h, ≈14.8 Wh and ≈4.89 gCO2eq, not counting ≈0.484 gCO2eq for making the machine.",
     ),
-    "making known in one run only": (
+    "making known in one run only": case(
         [with_making(record("HRNet3", ap={3: 0.90})), record("HRNet4", ap={4: 0.95})],
-        [
-            "Deploy HRNet4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.32 ±0.04 J per image and ≈0.121 ±0.004 gCO2eq per 1000 images; for less compute HRNet3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈72.8 ±3.1 % of the energy per image.",
-            "In all, 2 finished runs took 2.41 h, ≈26.5 Wh and ≈8.78 gCO2eq.",
-            mind(MODELLED, ONE_SEED),
-        ],
+        "Deploy HRNet4 for the highest AP, 95.0 [93.6–96.1] % at 7.64 GMACs, ≈1.32 ±0.04 J per image and ≈0.121 ±0.004 gCO2eq per 1000 images; for less compute HRNet3 keeps 95 % of that AP (90.0 [88.6–91.1] %, more than the margin of 2 percentage points below) at 61 % of the MACs and ≈72.8 ±3.1 % of the energy per image.",
+        bill="In all, 2 finished runs took 2.41 h, ≈26.5 Wh and ≈8.78 gCO2eq.",
     ),
 }
 
