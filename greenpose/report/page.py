@@ -1,28 +1,19 @@
-"""The page: everything computed above it, handed to the template, with the records embedded.
-
-Numbers are rounded to six significant digits, ends of intervals from repetition to four; systematic error is kept as
-factors of its number, to three. A basis is `[k, type A]`: `bases[k]` holds its unit, kind, method, missing reason and
-the factors of type B (the ends themselves where the number is zero or missing). `columns` holds each field of all
-entries, by the number of the entry: what is alike lies together. That document is written as bzip2 in base64: there is
-one bzip2, while what deflate makes of a text differs from one build of zlib to the next, and the same records are to
-give the same page everywhere.
-"""
+"""The page: everything computed above it, handed to the template, with the records embedded."""
 
 import base64
-import bz2
 import hashlib
 import html
 import json
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from greenpose.errors import ReportError
-from greenpose.formatting import NBSP, listed, plain, shown, with_prefix
+from greenpose.formatting import NBSP, exact, listed, plain, shown, with_prefix
 from greenpose.metrics import CO2, ENERGY, TRAIN_CO2, TRAIN_ENERGY
 from greenpose.quantity import kind_mark
-from greenpose.record import FAILURE_SCHEMA, SCHEMA, Failure, Record
+from greenpose.record import Failure, Record
 from greenpose.report.comparison import changes
 from greenpose.report.disclosures import disclosures
 from greenpose.report.drawing import Sheet
@@ -123,129 +114,31 @@ def differing(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, A
     return found
 
 
-LAYOUT = "greenpose.report-data/2"
-FACTOR_DIGITS = 3
-"""Significant digits of systematic error as factors of its number."""
-_ENDS = ("low", "high")
-
-
 def pack(entries: Sequence[Record | Failure]) -> str:
-    """Return the entries as JSON, safe inside a script element: no `<` is left in it."""
-    bases: dict[str, int] = {}
-    columns: dict[str, dict[int, Any]] = {}
-    for index, entry in enumerate(entries):
-        for key, value in _pack_bases(_dump(entry), bases).items():
-            columns.setdefault(key, {})[index] = value
-    text = _compact({"bases": [json.loads(each) for each in bases], "columns": columns})
-    return _compact(
-        {
-            "schema": LAYOUT,
-            "note": "numbers are rounded to 6 significant digits, intervals to 4, systematic error, as factors, to 3",
-            "encoding": "JSON, bzip2, base64",
-            "data": base64.b64encode(bz2.compress(text.encode())).decode(),
-        }
-    )
+    """Return the entries' own JSON as a list, compressed so that a browser can read it, inside a JSON document.
 
-
-def unpack(text: str) -> list[Record | Failure]:
-    """Return the entries that `pack` wrote.
-
-    Raises:
-        ReportError: if the text has another layout.
+    No `<` is left in it, which could end a script element.
     """
-    said = json.loads(text)
-    if said.get("schema") != LAYOUT:
-        raise ReportError(
-            f"the records of the page have the layout {said.get('schema')!r}; this version reads {LAYOUT}"
+    text = json.dumps([entry.model_dump(mode="json", by_alias=True) for entry in entries])
+    data = base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+    return json.dumps({"encoding": "JSON, deflate (zlib), base64", "data": data})
+
+
+def with_records(page: str, entries: Sequence[Record | Failure]) -> str:
+    """Return the page with the records in it, or with a sentence that they would make it larger than people send."""
+    if len(entries) <= MOST_RECORDS:
+        held = (
+            f"<p>This page holds its {len(entries)} records in the element <code>#greenpose-records</code>: their "
+            "JSON, as a list, compressed (deflate, base64).</p>\n"
+            f'<script type="application/json" id="greenpose-records">{pack(entries)}</script>'
         )
-    document = json.loads(bz2.decompress(base64.b64decode(said["data"])))
-    kinds: dict[str, type[Record | Failure]] = {SCHEMA: Record, FAILURE_SCHEMA: Failure}
-    columns: dict[str, dict[str, Any]] = document["columns"]
-    entries = [
-        {key: each[index] for key, each in columns.items() if index in each} for index in columns.get("schema", {})
-    ]
-    return [kinds[entry["schema"]].model_validate(_expand_bases(entry, document["bases"])) for entry in entries]
-
-
-def _dump(entry: Record | Failure) -> dict[str, Any]:
-    schema = SCHEMA if isinstance(entry, Record) else FAILURE_SCHEMA
-    said = entry.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return {"schema": schema} | {key: _rounded(value) for key, value in said.items()}
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_rounded(each) for each in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
-def _pack_bases(value: Any, bases: dict[str, int]) -> Any:
-    """Return the tree with every `basis` mapping in its short form; new kinds of basis are added to `bases`."""
-    if isinstance(value, list):
-        return [_pack_bases(each, bases) for each in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: {name: _short(basis, bases, _number(value, name)) for name, basis in each.items()}
-        if key == "basis" and isinstance(each, dict)
-        else _pack_bases(each, bases)
-        for key, each in value.items()
-    }
-
-
-def _short(basis: dict[str, Any], bases: dict[str, int], number: float | None) -> list[Any]:
-    """Return a basis as the number of its kind and its interval from repetition.
-
-    Systematic error belongs to the kind, as factors of the number: it comes from coefficients that many numbers share.
-    """
-    same = {key: each for key, each in basis.items() if key not in {"type_a", "type_b"}}
-    if basis.get("type_b"):
-        same["factors"] = [_end(basis["type_b"][end] / (number or 1), FACTOR_DIGITS) for end in _ENDS]
-    short: list[Any] = [bases.setdefault(_compact(same), len(bases))]
-    return [*short, [_end(basis["type_a"][end], 4) for end in _ENDS]] if basis.get("type_a") else short
-
-
-def _number(numbers: dict[str, Any], name: str) -> float | None:
-    """Return the number that a basis is about; a dotted name leads into a mapping."""
-    field, _, key = name.partition(".")
-    value = numbers.get(field)
-    return value.get(key) if key and isinstance(value, dict) else value
-
-
-def _end(value: float, digits: int) -> float:
-    """Return an end of an interval at so many digits, as an integer where it is one: it takes two bytes less."""
-    rounded = float(f"{value:.{digits}g}")
-    return int(rounded) if rounded.is_integer() else rounded
-
-
-def _long(short: list[Any], bases: list[dict[str, Any]], number: float | None) -> dict[str, Any]:
-    basis = dict(bases[short[0]])
-    factors = basis.pop("factors", None)
-    if short[1:]:
-        basis["type_a"] = dict(zip(_ENDS, short[1], strict=True))
-    if factors:
-        basis["type_b"] = {end: _end(each * (number or 1), 6) for end, each in zip(_ENDS, factors, strict=True)}
-    return basis
-
-
-def _expand_bases(value: Any, bases: list[dict[str, Any]]) -> Any:
-    """Return the tree with every short basis written out."""
-    if isinstance(value, list):
-        return [_expand_bases(each, bases) for each in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: {name: _long(each, bases, _number(value, name)) for name, each in inner.items()}
-        if key == "basis" and isinstance(inner, dict)
-        else _expand_bases(inner, bases)
-        for key, inner in value.items()
-    }
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        if len(page.encode()) + len(held) <= MOST_BYTES:
+            return page.replace(_PLACE, held, 1)
+    absent = (
+        f"<p>The {exact(len(entries))} records would make this page larger than people send, so they are not in it. "
+        "Every number of every run: <code>greenpose report RUNS -o FILE.csv</code>.</p>"
+    )
+    return page.replace(_PLACE, absent, 1)
 
 
 GRADES: Mapping[str, tuple[str, str]] = {
@@ -267,8 +160,12 @@ GRADES: Mapping[str, tuple[str, str]] = {
 """Grade of a record, and what it means for the reader."""
 LONG_TABLE = 12
 """Tables with more lines are folded."""
-MOST_COURSES = 24
-"""Runs of which the page's own data holds the course of training; with more, it would outgrow what people send."""
+MOST_RECORDS = 60
+"""Entries beyond which the page never holds the records."""
+MOST_BYTES = 500 * 1024
+"""Size of a page that people send; it holds the records where it stays within this."""
+_PLACE = "<!-- records -->"
+"""Where the template leaves room for them; what people write cannot look so, since it is escaped."""
 
 
 def render(
@@ -318,7 +215,8 @@ def render_study(
         findings=verdict_table(verdict) if verdict else None,
         **_content(compared),
     )
-    return _STEERING.sub(lambda found: shown(found[0]), page)
+    page = _STEERING.sub(lambda found: shown(found[0]), page)
+    return with_records(page, [*compared.records, *compared.failures])
 
 
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]")
@@ -337,8 +235,6 @@ def _content(compared: Study) -> dict[str, Any]:
         "totals": totals_table(compared),
         "spent": bill_picture(compared),
         "failures": [(each, _spent_by(each, compared)) for each in compared.failures[:MOST_FAILURES]],
-        "courses_left_out": len(compared.records) > MOST_COURSES and any(run.validations for run in compared.records),
-        "data": "" if is_large(compared) else _safe(pack([*_embedded(compared), *compared.failures])),
     }
     return content | (_of_finished(compared, detailed(compared)) if compared.records else {})
 
@@ -428,12 +324,6 @@ def _of_single_runs(compared: Study) -> dict[str, Any]:
         "bill": training_table(compared),
         "forecast": forecast_table(compared),
     }
-
-
-def _embedded(compared: Study) -> list[Record]:
-    """Return the finished runs as the page holds them."""
-    few = len(compared.records) <= MOST_COURSES
-    return [run if few else run.model_copy(update={"validations": []}) for run in compared.records]
 
 
 def _spent_by(failure: Failure, compared: Study) -> str:

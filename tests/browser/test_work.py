@@ -1,14 +1,17 @@
 """What readers do with it, by keyboard alone: sort, filter, highlight, choose the axis, suppose, share."""
 
 import csv
+import json
 import random
 
 import pytest
 
+from greenpose.record import dumps
 from greenpose.report.figures.what_if import Scenario, outcomes, shown_outcomes, uses
 from greenpose.report.study import study
 from greenpose.report.tables import quantity_cell
 from tests.browser.conftest import GRID
+from tests.report.records import record
 
 pytestmark = pytest.mark.browser
 VIEW = """() => ({
@@ -39,6 +42,18 @@ def numbers(texts):
 def type_into(page, text):
     page.keyboard.press("Control+A")
     page.keyboard.type(text)
+
+
+RECORDS = """async () => {
+    const said = JSON.parse(document.querySelector("#greenpose-records").textContent);
+    const bytes = Uint8Array.from(atob(said.data), each => each.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
+}"""
+"""How docs/report.md tells a browser to read them."""
+
+
+def test_a_browser_reads_the_records_that_the_page_holds(visit):
+    assert visit("one run").evaluate(RECORDS) == [json.loads(dumps(record("HRNet4-OKD")))]
 
 
 def test_tables_sort_by_value_down_up_and_back_as_printed(visit, tab_to):
