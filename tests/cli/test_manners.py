@@ -10,6 +10,7 @@ import typer
 
 from greenpose.cli.app import app
 from tests.cli.running import greenpose
+from tests.run.tiny import write_grid
 
 HEAVY = ("torch", "pandas", "matplotlib", "codecarbon", "thop", "ptflops")
 NAMES = ("run", "estimate", "report", "profile", "measure", "policy", "export", "check", "doctor", "data")
@@ -91,6 +92,7 @@ def test_help_lists_what_works_and_nothing_else(tmp_path):
         (["run", "missing.yaml"], "missing.yaml: no such file"),
         (["report", "nowhere", "-o", "x.html"], "nowhere"),
         (["run", "--country", "Italy", "--dry-run"], "did you mean ITA"),
+        (["run", "--country", "Itly"], "did you mean ITA (Italy)"),
         (["run", "--set", "train.epoch=3", "--dry-run"], "did you mean epochs?"),
         (["run", "--set", "data.profile=babypos", "--dry-run"], "babypose"),
         (["run", "--only", "HRNet5", "--dry-run"], "matches no run"),
@@ -108,12 +110,6 @@ def test_a_mistake_ends_in_words_and_code_two(tmp_path, arguments, message):
     assert message in done.err
     assert "Traceback" not in done.err
     assert done.out == ""
-
-
-def test_an_unknown_country_is_refused_before_anything_runs(tmp_path):
-    done = greenpose("run", "--country", "Itly", cwd=tmp_path)
-    assert done.code == 2
-    assert "did you mean ITA (Italy)" in done.err
     assert not (tmp_path / "runs").exists()
 
 
@@ -198,3 +194,13 @@ def test_synthetic_data_can_be_written_checked_and_refused_twice(tmp_path):
     again = greenpose("data", "synth", "infants", cwd=tmp_path)
     assert again.code == 2
     assert "in use" in again.err
+
+
+def test_a_weight_by_hand_on_another_size_is_warned_of_once_for_all_seeds(tmp_path):
+    write_grid(tmp_path)
+    plan = ("run", "--grid", "tiny.yaml", "--dry-run", "--seed", 1, "--seed", 2)
+    assert "kd_weight" not in greenpose(*plan, cwd=tmp_path).err
+    done = greenpose(*plan, "--set", "loss.kd_weight=2000", cwd=tmp_path)
+    assert done.code == 0
+    assert done.err.count("note: loss.kd_weight is 2000 on heatmaps of 8x8, where 41.7") == 1
+    assert done.err.count("note:") == 1

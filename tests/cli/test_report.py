@@ -17,13 +17,19 @@ from tests.cli.running import greenpose
 from tests.report.records import failure, paper_grid, record
 
 
+def written(folder, entries):
+    for entry in entries:
+        (folder / entry.name).mkdir(parents=True)
+        (folder / entry.name / "record.json").write_text(dumps(entry))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    for entry in [*paper_grid((1,), ("HRNet3", "HRNet4-OKD")), failure()]:
-        (folder / entry.name).mkdir()
-        name = "failure.json" if entry.name == failure().name else "record.json"
-        (folder / entry.name / name).write_text(dumps(entry))
+    folder = written(tmp_path_factory.mktemp("runs"), paper_grid((1,), ("HRNet3", "HRNet4-OKD")))
+    lost = folder / failure().name / "failure.json"
+    lost.parent.mkdir()
+    lost.write_text(dumps(failure()))
     return folder
 
 
@@ -106,13 +112,6 @@ def test_only_what_a_form_needs_is_loaded(runs, tmp_path):
 
 
 LATER = {"started_at": "2025-07-01T08:00:00Z", "finished_at": "2025-07-01T09:30:00Z"}
-
-
-def written(folder, entries):
-    for entry in entries:
-        (folder / entry.name).mkdir(parents=True)
-        (folder / entry.name / "record.json").write_text(dumps(entry))
-    return folder
 
 
 def test_the_same_experiments_in_two_folders_are_set_side_by_side(tmp_path):
