@@ -76,8 +76,8 @@ def _network(config: Experiment) -> HRNet:
     return net.train()
 
 
-def _stepping(net: HRNet, config: Experiment, batch: Batch, **options: bool) -> Side:
-    adam = torch.optim.Adam(net.parameters(), lr=config.train.lr, **({"fused": True} | options))
+def _stepping(net: HRNet, config: Experiment, batch: Batch, *, fused: bool = True) -> Side:
+    adam = torch.optim.Adam(net.parameters(), lr=config.train.lr, fused=fused, foreach=None if fused else False)
     step = Step(net, build_objective(config), adam)
     return lambda: step(batch)
 
@@ -92,7 +92,7 @@ def _contiguous(config: Experiment, batch: Batch) -> Side:
 
 
 def _loops(config: Experiment, batch: Batch) -> Side:
-    return _stepping(_network(config), config, batch, fused=False, foreach=False)
+    return _stepping(_network(config), config, batch, fused=False)
 
 
 def _bf16(config: Experiment, batch: Batch) -> Side:

@@ -83,7 +83,7 @@ class Trial:
     def go_on(self, turns: Interleaved) -> PairedTrial:
         """Make the next attempt."""
         claims = self.claims if self.attempts else None
-        self.attempts.append(run_trial(turns, QUANTITIES, rule=RULE, suspicions=claims))
+        self.attempts.append(run_trial(turns, QUANTITIES, rule=RULE, suspected=claims))
         last = self.attempts[-1]
         asked = QUANTITIES if claims is None else tuple(claims)
         seen = {one: suspected for one in asked if (suspected := last.suspected(one))}

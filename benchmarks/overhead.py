@@ -265,7 +265,7 @@ def counted(times: Times, plan: Layout, *, thread: float, allowed: float) -> lis
 def _upper(shares: list[float]) -> float:
     """Return the upper end of the interval over jobs; of one job its share."""
     found = median(shares)
-    return found.value if found.type_a is None else found.type_a.high
+    return found.known if found.type_a is None else found.type_a.high
 
 
 def _spread(shares: list[float]) -> str:

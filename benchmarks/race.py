@@ -25,7 +25,7 @@ class Claim:
     @property
     def fault(self) -> str | None:
         """Return what was not reached."""
-        if self.promised is None or self.ratio.value >= self.promised:
+        if self.promised is None or self.ratio.known >= self.promised:
             return None
         return f"{self.what}: {self.ratio.value:.2f} times as fast, promised {self.promised:g}"
 

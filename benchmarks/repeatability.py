@@ -55,7 +55,7 @@ def once() -> dict[str, tuple[float, float, float]]:
     quantities |= {f"exit {number}, CPU-s/image": each.cpu_s_per_item for number, each in found.items()}
     quantities["ratio of J/image"] = found[min(found)].ratios["energy_j_per_item"]
     foreign = statistics.median(each.foreign_cpu_share or 0.0 for each in found.values())
-    stated = {name: (each.value, *each.type_a) for name, each in quantities.items() if each and each.type_a}
+    stated = {name: (each.known, *each.type_a) for name, each in quantities.items() if each and each.type_a}
     return stated | {CROWDED: (foreign, foreign, foreign)}
 
 

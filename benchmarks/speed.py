@@ -36,6 +36,7 @@ from benchmarks.reference_loop import Evaluation, Recipe, ReferenceLoop, Referen
 from greenpose import accuracy as ours_accuracy
 from greenpose.config import SyntheticConfig
 from greenpose.data import Batch, Framing, Instance, Samples, batches, decode_heatmaps, image_reader, load_profile
+from greenpose.data.archive import write_archive
 from greenpose.data.images import window_depth
 from greenpose.data.samples import CACHE_BYTES
 from greenpose.data.splits import SYNTHETIC_WINDOW_MM
@@ -120,7 +121,7 @@ def _step_section(
     claim = found.claim(f"training step OKD-DS, {what}", "reference", "ours", promised)
     share = statistics.median(convolution_share(ours) for _ in range(3))
     print(
-        f"  convolutions take {share:.0%} of our step: nothing but them would be {claim.ratio.value / share:.2f} times"
+        f"  convolutions take {share:.0%} of our step: nothing but them would be {claim.ratio.known / share:.2f} times"
         f" as fast as the reference; we are at {share:.0%} of that limit"
     )
     return [claim]
@@ -220,7 +221,8 @@ def data_path(seconds: float) -> list[Claim]:
         for size in (SMALL, PAPERS):
             framing = Framing.of(size)
             kept = Samples.build(instances, image_reader(), profile=PROFILE, framing=framing)
-            kept.save(Path(name) / "kept.npz")
+            crops = zip(instances, kept.crops(range(len(instances))), strict=True)
+            write_archive(Path(name) / "kept.npz", crops, profile=PROFILE, framing=framing)
             splits = {
                 "ours, from images": Samples.build(
                     instances, image_reader(), profile=PROFILE, framing=framing, cache_bytes=0
