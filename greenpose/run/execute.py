@@ -148,9 +148,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
             check_annotations(cell.get("annotations_sha256", {}), annotations, where=str(folder.path))
             splits = load_splits(config.data)
             boxes = load_boxes(config.data, splits["test"])
-        net, loaded = build_network(config)
-        if loaded is not None:
-            observer.say(str(loaded).splitlines()[0])
+        net = _network(config, observer)
         with stage("count"):
             counts = counting.count(config)
         ledger = RunLogger(
@@ -198,6 +196,14 @@ def _make_ready(config: Experiment) -> None:
     require_device(config.process.device, config.process.replicas)
     require_precision(config.train.precision, config.process.device)
     seed_everything(config)
+
+
+def _network(config: Experiment, observer: Observer) -> HRNet:
+    """Return the network, after saying what was loaded into it."""
+    net, loaded = build_network(config)
+    if loaded is not None:
+        observer.say(str(loaded).splitlines()[0])
+    return net
 
 
 def _recorded(run: RunResult, observer: Observer, ledger: RunLogger) -> Record:
