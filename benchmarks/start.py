@@ -19,6 +19,8 @@ from benchmarks import conclude
 from greenpose.formatting import with_prefix
 
 REPEATS = 9
+UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
+"""Set, Python would compile this package anew in every process, and numpy, as installed, never."""
 FIRST_READING_SECONDS = 0.05
 IMPORT_LIMIT = 1.5
 """What the import may take, times what numpy's takes."""
@@ -61,7 +63,7 @@ def fresh(program: str, cache: str) -> Any:
         [sys.executable, "-c", textwrap.dedent(program)],
         capture_output=True,
         check=True,
-        env=os.environ | {"GREENPOSE_CACHE": cache},
+        env={name: value for name, value in os.environ.items() if name != UNCOMPILED} | {"GREENPOSE_CACHE": cache},
     )
     return json.loads(done.stdout)
 
