@@ -30,8 +30,10 @@ def pytest_addoption(parser):
 
 
 SLOWEST = (
-    *("cli/test_console", "torture/test_runs", "run/test_end_to_end", "metering/test_doubts", "torture/test_reading"),
-    *("run/test_estimate", "training/test_checkpoint", "training/test_fit", "run/test_tampered_log", "cli/test_check"),
+    *("cli/test_console", "run/test_end_to_end", "torture/test_runs", "adoption/test_pytest_plugin", "cli/test_check"),
+    *("training/test_checkpoint", "training/test_distributed", "run/test_tampered_log", "cli/test_measure"),
+    *("test_network", "run/test_estimate", "training/test_fit", "cli/test_report", "torture/test_reading"),
+    *("metering/test_prediction", "metering/test_doubts", "torture/test_forms", "metering/test_intervals"),
 )
 """Files that take a worker longest. They come first, so that no worker is still at one when the others have ended."""
 
