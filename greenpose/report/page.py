@@ -160,8 +160,8 @@ GRADES: Mapping[str, tuple[str, str]] = {
 """Grade of a record, and what it means for the reader."""
 LONG_TABLE = 12
 """Tables with more lines are folded."""
-MOST_RECORDS = 60
-"""Entries beyond which the page never holds the records."""
+MOST_RECORDS = 40
+"""Entries beyond which records do not fit, so that they are not compressed in vain."""
 MOST_BYTES = 500 * 1024
 """Size of a page that people send; it holds the records where it stays within this."""
 _PLACE = "<!-- records -->"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from greenpose.formatting import percent
 from greenpose.metrics import CO2, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY, Metric
-from greenpose.quantity import DISTURBED, MARKS, Kind, Quantity
+from greenpose.quantity import DISTURBED, MARKS, Kind, Quantity, scaled
 from greenpose.record import Exit, Record
 
 FINAL_ITSELF, PAPER_ITSELF = "it is the final exit itself", "it is the paper’s recipe itself"
@@ -44,7 +44,13 @@ def training_figure(records: Iterable[Record]) -> Metric:
 
 def in_unit(each: Quantity, metric: Metric) -> Quantity:
     """Return a number of a record in display units."""
-    return replace(each * metric.scale, unit=metric.unit)
+    return replace(
+        each,
+        value=None if each.value is None else each.value * metric.scale,
+        unit=metric.unit,
+        type_a=scaled(each.type_a, metric.scale),
+        type_b=scaled(each.type_b, metric.scale),
+    )
 
 
 def of_exit(entry: Exit, metric: Metric) -> Quantity:
