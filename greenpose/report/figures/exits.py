@@ -1,6 +1,6 @@
 """The exits: size, accuracy and cost of each, its share of the final exit, its MACs by every counter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,6 +38,7 @@ from greenpose.report.drawing import (
     strokes,
     write,
 )
+from greenpose.report.figures.tradeoff import reach
 from greenpose.report.gallery import MOST_PANELS, Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
 from greenpose.report.ranking import leaders
@@ -220,22 +221,6 @@ _LINES: dict[str, Metric] = {"AP": AP, "Energy": ENERGY, "Latency": LATENCY, "MA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlopeLine:
-    """One quantity over the exits of a network."""
-
-    name: str
-    """What it is, in a word."""
-    shares: tuple[Quantity, ...]
-    """Percent of the final exit at each exit, shallow to deep; the last is 100."""
-
-    @property
-    def label(self) -> str:
-        """Return `MACs 61 %`: the shallowest exit's share, which the line begins at."""
-        first = self.shares[0]
-        return f"{self.name} {kind_mark(first.kind)}{_percent(first)}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Slopes:
     """The exits of one experiment beside each other."""
 
@@ -245,21 +230,16 @@ class Slopes:
     """The experiment."""
     exits: tuple[int, ...]
     """Exit numbers, shallow to deep."""
-    lines: tuple[SlopeLine, ...]
-    """The quantities that are known at every exit."""
+    lines: Mapping[str, Sequence[Quantity]]
+    """Of each quantity that is known everywhere, percent of the final exit at each exit; the last is 100."""
     left_out: tuple[str, ...]
     """The others."""
-
-    @property
-    def title(self) -> str:
-        """Return what the drawing shows."""
-        return f"Exits of {self.label} as percentages of its final exit"
 
     @property
     def description(self) -> str:
         """Return the shares in words, for readers who do not see the lines."""
         parts = [
-            f"exit {exit_}: {listed([f'{line.name} {_percent(line.shares[index])}' for line in self.lines])}"
+            f"exit {exit_}: {listed([f'{name} {_percent(shares[index])}' for name, shares in self.lines.items()])}"
             for index, exit_ in enumerate(self.exits[:-1])
         ]
         return f"{'; '.join(parts)}; exit {self.exits[-1]}, the final one, is 100 %."
@@ -292,24 +272,16 @@ def slopes(study: Study) -> list[Slopes]:
 
 
 def _slopes(group: Group, id_: str) -> Slopes:
-    lines = [SlopeLine(name=name, shares=_shares(group, figure)) for name, figure in _LINES.items()]
-    drawn = [line for line in lines if all(each.value is not None for each in line.shares)]
-    return Slopes(
-        id=id_,
-        label=group.label,
-        exits=group.exits,
-        lines=tuple(drawn),
-        left_out=tuple(line.name for line in lines if line not in drawn),
-    )
+    lines = {name: _shares(group, metric) for name, metric in _LINES.items()}
+    known = {name: shares for name, shares in lines.items() if all(each.value is not None for each in shares)}
+    unknown = tuple(name for name in lines if name not in known)
+    return Slopes(id=id_, label=group.label, exits=group.exits, lines=known, left_out=unknown)
 
 
-def _shares(group: Group, figure: Metric) -> tuple[Quantity, ...]:
+def _shares(group: Group, metric: Metric) -> list[Quantity]:
     points = [Point(group=group, exit=exit_) for exit_ in group.exits]
-    return tuple(_whole(point, figure) if point.final else share(point, figure) * PERCENT for point in points)
-
-
-def _whole(point: Point, figure: Metric) -> Quantity:
-    return Quantity(value=PERCENT if point.figure(figure).value else None, kind="computed")
+    whole = Quantity(value=PERCENT if points[-1].figure(metric).value else None, kind="computed")
+    return [*(share(point, metric) * PERCENT for point in points[:-1]), whole]
 
 
 def _percent(each: Quantity) -> str:
@@ -334,15 +306,15 @@ def draw(chart: Slopes) -> Drawing:
     def paint(figure: Any) -> None:
         axes = panel(figure, left=118, right=50, top=14, bottom=34)
         _frame(axes, chart)
-        for index, line in enumerate(chart.lines):
-            _line(axes, line, aside=0.012 * index * (len(chart.exits) - 1))
+        for index, (name, shares) in enumerate(chart.lines.items()):
+            _line(axes, shares, STYLES[name], aside=0.012 * index * (len(chart.exits) - 1))
         _labels(axes, chart.lines)
 
     return Drawing(
         paint=paint,
         id=chart.id,
         size=SIZE,
-        title=chart.title,
+        title=f"Exits of {chart.label} as percentages of its final exit",
         description=chart.description,
         caption=chart.label,
     )
@@ -351,7 +323,7 @@ def draw(chart: Slopes) -> Drawing:
 def _frame(axes: Any, chart: Slopes) -> None:
     """Set up a place for each exit and the scale, which begins at zero and holds every interval."""
     last = len(chart.exits) - 1
-    top = max(_ends(each)[1] for line in chart.lines for each in line.shares)
+    top = max(reach(each)[1] for shares in chart.lines.values() for each in shares)
     axes.set(xlim=(0, last), ylim=(0, 1.03 * top), yticks=[])
     axes.set_xticks(range(last + 1), [f"exit {exit_}{', final' * (exit_ == chart.exits[-1])}" for exit_ in chart.exits])
     strokes(axes, [((place, 0), (place, 1.03 * top)) for place in range(last + 1)], color=GRID, linewidth=1)
@@ -359,30 +331,25 @@ def _frame(axes: Any, chart: Slopes) -> None:
     write(axes, (last * 1.025, 100), "100 %", fontsize=FONT - 1)
 
 
-def _line(axes: Any, line: SlopeLine, *, aside: float) -> None:
+def _line(axes: Any, shares: Sequence[Quantity], style: Mapping[str, Any], *, aside: float) -> None:
     """Draw a quantity and its intervals, the latter so far beside their exit that they do not cover one another."""
-    style = STYLES[line.name]
-    axes.plot(range(len(line.shares)), [each.value for each in line.shares], clip_on=False, **style)
+    axes.plot(range(len(shares)), [each.value for each in shares], clip_on=False, **style)
     ends = [
         ((place + aside, low), (place + aside, high))
-        for place, (low, high) in enumerate(map(_ends, line.shares))
+        for place, (low, high) in enumerate(map(reach, shares))
         if high > low
     ]
     strokes(axes, ends, color=style["color"], linewidth=1.2)
 
 
-def _labels(axes: Any, lines: Sequence[SlopeLine]) -> None:
+def _labels(axes: Any, lines: Mapping[str, Sequence[Quantity]]) -> None:
     """Name each line at its left end; labels that would touch are moved apart, and a hair line leads to theirs."""
-    values = [line.shares[0].value or 0.0 for line in lines]
+    first = {name: shares[0] for name, shares in lines.items()}
+    values = [each.known for each in first.values()]
     (left, bottom), (right, top) = pixels(axes, [(0, 0), (1, 1)])
-    pixel = 1 / (right - left)
-    for line, value, place in zip(lines, values, spread(values, 1.2 * FONT / (top - bottom)), strict=True):
+    pixel, places = 1 / (right - left), spread(values, 1.2 * FONT / (top - bottom))
+    for (name, each), value, place in zip(first.items(), values, places, strict=True):
         if place != value:
             axes.plot([0, -8 * pixel], [value, place], color=MUTED, linewidth=0.8, clip_on=False)
-        write(axes, (-11 * pixel, place), line.label, ha="right", color=ACCENT if line.name == "AP" else INK)
-
-
-def _ends(each: Quantity) -> tuple[float, float]:
-    value = each.value or 0.0
-    low, high = each.type_a or (value, value)
-    return max(0.0, low), high
+        text = f"{name} {kind_mark(each.kind)}{_percent(each)}"
+        write(axes, (-11 * pixel, place), text, ha="right", color=ACCENT if name == "AP" else INK)
