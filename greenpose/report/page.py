@@ -115,11 +115,16 @@ def differing(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, A
 
 
 def pack(entries: Sequence[Record | Failure]) -> str:
-    """Return the entries' own JSON as a list, compressed so that a browser can read it, inside a JSON document.
+    """Return the entries' own JSON, compressed so that a browser can read it, inside a JSON document.
 
-    No `<` is left in it, which could end a script element.
+    It is field by field, the value of every run beside those of the others, which takes half the room of a list of
+    runs: one table for the records, one for the failures. No `<` is left, which could end a script element.
     """
-    text = json.dumps([entry.model_dump(mode="json", by_alias=True) for entry in entries])
+    tables = []
+    for kind in (Record, Failure):
+        runs = [entry.model_dump(mode="json", by_alias=True) for entry in entries if isinstance(entry, kind)]
+        tables += [{field: [run[field] for run in runs] for field in runs[0]}] if runs else []
+    text = json.dumps(tables, separators=(",", ":"))
     data = base64.b64encode(zlib.compress(text.encode(), 9)).decode()
     return json.dumps({"encoding": "JSON, deflate (zlib), base64", "data": data})
 
@@ -129,7 +134,7 @@ def with_records(page: str, entries: Sequence[Record | Failure]) -> str:
     if len(entries) <= MOST_RECORDS:
         held = (
             f"<p>This page holds its {len(entries)} records in the element <code>#greenpose-records</code>: their "
-            "JSON, as a list, compressed (deflate, base64).</p>\n"
+            "JSON field by field, compressed (deflate, base64).</p>\n"
             f'<script type="application/json" id="greenpose-records">{pack(entries)}</script>'
         )
         if len(page.encode()) + len(held) <= MOST_BYTES:

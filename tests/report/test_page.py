@@ -242,7 +242,8 @@ def test_no_control_and_no_mark_of_direction_reaches_the_page():
 def unpacked(text):
     said = json.loads(text)
     assert said["encoding"] == "JSON, deflate (zlib), base64"
-    return json.loads(zlib.decompress(base64.b64decode(said["data"])))
+    tables = json.loads(zlib.decompress(base64.b64decode(said["data"])))
+    return [dict(zip(table, run, strict=True)) for table in tables for run in zip(*table.values(), strict=True)]
 
 
 def test_no_tag_can_end_the_script_element():
