@@ -1,7 +1,10 @@
+import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+import greenpose
 from greenpose.record import Exit, Record
 from tests.documents import record_page, schemas
 
@@ -21,3 +24,10 @@ def test_the_page_says_what_the_code_says(name, request):
 @pytest.mark.parametrize("model", [Record, Exit])
 def test_every_field_of_the_record_says_what_it_means(model):
     assert [name for name, field in model.model_fields.items() if not field.description] == []
+
+
+def test_no_two_classes_of_the_package_have_one_name():
+    package = Path(greenpose.__file__).parent
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in package.rglob("*.py")]
+    names = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    assert [name for name, times in names.items() if times > 1] == []

@@ -173,7 +173,7 @@ def compare_sides(candidate: Path, sides: Sides, options: Options) -> CheckVerdi
         CheckError: if there is no such exit.
         GreenPoseError: if a side cannot be run.
     """
-    found: dict[str, _Found] = {}
+    found: dict[str, _Compared] = {}
     with tempfile.TemporaryDirectory() as folder:
         for network, label in _labelled(read_networks(candidate, Path(folder), options.exits)):
             selected = [one for one in network.exits if any(name in options.only for name in _names(label, one))]
@@ -221,7 +221,7 @@ def _names(label: str, exit_: int) -> list[str]:
     return [f"{label}exit{exit_}.{metric}" for metric, _ in METRICS.values()]
 
 
-class _Found(NamedTuple):
+class _Compared(NamedTuple):
     findings: Sequence[CheckFinding]
     notes: Sequence[str] = ()
     samples: Mapping[str, Any] | None = None
@@ -233,7 +233,7 @@ class _Comparison:
     def __init__(self, network: Network, label: str, sides: Sides, options: Options) -> None:
         self._network, self._label, self._sides, self._options = network, label, sides, options
 
-    def run(self) -> _Found:
+    def run(self) -> _Compared:
         """Return what was found."""
         if self._sides.obstacle:
             return self._blocked(self._sides.obstacle)
@@ -247,7 +247,7 @@ class _Comparison:
                 side.refuse_other_code(worker.hello)
             return self._blocked(obstacle, changed=True) if obstacle else self._compared(base, head)
 
-    def _compared(self, base: Worker, head: Worker) -> _Found:
+    def _compared(self, base: Worker, head: Worker) -> _Compared:
         there, here, options = base.hello, head.hello, self._options
         with counters(here["device"]) as sources:
 
@@ -268,7 +268,7 @@ class _Comparison:
             for one in trials[0].results
         ]
         differences = [f"{key} {there[key]} there, {here[key]} here" for key in MAY_DIFFER if there[key] != here[key]]
-        return _Found(
+        return _Compared(
             findings=[*findings, *self._one_sided(base, head)],
             notes=[*self._file_notes(), *differences, f"beside it: {trials[0].surroundings}"],
             samples=_samples(there, here, trials, options.rule),
@@ -294,8 +294,8 @@ class _Comparison:
             why = f"{lacking.name} has no exit {exit_}"
             yield self._incomparable(exit_, why, device=head.hello["device"], changed=lacking is head)
 
-    def _blocked(self, why: str, *, changed: bool = False) -> _Found:
-        return _Found([self._incomparable(exit_, why, changed=changed) for exit_ in self._network.exits])
+    def _blocked(self, why: str, *, changed: bool = False) -> _Compared:
+        return _Compared([self._incomparable(exit_, why, changed=changed) for exit_ in self._network.exits])
 
     def _incomparable(self, exit_: int, why: str, *, device: str = "cpu", changed: bool = False) -> CheckFinding:
         (clock,) = _clocks(device)

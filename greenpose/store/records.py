@@ -73,7 +73,7 @@ def stream(paths: Iterable[Path], *, left_out: list[str] | None = None) -> Itera
     paths = tuple(paths)
     there = [path for path in paths if path.exists()]
     faults = [f"{path}: there is no such file or folder" for path in paths if path not in there]
-    absent, found = bool(faults), _Found()
+    absent, found = bool(faults), _RunsMet()
     yield from found.records(there, faults)
     yield from found.failures()
     if left_out is None or absent or not found.any:
@@ -83,7 +83,7 @@ def stream(paths: Iterable[Path], *, left_out: list[str] | None = None) -> Itera
         left_out += faults
 
 
-class _Found:
+class _RunsMet:
     """The runs that were met so far, each once: by name, configuration and start, a failure by its name and end."""
 
     def __init__(self) -> None:
