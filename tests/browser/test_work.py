@@ -80,6 +80,7 @@ def test_tables_sort_by_value_down_up_and_back_as_printed(visit, tab_to):
 def test_lines_that_are_sorted_apart_keep_their_names_and_numbers(visit):
     page = visit(fragment="#runs=5d")
     page.locator("details:has(#runs) > summary").click()
+    page.locator("#runs tbody:not(:has([rowspan]))").first.wait_for()
     lines = page.eval_on_selector_all("#runs tbody tr", CELLS)
     assert len({len(line) for line in lines}) == 1
     assert page.locator("#runs tbody [rowspan]").count() == 0
@@ -149,6 +150,7 @@ def test_a_run_that_is_picked_stands_for_itself_and_its_experiment(visit):
     run = GRID[0].name
     page = visit(fragment=f"#pick={run}")
     page.locator("details:has(#runs) > summary").click()
+    page.locator("#runs tr.on").first.wait_for()  # the browser says that it opened when it has the time
     assert page.locator("#runs tr.on").count() == 1
     assert page.locator("#exits tr.on").count() == 1
 
