@@ -7,7 +7,7 @@ from pydantic import Field
 
 from greenpose.intervals import Bounds
 from greenpose.metrics import MOST
-from greenpose.quantity import Kind, Quantity, missing
+from greenpose.quantity import Kind, Quantity
 from greenpose.schema import Document
 
 
@@ -43,25 +43,29 @@ class Numbers(Document):
     basis: dict[str, Basis] = Field(default_factory=dict)
     """For each number of this object, by its field name: unit, kind, method, intervals."""
 
-    def quantity(self, name: str) -> Quantity:
+    def quantity(self, name: str, *, scale: float = 1.0, unit: str | None = None, disturbed: bool = False) -> Quantity:
         """Return the number `name` with how it was obtained; one that the record says nothing about is `not_covered`.
 
-        A dotted name such as `relative_to_final.latency_s` reaches into a mapping.
+        A dotted name such as `relative_to_final.latency_s` reaches into a mapping. `scale` and `unit` give it in
+        another unit: pages ask for a million of them, and make no second one each.
         """
         field, _, key = name.partition(".")
         value = getattr(self, field)
         value = value.get(key) if key else value
         basis = self.basis.get(name)
         if basis is None:
-            return missing("not recorded") if value is None else Quantity(value=value)
+            reason = "not recorded" if value is None else ""
+            value = None if value is None else value * scale
+            return Quantity(value=value, unit=unit or "", missing=reason, disturbed=disturbed)
         return Quantity(
-            value=value,
-            unit=basis.unit,
+            value=None if value is None else value * scale,
+            unit=basis.unit if unit is None else unit,
             kind=basis.kind,
             method=basis.method,
-            type_a=_bounds(basis.type_a),
-            type_b=_bounds(basis.type_b),
+            type_a=_bounds(basis.type_a, scale),
+            type_b=_bounds(basis.type_b, scale),
             missing=basis.missing or ("the record does not say why" if value is None else ""),
+            disturbed=disturbed,
         )
 
 
@@ -88,5 +92,5 @@ def interval_of(bounds: Bounds | None) -> Interval | None:
     return None if bounds is None else Interval(low=bounds.low, high=bounds.high)
 
 
-def _bounds(interval: Interval | None) -> Bounds | None:
-    return None if interval is None else Bounds(interval.low, interval.high)
+def _bounds(interval: Interval | None, scale: float) -> Bounds | None:
+    return None if interval is None else Bounds(interval.low * scale, interval.high * scale)

@@ -55,15 +55,20 @@ def in_unit(each: Quantity, metric: Metric) -> Quantity:
 
 def of_exit(entry: Exit, metric: Metric) -> Quantity:
     """Return one number of an exit in display units; sizes without a basis are counted ones."""
-    return in_unit(recorded(entry, metric), metric)
+    return _of_exit(entry, metric, metric.scale, metric.unit)
 
 
 def recorded(entry: Exit, metric: Metric) -> Quantity:
     """Return the same in the record's unit."""
-    each = entry.quantity(metric.name)
+    return _of_exit(entry, metric, 1.0, None)
+
+
+def _of_exit(entry: Exit, metric: Metric, scale: float, unit: str | None) -> Quantity:
+    disturbed = metric.per_machine and any(disturbance(entry))
+    each = entry.quantity(metric.name, scale=scale, unit=unit, disturbed=disturbed)
     if metric.kind == "counted" and each.value is not None and each.kind == "not_covered":
-        each = replace(each, kind="counted")
-    return replace(each, disturbed=True) if metric.per_machine and any(disturbance(entry)) else each
+        return Quantity(value=each.value, unit=each.unit, kind="counted")
+    return each
 
 
 def disturbance(entry: Exit) -> tuple[float, float]:
@@ -80,7 +85,7 @@ def disturbance(entry: Exit) -> tuple[float, float]:
 
 def of_record(record: Record, figure: Metric) -> Quantity:
     """Return one number of a run in display units."""
-    return in_unit(record.quantity(figure.name), figure)
+    return record.quantity(figure.name, scale=figure.scale, unit=figure.unit)
 
 
 def kind_of(record: Record, figure: Metric) -> Kind:
