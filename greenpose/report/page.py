@@ -42,9 +42,9 @@ from greenpose.report.figures.training import (
     training_table,
 )
 from greenpose.report.figures.what_if import SUPPOSITIONS, scenario_data, scenario_table, scenario_words
-from greenpose.report.gallery import Picture
 from greenpose.report.headline import headline
 from greenpose.report.limits import limits
+from greenpose.report.picture import Picture
 from greenpose.report.quantities import disturbance, legend
 from greenpose.report.scale import detailed, is_large, notices, restricted
 from greenpose.report.study import SECOND, Study, energy_kind, facts, seeds, setting_facts, study

@@ -31,13 +31,11 @@ Law = Callable[[int, int], float]
 class ScriptedSide(Worker):
     """A side without a process; it notes in a shared log who was asked for what."""
 
-    hello: dict[str, Any] = {}  # noqa: RUF012
-
     def __init__(
         self, name: str, law: Law, *, log: list[tuple[str, int, int]] | None = None, faults: int = 0, **hello: Any
     ) -> None:
         self.name = name
-        self.hello = {**HELLO, **hello}
+        self._hello = {**HELLO, **hello}
         self.faults = faults
         self._law = law
         self._log = [] if log is None else log

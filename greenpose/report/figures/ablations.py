@@ -25,7 +25,7 @@ from greenpose.report.drawing import (
     strokes,
     write,
 )
-from greenpose.report.gallery import Picture, drawn, left_out
+from greenpose.report.picture import Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
 from greenpose.report.ranking import leaders
 from greenpose.report.study import MANY_SEEDS, Group, Point, Study, setting, short_name

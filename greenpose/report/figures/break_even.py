@@ -12,7 +12,7 @@ from greenpose.record import Record
 from greenpose.report.differences import less_one, share
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, ticks, write
 from greenpose.report.figures.ablations import Partners
-from greenpose.report.gallery import MOST_PANELS, Picture, drawn, left_out
+from greenpose.report.picture import MOST_PANELS, Picture, drawn, left_out
 from greenpose.report.quantities import FINAL_ITSELF, of_record, training_figure
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Group, Point, Study, energy_kind

@@ -12,7 +12,7 @@ from greenpose.quantity import Kind, Quantity, kind_mark, missing, over_runs
 from greenpose.record import Record
 from greenpose.report.drawing import ACCENT, CHARACTER, DIM, FONT, INK, PAPER, Drawing, bare, write
 from greenpose.report.figures.totals import paid
-from greenpose.report.gallery import Picture
+from greenpose.report.picture import Picture
 from greenpose.report.quantities import energy_figure
 from greenpose.report.study import Group, Study, energy_kind, gross_kwh
 from greenpose.report.tables import (

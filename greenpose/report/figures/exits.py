@@ -39,7 +39,7 @@ from greenpose.report.drawing import (
     write,
 )
 from greenpose.report.figures.tradeoff import reach
-from greenpose.report.gallery import MOST_PANELS, Picture, drawn, left_out
+from greenpose.report.picture import MOST_PANELS, Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Group, Point, Study, by_exit, entries

@@ -12,7 +12,7 @@ from greenpose.metrics import AP, PERCENT, Metric
 from greenpose.quantity import Quantity, kind_mark, missing, over_runs, ratio
 from greenpose.record import Record, Validation
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, write
-from greenpose.report.gallery import MOST_PANELS, Picture, first_panels
+from greenpose.report.picture import MOST_PANELS, Picture, first_panels
 from greenpose.report.quantities import PAPER_ITSELF, training_figure
 from greenpose.report.study import Group, Point, Study, energy_kind, setting
 from greenpose.report.tables import Table, table_of

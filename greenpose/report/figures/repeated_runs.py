@@ -23,7 +23,7 @@ from greenpose.report.drawing import (
     strokes,
     write,
 )
-from greenpose.report.gallery import Picture, drawn, left_out
+from greenpose.report.picture import Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Point, Study, by_exit, energy_kind, entries, not_converged, seeds, short_name

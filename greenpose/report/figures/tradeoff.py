@@ -30,7 +30,7 @@ from greenpose.report.drawing import (
     place,
     ticks,
 )
-from greenpose.report.gallery import Picture
+from greenpose.report.picture import Picture
 from greenpose.report.quantities import FOOTPRINTS, training_figure
 from greenpose.report.ranking import (
     answered,

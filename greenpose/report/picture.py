@@ -1,4 +1,4 @@
-"""The gallery: what every figure of the page has, and which of its drawings are shown."""
+"""A picture of the page: heading, drawings, the table of what they draw, and which of the drawings are shown."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
