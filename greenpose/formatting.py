@@ -71,12 +71,12 @@ NBSP = "\u00a0"
 MINUS = "\u2212"
 JOINERS = "\u200c\u200d"
 """Marks that cannot be seen but make letters and emoji what they are."""
-_MARKDOWN = re.compile(r"[\\`*_\[\]|~#]|:(?=//)|^[-+=]")
-"""What Markdown reads as its own: marks, links, cells, and at a line's start bullets and underlines."""
+_MARKDOWN = re.compile(r"[\\`*_\[\]|~#]|:(?=//)")
+"""What Markdown reads as its own wherever it stands: marks, links, cells."""
 _COMMAND = re.compile(r"^(?=\s*::)|(?<=#)(?=#\w*\[)")
 """Where a line of a job's log would become a command: `::error`, `##[error]`, `##vso[...]`."""
-_NUMBERED = re.compile(r"^(\d+)([.)])")
-"""How an item of a numbered list begins."""
+_BEGINS = re.compile(r"^(?:(\d+)(?=[.)])|(?=[-+=]))")
+"""What it reads so only where a line begins: numbers of a list, bullets, underlines."""
 MOST_DIGITS = 4
 """Significant digits beyond which no printed value goes, however narrow its interval."""
 
@@ -164,9 +164,9 @@ def plural(count: int, noun: str) -> str:
     return f"{exact(count)}{NBSP}{noun}{'' if count == 1 else 's'}"
 
 
-def listed(parts: list[str]) -> str:
-    """Return `a`, `a and b`, `a, b and c`."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+def listed(parts: list[str], word: str = "and") -> str:
+    """Return `a`, `a and b`, `a, b and c`, or with another word."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {word} {parts[-1]}" if parts else ""
 
 
 def shown(text: str) -> str:
@@ -184,9 +184,13 @@ def in_log(text: str) -> str:
     return _COMMAND.sub(r"\\", shown(text))
 
 
-def in_markdown(text: str) -> str:
-    """Return somebody's text as `shown`, for a place in Markdown that reads nothing in it as its own, nor as HTML."""
-    escaped = _NUMBERED.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\g<0>", shown(text).strip()))
+def in_markdown(text: str, *, begins: bool = True) -> str:
+    """Return somebody's text as `shown`, for a place in Markdown that reads nothing in it as its own, nor as HTML.
+
+    Where it does not begin a line, `1.` is no list's number and `+` no bullet.
+    """
+    escaped = _MARKDOWN.sub(r"\\\g<0>", shown(text).strip())
+    escaped = _BEGINS.sub(r"\g<1>\\", escaped) if begins else escaped
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -1,10 +1,14 @@
-"""A verdict for a pull request, and as annotations of its lines: regressions first, the rest folded."""
+"""A verdict for a pull request, and as annotations of its lines: the largest change first, the unchanged folded."""
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 
-from greenpose.check.output.text import explanations, notable, summary, unchanged, unchanged_line
-from greenpose.check.verdict import CheckFinding, CheckVerdict, sorted_findings
-from greenpose.formatting import shown
+from greenpose.check.baseline import FILE
+from greenpose.check.output.text import explanations, headline, notable, summary, unchanged, unchanged_line
+from greenpose.check.paired import Rule
+from greenpose.check.verdict import CheckFinding, CheckVerdict, few, signed_percent, sorted_findings
+from greenpose.formatting import in_markdown, listed, shown
 
 MARKS = {
     "ok": "✅",
@@ -15,15 +19,24 @@ MARKS = {
     "incomparable": "➖",
 }
 MOST_LINES = 60
-MOST_ROWS = 18
+MOST_ROWS = 12
 MOST_SENTENCES = 6
-MOST_FOLDED = 12
+MOST_FOLDED = 8
 MOST_NOTES = 4
+LONGEST = 400
+"""Characters of somebody's text that are shown in one place."""
+COUNTED = {"parameters": "parameter", "MACs": "MAC", "bytes": "byte", "calls": "call of an operator"}
+"""What is counted to the last one, by its unit."""
+REFERENCE = re.compile(r"(@|#|GH-|\bwww)(?=[\w.])")
+"""What a forge turns into a mention, a reference or an address, wherever it stands in a text."""
 
 
-def to_markdown(verdict: CheckVerdict, name: str) -> str:
-    """Return the verdict as Markdown; the first line is a hidden marker by which a comment can be found again."""
-    lines = list(_lines(verdict, name))
+def to_markdown(verdict: CheckVerdict, name: str, *, remark: str = "") -> str:
+    """Return the verdict as Markdown; the last line is a hidden marker by which a comment can be found again.
+
+    The first line is the verdict with its largest change; a `remark` stands under it.
+    """
+    lines = [*_lines(verdict, name, remark), "", marker(name)]
     assert len(lines) <= MOST_LINES
     return "\n".join(lines) + "\n"
 
@@ -33,12 +46,12 @@ def marker(name: str) -> str:
     return f"<!-- greenpose:{name} -->"
 
 
-def _lines(verdict: CheckVerdict, name: str) -> Iterator[str]:
-    yield marker(name)
-    yield f"### {MARKS[verdict.outcome]} GreenPose: {_text(name)}"
+def _lines(verdict: CheckVerdict, name: str, remark: str) -> Iterator[str]:
+    yield f"### {MARKS[verdict.outcome]} {_text(headline(verdict))}"
     yield ""
-    yield f"**{verdict.outcome}**{_text(summary(verdict).removeprefix(verdict.outcome))}  "
-    yield f"{_text(verdict.subject)} against {_text(verdict.against)}"
+    yield f"**{_text(name)}**: {_text(verdict.subject)} against {_text(verdict.against)}; {_text(_counts(verdict))}"
+    if remark:
+        yield f"<br>{_text(remark)}"
     rows = notable(verdict)
     if rows:
         yield ""
@@ -49,12 +62,72 @@ def _lines(verdict: CheckVerdict, name: str) -> Iterator[str]:
     yield from _capped([f"- **{_text(names)}**: {_text(says)}" for names, says in sentences], MOST_SENTENCES)
     if verdict.notes:
         yield ""
-    yield from _capped([f"> {_text(note)}  " for note in verdict.notes], MOST_NOTES)
+    yield from _capped([f"> {_text(note, begins=True)}  " for note in verdict.notes], MOST_NOTES)
+    yield from _to_accept(verdict)
+    seen = smallest_change(verdict)
+    if seen:
+        yield from ("", f"Smallest change that this check could have seen: {_text(seen)}.")
     folded = unchanged(verdict)
     if folded:
         yield from ("", f"<details><summary>{_text(unchanged_line(verdict))}</summary>", "")
         yield from _table(folded, MOST_FOLDED)
         yield from ("", "</details>")
+
+
+def _counts(verdict: CheckVerdict) -> str:
+    """Return how many were checked and what became of them, without what to do."""
+    return summary(verdict).partition(": ")[2].partition(";")[0]
+
+
+def smallest_change(verdict: CheckVerdict) -> str:
+    """Return what the least change is that the check would have called a regression, by the way that it looks.
+
+    A count shows every one. A ratio is called regressed where the lower end of its interval lies above the rule's
+    limit: an interval as wide as this one, around a value that much higher, just does.
+    """
+    exact = {one.unit for one in verdict.findings if one.way == "exact" and one.head is not None}
+    counted = [word for unit, word in COUNTED.items() if unit in exact]
+    limit, rises = 1 + Rule().fail_above, dict[str, list[float]]()
+    for one in verdict.findings:
+        if one.ratio is not None and one.ratio.low > 0:
+            rises.setdefault(one.metric, []).append(limit * one.ratio.value / one.ratio.low - 1)
+    ends = {metric: [signed_percent(end) for end in (min(each), max(each))] for metric, each in rises.items()}
+    return "; ".join(
+        [
+            *([f"one {listed(counted, 'or')} more"] if counted else []),
+            *(
+                f"{metric} {low if low == high else f'{low} to {high}, by exit'}"
+                for metric, (low, high) in ends.items()
+            ),
+            *(["an AP whose whole 95 % interval lies below the floor"] if "fraction" in exact else []),
+            *(["whatever is beyond a budget"] if any(one.way == "budget" for one in verdict.findings) else []),
+        ]
+    )
+
+
+def _to_accept(verdict: CheckVerdict) -> Iterator[str]:
+    """Yield how what is meant is accepted, by the way in which it was found."""
+    exact = [one for one in notable(verdict) if one.way == "exact" and one.word != "inconclusive"]
+    if exact:
+        file = next((one.file for one in exact if one.file), str(FILE))
+        said = "" if file == str(FILE) else f" --baseline {shlex.quote(file)}"
+        yield from ("", f"To accept it, run this and commit {_code(file)}:", "", "```sh")
+        yield _cut(
+            shown(f'greenpose check {shlex.quote(verdict.subject)}{said} --update --reason "why it is worth it"')
+        )
+        yield "```"
+    budgets = [one for one in verdict.of("regressed") if one.way == "budget"]
+    if budgets:
+        places = [f"{one.file}:{one.line}" for one in budgets if one.file]
+        yield from (
+            "",
+            f"To accept it, change the {'budget' if len(budgets) == 1 else 'budgets'}: {_text(few(places))}.",
+        )
+    if any(one.way == "paired" for one in verdict.of("regressed")):
+        yield from (
+            "",
+            "What was measured in pairs needs no accepting: once merged, it is what the next check compares with.",
+        )
 
 
 def _table(rows: Sequence[CheckFinding], most: int) -> Iterator[str]:
@@ -79,15 +152,20 @@ def _capped(lines: Sequence[str], most: int, *, rest: str = "- … and {} more")
 
 def _code(name: str) -> str:
     """Return a name in the type of code, which nothing in it can end."""
-    return "`" + shown(name).replace("`", "'").replace("|", "\\|") + "`"
+    return "`" + _cut(shown(name)).replace("`", "'").replace("|", "\\|") + "`"
 
 
-def _text(text: str) -> str:
-    """Return text without anything that Markdown or HTML would read as its own, on one line."""
-    text = shown(text.replace("\n", " "))
-    for character in "\\`*_[]|":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _text(text: str, *, begins: bool = False) -> str:
+    """Return text without anything that Markdown, HTML or a forge would read as its own, on one line.
+
+    What would call a person or refer to an issue is parted from what follows by a space of no width.
+    """
+    escaped = in_markdown(_cut(text.replace("\n", " ")), begins=begins)
+    return REFERENCE.sub(r"\1&#8203;", escaped).replace("$", "&#36;")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 MOST = 10

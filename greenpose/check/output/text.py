@@ -1,6 +1,7 @@
 """A verdict for the terminal: its rows, what changed, why, and one sentence."""
 
 import io
+import math
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from greenpose.check.verdict import CheckFinding, CheckVerdict, few, sorted_findings
-from greenpose.formatting import NBSP, listed, plural
+from greenpose.formatting import MINUS, NBSP, listed, plural
 
 
 def notable(verdict: CheckVerdict) -> list[CheckFinding]:
@@ -57,6 +58,49 @@ def summary(verdict: CheckVerdict) -> str:
     said = listed([f"{count} {words}" for words, count in counts.items() if count]) or "nothing worse"
     remedy = next((one.advice for one in sorted_findings(verdict.findings) if one.outcome == verdict.outcome), "")
     return f"{verdict.outcome}: of {total} checked, {said}; {remedy}".removesuffix("; ")
+
+
+def headline(verdict: CheckVerdict) -> str:
+    """Return the verdict with its largest change: `Regressed: exit3.macs rose by 10.0 % to 2.20 GMACs, and 2 more`.
+
+    The largest is that with the greatest ratio, among the gravest that have one.
+    """
+    gravest = [one for one in sorted_findings(verdict.findings) if one.word == verdict.outcome]
+    told = [one for one in gravest if _size(one)] or gravest
+    word = verdict.outcome.capitalize()
+    if verdict.outcome == "ok" or not told:
+        return f"{word}: {_unmoved(verdict)}"
+    largest = max(told, key=_size)
+    more = len(gravest) - 1
+    return f"{word}: {_moved(largest)}{f', and {more} more' if more else ''}"
+
+
+def _size(one: CheckFinding) -> float:
+    """Return how large a change is: the logarithm of its ratio, 0 for what has none."""
+    ratio = one.ratio.value if one.ratio else one.head / one.base if one.head is not None and one.base else 1.0
+    return abs(math.log(ratio)) if ratio > 0 else math.inf
+
+
+def _moved(one: CheckFinding) -> str:
+    """Return one change in words."""
+    base, head, difference = one.cells
+    if not _size(one):
+        return f"{one.name}: {one.says}"
+    if one.way == "budget":
+        return f"{one.name} is {head}, beyond its budget of {base} ({difference})"
+    rose = (one.ratio.value if one.ratio else (one.head or 0.0) / (one.base or 1.0)) > 1
+    by = difference.partition(",")[0].lstrip(f"+{MINUS}")
+    verb = "rose" if rose else "fell"
+    return f"{one.name} {verb} by {by}, from {base} to {head}"
+
+
+def _unmoved(verdict: CheckVerdict) -> str:
+    """Return what is said where nothing is worse: how much is as it was, and whether something warned."""
+    warned = len(verdict.of("regressed", "inconclusive", "incomparable"))
+    said = unchanged_line(verdict) or (
+        "nothing measured in pairs is worse" if verdict.findings else "nothing was compared"
+    )
+    return f"{said}, {warned} only warned of" if warned else said
 
 
 COLOURS = {

@@ -1,13 +1,17 @@
 """"""
 
+import itertools
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
-from greenpose.check import CheckVerdict
-from greenpose.check.output.markdown import annotations, to_markdown
+from greenpose.check import CheckVerdict, RatioSpan
+from greenpose.check.output.markdown import annotations, smallest_change, to_markdown
+from greenpose.check.output.text import headline
+from greenpose.check.paired import Rule
 from tests.check.candidates import finding, mixed
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "verdict.md"
@@ -25,8 +29,93 @@ def test_the_comment_is_the_golden_one(request):
     assert text == GOLDEN.read_text(encoding="utf-8")
 
 
-def test_the_first_line_is_a_hidden_marker():
-    assert to_markdown(mixed(), "quick").splitlines()[0] == "<!-- greenpose:quick -->"
+def test_the_first_line_is_the_verdict_with_its_largest_change_and_the_last_a_hidden_marker():
+    lines = to_markdown(mixed(), "quick").splitlines()
+    assert (
+        lines[0]
+        == "### ❌ Regressed: exit3.macs rose by 10.0\u00a0%, from 2.00\u00a0GMACs to 2.20\u00a0GMACs, and 1 more"
+    )
+    assert lines[-1] == "<!-- greenpose:quick -->"
+    assert "<!--" not in "".join(lines[:-1])
+
+
+@pytest.mark.parametrize(
+    ("findings", "says"),
+    [
+        ((), "Incomparable: nothing was compared"),
+        ((finding(outcome="ok"),), "Ok: 1 quantity unchanged"),
+        ((finding(outcome="ok"), finding(level="warn")), "Ok: 1 quantity unchanged, 1 only warned of"),
+        ((finding(outcome="ok", way="paired"),), "Ok: nothing measured in pairs is worse"),
+        (
+            (finding(head=2.1e9), finding("exit4")),
+            "Regressed: exit4.macs rose by 10.0 %, from 2.00 GMACs to 2.20 GMACs, and 1 more",
+        ),
+        (
+            (finding(), finding("exit4", level="warn", head=9e9)),
+            "Regressed: exit3.macs rose by 10.0 %, from 2.00 GMACs to 2.20 GMACs",
+        ),
+        (
+            (finding(outcome="improved", head=1e9),),
+            "Improved: exit3.macs fell by 50.0 %, from 2.00 GMACs to 1.00 GMACs",
+        ),
+        (
+            (finding(metric="ap", unit="fraction", base=0.9, head=0.8),),
+            "Regressed: exit3.ap fell by 10 points, from 90.0 % to 80.0 %",
+        ),
+        (
+            (finding(way="budget", base=4.0, head=5.0, unit="J"),),
+            "Regressed: exit3.macs is 5.00 J, beyond its budget of ≤ 4.00 J (+25.0 %)",
+        ),
+        (
+            (finding(outcome="incomparable", head=None, says="not compared: why"),),
+            "Incomparable: exit3.macs: not compared: why",
+        ),
+        (
+            (finding(head=5.0, base=0.0), finding("exit4")),
+            "Regressed: exit4.macs rose by 10.0 %, from 2.00 GMACs to 2.20 GMACs, and 1 more",
+        ),
+    ],
+)
+def test_the_headline_is_the_largest_of_the_gravest_changes_in_words(findings, says):
+    verdict = CheckVerdict(subject="a", against="b", findings=findings)
+    assert headline(verdict).replace("\u00a0", " ") == says
+
+
+def test_the_smallest_change_that_could_be_seen_is_one_of_what_is_counted_and_just_fails_what_is_paired():
+    rule, span = Rule(), RatioSpan(0.97, 1.01, 1.06)
+    paired = finding("exit3", "cpu_s_per_image", "inconclusive", way="paired", unit="s", ratio=span)
+    text = smallest_change(CheckVerdict(subject="a", against="b", findings=(paired,)))
+    rise = float(re.search(r"cpu_s_per_image \+([\d.]+)", text)[1]) / 100
+    for more, decision in ((0.001, "regressed"), (-0.001, None)):
+        moved = (1 + rise + more) / span.value
+        assert rule.decide(RatioSpan(*(end * moved for end in span))) == decision
+    assert smallest_change(mixed()).startswith("one parameter, MAC or call of an operator more; ")
+
+
+def test_it_is_said_how_what_is_meant_is_accepted():
+    text = to_markdown(mixed(), "quick")
+    assert '```sh\ngreenpose check experiments/quick.yaml --update --reason "why it is worth it"\n```' in text
+    assert "change the budget: budgets.yaml:3." in text
+    for fine in (
+        CheckVerdict(subject="a", against="b", findings=(finding(outcome="ok"),)),
+        CheckVerdict(subject="a", against="b", findings=()),
+    ):
+        assert "accept" not in to_markdown(fine, "quick")
+    wild = CheckVerdict(subject="a b`$(x)", against="b", findings=(finding(file="c d.json"),))
+    assert "greenpose check 'a b`$(x)' --baseline 'c d.json' --update" in to_markdown(wild, "quick")
+
+
+@pytest.mark.parametrize(
+    "text", ["@octocat", "pose/net#12", "GH-7", "#3", "www.example.org", "https://example.org", "a@b.cc", "$x$"]
+)
+def test_nobody_is_mentioned_and_nothing_is_referred_to(text):
+    one = finding("exit3", "operations", says=f"see {text} there", unit="calls", base=1.0, head=2.0)
+    comment = to_markdown(CheckVerdict(subject=f"a {text} b", against=text, findings=(one,), notes=(text,)), "quick")
+    outside = re.sub(r"```.*?```|`[^`]*`", "", comment, flags=re.DOTALL)
+    assert not re.search(r"[a-z]://|\$", outside)  # what parsers read as an address or a formula
+    read = unescape(rendered(outside))
+    assert not re.search(r"@\w|#\d|GH-\d|www\.", read)  # what forges look for in what was rendered
+    assert f"see {text} there" in read.replace("\u200b", "")
 
 
 def test_a_parser_sees_one_row_for_each_finding_regressions_first_and_the_unchanged_folded():
@@ -54,8 +143,8 @@ def test_no_name_ends_the_code_that_it_stands_in(name):
     text = to_markdown(verdict, "quick")
     table = rendered(text)
     (cell,) = re.findall(r"<td><code>(.*?)</code></td>", table)
-    assert not re.search("<img|<a |<h1|<pre", table)
-    assert (table.count("<tr>"), table.count("<td")) == (2, 5)
+    assert not re.search("<img|<a |<h1", table)
+    assert (table.count("<tr>"), table.count("<td"), table.count("<pre")) == (2, 5, 1)  # the command
     assert text.replace("\n", "").replace("\xa0", "").isprintable()
     assert cell
 
@@ -64,11 +153,12 @@ def test_no_name_ends_the_code_that_it_stands_in(name):
 def test_sixty_lines_are_never_exceeded_and_what_is_left_out_is_counted(outcome):
     outcomes = ["ok", "regressed", "incomparable", "improved"] if outcome == "mixed" else [outcome]
     many = tuple(
-        finding("exit3", f"m{k}", outcomes[k % len(outcomes)], says=f"says {k}", unit="calls", base=1.0)
-        for k in range(400)
+        finding("exit3", f"m{k}", outcomes[k % len(outcomes)], says=f"says {k}", unit="calls", base=1.0, way=way)
+        for k, way in zip(range(400), itertools.cycle(["exact", "exact", "paired", "budget", "budget"]), strict=False)
     )
     notes = tuple(f"note {k}" for k in range(40))
-    text = to_markdown(CheckVerdict(subject="a", against="b", findings=many, notes=notes), "quick")
+    verdict = CheckVerdict(subject="a", against="b", findings=many, notes=notes)
+    text = to_markdown(verdict, "quick", remark="commit 1a2b3c4\nand more")
     assert len(text.splitlines()) <= 60
     shown = len(re.findall(r"^\| `exit3", text, re.MULTILINE))
     left_out = sum(map(int, re.findall(r"^\| … and (\d+) more", text, re.MULTILINE)))
