@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The footprint check as the GitHub action calls it; the GitLab template has a script of its own. Everything comes by the
-# environment: CANDIDATE, and optionally BASELINE, BUDGETS, AGAINST, STRICT, OTHER_TASK, NAME, RESULTS.
+# environment: CANDIDATE, and optionally BASELINE, BUDGETS, AGAINST, STRICT, OTHER_TASK, NAME, RESULTS, and COMMENT, for
+# which greenpose reads the token itself: it stands in no argument.
 # Exits with 0 when fine, 1 when regressed, 2 when nothing could be checked. What nobody can know is a warning (exit 0)
 # unless STRICT is true; but where the candidate has become another task, of which the baseline says nothing, it fails
 # (exit 1) unless OTHER_TASK is warn.
@@ -12,6 +13,7 @@ arguments=("$CANDIDATE" --format text,json,junit,sarif,markdown,github,badge --o
 [ -n "${BUDGETS:-}" ] && arguments+=(--budgets "$BUDGETS")
 [ -n "${AGAINST:-}" ] && arguments+=(--against "$AGAINST")
 [ -n "${NAME:-}" ] && arguments+=(--name "$NAME")
+[ -n "${COMMENT:-}" ] && arguments+=(--comment "$COMMENT")
 [ "${STRICT:-false}" = true ] || [ "${OTHER_TASK:-fail}" = warn ] || arguments+=(--lenient)
 mkdir -p "$results"
 
@@ -19,7 +21,7 @@ greenpose check "${arguments[@]}"
 code=$?
 
 verdict=error
-document=$(ls -t "$results"/*.json 2>/dev/null | grep -v '\.shields\.json$' | head -n 1)
+document=$(ls -t "$results"/*.json 2>/dev/null | grep -Ev '\.(shields|codequality)\.json$' | head -n 1)
 if [ $code != 2 ] && [ -n "$document" ]; then
   verdict=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["outcome"])' "$document")
 fi

@@ -109,6 +109,10 @@ REMARK = re.compile(r"(^|\s)(#.*|--hash\S*|\\$)")
 """What does not say which version is wanted: remarks, hashes, and the ends of lines that go on."""
 
 
+LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "GITHUB_TOKEN", "GITLAB_TOKEN")
+"""Variables that a side does not get: where other code would come from, and what only posts its verdict."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
     """Code and environment of one side."""
@@ -147,7 +151,7 @@ class Side:
 
     def environment(self) -> dict[str, str]:
         """Return this process's environment with allocator and threads pinned, and this side's code first."""
-        mine = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+        mine = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
         code = {} if self.root is None else {"PYTHONPATH": str(self.root)}
         return {**mine, **pinned_environment(), **code}
 

@@ -23,6 +23,7 @@ from greenpose.cli.console import (
 )
 from greenpose.errors import CheckError
 from greenpose.formatting import shown
+from greenpose.schema import near
 
 if TYPE_CHECKING:
     from greenpose.check import CheckVerdict
@@ -35,6 +36,8 @@ EXIT_CODES = {
     "inconclusive": EXIT_UNSURE,
     "incomparable": EXIT_UNSURE,
 }
+WHEN = ("always", "on-change", "never")
+"""When there is to be a comment on a pull request."""
 OF_SELF_TEST = {"candidate", "self_test"}
 OF_TREND = {"history", "only", "output"}
 OF_PAIRS = {"exits", "max_pairs", "wall"}
@@ -54,7 +57,11 @@ OnlyOption = Annotated[
 UpdateOption = Annotated[bool, typer.Option("--update", help="Accept what the candidate costs; needs --reason.")]
 ReasonOption = Annotated[str, typer.Option(help="Why that is fine; kept in the baseline.")]
 FormatOption = Annotated[
-    str, typer.Option("--format", help="text, json, junit, sarif, github, markdown, badge; commas between several.")
+    str,
+    typer.Option(
+        "--format",
+        help="text, json, junit, sarif, github, markdown, codequality, openmetrics, badge; commas between several.",
+    ),
 ]
 OutputOption = Annotated[
     Path | None, typer.Option("-o", "--output", help="File of the one format, or folder of several.")
@@ -62,6 +69,14 @@ OutputOption = Annotated[
 NameOption = Annotated[str, typer.Option(help="What to call this check. Default: the candidate's name.")]
 HistoryOption = Annotated[
     Path | None, typer.Option(help="Folder to append the verdict to; without a CANDIDATE, to show the trend of.")
+]
+CommentOption = Annotated[
+    str,
+    typer.Option(
+        metavar="WHEN",
+        help="Post to the pull request of this job, on GitHub or GitLab: a check run, and always, on-change or never a "
+        "comment. Needs GITHUB_TOKEN or GITLAB_TOKEN.",
+    ),
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit 1 instead of 3.")]
 LenientOption = Annotated[
@@ -101,6 +116,7 @@ def check(
     output: OutputOption = None,
     name: NameOption = "",
     history: HistoryOption = None,
+    comment: CommentOption = "",
     strict: StrictOption = False,
     lenient: LenientOption = False,
     against: AgainstOption = None,
@@ -124,7 +140,14 @@ def check(
     from greenpose.check.against import paired_names
     from greenpose.check.output.machine_readable import document
     from greenpose.cli.check_candidate import accept_candidate, answer, read_question
-    from greenpose.cli.check_forms import chosen_formats, paired_options, paired_verdict, show_self_test, write_outputs
+    from greenpose.cli.check_forms import (
+        chosen_formats,
+        paired_options,
+        paired_verdict,
+        post_verdict,
+        show_self_test,
+        write_outputs,
+    )
     from greenpose.cli.check_history import remember_verdict, show_trend
     from greenpose.subject import require
 
@@ -152,8 +175,10 @@ def check(
         remember_verdict(history, verdict, title)
     if manner.json:
         print_json(document(verdict, title) | accepted)
-    write_outputs(verdict, title, chosen, output, verbose=manner.verbose, quiet=manner.quiet)
-    raise typer.Exit(delivered(_code(verdict, strict=strict, lenient=lenient)))
+    code = _code(verdict, strict=strict, lenient=lenient)
+    posted = post_verdict(verdict, title, comment, code=code, quiet=manner.quiet)
+    write_outputs(verdict, title, chosen, output, verbose=manner.verbose, quiet=manner.quiet, posted=posted)
+    raise typer.Exit(delivered(code))
 
 
 def _refuse_ignored(given: Mapping[str, Any]) -> None:
@@ -182,7 +207,9 @@ def _refuse_ignored(given: Mapping[str, Any]) -> None:
         faults = [f"{_flag(option)}: {why}" for option in unused if given[option.name] != option.default]
         if faults:
             raise CheckError(faults)
-    name = given["name"]
+    name, comment = given["name"], given["comment"]
+    if comment not in ("", *WHEN):
+        raise CheckError([f"--comment {comment}: {near(comment, WHEN)}"])
     if name and plain_name(name) != name:
         raise CheckError([f"--name {name}: use letters, digits, `.`, `_`, `+` and single `-`, e.g. {plain_name(name)}"])
 

@@ -13,7 +13,14 @@ from rich.text import Text
 from greenpose import __version__
 from greenpose.check import CheckVerdict
 from greenpose.check.against import Options, check_against
-from greenpose.check.output.machine_readable import badge_endpoint, to_json, to_junit, to_sarif
+from greenpose.check.output.machine_readable import (
+    badge_endpoint,
+    to_code_quality,
+    to_json,
+    to_junit,
+    to_openmetrics,
+    to_sarif,
+)
 from greenpose.check.output.markdown import annotations, to_markdown
 from greenpose.check.output.text import print_verdict, summary, to_text
 from greenpose.check.paired import Rule
@@ -95,6 +102,8 @@ WRITERS: Mapping[str, tuple[str, Callable[[CheckVerdict, str], str]]] = MappingP
         "sarif": (".sarif", lambda verdict, name: to_sarif(verdict, name, version=__version__)),
         "github": (".github", annotations),
         "markdown": (".md", to_markdown),
+        "codequality": (".codequality.json", to_code_quality),
+        "openmetrics": (".metrics.txt", to_openmetrics),
         "badge": (".shields.json", lambda verdict, _name: badge_endpoint(verdict)),
     }
 )
@@ -126,24 +135,55 @@ def chosen_formats(text: str, output: Path | None, *, as_json: bool) -> tuple[st
 
 
 def write_outputs(
-    verdict: CheckVerdict, name: str, formats: Sequence[str], output: Path | None, *, verbose: bool, quiet: bool
+    verdict: CheckVerdict,
+    name: str,
+    formats: Sequence[str],
+    output: Path | None,
+    *,
+    verbose: bool,
+    quiet: bool,
+    posted: Mapping[str, str],
 ) -> None:
-    """Write a verdict in every format asked for, and the job's summary on GitHub where Markdown or annotations are."""
+    """Write a verdict in every format asked for, and the job's summary on GitHub where Markdown or annotations are.
+
+    `posted` says what was posted, and why not: annotations that a check run has are not printed once more, and the
+    summary takes the place of what was refused.
+    """
     for format_ in formats:
         ending, make = WRITERS[format_]
         if output is None or (_is_folder(output) and format_ in SPOKEN):
-            _say(verdict, name, format_, verbose=verbose, quiet=quiet)
+            if format_ != "github" or posted.get("check run") != "":
+                _say(verdict, name, format_, verbose=verbose, quiet=quiet)
         else:
             path = output / f"{name}{ending}" if _is_folder(output) else output
             write_text(path, to_text(verdict, name, verbose=verbose) if format_ == "text" else make(verdict, name))
+    refused = [f"the {what} could not be posted: {why}" for what, why in posted.items() if why]
+    if refused or {"github", "markdown"} & {*formats}:
+        _add_to_summary(to_markdown(verdict, name, remark="; ".join(refused)), refused)
+
+
+def _add_to_summary(text: str, refused: Sequence[str]) -> None:
+    """Append to the page of a job on GitHub, and say what was not posted and what takes its place."""
     page_of_job = os.environ.get(SUMMARY)
-    if page_of_job and {"github", "markdown"} & {*formats}:
+    told = [f"{fault}; {'the summary' if page_of_job else 'the log'} of this job takes its place" for fault in refused]
+    if page_of_job:
         try:
             with Path(page_of_job).open("a", encoding="utf-8") as page:
-                page.write(to_markdown(verdict, name))
+                page.write(text)
         except OSError as error:
-            told = f"{SUMMARY} {page_of_job}: cannot be written: {error.strerror}; the job has no summary"
-            err().print(Text.assemble(("warning: ", "yellow"), told), soft_wrap=True)
+            told.append(f"{SUMMARY} {page_of_job}: cannot be written: {error.strerror}; the job has no summary")
+    for warning in told:
+        err().print(Text.assemble(("warning: ", "yellow"), warning), soft_wrap=True)
+
+
+def post_verdict(verdict: CheckVerdict, name: str, comment: str, *, code: int, quiet: bool) -> dict[str, str]:
+    """Post a verdict to the pull request of this job where that is asked for; return what was posted, and why not."""
+    if not comment:
+        return {}
+    from greenpose.check.output.pull_request import post
+
+    with err(quiet=quiet).status("posting the verdict"):
+        return post(verdict, name, when=comment, code=code)
 
 
 def _say(verdict: CheckVerdict, name: str, format_: str, *, verbose: bool, quiet: bool) -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from greenpose.cli.check import WHEN
+from greenpose.cli.check_forms import WRITERS
+
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / ".ci/action/action.yml").read_text())
 GITLAB = yaml.safe_load((ROOT / ".ci/gitlab.yml").read_text())[".greenpose"]
@@ -19,6 +22,7 @@ rm -rf results
 mkdir results
 [ "$CODE" = 2 ] || printf '{\\n "outcome": "%s"\\n}\\n' "$OUTCOME" >results/quick.json
 echo '{"schemaVersion": 1}' >results/quick.shields.json
+echo '[]' >results/quick.codequality.json
 exit "$CODE"
 """
 
@@ -110,7 +114,26 @@ def test_every_input_of_the_action_is_used_and_every_variable_of_the_script_is_s
     assert not [name for name in ACTION["inputs"] if f"inputs.{name} " not in text and f"inputs.{name}\n" not in text]
     script = (ROOT / ".ci/check.sh").read_text()
     assert {"CANDIDATE", "BASELINE", "BUDGETS", "AGAINST", "STRICT", "NAME", "RESULTS"} <= set(step["env"])
-    assert all(f"{name}" in script for name in step["env"] if name != "SCRIPT")
+    read_by_greenpose = {"GITHUB_TOKEN"}
+    assert all(name in script for name in step["env"].keys() - read_by_greenpose)
+
+
+def test_a_comment_is_asked_for_by_the_word_that_was_given_and_the_token_stands_in_no_argument(pipeline):
+    script, (gitlab,) = str(ROOT / ".ci/check.sh"), GITLAB["script"]
+    for one in (script, gitlab):
+        told = dict.fromkeys(GITLAB["variables"], "") | {"RESULTS": "results"}
+        told |= dict.fromkeys(("GITHUB_TOKEN", "GITLAB_TOKEN"), "s3cret")
+        assert "--comment" not in pipeline(one, **told)[1]
+        _, seen, _ = pipeline(one, **(told | {"COMMENT": "on-change"}))
+        assert dict(pairwise(seen))["--comment"] == "on-change"
+        assert "s3cret" not in " ".join(seen)
+    assert ACTION["inputs"]["comment"]["default"] in WHEN
+
+
+def test_every_report_of_the_gitlab_job_is_a_file_that_the_formats_make(pipeline):
+    formats = re.search(r"--format (\S+)", GITLAB["script"][0])[1].split(",")
+    endings = {WRITERS[one][0] for one in formats}
+    assert {report.removeprefix("$RESULTS/*") for report in GITLAB["artifacts"]["reports"].values()} <= endings
 
 
 def test_the_gitlab_job_lets_an_inconclusive_check_warn_and_shows_junit(pipeline):

@@ -232,11 +232,13 @@ def test_only_the_exits_that_are_asked_for_are_compared_and_one_that_there_is_no
 
 def test_the_environment_of_a_side_is_pinned_and_imports_its_own_code_first(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/somewhere/else")
+    monkeypatch.setenv("GITHUB_TOKEN", "what only posts the verdict")
     side = Side(name="base", python=sys.executable, root=tmp_path, tree=None)
     environment = side.environment()
     assert environment["PYTHONPATH"] == str(tmp_path)
     assert environment["MALLOC_MMAP_MAX_"] == "0"
     assert environment["OMP_NUM_THREADS"] == "1"
     assert environment["PATH"] == os.environ["PATH"]
+    assert "GITHUB_TOKEN" not in environment
     installed = Side(name="base", python=sys.executable, root=None, tree=None)
     assert "PYTHONPATH" not in installed.environment()

@@ -18,6 +18,7 @@ from greenpose.errors import GreenPoseError
 from greenpose.model import HRNet
 from greenpose.record import dumps
 from tests.check.candidates import counts
+from tests.check.output.fake_forge import CREDENTIAL, Forge
 from tests.cli.running import greenpose
 from tests.report.records import failure, record
 
@@ -219,16 +220,72 @@ def test_several_runs_of_one_experiment_are_refused(tmp_path):
 def test_every_format_goes_to_its_file_and_a_jobs_summary_is_appended_to(place):
     write_run(place / "run", macs=5)
     (place / "summary.md").write_text("before\n")
-    formats = "text,json,junit,sarif,github,markdown,badge"
+    formats = "text,json,junit,sarif,github,markdown,codequality,openmetrics,badge"
     done = check(place, "run", "--format", formats, "-o", "out", "--name", "mine", GITHUB_STEP_SUMMARY="summary.md")
     assert done.code == 1
-    names = {"mine.json", "mine.xml", "mine.sarif", "mine.md", "mine.shields.json"}
+    endings = (".json", ".xml", ".sarif", ".md", ".shields.json", ".codequality.json", ".metrics.txt")
+    names = {f"mine{ending}" for ending in endings}
     assert {file.name for file in (place / "out").iterdir()} == names
     assert "::error file=greenpose-baseline.json,line=" in done.out
     assert "exit3.macs" in done.out
     summary = (place / "summary.md").read_text()
     assert summary == "before\n" + (place / "out" / "mine.md").read_text()
-    assert summary.splitlines()[1] == "<!-- greenpose:mine -->"
+    assert summary.splitlines()[-1] == "<!-- greenpose:mine -->"
+
+
+@pytest.fixture
+def job(place):
+    """The environment of a job on GitHub about pull request 7, and the forge on this machine that it talks to."""
+    (place / "event.json").write_text(json.dumps({"pull_request": {"number": 7, "head": {"sha": "c1"}}}))
+    with Forge() as forge:
+        yield (
+            forge,
+            {
+                "GITHUB_REPOSITORY": "pose/net",
+                "GITHUB_API_URL": forge.root,
+                "GITHUB_TOKEN": CREDENTIAL,
+                "GITHUB_EVENT_PATH": "event.json",
+                "GITHUB_WORKSPACE": ".",
+                "GITHUB_STEP_SUMMARY": "summary.md",
+            },
+        )
+
+
+def test_a_verdict_is_posted_where_that_is_asked_for_and_annotations_come_once(place, job):
+    forge, environment = job
+    write_run(place / "run", macs=5)
+    assert "::error" in check(place, "run", "--format", "github", **environment).out
+    assert forge.requests == []
+    done = check(place, "run", "--format", "github", "--comment", "on-change", **environment)
+    assert (done.code, done.out) == (1, "")
+    (comment,), (found,) = forge.comments, forge.checks
+    assert comment["body"].startswith("### ❌ Regressed: exit3.macs rose")
+    assert (found["conclusion"], found["annotations"][0]["path"]) == ("failure", "greenpose-baseline.json")
+
+
+@pytest.mark.parametrize("macs", [0, 5])
+def test_where_nothing_may_be_posted_the_summary_takes_its_place_and_the_code_stays_the_verdict_s(place, job, macs):
+    forge, environment = job
+    forge.may_write = False
+    write_run(place / "run", macs=macs)
+    done = check(place, "run", "--comment", "always", **environment)
+    assert done.code == (1 if macs else 0)
+    refused = "POST /repos/pose/net/check-runs: 403 Resource not accessible by integration; jobs of forks may only read"
+    assert f"warning: the check run could not be posted: {refused}" in done.err
+    assert done.err.count("the summary of this job takes its place\n") == 2
+    assert CREDENTIAL not in done.out + done.err
+    summary = (place / "summary.md").read_text()
+    assert summary.count("<!-- greenpose") == 1
+    assert "the comment could not be posted" in summary
+    assert not [file for file in place.rglob("*") if file.is_file() and CREDENTIAL in file.read_text(errors="replace")]
+
+
+def test_without_a_forge_the_verdict_is_not_posted_and_stands(place):
+    done = check(place, "run", "--comment", "always", GITHUB_REPOSITORY="", CI_API_V4_URL="")
+    assert done.code == 0
+    assert "the comment could not be posted: this is no job of GitHub" in done.err
+    assert "the log of this job takes its place" in done.err
+    assert "did you mean always?" in check(place, "run", "--comment", "allways").err
 
 
 def test_a_jobs_summary_that_points_nowhere_is_a_warning_that_names_it(place):

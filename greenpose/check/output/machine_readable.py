@@ -1,14 +1,16 @@
-"""A verdict for machines: JSON, SARIF, JUnit and a badge's document."""
+"""A verdict for machines: JSON, SARIF, JUnit, code quality, OpenMetrics and a badge's document."""
 
+import hashlib
 import json
 import math
+import re
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from greenpose.check.output.text import summary
-from greenpose.check.verdict import CheckFinding, CheckVerdict, sorted_findings
+from greenpose.check.verdict import GRAVITY, CheckFinding, CheckVerdict, sorted_findings
 from greenpose.formatting import plural, shown
 
 SCHEMA = "greenpose.verdict/1"
@@ -123,6 +125,55 @@ def _add(suite: ET.Element, finding: CheckFinding, name: str) -> None:
 def _clean(text: str) -> str:
     """Return text in which what XML 1.0 cannot hold, or would steer a terminal, is written out."""
     return "\n".join(map(shown, text.split("\n")))
+
+
+SEVERITIES = {"regressed": "major", "warning": "minor", "inconclusive": "info", "incomparable": "info"}
+"""For each outcome that a reviewer has to know of, GitLab's word."""
+
+
+def to_code_quality(verdict: CheckVerdict, name: str) -> str:
+    """Return what GitLab shows beside the lines of a merge request; equal faults have equal fingerprints.
+
+    Source: https://docs.gitlab.com/ci/testing/code_quality/ (a subset of Code Climate's format).
+    """
+    entries = [
+        {
+            "description": f"{finding.name}: {finding.advised}",
+            "check_name": f"footprint/{finding.metric}",
+            "fingerprint": hashlib.sha256(f"{name}/{finding.way}/{finding.name}".encode()).hexdigest(),
+            "severity": SEVERITIES[finding.word],
+            "location": {"path": finding.file or verdict.subject, "lines": {"begin": finding.line or 1}},
+        }
+        for finding in sorted_findings(verdict.findings)
+        if finding.word in SEVERITIES
+    ]
+    return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
+
+
+def to_openmetrics(verdict: CheckVerdict, name: str) -> str:
+    """Return every number of both sides as OpenMetrics, and how many findings have each outcome.
+
+    Source: the OpenMetrics specification, 1.0, section 4.1 (https://prometheus.io/docs/specs/om/open_metrics_spec/).
+    """
+    families: dict[str, list[str]] = {}
+    for finding in verdict.findings:
+        family = re.sub(r"\W", "_", f"greenpose_{finding.metric}", flags=re.ASCII)
+        sides = {"limit" if finding.way == "budget" else "base": finding.base, "head": finding.head}
+        families.setdefault(family, []).extend(
+            _sample(family, value, check=name, where=finding.where, way=finding.way, side=side)
+            for side, value in sides.items()
+            if value is not None
+        )
+    families["greenpose_findings"] = [
+        _sample("greenpose_findings", len(verdict.of(outcome)), check=name, outcome=outcome) for outcome in GRAVITY
+    ]
+    return "".join(f"# TYPE {family} gauge\n{''.join(families[family])}" for family in sorted(families)) + "# EOF\n"
+
+
+def _sample(family: str, value: float, **labels: str) -> str:
+    escaped = {key: shown(each).replace("\\", r"\\").replace('"', r"\"") for key, each in labels.items()}
+    said = ",".join(f'{key}="{each}"' for key, each in escaped.items())
+    return f"{family}{{{said}}} {value:.17g}\n"
 
 
 COLOURS = {

@@ -1,6 +1,7 @@
 """"""
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -9,7 +10,14 @@ import jsonschema
 import pytest
 
 from greenpose.check import CheckFinding, CheckVerdict
-from greenpose.check.output.machine_readable import badge_endpoint, to_json, to_junit, to_sarif
+from greenpose.check.output.machine_readable import (
+    badge_endpoint,
+    to_code_quality,
+    to_json,
+    to_junit,
+    to_openmetrics,
+    to_sarif,
+)
 from tests.check.candidates import finding, mixed
 
 
@@ -140,3 +148,80 @@ def test_intervals_are_named_and_raw_pairs_kept_without_numbers_that_json_lacks(
     (paired,) = (finding for finding in document["findings"] if finding["way"] == "paired")
     assert paired["ratio"] == {"low": 1.001, "value": 1.012, "high": 1.024}
     assert document["samples"] == {"pairs": [[0.0154, None]]}
+
+
+CODE_QUALITY = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["description", "check_name", "fingerprint", "severity", "location"],
+        "properties": {
+            "description": {"type": "string"},
+            "check_name": {"type": "string"},
+            "fingerprint": {"type": "string", "minLength": 8},
+            "severity": {"enum": ["info", "minor", "major", "critical", "blocker"]},
+            "location": {
+                "type": "object",
+                "required": ["path", "lines"],
+                "properties": {
+                    "path": {"type": "string", "pattern": "^[^./]"},
+                    "lines": {"type": "object", "required": ["begin"], "properties": {"begin": {"type": "integer"}}},
+                },
+            },
+        },
+    },
+}
+"""The fields of https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format."""
+
+
+def test_code_quality_shows_what_a_reviewer_has_to_know_of_at_its_line_and_each_under_a_fingerprint_of_its_own():
+    entries = json.loads(to_code_quality(mixed(), "quick"))
+    jsonschema.validate(entries, CODE_QUALITY)
+    said = [(one["severity"], one["location"]["path"], one["location"]["lines"]["begin"]) for one in entries]
+    assert said == [
+        ("major", "greenpose-baseline.json", 12),
+        ("major", "greenpose-baseline.json", 14),
+        ("minor", "budgets.yaml", 3),
+        ("info", "greenpose-baseline.json", 7),
+        ("info", "greenpose-baseline.json", 5),
+    ]
+    prints = [one["fingerprint"] for name in ("quick", "slow") for one in json.loads(to_code_quality(mixed(), name))]
+    assert len(set(prints)) == 10
+    assert to_code_quality(mixed(), "quick") == to_code_quality(mixed(), "quick")
+
+
+LABEL = r'[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*"'
+SAMPLE = re.compile(rf"([a-zA-Z_:][\w:]*)\{{({LABEL}(?:,{LABEL})*)\}} ([-+\d.eE]+)", re.ASCII)
+
+
+def metrics(text):
+    """Return the samples of an OpenMetrics text by family and labels, as its specification's grammar has them."""
+    *lines, end = text.split("\n")[:-1]
+    assert end == "# EOF"
+    found, families = {}, []
+    for line in lines:
+        declared = re.fullmatch(r"# TYPE ([a-zA-Z_:][\w:]*) gauge", line)
+        if declared:
+            families.append(declared[1])
+            continue
+        family, labels, value = SAMPLE.fullmatch(line).groups()
+        assert family == families[-1]  # the samples of a family stand together
+        assert (family, labels) not in found
+        found[family, labels] = float(value)
+    assert len(families) == len(set(families))
+    return found
+
+
+def test_openmetrics_has_both_sides_of_every_number_and_counts_the_outcomes():
+    found = metrics(to_openmetrics(mixed(), "quick"))
+    assert found["greenpose_macs", 'check="quick",where="exit3",way="exact",side="base"'] == 2e9
+    assert found["greenpose_macs", 'check="quick",where="exit3",way="exact",side="head"'] == 2.2e9
+    assert found["greenpose_energy_j_per_image", 'check="quick",where="final",way="budget",side="limit"'] == 4.0
+    assert found["greenpose_findings", 'check="quick",outcome="regressed"'] == 3
+    assert sum(value for (family, _), value in found.items() if family == "greenpose_findings") == 8
+
+
+def test_no_name_ends_a_label_or_a_line_of_openmetrics():
+    wild = finding('a"b\\c\nd{}', "m-e t\u00e4", base=1.0, head=2.0)
+    found = metrics(to_openmetrics(CheckVerdict(subject="a", against="b", findings=(wild,)), "quick"))
+    assert len(found) == 7
