@@ -102,7 +102,7 @@ def _stopped(study: Study) -> str:
 
 def _rising(study: Study) -> str:
     """Return at how many exits validation AP was still on its way up when training ended."""
-    risen = [point for point in study.points if _rose(point) >= STILL_RISING]
+    risen = [point for point in study.points if rise(point) >= STILL_RISING]
     if not risen:
         return ""
     return (
@@ -111,7 +111,7 @@ def _rising(study: Study) -> str:
     )
 
 
-def _rose(point: Point) -> float:
+def rise(point: Point) -> float:
     """Return by how many points mean validation AP ended above all that it had been in three quarters of the epochs.
 
     0 where it was not highest at the end, or the runs were not validated alike.

@@ -24,6 +24,7 @@ from greenpose.report.drawing import Drawing
 from greenpose.report.figures.exits import means_table
 from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table
+from greenpose.report.next_steps import next_steps, steps_table
 from greenpose.report.page import answer, latest, pictures_of
 from greenpose.report.quantities import legend, training_figure
 from greenpose.report.scale import unusable
@@ -38,11 +39,16 @@ def to_markdown(compared: Study, *, title: str, generated_at: str, version: str)
     parts += [plain_text(sentence) for sentence in unusable(compared)]
     changed = changes(compared)
     parts += [plain_text(sentence) for sentence in (changed.sentences if changed else ())]
-    for heading, table in (*_changed(changed), *_tables(compared)):
+    for heading, table in (*_steps(compared), *_changed(changed), *_tables(compared)):
         parts += [f"## {heading}", markdown_table(table)]
     parts.append(plain_text(f"{'; '.join(legend())}. Intervals are 95 % from repetition; “syst.” is systematic error."))
     parts.append(plain_text(f"GreenPose {version}, {generated_at}"))
     return "\n\n".join(parts) + "\n"
+
+
+def _steps(compared: Study) -> Iterator[tuple[str, Table]]:
+    if steps := next_steps(latest(compared)):
+        yield "What to do next", steps_table(steps)
 
 
 def _changed(changed: Changes | None) -> Iterator[tuple[str, Table]]:

@@ -44,6 +44,7 @@ from greenpose.report.figures.training import (
 from greenpose.report.figures.what_if import SUPPOSITIONS, scenario_data, scenario_table, scenario_words
 from greenpose.report.headline import headline
 from greenpose.report.limits import limits
+from greenpose.report.next_steps import next_steps, told
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import disturbance, legend
 from greenpose.report.scale import detailed, is_large, notices, restricted
@@ -235,6 +236,7 @@ def _content(compared: Study) -> dict[str, Any]:
         "headline": answer(compared),
         "facts": facts(compared),
         "notices": notices(compared),
+        "steps": told(next_steps(latest(compared))),
         "grade": _grade(compared),
         "grades": {grade: (name, words.format(_off(compared))) for grade, (name, words) in GRADES.items()},
         "totals": totals_table(compared),

@@ -1,0 +1,101 @@
+"""Savings: what another exit, fewer epochs or shorter measuring would save, each by a formula from the records."""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+from greenpose.formatting import kwh_to_joules
+from greenpose.intervals import Bounds
+from greenpose.metrics import ENERGY, PERCENT
+from greenpose.quantity import Quantity, missing
+from greenpose.record import Record
+from greenpose.record.policy import PolicyCurve
+from greenpose.report.ranking import energy_share
+from greenpose.report.study import Group, Point, Study, energy_kind, gross_kwh
+
+MEASURING = ("inference", "segments")
+"""Phases that meter what has been trained."""
+
+
+def of_exit(study: Study, part: Point, whole: Point) -> Quantity:
+    """Return the joules an image that one exit saves beside another: E (1 - r).
+
+    E is the other's energy, r the ratio of the two, within blocks where one run has both; the interval is theirs in
+    quadrature.
+    """
+    each, share = whole.figure(ENERGY), energy_share(study, part, whole)
+    if each.value is None or share.value is None:
+        return missing(share.missing or each.missing, unit="J")
+    left = 1 - share.value
+    half = math.hypot(_half(each) * left, each.value * _half(share))
+    return _between(each.value * left, half, like=each)
+
+
+def of_policy(curve: PolicyCurve) -> Quantity:
+    """Return the joules an image that leaving early saves beside all images at the deepest exit: their difference."""
+    chosen, deepest = curve.points[curve.chosen], curve.exits[-1]
+    part, whole = (each.quantity("energy_j_per_image") for each in (chosen, deepest))
+    if part.value is None or whole.value is None:
+        return missing(whole.missing or part.missing, unit="J")
+    return _between(whole.value - part.value, math.hypot(_half(whole), _half(part)), like=whole)
+
+
+def _between(value: float, half: float, *, like: Quantity) -> Quantity:
+    ends = Bounds(value - half, value + half) if half else None
+    return Quantity(value=value, unit="J", kind=like.kind, type_a=ends, disturbed=like.disturbed)
+
+
+def _half(each: Quantity) -> float:
+    return (each.type_a.high - each.type_a.low) / 2 if each.type_a else 0.0
+
+
+def after_best(group: Group) -> tuple[int, list[Quantity]] | None:
+    """Return epoch n, and the joules that training of each run drew after it; None where a run tells of none.
+
+    n is the last epoch at which any exit of any run had its best validation AP: the first of several as good. What was
+    drawn after it is the energy at the last validation less that at the last one up to n.
+    """
+    if any(len(run.validations) <= 1 for run in group.runs):
+        return None
+    last, after = max(map(_best_epoch, group.runs)), []
+    for run in group.runs:
+        by_then = max(each.energy_kwh for each in run.validations if each.epoch <= last)
+        after.append(joules(run.validations[-1].energy_kwh - by_then, like=[run]))
+    return last, after
+
+
+def _best_epoch(run: Record) -> int:
+    exits = {exit_ for each in run.validations for exit_ in each.ap}
+    courses = [[(each.ap[exit_], -each.epoch) for each in run.validations if exit_ in each.ap] for exit_ in exits]
+    return max(-max(course)[1] for course in courses)
+
+
+def rises(point: Point) -> list[Quantity]:
+    """Return by how many points validation AP of each run ended above the best of the first three quarters."""
+    found = []
+    for run in point.group.runs:
+        course = [(each.epoch, PERCENT * each.ap[point.exit]) for each in run.validations if point.exit in each.ap]
+        early = [ap for epoch, ap in course if epoch <= 0.75 * course[-1][0]]
+        found += [Quantity(value=course[-1][1] - max(early), kind="computed")] if early else []
+    return found
+
+
+def measured(run: Record, phases: Sequence[str] = MEASURING) -> float:
+    """Return the kilowatt-hours that a run's measuring drew."""
+    return sum(phase.energy_kwh for phase in run.phases if phase.name in phases)
+
+
+def halved(runs: Sequence[Record]) -> list[Quantity]:
+    """Return what windows of inference half as long save in each run: half of what they draw."""
+    return [joules(measured(run, MEASURING[:1]) / 2, like=[run]) for run in runs]
+
+
+def again(groups: Sequence[Group], times: Sequence[int]) -> float:
+    """Return the joules of so many more runs of each experiment, at the mean of those that there are."""
+    kwh = [n * fmean(map(gross_kwh, group.runs)) for n, group in zip(times, groups, strict=True)]
+    return kwh_to_joules(sum(kwh))
+
+
+def joules(kwh: float, *, like: Sequence[Record]) -> Quantity:
+    """Return energy in joules, of the kind of these runs' energy."""
+    return Quantity(value=kwh_to_joules(kwh), unit="J", kind=energy_kind(like))
