@@ -23,7 +23,7 @@ from greenpose.model import HRNet
 from greenpose.quantity import Quantity, median, missing
 from greenpose.record import StepExit, TrainingStep, with_bases
 from greenpose.run.setup import build_objective, channels_last
-from greenpose.training.step import to_images
+from greenpose.training.step import Adam, to_images
 
 LONGEST_STEP_SECONDS = 1.0
 """Steps longer than this are measured on fewer images."""
@@ -125,7 +125,7 @@ def _network(config: Experiment, exits: Sequence[int]) -> HRNet:
 def _step(net: HRNet, objective: Objective, batch: Batch, config: Experiment) -> Piece:
     """Return a call that does one whole training step."""
     device = config.process.device
-    optimizer = torch.optim.Adam(net.parameters(), lr=config.train.lr, fused=True)
+    optimizer = Adam(net.parameters(), lr=config.train.lr, fused=True)
     images = to_images(batch.images, torch.device(device))
     target, weight = _targets(batch, device)
 

@@ -28,7 +28,7 @@ from greenpose.model import HRNet
 from greenpose.training.checkpoint import DAMAGE, damaged, load_state, save_best, save_state, settle, waiting
 from greenpose.training.distributed import Shard, current_group
 from greenpose.training.evaluate import validation_scores
-from greenpose.training.step import THREADS, Ema, Parted, Step, Window, prefetch, unmetered
+from greenpose.training.step import THREADS, Adam, Ema, Parted, Step, Window, prefetch, unmetered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +211,7 @@ def fit(
     process trains in a group that it does not lead, it only takes the steps.
     """
     told = ledger or _Nobody()
-    optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, fused=True)
+    optimizer = Adam(net.parameters(), lr=recipe.lr, fused=True)
     selection = EpochSelection(rule=recipe.selection)
     ema = Ema(net, decay=recipe.average)
     epoch = _resume(net, optimizer, selection, ema, files.checkpoint)

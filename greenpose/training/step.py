@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from inspect import unwrap
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
@@ -62,6 +63,20 @@ def has_bf16_units(cpuinfo: Path = CPUINFO) -> bool:
         return False
     features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return not UNITS.isdisjoint(features.partition(":")[2].split())
+
+
+class Adam(torch.optim.Adam):
+    """torch's Adam, less the wrappers of its methods.
+
+    They load torch's compiler, only for it to leave them alone: more than a second of CPU in every process that trains,
+    which its meter would book as training. Without gradients a step is what `step`'s own wrapper makes it.
+    """
+
+    add_param_group = unwrap(torch.optim.Adam.add_param_group)
+    zero_grad = unwrap(torch.optim.Adam.zero_grad)
+    state_dict = unwrap(torch.optim.Adam.state_dict)
+    load_state_dict = unwrap(torch.optim.Adam.load_state_dict)
+    step = torch.no_grad()(unwrap(torch.optim.Adam.step))
 
 
 class Ema:

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from greenpose.run.setup import build_network, build_objective
+from greenpose.training.step import Adam
 from tests.losses.test_losses import setup
 from tests.model.filling import fill, reference_name
 from tests.paper import entry_of
@@ -170,7 +171,7 @@ def test_three_training_steps_follow_the_reference(name):
     run, salt, config = STEPS[name], STEPS["setup"]["salt"], OURS[name]
     objective, net = build_objective(config), filled_network(config, salt)
     mine = {reference_name(entry): entry for entry in net.state_dict()}
-    optimizer = torch.optim.Adam(net.parameters(), lr=config.train.lr, fused=True)  # as in training/fit.py
+    optimizer = Adam(net.parameters(), lr=config.train.lr, fused=True)
     for number, step in enumerate(run["steps"]):
         tag = f"{salt}step{number}"
         target, weight = (torch.from_numpy(array).double() for array in targets(tag, 4, 12, (16, 16)))
