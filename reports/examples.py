@@ -12,11 +12,14 @@ from pathlib import Path
 from greenpose import __version__
 from greenpose.record import Record
 from greenpose.report import render
+from greenpose.report.index import IndexLine, index_page, read_page
 from greenpose.store import collect
 from reports import table1
 
 REPORTS = Path(__file__).parent
 PAGE = "index.html"
+INDEX = REPORTS / PAGE
+"""The page that lists the others."""
 
 
 def examples(root: Path = REPORTS) -> list[Path]:
@@ -35,6 +38,13 @@ def page_of(folder: Path) -> str:
         version=__version__,
         command=f"greenpose run --grid experiments/{folder.name}.yaml",
     )
+
+
+def index(root: Path = REPORTS) -> str:
+    """Return the page that lists the published ones; its date is that of the newest."""
+    pages = [folder / PAGE for folder in examples(root)]
+    date = max(line.date for line in map(read_page, pages) if isinstance(line, IndexLine))
+    return index_page(pages, at=INDEX, title="Published reports of GreenPose", date=date, version=__version__)
 
 
 def take_over(runs: Path, root: Path = REPORTS) -> Path:
@@ -62,6 +72,7 @@ def main(arguments: Sequence[str]) -> int:
         page = folder / PAGE
         page.write_text(page_of(folder), encoding="utf-8")
         sys.stdout.write(f"{page.relative_to(REPORTS.parent)}\n")
+    INDEX.write_text(index(), encoding="utf-8")
     if table1.FOLDER.is_dir():
         table1.PAGE.write_text(table1.page(), encoding="utf-8")
     return 0

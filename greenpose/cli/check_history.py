@@ -18,6 +18,7 @@ from greenpose.cli.console import out, print_json
 from greenpose.files import head_commit, now, write_text
 from greenpose.formatting import plural
 from greenpose.report.drawing import ACCENT, MUTED, Drawing, panel
+from greenpose.report.index import description
 
 BARS = "▁▂▃▄▅▆▇█"
 LONGEST = 20
@@ -30,6 +31,8 @@ PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="GreenPose {{ version }}">
+<meta name="greenpose" content="{{ about }}">
 <title>{{ title }}</title>
 <style>{{ style }}</style>
 </head>
@@ -100,6 +103,7 @@ def trend_page(courses: Sequence[Course], *, title: str, version: str) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(PAGE).render(
         title=title,
+        about=_about(courses),
         remark=_remark(courses),
         version=version,
         style=files("greenpose.report").joinpath("style.css").read_text(encoding="utf-8"),
@@ -153,6 +157,14 @@ def _name(course: Course, courses: Sequence[Course]) -> str:
 
 def _ends(course: Course) -> tuple[str, str]:
     return both(course.points[0].value, course.points[-1].value, course.unit)
+
+
+def _about(courses: Sequence[Course]) -> str:
+    """Return what the page says of itself to an index of pages."""
+    changed = sum(bool(course.steps) for course in courses)
+    says = f"Of {len(courses)} quantities {changed or 'none'} changed level."
+    last = max(course.points[-1].at for course in courses)
+    return description("history", says=says, date=last, runs=plural(max(len(c.points) for c in courses), "check"))
 
 
 def _remark(courses: Sequence[Course]) -> str:

@@ -17,39 +17,47 @@ from greenpose import __version__
 from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
 from greenpose.errors import RecordError, ReportError
 from greenpose.files import now, write_parts, write_text
-from greenpose.formatting import shown
+from greenpose.formatting import listed, shown
 from greenpose.schema import near
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from greenpose.record import Failure, Record
     from greenpose.report import Study
 
 
+OutputsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="File to write; its ending says the form: html, md, csv, tex, pdf. Repeatable. Default: a page in "
+        "reports/, called as the runs' folder.",
+    ),
+]
+DateOption = Annotated[
+    str,
+    typer.Option(
+        envvar="SOURCE_DATE_EPOCH",
+        help="When the report was made, as printed on it: ISO 8601, or seconds since 1970. Default: now. With a "
+        "date, the same records and command give the same bytes.",
+    ),
+]
+
+
 @with_manners
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, folders of runs, or record files.")],
-    outputs: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "-o",
-            "--output",
-            help="File to write; its ending says the form: html, md, csv, tex, pdf. Repeatable. Default: a page in "
-            "reports/, called as the runs' folder.",
-        ),
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders, folders of runs, or record files.", show_default=False)
     ] = None,
+    outputs: OutputsOption = None,
     figures: Annotated[Path | None, typer.Option(help="Folder for every chart as SVG and PNG.")] = None,
     verdict: Annotated[
         Path | None, typer.Option(help="Verdict to show on the page, from greenpose check --format json.")
     ] = None,
     title: Annotated[str, typer.Option(help="Title of the report. Default: the name of the runs' folder.")] = "",
-    date: Annotated[
-        str,
-        typer.Option(
-            envvar="SOURCE_DATE_EPOCH",
-            help="When the report was made, as printed on it: ISO 8601, or seconds since 1970. Default: now. With a "
-            "date, the same records and command give the same bytes.",
-        ),
-    ] = "",
+    date: DateOption = "",
     margin: Annotated[
         float | None,
         typer.Option(
@@ -59,15 +67,27 @@ def report(
     floor: Annotated[
         float | None, typer.Option(min=0, max=100, help="AP in percent below which no exit is recommended [20].")
     ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="Folder whose reports and histories one page is to list: DIR/index.html, or -o FILE.html."),
+    ] = None,
     manner: Manner = PLAIN,
 ) -> None:
     """Render one self-contained HTML page from any number of runs, or the report in another form.
 
     Two folders that hold the same experiments, at two dates or of two versions, are set side by side.
 
-    Example: greenpose report runs/quick -o quick.html -o quick.tex
+    Examples:
+      greenpose report runs/quick -o quick.html -o quick.tex
+      greenpose report --index reports
     """
-    _require(runs)
+    if index is not None:
+        _refuse(
+            {"RUNS": runs or None, "--figures": figures, "--verdict": verdict, "--margin": margin, "--floor": floor}
+        )
+        lists = write_index(index, outputs or [], title=title, date=moment(date), notes=err(quiet=manner.quiet))
+        return _say([lists], as_json=manner.json)
+    runs = _required(runs or [])
     name = _name_of(runs)
     outputs = outputs or ([] if figures else [Path("reports") / f"{name}.html"])
     writers = [_writer(path) for path in outputs]
@@ -83,15 +103,53 @@ def report(
         notes.print(_answer(compared()), markup=False, soft_wrap=True)
     for fault in dict.fromkeys(left_out):
         notes.print(f"left out: {shown(fault)}", markup=False, soft_wrap=True)
-    _say([*outputs, *drawn], as_json=manner.json)
+    return _say([*outputs, *drawn], as_json=manner.json)
 
 
-def _require(runs: Sequence[Path]) -> None:
-    """Refuse paths at which there is nothing.
+def _refuse(given: Mapping[str, object]) -> None:
+    """Refuse what says nothing to an index.
+
+    Raises:
+        ReportError: naming all of it.
+    """
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise ReportError(f"--index DIR lists pages that are there; leave {listed(names)} out")
+
+
+def write_index(folder: Path, outputs: Sequence[Path], *, title: str, date: str, notes: "Console") -> Path:
+    """Write the page that lists those below a folder, name what cannot be listed, and return the page.
+
+    Raises:
+        ReportError: if there is no such folder, or the page would take the place of another one.
+    """
+    from greenpose.report.index import NAME, index_page, is_index, pages_below, read_page
+
+    if not folder.is_dir():
+        raise ReportError(f"--index {folder}: is no folder; give one with reports in or below it")
+    if len(outputs) > 1 or any(path.suffix.lower() not in (".html", ".htm") for path in outputs):
+        raise ReportError(f"-o {' -o '.join(map(str, outputs))}: an index is one HTML file")
+    output = outputs[0] if outputs else folder / NAME
+    if not is_index(output):
+        raise ReportError(f"{output}: is there and is no index; name another file, -o FILE.html")
+    pages = [path for path in pages_below(folder) if path.resolve() != output.resolve()]
+    for path in pages:
+        if isinstance(found := read_page(path), str):
+            notes.print(f"not listed: {shown(f'{path}: {found}')}", markup=False, soft_wrap=True)
+    named = title or f"Reports in {folder.resolve().name or folder}"
+    write_text(output, index_page(pages, at=output, title=named, date=date, version=__version__))
+    return output
+
+
+def _required(runs: list[Path]) -> list[Path]:
+    """Return the paths if there is something at each of them.
 
     Raises:
         RecordError: naming all of them, each with the nearest that is there.
+        ReportError: if none is given.
     """
+    if not runs:
+        raise ReportError("report takes RUNS: run folders, folders of runs, or record files; or --index DIR")
     faults = []
     for path in runs:
         if not path.exists():
@@ -100,6 +158,7 @@ def _require(runs: Sequence[Path]) -> None:
             faults.append(f"{path}: no such file or folder; {hint}")
     if faults:
         raise RecordError(faults)
+    return runs
 
 
 def _name_of(runs: Sequence[Path]) -> str:

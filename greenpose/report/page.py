@@ -43,6 +43,7 @@ from greenpose.report.figures.training import (
 )
 from greenpose.report.figures.what_if import SUPPOSITIONS, scenario_data, scenario_table, scenario_words
 from greenpose.report.headline import headline
+from greenpose.report.index import description, runs_told
 from greenpose.report.limits import limits
 from greenpose.report.next_steps import next_steps, told
 from greenpose.report.picture import Picture
@@ -211,6 +212,7 @@ def render_study(
     page = template.render(
         title=title,
         generated_at=generated_at,
+        about=_about(compared, generated_at),
         version=version,
         command=command,
         style=_safe(compact_style(_resource("style.css"))),
@@ -342,6 +344,12 @@ def _spent_by(failure: Failure, compared: Study) -> str:
     if failure.co2eq_g is not None:
         grams = f"{symbol}{with_prefix(failure.co2eq_g, 'gCO2eq')}"
     return f"{time}, {symbol}{with_prefix(1000 * failure.energy_kwh, 'Wh')}, {grams}, until {failure.at}"
+
+
+def _about(compared: Study, date: str) -> str:
+    """Return what the page says of itself to an index of pages."""
+    runs = runs_told(len(compared.records), len(compared.failures))
+    return description("report", says=answer(compared)[0], date=date, grade=_grade(compared), runs=runs)
 
 
 def _grade(compared: Study) -> str:
