@@ -48,55 +48,82 @@ class Revision:
         return short if self.commit.startswith(self.ref) else f"{self.ref} ({short})"
 
 
-def find_revision(folder: Path, ref: str) -> Revision:
-    """Return the commit that `ref` names in the repository around a folder.
+def find_revision(folder: Path, ref: str, *, option: str = "--against") -> Revision:
+    """Return the commit that `ref` names in the repository around a folder; `option` is where the user named it.
 
     Raises:
         CheckError: if there is no repository, no such revision, or no git.
     """
-    top = _git(folder, "rev-parse", "--show-toplevel")
+    top = _git(option, folder, "rev-parse", "--show-toplevel")
     if top.returncode != 0:
         lost = "not a git repository" in top.stderr
-        why = "is in no git repository" if lost else f"cannot be asked for it; git says: {_last(top.stderr)}"
-        raise CheckError([f"--against {ref}: {folder} {why}"])
+        why = "is in no git repository" if lost else f"cannot be asked for it; git says: {last_line(top.stderr)}"
+        raise CheckError([f"{option} {ref}: {folder} {why}"])
     repository = Path(top.stdout.strip())
-    found = _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    found = _git(option, repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     if found.returncode != 0:
-        shallow = _git(repository, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+        shallow = _git(option, repository, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
         remedy = "the clone is shallow: fetch it first (in a workflow, fetch-depth: 0)" if shallow else "see git log"
-        raise CheckError([f"--against {ref}: no such revision in {repository}; {remedy}"])
+        raise CheckError([f"{option} {ref}: no such revision in {repository}; {remedy}"])
     return Revision(repository=repository, ref=ref, commit=found.stdout.strip())
+
+
+KEEPER = """
+import shutil, subprocess, sys, time
+sys.stdin.read()
+for _ in range(20):
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    subprocess.run(["git", "-C", sys.argv[2], "worktree", "prune"], capture_output=True)
+    time.sleep(0.25)
+"""
+"""Waits until the process that started it is gone, and takes its checkout away; what it had started may end later."""
 
 
 @contextmanager
 def checked_out(revision: Revision) -> Iterator[Path]:
-    """Check a revision out into a temporary folder, and take it away again, whatever happens.
+    """Check a revision out into a temporary folder, and take it away again, whatever happens: also if we are killed.
 
     Raises:
         CheckError: if git cannot.
     """
     folder = Path(tempfile.mkdtemp(prefix="greenpose-"))
     tree = folder / revision.commit[:12]
+    keeper = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", KEEPER, f"{folder}", f"{revision.repository}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+        start_new_session=True,  # Ctrl-C on the terminal ends us first
+    )
     try:
         # Hooks are the user's and expect to run in the user's working tree.
         add = ("-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach")
-        made = _git(revision.repository, *add, f"{tree}", revision.commit)
+        made = _git("checkout", revision.repository, *add, f"{tree}", revision.commit)
         if made.returncode != 0:
-            raise CheckError([f"--against {revision.ref}: cannot be checked out: {_last(made.stderr)}"])
+            raise CheckError([f"{revision.ref}: cannot be checked out: {last_line(made.stderr)}"])
         yield tree
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        _git(revision.repository, "worktree", "prune")
+        _git("checkout", revision.repository, "worktree", "prune")
+        keeper.kill()
+        keeper.communicate()
 
 
-def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def git_says(option: str, folder: Path, *arguments: str) -> str:
+    """Return what git prints; nothing where it finds nothing."""
+    return _git(option, folder, *arguments).stdout
+
+
+def _git(option: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     done = ask_git(folder, *arguments)
     if done is None:
-        raise CheckError(["--against: needs git, which is not installed"])
+        raise CheckError([f"{option}: needs git, which is not installed"])
     return done
 
 
-def _last(text: str) -> str:
+def last_line(text: str) -> str:
+    """Return the last line of what a process said that is not blank."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "nothing"
 
@@ -285,10 +312,10 @@ def _revisions(revision: Revision, tree: Path, python: str) -> Sides:
     elif None in roots:
         holder = "base" if roots[0] is None else "head"
         notes.append(f"the {holder} holds no package greenpose and runs the installed one")
-    files_changed = len(_git(repository, "status", *EVERY_FILE, "--", *READ).stdout.splitlines())
+    files_changed = len(_git("--against", repository, "status", *EVERY_FILE, "--", *READ).stdout.splitlines())
     if files_changed:
         notes.append(f"the head is the working tree, with {plural(files_changed, 'file')} not as committed")
-    elif _git(repository, "rev-parse", "HEAD").stdout.strip() == revision.commit:
+    elif _git("--against", repository, "rev-parse", "HEAD").stdout.strip() == revision.commit:
         notes.append("both sides are the same commit")
     return Sides(
         base=Side(name=f"base ({revision})", python=python, root=roots[0], tree=tree),

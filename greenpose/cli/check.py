@@ -40,8 +40,9 @@ WHEN = ("always", "on-change", "never")
 """When there is to be a comment on a pull request."""
 OF_SELF_TEST = {"candidate", "self_test"}
 OF_TREND = {"history", "only", "output"}
+OF_BISECT = {"candidate", "bisect", "only"}
 OF_PAIRS = {"exits", "max_pairs", "wall"}
-"""Parameters that mean something to a self-test and to a trend, and those that do so to paired turns alone."""
+"""Parameters that mean something to a self-test, a trend, a bisection, and those that only paired turns know."""
 
 CandidateArgument = Annotated[
     Path | None,
@@ -102,6 +103,10 @@ WallOption = Annotated[bool, typer.Option("--wall", help="Judge wall time too, w
 SelfTestOption = Annotated[
     bool, typer.Option("--self-test", help="Find out what paired turns can tell on this machine (a minute).")
 ]
+BisectOption = Annotated[
+    str,
+    typer.Option(metavar="GOOD..BAD", help="Find the commit that raised a count, counting log2(commits)+1 of them."),
+]
 
 
 @with_manners
@@ -125,6 +130,7 @@ def check(
     max_pairs: PairsOption = None,
     wall: WallOption = False,
     self_test: SelfTestOption = False,
+    bisect: BisectOption = "",
     manner: Manner = PLAIN,
 ) -> None:
     """Compare parameters, MACs, memory, operators and accuracy with a baseline, and numbers of all kinds with budgets.
@@ -145,17 +151,16 @@ def check(
         paired_options,
         paired_verdict,
         post_verdict,
-        show_self_test,
         write_outputs,
     )
-    from greenpose.cli.check_history import remember_verdict, show_trend
+    from greenpose.cli.check_history import remember_verdict
     from greenpose.subject import require
 
-    if self_test:
-        raise typer.Exit(show_self_test(candidate and require(candidate), as_json=manner.json, quiet=manner.quiet))
-    if candidate is None and history is not None:
-        show_trend(history, output=output, only=only or [], as_json=manner.json)
-        return
+    other = _other_answer(
+        candidate, self_test=self_test, bisect=bisect, history=history, output=output, only=only, manner=manner
+    )
+    if other is not None:
+        raise typer.Exit(other)
     if candidate is None:
         raise CheckError(["CANDIDATE: give a run's folder, a record, an experiment or a grid"])
     chosen = chosen_formats(formats, output, as_json=manner.json)
@@ -181,6 +186,31 @@ def check(
     raise typer.Exit(delivered(code))
 
 
+def _other_answer(
+    candidate: Path | None,
+    *,
+    self_test: bool,
+    bisect: str,
+    history: Path | None,
+    output: Path | None,
+    only: list[str] | None,
+    manner: Manner,
+) -> int | None:
+    """Answer what is asked instead of a check, and return the exit code; None where a check is asked for."""
+    from greenpose.cli.check_forms import show_bisection, show_self_test
+    from greenpose.cli.check_history import show_trend
+    from greenpose.subject import require
+
+    if self_test:
+        return show_self_test(candidate and require(candidate), as_json=manner.json, quiet=manner.quiet)
+    if candidate is None and history is not None:
+        show_trend(history, output=output, only=only or [], as_json=manner.json)
+        return EXIT_OK
+    if candidate is not None and bisect:
+        return delivered(EXIT_CODES[show_bisection(require(candidate), bisect, only or [], manner)])
+    return None
+
+
 def _refuse_ignored(given: Mapping[str, Any]) -> None:
     """Refuse options of `check` that were given and would be ignored, and a name that cannot be a file's.
 
@@ -198,6 +228,10 @@ def _refuse_ignored(given: Mapping[str, Any]) -> None:
             {*parameters} - OF_SELF_TEST,
         ),
         "means nothing here; --history without a CANDIDATE only shows the trend": (trend, {*parameters} - OF_TREND),
+        "means nothing here; --bisect counts revisions, and compares them with GOOD": (
+            given["bisect"],
+            {*parameters} - OF_BISECT,
+        ),
         "belongs to --against REF or --against-env PATH": (not pairs, OF_PAIRS),
         "belongs to --update": (not given["update"], {"reason"}),
         "means the opposite of --strict; give one of them": (given["strict"], {"lenient"}),

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from greenpose import __version__
-from greenpose.check import CheckVerdict
+from greenpose.check import CheckVerdict, Selection
 from greenpose.check.against import Options, check_against
 from greenpose.check.output.machine_readable import (
     badge_endpoint,
+    document,
     to_code_quality,
     to_json,
     to_junit,
@@ -25,11 +26,11 @@ from greenpose.check.output.markdown import annotations, to_markdown
 from greenpose.check.output.text import print_verdict, summary, to_text
 from greenpose.check.paired import Rule
 from greenpose.check.selftest import SelfTest, remember, self_test
-from greenpose.check.verdict import signed_percent
-from greenpose.cli.console import EXIT_OK, EXIT_UNSURE, err, out, print_json
+from greenpose.check.verdict import few, signed_percent
+from greenpose.cli.console import EXIT_OK, EXIT_UNSURE, Manner, err, out, print_json
 from greenpose.errors import CheckError
 from greenpose.files import write_text
-from greenpose.formatting import shown
+from greenpose.formatting import plural, shown
 from greenpose.schema import near
 
 WALL_PAIRS = 120
@@ -92,6 +93,33 @@ def _table(result: SelfTest) -> Table:
     for name, text in rows.items():
         table.add_row(Text(name, "bold"), text)
     return table
+
+
+def show_bisection(candidate: Path, span: str, only: Sequence[str], manner: Manner) -> str:
+    """Find and print the commit of a range that raised a count, and return the outcome of its verdict."""
+    from greenpose.check.bisect import bisect
+
+    with err(quiet=manner.quiet).status("reading the range") as status:
+        found = bisect(
+            candidate, span, only=Selection(tuple(only)), progress=lambda words: status.update(Text(shown(words)))
+        )
+    if manner.json:
+        told = {name: getattr(found, name) for name in ("commit", "says", "later", "commits", "checks", "skipped")}
+        print_json(document(found.verdict, candidate.stem) | {"bisect": {"range": span, **told}})
+        return found.verdict.outcome
+    console = out()
+    if found.commit:
+        if not manner.quiet:
+            print_verdict(found.verdict, candidate.stem, console, verbose=manner.verbose)
+        console.print(Text.assemble((found.commit, "bold"), f" {found.says}"), soft_wrap=True)
+    else:
+        console.print(f"{found.verdict.outcome}: nothing counted was raised in {span}", soft_wrap=True)
+    notes = [f"{plural(found.checks, 'check')} of {plural(found.commits, 'commit')} that change what is counted"]
+    notes += [f"raised by a later commit: {few(list(found.later))}; to find it, --only NAME"] if found.later else []
+    notes += [f"or by one that could not be counted: {one}" for one in found.skipped]
+    for words in () if manner.quiet else notes:
+        console.print(Text(words, "dim"), soft_wrap=True)
+    return found.verdict.outcome
 
 
 WRITERS: Mapping[str, tuple[str, Callable[[CheckVerdict, str], str]]] = MappingProxyType(
