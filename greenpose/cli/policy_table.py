@@ -11,7 +11,7 @@ from greenpose.metering import MEANING
 from greenpose.quantity import MARKS, kind_mark
 from greenpose.record.numbers import Numbers
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint
-from greenpose.report.tables import NOT_MEASURED
+from greenpose.tables import NOT_MEASURED
 
 MOST_POINTS = 8
 """Thresholds of the curve that are shown without --verbose, the chosen ones besides."""

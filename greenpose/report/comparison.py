@@ -12,7 +12,7 @@ from greenpose.record import Record
 from greenpose.report.differences import FEWEST_PAIRS, Difference, contrast
 from greenpose.report.quantities import training_figure
 from greenpose.report.study import FIRST, SECOND, Group, Point, Study, code, data, flat, place, setting_facts
-from greenpose.report.tables import Column, Table, TableCell, kind_notes, table_of
+from greenpose.tables import Column, Table, TableCell, kind_notes, table_of
 
 TRAIN_SECONDS = Metric(name="train_seconds", label="Training time", unit="s", words="training time", of_run=True)
 _EXIT_FIGURES = (PARAMS, MACS, AP, CPU, LATENCY, ENERGY, CO2)

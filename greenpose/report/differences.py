@@ -11,7 +11,7 @@ from greenpose.quantity import ROUNDING, Quantity, kind_mark, missing, over_runs
 from greenpose.record import Record
 from greenpose.report.quantities import of_exit, of_record
 from greenpose.report.study import Point
-from greenpose.report.tables import TableCell, missing_cell
+from greenpose.tables import TableCell, missing_cell
 
 Verdict = Literal["same", "alike", "differs", "bare", ""]
 """same: equal to the last digit; alike: the difference's interval holds zero; differs: it does not; bare: no interval

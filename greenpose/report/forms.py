@@ -29,7 +29,7 @@ from greenpose.report.page import answer, latest, pictures_of
 from greenpose.report.quantities import legend, training_figure
 from greenpose.report.scale import unusable
 from greenpose.report.study import Group, Point, Study
-from greenpose.report.tables import Table, markdown_table, plain_text, systematic_notes
+from greenpose.tables import Table, markdown_table, plain_text, systematic_notes
 
 
 def to_markdown(compared: Study, *, title: str, generated_at: str, version: str) -> str:

@@ -32,7 +32,7 @@ from greenpose.report.quantities import disturbance
 from greenpose.report.ranking import alternative, answered, energy_share, unlike_best
 from greenpose.report.savings import after_best, again, halved, joules, measured, of_exit, of_policy, rises
 from greenpose.report.study import Group, Point, Study, energy_kind, not_converged, short_name
-from greenpose.report.tables import Table, table_of
+from greenpose.tables import Table, table_of
 
 State = Literal["act", "look", "pass", "not applicable"]
 """act: the records show that it saves; look: they show that it is worth a look; pass: they show that nothing is to be

@@ -50,8 +50,8 @@ from greenpose.report.picture import Picture
 from greenpose.report.quantities import disturbance, legend
 from greenpose.report.scale import detailed, is_large, notices, restricted
 from greenpose.report.study import SECOND, Study, energy_kind, facts, seeds, setting_facts, study
-from greenpose.report.tables import systematic_notes
 from greenpose.report.verdict import Verdict, verdict_table
+from greenpose.tables import systematic_notes
 
 
 def view_data(study: Study) -> str:

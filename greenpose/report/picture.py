@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from greenpose.formatting import plural
 from greenpose.report.drawing import Drawing
-from greenpose.report.tables import Table
+from greenpose.tables import Table
 
 T = TypeVar("T")
 MOST_PANELS = 6

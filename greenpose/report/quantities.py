@@ -8,10 +8,6 @@ from greenpose.metrics import CO2, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, TRA
 from greenpose.quantity import DISTURBED, MARKS, Kind, Quantity, scaled
 from greenpose.record import Exit, Record
 
-FINAL_ITSELF, PAPER_ITSELF = "it is the final exit itself", "it is the paper’s recipe itself"
-"""Why there can be no number that holds an exit or a recipe against another one."""
-
-
 FOOTPRINTS = (ENERGY, MACS, PARAMS, LATENCY, CO2, TRAIN_ENERGY, TRAIN_CO2)
 """What accuracy is charted against, the chart that leads the page first."""
 _PREFIXES: Mapping[str, float] = {"k": 1e3, "": 1.0, "m": 1e-3, "µ": 1e-6, "n": 1e-9}

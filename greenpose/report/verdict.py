@@ -4,8 +4,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from greenpose.errors import RecordError
 from greenpose.formatting import exact, number, plain
-from greenpose.report.tables import Column, Table, TableCell, table_of
 from greenpose.schema import dotted, from_json
+from greenpose.tables import Column, Table, TableCell, table_of
 
 SCHEMA = "greenpose.verdict/1"
 

@@ -9,7 +9,7 @@ import pytest
 from greenpose.record import dumps
 from greenpose.report.figures.what_if import Scenario, outcomes, shown_outcomes, uses
 from greenpose.report.study import study
-from greenpose.report.tables import quantity_cell
+from greenpose.tables import quantity_cell
 from tests.browser.conftest import GRID
 from tests.report.records import record
 

@@ -12,7 +12,7 @@ import pytest
 
 from greenpose.record import dumps
 from greenpose.report.study import FLOOR, MARGIN
-from greenpose.report.tables import plain_text
+from greenpose.tables import plain_text
 from tests.cli.running import greenpose
 from tests.report.records import failure, paper_grid, record
 

@@ -16,7 +16,7 @@ from greenpose.report.figures.break_even import (
 )
 from greenpose.report.figures.training import allocation_table
 from greenpose.report.study import study
-from greenpose.report.tables import NOT_MEASURED
+from greenpose.tables import NOT_MEASURED
 from tests.report.exits import basis
 from tests.report.records import OTHER_HOST, config, record
 

@@ -18,7 +18,7 @@ from greenpose.report.figures.what_if import scenario_table
 from greenpose.report.limits import limits
 from greenpose.report.quantities import prefixed
 from greenpose.report.study import ComparisonSide, setting_facts, side_by_side, study
-from greenpose.report.tables import (
+from greenpose.tables import (
     NOT_MEASURED,
     Column,
     Section,

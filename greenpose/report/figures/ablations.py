@@ -29,7 +29,7 @@ from greenpose.report.picture import Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
 from greenpose.report.ranking import leaders
 from greenpose.report.study import MANY_SEEDS, Group, Point, Study, setting, short_name
-from greenpose.report.tables import Column, Table, table_of
+from greenpose.tables import Column, Table, table_of
 
 ALONE = ("model", "wiring", "loss", "name", "seed", "measure")
 """Sections of a configuration in which a stand-alone training may differ from the joint one that it stands beside."""

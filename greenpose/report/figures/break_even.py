@@ -13,10 +13,10 @@ from greenpose.report.differences import less_one, share
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, ticks, write
 from greenpose.report.figures.ablations import Partners
 from greenpose.report.picture import MOST_PANELS, Picture, drawn, left_out
-from greenpose.report.quantities import FINAL_ITSELF, of_record, training_figure
+from greenpose.report.quantities import of_record, training_figure
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Group, Point, Study, energy_kind
-from greenpose.report.tables import Column, Table, TableCell, figure_column, quantity_cell, table_of
+from greenpose.tables import FINAL_ITSELF, Column, Table, TableCell, figure_column, quantity_cell, table_of
 
 BREAK_EVEN = Metric(name="break_even_images", label="Won back after", unit="images")
 _TAUGHT = ("forward", "backward", "step")

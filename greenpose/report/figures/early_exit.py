@@ -29,7 +29,7 @@ from greenpose.report.figures.tradeoff import Mark, axis_title, reach
 from greenpose.report.picture import MOST_PANELS, Picture, first_panels
 from greenpose.report.quantities import prefixed
 from greenpose.report.study import Study
-from greenpose.report.tables import (
+from greenpose.tables import (
     Column,
     Table,
     figure_column,

@@ -15,7 +15,7 @@ from greenpose.report.figures.totals import paid
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import energy_figure
 from greenpose.report.study import Group, Study, energy_kind, gross_kwh
-from greenpose.report.tables import (
+from greenpose.tables import (
     Column,
     Table,
     kind_notes,

@@ -43,7 +43,7 @@ from greenpose.report.picture import MOST_PANELS, Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Group, Point, Study, by_exit, entries
-from greenpose.report.tables import (
+from greenpose.tables import (
     Column,
     Table,
     TableCell,

@@ -13,9 +13,9 @@ from greenpose.quantity import Quantity, kind_mark, missing, over_runs, ratio
 from greenpose.record import Record, Validation
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, write
 from greenpose.report.picture import MOST_PANELS, Picture, first_panels
-from greenpose.report.quantities import PAPER_ITSELF, training_figure
+from greenpose.report.quantities import training_figure
 from greenpose.report.study import Group, Point, Study, energy_kind, setting
-from greenpose.report.tables import Table, table_of
+from greenpose.tables import PAPER_ITSELF, Table, table_of
 
 LEVEL = Metric(name="", label="Validation AP to hold", unit="%", most_decimals=1, words="validation AP")
 CPU_TIME = Metric(name="", label="CPU time to it", unit="s")

@@ -27,7 +27,7 @@ from greenpose.report.picture import Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Point, Study, by_exit, energy_kind, entries, not_converged, seeds, short_name
-from greenpose.report.tables import (
+from greenpose.tables import (
     Column,
     Table,
     TableCell,

@@ -9,7 +9,7 @@ from greenpose.quantity import Kind
 from greenpose.record import Failure, Phase, Record
 from greenpose.report.quantities import energy_figure, prefixed
 from greenpose.report.study import Study, energy_kind
-from greenpose.report.tables import (
+from greenpose.tables import (
     Column,
     Table,
     TableCell,

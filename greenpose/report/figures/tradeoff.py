@@ -43,7 +43,7 @@ from greenpose.report.ranking import (
     unlike_best,
 )
 from greenpose.report.study import Point, Study, short_name
-from greenpose.report.tables import (
+from greenpose.tables import (
     Table,
     TableCell,
     figure_column,

@@ -12,7 +12,7 @@ from greenpose.report.figures.energy import COMPONENTS
 from greenpose.report.limits import allocation
 from greenpose.report.quantities import energy_figure, kind_of, of_record, training_figure
 from greenpose.report.study import Study, by_exit, energy_kind
-from greenpose.report.tables import (
+from greenpose.tables import (
     Column,
     Table,
     TableCell,

@@ -12,7 +12,7 @@ from greenpose.report.figures.break_even import images_needed
 from greenpose.report.quantities import prefixed
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Point, Study, short_name
-from greenpose.report.tables import Table, table_of
+from greenpose.tables import Table, table_of
 
 DAYS_PER_YEAR = 365.25
 """Of the Julian calendar."""

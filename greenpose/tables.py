@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from greenpose.formatting import Text, in_markdown, number
 from greenpose.metrics import Metric
 from greenpose.quantity import MARKS, Kind, Quantity, kind_mark
-from greenpose.report.quantities import FINAL_ITSELF, PAPER_ITSELF
 
 NOT_MEASURED = "not measured"
 NOT_APPLICABLE = "not applicable"
+FINAL_ITSELF, PAPER_ITSELF = "it is the final exit itself", "it is the paper’s recipe itself"
+"""Why there can be no number that holds an exit or a recipe against another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
