@@ -1,11 +1,15 @@
-"""Tables: rows, columns and cells, as every form of the report renders them."""
+"""Tables: rows, columns and cells, laid once for the page, Markdown and the terminal."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from greenpose.formatting import Text, in_markdown, number
+from greenpose.formatting import NBSP, Text, in_markdown, number
 from greenpose.metrics import Metric
 from greenpose.quantity import MARKS, Kind, Quantity, kind_mark
+
+if TYPE_CHECKING:
+    from rich.table import Table as Grid
 
 NOT_MEASURED = "not measured"
 NOT_APPLICABLE = "not applicable"
@@ -25,6 +29,13 @@ class TableCell:
     """Why there is no number; becomes a footnote of the table."""
     bar: float | None = None
     """Length of a bar behind the number, 0 to 1."""
+    style: str = ""
+    """How a terminal sets it, e.g. `red`; no other form does."""
+
+    @property
+    def line(self) -> str:
+        """Return number and interval on one line."""
+        return f"{self.value}{NBSP}{self.interval}" if self.interval else self.value
 
     @property
     def note(self) -> str:
@@ -44,6 +55,8 @@ class Column:
     """How its numbers were obtained, where that is the same for all."""
     words: bool = False
     """True for a column of words (aligned left)."""
+    wraps: bool = False
+    """Whether a terminal that is too narrow may break its cells; numbers and names it mostly may not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +149,7 @@ def table_of(
 def _column(head: Heading, cells: Iterable[Cell]) -> Column:
     if isinstance(head, Metric):
         return figure_column(head, [each for each in cells if isinstance(each, Quantity)])
-    return Column(head=head, words=True) if isinstance(head, str) else head
+    return Column(head=head, words=True, wraps=True) if isinstance(head, str) else head
 
 
 def _cell(each: Cell, head: Heading) -> TableCell:
@@ -214,14 +227,74 @@ def plain_text(text: str) -> str:
     return in_markdown(" ".join(text.split("\n")))
 
 
+def rich_table(table: Table, *, head_style: str = "bold", bold: Collection[str] = ()) -> "Grid":
+    """Return a table for a terminal, captions and footnotes left out; lines whose first word is in `bold` are bold.
+
+    Numbers stand at the right, or where intervals follow them at the left, so that the numbers are below one another.
+    """
+    from rich.table import Table as Grid
+    from rich.text import Text as Words
+
+    grid = Grid(box=None, show_header=any(_heads(table)), header_style=head_style, pad_edge=False)
+    for head in table.heads:
+        grid.add_column(Words(head), no_wrap=True)
+    for place, column in enumerate(table.columns):
+        left = column.words or any(cells[place].interval for _, cells in _lines(table))
+        said = Words("\n".join(_heading(column)))
+        grid.add_column(said, justify="left" if left else "right", no_wrap=not column.wraps)
+    for section in table.sections:
+        for place, row in enumerate(section.rows):
+            names = _names(table, section.head if place == 0 else "", row)
+            words = [*map(Words, names), *(Words(cell.line, cell.style) for cell in row.cells)]
+            grid.add_row(*words, style="bold" if words[0].plain in bold else "")
+    return grid
+
+
+def terminal_table(
+    heads: Sequence[Heading], rows: Iterable[Sequence[Cell]], *, head_style: str = "bold", bold: Collection[str] = ()
+) -> "Grid":
+    """Return rows of cells under their headings, each row's name first, as a table for a terminal."""
+    lines, (name, *others) = list(rows), heads
+    named = Column(head=name, words=True) if isinstance(name, str) else name
+    columns = [(head, [line[place] for line in lines]) for place, head in enumerate((named, *others))]
+    return rich_table(table_of("", "", (), [""] * len(lines), columns), head_style=head_style, bold=bold)
+
+
+def number_columns(*heads: str) -> tuple[Column, ...]:
+    """Return headings of columns of numbers that have no unit, or each their own."""
+    return tuple(Column(head=head) for head in heads)
+
+
+def terminal_notes(notes: Iterable[tuple[str, str] | tuple[str, str, str]]) -> "Grid":
+    """Return what is to be known below a terminal's table: topics, what is said of each, and its colour, if any."""
+    from rich.table import Table as Grid
+    from rich.text import Text as Words
+
+    grid = Grid(box=None, show_header=False, pad_edge=False)
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    for topic, says, *style in notes:
+        grid.add_row(Words(topic), Words(says, "".join(style)))
+    return grid
+
+
+def _heading(column: Column) -> tuple[str, ...]:
+    """Return what heads a column, with its unit, and what holds for all of its numbers."""
+    return ", ".join(filter(None, (column.head, column.unit))), *column.notes
+
+
 def _heads(table: Table) -> list[str]:
     """Return the headings, those of numbers with their units and notes."""
-    said = [", ".join(filter(None, (column.head, column.unit, *column.notes))) for column in table.columns]
-    return [*table.heads, *said]
+    return [*table.heads, *(", ".join(_heading(column)) for column in table.columns)]
+
+
+def _names(table: Table, head: str, row: TableRow) -> list[str]:
+    """Return what names a line, as many as there are headings for it: none, its own, or its section's too."""
+    return [head, row.head][2 - len(table.heads) :]
 
 
 def _lines(table: Table) -> Iterator[tuple[list[str], tuple[TableCell, ...]]]:
     """Yield what names each line, and its cells."""
     for section in table.sections:
         for row in section.rows:
-            yield [*([section.head] if len(table.heads) > 1 else []), row.head], row.cells
+            yield _names(table, section.head, row), row.cells

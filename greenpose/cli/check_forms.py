@@ -2,12 +2,11 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from rich.table import Table
 from rich.text import Text
 
 from greenpose import __version__
@@ -32,6 +31,7 @@ from greenpose.errors import CheckError
 from greenpose.files import write_text
 from greenpose.formatting import plural, shown
 from greenpose.schema import near
+from greenpose.tables import terminal_notes
 
 WALL_PAIRS = 120
 """Most pairs where wall time is judged, unless told otherwise: it scatters more than CPU time."""
@@ -68,7 +68,7 @@ def show_self_test(candidate: Path | None, *, as_json: bool, quiet: bool) -> int
         print_json(asdict(result) | {"bound": result.bound, "fine": result.fine, "file": str(file)})
         return code
     console = out()
-    console.print(_table(result))
+    console.print(terminal_notes(_facts(result)))
     console.print(f"kept in {file}; later verdicts on this machine quote it", style="dim", soft_wrap=True)
     if not result.fine:
         console.print(
@@ -77,22 +77,17 @@ def show_self_test(candidate: Path | None, *, as_json: bool, quiet: bool) -> int
     return code
 
 
-def _table(result: SelfTest) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False)
+def _facts(result: SelfTest) -> Iterator[tuple[str, str]]:
+    """Yield what a self-test found: a topic, and what is to be said of it."""
     least = "none up to +30 %" if result.smallest_change is None else signed_percent(result.smallest_change)
     real = ", ".join(signed_percent(change) for change in sorted(result.heavier))
-    rows = {
-        "run": f"{result.subject}; {result.meetings} pairs of processes, {result.seconds:.0f} s",
-        "false alarms": f"{result.alarms} in {result.comparisons} comparisons of equal sides",
-        "": f"below {100 * result.bound:.2g} % of comparisons (95 %), before restarts, which a real check adds",
-        "smallest change": f"{least}, found by 95 % of checks",
-        "really heavier": f"{result.heavier_found} of {len(result.heavier)} found",
-        " ": f"{result.pixels:.3g} times the pixels; CPU time {real}",
-        "cost": f"{result.cpu_s:.2g} s of CPU a side for a comparison",
-    }
-    for name, text in rows.items():
-        table.add_row(Text(name, "bold"), text)
-    return table
+    yield "run", f"{result.subject}; {result.meetings} pairs of processes, {result.seconds:.0f} s"
+    yield "false alarms", f"{result.alarms} in {result.comparisons} comparisons of equal sides"
+    yield "", f"below {100 * result.bound:.2g} % of comparisons (95 %), before restarts, which a real check adds"
+    yield "smallest change", f"{least}, found by 95 % of checks"
+    yield "really heavier", f"{result.heavier_found} of {len(result.heavier)} found"
+    yield "", f"{result.pixels:.3g} times the pixels; CPU time {real}"
+    yield "cost", f"{result.cpu_s:.2g} s of CPU a side for a comparison"
 
 
 def show_bisection(candidate: Path, span: str, only: Sequence[str], manner: Manner) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from greenpose import __version__
@@ -19,6 +18,7 @@ from greenpose.files import head_commit, now, write_text
 from greenpose.formatting import plural
 from greenpose.report.drawing import ACCENT, MUTED, Drawing, panel
 from greenpose.report.index import description
+from greenpose.tables import Column, number_columns, terminal_table
 
 BARS = "▁▂▃▄▅▆▇█"
 LONGEST = 20
@@ -75,13 +75,9 @@ def show_trend(folder: Path, *, output: Path | None, only: Sequence[str], as_jso
 
 def print_trend(courses: Sequence[Course], console: Console) -> None:
     """Print a line for each quantity, then its changes of level."""
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    for column in ("", "checks", "", "first", "last"):
-        table.add_column(column, justify="right" if column else "left", no_wrap=True)
-    for course in courses:
-        first, last = map(Text, _ends(course))
-        table.add_row(Text(_name(course, courses)), str(len(course.points)), sparkline(course), first, last)
-    console.print(table)
+    rows = [(_name(course, courses), str(len(course.points)), sparkline(course), *_ends(course)) for course in courses]
+    counts, bars = Column(head="checks"), Column(head="", words=True)
+    console.print(terminal_table(("", counts, bars, *number_columns("first", "last")), rows, head_style="dim"))
     for course in courses:
         for step in course.steps:
             console.print(Text.assemble((_name(course, courses), "bold"), f": {_sentence(course, step)}"))

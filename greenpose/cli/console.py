@@ -33,8 +33,6 @@ EXIT_INTERRUPTED = 130
 
 MOST_COLUMNS = 1000
 """No table of ours is wider."""
-CUT = "…"
-"""Where rich cuts."""
 WIDTH = 120
 """Columns of output that goes to a file or a pipe."""
 
@@ -146,10 +144,14 @@ class Output(Console):
             self.width = columns
 
     def _needed(self, table: Table) -> int:
-        """Return how many columns a table takes that would be cut; none where it would not."""
-        wide = Measurement.get(self, self.options.update(width=MOST_COLUMNS, max_width=MOST_COLUMNS), table)
-        drawn = (part.text for line in self.render_lines(table, pad=False) for part in line)
-        return 0 if self.width >= wide.minimum and not any(CUT in text for text in drawn) else wide.maximum
+        """Return how many columns a table takes of which words would be cut or left out; none where they would not."""
+        wide = self.options.update(width=MOST_COLUMNS, max_width=MOST_COLUMNS)
+        whole = self._words(table, self.options) == self._words(table, wide)
+        return 0 if whole else Measurement.get(self, wide, table).maximum
+
+    def _words(self, table: Table, options: ConsoleOptions) -> list[str]:
+        lines = self.render_lines(table, options, pad=False)
+        return sorted(word for line in lines for word in "".join(part.text for part in line).split())
 
 
 def out() -> Console:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from greenpose.cli.console import EPILOG, EXIT_USAGE, PLAIN, Manner, err, out, print_json, with_manners
+from greenpose.tables import number_columns, terminal_table
 
 if TYPE_CHECKING:
     from greenpose.data.check import FolderCheck
@@ -119,16 +120,13 @@ def _show_prepared(prepared: "Prepared", folder: Path, console: Console, *, verb
 
 
 def _table(manifest: "Manifest") -> Table:
-    table = Table("split", "patients", "images", "instances", "areas", box=None, header_style="bold")
-    for name, counts in manifest.counts.items():
-        areas = {
-            "drawn boxes": counts.areas.drawn_boxes,
-            "silhouettes": counts.areas.drawn_silhouettes,
-            "boxes": counts.areas.boxes,
-        }
+    rows = []
+    for name, split in manifest.counts.items():
+        of = split.areas
+        areas = {"drawn boxes": of.drawn_boxes, "silhouettes": of.drawn_silhouettes, "boxes": of.boxes}
         kinds = ", ".join(f"{number} {kind}" for kind, number in areas.items() if number)
-        table.add_row(name, str(counts.patients), str(counts.images), str(counts.annotations), kinds)
-    return table
+        rows.append((name, str(split.patients), str(split.images), str(split.annotations), kinds))
+    return terminal_table(("split", *number_columns("patients", "images", "instances"), "areas"), rows)
 
 
 app = typer.Typer(help="Make and check data sets.", no_args_is_help=True, epilog=EPILOG)
@@ -230,13 +228,13 @@ def _as_json(folder: Path, found: "FolderCheck") -> dict[str, Any]:
 
 
 def _show(found: "FolderCheck", console: Console) -> None:
-    columns = ("split", "images", "instances", "subjects", "labelled joints", "areas")
-    table = Table(*columns, box=None, header_style="bold")
+    counted = number_columns("images", "instances", "subjects", "labelled joints")
+    rows = []
     for name, split in found.splits.items():
         labelled = sum(split.labelled.values())
-        row = (split.num_images, len(split.instances), len(split.subjects) or "unknown", labelled, _areas(split))
-        table.add_row(name, *map(str, row))
-    out().print(table)
+        counts = (split.num_images, len(split.instances), len(split.subjects) or "unknown", labelled)
+        rows.append((name, *map(str, counts), _areas(split)))
+    out().print(terminal_table(("split", *counted, "areas"), rows))
     for finding in found.findings:
         colour = {"error": "red"}.get(finding.level, "yellow")
         console.print(Text.assemble((f"{finding.level}: ", colour), f"{finding}"), soft_wrap=True)

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from greenpose.cli.console import EXIT_OK, EXIT_REGRESSED, PLAIN, Manner, delivered, out, print_json, with_manners
+from greenpose.tables import Cell, TableCell, terminal_table
 
 if TYPE_CHECKING:
     from greenpose.metering import Choice, Diagnosis
@@ -63,17 +63,18 @@ def _print(diagnosis: "Diagnosis", *, quiet: bool, verbose: bool) -> None:
 
 
 def _table(diagnosis: "Diagnosis", topics: dict[str, str]) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    rows: list[tuple[Cell, ...]] = []
     before = ""
     for finding in diagnosis.findings:
         if finding.topic not in topics:
             continue
         name = "" if finding.topic == before else topics[finding.topic]
         before = finding.topic
-        table.add_row(Text(*MARKS[finding.level]), name, finding.says)
+        mark, colour = MARKS[finding.level]
+        rows.append((TableCell(value=mark, style=colour), name, finding.says))
         if finding.remedy:
-            table.add_row("", "", Text(f"→ {finding.remedy}", "dim"))
-    return table
+            rows.append(("", "", TableCell(value=f"→ {finding.remedy}", style="dim")))
+    return terminal_table(("", "", ""), rows)
 
 
 def _source(choice: "Choice") -> str:

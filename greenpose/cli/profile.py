@@ -13,6 +13,7 @@ from greenpose.config import packaged_experiment
 from greenpose.formatting import with_prefix
 from greenpose.metrics import COUNTED, MACS, PARAMS
 from greenpose.subject import read_cells
+from greenpose.tables import Column, number_columns, terminal_table
 
 if TYPE_CHECKING:
     from greenpose.counting import ExitCount
@@ -135,10 +136,9 @@ _SIZES = [size for size in COUNTED if size not in (PARAMS, MACS)]
 
 
 def _exit_table(counts: dict[int, "ExitCount"]) -> Table:
-    table = _table("exit", "parameters", "%", "conv MACs", "%", *(size.words for size in _SIZES))
     final = counts[max(counts)]
-    for one in counts.values():
-        table.add_row(
+    rows = [
+        (
             str(one.exit),
             f"{one.params:,}",
             f"{100 * one.params / final.params:.2f}",
@@ -146,14 +146,16 @@ def _exit_table(counts: dict[int, "ExitCount"]) -> Table:
             f"{100 * one.macs / final.macs:.2f}",
             *(with_prefix(one.sizes[size.name], size.counted_unit) for size in _SIZES),
         )
-    return table
+        for one in counts.values()
+    ]
+    sizes = (Column(head=size.words, wraps=True) for size in _SIZES)
+    return terminal_table(("exit", *number_columns(PARAMS.words, "%", f"conv {MACS.words}", "%"), *sizes), rows)
 
 
 def _counter_table(counts: dict[int, "ExitCount"]) -> Table:
-    table = _table("MACs by", *(f"exit {exit_}" for exit_ in counts))
-    for name in next(iter(counts.values())).macs_by_counter:
-        table.add_row(name, *(f"{one.macs_by_counter[name]:,}" for one in counts.values()))
-    return table
+    names = next(iter(counts.values())).macs_by_counter
+    rows = [(name, *(f"{one.macs_by_counter[name]:,}" for one in counts.values())) for name in names]
+    return terminal_table((f"{MACS.words} by", *number_columns(*(f"exit {exit_}" for exit_ in counts))), rows)
 
 
 def _explain(counts: dict[int, "ExitCount"], console: Console) -> None:
@@ -170,27 +172,21 @@ def _explain(counts: dict[int, "ExitCount"], console: Console) -> None:
 def _headline(paper: dict[str, float | None], console: Console) -> None:
     """Print the paper's way of comparing exit 3 with exit 4, and what lies behind its figures."""
     console.print("\nExit 3 against exit 4, as the paper counts", style="bold")
-    table = _table("", "parameters", "compute")
-    table.add_row("the paper's crop / its whole network", f"{paper['params_percent']:.3f} %", "")
-    table.add_row("  by conv MACs", "", f"{paper['macs_percent']:.2f} %")
-    table.add_row("  by the paper's counter, exact", "", f"{paper['macs_percent_by_paper_counter']:.2f} %")
+    rows = [
+        ("the paper's crop / its whole network", f"{paper['params_percent']:.3f} %", ""),
+        ("  by conv MACs", "", f"{paper['macs_percent']:.2f} %"),
+        ("  by the paper's counter, exact", "", f"{paper['macs_percent_by_paper_counter']:.2f} %"),
+    ]
     if paper["macs_percent_as_printed"] is not None:
-        table.add_row(
-            "  the same, as printed at 128x96 (two decimals)", "", f"{paper['macs_percent_as_printed']:.2f} %"
-        )
+        printed = f"{paper['macs_percent_as_printed']:.2f} %"
+        rows.append(("  the same, as printed at 128x96 (two decimals)", "", printed))
     minimal = (f"{paper['minimal_params_percent']:.2f} %", f"{paper['minimal_macs_percent']:.2f} %")
-    table.add_row("minimal sub-networks (what GreenPose reports)", *minimal)
-    console.print(table)
+    rows.append(("minimal sub-networks (what GreenPose reports)", *minimal))
+    ways = Column(head="", words=True, wraps=True)
+    console.print(terminal_table((ways, *number_columns(PARAMS.words, "compute")), rows))
     console.print(
         "The paper's headline for W32 is 27.5 % and 61.7 %: the latter is the ratio of two printed, rounded figures. "
         "Its crop keeps fusion rows and heads that exit 3 never reads.\n",
         style="dim",
         soft_wrap=True,
     )
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    return table

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from greenpose.cli.console import (
@@ -47,6 +46,7 @@ from greenpose.config.grid import shuffled
 from greenpose.errors import DataError, GreenPoseError, RecordError, said
 from greenpose.grid import Outcome, Planned, plan, run_all, set_aside, worker_command
 from greenpose.store import State, read_document
+from greenpose.tables import terminal_table
 
 
 def is_spare(environ: Mapping[str, str] = os.environ) -> bool:
@@ -132,10 +132,8 @@ def _show_plan(planned: list[Planned], *, as_json: bool) -> None:
     if as_json:
         print_json({"runs": [_line(one) for one in planned]})
         return
-    table = Table("run", "state", "folder", box=None, header_style="bold")
-    for one in planned:
-        table.add_row(one.cell.name, one.state.value, str(one.folder.path))
-    out().print(table)
+    rows = [(one.cell.name, one.state.value, str(one.folder.path)) for one in planned]
+    out().print(terminal_table(("run", "state", "folder"), rows))
 
 
 def _todo(planned: list[Planned], budget: Budget, console: Console) -> list[Planned]:

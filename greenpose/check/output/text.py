@@ -10,6 +10,7 @@ from rich.text import Text
 
 from greenpose.check.verdict import CheckFinding, CheckVerdict, few, sorted_findings
 from greenpose.formatting import MINUS, NBSP, listed, plural
+from greenpose.tables import Column, TableCell, number_columns, terminal_table
 
 
 def notable(verdict: CheckVerdict) -> list[CheckFinding]:
@@ -145,14 +146,9 @@ def print_verdict(verdict: CheckVerdict, name: str, console: Console, *, verbose
 
 
 def _table(rows: Sequence[CheckFinding]) -> Table:
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    for column in ("", "base", "head", "change", "verdict"):
-        table.add_column(
-            column, justify="right" if column in ("base", "head", "change") else "left", no_wrap=column != "change"
-        )
-    for row in rows:
-        table.add_row(row.name, *row.cells, Text(row.word, COLOURS[row.word]))
-    return table
+    change, verdict = Column(head="change", wraps=True), Column(head="verdict", words=True)
+    cells = [(row.name, *row.cells, TableCell(value=row.word, style=COLOURS[row.word])) for row in rows]
+    return terminal_table(("", *number_columns("base", "head"), change, verdict), cells, head_style="dim")
 
 
 def _explain(rows: Sequence[CheckFinding], console: Console, *, verbose: bool) -> None:
