@@ -219,6 +219,8 @@ SCI = Metric(
     words="carbon intensity per 1000 images",
 )
 BREAK_EVEN = Metric(name="break_even_images", recorded="images", label="Break-even", unit="images")
+ENERGY_PER_GMAC = Metric(name="energy_j_per_gmac", recorded="J", label="Gross energy", unit="J/GMAC")
+"""What only `measure` works out."""
 OF_EXIT = (*COUNTED, *ACCURACIES, LATENCY, LATENCY_P95, CPU, ENERGY, NET_ENERGY, CO2, EMBODIED, SCI, BREAK_EVEN)
 """All numbers of an exit."""
 ON_PAGE = tuple(metric for metric in OF_EXIT if metric.table == "exits")

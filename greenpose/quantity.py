@@ -91,8 +91,10 @@ class Quantity:
         return relative_half_width(self.known, self.type_a)
 
     def text(self, *, digits: int = 3, most_decimals: int | None = None) -> Text:
-        """Return value and Type A interval in words; the value must exist."""
+        """Return value and Type A interval in words, none where nothing but rounding varied; the value must exist."""
         low, high = self.type_a or (None, None)
+        if low is not None and high is not None and high - low <= ROUNDING * abs(high):
+            low = high = None
         text = number(self.known, low, high, digits=digits, most_decimals=most_decimals)
         return replace(text, value=text.value + DISTURBED) if self.disturbed else text
 

@@ -226,3 +226,7 @@ def test_every_published_number_is_a_quantity_and_back_the_same_bytes(folder):
             part.basis.update(back)
         assert written(record) == text
         assert dumps(loads(dumps(record), where=path.name)) == dumps(record)
+
+
+def test_an_interval_of_nothing_but_rounding_is_not_shown():
+    assert str(Quantity(value=61.3, type_a=Bounds(61.3, 61.3 * (1 + 1e-12)), kind="measured").text()) == "61.3"

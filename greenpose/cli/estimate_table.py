@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from greenpose.formatting import percent, plain, plural, prefix, span, with_prefix
-from greenpose.quantity import Quantity
 from greenpose.run.estimate import Footprint, GridEstimate, RunEstimate
+from greenpose.tables import Cell, Column, number_cell, number_columns, terminal_notes, terminal_table
 
 DURATIONS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 LONGEST = 1.5
@@ -35,34 +34,27 @@ def show(found: GridEstimate, console: Console, *, command: str, verbose: bool =
     """Print an estimate; `command` runs what was estimated. All runs are listed apart where it is `verbose`."""
     console.print(_table(found, verbose=verbose))
     console.print()
-    notes = Table.grid(padding=(0, 2, 0, 0))
-    notes.add_column(style="dim", no_wrap=True)
-    notes.add_column()
-    for topic, says in _notes(found, command):
-        notes.add_row(Text(topic), Text(says))
-    console.print(notes)
+    console.print(terminal_notes(_notes(found, command)))
 
 
 def _table(found: GridEstimate, *, verbose: bool) -> Table:
     units = units_of(found.runs)
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("run", overflow="fold")
-    for title in ("params", "MACs/image"):
-        table.add_column(title, justify="right")
-    table.add_column("")
-    for title, (_, unit) in zip(("time", "energy", "CO2eq"), units.values(), strict=True):
-        table.add_column(f"{title}, {unit}")
+    rows: list[tuple[Cell, ...]] = []
     for run, count in _groups(found.runs, apart=verbose):
         label = (run.cell.name if verbose else run.cell.experiment) + ("" if run.is_measured else SCALED)
         sizes = with_prefix(run.params, "").strip(), with_prefix(run.macs, "").strip()
         title = f"{label} x{count}" if count > 1 else label
-        table.add_row(title, *sizes, "training", *_cells(run.training, units))
-        table.add_row("", "", "", "whole", *_cells(run.whole, units))
+        rows.append((title, *sizes, "training", *_cells(run.training, units)))
+        rows.append(("", "", "", "whole", *_cells(run.whole, units)))
+    everything = f"all {len(found.runs)} runs"
     if len(found.runs) > 1:
-        everything = Text(f"all {len(found.runs)} runs", style="bold")
-        table.add_row(everything, "", "", "training", *_cells(found.training, units))
-        table.add_row("", "", "", "whole", *_cells(found.whole, units))
-    return table
+        rows.append((everything, "", "", "training", *_cells(found.training, units)))
+        rows.append(("", "", "", "whole", *_cells(found.whole, units)))
+    costs = [
+        Column(head=head, unit=unit)
+        for head, (_, unit) in zip(("time", "energy", "CO2eq"), units.values(), strict=True)
+    ]
+    return terminal_table(("run", *number_columns("params", "MACs/image"), "", *costs), rows, bold={everything})
 
 
 def _groups(runs: Sequence[RunEstimate], *, apart: bool) -> Iterator[tuple[RunEstimate, int]]:
@@ -75,19 +67,13 @@ def _groups(runs: Sequence[RunEstimate], *, apart: bool) -> Iterator[tuple[RunEs
         yield alike[0], len(alike)
 
 
-def _cells(footprint: Footprint, units: Units) -> list[str]:
-    return [_interval(footprint[name] * factor) for name, (factor, _) in units.items()]
-
-
-def _interval(amount: Quantity) -> str:
-    """Return `value [low–high]`."""
-    if not amount.value or amount.type_a is None:
-        return "not read"
-    return f"{plain(amount.value, 2)} [{span(*amount.type_a)}]"
+def _cells(footprint: Footprint, units: Units) -> list[Cell]:
+    amounts = [footprint[name] * factor for name, (factor, _) in units.items()]
+    return [number_cell(amount.text()) if amount.value and amount.type_a else "not read" for amount in amounts]
 
 
 def _notes(found: GridEstimate, command: str) -> Iterator[tuple[str, str]]:
-    yield "[low–high]", "where a run on this machine will lie in 95 of 100 cases, for all of its epochs"
+    yield "interval", "where a run on this machine will lie in 95 of 100 cases, for all of its epochs"
     yield from _early(found.runs)
     yield "whole", "training, data, test, metering of inference; starting Python, seconds a run, is not metered"
     experiments = {run.cell.experiment for run in found.runs}

@@ -8,14 +8,14 @@ from rich.text import Text
 
 from greenpose.formatting import listed, plain, plural
 from greenpose.metering import MEANING
-from greenpose.quantity import MARKS, kind_mark
+from greenpose.metrics import AP, ENERGY, MACS, PERCENT
+from greenpose.quantity import MARKS
 from greenpose.record.numbers import Numbers
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint
-from greenpose.tables import NOT_MEASURED
+from greenpose.tables import Cell, Column, TableCell, quantity_cell, terminal_notes, terminal_table
 
 MOST_POINTS = 8
 """Thresholds of the curve that are shown without --verbose, the chosen ones besides."""
-PERCENT = 100.0
 
 
 def print_policy(curve: PolicyCurve, console: Console, *, verbose: bool = False) -> None:
@@ -24,12 +24,7 @@ def print_policy(curve: PolicyCurve, console: Console, *, verbose: bool = False)
     console.print(Text.assemble((curve.run, "bold"), f", leaving at exits {exits} by {curve.confidence}\n"))
     console.print(_table(curve, _shown(curve, verbose=verbose)))
     console.print()
-    notes = Table.grid(padding=(0, 2, 0, 0))
-    notes.add_column(no_wrap=True, style="dim")
-    notes.add_column()
-    for topic, words in _notes(curve):
-        notes.add_row(topic, words)
-    console.print(notes)
+    console.print(terminal_notes(_notes(curve)))
 
 
 def _shown(curve: PolicyCurve, *, verbose: bool) -> list[int]:
@@ -42,35 +37,29 @@ def _shown(curve: PolicyCurve, *, verbose: bool) -> list[int]:
 
 
 def _table(curve: PolicyCurve, places: Sequence[int]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for head in ("", "leave, %", "AP val, %", "AP test, %", "less final, points", "MACs, %", "J/image"):
-        table.add_column(head, no_wrap=True)
-    final = curve.exits[-1]
-    for entry in curve.exits:
-        table.add_row(*_exit_cells(entry, final))
-    for place in places:
-        chosen = place == curve.chosen
-        table.add_row(*_point_cells(curve.points[place], final, chosen=chosen), style="bold" if chosen else "")
-    return table
+    units = {"leave": "%", "AP val": AP.unit, "AP test": AP.unit, "less final": "points", MACS.label: "%"}
+    columns = [Column(head=head, unit=unit) for head, unit in units.items()]
+    final, chosen = curve.exits[-1], _name(curve, curve.chosen)
+    rows = [_exit_cells(entry, final) for entry in curve.exits]
+    rows += [(_name(curve, place), *_point_cells(curve.points[place], final)) for place in places]
+    return terminal_table(("", *columns, ENERGY), rows, bold={chosen})
 
 
-def _exit_cells(entry: PolicyExit, final: PolicyExit) -> tuple[str, ...]:
+def _name(curve: PolicyCurve, place: int) -> str:
+    return f"{'→ ' if place == curve.chosen else ''}{_thresholds(curve.points[place])}"
+
+
+def _exit_cells(entry: PolicyExit, final: PolicyExit) -> tuple[Cell, ...]:
     lost = "" if entry is final else plain(PERCENT * (entry.ap - final.ap), 2)
     share = plain(PERCENT * entry.macs / final.macs)
-    return f"exit {entry.exit}", "all", _ap(entry, "ap_val"), _ap(entry, "ap"), lost, share, _joules(entry)
+    joules = entry.quantity(ENERGY.name)
+    return f"exit {entry.exit}", "all", _ap(entry, "ap_val"), _ap(entry, "ap"), lost, share, joules
 
 
-def _point_cells(point: PolicyPoint, final: PolicyExit, *, chosen: bool) -> tuple[str, ...]:
+def _point_cells(point: PolicyPoint, final: PolicyExit) -> tuple[Cell, ...]:
     where = " / ".join(f"{PERCENT * part:.0f}" for part in point.left.values())
-    return (
-        f"{'→ ' if chosen else ''}{_thresholds(point)}",
-        where,
-        _ap(point, "ap_val"),
-        _ap(point, "ap"),
-        _ap(point, "ap_less_final"),
-        plain(PERCENT * point.macs_per_image / final.macs),
-        _joules(point),
-    )
+    accuracies = (_ap(point, name) for name in ("ap_val", "ap", "ap_less_final"))
+    return where, *accuracies, plain(PERCENT * point.macs_per_image / final.macs), point.quantity(ENERGY.name)
 
 
 def _thresholds(point: PolicyPoint) -> str:
@@ -79,16 +68,8 @@ def _thresholds(point: PolicyPoint) -> str:
     return ", ".join(f"{exit_} ≥ {plain(each, 2)}" for exit_, each in asked.items()) or "nobody is asked"
 
 
-def _ap(numbers: Numbers, name: str) -> str:
-    return str((numbers.quantity(name) * PERCENT).text(most_decimals=1))
-
-
-def _joules(numbers: Numbers) -> str:
-    each = numbers.quantity("energy_j_per_image")
-    if each.value is None:
-        return NOT_MEASURED
-    half = f" ±{plain(PERCENT * each.relative_half_width, 2)} %" if each.type_a else ""
-    return f"{kind_mark(each.kind)}{each.text().value}{half}"
+def _ap(numbers: Numbers, name: str) -> TableCell:
+    return quantity_cell(numbers.quantity(name) * PERCENT, AP)
 
 
 def _notes(curve: PolicyCurve) -> Iterator[tuple[str, str]]:
@@ -113,7 +94,7 @@ def _notes(curve: PolicyCurve) -> Iterator[tuple[str, str]]:
     if energy.kind in MARKS:
         yield MARKS[energy.kind]
     if energy.factors:
-        yield "B", "systematic error, the same for all lines: ×{:.2g}–{:.2g}".format(*energy.factors)
+        yield "syst.", "systematic error, as factors: the same for all lines"
     if curve.grade is not None:
         yield f"grade {curve.grade}", MEANING[curve.grade]
     for warning in curve.warnings:

@@ -8,14 +8,15 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Table
-from rich.text import Text
 
 from greenpose.errors import RecordError
 from greenpose.formatting import lasting, significant
-from greenpose.intervals import Bounds
+from greenpose.metrics import AP, ENERGY, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity
-from greenpose.record import Failure, Record
+from greenpose.record import Failure
+from greenpose.record.numbers import Numbers
 from greenpose.store import RunFolder, read_document, read_record
+from greenpose.tables import Cell, TableCell, number_columns, systematic_notes, terminal_table
 
 
 class RunProgress:
@@ -84,21 +85,18 @@ class RunProgress:
 def record_line(folder: RunFolder) -> str:
     """Return time, energy and the accuracy of every exit of a finished run."""
     record = read_record(folder.record)
+    energy = _in_unit(record, TRAIN_ENERGY)
+    accuracies = {entry.exit: _in_unit(entry, AP) for entry in record.exits}
     parts = [
         f"{record.train_seconds:.0f} s training",
-        f"{_training_wh(record)} Wh ({record.quantity('train_energy_kwh').kind})",
+        f"{energy.text()} {TRAIN_ENERGY.unit} ({', '.join((energy.kind, *systematic_notes([energy])))})",
         *(
-            f"exit {entry.exit}: AP {_spread(ap, ap.type_a, factor=100)} %"
-            for entry in record.exits
-            if (ap := entry.quantity("ap")).value is not None
+            f"exit {exit_}: AP {ap.text(most_decimals=AP.most_decimals)} %"
+            for exit_, ap in accuracies.items()
+            if ap.value is not None
         ),
     ]
     return "  ".join(parts)
-
-
-def _training_wh(record: Record) -> str:
-    energy = record.quantity("train_energy_kwh")
-    return _spread(energy, energy.type_b, factor=1e3)
 
 
 def grid_table(runs: Iterable[tuple[str, RunFolder, str]]) -> Table:
@@ -106,24 +104,21 @@ def grid_table(runs: Iterable[tuple[str, RunFolder, str]]) -> Table:
 
     Each run is given by its name, its folder, and where it left no record, what it said.
     """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for number, column in enumerate(("experiment", "exit", "AP, %", "training, Wh", "J/image", "")):
-        table.add_column(column, justify="left" if number in {0, 5} else "right", no_wrap=number < 5)
+    rows: list[tuple[Cell, ...]] = []
     for name, folder, said in runs:
-        record = None if said else read_record(folder.record)
-        if record is None:
-            table.add_row(Text(name), "", "", "", "", Text(said, style="red"))
+        if said:
+            rows.append((name, "", "", "", "", TableCell(value=said, style="red")))
             continue
-        for number, entry in enumerate(record.exits):
-            ap, joules = entry.quantity("ap"), entry.quantity("energy_j_per_image")
-            first = (Text(name), _training_wh(record)) if not number else ("", "")
-            cells = (_or_none(ap, ap.type_a, 100), first[1], _or_none(joules, joules.type_b, 1))
-            table.add_row(first[0], str(entry.exit), *cells, "")
-    return table
+        record = read_record(folder.record)
+        first: tuple[Cell, Cell] = name, _in_unit(record, TRAIN_ENERGY)
+        for entry in record.exits:
+            rows.append((first[0], str(entry.exit), _in_unit(entry, AP), first[1], _in_unit(entry, ENERGY), ""))
+            first = "", ""
+    return terminal_table(("experiment", *number_columns("exit"), AP, TRAIN_ENERGY, ENERGY, ""), rows)
 
 
-def _or_none(quantity: Quantity, interval: Bounds | None, factor: float) -> str:
-    return "none" if quantity.value is None else _spread(quantity, interval, factor=factor)
+def _in_unit(numbers: Numbers, metric: Metric) -> Quantity:
+    return numbers.quantity(metric.name, scale=metric.scale, unit=metric.unit)
 
 
 def numbers(folder: RunFolder) -> dict[str, Any]:
@@ -131,13 +126,6 @@ def numbers(folder: RunFolder) -> dict[str, Any]:
     record = read_record(folder.record)
     exits = [{"exit": each.exit, "ap": each.ap, "energy_j_per_image": each.energy_j_per_image} for each in record.exits]
     return {"train_seconds": record.train_seconds, "train_energy_kwh": record.train_energy_kwh, "exits": exits}
-
-
-def _spread(quantity: Quantity, interval: Bounds | None, *, factor: float) -> str:
-    """Return a number with its interval, to two digits: `51 [47-55]`."""
-    numbers = [quantity.value or 0.0, *((interval.low, interval.high) if interval else ())]
-    value, *ends = (significant(number * factor, 2) for number in numbers)
-    return f"{value} [{'-'.join(ends)}]" if ends else value
 
 
 def failure_line(folder: RunFolder, *, code: int) -> str:

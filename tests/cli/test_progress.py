@@ -9,6 +9,7 @@ from rich.table import Table
 from greenpose.cli.console import Output
 from greenpose.cli.progress import RunProgress, failure_line, grid_table, numbers, record_line
 from greenpose.errors import RecordError
+from greenpose.formatting import number
 from greenpose.store import RunFolder
 from tests.metering.fakes import TickingClock
 from tests.report.records import failure, record
@@ -48,8 +49,9 @@ def test_a_finished_run_is_summed_up_with_units_spread_and_provenance(tmp_path):
     folder.write_record(done)
     line = record_line(folder)
     interval = done.exit(3).basis["ap"].type_a
-    assert f"exit 3: AP 51 [{100 * interval.low:.0f}-{100 * interval.high:.0f}] %" in line
-    assert "] Wh (modelled)" in line
+    text = number(51.2, 100 * interval.low, 100 * interval.high, most_decimals=1)
+    assert f"exit 3: AP {text} %" in line
+    assert " Wh (modelled, syst. ×0.5–2)" in line
 
 
 def test_a_grid_ends_with_a_table_of_every_exit_and_of_what_failed(tmp_path, capsys):
@@ -59,11 +61,12 @@ def test_a_grid_ends_with_a_table_of_every_exit_and_of_what_failed(tmp_path, cap
     Output(width=120).print(
         grid_table([("HRNet4-OKD", folder, ""), ("HRNet2", folder, "failed: in data: no such file")])
     )
-    head, first, second, third = (line.split() for line in capsys.readouterr().out.splitlines())
-    assert head == ["experiment", "exit", "AP,", "%", "training,", "Wh", "J/image"]
-    assert [first[:3], second[:2]] == [["HRNet4-OKD", "3", "51"], ["4", "60"]]
+    *heads, first, second, third = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert heads[0] == ["Training", "energy,", "Wh", "Gross", "energy,", "J/image"]
+    assert heads[1:] == [["≈", "modelled"] * 2, ["experiment", "exit", "AP,", "%", *["syst.", "×0.5–2"] * 2]]
+    assert [first[:3], second[:2]] == [["HRNet4-OKD", "3", "51.2"], ["4", "60.0"]]
     assert third == ["HRNet2", "failed:", "in", "data:", "no", "such", "file"]
-    joules = float(first[-2] if first[-1].startswith("[") else first[-1])
+    joules = float(first[-2])
     assert joules == pytest.approx(done.exit(3).energy_j_per_image, rel=0.05)
 
 

@@ -53,7 +53,7 @@ def test_a_finished_grid_is_summed_up_and_scripts_get_its_numbers(tmp_path):
     done = greenpose("run", "tiny.yaml", "--no-report", cwd=tmp_path)
     assert done.code == 0, done.err
     assert done.out == ""
-    rows = [line.split() for line in done.err.splitlines() if " Wh" in line or "50 [" in line or "62 [" in line]
+    rows = [line.split() for line in done.err.splitlines() if "experiment" in line or "50.0" in line or "62.5" in line]
     assert [row[0] for row in rows] == ["experiment", "HRNet2", "HRNet3-OKD-DS", "3"]
     done = greenpose("run", "tiny.yaml", "--no-report", "--json", cwd=tmp_path)
     assert [[each["ap"] for each in run["exits"]] for run in done.json["runs"]] in (
