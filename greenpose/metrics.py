@@ -52,6 +52,8 @@ class Metric:
     """What budgets may call it."""
     table: Literal["exits", "counters", ""] = ""
     """Table of the page, and of the forms made from it, that has a column for it; empty: none."""
+    latex: Literal["Accuracy", "Size", "One image", "Training", ""] = ""
+    """Heading above its column in LaTeX's table, which says less in a column's own; empty: it has none."""
 
     @property
     def per_machine(self) -> bool:
@@ -76,6 +78,7 @@ PARAMS = Metric(
     convention="parameters of the minimal sub-network",
     moved_by=frozenset({"keypoints"}),
     table="exits",
+    latex="Size",
 )
 MACS = Metric(
     name="macs",
@@ -89,6 +92,7 @@ MACS = Metric(
     convention="convolutions of the minimal sub-network by torch's counter, 1 MAC = 2 FLOPs, one image",
     moved_by=frozenset({"keypoints", "input"}),
     table="exits",
+    latex="Size",
 )
 ACTIVATIONS = Metric(
     name="activation_bytes",
@@ -133,6 +137,7 @@ def _accuracy(name: str, label: str, method: str, *, words: str = "", convention
         convention=convention,
         most=1.0,
         table="exits",
+        latex="Accuracy" if name in ("ap", "ar", "pck") else "",
     )
 
 
@@ -166,6 +171,7 @@ LATENCY = Metric(
     words="latency per image",
     short="latency",
     table="exits",
+    latex="One image",
 )
 LATENCY_P95 = Metric(name="latency_p95_s", recorded="s", label="Latency, 95th percentile", unit="ms", scale=1e3)
 CPU = Metric(
@@ -186,6 +192,7 @@ ENERGY = Metric(
     words="energy per image",
     short="energy",
     table="exits",
+    latex="One image",
 )
 NET_ENERGY = Metric(
     name="net_energy_j_per_image",
@@ -203,6 +210,7 @@ CO2 = Metric(
     unit="g/1000 images",
     words="emissions per 1000 images",
     table="exits",
+    latex="One image",
 )
 EMBODIED = Metric(
     name="embodied_co2eq_g_per_1000_images",
@@ -238,6 +246,7 @@ TRAIN_ENERGY = Metric(
     scale=1e3,
     words="training energy",
     of_run=True,
+    latex="Training",
 )
 TRAIN_CO2 = Metric(
     name="train_co2eq_g",
@@ -246,6 +255,7 @@ TRAIN_CO2 = Metric(
     unit="g",
     words="training emissions",
     of_run=True,
+    latex="Training",
 )
 TRAIN_EMBODIED = Metric(
     name="train_embodied_co2eq_g", recorded="gCO2eq", label="Making the machine", unit="g", of_run=True

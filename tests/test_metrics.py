@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ ROW = """WEIGHTS = Metric(
     convention="bytes of all parameters",
     moved_by=frozenset({"keypoints"}),
     table="exits",
+    latex="Size",
 )
 COUNTED = (PARAMS, MACS, ACTIVATIONS, PEAK, WEIGHTS)
 """
@@ -89,7 +91,7 @@ def house(tmp_path_factory):
     return folder
 
 
-def test_a_counted_column_of_two_edits_is_in_record_page_markdown_csv_profile_and_gate(house):
+def test_a_counted_column_of_two_edits_is_in_record_page_markdown_latex_csv_profile_and_gate(house):
     def python(*arguments, code=0):
         environment = {**os.environ, "PYTHONPATH": str(house), "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"}
         command = [sys.executable, *map(str, arguments)]
@@ -109,6 +111,12 @@ def test_a_counted_column_of_two_edits_is_in_record_page_markdown_csv_profile_an
     assert "Weights in memory" in (house / "page.html").read_text()
     python("-m", "greenpose", "report", "run", "-o", "page.md")
     assert "Weights in memory" in (house / "page.md").read_text()
+    python("-m", "greenpose", "report", "run", "-o", "page.tex")
+    heads, line = re.findall(
+        r"^.*(?:multicolumn|Weights in memory).*", (house / "page.tex").read_text(), flags=re.MULTILINE
+    )
+    assert r"\multicolumn{3}{c}{Size}" in heads
+    assert line.index("Weights in memory") > line.index("MACs")
     python("-m", "greenpose", "report", "run", "-o", "page.csv")
     lines = csv.DictReader((house / "page.csv").read_text().splitlines())
     assert [line["kind"] for line in lines if line["quantity"] == "weight_bytes"] == ["counted"] * len(record["exits"])

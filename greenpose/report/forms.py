@@ -10,12 +10,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from greenpose.errors import ReportError
 from greenpose.formatting import shown
-from greenpose.metrics import ACCURACIES, CO2, COUNTED, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY, Metric
+from greenpose.metrics import COUNTED, ENERGY, OF_EXIT, OF_TRAINING, TRAIN_CO2, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Exit, Failure, Record
 from greenpose.record.numbers import Numbers
@@ -70,7 +71,11 @@ def _tables(compared: Study) -> Iterator[tuple[str, Table]]:
     yield "Total bill", totals_table(compared)
 
 
-_ACCURACIES = tuple(figure for figure in ACCURACIES if figure.name in ("ap", "ar", "pck"))
+_SPANS = {
+    head: [metric for metric in (*OF_EXIT, *OF_TRAINING) if metric.latex == head]
+    for head in ("Accuracy", "Size", "One image", "Training")
+}
+"""Columns of LaTeX's table, by the headings above them."""
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -98,7 +103,7 @@ def to_latex(compared: Study, *, title: str, version: str) -> str:
         r"\resizebox{\textwidth}{!}{%",
         rf"\begin{{tabular}}{{@{{}}rllcc{'r' * len(figures)}@{{}}}}",
         r"\toprule",
-        _spanning(figures),
+        _spanning(),
         _row(
             ["\\#", "Experiment", "KD", "DS", "Exit", *(escape(_HEADS.get(each.name, each.label)) for each in figures)]
         ),
@@ -118,22 +123,15 @@ def escape(text: str) -> str:
 
 
 def _figures(compared: Study) -> tuple[Metric, ...]:
-    energy, grams, emitted = (compared.shown(each) for each in (ENERGY, CO2, TRAIN_CO2))
-    return (*_ACCURACIES, PARAMS, MACS, LATENCY, energy, grams, training_figure(compared.records), emitted)
+    trained, metrics = training_figure(compared.records), chain(*_SPANS.values())
+    return tuple(trained if metric is TRAIN_ENERGY else compared.shown(metric) for metric in metrics)
 
 
-def _spanning(figures: Sequence[Metric]) -> str:
+def _spanning() -> str:
     """Return the headings above the headings, each over its columns, with their rules."""
     first = 6  # after number, experiment, teaching, supervision and exit
-    spans = {
-        "Accuracy": len(_ACCURACIES),
-        "Size": len((PARAMS, MACS)),
-        "One image": len((LATENCY, ENERGY, CO2)),
-        "Training": len((TRAIN_CO2, TRAIN_CO2)),
-    }
-    assert sum(spans.values()) == len(figures)
     cells, rules = [], []
-    for name, width in spans.items():
+    for name, width in ((name, len(metrics)) for name, metrics in _SPANS.items()):
         cells.append(rf"\multicolumn{{{width}}}{{c}}{{{name}}}")
         rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
         first += width
