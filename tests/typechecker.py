@@ -8,7 +8,7 @@ from beartype import BeartypeConf, beartype
 from beartype.claw import beartype_packages
 from jaxtyping import install_import_hook
 
-PLAIN = ("formatting", "report")
+PLAIN = ("formatting", "intervals", "metrics", "quantity", "record", "report")
 """Rooms without shapes in signatures, whose functions are called millions of times: beartype alone watches them, which
 takes a tenth of the time that jaxtyping takes to ask it."""
 
