@@ -115,7 +115,8 @@ def test_so_it_does_at_every_width_and_holds_nothing_else(width):
         for k in net.exits:
             sub = net.truncate(k)
             assert torch.equal(sub(x), whole[k])
-            assert num_params(sub) == num_params(HRNet(width=width, exits=(k,)))
+            with torch.device("meta"):
+                assert num_params(sub) == num_params(HRNet(width=width, exits=(k,)))
 
 
 def test_a_truncated_network_is_the_smallest_with_that_exit():
@@ -131,7 +132,7 @@ def test_a_truncated_network_is_the_smallest_with_that_exit():
     modules=st.tuples(*[st.integers(1, 2)] * 3),
     blocks=st.integers(1, 2),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_every_exit_of_every_network_can_be_cut_out(exits, width, stem_width, modules, blocks):
     net = HRNet(width, 2, sorted(exits), stem_width=stem_width, modules=modules, blocks=blocks)
     x = images(batch=3, height=32, width=64)

@@ -69,8 +69,9 @@ def test_every_number_of_a_published_page_has_its_mark(folder):
     chart = repeats(compared)
     if chart.lines:
         lines = chart.lines[: repeated_runs.MOST_LINES]
-        drawn = re.findall(r"M([\d.]+ [\d.]+)[VH]", repeated_runs.draw(chart).svg)
-        dots = re.findall(r"M[\d.]+ ([\d.]+)V\1(?![\d.])", repeated_runs.draw(chart).svg)
+        svg = repeated_runs.draw(chart).svg
+        drawn = re.findall(r"M([\d.]+ [\d.]+)[VH]", svg)
+        dots = re.findall(r"M[\d.]+ ([\d.]+)V\1(?![\d.])", svg)
         assert len(dots) == sum(len(spread.values) for line in lines for spread in line.spreads)
         assert len(drawn) > len(dots)
     for each in scatters(compared):
