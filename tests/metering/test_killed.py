@@ -21,7 +21,7 @@ def killed(tmp_path_factory) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def victims(killed) -> list[tuple[list[Window], list[str], bytes]]:
     """What lies on disk of each killed run, what it had said to be closed, and the raw log."""
     seed, *victims = killed
