@@ -30,10 +30,11 @@ def pytest_addoption(parser):
 
 
 SLOWEST = (
-    *("cli/test_console", "run/test_end_to_end", "torture/test_runs", "adoption/test_pytest_plugin", "cli/test_check"),
-    *("training/test_checkpoint", "training/test_distributed", "run/test_tampered_log", "cli/test_measure"),
-    *("test_network", "run/test_estimate", "training/test_fit", "cli/test_report", "torture/test_reading"),
-    *("metering/test_prediction", "metering/test_doubts", "torture/test_forms", "metering/test_intervals"),
+    *("run/test_end_to_end", "cli/test_console", "test_examples", "report/test_honesty", "report/test_page"),
+    *("run/test_official", "cli/test_estimate", "cli/test_report", "model/test_hrnet", "counting/test_macs"),
+    *("adoption/test_pytest_plugin", "model/test_weights", "torture/test_runs", "report/test_scale"),
+    *("training/test_checkpoint", "torture/test_reading", "test_metrics", "data/test_conventions"),
+    *("run/test_relabelled", "report/test_drawings", "counting/test_counts", "report/test_repeated_runs"),
 )
 """Files that take a worker longest. They come first, so that no worker is still at one when the others have ended."""
 
