@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from greenpose.formatting import listed, plural
+from greenpose.formatting import NBSP, exact, listed, plain, plural
 from greenpose.metrics import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, Metric
 from greenpose.record import Record
 from greenpose.report.differences import FEWEST_PAIRS, Difference, contrast
@@ -101,6 +101,8 @@ class Pair:
 class Changes:
     """What changed from the first side to the second."""
 
+    verdict: str
+    """What moved most, in at most 15 words."""
     summary: str
     """How many numbers differ."""
     sentences: tuple[str, ...]
@@ -121,6 +123,7 @@ def changes(study: Study) -> Changes | None:
     trained = (TRAIN_SECONDS, training_figure(study.records), TRAIN_CO2)
     found = [(figure, pair.of(exit_, figure)) for pair, exit_, figure in _fair(pairs, (*_EXIT_FIGURES, *trained))]
     return Changes(
+        verdict=_verdict(found),
         summary=f"From the first side to the second: {_summary(found)}",
         sentences=(*_refusals(pairs, (*_EXIT_FIGURES, *trained)), *_unmatched(study, pairs)),
         circumstances=_circumstances(study, pairs),
@@ -154,6 +157,20 @@ def _fair(pairs: Sequence[Pair], figures: Sequence[Metric]) -> Iterator[tuple[Pa
             if not pair.refusal(figure):
                 for exit_ in pair.exits[-1:] if figure.of_run else pair.exits:
                     yield pair, exit_, figure
+
+
+def _verdict(found: Sequence[tuple[Metric, Difference]]) -> str:
+    """Return what moved most beyond its interval: percentage points of AP before percent of a cost."""
+    known = [(figure, each) for figure, each in found if each.value is not None]
+    if not known:
+        return "Not comparable: no number stands on both sides."
+    moved = [(figure, each) for figure, each in known if each.verdict == "differs"]
+    if not moved:
+        return f"Nothing moved beyond its interval: {plural(len(known), 'number')} compared."
+    figure, most = max(moved, key=lambda each: (each[0].name == AP.name, abs(each[1].change.known)))
+    unit = "points" if figure.name == AP.name else "%"
+    by = f"{'+' if most.change.known > 0 else ''}{plain(most.change.known, 2)}{NBSP}{unit}"
+    return f"{exact(len(moved))} of {plural(len(known), 'number')} moved, most {figure.words}: {by}."
 
 
 def _summary(found: Sequence[tuple[Metric, Difference]]) -> str:

@@ -377,6 +377,20 @@ def place(
     return placed
 
 
+def write_label(axes: Any, label: Label, centre: tuple[float, float], colour: str) -> None:
+    """Write a label where there is room for it, with a line to its point where it stands off."""
+    left, bottom, right, top = label.box
+    flush = "right" if right <= centre[0] else "left" if left >= centre[0] else "center"
+    x = {"right": right, "left": left, "center": (left + right) / 2}[flush]
+    inverse = axes.transData.inverted()
+    if label.leader:
+        near = (min(max(centre[0], left), right), min(max(centre[1], bottom), top))
+        ends = inverse.transform([centre, near])
+        axes.plot(ends[:, 0], ends[:, 1], color=MUTED, linewidth=0.8, zorder=2, clip_on=False)
+    spot = inverse.transform((x, (bottom + top) / 2))
+    axes.text(*spot, label.text, ha=flush, va="center_baseline", fontsize=FONT, color=colour, zorder=6, gid="label")
+
+
 def overlap_area(first: Box, second: Box) -> float:
     """Return the area that two boxes share."""
     width = min(first[2], second[2]) - max(first[0], second[0])

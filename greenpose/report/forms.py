@@ -26,9 +26,9 @@ from greenpose.report.figures.exits import means_table
 from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table
 from greenpose.report.next_steps import next_steps, steps_table
-from greenpose.report.page import answer, latest, pictures_of
+from greenpose.report.page import answer, pictures_of
 from greenpose.report.quantities import legend, training_figure
-from greenpose.report.scale import unusable
+from greenpose.report.scale import latest, unusable
 from greenpose.report.study import Group, Point, Study
 from greenpose.tables import Table, markdown_table, plain_text, systematic_notes
 

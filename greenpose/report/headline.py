@@ -72,7 +72,7 @@ def _comparison(study: Study, best: Point, other: Point, verdict: NonInferiority
         return (
             f"Open: {_name(best)} has the highest AP, {_ap(best)} at {_costs(best)}, and whether {_name(other)} keeps "
             f"within the margin of {_margin(study)} at {price} is not settled, {_ap(other)}, {change}; "
-            f"{_closing(study, best, other)}."
+            f"{settling(study, best, other)}."
         )
     kept = percent(known(other, AP) / known(best, AP))
     return (
@@ -81,7 +81,7 @@ def _comparison(study: Study, best: Point, other: Point, verdict: NonInferiority
     )
 
 
-def _closing(study: Study, best: Point, other: Point) -> str:
+def settling(study: Study, best: Point, other: Point) -> str:
     """Return what would settle whether an exit keeps within the margin: how many more test subjects or seeds."""
     if interval_of(best, other, AP) is None:
         two = any(len(point.group.runs) == _RANGE_ONLY for point in (best, other))

@@ -27,7 +27,7 @@ from greenpose.report.commands import grid_file, run_again, run_folder, run_more
 from greenpose.report.differences import FEWEST_PAIRS, NonInferiority, interval_of, more_to_settle
 from greenpose.report.figures.early_exit import leaving
 from greenpose.report.figures.totals import grand_total, paid
-from greenpose.report.figures.what_if import DAYS_PER_YEAR, DEFAULT
+from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.quantities import disturbance
 from greenpose.report.ranking import alternative, answered, energy_share, unlike_best
 from greenpose.report.savings import after_best, again, halved, joules, measured, of_exit, of_policy, rises
@@ -407,7 +407,7 @@ def _a_year(study: Study, saved: Quantity) -> str:
     carbon, mark, energy = study.records[0].carbon, kind_mark(saved.kind), saved.value * DEFAULT.per_year
     intensity = carbon.mean_g_per_kwh or carbon.intensity_g_per_kwh
     grams = co2eq_g(joules_to_kwh(energy), intensity_g_per_kwh=intensity, pue=carbon.pue)
-    used = f"{plain(DEFAULT.per_year / DAYS_PER_YEAR, 2)} images a day"
+    used = f"{plain(DEFAULT.images_per_second, 2)} images a second"
     return f"in a year of {used} {mark}{with_prefix(energy, 'J', 2)}, {mark}{with_prefix(grams, 'gCO2eq', 2)}"
 
 

@@ -175,7 +175,7 @@
   const pick = name => {
     const same = ask("pick") == name;
     change("pick", same ? "" : name);
-    say(same ? "Nothing is highlighted" : `Highlighted: ${name}`);
+    say(same ? "Nothing highlighted" : `Highlighted: ${name}`);
   };
   const point = ({ g, use, title, name }, index, points) => {
     const circle = document.createElementNS(g.namespaceURI, "circle");
@@ -237,17 +237,17 @@
       make("label", {}, make("input", { type: "radio", name: "axis", value, onchange: () => change("axis", value) }), text))));
   }
 
-  // What if: the formulas of greenpose/report/scenario.py.
+  // What if: the formulas of greenpose/report/figures/what_if.py.
   const suppose = () => {
     const said = key => (ask(key) && ask(key) >= 0 ? Number(ask(key)) : null);
-    const [n, d, y] = ["n", "d", "y"].map(key => said(key) || scenario.default[key]);
-    const year = n * d * scenario.days;
+    const [n, d, y] = [..."ndy"].map(key => said(key) || scenario.default[key]);
+    const day = n * d * 86400, year = day * 365.25;
     const times = (each, by) => each.map(value => value * by);
     const plus = (some, more) => [0, 1, 2].map(end => (some[end] ?? some[0]) + (more[end] ?? more[0]));
     const outcomes = ([joules, making, training, images, g, pue]) => {
       const kwh = times(joules, (said("pue") ?? pue) / 3.6e6);
       const use = times(kwh, 1000 * (said("g") ?? g));
-      return [use, plus(use, making), times(training, 1000 / (year * y)), times(kwh, 1000 * year), times(use, year / 1000), times(images, 1 / (n * d))];
+      return [use, plus(use, making), times(training, 1000 / (year * y)), times(kwh, 1000 * year), times(use, year / 1000), times(images, 1 / day)];
     };
     cells.forEach((row, index) => outcomes(scenario.uses[index]).forEach((each, column) => {
       const cell = row[column + 1];

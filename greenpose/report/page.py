@@ -14,11 +14,13 @@ from greenpose.formatting import NBSP, exact, listed, plain, shown, with_prefix
 from greenpose.metrics import CO2, ENERGY, TRAIN_CO2, TRAIN_ENERGY
 from greenpose.quantity import kind_mark
 from greenpose.record import Failure, Record
+from greenpose.report.chapters import chapters
 from greenpose.report.comparison import changes
 from greenpose.report.disclosures import disclosures
 from greenpose.report.drawing import Sheet
 from greenpose.report.figures.ablations import pairs_pictures
 from greenpose.report.figures.break_even import forecast_table, parts_table, teaching_table, winning_picture
+from greenpose.report.figures.choice import choice_picture
 from greenpose.report.figures.early_exit import leaving_picture
 from greenpose.report.figures.energy import bill_picture, energy_picture
 from greenpose.report.figures.exits import (
@@ -42,14 +44,16 @@ from greenpose.report.figures.training import (
     training_table,
 )
 from greenpose.report.figures.what_if import SUPPOSITIONS, scenario_data, scenario_table, scenario_words
+from greenpose.report.first_screen import first_screen
 from greenpose.report.headline import headline
 from greenpose.report.index import description, runs_told
 from greenpose.report.limits import limits
 from greenpose.report.next_steps import next_steps, told
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import disturbance, legend
-from greenpose.report.scale import detailed, is_large, notices, restricted
-from greenpose.report.study import SECOND, Study, energy_kind, facts, seeds, setting_facts, study
+from greenpose.report.scale import detailed, is_large, latest, notices
+from greenpose.report.study import Study, energy_kind, facts, seeds, setting_facts, study
+from greenpose.report.terms import GLOSSARY, Terms
 from greenpose.report.verdict import Verdict, verdict_table
 from greenpose.tables import systematic_notes
 
@@ -183,28 +187,46 @@ def render(
     version: str,
     command: str = "",
     verdict: Verdict | None = None,
+    full: bool = False,
 ) -> str:
     """Return one self-contained HTML page about the runs; the same input gives the same bytes, in any order of runs.
 
     `generated_at` and `version` are printed as they are. Nothing is read but the package's own template.
     """
     return render_study(
-        study(entries), title=title, generated_at=generated_at, version=version, command=command, verdict=verdict
+        study(entries),
+        title=title,
+        generated_at=generated_at,
+        version=version,
+        command=command,
+        verdict=verdict,
+        full=full,
     )
 
 
 def render_study(
-    compared: Study, *, title: str, generated_at: str, version: str, command: str = "", verdict: Verdict | None = None
+    compared: Study,
+    *,
+    title: str,
+    generated_at: str,
+    version: str,
+    command: str = "",
+    verdict: Verdict | None = None,
+    full: bool = False,
 ) -> str:
-    """Return the page about runs that are grouped already, or that two sides set beside each other."""
+    """Return the page about runs that are grouped already, or that two sides set beside each other.
+
+    Chapters but the first are closed, on screen and on paper, unless it is `full`.
+    """
     import jinja2
 
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    sheet = Sheet()
+    sheet, terms = Sheet(), Terms()
     environment.filters |= {
         "drawing": lambda drawing: _safe(sheet.share(drawing)),
+        "explain": lambda text: _safe(terms.explain(text)),
         "text": lambda text: _safe(html.escape(text, quote=False)),  # between tags, quotes are what they are
     }
     template = environment.from_string(_resource("page.html.j2"))
@@ -219,6 +241,8 @@ def render_study(
         script=_safe(script),
         script_hash=digest(script),
         long_table=LONG_TABLE,
+        glossary=GLOSSARY,
+        opened=full,
         verdict=verdict,
         findings=verdict_table(verdict) if verdict else None,
         **_content(compared),
@@ -235,6 +259,8 @@ def _content(compared: Study) -> dict[str, Any]:
     """Return what the template shows; tables of runs only where any run finished."""
     content: dict[str, Any] = {
         "study": compared,
+        "screen": first_screen(compared),
+        "choice": choice_picture(latest(compared)),
         "headline": answer(compared),
         "facts": facts(compared),
         "notices": notices(compared),
@@ -250,9 +276,11 @@ def _content(compared: Study) -> dict[str, Any]:
 
 def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
     """Return what finished runs have to tell; tables tell of `shown`, which is part of what was compared."""
+    changed, texts = changes(compared), disclosures(shown)
     return {
+        "chapters": chapters(compared, changed, num_texts=len(texts)),
         "front": front_table(latest(compared)),
-        "changes": changes(compared),
+        "changes": changed,
         "tradeoff": tradeoff_pictures(compared),
         "leaving": leaving_picture(shown),
         "slopes": exits_picture(shown),
@@ -283,7 +311,7 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
         "legend": legend(),
         "disturbed": any(any(disturbance(entry)) for run in compared.records for entry in run.exits),
         "limits": limits(compared),
-        "disclosures": disclosures(shown),
+        "disclosures": texts,
         "configurations": configurations(shown),
     } | _of_single_runs(compared)
 
@@ -293,6 +321,7 @@ def pictures_of(study: Study) -> list[Picture]:
     if not study.records:
         return [picture for picture in (bill_picture(study),) if picture]
     found = (
+        choice_picture(latest(study)),
         *tradeoff_pictures(study),
         leaving_picture(study),
         exits_picture(study),
@@ -316,12 +345,6 @@ def answer(compared: Study) -> list[str]:
     if changed is None:
         return found
     return [changed.summary, headline(latest(compared))[0], *found[2:]]
-
-
-def latest(compared: Study) -> Study:
-    """Return the second of two sides; all that was compared where there are none."""
-    second = tuple(group for group in compared.groups if group.side == SECOND)
-    return restricted(compared, second) if compared.sides else compared
 
 
 def _of_single_runs(compared: Study) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from greenpose.metrics import AP, ENERGY, MACS, Metric
 from greenpose.quantity import Quantity, missing, ratio
@@ -49,13 +50,36 @@ def cost_figure(study: Study) -> Metric:
     return ENERGY if study.comparable and study.scored and known else MACS
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The exit that the page is about, and the one that it is held against."""
+
+    best: Point
+    """The most accurate exit."""
+    other: Point | None
+    """The cheaper one to hold against it; None where none is useful."""
+    verdict: NonInferiority
+    """What is known of whether the cheaper one is accurate enough."""
+
+    @property
+    def told(self) -> Point:
+        """Return the exit whose numbers are told first: the cheaper one unless it is known to fall short."""
+        return self.other if self.other and self.verdict != "beyond" else self.best
+
+
+def choice(study: Study) -> Choice | None:
+    """Return the exits that the answer is about; None where it prefers none."""
+    if not study.scored or all(reaches_zero(point) for point in study.scored) or not useful(study):
+        return None
+    best = most_accurate(study)
+    other, verdict = alternative(study, best)
+    return Choice(best=best, other=other, verdict=verdict)
+
+
 def answered(study: Study) -> list[Point]:
     """Return the exits that the answer is about, the most accurate one last; none where it prefers none."""
-    if not study.scored or all(reaches_zero(point) for point in study.scored) or not useful(study):
-        return []
-    best = most_accurate(study)
-    other, _ = alternative(study, best)
-    return [other, best] if other else [best]
+    found = choice(study)
+    return [] if found is None else [found.other, found.best] if found.other else [found.best]
 
 
 def unlike_best(point: Point, best: Point) -> Difference:

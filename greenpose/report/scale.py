@@ -12,7 +12,7 @@ from greenpose.formatting import exact, shown
 from greenpose.metrics import AP, Metric
 from greenpose.record import Basis, Exit, Failure, Phase, Record
 from greenpose.report.ranking import cost_figure, pareto_front
-from greenpose.report.study import Group, Point, Study
+from greenpose.report.study import SECOND, Group, Point, Study
 from greenpose.schema import Document
 
 MANY_RUNS = 500
@@ -80,6 +80,12 @@ def detailed(study: Study) -> Study:
 def restricted(study: Study, groups: tuple[Group, ...]) -> Study:
     """Return the study as if it held these groups only."""
     return replace(study, groups=groups, records=tuple(run for group in groups for run in group.runs))
+
+
+def latest(compared: Study) -> Study:
+    """Return the second of two sides; all that was compared where there are none."""
+    second = tuple(group for group in compared.groups if group.side == SECOND)
+    return restricted(compared, second) if compared.sides else compared
 
 
 def notices(study: Study) -> list[str]:

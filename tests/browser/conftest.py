@@ -1,5 +1,6 @@
 """Pages as people meet them, of fake and of published runs, opened in a headless Chromium that has no network."""
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -28,13 +29,15 @@ SETS = {
     "two sides": side_by_side(*SIDES),
     **{f"published {folder.name}": study(collect([folder])) for folder in examples()},
 }
+FOLDED = ", folded"
+"""Behind the name of a page: as it is by default, most chapters closed."""
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(scope="session")
 def urls(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    for name, compared in SETS.items():
+    for (name, compared), full in itertools.product(SETS.items(), (True, False)):
         page = render_study(
             compared,
             title="Which exit to deploy",
@@ -42,9 +45,10 @@ def urls(tmp_path_factory):
             version="0.1.0",
             command="greenpose report runs/paper -o paper.html",
             verdict=read_verdict(TEXT, where="verdict.json") if compared.sides else None,
+            full=full,
         )
-        (folder / f"{name}.html").write_text(page, encoding="utf-8")
-    return {name: (folder / f"{name}.html").as_uri() for name in SETS}
+        (folder / f"{name}{'' if full else FOLDED}.html").write_text(page, encoding="utf-8")
+    return {name: (folder / f"{name}.html").as_uri() for each in SETS for name in (each, each + FOLDED)}
 
 
 @pytest.fixture(scope="session")

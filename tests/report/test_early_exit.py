@@ -70,7 +70,7 @@ def test_the_page_stays_well_formed(curves, metered):
     assert ("leaving-2-svg" in ids) is (len(curves) == 2)
     (figure,) = [each for each in found.all("figure") if each.attributes["id"] == "leaving-figure"]
     assert figure.all("table")
-    assert any(link.attributes.get("href") == "#early" for link in found.all("a"))
+    assert any(link.attributes.get("href") == "#networks" for link in found.all("a"))
     (table,) = [each for each in found.all("table") if each.attributes["id"] == "leaving-data"]
     for row in table.all("tr")[1:]:
         joules = row.all("td")[-1].text

@@ -78,8 +78,8 @@ def test_what_is_left_out_of_records_or_shared_changes_no_number():
     assert headline(light) == headline(full)
     assert means_table(light) == means_table(full)
     assert (
-        render_study(light, **CONSTANT).partition('<h3 id="per-run">')[0]
-        == (render_study(full, **CONSTANT).partition('<h3 id="per-run">')[0])
+        render_study(light, **CONSTANT).partition('<h4 id="per-run">')[0]
+        == (render_study(full, **CONSTANT).partition('<h4 id="per-run">')[0])
     )
 
 

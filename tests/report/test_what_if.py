@@ -38,8 +38,8 @@ def test_the_default_scenario_emits_what_the_records_say_of_1000_images():
 
 def test_an_exit_s_year_and_its_share_of_training_follow_the_closed_formulas():
     use = uses(STUDY)[DISTILLED]
-    joules, images = use.joules.value, 500 * 3 * 365.25
-    found = values(use, images_per_day=500, devices=3, years=2, intensity_g_per_kwh=50, pue=1.4)
+    joules, images = use.joules.value, 0.5 * 86400 * 3 * 365.25
+    found = values(use, images_per_second=0.5, devices=3, years=2, intensity_g_per_kwh=50, pue=1.4)
     assert found == pytest.approx(
         [
             joules / 3600 * 1.4 * 50,
@@ -47,7 +47,7 @@ def test_an_exit_s_year_and_its_share_of_training_follow_the_closed_formulas():
             use.training_g.value / (images * 2) * 1000,
             joules * 1.4 * images / 3600,
             joules * 1.4 * images / 3.6e6 * 50,
-            use.images.value / 1500,
+            use.images.value / (0.5 * 86400 * 3),
         ]
     )
 
@@ -55,7 +55,7 @@ def test_an_exit_s_year_and_its_share_of_training_follow_the_closed_formulas():
 @pytest.mark.parametrize("column", range(6))
 def test_intervals_are_as_wide_relative_to_their_value_under_every_scenario(column):
     use = uses(STUDY)[DISTILLED]
-    before, after = (outcomes(use, Scenario(images_per_day=n, devices=2.0))[column] for n in (100.0, 1e6))
+    before, after = (outcomes(use, Scenario(images_per_second=n, devices=2.0))[column] for n in (0.001, 10.0))
     assert (before.type_a is None) == (after.type_a is None)
     if before.type_a:
         assert before.type_a.low / before.value == pytest.approx(after.type_a.low / after.value)
@@ -89,8 +89,8 @@ def test_an_exit_without_energy_or_from_another_machine_pushes_out_no_other():
 def test_outcomes_are_shown_with_prefixes_under_which_they_read_well():
     table = scenario_table(STUDY)
     units = {column.head: column.unit for column in table.columns}
-    assert units["Energy of a year"] == "Wh"
-    assert units["Training, shared out"] == "mgCO2eq/1000 images"
+    assert units["Energy of a year"] == "kWh"
+    assert units["Training, shared out"] == "µgCO2eq/1000 images"
     data = json.loads(view_data(STUDY))["scenario"]
     assert data["scale"] == [figure.scale for figure in shown_outcomes(uses(STUDY))]
     assert len(data["scale"]) == len(table.columns)
@@ -107,7 +107,7 @@ def test_a_field_holds_the_intensity_as_the_page_prints_it_and_computes_with_the
 def test_the_words_name_the_grid_where_all_runs_share_it():
     other = record("HRNet4", host=OTHER_HOST)
     carbon = other.carbon.model_copy(update={"intensity_g_per_kwh": 56.0})
-    assert scenario_words(STUDY).startswith("331\u00a0gCO2eq/kWh, PUE\u00a01.00, 1000\u00a0images a day")
+    assert scenario_words(STUDY).startswith("331\u00a0gCO2eq/kWh, PUE\u00a01.00, 10\u00a0images a second")
     mixed = study([record("HRNet3"), other.model_copy(update={"carbon": carbon})])
     assert scenario_words(mixed).startswith("grid and PUE as recorded")
     assert json.loads(view_data(mixed))["scenario"]["default"]["g"] is None

@@ -201,7 +201,7 @@ def draw(chart: Leaving) -> Drawing:
         _frame(axes, chart)
         _curve(axes, chart)
         _exits(axes, chart.exits)
-        title = axis_title(metric, (*chart.exits, *chart.points))
+        title = axis_title(metric, (mark.x.kind for mark in (*chart.exits, *chart.points)))
         axes.set_xlabel(title, color=MUTED, fontsize=FONT, labelpad=8)
         write(axes, (0, 1.07), "AP (%)", transform=axes.transAxes, ha="right")
 

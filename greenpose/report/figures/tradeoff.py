@@ -2,14 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, listed, plural
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT, TRAIN_ENERGY, Metric
-from greenpose.quantity import Quantity, kind_mark, over_runs, ratio
+from greenpose.quantity import Kind, Quantity, kind_mark, over_runs, ratio
 from greenpose.report.differences import seed_by_seed
 from greenpose.report.drawing import (
     ACCENT,
@@ -21,7 +21,6 @@ from greenpose.report.drawing import (
     SHAPES,
     Box,
     Drawing,
-    Label,
     baseline,
     grid,
     numbered,
@@ -29,6 +28,7 @@ from greenpose.report.drawing import (
     pixels,
     place,
     ticks,
+    write_label,
 )
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import FOOTPRINTS, training_figure
@@ -97,9 +97,9 @@ class Mark:
         return f"{cost}, AP {self.y.text(most_decimals=1)}{NBSP}%"
 
 
-def axis_title(metric: Metric, marks: Sequence[Mark]) -> str:
+def axis_title(metric: Metric, kinds: Iterable[Kind]) -> str:
     """Return the title of the horizontal axis, unit and kinds included."""
-    notes = "".join(f", {note}" for note in kind_notes(each.x.kind for each in marks))
+    notes = "".join(f", {note}" for note in kind_notes(kinds))
     words = metric.words[:1].upper() + metric.words[1:]
     return f"{words} ({metric.unit.removesuffix('/image').removesuffix('/1000 images')}){notes}"
 
@@ -316,7 +316,12 @@ def draw(chart: Scatter, *, large: bool = False) -> Drawing:
         log = ", log scale" if _frame(axes, chart) else ""
         _points(axes, chart)
         _labels(axes, chart, all_points=large and not chart.crowded)
-        axes.set_xlabel(axis_title(chart.figure, chart.marks) + log, color=MUTED, fontsize=FONT, labelpad=8)
+        axes.set_xlabel(
+            axis_title(chart.figure, (mark.x.kind for mark in chart.marks)) + log,
+            color=MUTED,
+            fontsize=FONT,
+            labelpad=8,
+        )
         axes.text(0, 1, "AP (%)", transform=axes.transAxes, color=MUTED, fontsize=FONT, ha="right", va="bottom")
 
     return Drawing(
@@ -429,20 +434,7 @@ def _labels(axes: Any, chart: Scatter, *, all_points: bool) -> None:
     )
     for mark, centre, label in zip(wanted, places, found, strict=True):
         if label:
-            _write(axes, label, centre, INK if mark.front or mark.named else MUTED)
-
-
-def _write(axes: Any, label: Label, centre: tuple[float, float], colour: str) -> None:
-    left, bottom, right, top = label.box
-    flush = "right" if right <= centre[0] else "left" if left >= centre[0] else "center"
-    x = {"right": right, "left": left, "center": (left + right) / 2}[flush]
-    inverse = axes.transData.inverted()
-    if label.leader:
-        near = (min(max(centre[0], left), right), min(max(centre[1], bottom), top))
-        ends = inverse.transform([centre, near])
-        axes.plot(ends[:, 0], ends[:, 1], color=MUTED, linewidth=0.8, zorder=2, clip_on=False)
-    place_ = inverse.transform((x, (bottom + top) / 2))
-    axes.text(*place_, label.text, ha=flush, va="center_baseline", fontsize=FONT, color=colour, zorder=6, gid="label")
+            write_label(axes, label, centre, INK if mark.front or mark.named else MUTED)
 
 
 def _dots(centres: Sequence[tuple[float, float]]) -> list[Box]:

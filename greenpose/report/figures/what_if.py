@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from greenpose.formatting import JOULES_PER_KWH, NBSP, exact, plain, plural
+from greenpose.formatting import JOULES_PER_KWH, NBSP, plain, plural
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, EMBODIED, ENERGY, TRAIN_CO2, Metric
 from greenpose.quantity import Quantity, missing
@@ -14,6 +14,7 @@ from greenpose.report.ranking import leaders
 from greenpose.report.study import Point, Study, short_name
 from greenpose.tables import Table, table_of
 
+SECONDS_PER_DAY = 86400.0
 DAYS_PER_YEAR = 365.25
 """Of the Julian calendar."""
 MOST_LINES = 24
@@ -24,8 +25,8 @@ MOST_LINES = 24
 class Scenario:
     """How exits would be used. Suppositions of the page, no results."""
 
-    images_per_day: float = 1000.0
-    """Images that each device reads in a day."""
+    images_per_second: float = 10.0
+    """Images that each device reads in a second, day and night: a camera of which every third frame is read."""
     devices: float = 1.0
     """Devices that one training serves."""
     years: float = 4.0
@@ -38,7 +39,7 @@ class Scenario:
     @property
     def per_day(self) -> float:
         """Return the images of all devices in a day."""
-        return self.images_per_day * self.devices
+        return self.images_per_second * SECONDS_PER_DAY * self.devices
 
     @property
     def per_year(self) -> float:
@@ -50,7 +51,7 @@ DEFAULT = Scenario()
 SUPPOSITIONS = (
     ("g", "Grid intensity", "gCO2eq/kWh"),
     ("pue", "Overhead of the building", "PUE"),
-    ("n", "Images per day", "per device"),
+    ("n", "Images per second", "per device"),
     ("d", "Devices", "count"),
     ("y", "Years of use", "years"),
 )
@@ -153,8 +154,8 @@ def scenario_words(study: Study) -> str:
         for run in study.records
     )
     place = next(iter(grids)) if len(grids) == 1 else "grid and PUE as recorded"
-    images, devices = exact(round(DEFAULT.images_per_day)), plural(round(DEFAULT.devices), "device")
-    return f"{place}, {images}{NBSP}images a day on each of {devices}, for {plural(round(DEFAULT.years), 'year')}"
+    rate, devices = plain(DEFAULT.images_per_second, 2), plural(round(DEFAULT.devices), "device")
+    return f"{place}, {rate}{NBSP}images a second on each of {devices}, for {plural(round(DEFAULT.years), 'year')}"
 
 
 def scenario_data(study: Study) -> dict[str, Any]:
@@ -163,8 +164,7 @@ def scenario_data(study: Study) -> dict[str, Any]:
     A number is `[value, low, high]`, or nothing where it is missing.
     """
     return {
-        "default": {"n": DEFAULT.images_per_day, "d": DEFAULT.devices, "y": DEFAULT.years, **_place(study)},
-        "days": DAYS_PER_YEAR,
+        "default": {"n": DEFAULT.images_per_second, "d": DEFAULT.devices, "y": DEFAULT.years, **_place(study)},
         "scale": [figure.scale for figure in shown_outcomes(uses(study))],
         "uses": [
             [*(_ends(each) for each in (use.joules, use.making_g, use.training_g, use.images)),

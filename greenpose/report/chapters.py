@@ -1,0 +1,99 @@
+"""The chapters of the page: heading and one-line answer of each, so that a closed one says what is in it."""
+
+from collections.abc import Iterable
+from statistics import median
+
+from greenpose.formatting import NBSP, listed, percent, plain, plural, with_prefix
+from greenpose.metrics import AP, ENERGY, MACS, Metric
+from greenpose.quantity import Quantity, kind_mark
+from greenpose.report.comparison import Changes
+from greenpose.report.figures.totals import paid
+from greenpose.report.figures.what_if import DEFAULT
+from greenpose.report.first_screen import year_g
+from greenpose.report.savings import MEASURING
+from greenpose.report.study import Study
+
+Chapter = tuple[str, str, str]
+"""Anchor, heading, answer."""
+_TRAINING = ("train", "validate", "checkpoint")
+"""Phases of a run that are its training."""
+
+
+def chapters(compared: Study, changed: Changes | None, *, num_texts: int) -> list[Chapter]:
+    """Return the chapters in the page's order; what two sides differ in comes first, where there are two."""
+    found = [("changed", "What changed", changed.verdict)] if changed else []
+    return [
+        *found,
+        ("networks", "All networks", _networks(compared)),
+        ("what-if", "What if: my grid, my cameras", _use(compared)),
+        ("went", "Where the energy went", _spent(compared)),
+        ("sure", "How sure", _precision(compared)),
+        ("method", "Method, data, machine", _method(compared)),
+        (
+            "disclosures",
+            "Copy for a paper, ISO SCI, EU AI Act",
+            f"{plural(num_texts, 'text')}, and how to run it again",
+        ),
+    ]
+
+
+def _networks(study: Study) -> str:
+    parts = [f"AP {_range(study, AP)}{NBSP}%" if study.scored else "AP not measured"]
+    cost = study.shown(ENERGY) if _values(study, ENERGY) else MACS
+    unit = cost.unit.removesuffix("/image")
+    mark = next((kind_mark(point.figure(cost).kind) for point in study.points), "")
+    parts.append(f"{mark}{_range(study, cost)}{NBSP}{unit} an image")
+    return f"{plural(len(study.points), 'exit')} of {plural(len(study.groups), 'network')}: {', '.join(parts)}"
+
+
+def _use(study: Study) -> str:
+    grams = [year_g(point) for point in study.points if point.figure(ENERGY).value is not None]
+    if not grams:
+        return "energy of an image was not measured"
+    mark = next(kind_mark(each.kind) for each in _known(study, ENERGY))
+    ends = list(dict.fromkeys(f"{mark}{with_prefix(each, 'g', 2)}" for each in (min(grams), max(grams))))
+    rate = f"{plain(DEFAULT.images_per_second, 2)} images a second"
+    return f"a camera with {rate} emits {' to '.join(ends)} CO2eq a year, by the exit that reads it"
+
+
+def _spent(study: Study) -> str:
+    """Return the shares of training, of measuring exits, and of the rest in what finished runs drew."""
+    phases = [phase for run in paid(study.records) for phase in run.phases]
+    whole = sum(phase.energy_kwh for phase in phases)
+    if not whole:
+        return "nothing was metered"
+    parts = {
+        name: sum(phase.energy_kwh for phase in phases if phase.name in names) / whole
+        for name, names in (("training", _TRAINING), ("measuring the exits", MEASURING))
+    }
+    parts["the rest"] = max(0.0, 1 - sum(parts.values()))
+    return listed([f"{name} {percent(share)}" for name, share in parts.items()])
+
+
+def _precision(study: Study) -> str:
+    """Return half the 95 % intervals of the middle exit, the relative one of energy and that of AP in points."""
+    energies = [each.relative_half_width for each in _known(study, ENERGY) if each.type_a]
+    aps = [(each.type_a.high - each.type_a.low) / 2 for each in _known(study, AP) if each.type_a]
+    parts = [f"energy ±{percent(median(energies))}"] if energies else []
+    parts += [f"AP ±{plain(median(aps), 2)} points"] if aps else []
+    return f"{listed(parts)} at the middle exit" if parts else "nothing was repeated, so no interval is known"
+
+
+def _method(study: Study) -> str:
+    runs = study.records
+    energy = {"A": "read from counters", "B": "in part modelled", "C": "modelled"}[max(run.grade for run in runs)]
+    data = listed(list(dict.fromkeys(str(run.dataset.get("source") or "unnamed") for run in runs)))
+    return f"energy {energy}, {data} data, {plural(len(study.settings), 'machine setting')}"
+
+
+def _known(study: Study, metric: Metric) -> Iterable[Quantity]:
+    return (each for point in study.points if (each := point.figure(metric)).value is not None)
+
+
+def _values(study: Study, metric: Metric) -> list[float]:
+    return [each.known for each in _known(study, metric)]
+
+
+def _range(study: Study, metric: Metric) -> str:
+    values = _values(study, metric)
+    return " to ".join(dict.fromkeys(plain(each, 2) for each in (min(values), max(values))))

@@ -1,0 +1,282 @@
+"""The choice: accuracy against cost, the exits that matter marked, and an arrow that says what the smaller saves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from greenpose.formatting import MINUS, NBSP, plain
+from greenpose.metrics import AP, ENERGY, PERCENT, Metric
+from greenpose.quantity import kind_mark, worst
+from greenpose.report.drawing import (
+    ACCENT,
+    DIM,
+    FONT,
+    INK,
+    MUTED,
+    PAPER,
+    SHAPES,
+    Box,
+    Drawing,
+    baseline,
+    dots,
+    grid,
+    numbered,
+    panel,
+    pixels,
+    place,
+    write_label,
+)
+from greenpose.report.figures.tradeoff import axis_title, reach
+from greenpose.report.picture import Picture
+from greenpose.report.ranking import Choice, choice, cost_figure, energy_share, known, staircase, unlike_best
+from greenpose.report.study import Point, Study, short_name
+from greenpose.tables import table_of
+
+WIDE, NARROW = (660, 400), (330, 300)
+"""Width and height in CSS pixels, beside the verdict and on a phone."""
+USE, BEST, CHEAPEST = "use this", "most accurate", "cheapest"
+"""What the exits that are named are on this page for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plot:
+    """What is drawn: every exit that has both numbers, and the named ones with the words at them."""
+
+    figure: Metric
+    everyone: Sequence[Point]
+    named: dict[str, tuple[Point, str]]
+    saving: str
+
+    @property
+    def mark(self) -> str:
+        """Return the sign of modelled or estimated costs."""
+        return kind_mark(worst(point.figure(self.figure).kind for point in self.everyone))
+
+    @property
+    def axis(self) -> str:
+        """Return the title of the horizontal axis."""
+        return axis_title(self.figure, (point.figure(self.figure).kind for point in self.everyone))
+
+    def at(self, point: Point) -> tuple[float, float]:
+        return known(point, self.figure), known(point, AP)
+
+
+def choice_picture(study: Study) -> Picture | None:
+    """Return the chart beside the verdict; None where there are not two exits to choose between."""
+    found, cost = choice(study), study.shown(cost_figure(study))
+    everyone = [point for point in study.scored if point.figure(cost).value is not None]
+    if found is None or len(everyone) < 2 or found.best not in everyone:
+        return None
+    plot = _Plot(figure=cost, everyone=everyone, named=_named(found, everyone, cost), saving=_saving(study, found))
+    title = f"Accuracy against {cost.words}"
+    told = [(words, point) for words, (point, _) in plot.named.items()]
+    drawings = tuple(
+        Drawing(
+            paint=partial(_paint, plot=plot, short=size is NARROW),
+            id=id_,
+            size=size,
+            title=title,
+            description=_description(plot, found),
+        )
+        for id_, size in (("choice", WIDE), ("choice-narrow", NARROW))
+    )
+    data = table_of(
+        "choice-data",
+        f"{title}: the exits that are named.",
+        ("Exit",),
+        [short_name(point) for _, point in told],
+        [
+            (cost, [point.figure(cost) for _, point in told]),
+            (AP, [point.figure(AP) for _, point in told]),
+            ("Named as", [words for words, _ in told]),
+        ],
+    )
+    return Picture(id="choice", title=title, panels=drawings, data=data)
+
+
+def _named(found: Choice, everyone: Sequence[Point], cost: Metric) -> dict[str, tuple[Point, str]]:
+    """Return the exits that are told apart from the grey ones, and what is written at each."""
+    cheapest = min(everyone, key=lambda point: (known(point, cost), -known(point, AP)))
+    use = "perhaps" if found.verdict == "open" else USE
+    named = {BEST: (found.best, f"{_exit(found.best)}, {BEST}")}
+    if found.other is None:
+        named = {USE: (found.best, f"{USE}: {_exit(found.best)}")}
+    elif found.verdict == "beyond":
+        named = {USE: (found.best, f"{USE}: {_exit(found.best)}"), "cheaper": (found.other, _exit(found.other))}
+    else:
+        named |= {use: (found.other, f"{use}: {_exit(found.other)}")}
+    if cheapest not in [point for point, _ in named.values()]:
+        ap = f"AP {plain(known(cheapest, AP), 2)}{NBSP}%"
+        named[CHEAPEST] = (cheapest, f"{_exit(cheapest)}: {ap}")
+    return named
+
+
+def _exit(point: Point) -> str:
+    return point.group.label if len(point.group.exits) == 1 else f"exit{NBSP}{point.exit}"
+
+
+def _saving(study: Study, found: Choice) -> str:
+    """Return what the arrow says: `−47 % energy, −1.8 points`; empty where nothing is saved by it."""
+    if found.other is None:
+        return ""
+    share, what = energy_share(study, found.other, found.best), "energy"
+    less = share.value
+    if less is None or cost_figure(study).name != ENERGY.name:
+        cost, what = cost_figure(study), cost_figure(study).words
+        less = known(found.other, cost) / known(found.best, cost)
+    lost = unlike_best(found.other, found.best).change.value or 0.0
+    return f"{_signed(PERCENT * (less - 1), 0)}{NBSP}% {what}, {_signed(lost, 1)}{NBSP}points"
+
+
+def _signed(value: float, decimals: int) -> str:
+    sign = MINUS if round(value, decimals) < 0 else "+" if round(value, decimals) > 0 else ""
+    return f"{sign}{abs(value):.{decimals}f}"
+
+
+def _description(plot: _Plot, found: Choice) -> str:
+    """Return the chart in words."""
+    named = "; ".join(
+        f"{words}: {short_name(point)} at {plot.mark}{plain(known(point, plot.figure))} {plot.figure.unit}, AP "
+        f"{plain(known(point, AP))} %"
+        for words, (point, _) in plot.named.items()
+    )
+    saving = f" The arrow says {plot.saving}." if plot.saving else ""
+    return f"{len(plot.everyone)} exits, grey but for those named. {named}.{saving} {_verdict(found)}".strip()
+
+
+def _verdict(found: Choice) -> str:
+    return "Whether it is accurate enough is open." if found.verdict == "open" and found.other else ""
+
+
+def _paint(figure: Any, *, plot: _Plot, short: bool) -> None:
+    axes = panel(figure, left=44, right=16, top=40, bottom=50)
+    _frame(axes, plot)
+    xs, ys = staircase([plot.at(point) for point in plot.everyone], right=axes.get_xlim()[1])
+    axes.plot(xs, ys, color=ACCENT, alpha=0.35, linewidth=4, zorder=1.5, gid="front")
+    named = [point for point, _ in plot.named.values()]
+    grey = [plot.at(point) for point in plot.everyone if point not in named]
+    dots(axes, grey, color=DIM, size=7)
+    for words, (point, _) in plot.named.items():
+        _mark(axes, plot, point, strong=words not in (BEST, CHEAPEST, "cheaper"))
+    _arrow(axes, plot)
+    _labels(axes, plot, short=short)
+
+
+def _frame(axes: Any, plot: _Plot) -> None:
+    """Set up both axes from zero, since lengths are what is read off them first."""
+    right = max(
+        reach(point.figure(plot.figure))[1] if _is_named(plot, point) else plot.at(point)[0] for point in plot.everyone
+    )
+    top = max(plot.at(point)[1] for point in plot.everyone)
+    axes.set_xlim(0, min(right, 2 * max(plot.at(point)[0] for point in plot.everyone)) * 1.06)
+    axes.set_ylim(0, min(PERCENT, top * 1.25))
+    numbered(axes.xaxis, 6)
+    numbered(axes.yaxis, 6)
+    grid(axes)
+    baseline(axes)
+    axes.set_xlabel(plot.axis, color=MUTED, fontsize=FONT, labelpad=6)
+    axes.text(0, 1.02, "AP, %", transform=axes.transAxes, color=MUTED, fontsize=FONT, ha="right", va="bottom")
+
+
+def _is_named(plot: _Plot, point: Point) -> bool:
+    return any(point == each for each, _ in plot.named.values())
+
+
+def _mark(axes: Any, plot: _Plot, point: Point, *, strong: bool) -> None:
+    """Draw a named exit with its intervals, cut off where the axis ends."""
+    (x, y), figure = plot.at(point), point.figure(plot.figure)
+    (left, right), (bottom, top) = reach(figure), reach(point.figure(AP), PERCENT)
+    axes.plot([x, x], [bottom, min(top, axes.get_ylim()[1])], color=ACCENT, linewidth=2, zorder=3)
+    axes.plot([left, min(right, axes.get_xlim()[1])], [y, y], color=ACCENT, linewidth=2, zorder=3)
+    if right > axes.get_xlim()[1]:
+        axes.plot([axes.get_xlim()[1]], [y], marker=">", color=ACCENT, markersize=8, clip_on=False, zorder=4)
+    axes.plot(
+        [x],
+        [y],
+        marker=SHAPES.get(point.exit, "D"),
+        markersize=17 if strong else 12,
+        color=ACCENT,
+        markerfacecolor=ACCENT if strong else PAPER,
+        markeredgewidth=2.5,
+        clip_on=False,
+        zorder=5,
+    )
+
+
+def _pair(plot: _Plot) -> tuple[Point, Point] | None:
+    """Return from where to where the arrow leads; None where it says nothing."""
+    if not plot.saving:
+        return None
+    points = list(plot.named.values())
+    return points[0][0], points[1][0]
+
+
+def _arrow(axes: Any, plot: _Plot) -> None:
+    pair = _pair(plot)
+    if pair is None:
+        return
+    start, end = (plot.at(point) for point in pair)
+    axes.annotate(
+        "",
+        xy=end,
+        xytext=start,
+        arrowprops={
+            "arrowstyle": "-|>,head_length=0.6,head_width=0.3",
+            "connectionstyle": "arc3,rad=0.35",
+            "color": INK,
+            "linewidth": 1.4,
+            "shrinkA": 12,
+            "shrinkB": 14,
+        },
+        zorder=6,
+    )
+
+
+def _labels(axes: Any, plot: _Plot, *, short: bool) -> None:
+    """Write what the named exits are, in a word where there is little room, and over the arrow what it saves."""
+    named = [(point, _exit(point) if short else words) for point, words in plot.named.values()]
+    centres = pixels(axes, [plot.at(point) for point, _ in named])
+    window = axes.get_window_extent()
+    frame = (window.x0, window.y0, window.x1, window.y1 + 24)
+    taken: list[Box] = []
+    pair = _pair(plot)
+    if pair:
+        (x0, y0), (x1, y1) = pixels(axes, [plot.at(point) for point in pair])
+        half = 0.3 * FONT * len(plot.saving)
+        x = min(max((x0 + x1) / 2, window.x0 + half), window.x1 - half)
+        y = min(max(y0, y1) + 0.22 * abs(x0 - x1) + 16, window.y1 + 12)
+        taken.append((x - half, y - 9, x + half, y + 9))
+        taken.append((min(x0, x1) + 8, (y0 + y1) / 2, max(x0, x1) - 8, y - 9))
+        at = axes.transData.inverted().transform((x, y))
+        axes.text(
+            *at,
+            plot.saving,
+            ha="center",
+            va="center",
+            fontsize=FONT,
+            fontweight="bold",
+            color=INK,
+            gid="label",
+            zorder=7,
+        )
+    others = pixels(axes, [plot.at(point) for point in plot.everyone])
+    obstacles = [*taken, *((x - 7, y - 7, x + 7, y + 7) for x, y in others), *_crosses(axes, plot)]
+    found = place(
+        [words for _, words in named], centres, needed=[True] * len(named), frame=frame, obstacles=obstacles, size=FONT
+    )
+    for centre, label in zip(centres, found, strict=True):
+        if label:
+            write_label(axes, label, centre, INK)
+
+
+def _crosses(axes: Any, plot: _Plot) -> list[Box]:
+    """Return the intervals of the named exits as thin boxes, so that words keep off them."""
+    boxes = []
+    for point, _ in plot.named.values():
+        (x, y), (bottom, top) = plot.at(point), reach(point.figure(AP), PERCENT)
+        left, right = reach(point.figure(plot.figure))
+        (x0, y0), (x1, y1) = pixels(axes, [(x, bottom), (x, top)])
+        (x2, y2), (x3, y3) = pixels(axes, [(left, y), (right, y)])
+        boxes += [(x0 - 2, y0, x1 + 2, y1), (x2, y2 - 2, x3, y3 + 2)]
+    return boxes

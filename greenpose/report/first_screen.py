@@ -1,0 +1,367 @@
+"""The first screen: what to deploy, what that saves, how sure it is, and what it took to find out, for people.
+
+Numbers have two significant digits and a prefix under which they read between 1 and 1000; the full ones stand below.
+"""
+
+import math
+from typing import Any
+
+from greenpose.formatting import JOULES_PER_KWH, MINUS, NBSP, co2eq_g, percent, plain, plural, with_prefix
+from greenpose.intervals import Bounds
+from greenpose.metrics import AP, ENERGY, MACS, PERCENT
+from greenpose.quantity import Quantity, kind_mark
+from greenpose.record import Record
+from greenpose.report.comparison import changes
+from greenpose.report.differences import FEWEST_PAIRS, interval_of
+from greenpose.report.figures.totals import grand_total, paid
+from greenpose.report.figures.what_if import DEFAULT
+from greenpose.report.headline import settling
+from greenpose.report.ranking import (
+    Choice,
+    choice,
+    cost_figure,
+    energy_share,
+    known,
+    most_accurate,
+    reaches_zero,
+    unlike_best,
+)
+from greenpose.report.savings import measured
+from greenpose.report.scale import latest
+from greenpose.report.study import Point, Study, energy_kind
+
+LAMP_W = 10.0
+"""Power of the lamp that energy is told in: about that of an LED bulb which gives the light of a 75 W one."""
+UNKNOWN_FROM = 10.0
+"""Ends of an interval that are so many times apart say nothing that a person could use."""
+SURE_WITHIN = 5.0
+"""Half the interval of a saving, in percentage points, up to which it is sure."""
+SURE, LIKELY, ROUGH = "Sure", "Likely", "Rough"
+"""How far a statement of the first screen can be trusted."""
+
+
+def first_screen(compared: Study) -> dict[str, Any]:
+    """Return what the template shows above the fold: identity, verdict, what follows from it, tiles and lights."""
+    shown = latest(compared)
+    found = choice(shown)
+    return {
+        "identity": _identity(compared),
+        "verdict": _verdict(compared),
+        "advice": _advice(compared, shown, found),
+        "tiles": [*(_of_exits(shown, found) if shown.points else []), *_bill(compared)],
+        "lights": [_saving(shown, found), _accuracy(shown, found), _absolutes(shown)] if shown.points else [],
+    }
+
+
+def _identity(compared: Study) -> str:
+    """Return `11 networks × 3 seeds · synthetic, 60 patients · ITA grid · 2026-11-25`."""
+    if not compared.records:
+        return plural(len(compared.failures), "run") + " that did not finish"
+    runs = compared.records
+    seeds, networks = len({run.seed for run in runs}), len({group.label for group in compared.groups})
+    failed = f", {plural(len(compared.failures), 'run')} failed" if compared.failures else ""
+    parts = [f"{plural(networks, 'network')} × {plural(seeds, 'seed')}{failed}", *_once(map(_data, runs))]
+    parts += [f"{'/'.join(_once(run.carbon.country for run in runs))} grid", max(run.finished_at for run in runs)[:10]]
+    return " · ".join(parts)
+
+
+def _once(words: Any) -> list[str]:
+    return list(dict.fromkeys(words))
+
+
+def _data(run: Record) -> str:
+    return ", ".join(filter(None, (str(run.dataset.get("source") or "unnamed data"), _subjects(run))))
+
+
+def _subjects(run: Record) -> str:
+    """Return how many patients or images accuracy was tested on."""
+    people = run.subjects.get("test", 0)
+    return plural(people, "test subject") if people else plural(run.images.get("test", 0), "test image")
+
+
+def _verdict(compared: Study) -> str:
+    """Return the answer in at most 15 words, a name counting as one."""
+    told = changes(compared)
+    return told.verdict if told else verdict(compared)
+
+
+def verdict(study: Study) -> str:
+    """Return what to deploy in at most 15 words; `Open` where the records do not settle it."""
+    found = choice(study)
+    if found:
+        return _preferred(study, found)
+    if not study.records:
+        return "No run finished, so there is nothing to compare."
+    if not study.scored:
+        return "Open: accuracy was not measured, so no exit can be preferred."
+    if all(map(reaches_zero, study.scored)):
+        return "Open: no exit has learnt anything yet; they differ in cost only."
+    return f"Use none: the best AP, {_people(most_accurate(study).figure(AP))}, is too low to be useful."
+
+
+def _preferred(study: Study, found: Choice) -> str:
+    best, other = found.best, found.other
+    if len(study.scored) == 1:
+        return f"Nothing to compare: {_exit(best)} is the only exit with an accuracy."
+    if other is None:
+        return f"Use {_exit(best)}: the most accurate, and nothing useful is cheaper."
+    return {
+        "within": f"Use {_exit(other)}: {_saved_words(study, other, best)}, almost the same accuracy.",
+        "open": f"Open: {_exit(other)} takes {_saved_words(study, other, best)}; its accuracy is not settled.",
+        "beyond": f"Use {_exit(best)}: cheaper exits lose too much accuracy.",
+    }[found.verdict]
+
+
+def _advice(compared: Study, shown: Study, found: Choice | None) -> str:
+    """Return the line below the verdict: against what it is meant, or what to do until it is settled."""
+    if compared.sides:
+        return f"On the second side: {verdict(shown)}"
+    if found is None or found.other is None:
+        return ""
+    if found.verdict == "open":
+        closing = settling(shown, found.best, found.other).removesuffix(" if the difference stays as it is")
+        return f"Until then use {_exit(found.best)}, the most accurate; {closing}."
+    if found.verdict == "beyond":
+        return (
+            f"The most accurate of the cheaper ones is {_exit(found.other)}; figures are those of {_exit(found.best)}."
+        )
+    return f"Against {_exit(found.best)}, the most accurate:"
+
+
+def _of_exits(study: Study, found: Choice | None) -> list[dict[str, Any]]:
+    """Return the tiles about accuracy, energy and emissions of the exit that is told of."""
+    if found is None:
+        cheapest = min(study.points, key=lambda point: known(point, MACS))
+        return [_accuracy_tile(cheapest, cheapest), *_cost_tiles(study, cheapest, cheapest)]
+    return [_accuracy_tile(found.told, found.best), *_cost_tiles(study, found.told, found.best)]
+
+
+def _accuracy_tile(told: Point, best: Point) -> dict[str, Any]:
+    ap, most = told.figure(AP), best.figure(AP)
+    tile: dict[str, Any] = {"name": "Accuracy (AP, higher is better)"}
+    if ap.value is None or not most.value:
+        return tile | {"value": "not measured" if ap.value is None else _people(ap), "note": ap.missing}
+    if told == best:
+        note = f"95{NBSP}%: {_span(ap.type_a, PERCENT)}" if ap.type_a else "no interval"
+        return tile | {"value": _people(ap), "share": ap.value / PERCENT, "note": note}
+    return tile | {
+        "value": _people(ap),
+        "aside": f"of best {_people(most)}",
+        "share": ap.value / most.value,
+        "note": _points(unlike_best(told, best).change),
+    }
+
+
+def _points(change: Quantity) -> str:
+    """Return `1.8 points less (95 %: 0.6 to 3.0)` of a difference in AP."""
+    lost = -(change.value or 0.0)
+    words = f"{_point(abs(lost))} points {'less' if lost >= 0 else 'more'}"
+    if change.type_a is None:
+        return f"{words}, no interval"
+    ends = Bounds(-change.type_a.high, -change.type_a.low) if lost >= 0 else change.type_a
+    return f"{words} (95{NBSP}%: {_ends(ends, 'more' if lost >= 0 else 'less', 'less' if lost >= 0 else 'more')})"
+
+
+def _ends(ends: Bounds, below: str, above: str) -> str:
+    """Return both ends of an interval in points; words tell apart what lies below and above zero."""
+    if ends.low >= 0 or ends.high <= 0:
+        return f"{_point(ends.low)} to {_point(ends.high)}"
+    return f"{_point(-ends.low)} {below} to {_point(ends.high)} {above}"
+
+
+def _cost_tiles(study: Study, told: Point, best: Point) -> list[dict[str, Any]]:
+    """Return energy of an image, or MACs where it was not metered, and the emissions of a camera in a year."""
+    energy = told.figure(ENERGY)
+    if energy.value is None:
+        macs = known(told, MACS)
+        return [
+            {
+                "name": "Compute an image",
+                "value": with_prefix(macs * 1e9, "MACs", 2),
+                "share": macs / known(best, MACS),
+                "note": f"energy: {energy.missing or 'not measured'}",
+            }
+        ]
+    each = f"{kind_mark(energy.kind)}{with_prefix(energy.value, 'J', 2)}"
+    share = energy_share(study, told, best)
+    if told == best or share.value is None:
+        note = _range_words(energy) if told == best else share.missing
+        tile: dict[str, Any] = {"name": "Energy an image", "value": each, "note": note}
+    else:
+        tile = {
+            "name": "Energy an image",
+            "value": _change(share.value),
+            "aside": each,
+            "share": min(1.0, share.value),
+            "note": share_words(share),
+        }
+    return [tile, _camera(study, told, best)]
+
+
+def _range_words(each: Quantity) -> str:
+    """Return how far off a number may be by its systematic error, as factors."""
+    if not each.factors:
+        return "systematic error not known"
+    low, high = each.factors
+    return f"truly {plain(low, 2)} to {plain(high, 2)} times this"
+
+
+def share_words(share: Quantity) -> str:
+    """Return the interval of a saving: `−45 to −49 %`, or that it is unknown."""
+    if share.type_a is None:
+        return "no interval"
+    low, high = share.type_a
+    if low <= 0 or high / low >= UNKNOWN_FROM:
+        return "how much is unknown"
+    return f"95{NBSP}%: {_change(high, unit=False)} to {_change(low)}"
+
+
+def _camera(study: Study, told: Point, best: Point) -> dict[str, Any]:
+    """Return what a camera emits in a year at the rate that the page supposes."""
+    grams, most = (year_g(point) for point in (told, best))
+    mark = kind_mark(told.figure(ENERGY).kind)
+    rate = f"{plain(DEFAULT.images_per_second, 2)} images a second, all year"
+    tile: dict[str, Any] = {
+        "name": "CO2eq of a camera, a year",
+        "value": f"{mark}{_grams(grams)}",
+        "note": rate,
+        "link": "#what-if",
+    }
+    if told == best or not most or not study.comparable:
+        return tile
+    return tile | {"aside": f"not {mark}{_grams(most)}", "share": min(1.0, grams / most)}
+
+
+def year_g(point: Point) -> float:
+    """Return the grams of CO2eq that a device at the supposed rate emits in a year, by reading images at this exit."""
+    run = point.group.runs[0]
+    kwh = point.figure(ENERGY).known * DEFAULT.per_year / JOULES_PER_KWH
+    return co2eq_g(kwh, intensity_g_per_kwh=run.carbon.intensity_g_per_kwh, pue=run.carbon.pue)
+
+
+def _bill(study: Study) -> list[dict[str, Any]]:
+    """Return what it took to find out, failed runs included, and the share of it that was measuring."""
+    if not study.records and not study.failures:
+        return []
+    total, mark = grand_total(study), kind_mark(energy_kind(study.records))
+    wh = total.energy_kwh * 1e3
+    measuring = sum(map(measured, paid(study.records)))
+    share = measuring / total.energy_kwh if total.energy_kwh else 0.0
+    lamp = f"a {LAMP_W:g} W lamp for {_lasting(wh / LAMP_W * 3600)}"
+    grams = "emissions unknown"
+    if total.co2eq_g or not total.unknown:
+        grams = f"{'at least ' if total.unknown else ''}{mark}{_grams(total.co2eq_g)} CO2eq"
+    return [
+        {
+            "name": "To find this out, once",
+            "value": f"{mark}{with_prefix(wh, 'Wh', 2)}",
+            "share": share,
+            "note": f"{grams} · {percent(share)} was measuring · {lamp}",
+        }
+    ]
+
+
+def _saving(study: Study, found: Choice | None) -> dict[str, str]:
+    """Return how sure the saving is."""
+    if found is None or found.other is None:
+        return {"level": ROUGH, "about": "the saving", "words": "No cheaper exit is good enough to be held against."}
+    share = energy_share(study, found.other, found.best)
+    if share.value is None:
+        ratio = known(found.other, MACS) / known(found.best, MACS)
+        words = f"MACs are counted exactly, {_change(ratio)}; energy was not compared: {share.missing}."
+        return {"level": SURE, "about": "the compute saved", "words": words}
+    together = found.other.group == found.best.group and found.best.final
+    how = "Both exits ran in turns; errors cancel in the ratio" if together else "The exits were metered in two runs"
+    if share.type_a is None:
+        return {"level": ROUGH, "about": "the saving", "words": f"{how}, without an interval."}
+    half = PERCENT * (share.type_a.high - share.type_a.low) / 2
+    shows = share.type_a.high < 1
+    level = SURE if shows and half <= SURE_WITHIN else LIKELY if shows else ROUGH
+    return {"level": level, "about": "the saving", "words": f"{how} ({share_words(share)})."}
+
+
+def _accuracy(study: Study, found: Choice | None) -> dict[str, str]:
+    """Return how sure it is that accuracy holds, and on whom it was tested."""
+    run = study.records[0]
+    tested = _subjects(run) + (f", {plural(seeds, 'seed')}" if (seeds := _fewest_seeds(found)) else "")
+    made_up = any(each.dataset.get("source") == "synthetic" for each in study.records)
+    unreal = " Test images are synthetic." if made_up else ""
+    if found is None:
+        return {"level": ROUGH, "about": "the accuracy", "words": f"{tested}: too little to choose an exit.{unreal}"}
+    if found.other is None:
+        words = f"{tested}: {_accuracy_tile(found.best, found.best)['note']}.{unreal}"
+        return {"level": LIKELY if found.best.figure(AP).type_a else ROUGH, "about": "the accuracy", "words": words}
+    ends = interval_of(found.best, found.other, AP)
+    if ends is None:
+        return {"level": ROUGH, "about": "the accuracy", "words": f"{tested}: no interval of the loss.{unreal}"}
+    lost = _ends(Bounds(-ends[1], -ends[0]), "gained", "lost").removesuffix(" lost")
+    words = f"{tested}: {lost} points lost; the margin is {study.margin:g}.{unreal}"
+    about = {"within": "accuracy holds", "open": "whether accuracy holds", "beyond": "accuracy is lost"}[found.verdict]
+    settled = LIKELY if made_up or seeds < FEWEST_PAIRS else SURE
+    return {"level": ROUGH if found.verdict == "open" else settled, "about": about, "words": words}
+
+
+def _fewest_seeds(found: Choice | None) -> int:
+    points = [point for point in (found.best, found.other) if point] if found else []
+    return min((len(point.group.runs) for point in points), default=0)
+
+
+def _absolutes(study: Study) -> dict[str, str]:
+    """Return how far joules and grams can be trusted, by the worst grade."""
+    grade = max(run.grade for run in study.records)
+    level = {"A": SURE, "B": LIKELY}.get(grade, ROUGH)
+    known_errors = [each.factors for point in study.points if (each := point.figure(ENERGY)).factors]
+    source = {"A": "Read from power counters", "B": "In part read from counters"}.get(grade, "No power meter here")
+    if not known_errors:
+        return {"level": level, "about": "joules and grams", "words": f"{source}."}
+    low, high = min(low for low, _ in known_errors), max(high for _, high in known_errors)
+    crowded = " Others used the machine." if any(point.figure(ENERGY).disturbed for point in study.points) else ""
+    words = f"{source}: truly {plain(low, 2)} to {plain(high, 2)} times what is shown.{crowded}"
+    return {"level": ROUGH if crowded else level, "about": "joules and grams", "words": words}
+
+
+def _exit(point: Point) -> str:
+    """Return `exit 3 of HRNet4-OKD`, or the network's name where it has one exit only."""
+    name = point.group.label
+    return name if len(point.group.exits) == 1 else f"exit{NBSP}{point.exit} of {name}"
+
+
+def _saved_words(study: Study, part: Point, whole: Point) -> str:
+    """Return `47 % less energy`, or of MACs where energy was not compared."""
+    share = energy_share(study, part, whole)
+    if cost_figure(study) is ENERGY and share.value is not None and share.value < 1:
+        return f"{percent(1 - share.value)} less energy"
+    return f"{percent(1 - known(part, MACS) / known(whole, MACS))} fewer MACs"
+
+
+def _people(each: Quantity) -> str:
+    """Return a percentage at two digits."""
+    return f"{plain(each.known, 2)}{NBSP}%"
+
+
+def _change(share: float, *, unit: bool = True) -> str:
+    """Return by how much a share is below or above the whole: `−47 %`."""
+    by = round(PERCENT * (share - 1))
+    return f"{MINUS if by < 0 else '+' if by > 0 else ''}{abs(by)}{f'{NBSP}%' if unit else ''}"
+
+
+def _point(value: float) -> str:
+    """Return percentage points: one decimal below ten, none above."""
+    return (MINUS if round(value, 1) < 0 else "") + f"{abs(value):.{0 if abs(value) >= 9.95 else 1}f}"
+
+
+def _span(ends: Bounds, most: float = math.inf) -> str:
+    """Return `55 to 71`, ends of what is neither negative nor above `most`."""
+    return f"{plain(max(0.0, ends.low), 2)} to {plain(min(most, ends.high), 2)}"
+
+
+def _grams(grams: float) -> str:
+    return with_prefix(grams, "g", 2)
+
+
+def _lasting(seconds: float) -> str:
+    """Return how long something lasts, at two digits."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{plain(seconds / length, 2)}{NBSP}{unit}"
+    return f"{plain(seconds, 2)}{NBSP}s"

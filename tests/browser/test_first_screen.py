@@ -1,0 +1,62 @@
+"""Without scrolling: the answer, the tiles, the chart and the lights; chapters that are closed open when asked for."""
+
+import re
+
+import pytest
+
+from tests.browser.conftest import FOLDED, SETS
+
+pytestmark = pytest.mark.browser
+BOTTOM = "css => Math.max(...[...document.querySelectorAll(css)].map(each => each.getBoundingClientRect().bottom))"
+CHAPTERS = "[...document.querySelectorAll('.chapter')].map(each => [each.querySelector('.inside').id, each.open])"
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_answer_fits_on_the_first_screen_and_on_one_and_a_half_of_a_phone(visit, name):
+    page = visit(name + FOLDED, height=800)
+    assert page.evaluate(BOTTOM, ".answer h2, .tiles, .lights, .first > figure") <= 800
+    phone = visit(name + FOLDED, width=360, height=800)
+    assert phone.evaluate(BOTTOM, ".answer h2, .tiles, .first > figure .canvas") <= 1200
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_link_to_a_closed_chapter_opens_it(visit, javascript):
+    page = visit("grid" + FOLDED, javascript=javascript)
+    assert dict(page.evaluate(CHAPTERS)) == {
+        "networks": True, "what-if": False, "went": False, "sure": False, "method": False, "disclosures": False
+    }  # fmt: skip
+    assert len(page.locator("nav a").all()) == 6
+    page.locator("nav a", has_text="What if").click()
+    assert page.locator("#scenario").is_visible()
+
+
+def test_a_term_is_explained_under_the_pointer_with_the_focus_and_when_tapped(visit):
+    page = visit("grid" + FOLDED)
+    term = page.locator(".tiles .term", has_text="AP").first
+    tip = term.locator(".tip")
+    assert not tip.is_visible()
+    term.hover()
+    assert tip.is_visible()
+    page.mouse.move(0, 0)
+    assert not tip.is_visible()
+    term.focus()
+    assert tip.is_visible()
+    phone = visit("grid" + FOLDED, width=360, has_touch=True)
+    tapped = phone.locator(".tiles .term", has_text="AP").first
+    tapped.tap()
+    assert tapped.locator(".tip").is_visible()
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if name != "no run"])
+def test_no_table_needs_sideways_scrolling_at_1280_pixels(visit, name):
+    page = visit(name)
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    beyond = "box => box.scrollWidth - box.clientWidth > 1 && box.querySelector('table').id"
+    wide = [each for box in page.locator(".scroll").all() if (each := box.evaluate(beyond))]
+    assert wide == []
+
+
+def test_the_quick_grid_prints_on_six_pages_at_most_and_the_first_is_the_first_screen(visit, tmp_path):
+    page = visit("published quick" + FOLDED)
+    printed = page.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) <= 6

@@ -1,0 +1,150 @@
+"""What a reader sees without scrolling: a verdict in a sentence, four tiles, three lights, and one chart."""
+
+import re
+
+import pytest
+
+from greenpose.intervals import Bounds
+from greenpose.metrics import AP, ENERGY
+from greenpose.quantity import Quantity
+from greenpose.report.chapters import chapters
+from greenpose.report.comparison import changes
+from greenpose.report.figures.choice import choice_picture
+from greenpose.report.figures.totals import run_total
+from greenpose.report.first_screen import first_screen, share_words, verdict, year_g
+from greenpose.report.ranking import choice
+from greenpose.report.study import ComparisonSide, side_by_side, study
+from greenpose.report.terms import GLOSSARY, Terms
+from greenpose.store import collect
+from reports.examples import examples
+from tests.report.records import OTHER_HOST, failure, paper_grid, record
+
+PUBLISHED = {folder.name: study(collect([folder])) for folder in examples()}
+SETS = {
+    "no run": study([failure()]),
+    "not evaluated": study([record("HRNet4-OKD", evaluated=False)]),
+    "nothing learnt": study([record("HRNet4-OKD", ap={3: 0.0, 4: 0.0})]),
+    "below the floor": study([record("HRNet4-OKD", ap={3: 0.05, 4: 0.15})]),
+    "one exit": study([record("HRNet4")]),
+    "one run": study([record("HRNet4-OKD")]),
+    "not metered": study([record("HRNet4-OKD", metered=False)]),
+    "two machines": study([record("HRNet3"), record("HRNet4", host=OTHER_HOST)]),
+    "a grid with failures": study([*paper_grid(), failure(), failure(seed=2)]),
+    "two sides": side_by_side(
+        *(ComparisonSide(name=name, entries=tuple(paper_grid((seed,)))) for name, seed in (("May", 1), ("June", 2)))
+    ),
+} | PUBLISHED
+
+
+def all_words(compared):
+    screen = first_screen(compared)
+    tiles = [str(value) for tile in screen["tiles"] for key, value in tile.items() if key != "share"]
+    return [screen["verdict"], screen["advice"], *tiles, *(light["words"] for light in screen["lights"])]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_verdict_has_fifteen_words_at_most_and_no_bracket(name):
+    compared = SETS[name]
+    said = first_screen(compared)["verdict"]
+    for group in compared.groups:
+        said = said.replace(group.label, "name")
+    assert len(said.split()) <= 15, said
+    assert not re.search(r"[][(){}]", said)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_verdict_is_open_where_the_margin_is_not_settled_and_only_there(name):
+    found = choice(SETS[name])
+    if found and found.other and not SETS[name].sides:
+        assert verdict(SETS[name]).startswith("Open") == (found.verdict == "open")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_there_are_five_numbers_in_large_print_at_most_with_two_digits_each(name):
+    screen = first_screen(SETS[name])
+    assert len(screen["tiles"]) <= 4
+    for tile in screen["tiles"]:
+        for number in re.findall(r"\d[\d.]*", tile["value"]):
+            assert len(number.replace(".", "").strip("0")) <= 2, tile["value"]
+            assert not number.startswith("0.0")
+        assert "µ" not in tile["value"]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_no_word_of_it_is_a_negative_cost_or_a_false_zero(name):
+    for text in all_words(SETS[name]):
+        assert not re.search(r"−\d+[\d.]* (?:m?J|m?Wh|m?g)\b|nan|inf|None", text), text
+
+
+def test_a_camera_emits_what_its_images_draw_on_its_grid():
+    run = record("HRNet4-OKD")
+    point = study([run]).points[0]
+    joules = point.figure(ENERGY).known * 10 * 86400 * 365.25
+    assert year_g(point) == pytest.approx(joules / 3.6e6 * run.carbon.intensity_g_per_kwh * run.carbon.pue)
+
+
+def test_measuring_is_told_as_its_share_of_the_bill():
+    run = record("HRNet4-OKD")
+    measured = sum(phase.energy_kwh for phase in run.phases if phase.name in ("inference", "segments"))
+    tile = first_screen(study([run]))["tiles"][-1]
+    assert tile["share"] == pytest.approx(measured / run_total(run).energy_kwh)
+    assert f"{100 * tile['share']:.2g}\u00a0% was measuring" in tile["note"]
+
+
+@pytest.mark.parametrize(("grade", "level"), [("A", "Sure"), ("B", "Likely"), ("C", "Rough")])
+def test_joules_are_as_sure_as_the_grade_says(grade, level):
+    light = first_screen(study([record("HRNet4-OKD", grade=grade)]))["lights"][-1]
+    assert light["level"] == level
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ((0.51, 0.55), "95\u00a0%: −45 to −49\u00a0%"),
+        ((0.9, 1.2), "95\u00a0%: +20 to −10\u00a0%"),
+        ((0.1, 1.0), "how much is unknown"),
+        ((-0.2, 1.3), "how much is unknown"),
+    ],
+)
+def test_an_interval_that_says_nothing_is_unknown(ends, words):
+    assert share_words(Quantity(value=0.53, kind="measured", type_a=Bounds(*ends))) == words
+
+
+def test_two_sides_begin_with_what_moved_most_and_answer_for_the_second():
+    compared = SETS["two sides"]
+    screen = first_screen(compared)
+    assert screen["verdict"] == changes(compared).verdict
+    assert screen["advice"].startswith("On the second side: ")
+
+
+def test_the_chart_names_the_best_the_choice_and_the_cheapest_and_says_what_is_saved():
+    compared = PUBLISHED["table1_small"]
+    picture, found = choice_picture(compared), choice(compared)
+    assert [drawing.id for drawing in picture.panels] == ["choice", "choice-narrow"]
+    named = {row.cells[-1].value: row.head for row in picture.data.sections[0].rows}
+    assert named["most accurate"].replace("\u00a0·\u00a0", " exit ") == found.best.label
+    assert named["perhaps"].replace("\u00a0·\u00a0", " exit ") == found.other.label
+    lost = found.other.figure(AP).known - found.best.figure(AP).known
+    assert f"−47\u00a0% energy, −{abs(lost):.1f}\u00a0points" in picture.panels[0].description
+
+
+@pytest.mark.parametrize("name", ["one exit", "no run", "nothing learnt"])
+def test_there_is_no_chart_without_a_choice(name):
+    assert choice_picture(SETS[name]) is None
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_each_chapter_says_its_answer_in_a_line(name):
+    if SETS[name].records:
+        for _, heading, said in chapters(SETS[name], changes(SETS[name]), num_texts=5):
+            assert 0 < len(said) <= 120, heading
+
+
+def test_terms_are_explained_once_where_they_stand_alone_and_nothing_becomes_markup():
+    terms = Terms()
+    said = terms.explain("exit 3 of HRNet4-OKD-DS: AP <b> AP, two exits")
+    assert said.count('class="tip"') == 2
+    assert "HRNet4-OKD-DS" in said
+    assert "&lt;b&gt;" in said
+    assert terms.explain("AP of an exit") == "AP of an exit"
+    assert GLOSSARY.keys() - terms.left.keys() == {"AP", "exit"}
