@@ -71,6 +71,7 @@ def report(
         Path | None,
         typer.Option(help="Folder whose reports and histories one page is to list: DIR/index.html, or -o FILE.html."),
     ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Open every chapter of the page, on screen and in print.")] = False,
     manner: Manner = PLAIN,
 ) -> None:
     """Render one self-contained HTML page from any number of runs, or the report in another form.
@@ -94,7 +95,7 @@ def report(
     left_out: list[str] = []
     made = moment(date)
     compared = functools.cache(lambda: _judged(_study(runs, left_out), margin=margin, floor=floor))
-    asked = Asked(runs=tuple(runs), verdict=verdict, generated_at=made, study=compared, left_out=left_out)
+    asked = Asked(runs=tuple(runs), verdict=verdict, generated_at=made, study=compared, left_out=left_out, full=full)
     for path, write in zip(outputs, writers, strict=True):
         write(replace(asked, output=path, title=title or name))
     drawn = write_figures(compared(), figures) if figures else []
@@ -207,6 +208,8 @@ class Asked:
     """Returns the runs, read once for all files; None to read them."""
     left_out: list[str] = field(default_factory=list)
     """Faults of what could not be read, one a line, added to while reading."""
+    full: bool = False
+    """Whether every chapter of the page is open."""
 
     def compared(self) -> "Study":
         """Return what the file is about."""
@@ -306,6 +309,7 @@ def _page(asked: Asked) -> str:
         version=__version__,
         command=shlex.join(["greenpose", *sys.argv[1:]]),
         verdict=attached,
+        full=asked.full,
     )
 
 

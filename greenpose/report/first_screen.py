@@ -17,12 +17,12 @@ from greenpose.report.figures.totals import grand_total, paid
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.headline import settling
 from greenpose.report.ranking import (
-    Choice,
-    choice,
+    Preference,
     cost_figure,
     energy_share,
     known,
     most_accurate,
+    preference,
     reaches_zero,
     unlike_best,
 )
@@ -43,7 +43,7 @@ SURE, LIKELY, ROUGH = "Sure", "Likely", "Rough"
 def first_screen(compared: Study) -> dict[str, Any]:
     """Return what the template shows above the fold: identity, verdict, what follows from it, tiles and lights."""
     shown = latest(compared)
-    found = choice(shown)
+    found = preference(shown)
     return {
         "identity": _identity(compared),
         "verdict": _verdict(compared),
@@ -87,7 +87,7 @@ def _verdict(compared: Study) -> str:
 
 def verdict(study: Study) -> str:
     """Return what to deploy in at most 15 words; `Open` where the records do not settle it."""
-    found = choice(study)
+    found = preference(study)
     if found:
         return _preferred(study, found)
     if not study.records:
@@ -99,7 +99,7 @@ def verdict(study: Study) -> str:
     return f"Use none: the best AP, {_people(most_accurate(study).figure(AP))}, is too low to be useful."
 
 
-def _preferred(study: Study, found: Choice) -> str:
+def _preferred(study: Study, found: Preference) -> str:
     best, other = found.best, found.other
     if len(study.scored) == 1:
         return f"Nothing to compare: {_exit(best)} is the only exit with an accuracy."
@@ -112,7 +112,7 @@ def _preferred(study: Study, found: Choice) -> str:
     }[found.verdict]
 
 
-def _advice(compared: Study, shown: Study, found: Choice | None) -> str:
+def _advice(compared: Study, shown: Study, found: Preference | None) -> str:
     """Return the line below the verdict: against what it is meant, or what to do until it is settled."""
     if compared.sides:
         return f"On the second side: {verdict(shown)}"
@@ -128,7 +128,7 @@ def _advice(compared: Study, shown: Study, found: Choice | None) -> str:
     return f"Against {_exit(found.best)}, the most accurate:"
 
 
-def _of_exits(study: Study, found: Choice | None) -> list[dict[str, Any]]:
+def _of_exits(study: Study, found: Preference | None) -> list[dict[str, Any]]:
     """Return the tiles about accuracy, energy and emissions of the exit that is told of."""
     if found is None:
         cheapest = min(study.points, key=lambda point: known(point, MACS))
@@ -261,7 +261,7 @@ def _bill(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def _saving(study: Study, found: Choice | None) -> dict[str, str]:
+def _saving(study: Study, found: Preference | None) -> dict[str, str]:
     """Return how sure the saving is."""
     if found is None or found.other is None:
         return {"level": ROUGH, "about": "the saving", "words": "No cheaper exit is good enough to be held against."}
@@ -280,7 +280,7 @@ def _saving(study: Study, found: Choice | None) -> dict[str, str]:
     return {"level": level, "about": "the saving", "words": f"{how} ({share_words(share)})."}
 
 
-def _accuracy(study: Study, found: Choice | None) -> dict[str, str]:
+def _accuracy(study: Study, found: Preference | None) -> dict[str, str]:
     """Return how sure it is that accuracy holds, and on whom it was tested."""
     run = study.records[0]
     tested = _subjects(run) + (f", {plural(seeds, 'seed')}" if (seeds := _fewest_seeds(found)) else "")
@@ -301,7 +301,7 @@ def _accuracy(study: Study, found: Choice | None) -> dict[str, str]:
     return {"level": ROUGH if found.verdict == "open" else settled, "about": about, "words": words}
 
 
-def _fewest_seeds(found: Choice | None) -> int:
+def _fewest_seeds(found: Preference | None) -> int:
     points = [point for point in (found.best, found.other) if point] if found else []
     return min((len(point.group.runs) for point in points), default=0)
 

@@ -51,7 +51,7 @@ def cost_figure(study: Study) -> Metric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Preference:
     """The exit that the page is about, and the one that it is held against."""
 
     best: Point
@@ -67,18 +67,18 @@ class Choice:
         return self.other if self.other and self.verdict != "beyond" else self.best
 
 
-def choice(study: Study) -> Choice | None:
+def preference(study: Study) -> Preference | None:
     """Return the exits that the answer is about; None where it prefers none."""
     if not study.scored or all(reaches_zero(point) for point in study.scored) or not useful(study):
         return None
     best = most_accurate(study)
     other, verdict = alternative(study, best)
-    return Choice(best=best, other=other, verdict=verdict)
+    return Preference(best=best, other=other, verdict=verdict)
 
 
 def answered(study: Study) -> list[Point]:
     """Return the exits that the answer is about, the most accurate one last; none where it prefers none."""
-    found = choice(study)
+    found = preference(study)
     return [] if found is None else [found.other, found.best] if found.other else [found.best]
 
 

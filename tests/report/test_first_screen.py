@@ -12,7 +12,7 @@ from greenpose.report.comparison import changes
 from greenpose.report.figures.choice import choice_picture
 from greenpose.report.figures.totals import run_total
 from greenpose.report.first_screen import first_screen, share_words, verdict, year_g
-from greenpose.report.ranking import choice
+from greenpose.report.ranking import preference
 from greenpose.report.study import ComparisonSide, side_by_side, study
 from greenpose.report.terms import GLOSSARY, Terms
 from greenpose.store import collect
@@ -54,7 +54,7 @@ def test_the_verdict_has_fifteen_words_at_most_and_no_bracket(name):
 
 @pytest.mark.parametrize("name", SETS)
 def test_the_verdict_is_open_where_the_margin_is_not_settled_and_only_there(name):
-    found = choice(SETS[name])
+    found = preference(SETS[name])
     if found and found.other and not SETS[name].sides:
         assert verdict(SETS[name]).startswith("Open") == (found.verdict == "open")
 
@@ -119,7 +119,7 @@ def test_two_sides_begin_with_what_moved_most_and_answer_for_the_second():
 
 def test_the_chart_names_the_best_the_choice_and_the_cheapest_and_says_what_is_saved():
     compared = PUBLISHED["table1_small"]
-    picture, found = choice_picture(compared), choice(compared)
+    picture, found = choice_picture(compared), preference(compared)
     assert [drawing.id for drawing in picture.panels] == ["choice", "choice-narrow"]
     named = {row.cells[-1].value: row.head for row in picture.data.sections[0].rows}
     assert named["most accurate"].replace("\u00a0·\u00a0", " exit ") == found.best.label

@@ -29,7 +29,7 @@ from greenpose.report.drawing import (
 )
 from greenpose.report.figures.tradeoff import axis_title, reach
 from greenpose.report.picture import Picture
-from greenpose.report.ranking import Choice, choice, cost_figure, energy_share, known, staircase, unlike_best
+from greenpose.report.ranking import Preference, cost_figure, energy_share, known, preference, staircase, unlike_best
 from greenpose.report.study import Point, Study, short_name
 from greenpose.tables import table_of
 
@@ -64,7 +64,7 @@ class _Plot:
 
 def choice_picture(study: Study) -> Picture | None:
     """Return the chart beside the verdict; None where there are not two exits to choose between."""
-    found, cost = choice(study), study.shown(cost_figure(study))
+    found, cost = preference(study), study.shown(cost_figure(study))
     everyone = [point for point in study.scored if point.figure(cost).value is not None]
     if found is None or len(everyone) < 2 or found.best not in everyone:
         return None
@@ -95,7 +95,7 @@ def choice_picture(study: Study) -> Picture | None:
     return Picture(id="choice", title=title, panels=drawings, data=data)
 
 
-def _named(found: Choice, everyone: Sequence[Point], cost: Metric) -> dict[str, tuple[Point, str]]:
+def _named(found: Preference, everyone: Sequence[Point], cost: Metric) -> dict[str, tuple[Point, str]]:
     """Return the exits that are told apart from the grey ones, and what is written at each."""
     cheapest = min(everyone, key=lambda point: (known(point, cost), -known(point, AP)))
     use = "perhaps" if found.verdict == "open" else USE
@@ -116,7 +116,7 @@ def _exit(point: Point) -> str:
     return point.group.label if len(point.group.exits) == 1 else f"exit{NBSP}{point.exit}"
 
 
-def _saving(study: Study, found: Choice) -> str:
+def _saving(study: Study, found: Preference) -> str:
     """Return what the arrow says: `−47 % energy, −1.8 points`; empty where nothing is saved by it."""
     if found.other is None:
         return ""
@@ -134,7 +134,7 @@ def _signed(value: float, decimals: int) -> str:
     return f"{sign}{abs(value):.{decimals}f}"
 
 
-def _description(plot: _Plot, found: Choice) -> str:
+def _description(plot: _Plot, found: Preference) -> str:
     """Return the chart in words."""
     named = "; ".join(
         f"{words}: {short_name(point)} at {plot.mark}{plain(known(point, plot.figure))} {plot.figure.unit}, AP "
@@ -145,7 +145,7 @@ def _description(plot: _Plot, found: Choice) -> str:
     return f"{len(plot.everyone)} exits, grey but for those named. {named}.{saving} {_verdict(found)}".strip()
 
 
-def _verdict(found: Choice) -> str:
+def _verdict(found: Preference) -> str:
     return "Whether it is accurate enough is open." if found.verdict == "open" and found.other else ""
 
 
