@@ -71,7 +71,9 @@ def report(
         Path | None,
         typer.Option(help="Folder whose reports and histories one page is to list: DIR/index.html, or -o FILE.html."),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Open every chapter of the page, on screen and in print.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Open every chapter of the page, on screen and in print.")
+    ] = False,
     manner: Manner = PLAIN,
 ) -> None:
     """Render one self-contained HTML page from any number of runs, or the report in another form.
