@@ -343,7 +343,8 @@ def _judged(compared: "Study", *, margin: float | None, floor: float | None) -> 
 def _study(runs: Sequence[Path], left_out: list[str]) -> "Study":
     """Return the runs; those of two paths side by side where both hold the same experiments, but no run twice."""
     from greenpose.report import ComparisonSide, alike, gathered, side_by_side, study
-    from greenpose.store import policies, stream
+    from greenpose.report.figures.samples import MOST_TRACED
+    from greenpose.store import policies, stream, traces
 
     if len(runs) == 2 and runs[0].resolve() != runs[1].resolve():
         first, second = (tuple(gathered(stream([path], left_out=left_out))) for path in runs)
@@ -354,8 +355,8 @@ def _study(runs: Sequence[Path], left_out: list[str]) -> "Study":
             return replace(side_by_side(*sides), left_out=tuple(left_out))
         left_out.clear()
     entries = gathered(stream(runs, left_out=left_out))
-    found = policies(runs, left_out=left_out)
-    return replace(study(entries, policies=found), left_out=tuple(left_out))
+    found = replace(study(entries, policies=policies(runs, left_out=left_out)), left_out=tuple(left_out))
+    return replace(found, traces=tuple(traces(runs))) if len(entries) <= MOST_TRACED else found
 
 
 def _copies(first: "Sequence[Record | Failure]", second: "Sequence[Record | Failure]") -> bool:

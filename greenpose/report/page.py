@@ -33,6 +33,7 @@ from greenpose.report.figures.exits import (
 )
 from greenpose.report.figures.learning_curves import courses_picture, targets_table
 from greenpose.report.figures.repeated_runs import precision, repeats_picture, sureness_table, warnings
+from greenpose.report.figures.samples import blocks_picture, power_picture
 from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table, tradeoff_pictures
 from greenpose.report.figures.training import (
@@ -304,6 +305,8 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
         "suppositions": SUPPOSITIONS,
         "view": _safe(view_data(shown)),
         "repeats": repeats_picture(shown),
+        "blocks": blocks_picture(compared),
+        "power": power_picture(compared),
         "sureness": sureness_table(shown),
         "precision": precision(shown),
         "warnings": warnings(shown),
@@ -331,6 +334,8 @@ def pictures_of(study: Study) -> list[Picture]:
         *pairs_pictures(study),
         bill_picture(study),
         repeats_picture(study),
+        power_picture(study),
+        blocks_picture(study),
     )
     return [picture for picture in found if picture]
 

@@ -2,10 +2,13 @@
 
 from greenpose.store.folder import RunFolder, State, append_line, read_lines
 from greenpose.store.records import collect, policies, read_document, read_record, stream
+from greenpose.store.traces import Stretch, Trace, trace, traces
 
 __all__ = [
     "RunFolder",
     "State",
+    "Stretch",
+    "Trace",
     "append_line",
     "collect",
     "policies",
@@ -13,4 +16,6 @@ __all__ = [
     "read_lines",
     "read_record",
     "stream",
+    "trace",
+    "traces",
 ]
