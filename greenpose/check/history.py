@@ -103,6 +103,10 @@ class HistoryPoint:
     """The candidate's value, or its ratio to the base where it was measured in pairs."""
     outcome: str
     """What the check said."""
+    base: float | None = None
+    """What it was held against: the accepted value, or the budget's limit; None for a ratio."""
+    reason: str = ""
+    """Why that was accepted last, as the baseline said then; empty where it did not, or no baseline was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +124,18 @@ class Course:
     steps: tuple[LevelChange, ...]
     """Where its level changed."""
 
+    @property
+    def accepted(self) -> list[int]:
+        """Return the places of the checks that were the first against another accepted value, or another limit."""
+        bases = [point.base for point in self.points]
+        return [k for k in range(1, len(bases)) if None not in bases[k - 1 : k + 1] and bases[k - 1] != bases[k]]
 
-def remember(folder: Path, verdict: CheckVerdict, *, name: str, at: str, commit: str | None) -> None:
+
+def remember(folder: Path, verdict: CheckVerdict, *, name: str, at: str, commit: str | None, reason: str = "") -> None:
     """Append a row for each finding that has a value to the history of the check `name`.
 
-    Of a pair its ratio is kept, since times of different days do not belong on one line.
+    Of a pair its ratio is kept, since times of different days do not belong on one line. Of what a baseline holds, the
+    baseline's `reason` is kept: what it says when a value changes is why that was accepted.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for finding in verdict.findings:
@@ -142,7 +153,7 @@ def remember(folder: Path, verdict: CheckVerdict, *, name: str, at: str, commit:
             "value": value,
             "base": finding.base,
             "outcome": finding.outcome,
-        }
+        } | ({"reason": reason} if reason and finding.way == "exact" else {})
         append_line(folder / f"{name}.jsonl", row)
 
 
@@ -171,6 +182,7 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
     words = ("at", "check", "quantity", "way", "unit", "outcome")
     for row in read_lines(file):
         said = all(isinstance(row.get(key), str) for key in words) and isinstance(row.get("commit", 0), str | None)
+        said = said and isinstance(row.get("reason", ""), str)
         if row.get("schema") == SCHEMA and said and _is_finite(row.get("value")):
             yield row
 
@@ -181,7 +193,14 @@ def _is_finite(value: object) -> bool:
 
 def _course(check: str, quantity: str, unit: str, rows: Iterable[Mapping[str, Any]]) -> Course:
     points = tuple(
-        HistoryPoint(at=row["at"], commit=row["commit"], value=float(row["value"]), outcome=row["outcome"])
+        HistoryPoint(
+            at=row["at"],
+            commit=row["commit"],
+            value=float(row["value"]),
+            outcome=row["outcome"],
+            base=float(row["base"]) if row["way"] != "paired" and _is_finite(row.get("base")) else None,
+            reason=row.get("reason", ""),
+        )
         for row in sorted(rows, key=lambda row: str(row["at"]))
     )
     found = steps([point.value for point in points])

@@ -177,7 +177,7 @@ def check(
         verdicts.append(paired_verdict(require(candidate), replace(pairing, only=question.only), quiet=manner.quiet))
     verdict = joined(verdicts)
     if history is not None:
-        remember_verdict(history, verdict, title)
+        remember_verdict(history, verdict, title, question.filed.baseline.reason if question.filed else "")
     if manner.json:
         print_json(document(verdict, title) | accepted)
     code = _code(verdict, strict=strict, lenient=lenient)

@@ -12,10 +12,9 @@ from rich.console import Console
 
 from greenpose.check import CheckVerdict, RatioSpan, Selection, history
 from greenpose.check.history import FEWEST, MOST_VALUES, SHORTEST, read_courses, remember, steps
-from greenpose.cli.check_history import print_trend, sparkline, trend_page
+from greenpose.cli.check_history import print_trend, sparkline
 from greenpose.errors import CheckError
 from tests.check.candidates import finding, mixed
-from tests.report.html_tree import read
 
 
 def append(folder, values, *, name="quick", start=0, **changes):
@@ -128,25 +127,26 @@ def test_a_flat_course_is_a_flat_line(tmp_path):
     assert sparkline(courses(tmp_path)[0]) == "▁▁▁"
 
 
-@pytest.fixture
-def page(tmp_path):
-    append(tmp_path, [1e9] * 8 + [1.1e9] * 6)
-    append(tmp_path, [0.3], name="a-b", where="exit2")
-    return trend_page(courses(tmp_path), title="Trend <of> quick", version="0.1.0")
+def test_what_was_accepted_is_where_the_base_changed_with_the_reason_that_the_baseline_gave(tmp_path):
+    for day, (base, reason) in enumerate(
+        [(1.0, "first"), (1.0, "first"), (2.0, "wider"), (2.0, "wider"), (1.0, "")], 1
+    ):
+        verdict = CheckVerdict(subject="a", against="b", findings=(finding(head=base, base=base), finding("exit4")))
+        remember(tmp_path, verdict, name="quick", at=f"2026-11-{day:02d}", commit=None, reason=reason)
+    exit3, exit4 = courses(tmp_path)
+    assert [(place, exit3.points[place].reason) for place in exit3.accepted] == [(2, "wider"), (4, "")]
+    assert exit4.accepted == []
 
 
-def test_the_page_draws_every_check_and_loads_nothing(page):
-    root = read(page)
-    first, second = root.all("svg")
-    assert [len(chart.all("title")) - 1 for chart in (first, second)] == [1, 14]  # one is the chart's own
-    assert "http" not in page.replace("http-equiv", "")
-    assert "<script" not in page
-
-
-def test_text_on_the_page_is_escaped_and_charts_are_described(page):
-    assert "<h1>Trend &lt;of&gt; quick</h1>" in page
-    assert ">quick exit3.macs</title>" in page
-    assert ">14\u00a0checks, 1.00\u00a0GMACs at first, 1.10\u00a0GMACs at last</desc>" in page
+def test_a_ratio_s_base_and_a_budget_s_reason_are_nobody_s_acceptance(tmp_path):
+    for day, base in enumerate([1.0, 2.0], 1):
+        paired = finding(way="paired", ratio=RatioSpan(1, 1, 1), base=base)
+        budget = finding("exit4", way="budget", base=base)
+        verdict = CheckVerdict(subject="a", against="b", findings=(paired, budget))
+        remember(tmp_path, verdict, name="quick", at=f"2026-11-{day:02d}", commit=None, reason="of the baseline")
+    first, second = courses(tmp_path)
+    assert (first.accepted, second.accepted) == ([], [1])
+    assert second.points[1].reason == ""
 
 
 def noisy(levels, *, each: int, sigma: float, seed: int = 1):

@@ -351,6 +351,19 @@ def test_each_check_is_appended_to_its_history_and_the_trend_shown(place):
     assert (place / "trend.html").read_text().startswith("<!doctype html>")
 
 
+def test_the_page_of_a_history_tells_why_a_change_was_accepted(place):
+    check(place, "run", "--history", "past")
+    write_run(place / "run", macs=10**8)
+    check(place, "run", "--history", "past")
+    check(place, "run", "--update", "--reason", "a wider stem pays")
+    check(place, "run", "--history", "past")
+    check(place, "--history", "past", "-o", "trend.html")
+    page = (place / "trend.html").read_text()
+    assert "<strong>a wider stem pays</strong>" in page
+    assert "exit3.macs 4.69\u00a0GMACs → 4.79\u00a0GMACs (+2.1\u00a0%)" in page
+    assert page.count("<strong>") == 1
+
+
 @pytest.fixture(scope="module")
 def profiled(tmp_path_factory) -> Path:
     """A folder with an experiment, accepted as it was profiled."""
