@@ -18,7 +18,6 @@ from greenpose.cli.console import (
     delivered,
     err,
     out,
-    print_json,
     with_manners,
 )
 from greenpose.errors import CheckError
@@ -144,15 +143,8 @@ def check(
     _refuse_ignored(locals())
     from greenpose.check import joined
     from greenpose.check.against import paired_names
-    from greenpose.check.output.machine_readable import document
     from greenpose.cli.check_candidate import accept_candidate, answer, read_question
-    from greenpose.cli.check_forms import (
-        chosen_formats,
-        paired_options,
-        paired_verdict,
-        post_verdict,
-        write_outputs,
-    )
+    from greenpose.cli.check_forms import chosen_formats, deliver, paired_options, paired_verdict
     from greenpose.cli.check_history import remember_verdict
     from greenpose.subject import require
 
@@ -178,11 +170,8 @@ def check(
     verdict = joined(verdicts)
     if history is not None:
         remember_verdict(history, verdict, title, question.filed.baseline.reason if question.filed else "")
-    if manner.json:
-        print_json(document(verdict, title) | accepted)
     code = _code(verdict, strict=strict, lenient=lenient)
-    posted = post_verdict(verdict, title, comment, code=code, quiet=manner.quiet)
-    write_outputs(verdict, title, chosen, output, verbose=manner.verbose, quiet=manner.quiet, posted=posted)
+    deliver(verdict, title, chosen, output, manner=manner, accepted=accepted, comment=comment, code=code)
     raise typer.Exit(delivered(code))
 
 

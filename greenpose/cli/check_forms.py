@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from rich.text import Text
 
@@ -157,29 +158,35 @@ def chosen_formats(text: str, output: Path | None, *, as_json: bool) -> tuple[st
     return formats
 
 
-def write_outputs(
+def deliver(
     verdict: CheckVerdict,
     name: str,
     formats: Sequence[str],
     output: Path | None,
     *,
-    verbose: bool,
-    quiet: bool,
-    posted: Mapping[str, str],
+    manner: Manner,
+    accepted: Mapping[str, Any],
+    comment: str,
+    code: int,
 ) -> None:
-    """Write a verdict in every format asked for, and the job's summary on GitHub where Markdown or annotations are.
+    """Print, post and write a verdict, in every format asked for; `code` is what the command ends with.
 
-    `posted` says what was posted, and why not: annotations that a check run has are not printed once more, and the
-    summary takes the place of what was refused.
+    The job's summary on GitHub is written where Markdown or annotations are, and takes the place of a comment that was
+    refused. Annotations that a check run has are not printed once more.
     """
+    if manner.json:
+        print_json(document(verdict, name) | dict(accepted))
+    posted = _post(verdict, name, comment, code=code, quiet=manner.quiet)
     for format_ in formats:
         ending, make = WRITERS[format_]
         if output is None or (_is_folder(output) and format_ in SPOKEN):
             if format_ != "github" or posted.get("check run") != "":
-                _say(verdict, name, format_, verbose=verbose, quiet=quiet)
+                _say(verdict, name, format_, verbose=manner.verbose, quiet=manner.quiet)
         else:
             path = output / f"{name}{ending}" if _is_folder(output) else output
-            write_text(path, to_text(verdict, name, verbose=verbose) if format_ == "text" else make(verdict, name))
+            write_text(
+                path, to_text(verdict, name, verbose=manner.verbose) if format_ == "text" else make(verdict, name)
+            )
     refused = [f"the {what} could not be posted: {why}" for what, why in posted.items() if why]
     if refused or {"github", "markdown"} & {*formats}:
         _add_to_summary(to_markdown(verdict, name, remark="; ".join(refused)), refused)
@@ -199,7 +206,7 @@ def _add_to_summary(text: str, refused: Sequence[str]) -> None:
         err().print(Text.assemble(("warning: ", "yellow"), warning), soft_wrap=True)
 
 
-def post_verdict(verdict: CheckVerdict, name: str, comment: str, *, code: int, quiet: bool) -> dict[str, str]:
+def _post(verdict: CheckVerdict, name: str, comment: str, *, code: int, quiet: bool) -> dict[str, str]:
     """Post a verdict to the pull request of this job where that is asked for; return what was posted, and why not."""
     if not comment:
         return {}

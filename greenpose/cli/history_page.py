@@ -219,9 +219,10 @@ def _minute(at: str) -> str:
 
 def _paint(figure: Any, course: Course, cells: Sequence[tuple[int, int]], marks: Mapping[int, int]) -> None:
     """Draw the line, its marks, and over it what answers to a pointer."""
-    values = [point.value for point in course.points]
+    scale = max(abs(point.value) for point in course.points) or 1.0
+    values = [point.value / scale for point in course.points]  # no sum of the largest numbers that there are overflows
     low, high = min(values), max(values)
-    room = (high - low) / 20 or abs(high) or 1.0
+    room = (high - low) / 20 or 1.0
     axes = panel(figure, left=EDGE, right=EDGE, top=TOP, bottom=EDGE)
     axes.set(xticks=[], yticks=[], xlim=(-0.5, len(values) - 0.5), ylim=(low - room, high + room))
     drawn = _thinned(values)

@@ -107,7 +107,9 @@ def test_changes_of_level_are_told_below_the_chart_and_text_is_escaped():
     )
 
 
-@pytest.mark.parametrize("values", [[0.0], [0.0, 0.0], [-1.0, 1.0], [1e-300, 1e300], [5.0] * 100])
+@pytest.mark.parametrize(
+    "values", [[0.0], [0.0, 0.0], [-1.0, 1.0], [1e-300, 1e300], [5.0] * 100, [-1.7e308, 1.7e308], [0, 5e-324]]
+)
 def test_extreme_values_are_drawn(values):
     assert read(page(course("exit3.macs", values))).all("svg")
 
