@@ -24,12 +24,12 @@ from greenpose.metrics import AP, ENERGY, PERCENT
 from greenpose.quantity import Quantity, kind_mark, over_runs
 from greenpose.report.caveats import STILL_RISING, rise
 from greenpose.report.commands import grid_file, run_again, run_folder, run_more
-from greenpose.report.differences import FEWEST_PAIRS, NonInferiority, interval_of, more_to_settle
+from greenpose.report.differences import FEWEST_PAIRS, interval_of, more_to_settle
 from greenpose.report.figures.early_exit import leaving
 from greenpose.report.figures.totals import grand_total, paid
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.quantities import disturbance
-from greenpose.report.ranking import alternative, answered, energy_share, unlike_best
+from greenpose.report.ranking import Preference, energy_share, preference, unlike_best
 from greenpose.report.savings import after_best, again, halved, joules, measured, of_exit, of_policy, rises
 from greenpose.report.study import Group, Point, Study, energy_kind, not_converged, short_name
 from greenpose.tables import Table, table_of
@@ -39,8 +39,6 @@ State = Literal["act", "look", "pass", "not applicable"]
 done; not applicable: they do not say, or it is not theirs to say."""
 STATES: tuple[State, ...] = ("act", "look", "pass", "not applicable")
 """The order in which steps are told."""
-Choice = tuple[Point | None, Point | None, NonInferiority]
-"""The most accurate exit, a smaller one that is held against it, and whether that is accurate enough."""
 MOST = 5
 """Findings that are told in full."""
 LARGE_SHARE = 0.25
@@ -92,7 +90,7 @@ def next_steps(study: Study) -> list[NextStep]:
     """Return every rule: first what to do, then what to look at, by joules, then by points; then what is fine."""
     if not study.records:
         return [_mended(study)] if study.failures else []
-    choice = _choice(study)
+    choice = preference(study)
     found = [_mended(study), *(rule(study, choice) for rule in _RULES)]
     return sorted(found, key=lambda step: (STATES.index(step.state), -step.joules, -_points(step)))
 
@@ -123,11 +121,11 @@ def _points(step: NextStep) -> float:
     return (step.saves.value or 0.0) if step.saves and not step.per.startswith("J") else 0.0
 
 
-def _smaller_exit(study: Study, choice: Choice) -> NextStep:
+def _smaller_exit(study: Study, choice: Preference | None) -> NextStep:
     name = "Leave at a smaller exit"
-    best, other, verdict = choice
-    if best is None:
+    if choice is None:
         return NextStep(name=name, state="not applicable", finding="no exit is accurate enough to be chosen")
+    best, other, verdict = choice.best, choice.other, choice.verdict
     if other is None or verdict == "beyond":
         return NextStep(name=name, state="pass", finding=f"no smaller exit keeps within {_margin(study)}")
     if verdict == "open":
@@ -150,12 +148,12 @@ def _smaller_exit(study: Study, choice: Choice) -> NextStep:
     )
 
 
-def _settled(study: Study, choice: Choice) -> NextStep:
+def _settled(study: Study, choice: Preference | None) -> NextStep:
     name = "Settle the recommendation"
-    best, other, verdict = choice
-    if best is None:
+    if choice is None:
         return NextStep(name=name, state="not applicable", finding="no exit is accurate enough to be chosen")
-    if other is None or verdict != "open":
+    best, other = choice.best, choice.other
+    if other is None or choice.verdict != "open":
         return NextStep(name=name, state="pass", finding="the intervals answer it")
     needed = _needed(study, best, other)
     if needed is None:
@@ -187,7 +185,7 @@ def _needed(study: Study, best: Point, other: Point) -> tuple[str, int] | None:
     return "seed", max(1, FEWEST_PAIRS - min(len(point.group.runs) for point in (best, other)))
 
 
-def _leaves_early(study: Study, _: Choice) -> NextStep:
+def _leaves_early(study: Study, _: Preference | None) -> NextStep:
     name, curves = "Let each image leave when it is sure", [chart.curve for chart in leaving(study)]
     several = [run for run in study.records if len(run.exits) > 1]
     if not curves:
@@ -219,7 +217,7 @@ def _pays(saved: Quantity, lost: Quantity, study: Study) -> bool:
     return saved.value is not None and _least(saved) > 0 and lost.known > -study.margin
 
 
-def _stopped_earlier(study: Study, _: Choice) -> NextStep:
+def _stopped_earlier(study: Study, _: Preference | None) -> NextStep:
     name = "Stop training earlier"
     spare = [(group, *found) for group in study.groups if (found := after_best(group)) is not None]
     if not spare:
@@ -250,7 +248,7 @@ def _same_until(group: Group) -> bool:
     return train.get("schedule", "steps") == "steps" and not train.get("grow")
 
 
-def _longer(study: Study, choice: Choice) -> NextStep:
+def _longer(study: Study, choice: Preference | None) -> NextStep:
     name = "Train longer"
     points = [point for point in _matters(study, choice) if rises(point)]
     if not points:
@@ -273,7 +271,7 @@ def _longer(study: Study, choice: Choice) -> NextStep:
     )
 
 
-def _measured_less(study: Study, _: Choice) -> NextStep:
+def _measured_less(study: Study, _: Preference | None) -> NextStep:
     from greenpose.metering.inference import PERIODS_PER_WINDOW
 
     name, runs, total = "Spend less on measuring", paid(study.records), grand_total(study).energy_kwh
@@ -298,7 +296,7 @@ def _measured_less(study: Study, _: Choice) -> NextStep:
     )
 
 
-def _counted(study: Study, _: Choice) -> NextStep:
+def _counted(study: Study, _: Preference | None) -> NextStep:
     name, grade = "Measure with a power counter", max(run.grade for run in study.records)
     if grade == "A":
         return NextStep(name=name, state="pass", finding="every material component was read from a counter")
@@ -315,7 +313,7 @@ def _counted(study: Study, _: Choice) -> NextStep:
     )
 
 
-def _alone(study: Study, choice: Choice) -> NextStep:
+def _alone(study: Study, choice: Preference | None) -> NextStep:
     name, said = "Measure on a quiet machine", [disturbance(entry) for run in study.records for entry in run.exits]
     foreign, steal = (max(each) for each in zip(*said, strict=True))
     beside = sum((run.process.get("concurrent_workers") or 1) > 1 for run in study.records)
@@ -336,7 +334,7 @@ def _alone(study: Study, choice: Choice) -> NextStep:
     )
 
 
-def _pinned(study: Study, _: Choice) -> NextStep:
+def _pinned(study: Study, _: Preference | None) -> NextStep:
     name, states = "Pin allocator and threads", [run.process.get("pinned") for run in study.records]
     if False in states:
         return NextStep(
@@ -368,23 +366,16 @@ def _mended(study: Study) -> NextStep:
     )
 
 
-_RULES: tuple[Callable[[Study, Choice], NextStep], ...] = (
+_RULES: tuple[Callable[[Study, Preference | None], NextStep], ...] = (
     *(_smaller_exit, _settled, _leaves_early, _stopped_earlier, _longer, _measured_less),
     *(_counted, _alone, _pinned),
 )
 """In the order in which those are told that save as much, or what is not known."""
 
 
-def _choice(study: Study) -> Choice:
-    """Return the most accurate exit, the smaller one that is held against it, and whether that keeps the margin."""
-    points = answered(study)
-    return (points[-1], *alternative(study, points[-1])) if points else (None, None, "open")
-
-
-def _matters(study: Study, choice: Choice) -> Sequence[Point]:
+def _matters(study: Study, choice: Preference | None) -> Sequence[Point]:
     """Return the exits that the answer is about, the smaller one first; all where it prefers none."""
-    best, other, _ = choice
-    return [point for point in (other, best) if point] or study.points
+    return [point for point in (choice.other, choice.best) if point] if choice else study.points
 
 
 def _groups(*points: Point) -> list[Group]:

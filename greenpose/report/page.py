@@ -231,11 +231,11 @@ def render_study(
         "text": lambda text: _safe(html.escape(text, quote=False)),  # between tags, quotes are what they are
     }
     template = environment.from_string(_resource("page.html.j2"))
-    script = compact(_resource("page.js"))
+    script, content = compact(_resource("page.js")), _content(compared)
     page = template.render(
         title=title,
         generated_at=generated_at,
-        about=_about(compared, generated_at),
+        about=_about(compared, content["screen"]["verdict"], generated_at),
         version=version,
         command=command,
         style=_safe(compact_style(_resource("style.css"))),
@@ -246,7 +246,7 @@ def render_study(
         opened=full,
         verdict=verdict,
         findings=verdict_table(verdict) if verdict else None,
-        **_content(compared),
+        **content,
     )
     page = _STEERING.sub(lambda found: shown(found[0]), page)
     return with_records(page, [*compared.records, *compared.failures])
@@ -374,10 +374,10 @@ def _spent_by(failure: Failure, compared: Study) -> str:
     return f"{time}, {symbol}{with_prefix(1000 * failure.energy_kwh, 'Wh')}, {grams}, until {failure.at}"
 
 
-def _about(compared: Study, date: str) -> str:
+def _about(compared: Study, says: str, date: str) -> str:
     """Return what the page says of itself to an index of pages."""
     runs = runs_told(len(compared.records), len(compared.failures))
-    return description("report", says=answer(compared)[0], date=date, grade=_grade(compared), runs=runs)
+    return description("report", says=says, date=date, grade=_grade(compared), runs=runs)
 
 
 def _grade(compared: Study) -> str:
