@@ -22,8 +22,9 @@ SIZE = (560, 100)
 """Size of a chart, in CSS pixels."""
 EDGE, TOP = 8, 22
 """Room around its line, and above it for marks."""
-MOST_CELLS = 40
-"""Places of a line that answer to a pointer: each is 14 pixels wide then, which a finger can hit."""
+CELLS, MOST_CELLS, ALL_CELLS = 40, 140, 1600
+"""Places of a line that answer to a pointer: at least (14 pixels wide, which a finger can hit), at most (4 pixels), and
+those of all lines of a page together, for its size."""
 MOST_DRAWN = 200
 """Points of a line: of more, the lowest and highest of neighbours are drawn, which looks the same."""
 MOST_MARKS = 24
@@ -61,7 +62,7 @@ def trend_page(courses: Sequence[Course], *, title: str, version: str) -> str:
         (f"{len(moved)} changed", False, moved),
         (f"{plural(len(still), 'quantity').replace('quantitys', 'quantities')} that never changed", True, still),
     ]
-    sheet = Sheet()
+    sheet, most = Sheet(), min(MOST_CELLS, max(CELLS, ALL_CELLS // len(courses)))
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     template = files("greenpose.cli").joinpath("history_page.html.j2").read_text(encoding="utf-8")
     return environment.from_string(template).render(
@@ -76,7 +77,7 @@ def trend_page(courses: Sequence[Course], *, title: str, version: str) -> str:
         draw=lambda drawing: sheet.share(drawing.svg),
         checks=_checks(courses),
         parts=[
-            (heading, folded, [_chart(courses, index, numbers) for index in indices])
+            (heading, folded, [_chart(courses, index, numbers, most) for index in indices])
             for heading, folded, indices in parts
             if indices
         ],
@@ -151,7 +152,7 @@ def _checks(courses: Sequence[Course]) -> list[tuple[str, str, str]]:
 
 
 def _chart(
-    courses: Sequence[Course], index: int, numbers: Mapping[tuple[int, int], int]
+    courses: Sequence[Course], index: int, numbers: Mapping[tuple[int, int], int], most: int
 ) -> tuple[Drawing, tuple[str, str], list[str]]:
     """Return one quantity's drawing, what stands at the ends of its axis, and its changes of level in words."""
     course = courses[index]
@@ -159,7 +160,7 @@ def _chart(
     (first, last), (low, high) = first_and_last(course), both(min(values), max(values), course.unit)
     between = f", between {low} and {high}" if {low, high} != {first, last} else ""
     marks = {place: numbers[index, place] for place in course.accepted[-MOST_MARKS:]}
-    cells = list(_cells(course))
+    cells = list(_cells(course, most))
     drawing = Drawing(
         paint=lambda figure: _paint(figure, course, cells, marks),
         id=f"trend-{index}",
@@ -176,18 +177,18 @@ def _place(point: HistoryPoint) -> str:
     return f"{_day(point.at)} {(point.commit or '')[:SHORT]}".strip()
 
 
-def _cells(course: Course) -> Iterator[tuple[int, int]]:
-    """Yield the checks that answer to a pointer together, from and up to: one each, or as many as find room.
+def _cells(course: Course, most: int) -> Iterator[tuple[int, int]]:
+    """Yield the checks that answer to a pointer together, from and up to: one each, or or at `most` so many groups.
 
     Of more, neighbours that are alike are one; where there are still too many, as many checks are one as it takes.
     """
     count = len(course.points)
     ends = list(range(1, count + 1))
-    if count > MOST_CELLS:
+    if count > most:
         alike = groupby(range(count), key=lambda k: (course.points[k].value, course.points[k].outcome))
         ends = [max(places) + 1 for _, places in alike]
-    if len(ends) > MOST_CELLS:
-        ends = [math.ceil(count * (k + 1) / MOST_CELLS) for k in range(MOST_CELLS)]
+    if len(ends) > most:
+        ends = [math.ceil(count * (k + 1) / most) for k in range(most)]
     yield from zip([0, *ends[:-1]], ends, strict=True)
 
 
@@ -226,7 +227,7 @@ def _paint(figure: Any, course: Course, cells: Sequence[tuple[int, int]], marks:
     axes = panel(figure, left=EDGE, right=EDGE, top=TOP, bottom=EDGE)
     axes.set(xticks=[], yticks=[], xlim=(-0.5, len(values) - 0.5), ylim=(low - room, high + room))
     drawn = _thinned(values)
-    dots = {"marker": "o", "markersize": 4} if len(values) <= MOST_CELLS else {}
+    dots = {"marker": "o", "markersize": 4} if len(values) <= CELLS else {}
     axes.plot(drawn, [values[k] for k in drawn], color=ACCENT, linewidth=1.5, clip_on=False, **dots)
     for step in course.steps:
         axes.axvline(step.index - 0.5, color=DIM, linewidth=1, linestyle="--")

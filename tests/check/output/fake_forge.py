@@ -50,6 +50,8 @@ class Forge(ThreadingHTTPServer):
         self.may_write = True
         self.user: dict[str, Any] | None = None
         """Whose token it is; None for a job's own, which may not ask."""
+        self.head = ""
+        """Newest commit of the pull request, which may not be asked for where this is empty."""
         self.ids = 1000
         self.link_host = ""
         """Host that the addresses of next pages name; the real one where empty."""
@@ -163,6 +165,11 @@ class Handler(BaseHTTPRequestHandler):
         part = entries[(number - 1) * size : number * size]
         return {"total_count": len(entries), key: part} if key else part
 
+    def pull(self, *_):
+        if not self.server.head:
+            raise RefusalError(403, "Resource not accessible by integration")
+        return 200, {"head": {"sha": self.server.head}, "sha": self.server.head}
+
     def list_comments(self, *_):
         return 200, self.page(self.server.comments)
 
@@ -237,6 +244,7 @@ class Handler(BaseHTTPRequestHandler):
 
 REPOSITORY = "/repos/pose/net"
 GITHUB = {
+    f"GET {REPOSITORY}/pulls/7": Handler.pull,
     f"GET {REPOSITORY}/issues/7/comments": Handler.list_comments,
     f"POST {REPOSITORY}/issues/7/comments": Handler.add_comment,
     rf"PATCH {REPOSITORY}/issues/comments/(\d+)": Handler.change_comment,
@@ -248,6 +256,7 @@ GITHUB = {
 }
 NOTES = "/projects/42/merge_requests/7/notes"
 GITLAB = {
+    "GET /projects/42/merge_requests/7": Handler.pull,
     f"GET {NOTES}": Handler.list_comments,
     f"POST {NOTES}": Handler.add_comment,
     rf"PUT {NOTES}/(\d+)": Handler.change_comment,

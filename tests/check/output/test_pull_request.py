@@ -7,9 +7,10 @@ import time
 import pytest
 
 from greenpose.check import CheckVerdict
-from greenpose.check.output import pull_request
+from greenpose.check.output import forge_api
+from greenpose.check.output.forge_api import PATIENCE_S
 from greenpose.check.output.markdown import marker, to_markdown
-from greenpose.check.output.pull_request import PATIENCE_S, post
+from greenpose.check.output.pull_request import post
 from tests.check.candidates import finding, mixed
 from tests.check.output.fake_forge import CREDENTIAL, Fault, Forge
 
@@ -195,6 +196,18 @@ def test_where_two_jobs_raced_one_comment_is_left(forge, github):
     assert len(forge.comments) == 2
 
 
+@pytest.mark.parametrize("forge_of", ["github", "gitlab"])
+def test_a_job_that_ends_after_that_of_a_newer_push_leaves_its_comment_alone(forge, request, forge_of):
+    push = request.getfixturevalue(forge_of)
+    forge.head = "c2"
+    assert push(commit="c2")["comment"] == ""
+    done = push(FINE, commit="c1")
+    assert done["comment"] == "commit c1 is no longer the newest, c2 is, and has a job of its own"
+    (comment,) = ours(forge)
+    assert "Regressed" in comment["body"]
+    assert [one["head_sha"] for one in forge.checks] == (["c2", "c1"] if forge_of == "github" else [])
+
+
 def test_a_fork_s_job_may_not_write_and_is_told_so(forge, github):
     forge.may_write = False
     done = github()
@@ -205,7 +218,7 @@ def test_a_fork_s_job_may_not_write_and_is_told_so(forge, github):
 
 
 def test_what_is_hidden_or_gone_is_told(forge, github):
-    forge.faults += [Fault("*", 404, body={"message": "Not Found"}) for _ in range(2)]
+    forge.faults += [Fault("*", 404, body={"message": "Not Found"}) for _ in range(3)]
     done = github()
     assert all("404 Not Found; jobs of forks" in why for why in done.values())
 
@@ -296,7 +309,7 @@ def test_a_write_whose_answer_was_lost_is_not_made_twice(forge, github, lost):
 
 
 def test_a_slow_forge_is_not_waited_for_for_ever(forge, github, monkeypatch):
-    monkeypatch.setattr(pull_request, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(forge_api, "TIMEOUT_S", 0.1)
     forge.faults += [Fault("GET", seconds=0.4)]
     assert github() == POSTED
     forge.faults += [Fault("*", seconds=0.4) for _ in range(100)]
