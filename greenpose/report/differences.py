@@ -144,6 +144,13 @@ def seed_by_seed(first: Point, second: Point, figure: Metric) -> list[tuple[Quan
 
 def _by_seed(point: Point, figure: Metric) -> dict[int, Quantity]:
     """Return the bare numbers by seed; none where one is missing, or a seed ran twice."""
+    asked = f"{figure.name} in {figure.unit}", point.exit
+    if asked not in point.group.by_seed:
+        point.group.by_seed[asked] = _numbers_by_seed(point, figure)
+    return point.group.by_seed[asked]
+
+
+def _numbers_by_seed(point: Point, figure: Metric) -> dict[int, Quantity]:
     found = {}
     for run in point.group.runs:
         each = of_record(run, figure) if figure.of_run else of_exit(run.exit(point.exit), figure)

@@ -26,12 +26,12 @@ from greenpose.report.caveats import STILL_RISING, rise
 from greenpose.report.commands import grid_file, run_again, run_folder, run_more
 from greenpose.report.differences import FEWEST_PAIRS, interval_of, more_to_settle
 from greenpose.report.figures.early_exit import leaving
-from greenpose.report.figures.totals import grand_total, paid
+from greenpose.report.figures.totals import paid
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.quantities import disturbance
 from greenpose.report.ranking import Preference, energy_share, preference, unlike_best
 from greenpose.report.savings import after_best, again, halved, joules, measured, of_exit, of_policy, rises
-from greenpose.report.study import Group, Point, Study, energy_kind, not_converged, short_name
+from greenpose.report.study import Group, Point, Study, energy_kind, gross_kwh, not_converged, short_name
 from greenpose.tables import Table, table_of
 
 State = Literal["act", "look", "pass", "not applicable"]
@@ -274,7 +274,8 @@ def _longer(study: Study, choice: Preference | None) -> NextStep:
 def _measured_less(study: Study, _: Preference | None) -> NextStep:
     from greenpose.metering.inference import PERIODS_PER_WINDOW
 
-    name, runs, total = "Spend less on measuring", paid(study.records), grand_total(study).energy_kwh
+    name, runs = "Spend less on measuring", paid(study.records)
+    total = sum(map(gross_kwh, runs)) + sum(each.energy_kwh for each in study.failures)
     share = sum(map(measured, runs)) / total if total else 0.0
     if share < LARGE_SHARE:
         return NextStep(name=name, state="pass", finding=f"it took {percent(share)} of the bill")
@@ -353,7 +354,7 @@ def _mended(study: Study) -> NextStep:
     name, failures = "Mend what did not finish", study.failures
     if not failures:
         return NextStep(name=name, state="pass", finding="every run finished")
-    spent = [joules(each.energy_kwh, like=study.records) for each in failures]
+    spent = joules([each.energy_kwh for each in failures], like=study.records)
     return NextStep(
         name=name,
         state="act",

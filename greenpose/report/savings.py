@@ -1,7 +1,7 @@
 """Savings: what another exit, fewer epochs or shorter measuring would save, each by a formula from the records."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from greenpose.formatting import kwh_to_joules
@@ -57,17 +57,20 @@ def after_best(group: Group) -> tuple[int, list[Quantity]] | None:
     """
     if any(len(run.validations) <= 1 for run in group.runs):
         return None
-    last, after = max(map(_best_epoch, group.runs)), []
-    for run in group.runs:
-        by_then = max(each.energy_kwh for each in run.validations if each.epoch <= last)
-        after.append(joules(run.validations[-1].energy_kwh - by_then, like=[run]))
-    return last, after
+    last = max(map(_best_epoch, group.runs))
+    after = [
+        run.validations[-1].energy_kwh - max(each.energy_kwh for each in run.validations if each.epoch <= last)
+        for run in group.runs
+    ]
+    return last, joules(after, like=group.runs)
 
 
 def _best_epoch(run: Record) -> int:
-    exits = {exit_ for each in run.validations for exit_ in each.ap}
-    courses = [[(each.ap[exit_], -each.epoch) for each in run.validations if exit_ in each.ap] for exit_ in exits]
-    return max(-max(course)[1] for course in courses)
+    best: dict[int, tuple[float, int]] = {}
+    for each in run.validations:
+        for exit_, ap in each.ap.items():
+            best[exit_] = max(best.get(exit_, (ap, -each.epoch)), (ap, -each.epoch))
+    return max(-epoch for _, epoch in best.values())
 
 
 def rises(point: Point) -> list[Quantity]:
@@ -87,7 +90,7 @@ def measured(run: Record, phases: Sequence[str] = MEASURING) -> float:
 
 def halved(runs: Sequence[Record]) -> list[Quantity]:
     """Return what windows of inference half as long save in each run: half of what they draw."""
-    return [joules(measured(run, MEASURING[:1]) / 2, like=[run]) for run in runs]
+    return joules([measured(run, MEASURING[:1]) / 2 for run in runs], like=runs)
 
 
 def again(groups: Sequence[Group], times: Sequence[int]) -> float:
@@ -96,6 +99,7 @@ def again(groups: Sequence[Group], times: Sequence[int]) -> float:
     return kwh_to_joules(sum(kwh))
 
 
-def joules(kwh: float, *, like: Sequence[Record]) -> Quantity:
-    """Return energy in joules, of the kind of these runs' energy."""
-    return Quantity(value=kwh_to_joules(kwh), unit="J", kind=energy_kind(like))
+def joules(kwh: Iterable[float], *, like: Sequence[Record]) -> list[Quantity]:
+    """Return energies in joules, of the kind of these runs' energy."""
+    kind = energy_kind(like)
+    return [Quantity(value=kwh_to_joules(each), unit="J", kind=kind) for each in kwh]

@@ -47,6 +47,8 @@ class Group:
     """Circumstances of measurement, which its runs share."""
     known: dict[tuple[str, int], Quantity] = field(default_factory=dict, compare=False, repr=False)
     """Means over the runs that were asked for before: many tables and charts ask for the same ones."""
+    by_seed: dict[tuple[str, int], dict[int, Quantity]] = field(default_factory=dict, compare=False, repr=False)
+    """Bare numbers of single runs that were asked for before, each by its name and unit and the exit; by seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
