@@ -1,39 +1,39 @@
-"""Does the paired gate cry wolf, and does it hear the wolf? `python -m benchmarks.gate [--load N] [--quick]`.
+"""Does the paired gate cry wolf, and does it hear the wolf? `python -m benchmarks.gate [--train] [--load N] [--quick]`.
 
 Processes are started again and again. Each time, two equal sides and two really heavier heads (an eighth and a quarter
 more pixels, which take about 10 % and 20 % more CPU time) are compared, many times, by the rule of `greenpose check
 --against`; what sees a difference is looked at again when processes are started the next times, as that rule wants it.
 The times that this recorded are then given to the rules of other tools, in the order in which those tools would have
-taken them. `--load N` puts N busy neighbours beside everything.
+taken them. `--load N` puts N busy neighbours beside everything. With `--train` it is a step of a training that is
+compared, and what is counted of it has to be the same in every process.
 """
 
 import argparse
+import math
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 from benchmarks import conclude
 from benchmarks.rules import RULES, SlowerRule
 from greenpose.check.against import finding_of
-from greenpose.check.interleaved import Clock, Interleaved, Worker, a_core
+from greenpose.check.interleaved import Clock, Interleaved, Piece, Worker, a_core, named
 from greenpose.check.paired import RESTARTS, Decision, PairedQuantity, PairedTrial, Rule, run_trial
 from greenpose.check.revisions import this_side
 from greenpose.check.selftest import upper_bound
 from greenpose.config import packaged_experiment
 
-EXITS = (2, 3, 4)
-QUANTITIES = tuple(PairedQuantity(exit_, "cpu_s") for exit_ in EXITS)
-QUICK: tuple[str, ...] = ()
-"""The quick grid's network on its own images."""
-WIDE, WIDE_10, WIDE_20 = (("measure.batch=8", f"data.input_size=[{width}, 64]") for width in (256, 288, 320))
-"""The same network on wider images, whose next wider one takes 10 % longer: sides are multiples of 32."""
-SIDES = {"quick": QUICK, "again": QUICK, "wide": WIDE, "wider": WIDE_10, "widest": WIDE_20}
+TRAINED = "HRNet2"
+"""The experiment of the quick grid whose training is compared, unless another is named."""
+WIDTHS = {"wide": 256, "wider": 288, "widest": 320}
+"""The same network on wider images, the next wider of which take 10 % longer: sides are multiples of 32."""
 EQUAL, TENTH, FIFTH = "equal sides", "12.5 % wider", "25 % wider"
 DUELS = {EQUAL: ("quick", "again"), TENTH: ("wide", "wider"), FIFTH: ("wide", "widest")}
 NEIGHBOUR = """
@@ -53,6 +53,37 @@ while True:
 """
 """A neighbour that is a nuisance on purpose: it computes, streams through memory, and pauses, at random."""
 RULE = Rule()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is compared."""
+
+    pieces: tuple[Piece, ...] = (2, 3, 4)
+    """Exits, or the training's step."""
+    batch: str = "measure.batch=8"
+    """How many wide images are run at once: pixels are as many as of the usual images, or twice as many."""
+    asked: Mapping[str, Any] = field(default_factory=lambda: {"exits": (2, 3, 4)})
+    """What the processes are asked for besides."""
+
+    @property
+    def quantities(self) -> tuple[PairedQuantity, ...]:
+        """Return what is judged."""
+        return tuple(PairedQuantity(piece, "cpu_s") for piece in self.pieces)
+
+    @property
+    def sides(self) -> dict[str, tuple[str, ...]]:
+        """Return the settings of each process."""
+        sides: dict[str, tuple[str, ...]] = {"quick": (), "again": ()}
+        return sides | {name: (self.batch, f"data.input_size=[{width}, 64]") for name, width in WIDTHS.items()}
+
+
+def training(experiment: str) -> Subject:
+    """Return a training's step as what is compared."""
+    asked = {"work": "train", "only": [experiment], "exits": (), "images": 128}
+    return Subject(pieces=("train",), batch="train.batch=4", asked=asked)
+
+
 COMPARISONS, TRIALS, POWER = 400, 60, 0.95
 """What is promised: no alarm in so many comparisons of equal exits, and this share of so many trials found."""
 
@@ -62,19 +93,24 @@ class Size:
     """How much is measured."""
 
     starts: int
-    """Times that all processes are started."""
+    """Times that all processes are started, at most."""
     trials: Mapping[str, int]
     """Trials that begin with each start, by kind."""
+    seconds: float = math.inf
+    """No trials begin after so long; those that are open are ended."""
 
 
 FULL = Size(starts=40, trials={EQUAL: 10, TENTH: 2, FIFTH: 1})
 SHORT = Size(starts=5, trials={EQUAL: 4, TENTH: 2, FIFTH: 1})
+FULL_TRAIN = Size(starts=16, trials={EQUAL: 30, TENTH: 4})
 
 
 @dataclass(slots=True, kw_only=True)
 class Trial:
     """One comparison as a check makes it: an attempt, and restarts while they agree."""
 
+    quantities: tuple[PairedQuantity, ...]
+    """What is judged."""
     attempts: list[PairedTrial] = field(default_factory=list)
     """Attempts so far."""
     claims: dict[PairedQuantity, Decision] = field(default_factory=dict)
@@ -83,9 +119,9 @@ class Trial:
     def go_on(self, turns: Interleaved) -> PairedTrial:
         """Make the next attempt."""
         claims = self.claims if self.attempts else None
-        self.attempts.append(run_trial(turns, QUANTITIES, rule=RULE, suspected=claims))
+        self.attempts.append(run_trial(turns, self.quantities, rule=RULE, suspected=claims))
         last = self.attempts[-1]
-        asked = QUANTITIES if claims is None else tuple(claims)
+        asked = self.quantities if claims is None else tuple(claims)
         seen = {one: suspected for one in asked if (suspected := last.suspected(one))}
         self.claims = (
             seen if claims is None else {one: suspected for one, suspected in seen.items() if claims[one] == suspected}
@@ -106,6 +142,8 @@ class Trial:
 class Recorded:
     """All trials of one kind."""
 
+    quantities: tuple[PairedQuantity, ...]
+    """What is judged in each."""
     trials: list[Trial] = field(default_factory=list)
     """In the order in which they began."""
     starts: list[list[PairedTrial]] = field(default_factory=list)
@@ -114,19 +152,25 @@ class Recorded:
 
 def main() -> int:
     options = _options()
-    size = SHORT if options.quick else FULL
-    size = Size(starts=options.starts or size.starts, trials=size.trials)
-    began = time.monotonic()
+    subject = training(options.only) if options.train else Subject()
+    size = SHORT if options.quick else FULL_TRAIN if options.train else FULL
+    size = replace(size, starts=options.starts or size.starts, seconds=60 * options.minutes)
+    began, counted = time.monotonic(), set[str]()
     with neighbours(options.load):
-        recorded = record(size)
+        recorded = record(subject, size, counted)
     loads = [one.surroundings.load or 0.0 for attempts in recorded[EQUAL].starts for one in attempts]
     print(
-        f"{size.starts} starts of all processes, {options.load} neighbours of our own, load {min(loads):.1f} to "
-        f"{max(loads):.1f}, {time.monotonic() - began:.0f} s\n"
+        f"{len(recorded[EQUAL].starts)} starts of all processes, {options.load} neighbours of our own, "
+        f"load {min(loads):.1f} to {max(loads):.1f}, {time.monotonic() - began:.0f} s\n"
     )
-    faults = [*report_equal(recorded[EQUAL]), *report_heavier(recorded, TENTH), *report_heavier(recorded, FIFTH)]
+    faults = report_equal(recorded[EQUAL])
+    faults += [fault for kind in recorded if kind != EQUAL for fault in report_heavier(recorded, kind)]
     faults += report_cost(recorded[EQUAL])
-    report_rules(recorded)
+    if options.train:
+        print(f"counts of the equal sides' step: {len(counted)} kinds in {2 * len(recorded[EQUAL].starts)} processes")
+        faults += [f"{len(counted)} kinds of counts, 1 wanted"] if len(counted) != 1 else []
+    else:
+        report_rules(recorded)
     return conclude([] if options.quick else faults)
 
 
@@ -146,25 +190,40 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Count the paired gate's false alarms, and what it finds.")
     parser.add_argument("--load", type=int, default=0, help="busy neighbours beside everything")
     parser.add_argument("--quick", action="store_true", help="a few minutes; too few comparisons for a promise")
+    parser.add_argument("--train", action="store_true", help="compare a step of a training instead of exits")
+    parser.add_argument("--only", default=TRAINED, help=f"of which experiment of the quick grid; {TRAINED} by default")
     parser.add_argument("--starts", type=int, help="times that all processes are started")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no trials after so long")
     return parser.parse_args()
 
 
 # Recording
 
 
-def record(size: Size) -> dict[str, Recorded]:
-    """Return all trials; those that are open after the last start get as many starts as they need."""
-    recorded = {kind: Recorded() for kind in DUELS}
-    number = 0
-    while number < size.starts or any(not trial.done for one in recorded.values() for trial in one.trials):
+def record(subject: Subject, size: Size, counted: set[str]) -> dict[str, Recorded]:
+    """Return all trials; those that are open after the last start get as many starts as they need.
+
+    What the equal sides counted is noted, as text.
+    """
+    recorded = {kind: Recorded(quantities=subject.quantities) for kind in size.trials}
+    number, began = 0, time.monotonic()
+    while (more := number < size.starts and time.monotonic() - began < size.seconds) or any(
+        not trial.done for one in recorded.values() for trial in one.trials
+    ):
         number += 1
         with ExitStack() as stack:
-            workers = {name: stack.enter_context(_worker(settings)) for name, settings in SIDES.items()}
-            for kind, (base, head) in DUELS.items():
-                turns = Interleaved(workers[base], workers[head], exits=EXITS)
+            named_sides = {name for kind in size.trials for name in DUELS[kind]}
+            workers = {
+                name: stack.enter_context(_worker(subject, settings))
+                for name, settings in subject.sides.items()
+                if name in named_sides
+            }
+            counted |= {str([workers[side].hello.get(key) for key in ("counts", "calls")]) for side in DUELS[EQUAL]}
+            for kind in size.trials:
+                base, head = DUELS[kind]
+                turns = Interleaved(workers[base], workers[head], exits=subject.pieces)
                 turns.prepare()
-                _play(turns, recorded[kind], size.trials[kind] if number <= size.starts else 0)
+                _play(turns, recorded[kind], size.trials[kind] if more else 0)
         claims = sum(len(trial.attempts) > 1 for trial in recorded[EQUAL].trials)
         print(
             f"start {number}: {claims} of {len(recorded[EQUAL].trials)} equal pairs told apart at first",
@@ -176,13 +235,13 @@ def record(size: Size) -> dict[str, Recorded]:
 def _play(turns: Interleaved, recorded: Recorded, new: int) -> None:
     """Go on with open trials and begin new ones."""
     waiting = [trial for trial in recorded.trials if not trial.done]
-    begun = [Trial() for _ in range(new)]
+    begun = [Trial(quantities=recorded.quantities) for _ in range(new)]
     recorded.trials += begun
     recorded.starts.append([trial.go_on(turns) for trial in (*waiting, *begun)])
 
 
-def _worker(settings: Sequence[str]) -> Worker:
-    request = {"file": str(packaged_experiment("quick").absolute()), "exits": EXITS, "core": a_core()}
+def _worker(subject: Subject, settings: Sequence[str]) -> Worker:
+    request = {"file": str(packaged_experiment("quick").absolute()), "core": a_core(), **subject.asked}
     return this_side("benchmark").worker({**request, "settings": list(settings)})
 
 
@@ -192,14 +251,14 @@ def _worker(settings: Sequence[str]) -> Worker:
 def report_equal(recorded: Recorded) -> list[str]:
     """Print what the gate said of equal sides; return what was not reached."""
     trials = recorded.trials
-    counts = Counter(trial.outcome(quantity) for trial in trials for quantity in QUANTITIES)
-    first = sum(bool(trial.attempts[0].suspected(quantity)) for trial in trials for quantity in QUANTITIES)
+    counts = Counter(trial.outcome(quantity) for trial in trials for quantity in recorded.quantities)
+    first = sum(bool(trial.attempts[0].suspected(quantity)) for trial in trials for quantity in recorded.quantities)
     unstable = sum(len(attempt.unstable) for trial in trials for attempt in trial.attempts)
-    false, exits = counts["regressed"] + counts["improved"], len(trials) * len(EXITS)
-    print(f"equal sides: {len(trials)} comparisons of {len(EXITS)} exits: {_counted(counts)}")
+    false, exits = counts["regressed"] + counts["improved"], len(trials) * len(recorded.quantities)
+    print(f"equal sides: {len(trials)} comparisons of {_pieces(recorded)}: {_counted(counts)}")
     print(f"  false alarms: {false} of {exits}, below {_bound(false, exits)} (95 %)")
     print(f"  before restarts: {first} of {exits}, below {_bound(first, exits)}")
-    controls = len(QUANTITIES) * sum(len(trial.attempts) for trial in trials)
+    controls = len(recorded.quantities) * sum(len(trial.attempts) for trial in trials)
     print(f"  controls: {unstable} of {controls} told apart from themselves, below {_bound(unstable, controls)} (95 %)")
     faults = [f"{false} false alarms of {exits}"] if false else []
     return faults + ([f"{exits} comparisons of equal exits, {COMPARISONS} wanted"] if exits < COMPARISONS else [])
@@ -207,18 +266,20 @@ def report_equal(recorded: Recorded) -> list[str]:
 
 def report_heavier(recorded: Mapping[str, Recorded], kind: str) -> list[str]:
     """Print what the gate said of a heavier head; return what was not reached."""
-    trials = recorded[kind].trials
-    outcomes = {quantity: Counter(trial.outcome(quantity) for trial in trials) for quantity in QUANTITIES}
+    trials, quantities = recorded[kind].trials, recorded[kind].quantities
+    outcomes = {quantity: Counter(trial.outcome(quantity) for trial in trials) for quantity in quantities}
     total = sum(outcomes.values(), Counter())
-    failing = sum(any(trial.outcome(quantity) == "regressed" for quantity in QUANTITIES) for trial in trials)
+    failing = sum(any(trial.outcome(quantity) == "regressed" for quantity in quantities) for trial in trials)
     missed = _bound(len(trials) - failing, len(trials))
     print(
-        f"input {kind}, as many more MACs: the check of {len(EXITS)} exits fails in {failing} of {len(trials)} trials, "
-        f"misses below {missed} (95 %); by exits, which share processes: {_counted(total)}"
+        f"input {kind}, as many more MACs: the check of {_pieces(recorded[kind])} fails in {failing} of {len(trials)} "
+        f"trials, misses below {missed} (95 %); by exits, which share processes: {_counted(total)}"
     )
     for quantity, counts in outcomes.items():
         ratios = [one.results[quantity].ratio.value for start in recorded[kind].starts for one in start]
-        print(f"  exit {quantity.exit}: CPU time {100 * (median(ratios) - 1):+.1f} % in the median; {_counted(counts)}")
+        print(
+            f"  {named(quantity.exit)}: CPU time {100 * (median(ratios) - 1):+.1f} % in the median; {_counted(counts)}"
+        )
     wanted = POWER if kind == TENTH else 1.0
     shares = {"exits": total["regressed"] / total.total(), "checks": failing / len(trials)}
     faults = [f"{kind}: called improved"] if total["improved"] else []
@@ -234,10 +295,14 @@ def report_cost(recorded: Recorded) -> list[str]:
     costs = [sum(map(_cpu_s, trial.attempts)) for trial in recorded.trials]
     pairs = [result.pairs for trial in recorded.trials for result in trial.attempts[0].results.values()]
     print(
-        f"cost of a comparison of {len(EXITS)} exits: {median(costs):.2g} s of CPU a side in the median, "
+        f"cost of a comparison of {_pieces(recorded)}: {median(costs):.2g} s of CPU a side in the median, "
         f"{max(costs):.2g} s at most; {median(pairs):.0f} pairs in the median, {max(pairs)} at most\n"
     )
     return [f"{median(costs):.2g} s of CPU a side, 5 s allowed"] if median(costs) > 5 else []
+
+
+def _pieces(recorded: Recorded) -> str:
+    return "a step" if recorded.quantities[0].exit == "train" else f"{len(recorded.quantities)} exits"
 
 
 def _bound(hits: int, total: int) -> str:
@@ -269,7 +334,7 @@ def report_rules(recorded: Mapping[str, Recorded]) -> None:
 def _own(item: tuple[str, Recorded]) -> str:
     """Return the gate's own cell, by exits."""
     kind, recorded = item
-    counts = Counter(trial.outcome(quantity) for trial in recorded.trials for quantity in QUANTITIES)
+    counts = Counter(trial.outcome(quantity) for trial in recorded.trials for quantity in recorded.quantities)
     return _cell(counts["regressed"] + (counts["improved"] if kind == EQUAL else 0), counts.total())
 
 
@@ -304,14 +369,14 @@ def _share(rule: SlowerRule, taken: Taken, clock: Clock, *, both: bool) -> str:
     """Return in how many comparisons of an exit a rule calls the head slower; with `both`, or the base."""
     verdicts = []
     for base, head in taken:
-        for exit_ in EXITS:
+        for exit_ in Subject().pieces:
             times = _times(base, "base", exit_, clock), _times(head, "head", exit_, clock)
             verdicts.append(rule(*times) or (both and rule(*reversed(times))))
     return _cell(sum(verdicts), len(verdicts))
 
 
-def _times(one: PairedTrial, side: str, exit_: int, clock: Clock) -> list[float]:
-    columns = one.samples[side][f"exit{exit_}"]
+def _times(one: PairedTrial, side: str, exit_: Piece, clock: Clock) -> list[float]:
+    columns = one.samples[side][named(exit_)]
     return [spent / calls for spent, calls in zip(columns[clock], columns["calls"], strict=True)]
 
 

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 ARCHITECTURE, HRNET = (f"model/{name}.py" for name in ("architecture", "hrnet"))
-SETUP = "run/setup.py"
+STEP, FIT = "training/step.py", "training/fit.py"
+LOSSES, SETUP = "losses.py", "run/setup.py"
+SAMPLES, IMAGES = "data/samples.py", "data/images.py"
 
 Change = tuple[str, str, str]
 """A file of the package, what stands there, and what is put in its place."""
@@ -18,6 +21,8 @@ class Mutant:
     """What was done."""
     changes: tuple[Change, ...]
     """How."""
+    of: Literal["exits", "train", "data"] = "exits"
+    """Which work it makes costlier, and so which gate is asked."""
     why_missed: str = ""
     """Why no gate can find it; empty for what must be found."""
 
@@ -178,10 +183,166 @@ MUTANTS = (
         _each_call('self.message = f"{self.architecture} {tuple(images.shape)}"'),
         why_missed="some microseconds of a call's milliseconds, below what any rule without false alarms can see",
     ),
-    _mutant(
-        "anomaly detection left on",
-        _each_call("torch.autograd.set_detect_anomaly(True)"),
-        why_missed="costs only where gradients are computed, and no gate times training",
+)
+"""What is planted in the network, from what changes it to what only changes how it is run."""
+
+TARGET = "        target = torch.from_numpy(batch.heatmaps).to(self.device)\n"
+PIXELS = "        images = to_images(batch.images, self.device)\n"
+TERMS = "        terms = self._objective(self._forward(images), target, counts)\n"
+DROP = "        self._optimizer.zero_grad(set_to_none=True)\n"
+MOVE = "        self._optimizer.step()\n"
+NAMED = "        return _named(terms)\n"
+FETCH = "    return dict(zip(named, torch.stack([value.detach() for value in named.values()]).tolist(), strict=True))\n"
+ADAM = " Adam(net.parameters(), lr=recipe.lr, fused=True)"
+MSE = "    return 0.5 * functional.mse_loss(prediction, target)\n"
+_DOUBLED = "{k: maps.double() for k, maps in self._forward(images).items()}, target.double()"
+_TWICE = "    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)\n"
+
+
+def _of_training(name: str, *changes: Change) -> Mutant:
+    return Mutant(name=name, changes=changes, of="train")
+
+
+def _before(anchor: str, line: str) -> Change:
+    """Return a line more in a step."""
+    return STEP, anchor, f"        {line}\n{anchor}"
+
+
+def _adam(how: str) -> Change:
+    return FIT, ADAM, ADAM.replace("fused=True", how)
+
+
+TRAINING = (
+    _of_training("anomaly detection left on", _each_call("torch.autograd.set_detect_anomaly(True)")),
+    _of_training(
+        "a graph kept through backward",
+        (STEP, "terms.total * weight).backward()", "terms.total * weight).backward(retain_graph=True)"),
+    ),
+    _of_training(
+        "heatmaps of past steps kept with their graphs",
+        (
+            STEP,
+            TERMS,
+            "        outputs = self._forward(images)\n"
+            '        self.__dict__.setdefault("seen", []).append(outputs)\n'
+            f"{TERMS.replace('self._forward(images)', 'outputs')}",
+        ),
+    ),
+    _of_training("losses kept with their graphs", _before(NAMED, 'self.__dict__.setdefault("seen", []).append(terms)')),
+    _of_training("an optimiser that is not fused", _adam("foreach=True")),
+    _of_training("an optimiser that goes weight by weight", _adam("foreach=False")),
+    _of_training("an optimiser that keeps the greatest moments", _adam("fused=True, amsgrad=True")),
+    _of_training(
+        "gradients of the images, which nobody trains",
+        (STEP, PIXELS, PIXELS.replace("self.device)", "self.device).requires_grad_()")),
+    ),
+    _of_training(
+        "gradients of the labels", (STEP, TARGET, TARGET.replace("to(self.device)", "to(self.device).requires_grad_()"))
+    ),
+    _of_training(
+        "gradients of a teacher that is frozen",
+        (LOSSES, "    if detach_teacher:\n        teacher = teacher.detach()\n", ""),
+    ),
+    _of_training(
+        "a squared error image by image",
+        (
+            LOSSES,
+            MSE,
+            "    pairs = zip(prediction, target, strict=True)\n"
+            "    return 0.5 * torch.stack([functional.mse_loss(one, other) for one, other in pairs]).mean()\n",
+        ),
+    ),
+    _of_training(
+        "a divergence joint by joint",
+        (
+            LOSSES,
+            "    return functional.log_softmax(heatmaps.flatten(2) / temperature, dim=-1)\n",
+            "    joints = [functional.log_softmax(one.flatten(1) / temperature, -1) for one in heatmaps.unbind(1)]\n"
+            "    return torch.stack(joints, 1)\n",
+        ),
+    ),
+    _of_training(
+        "accuracy on every step",
+        (STEP, "from greenpose.errors", "from greenpose.accuracy import pck\nfrom greenpose.errors"),
+        (
+            STEP,
+            TERMS,
+            "        outputs = self._forward(images)\n"
+            "        self.pck = {k: pck(maps.detach().cpu().numpy(), batch.heatmaps) for k, maps in outputs.items()}\n"
+            f"{TERMS.replace('self._forward(images)', 'outputs')}",
+        ),
+    ),
+    _of_training("gradients zeroed instead of dropped", (STEP, DROP, DROP.replace("True", "False"))),
+    _of_training(
+        "every loss fetched by itself",
+        (STEP, FETCH, "    return {name: float(value) for name, value in named.items()}\n"),
+    ),
+    _of_training(
+        "the gradients' norm watched",
+        _before(MOVE, "self.norm = float(nn.utils.clip_grad_norm_(self._net.parameters(), 1e9))"),
+    ),
+    _of_training(
+        "weights copied on every step",
+        (STEP, "from collections import deque", "import copy\nfrom collections import deque"),
+        _before(NAMED, "self.last = copy.deepcopy(self._partly.state_dict())"),
+    ),
+    _of_training(
+        "an average of the weights that nobody asked for",
+        (STEP, "get_ema_multi_avg_fn(decay) if decay else None", "get_ema_multi_avg_fn(decay or 0.99)"),
+    ),
+    _of_training("a loss in double precision", (STEP, TERMS, TERMS.replace("self._forward(images), target", _DOUBLED))),
+    _of_training(
+        "channels last lost in the images",
+        (STEP, "    return images.permute(0, 3, 1, 2)\n", "    return images.permute(0, 3, 1, 2).contiguous()\n"),
+    ),
+    _of_training(
+        "rubbish collected on every step",
+        (STEP, "from collections import deque", "import gc\nfrom collections import deque"),
+        _before(NAMED, "gc.collect()"),
+    ),
+    _of_training(
+        "a collage of the batch made on every step",
+        (STEP, "from collections import deque", "import cv2\nfrom collections import deque"),
+        _before(NAMED, 'self.seen = cv2.imencode(".png", cv2.resize(np.vstack([*batch.images]), None, fx=4, fy=4))'),
     ),
 )
-"""What is planted, from what changes the network to what only changes how it is run."""
+"""What is planted in the training's step."""
+
+
+def _of_data(name: str, *changes: Change) -> Mutant:
+    return Mutant(name=name, changes=changes, of="data")
+
+
+DATA = (
+    _of_data(
+        "images decoded anew in every epoch",
+        (SAMPLES, "_stacked(list(each(indices))) if kept is None else kept[indices]", "_stacked(list(each(indices)))"),
+    ),
+    _of_data(
+        "an image read for every subject in it",
+        (SAMPLES, "reader(instance) if image is None or instance.image != name else image", "reader(instance)"),
+    ),
+    _of_data(
+        "files read twice",
+        (
+            IMAGES,
+            "        return Path(path).read_bytes()\n",
+            "        return Path(path).read_bytes() and Path(path).read_bytes()\n",
+        ),
+    ),
+    _of_data(
+        "images decoded twice to be sure", (IMAGES, "    if decoded is None:\n", _TWICE + "    if decoded is None:\n")
+    ),
+    _of_data(
+        "grey worked out pixel by pixel instead of looked up",
+        (
+            IMAGES,
+            "    grey: np.ndarray = _grey_table(float(near), float(far))[whole]\n",
+            "    share = np.clip((whole - float(near)) / (float(far) - float(near)), 0, 1)\n"
+            "    grey: np.ndarray = np.where(whole == 0, 0, np.rint(1 + 254 * share)).astype(np.uint8)\n",
+        ),
+    ),
+)
+"""What is planted in the way of images to batches."""
+PLANTED = (*MUTANTS, *TRAINING, *DATA)
+"""All of them."""
