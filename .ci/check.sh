@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The footprint check as the GitHub action calls it; the GitLab template has a script of its own. Everything comes by the
-# environment: CANDIDATE, and optionally BASELINE, BUDGETS, AGAINST, STRICT, OTHER_TASK, NAME, RESULTS, and COMMENT, for
-# which greenpose reads the token itself: it stands in no argument.
+# environment: CANDIDATE, and optionally BASELINE, BUDGETS, AGAINST, TRAIN, DATA, STRICT, OTHER_TASK, NAME, RESULTS, and
+# COMMENT, for which greenpose reads the token itself: it stands in no argument.
 # Exits with 0 when fine, 1 when regressed, 2 when nothing could be checked. What nobody can know is a warning (exit 0)
 # unless STRICT is true; but where the candidate has become another task, of which the baseline says nothing, it fails
 # (exit 1) unless OTHER_TASK is warn.
@@ -12,6 +12,8 @@ arguments=("$CANDIDATE" --format text,json,junit,sarif,markdown,github,badge --o
 [ -n "${BASELINE:-}" ] && arguments+=(--baseline "$BASELINE")
 [ -n "${BUDGETS:-}" ] && arguments+=(--budgets "$BUDGETS")
 [ -n "${AGAINST:-}" ] && arguments+=(--against "$AGAINST")
+[ "${TRAIN:-false}" = true ] && arguments+=(--train)
+[ "${DATA:-false}" = true ] && arguments+=(--data)
 [ -n "${NAME:-}" ] && arguments+=(--name "$NAME")
 [ -n "${COMMENT:-}" ] && arguments+=(--comment "$COMMENT")
 [ "${STRICT:-false}" = true ] || [ "${OTHER_TASK:-fail}" = warn ] || arguments+=(--lenient)

@@ -5,7 +5,7 @@ is what runs have left, which `greenpose.store` reads as records.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -205,20 +205,47 @@ class Network:
     """The runs there that have it, by their names without the hash."""
     exits: tuple[int, ...]
     """Exits, shallow to deep."""
-    input_size: tuple[int, int]
-    """Width and height of an image, in pixels."""
+    config: Experiment
+    """Configuration of the first of its runs."""
 
     def request(self, file: Path | None = None) -> dict[str, Any]:
         """Return what to ask of a side's process (`run/paired_worker`), which may read another version of the file."""
         return {"file": str((file or self.file).absolute()), "only": self.only, "exits": self.exits}
 
 
+def shape_of(config: Experiment) -> str:
+    """Return what the cost of an exit depends on, as text; a side's process groups by the same."""
+    model = config.model.model_dump(mode="json", exclude={"exits", "weights", "init"})
+    profile = config.data.model_dump(mode="json", include={"profile"})
+    data = [*profile.values(), config.data.input_size, config.measure.batch, config.process.device]
+    return json.dumps([model, data], sort_keys=True)
+
+
+def training_of(config: Experiment) -> str:
+    """Return what the cost of a training step depends on, as text."""
+    parts: dict[str, Any] = dict.fromkeys(("model", "wiring", "loss", "train"), True) | {
+        "data": {"source", "profile", "input_size", "sigma", "padding", "depth_window_mm"},
+        "process": {"device"},
+    }
+    return config.model_dump_json(include=parts, exclude={"model": {"weights", "init", "partial"}})
+
+
+def data_of(config: Experiment) -> str:
+    """Return what the way of images to batches depends on, as text."""
+    return config.model_dump_json(include={"data": True, "train": {"batch"}})
+
+
 def read_networks(
-    candidate: Path, folder: Path, exits: Sequence[int] = (), *, settings: Sequence[str] = ()
+    candidate: Path,
+    folder: Path,
+    exits: Sequence[int] = (),
+    *,
+    settings: Sequence[str] = (),
+    alike: Callable[[Experiment], str] = shape_of,
 ) -> list[Network]:
     """Return the networks of an experiment, a grid, a run or a folder of runs; `folder` takes files made for runs.
 
-    `settings` change what is read from an experiment or grid, like `--set`.
+    `settings` change what is read from an experiment or grid, like `--set`. Runs that are `alike` are one network.
 
     Raises:
         CheckError: if no network has an exit that is asked for.
@@ -234,7 +261,7 @@ def read_networks(
             file.write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
         else:
             continue
-        groups.setdefault((shape_of(config), file), []).append((name, config))
+        groups.setdefault((alike(config), file), []).append((name, config))
     if not groups:
         raise CheckError([f"{candidate}: holds no finished run"])
     networks = [_network(file, group, exits) for (_, file), group in groups.items()]
@@ -245,14 +272,6 @@ def read_networks(
     return [network for network in networks if network.exits]
 
 
-def shape_of(config: Experiment) -> str:
-    """Return what the cost of an exit depends on, as text; a side's process groups by the same."""
-    model = config.model.model_dump(mode="json", exclude={"exits", "weights", "init"})
-    profile = config.data.model_dump(mode="json", include={"profile"})
-    data = [*profile.values(), config.data.input_size, config.measure.batch, config.process.device]
-    return json.dumps([model, data], sort_keys=True)
-
-
 def _network(file: Path, group: Sequence[tuple[str, Experiment]], exits: Sequence[int]) -> Network:
     (label, first), *_ = group
     have = sorted({exit_ for _, config in group for exit_ in config.model.exits})
@@ -261,5 +280,5 @@ def _network(file: Path, group: Sequence[tuple[str, Experiment]], exits: Sequenc
         file=file,
         only=tuple(name for name, _ in group),
         exits=tuple(exit_ for exit_ in have if not exits or exit_ in exits),
-        input_size=first.data.input_size,
+        config=first,
     )

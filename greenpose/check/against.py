@@ -6,32 +6,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from greenpose.check.baseline import Selection
-from greenpose.check.interleaved import Clock, Interleaved, RefusalError, Worker, a_core
+from greenpose.check.interleaved import Clock, Interleaved, Piece, RefusalError, Worker, a_core, named
 from greenpose.check.paired import RESTARTS, PairedQuantity, PairedTrial, Rule, TestResult, run_trials
 from greenpose.check.revisions import Side, Sides, two_sides
 from greenpose.check.selftest import recall
 from greenpose.check.verdict import CheckFinding, CheckVerdict, Outcome, signed_percent
+from greenpose.check.work import EXITS, Work, counted_findings, said_of
 from greenpose.metering import Source, choose, host_of
 from greenpose.metering.sources import CounterSource
-from greenpose.subject import Network, read_networks
-
-METRICS: Mapping[Clock, tuple[str, str]] = MappingProxyType(
-    {
-        "cpu_s": ("cpu_s_per_image", "s"),
-        "gpu_s": ("gpu_s_per_image", "s"),
-        "joules": ("energy_j_per_image", "J"),
-        "seconds": ("latency_s", "s"),
-    }
-)
-"""What a clock reads, by the names and units of records."""
+from greenpose.subject import Network
 
 
 def finding_of(
-    quantity: PairedQuantity, trials: Sequence[PairedTrial], *, rule: Rule, batch: int, restarts: int, label: str = ""
+    quantity: PairedQuantity,
+    trials: Sequence[PairedTrial],
+    *,
+    rule: Rule,
+    batch: int,
+    restarts: int,
+    label: str = "",
+    work: Work = EXITS,
 ) -> CheckFinding:
     """Return what all trials together found of one quantity; `batch` images make a call.
 
@@ -40,15 +37,15 @@ def finding_of(
     outcome, says, trial = _conclusion(quantity, trials, rule, restarts)
     base, head = (None if median is None else median / batch for median in trial.medians[quantity])
     result = trial.results[quantity]
-    found = _finding(label, quantity.exit, quantity.clock, outcome, says)
+    found = _finding(work, label, quantity.exit, quantity.clock, outcome, says)
     return replace(found, base=base, head=head, ratio=result.ratio, pairs=result.pairs)
 
 
 def _finding(
-    label: str, exit_: int, clock: Clock, outcome: Outcome, says: str, *, changed: bool = False
+    work: Work, label: str, piece: Piece, clock: Clock, outcome: Outcome, says: str, *, changed: bool = False
 ) -> CheckFinding:
-    metric, unit = METRICS[clock]
-    where = f"{label}exit{exit_}"
+    metric, unit = work.metric(clock)
+    where = f"{label}{named(piece)}"
     return CheckFinding(
         where=where, metric=metric, way="paired", outcome=outcome, says=says, unit=unit, changed=changed
     )
@@ -147,6 +144,8 @@ class Options:
     """When a ratio has regressed, and how long to go on."""
     exits: tuple[int, ...] = ()
     """Exits to compare; all by default."""
+    works: tuple[Work, ...] = (EXITS,)
+    """What is run: exits in inference, a step of the training, the way of images to batches."""
     only: Selection = field(default_factory=Selection)
     """Quantities to compare; exits that have none of them are not run."""
     wall: bool = False
@@ -167,19 +166,22 @@ def check_against(candidate: Path, options: Options) -> CheckVerdict:
 
 
 def compare_sides(candidate: Path, sides: Sides, options: Options) -> CheckVerdict:
-    """Return the verdict on what every exit of every network costs on both sides.
+    """Return the verdict on what every piece of work costs on both sides.
 
     Raises:
-        CheckError: if there is no such exit.
+        CheckError: if there is no such exit, or a side's code lacks what is to be run.
         GreenPoseError: if a side cannot be run.
     """
     found: dict[str, _Compared] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for network, label in _labelled(read_networks(candidate, Path(folder), options.exits)):
-            selected = [one for one in network.exits if any(name in options.only for name in _names(label, one))]
-            if selected:
-                chosen = replace(network, exits=tuple(selected))
-                found[network.label] = _Comparison(chosen, label, sides, options).run()
+        for work in options.works:
+            for network, label in work.networks(candidate, Path(folder), options.exits):
+                pieces = [one for one in work.pieces(network) if any(n in options.only for n in work.names(label, one))]
+                if pieces:
+                    exits = tuple(one for one in network.exits if one in pieces)
+                    chosen = replace(network, exits=exits) if work is EXITS else network
+                    key = network.label if work is EXITS else f"{network.label}/{work.name}"
+                    found[key] = _Comparison(chosen, label, sides, options, work).run()
     self_test = recall()
     notes = [
         *sides.notes,
@@ -200,25 +202,21 @@ def compare_sides(candidate: Path, sides: Sides, options: Options) -> CheckVerdi
     )
 
 
-def paired_names(candidate: Path, exits: Sequence[int] = ()) -> list[str]:
-    """Return the names of what can be measured in pairs of a candidate: `exit3.cpu_s_per_image`, ...
+def paired_names(candidate: Path, exits: Sequence[int] = (), works: Sequence[Work] = (EXITS,)) -> list[str]:
+    """Return the names of what can be said of two sides of a candidate: `exit3.cpu_s_per_image`, ...
 
     Raises:
-        CheckError: if there is no such exit.
+        CheckError: if there is no such exit, or the work cannot be done in turns.
         GreenPoseError: if the candidate cannot be read.
     """
     with tempfile.TemporaryDirectory() as folder:
-        networks = _labelled(read_networks(candidate, Path(folder), exits))
-    return [name for network, label in networks for exit_ in network.exits for name in _names(label, exit_)]
-
-
-def _labelled(networks: Sequence[Network]) -> list[tuple[Network, str]]:
-    """Return networks with what stands before the names of their quantities: nothing where there is only one."""
-    return [(network, f"{network.label}/" if len(networks) > 1 else "") for network in networks]
-
-
-def _names(label: str, exit_: int) -> list[str]:
-    return [f"{label}exit{exit_}.{metric}" for metric, _ in METRICS.values()]
+        return [
+            name
+            for work in works
+            for network, label in work.networks(candidate, Path(folder), exits)
+            for piece in work.pieces(network)
+            for name in work.names(label, piece)
+        ]
 
 
 class _Compared(NamedTuple):
@@ -228,15 +226,20 @@ class _Compared(NamedTuple):
 
 
 class _Comparison:
-    """One network on both sides."""
+    """One network's work on both sides."""
 
-    def __init__(self, network: Network, label: str, sides: Sides, options: Options) -> None:
-        self._network, self._label, self._sides, self._options = network, label, sides, options
+    def __init__(self, network: Network, label: str, sides: Sides, options: Options, work: Work) -> None:
+        self._network, self._label, self._sides, self._options, self._work = network, label, sides, options, work
+        self._asked: dict[str, Any] = {}
 
     def run(self) -> _Compared:
         """Return what was found."""
         if self._sides.obstacle:
             return self._blocked(self._sides.obstacle)
+        with self._work.asked(self._network) as (self._network, self._asked):
+            return self._run()
+
+    def _run(self) -> _Compared:
         with self._workers() as (base, head):
             here = head.hello
             try:
@@ -263,14 +266,23 @@ class _Comparison:
             trials = run_trials(
                 turns, again, clocks, rule=options.rule, progress=lambda said: options.progress(f"{self._label}{said}")
             )
+        batch, label = here["batch"], self._label
         findings = [
-            finding_of(one, trials, rule=options.rule, batch=here["batch"], restarts=RESTARTS, label=self._label)
+            finding_of(one, trials, rule=options.rule, batch=batch, restarts=RESTARTS, label=label, work=self._work)
             for one in trials[0].results
         ]
-        differences = [f"{key} {there[key]} there, {here[key]} here" for key in MAY_DIFFER if there[key] != here[key]]
+        findings += counted_findings(self._work, label, there, here)
+        differences = [
+            f"{key} {there[key]} there, {here[key]} here" for key in MAY_DIFFER if there.get(key) != here.get(key)
+        ]
         return _Compared(
             findings=[*findings, *self._one_sided(base, head)],
-            notes=[*self._file_notes(), *differences, f"beside it: {trials[0].surroundings}"],
+            notes=[
+                *said_of(self._work, self._network, label, findings, batch),
+                *self._file_notes(),
+                *differences,
+                f"beside it: {trials[0].surroundings}",
+            ],
             samples=_samples(there, here, trials, options.rule),
         )
 
@@ -284,22 +296,24 @@ class _Comparison:
 
     def _request(self, side: Side, core: int | None) -> dict[str, Any]:
         file = side.file(self._network.file, self._sides.repository)
-        return {**self._network.request(file), "core": core}
+        return {**self._network.request(file), "core": core, **self._asked}
 
     def _one_sided(self, base: Worker, head: Worker) -> Iterator[CheckFinding]:
         """Yield a finding for each exit that only one side has."""
         have = {worker: set(worker.hello["exits"]) for worker in (base, head)}
-        for exit_ in sorted(have[base] ^ have[head]):
+        for exit_ in sorted(have[base] ^ have[head], key=str):
             lacking = base if exit_ in have[head] else head
             why = f"{lacking.name} has no exit {exit_}"
             yield self._incomparable(exit_, why, device=head.hello["device"], changed=lacking is head)
 
     def _blocked(self, why: str, *, changed: bool = False) -> _Compared:
-        return _Compared([self._incomparable(exit_, why, changed=changed) for exit_ in self._network.exits])
+        pieces = self._work.pieces(self._network)
+        return _Compared([self._incomparable(piece, why, changed=changed) for piece in pieces])
 
-    def _incomparable(self, exit_: int, why: str, *, device: str = "cpu", changed: bool = False) -> CheckFinding:
+    def _incomparable(self, piece: Piece, why: str, *, device: str = "cpu", changed: bool = False) -> CheckFinding:
         (clock,) = _clocks(device)
-        return _finding(self._label, exit_, clock, "incomparable", f"not compared: {why}", changed=changed)
+        says = f"not compared: {why}"
+        return _finding(self._work, self._label, piece, clock, "incomparable", says, changed=changed)
 
     def _file_notes(self) -> list[str]:
         """Return whether the two sides read different experiments."""
@@ -345,7 +359,7 @@ def _samples(
         "attempts": [
             {
                 "surroundings": asdict(trial.surroundings),
-                "restless": [f"exit{one.exit}.{one.clock}" for one in sorted(trial.unstable)],
+                "restless": [f"{named(one.exit)}.{one.clock}" for one in sorted(trial.unstable)],
                 "turns": dict(trial.samples),
             }
             for trial in trials

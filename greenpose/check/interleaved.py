@@ -20,12 +20,14 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Literal
 
-from greenpose.errors import GreenPoseError, MeteringError
+from greenpose.errors import CheckError, GreenPoseError, MeteringError
 from greenpose.metering import Source
 from greenpose.schema import shown
 
 Clock = Literal["cpu_s", "joules", "gpu_s", "seconds"]
 SIDES = ("base", "head")
+Piece = int | str
+"""What is run: an exit by its number, or another work by its name."""
 
 MIN_WINDOW_S = 0.005
 """No window is shorter than this by the clock that it is judged by."""
@@ -76,8 +78,13 @@ class TimedWindow:
         return TimedWindow(**both)
 
 
-Turn = Mapping[int, TimedWindow]
+Turn = Mapping[Piece, TimedWindow]
 """What a side took in one pair, exit by exit."""
+
+
+def named(piece: Piece) -> str:
+    """Return what a piece is called: `exit3`, `train`."""
+    return f"exit{piece}" if isinstance(piece, int) else piece
 
 
 class RefusalError(GreenPoseError):
@@ -127,13 +134,14 @@ class Worker:
 
         Raises:
             RefusalError: if it has no such network, in its own words.
+            CheckError: if its code lacks what is to be run.
             GreenPoseError: if its process ended.
         """
         if self._hello is None:
             self._hello = self._answer()
         return self._hello
 
-    def run(self, exit_: int, calls: int) -> dict[str, Any]:
+    def run(self, exit_: Piece, calls: int) -> dict[str, Any]:
         """Return what some calls of an exit took in the side's process.
 
         Raises:
@@ -161,6 +169,8 @@ class Worker:
             raise GreenPoseError(
                 f"{self.name}: its process answered {shown(line.strip())}; look at what else prints there"
             )
+        if "lacks" in answer:
+            raise CheckError([f"{self.name}: {answer['lacks']}"])
         if "error" in answer:
             raise RefusalError(f"{self.name}: {answer['error']}")
         return answer
@@ -176,11 +186,11 @@ class Worker:
 class Interleaved:
     """Turns of two running sides, and what they took."""
 
-    def __init__(self, base: Worker, head: Worker, *, exits: Sequence[int], counters: Sequence[Source] = ()) -> None:
+    def __init__(self, base: Worker, head: Worker, *, exits: Sequence[Piece], counters: Sequence[Source] = ()) -> None:
         """Keep the sides; `counters` are read around every window."""
         self.pairs: list[tuple[Turn, Turn]] = []
-        self.exits = tuple(sorted(exits))
-        self.calls: dict[int, int] = {}
+        self.exits = tuple(sorted(exits, key=str))
+        self.calls: dict[Piece, int] = {}
         self._sides = (base, head)
         self._counters = tuple(counters)
         self.rounds = 1
@@ -203,20 +213,20 @@ class Interleaved:
         """Let both sides take as many turns, one beside the other."""
         self.pairs += [self._pair() for _ in range(pairs)]
 
-    def costs(self, exit_: int, clock: Clock) -> tuple[list[float], list[float]]:
+    def costs(self, exit_: Piece, clock: Clock) -> tuple[list[float], list[float]]:
         """Return what a call took the base and the head, in every pair in which that clock was read for both."""
         both = [(base[exit_].per_call(clock), head[exit_].per_call(clock)) for base, head in self.pairs]
         read = [(base, head) for base, head in both if base and head]
         return [base for base, _ in read], [head for _, head in read]
 
-    def differences(self, exit_: int, clock: Clock) -> list[float]:
+    def differences(self, exit_: Piece, clock: Clock) -> list[float]:
         """Return the logarithm of head over base, pair by pair."""
         return [math.log(head / base) for base, head in zip(*self.costs(exit_, clock), strict=True)]
 
     def as_dict(self) -> dict[str, Any]:
         """Return every turn as plain JSON data: for each side and exit, a list for each quantity."""
         return {
-            name: {f"exit{exit_}": _columns([pair[side][exit_] for pair in self.pairs]) for exit_ in self.exits}
+            name: {named(exit_): _columns([pair[side][exit_] for pair in self.pairs]) for exit_ in self.exits}
             for side, name in enumerate(SIDES)
         }
 
@@ -226,10 +236,10 @@ class Interleaved:
             yield from ((base[exit_], head[exit_]) for exit_ in self.exits)
 
     def _pair(self) -> tuple[Turn, Turn]:
-        turns: list[dict[int, TimedWindow]] = [{}, {}]
+        turns: list[dict[Piece, TimedWindow]] = [{}, {}]
         for _ in range(self.rounds):
             order = (0, 1) if self._num_rounds % 2 == 0 else (1, 0)
-            self._sides[order[1]].run(min(self.exits), 1)  # not timed: the first window too follows the other side
+            self._sides[order[1]].run(self.exits[0], 1)  # not timed: the first window too follows the other side
             for exit_, side in itertools.product(self._order.sample(self.exits, k=len(self.exits)), order):
                 window = self._metered(self._sides[side], exit_)
                 before = turns[side].get(exit_)
@@ -237,13 +247,13 @@ class Interleaved:
             self._num_rounds += 1
         return turns[0], turns[1]
 
-    def _metered(self, worker: Worker, exit_: int) -> TimedWindow:
+    def _metered(self, worker: Worker, exit_: Piece) -> TimedWindow:
         before = self._joules()
         answer = worker.run(exit_, self.calls[exit_])
         after = self._joules()
         return _window(answer, None if before is None or after is None else after - before)
 
-    def _pace(self, exit_: int) -> tuple[int, float]:
+    def _pace(self, exit_: Piece) -> tuple[int, float]:
         """Return the fewest calls that make a window, and how long the faster side's call takes."""
         seen = []
         for worker in self._sides:

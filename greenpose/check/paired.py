@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from greenpose.check.interleaved import Clock, Interleaved
+from greenpose.check.interleaved import Clock, Interleaved, Piece, named
 from greenpose.check.verdict import RatioSpan
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import percent
@@ -174,15 +174,16 @@ def _more(ratio: RatioSpan, pairs: int, rule: Rule) -> int:
 
 RESTARTS = 2
 """A difference has to show up again in this many pairs of fresh processes."""
-FAULTS_PER_CALL = 50
-"""A base that fetches more pages a call than this has an allocator that is not pinned; its times are not repeatable."""
+FAULTS_PER_CALL, FAULTS_PER_S = 50, 2000
+"""A base that fetches more pages a call than this, and a second of CPU time (a page takes about a microsecond, so that
+these are 0.2 %), has an allocator that is not pinned; its times are not repeatable."""
 
 
 class PairedQuantity(NamedTuple):
     """What is judged."""
 
-    exit: int
-    """The exit."""
+    exit: Piece
+    """The exit, or other work by its name."""
     clock: Clock
     """By which clock it is judged."""
 
@@ -201,6 +202,8 @@ class Surroundings:
     """How often the sides' processes were taken off their CPU against their will."""
     faults_per_call: float
     """Pages that the base fetched from the kernel per call."""
+    faults_per_s: float
+    """The same per second of its CPU time."""
 
     def __str__(self) -> str:
         """Return one line for people."""
@@ -232,7 +235,8 @@ class PairedTrial:
     @property
     def unpinned(self) -> bool:
         """Return whether the base's own allocator gave its times away to chance."""
-        return self.surroundings.faults_per_call > FAULTS_PER_CALL
+        seen = self.surroundings
+        return seen.faults_per_call > FAULTS_PER_CALL and seen.faults_per_s > FAULTS_PER_S
 
     def suspected(self, quantity: PairedQuantity) -> Decision | None:
         """Return the difference between the sides that this trial is sure of, `regressed` or `improved`, if any."""
@@ -257,7 +261,7 @@ def run_trials(
     trials = [run_trial(first, quantities, rule=rule, progress=progress)]
     suspected = {one: change for one in quantities if (change := trials[0].suspected(one))}
     while suspected and len(trials) <= restarts:
-        exits = ", ".join(f"exit {exit_}" for exit_ in dict.fromkeys(quantity.exit for quantity in suspected))
+        exits = ", ".join(named(exit_) for exit_ in dict.fromkeys(quantity.exit for quantity in suspected))
         progress(f"{exits}: a difference; fresh processes have to show it again ({len(trials)} of {restarts})")
         with again() as turns:
             trials.append(run_trial(turns, quantities, rule=rule, suspected=suspected, progress=progress))
@@ -332,10 +336,12 @@ def _watched(turns: Interleaved, stack: ExitStack) -> Callable[[], Interference 
 
 def _surroundings(turns: Interleaved, seen: Interference | None) -> Surroundings:
     windows = list(turns.windows())
+    faults = sum(base.faults for base, _ in windows)
     return Surroundings(
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         steal_share=None if seen is None else seen.steal_share,
         foreign_cpu_share=None if seen is None else seen.foreign_cpu_share,
         switches=sum(base.switches + head.switches for base, head in windows),
-        faults_per_call=sum(base.faults for base, _ in windows) / sum(base.calls for base, _ in windows),
+        faults_per_call=faults / sum(base.calls for base, _ in windows),
+        faults_per_s=faults / sum(base.cpu_s for base, _ in windows),
     )

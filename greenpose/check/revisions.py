@@ -138,6 +138,8 @@ REMARK = re.compile(r"(^|\s)(#.*|--hash\S*|\\$)")
 
 LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "GITHUB_TOKEN", "GITLAB_TOKEN")
 """Variables that a side does not get: where other code would come from, and what only posts its verdict."""
+ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+"""A training's own thread would have memory of its own from glibc, which takes no heed of what pins the allocator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +182,7 @@ class Side:
         """Return this process's environment with allocator and threads pinned, and this side's code first."""
         mine = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
         code = {} if self.root is None else {"PYTHONPATH": str(self.root)}
-        return {**mine, **pinned_environment(), **code}
+        return {**mine, **pinned_environment(), **ONE_ARENA, **code}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

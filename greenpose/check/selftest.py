@@ -108,11 +108,12 @@ def self_test(candidate: Path | None = None, *, progress: Callable[[str], object
     file, settings = (packaged_experiment("quick"), WIDE) if candidate is None else (candidate, ())
     with tempfile.TemporaryDirectory() as folder:
         network = read_networks(file, Path(folder), settings=settings)[0]
-        larger, pixels = larger_input(network.input_size)
+        size = network.config.data.input_size
+        larger, pixels = larger_input(size)
         bigger = (*settings, f"data.input_size={list(larger)}")
         return measure(
             lambda: _meet(network, settings, bigger),
-            about={"subject": f"{file.name}, {'x'.join(map(str, network.input_size))}", "pixels": pixels},
+            about={"subject": f"{file.name}, {'x'.join(map(str, size))}", "pixels": pixels},
             progress=progress,
         )
 

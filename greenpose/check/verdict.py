@@ -86,7 +86,8 @@ class CheckFinding:
     @property
     def advice(self) -> str:
         """Return what to do about it; empty where its sentence says it all."""
-        return ADVICE.get((self.outcome, self.way), "")
+        by_file = self.way != "exact" or self.file is not None  # what two sides counted is nowhere to be accepted
+        return ADVICE.get((self.outcome, self.way), "") if by_file else ""
 
     @property
     def advised(self) -> str:
@@ -233,22 +234,24 @@ MOST_OPERATORS = 8
 """Operators that a sentence names."""
 
 
-def of_counts(base: float, head: float, unit: str) -> tuple[Outcome, str]:
-    """Return what follows from two counts: fewer is better, and every one counts."""
+def of_counts(base: float, head: float, unit: str, *, there: str = "in the baseline") -> tuple[Outcome, str]:
+    """Return what follows from two counts: fewer is better, and every one counts. The first one is `there`."""
     before, after = both(base, head, unit)
     if base == head:
-        return "ok", f"{after}, as in the baseline"
+        return "ok", f"{after}, as {there}"
     if head > base:
         return "regressed", f"rose from {before} to {after} ({change(base, head)})"
     return "improved", f"fell from {before} to {after} ({change(base, head)})"
 
 
-def of_calls(base: Mapping[str, int], head: Mapping[str, int]) -> tuple[Outcome, str]:
+def of_calls(
+    base: Mapping[str, int], head: Mapping[str, int], *, there: str = "in the baseline"
+) -> tuple[Outcome, str]:
     """Return what follows from the calls of operators: one that is called more often is a regression."""
     more = [name for name in sorted(head) if head[name] > base.get(name, 0)]
     fewer = [name for name in sorted(base) if head.get(name, 0) < base[name]]
     if not more and not fewer:
-        return "ok", f"{amount(sum(head.values()), 'calls')} of {len(head)} operators, as in the baseline"
+        return "ok", f"{amount(sum(head.values()), 'calls')} of {len(head)} operators, as {there}"
     changed = [f"{name} {base.get(name, 0)} → {head.get(name, 0)}" for name in [*more, *fewer]]
     says = f"operators are called otherwise: {few(changed, MOST_OPERATORS)}"
     return ("regressed" if more else "improved"), says

@@ -40,7 +40,7 @@ WHEN = ("always", "on-change", "never")
 OF_SELF_TEST = {"candidate", "self_test"}
 OF_TREND = {"history", "only", "output"}
 OF_BISECT = {"candidate", "bisect", "only"}
-OF_PAIRS = {"exits", "max_pairs", "wall"}
+OF_PAIRS = {"exits", "max_pairs", "wall", "train", "data"}
 """Parameters that mean something to a self-test, a trend, a bisection, and those that only paired turns know."""
 
 CandidateArgument = Annotated[
@@ -99,6 +99,12 @@ PairsOption = Annotated[
     typer.Option(min=1, help="Most pairs of turns until a question stays open. Default: 60; 120 with --wall."),
 ]
 WallOption = Annotated[bool, typer.Option("--wall", help="Judge wall time too, which sees waiting.")]
+TrainOption = Annotated[
+    bool, typer.Option("--train", help="Compare a step of the training too: operators, memory, CPU time.")
+]
+DataOption = Annotated[
+    bool, typer.Option("--data", help="Compare the way of images to batches too: files, bytes, CPU time.")
+]
 SelfTestOption = Annotated[
     bool, typer.Option("--self-test", help="Find out what paired turns can tell on this machine (a minute).")
 ]
@@ -128,6 +134,8 @@ def check(
     exits: ExitsOption = None,
     max_pairs: PairsOption = None,
     wall: WallOption = False,
+    train: TrainOption = False,
+    data: DataOption = False,
     self_test: SelfTestOption = False,
     bisect: BisectOption = "",
     manner: Manner = PLAIN,
@@ -138,7 +146,7 @@ def check(
       greenpose check experiments/quick.yaml --update --reason "first baseline"
       greenpose check experiments/quick.yaml
       greenpose check runs/quick/HRNet3-5c1f0a2e --budgets budgets.yaml --format text,junit -o results/
-      greenpose check experiments/quick.yaml --against origin/main
+      greenpose check experiments/quick.yaml --against origin/main --train
     """
     _refuse_ignored(locals())
     from greenpose.check import joined
@@ -156,9 +164,9 @@ def check(
     if candidate is None:
         raise CheckError(["CANDIDATE: give a run's folder, a record, an experiment or a grid"])
     chosen = chosen_formats(formats, output, as_json=manner.json)
-    pairing = paired_options(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall)
+    pairing = paired_options(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall, train=train, data=data)
     with err(quiet=manner.quiet).status(Text(shown(f"reading {candidate}"))):
-        paired = () if pairing is None else paired_names(require(candidate), pairing.exits)
+        paired = () if pairing is None else paired_names(require(candidate), pairing.exits, pairing.works)
         question = read_question(candidate, baseline, budgets, only=only or [], creating=update, paired=paired)
     title, accepted = name or question.name, dict[str, Any]()
     if update:

@@ -27,6 +27,7 @@ from greenpose.check.output.text import print_verdict, summary, to_text
 from greenpose.check.paired import Rule
 from greenpose.check.selftest import SelfTest, remember, self_test
 from greenpose.check.verdict import few, signed_percent
+from greenpose.check.work import DATA, EXITS, TRAIN
 from greenpose.cli.console import EXIT_OK, EXIT_UNSURE, Manner, err, out, print_json
 from greenpose.errors import CheckError
 from greenpose.files import write_text
@@ -39,7 +40,14 @@ WALL_PAIRS = 120
 
 
 def paired_options(
-    against: str | None, environment: Path | None, *, exits: Sequence[int] | None, max_pairs: int | None, wall: bool
+    against: str | None,
+    environment: Path | None,
+    *,
+    exits: Sequence[int] | None,
+    max_pairs: int | None,
+    wall: bool,
+    train: bool,
+    data: bool,
 ) -> Options | None:
     """Return how two sides are to be compared in turns; None where nothing is named to compare with."""
     if against is None and environment is None:
@@ -47,7 +55,9 @@ def paired_options(
     usual = Rule()
     most = max_pairs or (WALL_PAIRS if wall else usual.max_pairs)
     rule = replace(usual, max_pairs=most, batch=min(usual.batch, most))
-    return Options(against=against, environment=environment, exits=tuple(exits or ()), rule=rule, wall=wall)
+    works = (EXITS, *([TRAIN] if train else []), *([DATA] if data else []))
+    chosen = tuple(exits or ())
+    return Options(against=against, environment=environment, exits=chosen, works=works, rule=rule, wall=wall)
 
 
 def paired_verdict(candidate: Path, options: Options, *, quiet: bool) -> CheckVerdict:

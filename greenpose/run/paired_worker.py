@@ -9,6 +9,7 @@ request is the only argument, commands come in on standard input, answers go out
     <- {"calls": 5, "cpu_s": 0.021, "seconds": 0.022, "gpu_s": null, "faults": 0, "switches": 1}
 """
 
+import importlib.util
 import json
 import os
 import platform
@@ -21,6 +22,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 Runner = Callable[[], object]
+EXITS = "exits"
+"""What is run unless the request's `work` says `train` or `data`."""
+MISFITS = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
+"""What code raises that does not know what is asked of it."""
+Piece = int | str
+"""What is run: an exit by its number, `train`, or `data`."""
+
+
+class LackingError(Exception):
+    """This side's code has not got what it takes to run this, in words."""
 
 
 def main() -> None:
@@ -35,6 +46,9 @@ def main() -> None:
         hello, runners, synchronize = _prepare(request)
     except GreenPoseError as error:
         _say(answers, {"error": str(error)})
+        return
+    except LackingError as error:
+        _say(answers, {"lacks": str(error)})
         return
     _say(answers, hello)
     for line in sys.stdin:
@@ -91,11 +105,13 @@ def _gpu_timer() -> Callable[[], float]:
     return stop
 
 
-def _prepare(request: Mapping[str, Any]) -> tuple[dict[str, Any], dict[int, Runner], Runner | None]:
+def _prepare(request: Mapping[str, Any]) -> tuple[dict[str, Any], dict[Piece, Runner], Runner | None]:
     """Return what to say of this side, a call for each exit, and what waits for the device (None on a CPU)."""
     import torch
 
     config, exits = _network_of(request)
+    if (work := request.get("work", EXITS)) != EXITS:
+        return _prepare_other(work, request, config)
     subs, built_by = _build(config, exits)
     torch.set_num_threads(1)
     images = _images(config)
@@ -103,8 +119,30 @@ def _prepare(request: Mapping[str, Any]) -> tuple[dict[str, Any], dict[int, Runn
     if device.startswith("cuda"):
         torch.cuda.set_device(device)  # events are of the current device
         synchronize = torch.cuda.synchronize
-    runners = {exit_: _runner(sub, images) for exit_, sub in subs.items()}
+    runners: dict[Piece, Runner] = {exit_: _runner(sub, images) for exit_, sub in subs.items()}
     return _hello(config, subs, built_by), runners, synchronize
+
+
+def _prepare_other(
+    work: str, request: Mapping[str, Any], config: Any
+) -> tuple[dict[str, Any], dict[Piece, Runner], None]:
+    """Return the same for work that is not an exit's, which a file beside this one knows how to do.
+
+    Raises:
+        LackingError: in words, where this side's code cannot do that work.
+    """
+    file = Path(__file__).with_name(f"paired_{work}.py")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    beside = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(beside)
+    try:
+        facts, runner = beside.prepare(request, config)
+    except MISFITS as error:
+        said = " ".join(str(error).split())
+        raise LackingError(f"{work}: its code cannot run that: {type(error).__name__}: {said}") from error
+    return {"exits": [work], **_about(config), **facts}, {work: runner}, None
 
 
 def _network_of(request: Mapping[str, Any]) -> tuple[Any, tuple[int, ...]]:
@@ -188,17 +226,23 @@ def _runner(sub: Any, images: Any) -> Runner:
 
 
 def _hello(config: Any, subs: Mapping[int, Any], built_by: str) -> dict[str, Any]:
+    return {
+        "exits": sorted(subs),
+        "params": {str(exit_): sum(p.numel() for p in sub.parameters()) for exit_, sub in subs.items()},
+        "built_by": built_by,
+        **_about(config),
+    }
+
+
+def _about(config: Any) -> dict[str, Any]:
     import torch
 
     import greenpose
 
     return {
-        "exits": sorted(subs),
-        "params": {str(exit_): sum(p.numel() for p in sub.parameters()) for exit_, sub in subs.items()},
         "input_size": list(config.data.input_size),
         "batch": config.measure.batch,
         "device": config.process.device,
-        "built_by": built_by,
         "greenpose": greenpose.__version__,
         "package": str(Path(greenpose.__file__).parent),
         "python": platform.python_version(),

@@ -81,14 +81,17 @@ def test_the_script_passes_on_what_was_given_and_nothing_else(pipeline):
     script = str(ROOT / ".ci/check.sh")
     _, bare, _ = pipeline(script)
     assert bare[:2] == ["check", "quick.yaml"]
-    assert not {"--baseline", "--budgets", "--against", "--name"} & set(bare)
+    assert not {"--baseline", "--budgets", "--against", "--train", "--data", "--name"} & set(bare)
     assert "--lenient" in bare
     for told in ({"OTHER_TASK": "warn"}, {"STRICT": "true"}):
         assert "--lenient" not in pipeline(script, **told)[1]
-    _, full, _ = pipeline(script, BASELINE="b c.json", BUDGETS="l.yaml", AGAINST="origin/main", NAME="pose")
+    _, full, _ = pipeline(
+        script, BASELINE="b c.json", BUDGETS="l.yaml", AGAINST="origin/main", NAME="pose", TRAIN="true"
+    )
     pairs = dict(pairwise(full))
     assert (pairs["--baseline"], pairs["--budgets"]) == ("b c.json", "l.yaml")
     assert (pairs["--against"], pairs["--name"]) == ("origin/main", "pose")
+    assert ("--train" in full, "--data" in full) == (True, False)
 
 
 def test_words_of_a_pull_request_never_become_part_of_a_script():
@@ -113,7 +116,9 @@ def test_every_input_of_the_action_is_used_and_every_variable_of_the_script_is_s
     text = yaml.safe_dump(ACTION["runs"])
     assert not [name for name in ACTION["inputs"] if f"inputs.{name} " not in text and f"inputs.{name}\n" not in text]
     script = (ROOT / ".ci/check.sh").read_text()
-    assert {"CANDIDATE", "BASELINE", "BUDGETS", "AGAINST", "STRICT", "NAME", "RESULTS"} <= set(step["env"])
+    assert {"CANDIDATE", "BASELINE", "BUDGETS", "AGAINST", "TRAIN", "DATA", "STRICT", "NAME", "RESULTS"} <= set(
+        step["env"]
+    )
     read_by_greenpose = {"GITHUB_TOKEN"}
     assert all(name in script for name in step["env"].keys() - read_by_greenpose)
 

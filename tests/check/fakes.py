@@ -77,11 +77,13 @@ with open({noted!r}, "a") as notes:
     notes.write(json.dumps({{"request": request, "script": sys.argv[1:3], "environment": dict(os.environ)}}) + "\\n")
 if "dies" in told:
     sys.exit(told["dies"])
-if "error" in told:
-    print(json.dumps({{"error": told["error"]}}))
-    sys.exit()
+for answer in ("error", "lacks"):
+    if answer in told:
+        print(json.dumps({{answer: told[answer]}}))
+        sys.exit()
 hello = told["hello"]
-hello["exits"] = [exit_ for exit_ in hello["exits"] if exit_ in request["exits"]]
+if "work" not in request:
+    hello["exits"] = [exit_ for exit_ in hello["exits"] if exit_ in request["exits"]]
 print(json.dumps(hello), flush=True)
 for line in sys.stdin:
     command = json.loads(line)

@@ -12,7 +12,8 @@ from greenpose.check.against import Options, check_against, compare_sides, paire
 from greenpose.check.output.machine_readable import to_json
 from greenpose.check.paired import Rule
 from greenpose.check.revisions import Side, Sides
-from greenpose.errors import GreenPoseError
+from greenpose.check.work import DATA, TRAIN
+from greenpose.errors import CheckError, DataError, GreenPoseError
 from greenpose.metering import is_pinned
 from tests.check.fakes import HELLO, fake_python, noted
 
@@ -146,6 +147,111 @@ def test_another_rule_can_be_asked_for(file, tmp_path):
     assert verdict.findings[0].pairs == 6
 
 
+STEP = {
+    "exits": ["train"],
+    "batch": 2,
+    "counts": {"forward_macs": 1000, "backward_macs": 2000, "peak_bytes": 500, "saved_bytes": 400},
+    "calls": {"convolution": 5, "_fused_adam_": 1},
+}
+
+
+def trained(file, folder, *, base=None, head=None, **hello):
+    """The verdict on a step that both sides tell of, the one with what `base` says, the other with what `head` says."""
+    told = {"base": {"hello": STEP | (base or {})}, "head": {"hello": STEP | (head or {})}}
+    return compare_sides(file, sides(folder, **told), Options(works=(TRAIN,), **hello))
+
+
+def test_a_training_s_step_is_counted_and_timed_as_one_piece_of_work(file, tmp_path):
+    verdict = trained(file, tmp_path)
+    assert {one.name: (one.way, one.outcome) for one in verdict.findings} == {
+        "train.cpu_s_per_image": ("paired", "ok"),
+        "train.forward_macs": ("exact", "ok"),
+        "train.backward_macs": ("exact", "ok"),
+        "train.peak_bytes": ("exact", "ok"),
+        "train.saved_bytes": ("exact", "ok"),
+        "train.operations": ("exact", "ok"),
+    }
+    assert verdict.findings[0].base == pytest.approx(0.01 / 2)
+    asked = noted(tmp_path, "base")[0]["request"]
+    assert (asked["work"], asked["only"]) == ("train", ["e"])
+    assert asked["images"] == 2  # of the paper's size and width
+    assert "train: counts are those of a step of 2 images, not the 32 of the file, so that turns are short" in str(
+        verdict.notes
+    )
+    assert set(verdict.samples["paired"]) == {"e/train"}
+
+
+def test_each_thing_that_a_step_does_more_often_is_a_regression_and_needs_no_time_to_be_seen(file, tmp_path):
+    calls = {"convolution": 5, "_foreach_mul_": 3}
+    more = {"counts": STEP["counts"] | {"backward_macs": 2001, "saved_bytes": 399}, "calls": calls}
+    found = {one.metric: one for one in trained(file, tmp_path, head=more).findings}
+    assert {metric: one.outcome for metric, one in found.items() if one.outcome != "ok"} == {
+        "backward_macs": "regressed",
+        "saved_bytes": "improved",
+        "operations": "regressed",
+    }
+    assert "_foreach_mul_ 0 → 3" in found["operations"].says
+    assert "--update" not in found["backward_macs"].advised  # there is no file to accept it in
+
+
+def test_what_belongs_to_another_torch_is_not_compared_and_arithmetic_is(file, tmp_path):
+    found = {one.metric: one.outcome for one in trained(file, tmp_path, base={"torch": "2.12.1"}).findings}
+    assert {metric for metric, outcome in found.items() if outcome == "incomparable"} == {
+        "peak_bytes",
+        "saved_bytes",
+        "operations",
+    }
+
+
+def test_a_revision_that_cannot_train_so_is_told_in_words(file, tmp_path):
+    two = sides(tmp_path, base={"lacks": "train: its code cannot run that: ModuleNotFoundError"}, head={"hello": STEP})
+    with pytest.raises(CheckError, match="base: train: its code cannot run that"):
+        compare_sides(file, two, Options(works=(TRAIN,)))
+
+
+def test_every_training_of_a_grid_is_one_by_itself_and_only_what_is_selected_is_started(tmp_path):
+    file = tmp_path / "grid.yaml"
+    file.write_text(
+        "name: g\nbase: {carbon: {country: ITA}, model: {exits: [3]}}\n"
+        "experiments: {A: {}, B: {train.batch: 8}, C: {seed: 2}}\n"
+    )
+    assert [name for name in paired_names(file, works=(TRAIN,)) if name.endswith("operations")] == [
+        "A/train.operations",
+        "B/train.operations",
+    ]
+    verdict = trained(file, tmp_path, only=Selection(("B/train.forward_macs",)))
+    assert [one.name for one in verdict.findings] == ["B/train.forward_macs"]
+    assert [one["request"]["only"] for one in noted(tmp_path, "base")] == [["B"]]
+
+
+def test_steps_on_a_gpu_are_refused(tmp_path):
+    file = tmp_path / "e.yaml"
+    file.write_text("carbon: {country: ITA}\nprocess: {device: cuda}\n")
+    with pytest.raises(CheckError, match="trains on cuda; training steps are compared on cpu only"):
+        paired_names(file, works=(TRAIN,))
+
+
+def test_of_images_way_both_sides_are_given_the_same_few_and_speed_is_told(file, tmp_path):
+    hello = {"exits": ["data"], "batch": 20, "counts": {"images_decoded": 10, "bytes_read": 5000}}
+    twice = hello | {"counts": {"images_decoded": 20, "bytes_read": 5000}}
+    two = sides(tmp_path, base={"hello": hello}, head={"hello": twice})
+    verdict = compare_sides(file, two, Options(works=(DATA,)))
+    assert {one.name: one.outcome for one in verdict.findings} == {
+        "data.cpu_s_per_crop": "ok",
+        "data.images_decoded": "regressed",
+        "data.bytes_read": "ok",
+    }
+    assert "data: 2e+03 crops a second of CPU there, 2e+03 here" in verdict.notes
+    assert any("synthetic" in setting for setting in noted(tmp_path, "head")[0]["request"]["settings"])
+
+
+def test_without_its_data_the_way_of_images_is_refused(tmp_path):
+    file = tmp_path / "e.yaml"
+    file.write_text("carbon: {country: ITA}\ndata: {source: coco, root: nowhere}\n")
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        compare_sides(file, sides(tmp_path), Options(works=(DATA,)))
+
+
 TINY = """
 data: {input_size: [32, 32]}
 model: {exits: [2, 3], width: %d, stem_width: 4, modules: [1, 1, 1], blocks: 1}
@@ -184,3 +290,22 @@ def test_another_environment_with_the_same_code_is_not_regressed(tmp_path, monke
     assert not verdict.of("regressed", "incomparable")
     hello = verdict.samples["paired"]["tiny"]["head"]
     assert Path(hello["package"]) == HERE / "greenpose"
+
+
+@pytest.mark.slow
+def test_a_step_of_the_same_code_counts_the_same_in_real_processes_and_a_wider_network_has_regressed(
+    tmp_path, monkeypatch
+):
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY % 4)
+    commit(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    options = Options(against="HEAD", works=(TRAIN,), rule=Rule(batch=10, max_pairs=10))
+    assert {one.outcome for one in check_against(file, options).findings if one.way == "exact"} == {"ok"}
+    file.write_text(TINY % 64)
+    found = {one.metric: one.outcome for one in check_against(file, options).findings}
+    assert {found[metric] for metric in ("forward_macs", "backward_macs", "peak_bytes", "cpu_s_per_image")} == {
+        "regressed"
+    }
+    assert found["operations"] == "ok"

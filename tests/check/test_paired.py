@@ -16,6 +16,7 @@ from greenpose.check.against import finding_of
 from greenpose.check.interleaved import Interleaved
 from greenpose.check.paired import (
     FAULTS_PER_CALL,
+    FAULTS_PER_S,
     PairedQuantity,
     Rule,
     aa_control,
@@ -342,10 +343,17 @@ def test_an_exit_in_which_the_sides_differ_from_themselves_cannot_be_judged():
 
 
 def test_a_base_whose_allocator_is_not_pinned_cannot_be_lost_against():
-    trials = trials_of(1.5, base_faults=FAULTS_PER_CALL + 1)
+    many = FAULTS_PER_S + 1  # no call here takes a second
+    trials = trials_of(1.5, base_faults=many)
     assert len(trials) == 1
     assert outcome(EXIT2, trials).outcome == "inconclusive"
-    assert outcome(EXIT2, trials_of(1.0, base_faults=FAULTS_PER_CALL + 1)).outcome == "ok"
+    assert outcome(EXIT2, trials_of(1.0, base_faults=many)).outcome == "ok"
+
+
+def test_pages_that_take_no_time_to_speak_of_are_no_fault_of_the_allocator_s():
+    assert FAULTS_PER_S * COSTS["exit2"] > FAULTS_PER_CALL + 10
+    trials = trials_of(1.5, 1.5, 1.5, base_faults=FAULTS_PER_CALL + 10)
+    assert outcome(EXIT2, trials).outcome == "regressed"
 
 
 def test_what_stays_open_says_how_many_pairs_would_tell():

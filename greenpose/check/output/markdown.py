@@ -107,9 +107,9 @@ def smallest_change(verdict: CheckVerdict) -> str:
 
 def _to_accept(verdict: CheckVerdict) -> Iterator[str]:
     """Yield how what is meant is accepted, by the way in which it was found."""
-    exact = [one for one in notable(verdict) if one.way == "exact" and one.word != "inconclusive"]
+    exact = [one for one in notable(verdict) if one.way == "exact" and one.file and one.word != "inconclusive"]
     if exact:
-        file = next((one.file for one in exact if one.file), str(FILE))
+        file = exact[0].file or str(FILE)
         said = "" if file == str(FILE) else f" --baseline {shlex.quote(file)}"
         yield from ("", f"To accept it, run this and commit {_code(file)}:", "", "```sh")
         yield _cut(
@@ -123,11 +123,10 @@ def _to_accept(verdict: CheckVerdict) -> Iterator[str]:
             "",
             f"To accept it, change the {'budget' if len(budgets) == 1 else 'budgets'}: {_text(few(places))}.",
         )
-    if any(one.way == "paired" for one in verdict.of("regressed")):
-        yield from (
-            "",
-            "What was measured in pairs needs no accepting: once merged, it is what the next check compares with.",
-        )
+    sides = [one for one in verdict.of("regressed") if one.way == "paired" or (one.way == "exact" and not one.file)]
+    if sides:
+        found = "measured in pairs" if any(one.way == "paired" for one in sides) else "counted on both sides"
+        yield from ("", f"What was {found} needs no accepting: once merged, it is what the next check compares with.")
 
 
 def _table(rows: Sequence[CheckFinding], most: int) -> Iterator[str]:
