@@ -65,7 +65,10 @@ def _fault(forge: "GitHub | GitLab", action: Callable[[], None]) -> str:
     except RefusedError as error:
         return f"{error}; {forge.rights}" if error.status in (401, 403, 404) else str(error)
     except (LookupError, TypeError, ValueError, AttributeError) as error:  # the verdict stands, whatever a forge says
-        return f"the answer is not what the forge documents ({type(error).__name__}: {shown(str(error))[:100]})"
+        # not its words: they may hold what was sent, and with it the token
+        return (
+            f"{forge.variable} cannot be sent, or the answer is not what the forge documents ({type(error).__name__})"
+        )
     return ""
 
 

@@ -346,6 +346,14 @@ def test_the_token_goes_into_one_header_and_nowhere_else(forge, github):
         assert CREDENTIAL not in path + body
 
 
+@pytest.mark.parametrize("broken", ["ghs_first\nghs_second", "ghs_\u20ac", "ghs_\r\nX-Other: 1"])
+def test_a_token_that_no_header_takes_is_not_told_either(forge, github, broken):
+    done = github(GITHUB_TOKEN=broken)
+    assert all("GITHUB_TOKEN cannot be sent" in why for why in done.values())
+    assert "ghs_" not in json.dumps(done)
+    assert forge.requests == []
+
+
 @pytest.mark.parametrize(
     ("environment", "why"),
     [
