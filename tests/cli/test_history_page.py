@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from greenpose.check.history import Course, HistoryPoint, LevelChange
 from greenpose.cli.history_page import CELLS, MOST_CELLS, MOST_DRAWN, _cells, _thinned, trend_page
+from greenpose.report.index import IndexLine, read_page
 from tests.report.html_tree import read
 
 MOST_BYTES = 500 * 1024
@@ -155,3 +156,12 @@ def test_nothing_on_the_page_is_drawn_in_a_colour_of_its_own():
     text = page(course("exit3.macs", [1e9, 2e9], outcomes=["ok", "regressed"], bases=[1e9, 2e9]))
     drawn = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
     assert not re.search(r"#[0-9a-f]{6}\b|rgb\(", drawn)
+
+
+def test_an_index_lists_a_history_by_its_checks(tmp_path):
+    (tmp_path / "trend.html").write_text(page(course("macs", [1.0, 1.0, 2.0])), encoding="utf-8")
+    line = read_page(tmp_path / "trend.html")
+    assert isinstance(line, IndexLine), line
+    assert (line.kind, line.title, line.runs.replace("\u00a0", " ")) == ("history", "Trend", "3 checks")
+    assert line.date.startswith("20")
+    assert line.says
