@@ -142,6 +142,7 @@ def remember(folder: Path, verdict: CheckVerdict, *, name: str, at: str, commit:
         value = finding.ratio.value if finding.ratio is not None else finding.head
         if value is None or not math.isfinite(value):
             continue
+        held = finding.way == "exact" and finding.file is not None  # what another revision counted nobody accepted
         row = {
             "schema": SCHEMA,
             "at": at,
@@ -151,9 +152,9 @@ def remember(folder: Path, verdict: CheckVerdict, *, name: str, at: str, commit:
             "way": finding.way,
             "unit": TIMES if finding.ratio is not None else finding.unit,
             "value": value,
-            "base": finding.base,
+            "base": finding.base if held or finding.way != "exact" else None,
             "outcome": finding.outcome,
-        } | ({"reason": reason} if reason and finding.way == "exact" else {})
+        } | ({"reason": reason} if reason and held else {})
         append_line(folder / f"{name}.jsonl", row)
 
 

@@ -138,15 +138,16 @@ def test_what_was_accepted_is_where_the_base_changed_with_the_reason_that_the_ba
     assert exit4.accepted == []
 
 
-def test_a_ratio_s_base_and_a_budget_s_reason_are_nobody_s_acceptance(tmp_path):
+def test_a_ratio_s_base_another_revision_s_count_and_a_budget_s_reason_are_nobody_s_acceptance(tmp_path):
     for day, base in enumerate([1.0, 2.0], 1):
+        counted = finding("train", "forward_macs", file=None, base=base)
         paired = finding(way="paired", ratio=RatioSpan(1, 1, 1), base=base)
         budget = finding("exit4", way="budget", base=base)
-        verdict = CheckVerdict(subject="a", against="b", findings=(paired, budget))
+        verdict = CheckVerdict(subject="a", against="b", findings=(paired, budget, counted))
         remember(tmp_path, verdict, name="quick", at=f"2026-11-{day:02d}", commit=None, reason="of the baseline")
-    first, second = courses(tmp_path)
-    assert (first.accepted, second.accepted) == ([], [1])
-    assert second.points[1].reason == ""
+    first, second, third = courses(tmp_path)
+    assert (first.accepted, second.accepted, third.accepted) == ([], [1], [])
+    assert {one.points[1].reason for one in (first, second, third)} == {""}
 
 
 def noisy(levels, *, each: int, sigma: float, seed: int = 1):

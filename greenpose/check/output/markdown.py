@@ -25,7 +25,7 @@ MOST_FOLDED = 8
 MOST_NOTES = 4
 LONGEST = 400
 """Characters of somebody's text that are shown in one place: all places together stay below the 65,536 of a comment."""
-COUNTED = {"parameters": "parameter", "MACs": "MAC", "bytes": "byte", "calls": "call of an operator"}
+COUNTED = {"parameters": "parameter", "MACs": "MAC", "B": "byte", "images": "image", "calls": "call of an operator"}
 """What is counted to the last one, by its unit."""
 REFERENCE = re.compile(r"(@|#|GH-|\bwww)(?=[\w.])")
 """What a forge turns into a mention, a reference or an address, wherever it stands in a text."""

@@ -12,6 +12,7 @@ from greenpose.check import CheckVerdict, RatioSpan
 from greenpose.check.output.markdown import annotations, smallest_change, to_markdown
 from greenpose.check.output.text import headline
 from greenpose.check.paired import Rule
+from greenpose.metrics import COUNTED
 from tests.check.candidates import finding, mixed
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "verdict.md"
@@ -90,6 +91,13 @@ def test_the_smallest_change_that_could_be_seen_is_one_of_what_is_counted_and_ju
         moved = (1 + rise + more) / span.value
         assert rule.decide(RatioSpan(*(end * moved for end in span))) == decision
     assert smallest_change(mixed()).startswith("one parameter, MAC or call of an operator more; ")
+
+
+def test_every_unit_that_is_counted_to_the_last_one_is_among_what_could_be_seen():
+    units = {metric.counted_unit for metric in COUNTED} | {"calls"}
+    findings = tuple(finding(f"exit{k}", unit=unit) for k, unit in enumerate(sorted(units)))
+    text = smallest_change(CheckVerdict(subject="a", against="b", findings=findings))
+    assert text == "one parameter, MAC, byte or call of an operator more"
 
 
 def test_it_is_said_how_what_is_meant_is_accepted():
