@@ -6,7 +6,7 @@ Numbers have two significant digits and a prefix under which they read between 1
 import math
 from typing import Any
 
-from greenpose.formatting import JOULES_PER_KWH, MINUS, NBSP, co2eq_g, percent, plain, plural, with_prefix
+from greenpose.formatting import JOULES_PER_KWH, MINUS, NBSP, co2eq_g, percent, plain, plural, prefix, span, with_prefix
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT
 from greenpose.quantity import Quantity, kind_mark
@@ -36,8 +36,12 @@ UNKNOWN_FROM = 10.0
 """Ends of an interval that are so many times apart say nothing that a person could use."""
 SURE_WITHIN = 5.0
 """Half the interval of a saving, in percentage points, up to which it is sure."""
+LIKELY_WITHIN = 20.0
+"""The same up to which it is likely."""
 SURE, LIKELY, ROUGH = "Sure", "Likely", "Rough"
 """How far a statement of the first screen can be trusted."""
+NONE, UNKNOWN = "No", "Unknown"
+"""What stands there where nothing is stated."""
 
 
 def first_screen(compared: Study) -> dict[str, Any]:
@@ -58,11 +62,18 @@ def _identity(compared: Study) -> str:
     if not compared.records:
         return plural(len(compared.failures), "run") + " that did not finish"
     runs = compared.records
-    seeds, networks = len({run.seed for run in runs}), len({group.label for group in compared.groups})
+    seeds = max(len(each) for each in _seeds_by_side(compared))
+    networks = len({group.name if group.side else group.label for group in compared.groups})
     failed = f", {plural(len(compared.failures), 'run')} failed" if compared.failures else ""
     parts = [f"{plural(networks, 'network')} × {plural(seeds, 'seed')}{failed}", *_once(map(_data, runs))]
     parts += [f"{'/'.join(_once(run.carbon.country for run in runs))} grid", max(run.finished_at for run in runs)[:10]]
     return " · ".join(parts)
+
+
+def _seeds_by_side(compared: Study) -> list[set[int]]:
+    """Return the seeds of each side; of all runs where they are one set."""
+    sides = dict.fromkeys(group.side for group in compared.groups)
+    return [{run.seed for group in compared.groups if group.side == side for run in group.runs} for side in sides]
 
 
 def _once(words: Any) -> list[str]:
@@ -96,7 +107,8 @@ def verdict(study: Study) -> str:
         return "Open: accuracy was not measured, so no exit can be preferred."
     if all(map(reaches_zero, study.scored)):
         return "Open: no exit has learnt anything yet; they differ in cost only."
-    return f"Use none: the best AP, {_people(most_accurate(study).figure(AP))}, is too low to be useful."
+    highest = _people(most_accurate(study).figure(AP))
+    return f"Use none: the best AP, {highest}, is below the floor of {study.floor:g}{NBSP}%."
 
 
 def _preferred(study: Study, found: Preference) -> str:
@@ -106,8 +118,8 @@ def _preferred(study: Study, found: Preference) -> str:
     if other is None:
         return f"Use {_exit(best)}: the most accurate, and nothing useful is cheaper."
     return {
-        "within": f"Use {_exit(other)}: {_saved_words(study, other, best)}, almost the same accuracy.",
-        "open": f"Open: {_exit(other)} takes {_saved_words(study, other, best)}; its accuracy is not settled.",
+        "within": f"Use {_exit(other)}: it saves {_saved_words(study, other, best)} at almost the same accuracy.",
+        "open": f"Open: use {_exit(best)} for now; {_beside(other, best)} may save {_saved_words(study, other, best)}.",
         "beyond": f"Use {_exit(best)}: cheaper exits lose too much accuracy.",
     }[found.verdict]
 
@@ -115,12 +127,18 @@ def _preferred(study: Study, found: Preference) -> str:
 def _advice(compared: Study, shown: Study, found: Preference | None) -> str:
     """Return the line below the verdict: against what it is meant, or what to do until it is settled."""
     if compared.sides:
-        return f"On the second side: {verdict(shown)}"
+        said = verdict(shown)
+        return f"On the second side, {said[0].lower()}{said[1:]}"
     if found is None or found.other is None:
         return ""
     if found.verdict == "open":
-        closing = settling(shown, found.best, found.other).removesuffix(" if the difference stays as it is")
-        return f"Until then use {_exit(found.best)}, the most accurate; {closing}."
+        closing = (
+            settling(shown, found.best, found.other)
+            .removesuffix(" if the difference stays as it is")
+            .replace("settle it", "settle")
+        )
+        figures = f"Figures are of {_beside(found.other, found.best)} against {_beside(found.best, found.other)}"
+        return f"{figures}; {closing} whether it loses too much."
     if found.verdict == "beyond":
         return (
             f"The most accurate of the cheaper ones is {_exit(found.other)}; figures are those of {_exit(found.best)}."
@@ -131,8 +149,8 @@ def _advice(compared: Study, shown: Study, found: Preference | None) -> str:
 def _of_exits(study: Study, found: Preference | None) -> list[dict[str, Any]]:
     """Return the tiles about accuracy, energy and emissions of the exit that is told of."""
     if found is None:
-        cheapest = min(study.points, key=lambda point: known(point, MACS))
-        return [_accuracy_tile(cheapest, cheapest), *_cost_tiles(study, cheapest, cheapest)]
+        told = most_accurate(study) if study.scored else min(study.points, key=lambda point: known(point, MACS))
+        return [_accuracy_tile(told, told), *_cost_tiles(study, told, told)]
     return [_accuracy_tile(found.told, found.best), *_cost_tiles(study, found.told, found.best)]
 
 
@@ -146,7 +164,7 @@ def _accuracy_tile(told: Point, best: Point) -> dict[str, Any]:
         return tile | {"value": _people(ap), "share": ap.value / PERCENT, "note": note}
     return tile | {
         "value": _people(ap),
-        "aside": f"of best {_people(most)}",
+        "aside": f"(best: {_people(most)})",
         "share": ap.value / most.value,
         "note": _points(unlike_best(told, best).change),
     }
@@ -155,11 +173,11 @@ def _accuracy_tile(told: Point, best: Point) -> dict[str, Any]:
 def _points(change: Quantity) -> str:
     """Return `1.8 points less (95 %: 0.6 to 3.0)` of a difference in AP."""
     lost = -(change.value or 0.0)
-    words = f"{_point(abs(lost))} points {'less' if lost >= 0 else 'more'}"
+    words = f"{_point(abs(lost))} points {'lost' if lost >= 0 else 'gained'}"
     if change.type_a is None:
         return f"{words}, no interval"
     ends = Bounds(-change.type_a.high, -change.type_a.low) if lost >= 0 else change.type_a
-    return f"{words} (95{NBSP}%: {_ends(ends, 'more' if lost >= 0 else 'less', 'less' if lost >= 0 else 'more')})"
+    return f"{words} (95{NBSP}%: {_ends(ends, 'gained' if lost >= 0 else 'lost', 'lost' if lost >= 0 else 'gained')})"
 
 
 def _ends(ends: Bounds, below: str, above: str) -> str:
@@ -176,8 +194,9 @@ def _cost_tiles(study: Study, told: Point, best: Point) -> list[dict[str, Any]]:
         macs = known(told, MACS)
         return [
             {
-                "name": "Compute an image",
-                "value": with_prefix(macs * 1e9, "MACs", 2),
+                "name": "Compute per image",
+                "value": with_prefix(macs * 1e9, "MACs", 2) if told == best else _change(macs / known(best, MACS)),
+                "aside": "" if told == best else with_prefix(macs * 1e9, "MACs", 2),
                 "share": macs / known(best, MACS),
                 "note": f"energy: {energy.missing or 'not measured'}",
             }
@@ -185,25 +204,26 @@ def _cost_tiles(study: Study, told: Point, best: Point) -> list[dict[str, Any]]:
     each = f"{kind_mark(energy.kind)}{with_prefix(energy.value, 'J', 2)}"
     share = energy_share(study, told, best)
     if told == best or share.value is None:
-        note = _range_words(energy) if told == best else share.missing
-        tile: dict[str, Any] = {"name": "Energy an image", "value": each, "note": note}
+        note = _truly(energy, "J") if told == best else share.missing
+        tile: dict[str, Any] = {"name": "Energy per image", "value": each, "note": note}
     else:
         tile = {
-            "name": "Energy an image",
+            "name": "Energy per image",
             "value": _change(share.value),
             "aside": each,
             "share": min(1.0, share.value),
-            "note": share_words(share),
+            "note": " · ".join(filter(None, (share_words(share), _truly(energy, "J")))),
         }
     return [tile, _camera(study, told, best)]
 
 
-def _range_words(each: Quantity) -> str:
-    """Return how far off a number may be by its systematic error, as factors."""
+def _truly(each: Quantity, unit: str, scale: float = 1.0) -> str:
+    """Return between what a number truly lies by its systematic error: `truly ≈2.3–15 mJ`; empty where not known."""
     if not each.factors:
-        return "systematic error not known"
-    low, high = each.factors
-    return f"truly {plain(low, 2)} to {plain(high, 2)} times this"
+        return ""
+    low, high = (scale * each.known * factor for factor in each.factors)
+    by, name = prefix(high, 2)
+    return f"truly {kind_mark(each.kind)}{span(low / by, high / by)} {name}{unit}"
 
 
 def share_words(share: Quantity) -> str:
@@ -220,9 +240,10 @@ def _camera(study: Study, told: Point, best: Point) -> dict[str, Any]:
     """Return what a camera emits in a year at the rate that the page supposes."""
     grams, most = (year_g(point) for point in (told, best))
     mark = kind_mark(told.figure(ENERGY).kind)
-    rate = f"{plain(DEFAULT.images_per_second, 2)} images a second, all year"
+    truly = _truly(told.figure(ENERGY), "g", grams / told.figure(ENERGY).known)
+    rate = " · ".join(filter(None, (f"{plain(DEFAULT.images_per_second, 2)} images a second", truly)))
     tile: dict[str, Any] = {
-        "name": "CO2eq of a camera, a year",
+        "name": "CO2eq of one camera, a year",
         "value": f"{mark}{_grams(grams)}",
         "note": rate,
         "link": "#what-if",
@@ -253,7 +274,7 @@ def _bill(study: Study) -> list[dict[str, Any]]:
         grams = f"{'at least ' if total.unknown else ''}{mark}{_grams(total.co2eq_g)} CO2eq"
     return [
         {
-            "name": "To find this out, once",
+            "name": "This experiment, once",
             "value": f"{mark}{with_prefix(wh, 'Wh', 2)}",
             "share": share,
             "note": f"{grams} · {percent(share)} was measuring · {lamp}",
@@ -264,20 +285,27 @@ def _bill(study: Study) -> list[dict[str, Any]]:
 def _saving(study: Study, found: Preference | None) -> dict[str, str]:
     """Return how sure the saving is."""
     if found is None or found.other is None:
-        return {"level": ROUGH, "about": "the saving", "words": "No cheaper exit is good enough to be held against."}
+        return _light(NONE, "saving", "No cheaper exit is known to be useful.")
     share = energy_share(study, found.other, found.best)
     if share.value is None:
         ratio = known(found.other, MACS) / known(found.best, MACS)
         words = f"MACs are counted exactly, {_change(ratio)}; energy was not compared: {share.missing}."
-        return {"level": SURE, "about": "the compute saved", "words": words}
+        return _light(SURE, "the compute saved", words)
     together = found.other.group == found.best.group and found.best.final
-    how = "Both exits ran in turns; errors cancel in the ratio" if together else "The exits were metered in two runs"
+    how = "The exits were measured in separate runs"
+    if together:
+        how = "Both exits were measured alternately, so errors cancel"
     if share.type_a is None:
-        return {"level": ROUGH, "about": "the saving", "words": f"{how}, without an interval."}
+        return _light(ROUGH, "the saving", f"{how}, without an interval.")
     half = PERCENT * (share.type_a.high - share.type_a.low) / 2
     shows = share.type_a.high < 1
-    level = SURE if shows and half <= SURE_WITHIN else LIKELY if shows else ROUGH
-    return {"level": level, "about": "the saving", "words": f"{how} ({share_words(share)})."}
+    level = SURE if shows and half <= SURE_WITHIN else LIKELY if shows and half <= LIKELY_WITHIN else ROUGH
+    wide = "" if level == SURE else "; the interval is wide"
+    return _light(level, "the saving", f"{how} ({share_words(share)}){wide}.")
+
+
+def _light(level: str, about: str, words: str) -> dict[str, str]:
+    return {"level": level, "about": about, "words": words}
 
 
 def _accuracy(study: Study, found: Preference | None) -> dict[str, str]:
@@ -287,18 +315,19 @@ def _accuracy(study: Study, found: Preference | None) -> dict[str, str]:
     made_up = any(each.dataset.get("source") == "synthetic" for each in study.records)
     unreal = " Test images are synthetic." if made_up else ""
     if found is None:
-        return {"level": ROUGH, "about": "the accuracy", "words": f"{tested}: too little to choose an exit.{unreal}"}
+        why = f"no exit reaches AP {study.floor:g}{NBSP}%" if study.scored else "accuracy was not measured"
+        return _light(ROUGH, "the accuracy", f"{tested}; {why}.{unreal}")
     if found.other is None:
         words = f"{tested}: {_accuracy_tile(found.best, found.best)['note']}.{unreal}"
-        return {"level": LIKELY if found.best.figure(AP).type_a else ROUGH, "about": "the accuracy", "words": words}
+        return _light(LIKELY if found.best.figure(AP).type_a else ROUGH, "the accuracy", words)
     ends = interval_of(found.best, found.other, AP)
     if ends is None:
-        return {"level": ROUGH, "about": "the accuracy", "words": f"{tested}: no interval of the loss.{unreal}"}
+        return _light(ROUGH, "the accuracy", f"{tested}: no interval of the loss.{unreal}")
     lost = _ends(Bounds(-ends[1], -ends[0]), "gained", "lost").removesuffix(" lost")
     words = f"{tested}: {lost} points lost; the margin is {study.margin:g}.{unreal}"
     about = {"within": "accuracy holds", "open": "whether accuracy holds", "beyond": "accuracy is lost"}[found.verdict]
     settled = LIKELY if made_up or seeds < FEWEST_PAIRS else SURE
-    return {"level": ROUGH if found.verdict == "open" else settled, "about": about, "words": words}
+    return _light(ROUGH if found.verdict == "open" else settled, about, words)
 
 
 def _fewest_seeds(found: Preference | None) -> int:
@@ -310,14 +339,17 @@ def _absolutes(study: Study) -> dict[str, str]:
     """Return how far joules and grams can be trusted, by the worst grade."""
     grade = max(run.grade for run in study.records)
     level = {"A": SURE, "B": LIKELY}.get(grade, ROUGH)
-    known_errors = [each.factors for point in study.points if (each := point.figure(ENERGY)).factors]
+    energies = [each for point in study.points if (each := point.figure(ENERGY)).value is not None]
+    known_errors = [each.factors for each in energies if each.factors]
     source = {"A": "Read from power counters", "B": "In part read from counters"}.get(grade, "No power meter here")
+    if not energies:
+        return _light(UNKNOWN, "joules and grams", "Energy per image was not measured.")
     if not known_errors:
-        return {"level": level, "about": "joules and grams", "words": f"{source}."}
+        return _light(level, "joules and grams", f"{source}.")
     low, high = min(low for low, _ in known_errors), max(high for _, high in known_errors)
-    crowded = " Others used the machine." if any(point.figure(ENERGY).disturbed for point in study.points) else ""
+    crowded = " Other jobs shared the machine." if any(each.disturbed for each in energies) else ""
     words = f"{source}: truly {plain(low, 2)} to {plain(high, 2)} times what is shown.{crowded}"
-    return {"level": ROUGH if crowded else level, "about": "joules and grams", "words": words}
+    return _light(ROUGH if crowded else level, "joules and grams", words)
 
 
 def _exit(point: Point) -> str:
@@ -327,11 +359,16 @@ def _exit(point: Point) -> str:
 
 
 def _saved_words(study: Study, part: Point, whole: Point) -> str:
-    """Return `47 % less energy`, or of MACs where energy was not compared."""
+    """Return `47 % energy`, or of MACs where energy was not compared."""
     share = energy_share(study, part, whole)
     if cost_figure(study) is ENERGY and share.value is not None and share.value < 1:
-        return f"{percent(1 - share.value)} less energy"
-    return f"{percent(1 - known(part, MACS) / known(whole, MACS))} fewer MACs"
+        return f"{percent(1 - share.value)} energy"
+    return f"{percent(1 - known(part, MACS) / known(whole, MACS))} MACs"
+
+
+def _beside(point: Point, other: Point) -> str:
+    """Return the exit's name, without its network where that of the other has just been said."""
+    return f"exit{NBSP}{point.exit}" if point.group == other.group else _exit(point)
 
 
 def _people(each: Quantity) -> str:

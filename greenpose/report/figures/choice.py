@@ -35,7 +35,7 @@ from greenpose.tables import table_of
 
 WIDE, NARROW = (660, 400), (330, 300)
 """Width and height in CSS pixels, beside the verdict and on a phone."""
-USE, BEST, CHEAPEST = "use this", "most accurate", "cheapest"
+USE, FOR_NOW, BEST, CHEAPEST = "use this", "use for now", "most accurate", "cheapest"
 """What the exits that are named are on this page for."""
 
 
@@ -92,28 +92,28 @@ def choice_picture(study: Study) -> Picture | None:
             ("Named as", [words for words, _ in told]),
         ],
     )
-    return Picture(id="choice", title=title, panels=drawings, data=data)
+    note = "Grey: other exits; line: the best for a given cost; crosses: 95 % intervals from repetition."
+    return Picture(id="choice", title=title, panels=drawings, data=data, notes=(note,))
 
 
 def _named(found: Preference, everyone: Sequence[Point], cost: Metric) -> dict[str, tuple[Point, str]]:
     """Return the exits that are told apart from the grey ones, and what is written at each."""
     cheapest = min(everyone, key=lambda point: (known(point, cost), -known(point, AP)))
-    use = "perhaps" if found.verdict == "open" else USE
-    named = {BEST: (found.best, f"{_exit(found.best)}, {BEST}")}
-    if found.other is None:
-        named = {USE: (found.best, f"{USE}: {_exit(found.best)}")}
-    elif found.verdict == "beyond":
-        named = {USE: (found.best, f"{USE}: {_exit(found.best)}"), "cheaper": (found.other, _exit(found.other))}
-    else:
-        named |= {use: (found.other, f"{use}: {_exit(found.other)}")}
-    if cheapest not in [point for point, _ in named.values()]:
-        ap = f"AP {plain(known(cheapest, AP), 2)}{NBSP}%"
-        named[CHEAPEST] = (cheapest, f"{_exit(cheapest)}: {ap}")
-    return named
+    roles = {
+        "open": {FOR_NOW: found.best, "perhaps": found.other},
+        "within": {BEST: found.best, USE: found.other},
+        "beyond": {USE: found.best, "cheaper": found.other},
+    }[found.verdict if found.other else "beyond"]
+    points = {role: point for role, point in roles.items() if point}
+    if cheapest not in points.values():
+        points[CHEAPEST] = cheapest
+    apart = len({point.group.label for point in points.values()}) > 1
+    return {role: (point, f"{role}: {_exit(point, named=apart)}") for role, point in points.items()}
 
 
-def _exit(point: Point) -> str:
-    return point.group.label if len(point.group.exits) == 1 else f"exit{NBSP}{point.exit}"
+def _exit(point: Point, *, named: bool) -> str:
+    """Return `exit 3`, with its network where several are named."""
+    return short_name(point) if named or len(point.group.exits) == 1 else f"exit{NBSP}{point.exit}"
 
 
 def _saving(study: Study, found: Preference) -> str:
@@ -158,7 +158,7 @@ def _paint(figure: Any, *, plot: _Plot, short: bool) -> None:
     grey = [plot.at(point) for point in plot.everyone if point not in named]
     dots(axes, grey, color=DIM, size=7)
     for words, (point, _) in plot.named.items():
-        _mark(axes, plot, point, strong=words not in (BEST, CHEAPEST, "cheaper"))
+        _mark(axes, plot, point, strong=words in (USE, FOR_NOW))
     _arrow(axes, plot)
     _labels(axes, plot, short=short)
 
@@ -170,7 +170,7 @@ def _frame(axes: Any, plot: _Plot) -> None:
     )
     top = max(plot.at(point)[1] for point in plot.everyone)
     axes.set_xlim(0, min(right, 2 * max(plot.at(point)[0] for point in plot.everyone)) * 1.06)
-    axes.set_ylim(0, min(PERCENT, top * 1.25))
+    axes.set_ylim(0, min(1.13 * PERCENT, top * 1.25))
     numbered(axes.xaxis, 6)
     numbered(axes.yaxis, 6)
     grid(axes)
@@ -235,7 +235,7 @@ def _arrow(axes: Any, plot: _Plot) -> None:
 
 def _labels(axes: Any, plot: _Plot, *, short: bool) -> None:
     """Write what the named exits are, in a word where there is little room, and over the arrow what it saves."""
-    named = [(point, _exit(point) if short else words) for point, words in plot.named.values()]
+    named = [(point, _exit(point, named=False) if short else words) for point, words in plot.named.values()]
     centres = pixels(axes, [plot.at(point) for point, _ in named])
     window = axes.get_window_extent()
     frame = (window.x0, window.y0, window.x1, window.y1 + 24)
