@@ -51,7 +51,8 @@ def text_of(page, folder):
 
 
 def plain(text):
-    return re.sub(r"\s+", " ", text)
+    """Return text without blanks: names break at their hyphens."""
+    return re.sub(r"\s+", "", text)
 
 
 @pytest.mark.parametrize("javascript", [True, False])
@@ -63,14 +64,14 @@ def test_a_print_has_every_section_on_a4_with_details_open(visit, name, javascri
         assert plain(heading) in printed
     for caption in page.locator("caption").all_text_contents():
         assert plain(caption)[:40] in printed
-    assert "Copy" not in printed.replace("Copy for a paper", "")
-    assert "Skip to" not in printed
+    assert "Copy" not in printed.replace("Copyforapaper", "")
+    assert "Skipto" not in printed
 
 
 def test_the_heads_of_a_long_table_are_printed_on_each_of_its_pages(visit, tmp_path):
     sheets = text_of(visit(), tmp_path).split("\f")
     begin = next(index for index, sheet in enumerate(sheets) if "Every exit of every run" in sheet)
-    end = next(index for index, sheet in enumerate(sheets) if "Where the energy went" in sheet)
+    end = next(index for index, sheet in enumerate(sheets) if "What teaching changes" in sheet)
     assert end - begin > 1
     assert all("AP50" in sheet and "latency" in sheet.lower() for sheet in sheets[begin:end])
 
