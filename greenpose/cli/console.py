@@ -107,7 +107,7 @@ def faults_in(error: Exception) -> tuple[str, ...]:
 
 PLAINER = str.maketrans(
     dict(zip("\u00a0\u202f–—−←·“”‘’✓•µ²₂∼≈†│─━▁▂▃▄▅▆▇█", "  ---<.\"\"''v*u22~~+|--12345678", strict=True))
-    | {"→": "->", "×": "x", "…": "...", "±": "+/-", "≤": "<=", "≥": ">=", "°": " deg"}
+    | {"→": "->", "▼": "v", "×": "x", "…": "...", "±": "+/-", "≤": "<=", "≥": ">=", "°": " deg"}
 )
 """What stands for signs of ours that a terminal cannot show."""
 

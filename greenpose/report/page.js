@@ -13,12 +13,13 @@
   const tidy = text => text.replace(/\s+/g, " ").trim();
   const words = node => tidy(node.textContent);
   const { experiments, scenario } = JSON.parse(one("#greenpose-view").textContent);
-  const say = text => { one("#said").textContent = text; };
+  const say = text => { one("#said").innerText = text; };
 
   // State: what is asked of the bar and of the scenario by name, a column and direction by its table's id.
   let state = new URLSearchParams();
   let later;
   const ask = key => state.get(key) ?? "";
+  const asked = ({ name, type }) => (type == "number" && !(ask(name) >= 0) ? "" : ask(name));
   const change = (key, value) => {
     if (value) state.set(key, value);
     else state.delete(key);
@@ -111,8 +112,7 @@
       lines ??= bodies.flatMap(body => [...body.rows].map(line));
       const [, index, down] = /^(\d+)(d?)$/.exec(ask(id)) ?? [];
       heads.forEach((head, at) => {
-        if (at == index) head.ariaSort = down ? "descending" : "ascending";
-        else head.removeAttribute("aria-sort");
+        head.ariaSort = at == index ? (down ? "descending" : "ascending") : null;
       });
       shown = (heads[index] ? sorted(index, down) : lines).filter(row => matches(rowNames.get(row)));
       const printed = grouped && shown.length == lines.length && !heads[index];
@@ -175,7 +175,7 @@
   const pick = name => {
     const same = ask("pick") == name;
     change("pick", same ? "" : name);
-    say(same ? "Nothing highlighted" : `Highlighted: ${name}`);
+    say(same ? "None highlighted" : `Highlighted: ${name}`);
   };
   const point = ({ g, use, title, name }, index, points) => {
     const circle = document.createElementNS(g.namespaceURI, "circle");
@@ -193,8 +193,8 @@
       const next = points.at((index + step) % points.length)?.g;
       if (event.key == "Enter" || event.key == " ") g.onclick();
       else if (step) {
-        set(g, { tabindex: -1 });
-        set(next, { tabindex: 0 });
+        g.tabIndex = -1;
+        next.tabIndex = 0;
         next.focus();
       } else return;
       event.preventDefault();
@@ -210,8 +210,8 @@
       .sort((a, b) => a.use.getAttribute("x") - b.use.getAttribute("x"));
     points.forEach(point);
     if (!points[0]) return;
-    set(svg, { role: "group" });
-    for (const text of all("text", svg)) set(text, { "aria-hidden": true });
+    svg.role = "group";
+    for (const text of all("text", svg)) text.ariaHidden = true;
   };
   document.onclick = ({ target }) => {
     const head = target.closest("tbody th");
@@ -239,7 +239,7 @@
 
   // What if: the formulas of greenpose/report/figures/what_if.py.
   const suppose = () => {
-    const said = key => (ask(key) && ask(key) >= 0 ? Number(ask(key)) : null);
+    const said = key => (ask(key) && ask(key) >= 0 ? +ask(key) : null);
     const [n, d, y] = [..."ndy"].map(key => said(key) || scenario.default[key]);
     const day = n * d * 86400, year = day * 365.25;
     const times = (each, by) => each.map(value => value * by);
@@ -263,10 +263,10 @@
   const sheets = all("table").map(sheet);
   all("svg.chart").forEach(chart);
   const show = () => {
-    for (const each of fields) if (each != document.activeElement) each.value = ask(each.name) || (scenario.default[each.name] ?? "");
+    for (const each of fields) if (each != document.activeElement) each.value = asked(each) || (scenario.default[each.name] ?? "");
     const counts = sheets.map(draw => draw());
     const [some, every] = [0, 1].map(at => counts.reduce((sum, each) => sum + each[at], 0));
-    one("#count").textContent = some == every ? "" : `${some} of ${every} lines match`;
+    one("#count").innerText = some == every ? "" : `${some} of ${every} lines match`;
     choose();
     suppose();
     highlight();
