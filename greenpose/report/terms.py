@@ -12,14 +12,18 @@ GLOSSARY = {
     "OKS": "Object keypoint similarity: 1 where predicted and labelled keypoints coincide, falling with their distance "
     "in units of the person’s size.",
     "PCK": "Percentage of correct keypoints: those that lie within a share of the person’s size from the label.",
+    "CO2eq": "Carbon dioxide equivalent: all greenhouse gases, by how much CO2 warms as much over 100 years.",
     "exit": "A place after a stage of the network where it can stop and answer; deeper exits cost more.",
     "front": "The Pareto front: exits that no other beats in both accuracy and cost.",
+    "floor": "The AP below which no exit is recommended, whatever it saves.",
     "grade": "How energy was obtained: A by counters, B in part, C by a model of the CPU.",
+    "margin": "The points of AP that a cheaper exit may lose and still be recommended.",
     "MACs": "Multiply-accumulates: one multiplication with its addition, counted as two floating-point operations.",
     "OKD": "Online knowledge distillation: deeper exits teach shallower ones while all are trained together.",
     "DS": "Deep supervision: every exit learns from the labels too, not only the last one.",
     "PUE": "Power usage effectiveness: energy of the building over energy of its computers; 1 is none beyond them.",
     "SCI": "Software carbon intensity (ISO/IEC 21031): emissions of energy and of making the machine, for each image.",
+    "student": "An exit that learns from a deeper one, its teacher, besides the labels.",
     "seed": "A training of its own, from other random numbers: seeds show what is chance.",
 }
 """What each term means; where a word is longer, such as HRNet4-OKD-DS, it is a name and not explained."""
