@@ -76,7 +76,11 @@ def main() -> None:
     sys.excepthook = _crashed
     last_streams()
     _keep_help()
-    app()
+    try:
+        app()
+    finally:  # all is said and written: a signal could only show where the interpreter was leaving off
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
 
 
 def _keep_help() -> None:

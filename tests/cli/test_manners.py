@@ -204,3 +204,12 @@ def test_a_weight_by_hand_on_another_size_is_warned_of_once_for_all_seeds(tmp_pa
     assert done.code == 0
     assert done.err.count("note: loss.kd_weight is 2000 on heatmaps of 8x8, where 41.7") == 1
     assert done.err.count("note:") == 1
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_when_all_is_said_shows_no_traceback_and_changes_no_code(number):
+    late = "import atexit, os, signal, sys; from greenpose.cli import main; sys.argv = ['greenpose', '--version']; "
+    late += f"atexit.register(lambda: os.kill(os.getpid(), signal.{number})); main()"
+    done = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("greenpose ")
+    assert (done.returncode, done.stderr) == (0, "")
