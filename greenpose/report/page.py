@@ -6,7 +6,8 @@ import html
 import json
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
@@ -54,7 +55,6 @@ from greenpose.report.picture import Picture
 from greenpose.report.quantities import disturbance, legend
 from greenpose.report.scale import detailed, is_large, latest, notices
 from greenpose.report.study import Study, energy_kind, facts, seeds, setting_facts, study
-from greenpose.report.terms import GLOSSARY, Terms
 from greenpose.report.verdict import Verdict, verdict_table
 from greenpose.tables import systematic_notes
 
@@ -178,6 +178,56 @@ MOST_BYTES = 500 * 1024
 """Size of a page that people send; it holds the records where it stays within this."""
 _PLACE = "<!-- records -->"
 """Where the template leaves room for them; what people write cannot look so, since it is escaped."""
+
+
+GLOSSARY = {
+    "AP": "Average precision: how well predicted keypoints match the labels, over ten OKS thresholds from .50 to .95; "
+    "100 % is perfect.",
+    "AR": "Average recall: the share of people whose keypoints are found, over the same ten thresholds.",
+    "OKS": "Object keypoint similarity: 1 where predicted and labelled keypoints coincide, falling with their distance "
+    "in units of the person’s size.",
+    "PCK": "Percentage of correct keypoints: those that lie within a share of the person’s size from the label.",
+    "CO2eq": "Carbon dioxide equivalent: all greenhouse gases, by how much CO2 warms as much over 100 years.",
+    "exit": "A place after a stage of the network where it can stop and answer; deeper exits cost more.",
+    "front": "The Pareto front: exits that no other beats in both accuracy and cost.",
+    "floor": "The AP below which no exit is recommended, whatever it saves.",
+    "grade": "How energy was obtained: A by counters, B in part, C by a model of the CPU.",
+    "margin": "The points of AP that a cheaper exit may lose and still be recommended.",
+    "MACs": "Multiply-accumulates: one multiplication with its addition, counted as two floating-point operations.",
+    "OKD": "Online knowledge distillation: deeper exits teach shallower ones while all are trained together.",
+    "DS": "Deep supervision: every exit learns from the labels too, not only the last one.",
+    "PUE": "Power usage effectiveness: energy of the building over energy of its computers; 1 is none beyond them.",
+    "SCI": "Software carbon intensity (ISO/IEC 21031): emissions of energy and of making the machine, for each image.",
+    "student": "An exit that learns from a deeper one, its teacher, besides the labels.",
+    "seed": "A training of its own, from other random numbers: seeds show what is chance.",
+}
+"""What each term means; where a word is longer, such as HRNet4-OKD-DS, it is a name and not explained."""
+
+
+@dataclass(slots=True)
+class Terms:
+    """The terms of one page, each of which is explained at its first use."""
+
+    left: dict[str, str] = field(default_factory=lambda: dict(GLOSSARY))
+    """Terms that the page has not used so far."""
+
+    def explain(self, text: str) -> str:
+        """Return text as markup, in which each term that comes up for the first time shows what it means.
+
+        It does so under the pointer, with the focus of the keyboard, and when it is tapped; nothing else is markup.
+        """
+        found: list[str] = []
+        for part in _words(text):
+            said = self.left.pop(part.removesuffix("s") if part not in self.left else part, None)
+            shown = html.escape(part, quote=False)
+            tip = f'<span class="tip" role="note">{html.escape(said, quote=False)}</span>' if said else ""
+            found.append(f'<span class="term" tabindex="0">{shown}{tip}</span>' if said else shown)
+        return "".join(found)
+
+
+def _words(text: str) -> Iterable[str]:
+    """Return the text in pieces: words that stand alone, and what lies between them."""
+    return re.split(r"(?<![\w-])([A-Za-z]+)(?![\w-])", text)
 
 
 def render(

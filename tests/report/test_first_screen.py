@@ -12,9 +12,9 @@ from greenpose.report.comparison import changes
 from greenpose.report.figures.choice import choice_picture
 from greenpose.report.figures.totals import run_total
 from greenpose.report.first_screen import first_screen, share_words, verdict, year_g
+from greenpose.report.page import GLOSSARY, Terms
 from greenpose.report.ranking import preference
 from greenpose.report.study import ComparisonSide, side_by_side, study
-from greenpose.report.terms import GLOSSARY, Terms
 from greenpose.store import collect
 from reports.examples import examples
 from tests.report.records import OTHER_HOST, failure, paper_grid, record
