@@ -52,7 +52,8 @@ def _print(diagnosis: "Diagnosis", *, quiet: bool, verbose: bool) -> None:
         return
     machine = diagnosis.machine
     virtual = ", virtual machine" if machine.virtualised else ""
-    console.print(f"{machine.cpu}, {machine.usable_cpus:g} CPUs, {machine.ram_gb:.0f} GB{virtual}")
+    sets = ", ".join(machine.instruction_sets) or "no instruction set known that computes on many numbers at once"
+    console.print(f"{machine.cpu}, {machine.usable_cpus:g} CPUs, {machine.ram_gb:.0f} GB{virtual}; {sets}")
     for heading, topics in SECTIONS.items():
         console.print(f"\n{heading}", style="bold")
         console.print(_table(diagnosis, topics))

@@ -10,11 +10,18 @@ from greenpose.metering.codecarbon import CodeCarbon
 from greenpose.metering.doctor import Diagnosis, examine
 from greenpose.metering.doubts import remarks
 from greenpose.metering.embodied import EmbodiedShare, embodied_of_process
-from greenpose.metering.inference import MicroCosts, MicroPlan, Plan, measure_exits, measure_pieces
+from greenpose.metering.inference import (
+    MicroCosts,
+    MicroPlan,
+    Plan,
+    exit_place,
+    measure_exits,
+    measure_in_turns,
+    measure_pieces,
+)
 from greenpose.metering.inference_samples import ExitMeasurement, between_runs
+from greenpose.metering.interference import Interference, LoadMonitor
 from greenpose.metering.machine import (
-    Interference,
-    LoadMonitor,
     host_of,
     is_pinned,
     pinned_environment,
@@ -54,12 +61,14 @@ __all__ = [
     "carbon_of",
     "choose",
     "examine",
+    "exit_place",
     "gaps",
     "grade",
     "host_of",
     "intensity",
     "is_pinned",
     "measure_exits",
+    "measure_in_turns",
     "measure_pieces",
     "meter",
     "pinned_environment",

@@ -13,7 +13,7 @@ from types import MappingProxyType, TracebackType
 from typing import NamedTuple, final
 
 from greenpose.errors import MeteringError
-from greenpose.metering.machine import Ticks
+from greenpose.metering.interference import Ticks
 from greenpose.metering.sources import NO_ENERGY, Joules
 from greenpose.metering.window import Grade, Window
 from greenpose.quantity import Quantity

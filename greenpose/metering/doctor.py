@@ -10,10 +10,9 @@ from greenpose.formatting import with_prefix
 from greenpose.metering.codecarbon import CodeCarbon
 from greenpose.metering.doubts import STOOD_STILL
 from greenpose.metering.inference import PERIODS_PER_WINDOW
+from greenpose.metering.interference import Interference, LoadMonitor
 from greenpose.metering.machine import (
     Host,
-    Interference,
-    LoadMonitor,
     Machine,
     allocator_of_process,
     host_of,

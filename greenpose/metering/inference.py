@@ -1,7 +1,8 @@
 """The measuring of inference: interleaved blocks of truncated networks, with a stopping rule; microbenchmarks.
 
-A block runs every exit once, in random order, and an idle window among them. Ratios between exits are taken inside a
-block, where drift, clock frequency, temperature and neighbours are nearly the same for all, and therefore cancel.
+A block runs every exit, or whatever else is to be compared, once, in random order, and an idle window among them.
+Ratios are taken inside a block, where drift, clock frequency, temperature and neighbours are nearly the same for all,
+and therefore cancel.
 """
 
 import math
@@ -59,14 +60,53 @@ def measure_exits(
     sleep: Callable[[float], object] = time.sleep,
     on_progress: Callable[[int, float], object] = lambda *_: None,
 ) -> dict[int, ExitMeasurement]:
-    """Return each exit's latency, CPU time and energy per item, and their ratios to the deepest exit.
+    """Return each exit's cost by `measure_in_turns`, shallow to deep, with ratios to the deepest exit.
+
+    `runners` has for each exit a call that runs its truncated network once on a fixed batch; nothing deeper may run.
+
+    Raises:
+        MeteringError: if there is no exit, one below 1, or a call has no item.
+    """
+    if not runners or min(runners) < 1:
+        raise MeteringError(f"inference: exits {sorted(runners)}: needs exits from 1 on")
+    found = measure_in_turns(
+        {exit_place(number): run for number, run in runners.items()},
+        meter,
+        reference=exit_place(max(runners)),
+        items_per_call=items_per_call,
+        plan=plan,
+        seed=seed,
+        sleep=sleep,
+        on_progress=on_progress,
+    )
+    return {number: found[exit_place(number)] for number in sorted(runners)}
+
+
+def exit_place(number: int) -> str:
+    """Return what an exit is called in a block, and in the names of its windows."""
+    return f"exit {number}"
+
+
+def measure_in_turns(
+    runners: Mapping[str, Callable[[], object]],
+    meter: Meter,
+    *,
+    reference: str | None,
+    items_per_call: int,
+    plan: Plan | None = None,
+    seed: int = 0,
+    sleep: Callable[[float], object] = time.sleep,
+    on_progress: Callable[[int, float], object] = lambda *_: None,
+) -> dict[str, ExitMeasurement]:
+    """Return everybody's latency, CPU time and energy per item, and their ratios to the reference, in their order.
 
     When it is enough is decided by what blocks scatter. What runs differ by on such a machine is then added to the
     intervals, save those of the ratios.
 
     Args:
-        runners: For each exit, a call that runs its truncated network once on a fixed batch; nothing deeper may run.
+        runners: By the name that windows bear behind `inference`, a call that does all of its work once.
         meter: An entered meter; every window also appears in its list and log.
+        reference: The one that ratios are to; None: there is none, and no ratio.
         items_per_call: Items that one call processes, e.g. the batch size.
         plan: Window length and stopping rule.
         seed: Of the order inside blocks.
@@ -75,36 +115,39 @@ def measure_exits(
             half-width by then.
 
     Raises:
-        MeteringError: if there is no exit, one below 1, or a call has no item.
+        MeteringError: if there is nothing to run, the idle machine's name is taken, or a call has no item.
     """
-    if not runners or min(runners) < 1 or items_per_call < 1:
+    if not runners or IDLE in runners or items_per_call < 1:
         raise MeteringError(
-            f"inference: exits {sorted(runners)} with {items_per_call} items a call: needs exits from 1 on, and an item"
+            f"inference: {list(runners)} with {items_per_call} items a call: needs something to run, not called "
+            f"{IDLE}, and an item"
         )
     plan = Plan() if plan is None else plan
     on_progress(0, math.inf)
     bench = _Bench(runners, meter, items_per_call=items_per_call, plan=plan, seed=seed, sleep=sleep)
     bench.warm_up()
-    blocks: list[Mapping[int, Sample]] = []
+    blocks: list[Mapping[str, Sample]] = []
     wide, stopped = math.inf, False
     while not stopped and bench.may_continue(len(blocks)):
         blocks.append(bench.block())
         believed = sound(blocks)
-        wide = widest(believed)
+        wide = widest(believed, reference)
         stopped = wide <= plan.rel_ci and len(believed) % BLOCKS_PER_LOOK == 0
         on_progress(len(blocks), wide)
-    return describe(
+    found = describe(
         blocks,
+        reference=reference,
         items_per_call=items_per_call,
         rel_ci=plan.rel_ci,
         sources=meter.provenances,
         between_runs=meter.between_runs,
     )
+    return {place: found[place] for place in runners}
 
 
-def idle_windows(exits: int) -> int:
-    """Return as how many windows the idle one lasts, which fills a block of so many exits up."""
-    return max(1, WINDOWS_PER_BLOCK - exits)
+def idle_windows(others: int) -> int:
+    """Return as how many windows the idle one lasts, which fills a block of so many others up."""
+    return max(1, WINDOWS_PER_BLOCK - others)
 
 
 def require_motion(first: float, last: float, *, calls: int) -> None:
@@ -114,11 +157,11 @@ def require_motion(first: float, last: float, *, calls: int) -> None:
 
 
 class _Bench:
-    """Runs blocks: every exit once and one idle window, in an order drawn anew for each."""
+    """Runs blocks: everybody once and one idle window, in an order drawn anew for each."""
 
     def __init__(
         self,
-        runners: Mapping[int, Callable[[], object]],
+        runners: Mapping[str, Callable[[], object]],
         meter: Meter,
         *,
         items_per_call: int,
@@ -147,20 +190,20 @@ class _Bench:
         elapsed = self._meter.clock() - self._began
         return measured == 0 or (measured < self._plan.max_blocks and elapsed < self._plan.max_seconds)
 
-    def block(self) -> Mapping[int, Sample]:
-        """Return one window's sample for each exit, and under `IDLE` for the idle machine."""
+    def block(self) -> Mapping[str, Sample]:
+        """Return everybody's sample of one window, and under `IDLE` the idle machine's."""
         places = [IDLE, *self._runners]
         self._order.shuffle(places)
-        return {place: self._idle() if place == IDLE else self._exit(place) for place in places}
+        return {place: self._idle() if place == IDLE else self._work(place) for place in places}
 
     def _idle(self) -> Sample:
-        with self._meter.window("inference idle") as opened:
+        with self._meter.window(f"inference {IDLE}") as opened:
             self._sleep(self._idle_seconds)
         return _sample(opened.result, ())
 
-    def _exit(self, number: int) -> Sample:
+    def _work(self, place: str) -> Sample:
         window, edges = repeated(
-            self._runners[number], self._meter, f"inference exit {number}", seconds=self._seconds, items=self._items
+            self._runners[place], self._meter, f"inference {place}", seconds=self._seconds, items=self._items
         )
         return _sample(window, edges)
 

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from greenpose.intervals import Bounds, interval, relative_half_width
 from greenpose.metering.machine import Machine
@@ -11,8 +11,8 @@ from greenpose.metering.sources import Joules, Provenance
 from greenpose.metering.window import Window
 from greenpose.quantity import Quantity, high_percentile, median
 
-IDLE = 0
-"""Place of the idle window in a block; exits count from 1."""
+IDLE = "idle"
+"""Place of the idle window in a block; nothing that is measured may be called so."""
 RESOLUTION_WARNING = 0.02
 """A counter's step above this part of a window's energy is worth a warning."""
 FOREIGN_WARNING = 0.10
@@ -29,15 +29,17 @@ class Sample:
     """Seconds of each call in it; none for an idle window."""
 
 
-Block = Mapping[int, Sample]
+Block = Mapping[str, Sample]
+"""Its samples by the name of what was measured, the idle machine's among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitMeasurement:
-    """What one item costs at one exit. An estimate that could not be had is None, and `missing` says why."""
+    """What one item costs at one exit, or in whatever else took turns with exits.
 
-    exit: int
-    """Exit number."""
+    An estimate that could not be had is None, and `missing` says why.
+    """
+
     items_per_call: int
     """Items of one call: the batch size."""
     blocks: int
@@ -58,15 +60,15 @@ class ExitMeasurement:
     """Net joules per item: gross minus idle watts times time."""
     idle_watts: float | None
     """Median power of the idle windows."""
-    ratios: Mapping[str, Quantity]
-    """Within-block ratios to the deepest exit of `latency_s`, `cpu_s_per_item`, `energy_j_per_item`."""
+    ratios: Mapping[str, Quantity] = field(default_factory=dict)
+    """Within-block ratios to the reference of `latency_s`, `cpu_s_per_item`, `energy_j_per_item`; none without one."""
     between_runs: float
     """Relative standard deviation between runs of the same work, which the intervals of all but the ratios include."""
     converged: bool
-    """Whether the stopping rule was met; one verdict for all exits, since they were measured together."""
+    """Whether the stopping rule was met; one verdict for all that was measured together."""
     agreement: float | None
-    """What the stopping rule went by: the widest relative half-width, by the blocks of this run alone, of any exit's
-    energy or its ratio to the deepest exit's; None for a single block."""
+    """What the stopping rule went by: the widest relative half-width, by the blocks of this run alone, of anybody's
+    energy or its ratio to the reference's; None for a single block."""
     foreign_cpu_share: float | None
     """Median CPU share of other processes; None where nobody watched."""
     steal_share: float | None
@@ -89,18 +91,19 @@ Value = Callable[[Sample], float]
 def describe(
     blocks: Sequence[Block],
     *,
+    reference: str | None,
     items_per_call: int,
     rel_ci: float,
     sources: Sequence[Provenance],
     between_runs: float,
-) -> dict[int, ExitMeasurement]:
-    """Return the estimates of every exit, shallow to deep."""
+) -> dict[str, ExitMeasurement]:
+    """Return the estimates of all that was measured, with ratios to one of them."""
     every, blocks = blocks, sound(blocks)
-    agreement, doubt = widest(blocks), _doubt(every)
-    return {
-        number: _describe_exit(
+    agreement, doubt = widest(blocks, reference), _doubt(every)
+    alone = {
+        place: _describe_place(
             blocks,
-            number,
+            place,
             items=items_per_call,
             sources=sources,
             between_runs=between_runs,
@@ -108,9 +111,12 @@ def describe(
             wanted=rel_ci,
             doubt=doubt,
         )
-        for number in sorted(blocks[0])
-        if number != IDLE
+        for place in blocks[0]
+        if place != IDLE
     }
+    if reference is None:
+        return alone
+    return {place: replace(one, ratios=_all_ratios(blocks, place, reference)) for place, one in alone.items()}
 
 
 def _too_few(agreement: float, wanted: float, blocks: int) -> str:
@@ -141,12 +147,14 @@ def _doubt(blocks: Sequence[Block]) -> str:
     return f"{len(doubtful)} of {len(blocks)} blocks are left out: {reasons[0]}" if doubtful else ""
 
 
-def widest(blocks: Sequence[Block]) -> float:
-    """Return the widest relative half-width of every exit's energy (or else CPU time) and its ratio to the deepest."""
-    exits = sorted(place for place in blocks[0] if place != IDLE)
+def widest(blocks: Sequence[Block], reference: str | None) -> float:
+    """Return the widest relative half-width of everybody's energy (or else CPU time) and its ratio to the reference."""
+    places = [place for place in blocks[0] if place != IDLE]
     value = energy if _has_energy(blocks) else cpu_seconds
-    series = [[value(block[number]) for block in blocks] for number in exits]
-    series += [ratio for number in exits[:-1] if (ratio := _ratios(blocks, number, exits[-1], value))]
+    series = [[value(block[place]) for block in blocks] for place in places]
+    if reference is not None:
+        others = (place for place in places if place != reference)
+        series += [ratio for place in others if (ratio := _ratios(blocks, place, reference, value))]
     return max(relative_half_width(statistics.median(values), interval(values)) for values in series)
 
 
@@ -175,9 +183,9 @@ def idle_power(blocks: Sequence[Block]) -> Joules:
     return Joules(low, mid, high)
 
 
-def _describe_exit(
+def _describe_place(
     blocks: Sequence[Block],
-    number: int,
+    place: str,
     *,
     items: int,
     sources: Sequence[Provenance],
@@ -186,14 +194,13 @@ def _describe_exit(
     wanted: float,
     doubt: str,
 ) -> ExitMeasurement:
-    samples = [block[number] for block in blocks]
+    samples = [block[place] for block in blocks]
     gross, net, missing = _energies(blocks, samples, sources)
     gross, net = (None if found is None else found.widened(between_runs) for found in (gross, net))
     steps = _resolution_share(samples, sources)
     foreign = _watched(samples, "foreign_cpu_share")
     steal = _watched(samples, "steal_share")
     return ExitMeasurement(
-        exit=number,
         items_per_call=items,
         blocks=len(blocks),
         calls=sum(len(sample.calls) for sample in samples),
@@ -204,7 +211,6 @@ def _describe_exit(
         energy_j_per_item=gross,
         net_energy_j_per_item=net,
         idle_watts=idle_power(blocks).mid if gross is not None else None,
-        ratios=_all_ratios(blocks, number, max(blocks[0])),
         between_runs=between_runs,
         converged=agreement <= wanted,
         agreement=agreement if math.isfinite(agreement) else None,
@@ -249,18 +255,18 @@ def _energy_estimate(samples: Sequence[Sample], idle: Joules) -> Quantity:
     return median([joules.mid for joules in used], type_b=Bounds(low, high))
 
 
-def _all_ratios(blocks: Sequence[Block], number: int, deepest: int) -> dict[str, Quantity]:
+def _all_ratios(blocks: Sequence[Block], place: str, reference: str) -> dict[str, Quantity]:
     values: dict[str, Value] = {"latency_s": latency, "cpu_s_per_item": cpu_seconds}
     if _has_energy(blocks):
         values["energy_j_per_item"] = energy
-    series = {name: _ratios(blocks, number, deepest, value) for name, value in values.items()}
+    series = {name: _ratios(blocks, place, reference, value) for name, value in values.items()}
     return {name: median(ratios) for name, ratios in series.items() if ratios}
 
 
-def _ratios(blocks: Sequence[Block], number: int, deepest: int, value: Value) -> list[float]:
-    """Return the within-block ratios; none if the deepest exit ever reads zero."""
-    pairs = [(value(block[number]), value(block[deepest])) for block in blocks]
-    return [ours / deep for ours, deep in pairs] if all(deep > 0 for _, deep in pairs) else []
+def _ratios(blocks: Sequence[Block], place: str, reference: str, value: Value) -> list[float]:
+    """Return the within-block ratios; none if the reference ever reads zero."""
+    pairs = [(value(block[place]), value(block[reference])) for block in blocks]
+    return [ours / whole for ours, whole in pairs] if all(whole > 0 for _, whole in pairs) else []
 
 
 def _has_energy(blocks: Sequence[Block]) -> bool:

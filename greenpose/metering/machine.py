@@ -1,10 +1,9 @@
-"""The machine: processor, memory, limits and load that a number belongs to, read from files or from a test's."""
+"""The machine: processor, memory and limits that a number belongs to, read from files or from a test's."""
 
 import hashlib
 import os
 import platform
 import re
-import resource
 import sys
 import time
 import weakref
@@ -96,6 +95,8 @@ class Machine:
     """NVIDIA GPUs that the kernel driver lists."""
     host: str
     """First 12 hex digits of SHA-256 of the host name: tells hosts apart without naming them."""
+    instruction_sets: tuple[str, ...] = ()
+    """What the CPU announces of `INSTRUCTION_SETS`: which of them a runtime can use decides what an image costs."""
 
     @property
     def share(self) -> float:
@@ -104,13 +105,17 @@ class Machine:
 
     @property
     def fingerprint(self) -> str:
-        """Return 12 hex digits; runs are only compared on equal ones. The host name and kernel are left out."""
+        """Return 12 hex digits; runs are only compared on equal ones.
+
+        The host name and kernel are left out, and so are instruction sets: older records do not know them.
+        """
         parts = (self.cpu, self.cpu_family, self.cpu_model, self.vcpus, self.usable_cpus, round(self.ram_gb), self.gpus)
         return _digest(repr((*parts, self.architecture, self.virtualised)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON data, fingerprint included."""
-        return asdict(self) | {"gpus": list(self.gpus), "fingerprint": self.fingerprint}
+        lists = {"gpus": list(self.gpus), "instruction_sets": list(self.instruction_sets)}
+        return asdict(self) | lists | {"fingerprint": self.fingerprint}
 
 
 def read_machine(root: Path = ROOT) -> Machine:
@@ -131,7 +136,29 @@ def read_machine(root: Path = ROOT) -> Machine:
         virtualised=None if not cpu["flags"] else "hypervisor" in cpu["flags"].split(),
         gpus=_gpus(root / "proc/driver/nvidia/gpus"),
         host=_digest(platform.node()),
+        instruction_sets=instruction_sets(cpu["flags"] or cpu["Features"], platform.machine()),
     )
+
+
+INSTRUCTION_SETS: Mapping[str, frozenset[str]] = {
+    "AVX2": frozenset({"avx2"}),
+    "AVX-512": frozenset({"avx512f"}),
+    "VNNI": frozenset({"avx512_vnni", "avx_vnni", "asimddp"}),
+    "BF16": frozenset({"avx512_bf16", "bf16"}),
+    "AMX": frozenset({"amx_tile"}),
+    "NEON": frozenset({"asimd", "neon"}),
+}
+"""Instruction sets for many numbers at once, and the flags of Linux that announce each: those of x86 and of ARM.
+
+VNNI multiplies and adds bytes, BF16 halves of floats; ARM's dot product (asimddp) and bf16 are the same to a network.
+Source: Linux, arch/x86/include/asm/cpufeatures.h and Documentation/arch/arm64/elf_hwcaps.rst, 2026.
+"""
+
+
+def instruction_sets(flags: str, architecture: str) -> tuple[str, ...]:
+    """Return the instruction sets of `INSTRUCTION_SETS` that flags announce; every 64-bit ARM has NEON."""
+    said = {*flags.split()} | ({"asimd"} if architecture in ("arm64", "aarch64") else set())
+    return tuple(name for name, marks in INSTRUCTION_SETS.items() if marks & said)
 
 
 @lru_cache(maxsize=1)
@@ -232,7 +259,8 @@ def software_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 def _cpuinfo(path: Path) -> dict[str, str]:
     """Return the first processor's fields and the number of processors, empty strings where they are missing."""
-    found = {"model name": "", "vendor_id": "", "cpu family": "", "model": "", "flags": "", "processors": "0"}
+    fields = ("model name", "vendor_id", "cpu family", "model", "flags", "Features")
+    found = dict.fromkeys(fields, "") | {"processors": "0"}
     processors = 0
     for line in _text(path).splitlines():
         key, _, value = (part.strip() for part in line.partition(":"))
@@ -379,108 +407,3 @@ def host_of(
     machine = this_machine() if machine is None else machine
     share = machine.share / workers if share is None else share
     return Host(machine=machine, share=share, workers=workers, gpus=gpus, clock=clock, cpu_clock=cpu_clock)
-
-
-STAT = Path("/proc/stat")
-SHORTEST_SECONDS = 0.1
-"""Windows shorter than ten kernel ticks of 10 ms have no contamination figures."""
-FRESH_SECONDS = 0.01
-"""A reading younger than one kernel tick is as good as a new one."""
-HEAD_BYTES = 256
-"""The first line of /proc/stat, the sum over all CPUs, is shorter than this."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interference:
-    """What disturbed a window."""
-
-    foreign_cpu_share: float
-    """CPU time of processes that are not ours, over all CPU time there was, 0 to 1."""
-    steal_share: float
-    """CPU time that the hypervisor gave to other guests, over all there was, 0 to 1."""
-    involuntary_switches: int
-    """How often this process was taken off a CPU against its will."""
-    minor_faults: int
-    """Pages that this process had to fetch from the kernel; thousands per step mean an unpinned allocator."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticks:
-    """The kernel's CPU ledger for the whole machine and this process's disturbances, since boot."""
-
-    busy: float
-    """CPU-seconds in user, nice, system and interrupts."""
-    steal: float
-    """CPU-seconds taken by the hypervisor."""
-    total: float
-    """CPU-seconds that passed, idle ones included."""
-    switches: int
-    """Involuntary context switches of this process."""
-    faults: int
-    """Minor page faults of this process."""
-
-
-class LoadMonitor:
-    """Reads the kernel's ledger and compares two readings."""
-
-    def __init__(self, path: Path = STAT, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Keep the ledger's place; a machine without one (macOS) is watched by nobody."""
-        self._path = path
-        self._file: int | None = None
-        self._tick = 1.0 / os.sysconf("SC_CLK_TCK")
-        self._clock = clock
-        self._latest: Ticks | None = None
-        self._read_at = -float("inf")
-
-    def open(self) -> None:
-        """Open the ledger, once for all readings."""
-        if self._file is None and self._path.exists():
-            self._file = os.open(self._path, os.O_RDONLY)
-
-    def read(self) -> Ticks | None:
-        """Return the ledger now, at most one kernel tick old; None where there is none or it is not open."""
-        now = self._clock()
-        if self._file is not None and now - self._read_at >= FRESH_SECONDS:
-            self._latest = self._fresh(self._file)
-            self._read_at = now
-        return self._latest
-
-    def between(self, start: Ticks | None, *, seconds: float, cpu_seconds: float) -> Interference | None:
-        """Return what disturbed a window of ours since `start`, None for a short window or without a ledger."""
-        end = self.read() if start is not None and seconds >= SHORTEST_SECONDS else None
-        if start is None or end is None or end.total <= start.total:
-            return None
-        total = end.total - start.total
-        foreign = max(0.0, end.busy - start.busy - cpu_seconds)
-        return Interference(
-            foreign_cpu_share=min(1.0, foreign / total),
-            steal_share=max(0.0, end.steal - start.steal) / total,
-            involuntary_switches=end.switches - start.switches,
-            minor_faults=end.faults - start.faults,
-        )
-
-    def close(self) -> None:
-        """Let go of the ledger."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-            self._latest = None
-
-    def _fresh(self, file: int) -> Ticks | None:
-        """Read one line; guest time is left out since the kernel counts it under user already.
-
-        Source: proc(5), /proc/stat: user nice system idle iowait irq softirq steal.
-        """
-        head = os.pread(file, HEAD_BYTES, 0).partition(b"\n")[0].split()
-        if len(head) < 9 or head[0] != b"cpu":
-            return None
-        user, nice, system, idle, iowait, irq, softirq, steal = (int(field) * self._tick for field in head[1:9])
-        busy = user + nice + system + irq + softirq
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        return Ticks(
-            busy=busy,
-            steal=steal,
-            total=busy + idle + iowait + steal,
-            switches=usage.ru_nivcsw,
-            faults=usage.ru_minflt,
-        )

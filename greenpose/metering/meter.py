@@ -29,7 +29,8 @@ from greenpose.metering.codecarbon import CodeCarbon, CrossReading
 from greenpose.metering.cpu_model import CpuClock
 from greenpose.metering.doubts import Pulse, Trail, judged, remarks
 from greenpose.metering.embodied import EmbodiedShare
-from greenpose.metering.machine import LoadMonitor, this_machine
+from greenpose.metering.interference import LoadMonitor
+from greenpose.metering.machine import this_machine
 from greenpose.metering.sources import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
 from greenpose.metering.window import MEANING, Window, WindowLog, grade, worst_kind
 from greenpose.quantity import Quantity

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from greenpose.errors import MeteringError
 from greenpose.metering.codecarbon import CrossReading
-from greenpose.metering.machine import Interference
+from greenpose.metering.interference import Interference
 from greenpose.metering.sources import NO_ENERGY, Joules, Provenance
 from greenpose.quantity import Kind, worst
 

@@ -15,7 +15,7 @@ from greenpose.data import Samples
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import listed
-from greenpose.metering import ExitMeasurement, Meter, measure_exits
+from greenpose.metering import ExitMeasurement, Meter, exit_place, measure_in_turns
 from greenpose.model import HRNet, SubNetwork
 from greenpose.policy.calibrate import GRADES, Judged, Setting, SplitOutputs, calibrate, cheapest, exit_ap, judge, look
 from greenpose.policy.cascade import EVER, NEVER, Cascade, Confidence, PathCosts, Thresholds, path_costs
@@ -113,22 +113,27 @@ def measure_paths(
     exits = shared.net.exits
     cascades = {exit_: Cascade(shared.net, _until(exits, exit_), confidence=confidence) for exit_ in exits}
     policy = Cascade(shared.net, thresholds, confidence=confidence)
-    calls: list[Callable[[Tensor], object]] = [policy, *cascades.values(), *(shared.subs[exit_] for exit_ in exits)]
-    runners = {number: partial(_each, call, batches) for number, call in enumerate(calls, start=1)}
+    calls: dict[str, Callable[[Tensor], object]] = {"policy": policy}
+    calls |= {_way(exit_): cascade for exit_, cascade in cascades.items()}
+    calls |= {exit_place(exit_): shared.subs[exit_] for exit_ in exits}
     with torch.inference_mode():
-        found = measure_exits(
-            runners,
+        found = measure_in_turns(
+            {place: partial(_each, call, batches) for place, call in calls.items()},
             meter,
+            reference=exit_place(exits[-1]),
             items_per_call=sum(len(images) for images in batches),
             plan=plan_of(plan),
             seed=seed,
         )
-    measured = list(found.values())
     return Energies(
-        policy=measured[0],
-        cumulative=dict(zip(exits, measured[1 : 1 + len(exits)], strict=True)),
-        alone=dict(zip(exits, measured[1 + len(exits) :], strict=True)),
+        policy=found["policy"],
+        cumulative={exit_: found[_way(exit_)] for exit_ in exits},
+        alone={exit_: found[exit_place(exit_)] for exit_ in exits},
     )
+
+
+def _way(exit_: int) -> str:
+    return f"up to {exit_place(exit_)}"
 
 
 def _until(exits: Sequence[int], last: int) -> dict[int, float | None]:

@@ -254,7 +254,7 @@ def break_even(
     come from one machine and model, whose systematic error cancels; the interval takes the ends of both intervals.
     """
     method = "extra training energy by the measured overhead / energy saved per image by the within-block ratio"
-    if step is None or exit_.exit == final.exit:
+    if step is None or exit_ is final:
         return _none(method, "nothing was added for another exit, or it is the final one")
     if grew:
         return _none(method, "the network grew while it trained: a plain training of the final exit cannot be compared")

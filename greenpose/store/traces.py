@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from greenpose.errors import RecordError
 from greenpose.metering import Window
-from greenpose.metering.inference_samples import IDLE
 from greenpose.record import Record
 from greenpose.store.folder import RunFolder
 from greenpose.store.records import files_of, log_of, outermost, phase_of, read_record
+
+IDLE = 0
+"""Place of the idle machine among exits, which count from 1."""
 
 
 class Stretch(NamedTuple):

@@ -8,7 +8,8 @@ from typing import Any
 import pynvml
 
 from greenpose.errors import MeteringError
-from greenpose.metering.machine import LoadMonitor, Machine
+from greenpose.metering.interference import LoadMonitor
+from greenpose.metering.machine import Machine
 from greenpose.metering.meter import Meter, MeterSurroundings
 from greenpose.metering.sources import Component, Joules, Provenance, Source
 from greenpose.quantity import Kind

@@ -6,7 +6,8 @@ import pytest
 from greenpose.formatting import with_prefix
 from greenpose.metering import CodeCarbon, Joules, examine, host_of, pinned_environment
 from greenpose.metering.doctor import Diagnosis
-from greenpose.metering.machine import LoadMonitor, OpenFile
+from greenpose.metering.interference import LoadMonitor
+from greenpose.metering.machine import OpenFile
 from greenpose.metering.select_sources import Choice
 from tests.metering.fakes import (
     RANGE_UJ,

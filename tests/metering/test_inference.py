@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from greenpose.errors import MeteringError
-from greenpose.metering import Joules, Meter, MeterSurroundings, Plan, measure_exits
-from greenpose.metering.machine import LoadMonitor
+from greenpose.metering import Joules, Meter, MeterSurroundings, Plan, measure_exits, measure_in_turns
+from greenpose.metering.interference import LoadMonitor
 from tests.metering.fakes import BrokenSource, TickingClock, TickingSource, kernel, stat, unwatched, write
 
 PLAN = Plan(min_window_seconds=1.0, max_blocks=12, max_seconds=1e6)
@@ -299,6 +299,43 @@ def test_neighbours_are_warned_of(tmp_path):
 def test_nothing_to_measure_is_refused(bench, runners, items):
     with Meter([]) as meter, pytest.raises(MeteringError, match="inference"):
         measure_exits(runners, meter, items_per_call=items)
+
+
+def turns(bench, seconds, *, reference):
+    """Measure calls by their names; a call's number, and with it its power, is its place among them."""
+    meter = Meter(
+        bench.sources, clock=bench.clock, cpu_clock=bench.cpu, surroundings=MeterSurroundings(load=bench.load)
+    )
+    runners = {name: bench.runner(number, each) for number, (name, each) in enumerate(seconds.items(), start=1)}
+    with meter:
+        found = measure_in_turns(
+            runners, meter, reference=reference, items_per_call=4, plan=PLAN, sleep=bench.clock.advance
+        )
+    return found, meter
+
+
+def test_whatever_has_a_name_takes_turns_and_is_held_against_the_one_that_is_named(bench):
+    """The reference is the cheapest here, and stands in the middle: 0.25 s at 30 W; the last is 0.5 s at 40 W."""
+    found, meter = turns(
+        bench, {"torch exit 4": 0.5, "exit3.onnx": 0.25, "exit3-int8.onnx": 0.5}, reference="exit3.onnx"
+    )
+    assert list(found) == ["torch exit 4", "exit3.onnx", "exit3-int8.onnx"]
+    assert found["exit3-int8.onnx"].ratios["latency_s"].value == pytest.approx(2)
+    assert found["exit3-int8.onnx"].ratios["energy_j_per_item"].value == pytest.approx(2 * 40 / 30)
+    assert found["exit3.onnx"].ratios["cpu_s_per_item"].value == 1
+    assert {window.name for window in meter.windows} == {"inference idle"} | {f"inference {name}" for name in found}
+
+
+def test_without_a_reference_there_are_costs_and_no_ratios(bench):
+    found, _ = turns(bench, {"a.onnx": 0.25, "b.onnx": 0.5}, reference=None)
+    assert [each.ratios for each in found.values()] == [{}, {}]
+    assert found["b.onnx"].energy_j_per_item.value == pytest.approx(0.125 * 30)
+    assert found["a.onnx"].converged
+
+
+def test_nothing_may_be_called_as_the_idle_machine_is(bench):
+    with pytest.raises(MeteringError, match="idle"):
+        turns(bench, {"idle": 0.25}, reference=None)
 
 
 @pytest.mark.parametrize(

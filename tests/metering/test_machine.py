@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from greenpose.metering import is_pinned, pinned_environment, process_settings, software_versions
-from greenpose.metering.machine import LoadMonitor, allocator_of_process, quota_cpus, read_machine
+from greenpose.metering.interference import LoadMonitor
+from greenpose.metering.machine import allocator_of_process, instruction_sets, quota_cpus, read_machine
 from tests.metering.fakes import kernel, machine, stat, write
 
 
@@ -66,6 +67,34 @@ def test_a_quota_makes_fewer_cpus_usable(tmp_path):
 )
 def test_another_machine_has_another_fingerprint(change):
     assert machine(**change).fingerprint != machine().fingerprint
+
+
+@pytest.mark.parametrize(
+    ("flags", "architecture", "sets"),
+    [
+        ("fpu sse2 avx2 avx512f avx512vl avx512_vnni", "x86_64", ("AVX2", "AVX-512", "VNNI")),
+        (
+            "fpu avx2 avx512f avx512_vnni avx512_bf16 amx_bf16 amx_tile amx_int8",
+            "x86_64",
+            ("AVX2", "AVX-512", "VNNI", "BF16", "AMX"),
+        ),
+        ("fpu avx2 avx_vnni", "x86_64", ("AVX2", "VNNI")),
+        ("fpu sse2 avx512", "x86_64", ()),
+        ("fp asimd asimddp bf16", "aarch64", ("VNNI", "BF16", "NEON")),
+        ("", "arm64", ("NEON",)),
+        ("", "x86_64", ()),
+    ],
+)
+def test_instruction_sets_are_those_that_the_cpu_announces(flags, architecture, sets):
+    assert instruction_sets(flags, architecture) == sets
+
+
+def test_instruction_sets_are_read_from_the_kernel_and_leave_the_fingerprint_as_it_was(tmp_path):
+    """The fingerprint is one of a record from before they were read."""
+    found = read_machine(kernel(tmp_path, cpuinfo="processor : 0\nflags : fpu avx2 hypervisor\n"))
+    assert found.instruction_sets == ("AVX2",)
+    assert found.as_dict()["instruction_sets"] == ["AVX2"]
+    assert machine(instruction_sets=("AMX",)).fingerprint == machine().fingerprint == "510322257d59"
 
 
 @pytest.mark.parametrize("change", [{"host": "1" * 12}, {"kernel": "7"}, {"ram_gb": 16.1}])

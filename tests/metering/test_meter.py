@@ -15,7 +15,7 @@ from greenpose.errors import MeteringError
 from greenpose.metering import CarbonAccounting, CodeCarbon, Joules, Meter, MeterSurroundings, carbon_of, read_windows
 from greenpose.metering.carbon import custom_intensity
 from greenpose.metering.embodied import embodied_of
-from greenpose.metering.machine import LoadMonitor
+from greenpose.metering.interference import LoadMonitor
 from tests.metering.fakes import (
     BrokenSource,
     FakeTracker,
@@ -328,7 +328,7 @@ def test_a_window_beside_children_that_cannot_be_seen_says_so(tmp_path):
 import json, subprocess, sys
 from pathlib import Path
 from greenpose.metering.cpu_model import CpuClock
-from greenpose.metering.machine import LoadMonitor
+from greenpose.metering.interference import LoadMonitor
 from greenpose.metering.meter import Meter, MeterSurroundings
 
 child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

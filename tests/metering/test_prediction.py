@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from greenpose.errors import MeteringError
 from greenpose.intervals import t_quantile
 from greenpose.metering import allocate
-from greenpose.metering.machine import Interference
+from greenpose.metering.interference import Interference
 from greenpose.metering.prediction import (
     CORRELATIONS,
     QUIET_SCATTER,

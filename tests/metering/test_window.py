@@ -14,7 +14,7 @@ import pytest
 from greenpose.errors import MeteringError
 from greenpose.metering import Joules, Window, gaps, grade, read_log, read_windows, worst_kind
 from greenpose.metering.codecarbon import CrossReading
-from greenpose.metering.machine import Interference
+from greenpose.metering.interference import Interference
 from greenpose.metering.window import WindowLog
 from tests.metering.fakes import TickingClock, provenance
 

@@ -166,9 +166,8 @@ def test_a_segment_is_paid_for_in_the_epochs_that_trained_it():
     assert split.cost.endswith("in the epochs that trained it")
 
 
-def exit_measurement(number, energy=None, ratio=None):
+def exit_measurement(energy=None, ratio=None):
     return ExitMeasurement(
-        exit=number,
         items_per_call=1,
         blocks=6,
         calls=6,
@@ -191,7 +190,7 @@ def exit_measurement(number, energy=None, ratio=None):
     )
 
 
-FINAL = exit_measurement(4, known(10.0), known(1.0))
+FINAL = exit_measurement(known(10.0), known(1.0))
 
 
 def parts(kwh=1.0):
@@ -201,9 +200,7 @@ def parts(kwh=1.0):
 
 
 def test_break_even_is_the_extra_energy_over_the_energy_saved_per_image():
-    found = break_even(
-        exit_measurement(3, known(6.0), known(0.6, 0.55, 0.7)), FINAL, step=training_step(), parts=parts()
-    )
+    found = break_even(exit_measurement(known(6.0), known(0.6, 0.55, 0.7)), FINAL, step=training_step(), parts=parts())
     # three parts of 1 kWh depend on the wiring; a step of 1.25 holds 0.25 of extra; an image saves 4 J
     assert found.value == pytest.approx(3 * 3.6e6 * (0.25 / 1.25) / 4.0)
     assert found.type_a.low == pytest.approx(3 * 3.6e6 * (0.2 / 1.2) / 4.5)
@@ -212,7 +209,7 @@ def test_break_even_is_the_extra_energy_over_the_energy_saved_per_image():
 
 def test_teaching_that_added_nothing_is_won_back_at_once():
     step = training_step(overhead=known(0.99, 0.97, 1.02))
-    found = break_even(exit_measurement(3, known(6.0), known(0.6)), FINAL, step=step, parts=parts())
+    found = break_even(exit_measurement(known(6.0), known(0.6)), FINAL, step=step, parts=parts())
     assert found.value == 0
     assert found.type_a.low == 0
     assert found.type_a.high > 0
@@ -222,9 +219,9 @@ def test_teaching_that_added_nothing_is_won_back_at_once():
     ("exit_", "step", "why"),
     [
         (FINAL, training_step(), "final one"),
-        (exit_measurement(3, known(6.0), known(0.6)), None, "nothing was added"),
-        (exit_measurement(3, known(11.0), known(1.1)), training_step(), "costs no less"),
-        (exit_measurement(3, None, None), training_step(), "could not be read"),
+        (exit_measurement(known(6.0), known(0.6)), None, "nothing was added"),
+        (exit_measurement(known(11.0), known(1.1)), training_step(), "costs no less"),
+        (exit_measurement(None, None), training_step(), "could not be read"),
     ],
 )
 def test_no_break_even_is_null_with_its_reason(exit_, step, why):
@@ -234,8 +231,6 @@ def test_no_break_even_is_null_with_its_reason(exit_, step, why):
 
 
 def test_a_saving_that_may_be_none_has_no_interval():
-    found = break_even(
-        exit_measurement(3, known(9.9), known(0.99, 0.9, 1.05)), FINAL, step=training_step(), parts=parts()
-    )
+    found = break_even(exit_measurement(known(9.9), known(0.99, 0.9, 1.05)), FINAL, step=training_step(), parts=parts())
     assert found.value > 0
     assert found.type_a is None

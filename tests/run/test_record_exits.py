@@ -173,7 +173,7 @@ def count():
 
 def of_images(count, embodied, **carbon):
     """The entry of an exit of 3 J and 1 s an image, the second known to between 0.9 and 1.2."""
-    measured = replace(exit_measurement(2, energy=known(3.0, 2.7, 3.6)), latency_s=known(1.0, 0.9, 1.2))
+    measured = replace(exit_measurement(energy=known(3.0, 2.7, 3.6)), latency_s=known(1.0, 0.9, 1.2))
     carbon = carbon or {"country": "ITA"}
     return inference_quantities(count, measured, kind="modelled", carbon=carbon_of(**carbon), embodied=embodied)
 
