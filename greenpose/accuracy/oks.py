@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from greenpose.data.annotations import crowd_flag
 from greenpose.data.findings import first_few
+from greenpose.data.heatmaps import CONFIDENT_ABOVE
 from greenpose.data.instances import sigma_faults
 from greenpose.errors import DataError
 
@@ -201,13 +202,11 @@ def _fault(examples: Sequence[str], text: str) -> list[str]:
     return [text + first_few(examples)] if examples else []
 
 
-_CONFIDENT_ABOVE = 0.2
-"""Keypoints with a lower peak do not count towards a pose's score; the paper's value."""
 _SAME_ABOVE = 0.9
 """Two poses with a greater OKS are one; the paper's value."""
 
 
-def rescore(peaks: Any, box_score: Any = 1.0, threshold: float = _CONFIDENT_ABOVE) -> Any:
+def rescore(peaks: Any, box_score: Any = 1.0, threshold: float = CONFIDENT_ABOVE) -> Any:
     """Return the score of each pose: the mean of its peaks above `threshold` times its box's score, 0 without any.
 
     `peaks` [..., keypoint] and `box_score` [...] may be arrays or numbers; a single pose gives a float.

@@ -11,6 +11,8 @@ _DRAWN_ABOVE = 0.5
 SCALE_UNIT_PX = 200.0
 """The scale of a box is its size over 200 px, as in MPII's annotations, which this convention comes from."""
 _QUARTER_PX = 0.25
+CONFIDENT_ABOVE = 0.2
+"""Keypoints with a lower peak do not count towards a pose's score; the paper's value."""
 
 
 def encode_heatmaps(
