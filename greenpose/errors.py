@@ -72,3 +72,7 @@ class ReportError(GreenPoseError):
 
 class ExportError(FaultsError):
     """A network that cannot be exported as asked."""
+
+
+class ArtefactError(FaultsError):
+    """An exported model that cannot be used: damaged, foreign, or without its runtime."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from greenpose.artefact import Card
 from greenpose.check.baseline import Baseline
 from greenpose.check.budgets import BudgetFile
 from greenpose.config import Experiment, Grid
-from greenpose.export.card import Card
 from greenpose.quantity import Kind
 from greenpose.record import Failure, Record
 from greenpose.record.policy import PolicyCurve

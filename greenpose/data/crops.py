@@ -173,3 +173,25 @@ MEAN = (0.485, 0.456, 0.406)
 """Mean of red, green and blue, of 1; ImageNet's, which the paper's code uses for depth images too."""
 STD = (0.229, 0.224, 0.225)
 """Standard deviation of red, green and blue, likewise."""
+
+
+def normalised(
+    crops: UInt8[np.ndarray, "batch height width *channel"],
+) -> Float32[np.ndarray, "batch 3 height width"]:
+    """Return crops as a network takes them, grey repeated in all three channels, for runtimes other than torch.
+
+    By a table of the 256 values of a channel, which takes half the time of arithmetic on every pixel.
+
+    Source: the official HRNet pose code normalises with ImageNet's channel means and deviations.
+    """
+    batch, height, width = crops.shape[:3]
+    images = np.empty((batch, 3, height, width), dtype=np.float32)
+    for channel, values in enumerate(_NORMALISED):
+        np.take(values, crops if crops.ndim == 3 else crops[..., channel], out=images[:, channel], mode="clip")
+    return images
+
+
+_NORMALISED = np.stack(
+    [(np.arange(256) / 255 - mean) / std for mean, std in zip(MEAN, STD, strict=True)], dtype=np.float32
+)
+"""What each value of a pixel becomes, by channel."""

@@ -1,16 +1,13 @@
-"""The footprint card of an exported exit: what the files are, what they were measured to cost and to be worth."""
+"""The footprint card of an exported exit, filled in from the run's record, and as Markdown."""
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import ConfigDict, Field
-
-from greenpose.data import MEAN, STD
+from greenpose.artefact.card import STRIDE, Card, CardFile, CardNumber, CropRule, Decoding, Normalisation, Port
+from greenpose.config.profile import Profile
 from greenpose.formatting import plain
-from greenpose.record import Basis, Exit, Record
-from greenpose.record.numbers import Numbers, basis_of
-from greenpose.schema import Document
+from greenpose.record import Exit, Record
+from greenpose.record.numbers import Numbers
 
-CARD_SCHEMA: Literal["greenpose.card/1"] = "greenpose.card/1"
 NUMBERS = (
     *("params", "macs", "ap", "ap50", "ap75", "ar", "pck"),
     *("latency_s", "energy_j_per_image", "net_energy_j_per_image", "co2eq_g_per_1000_images"),
@@ -18,81 +15,20 @@ NUMBERS = (
 """What of the record's entry of the exit goes on its card."""
 
 
-class CardFile(Document):
-    """One exported file."""
-
-    file: str
-    """Name, in the card's folder."""
-    format: str
-    """`safetensors`, `pt2` or `onnx`."""
-    bytes: int
-    """Size."""
-    sha256: str
-    """Digest."""
-    error: float | None = None
-    """Largest difference of its output from the network's, over the largest output, on noise, when it was run again;
-    null: not verified, since nothing here could run it."""
-
-
-class CardNumber(Document):
-    """A number with its basis, as readers of records pass it around."""
-
-    __qualname__ = "Quantity"  # its name in the published schema
-    model_config = ConfigDict(title=__qualname__)
-
-    name: str
-    """Field name in the record."""
-    value: float | None
-    """The number, or null where it was not obtained."""
-    basis: Basis
-    """How it was obtained."""
-
-
-class Card(Document):
-    """What somebody needs to know who finds the files without the run."""
-
-    schema_: Literal["greenpose.card/1"] = Field(default=CARD_SCHEMA, alias="schema")
-    """Version of this layout."""
-    run: str
-    """Name of the run."""
-    exit: int
-    """Exit of the network; nothing behind it is in the files."""
-    config_hash: str
-    """SHA-256 of the run's configuration."""
-    trained_at: str
-    """When the run finished."""
-    files: list[CardFile]
-    """What was written."""
-    folded: bool
-    """Whether norms are part of the convolutions."""
-    folding_error: float | None
-    """Largest change of an output by folding, over the largest output, on noise; null where nothing was folded."""
-    input: dict[str, Any]
-    """Name, shape, type and normalisation of the images."""
-    output: dict[str, Any]
-    """Name, shape and keypoints of the heatmaps."""
-    numbers: dict[str, CardNumber]
-    """The record's numbers of this exit, each with unit, method and intervals. They are those of the network before it
-    was folded."""
-    train_energy_kwh: CardNumber
-    """Energy of the whole training, which all exits of the run came out of."""
-    train_co2eq_g: CardNumber
-    """Its operational emissions."""
-    grade: Literal["A", "B", "C"]
-    """A: every material component of energy measured; B: mixed; C: modelled."""
-    measured_on: dict[str, Any]
-    """Machine and process that latency and energy belong to."""
-    software: dict[str, str]
-    """Versions that the files were written with."""
-
-
 def make_card(
-    record: Record, exit_: int, *, files: list[CardFile], folding_error: float | None, software: dict[str, str]
+    record: Record,
+    exit_: int,
+    *,
+    profile: Profile,
+    window: tuple[float, float] | None,
+    files: list[CardFile],
+    folding_error: float | None,
+    software: dict[str, str],
 ) -> Card:
-    """Return the card of one exit of a run."""
-    entry = record.exit(exit_)
-    width, height = record.config["data"]["input_size"]
-    keypoints = list(record.dataset.get("keypoints", ()))
+    """Return the card of one exit of a run, whose network sees depth through a `window` in mm, if there is one."""
+    entry, data = record.exit(exit_), record.config["data"]
+    width, height = data["input_size"]
+    heatmaps: list[str | int] = ["batch", profile.num_keypoints, height // STRIDE, width // STRIDE]
     return Card(
         run=record.name,
         exit=exit_,
@@ -101,19 +37,13 @@ def make_card(
         files=files,
         folded=folding_error is not None,
         folding_error=folding_error,
-        input={
-            "name": "images",
-            "shape": ["batch", 3, height, width],
-            "dtype": "float32",
-            "normalisation": {"scale": 1 / 255, "mean": list(MEAN), "std": list(STD), "grey": "repeated in 3 channels"},
-            "padding": record.config["data"].get("padding"),
-        },
-        output={
-            "name": "heatmaps",
-            "shape": ["batch", len(keypoints) or "keypoints", height // 4, width // 4],
-            "dtype": "float32",
-            "keypoints": keypoints,
-        },
+        profile=profile,
+        input=Port(name="images", shape=["batch", 3, height, width]),
+        normalisation=Normalisation(),
+        crop=CropRule(aspect=width / height, padding=data["padding"], as_given=False),
+        depth_window_mm=window,
+        output=Port(name="heatmaps", shape=heatmaps),
+        decoding=Decoding(),
         numbers={name: _number(entry, name) for name in NUMBERS},
         train_energy_kwh=_number(record, "train_energy_kwh"),
         train_co2eq_g=_number(record, "train_co2eq_g"),
@@ -124,8 +54,7 @@ def make_card(
 
 
 def _number(numbers: Numbers, name: str) -> CardNumber:
-    quantity = numbers.quantity(name)
-    return CardNumber(name=name, value=quantity.value, basis=basis_of(quantity))
+    return CardNumber.of(name, numbers.quantity(name))
 
 
 def card_text(card: Card) -> str:
@@ -133,7 +62,7 @@ def card_text(card: Card) -> str:
     rows = [f"| {name} | {_amount(each)} | {_ends(each)} | {each.basis.kind} |" for name, each in _told(card)]
     files = [f"- `{each.file}`: {each.bytes} bytes, SHA-256 `{each.sha256}`, {verdict(each)}" for each in card.files]
     folded = "folded into the convolutions" if card.folded else "as trained"
-    shape = ", ".join(map(str, card.input["shape"]))
+    shape = ", ".join(map(str, card.input.shape))
     return "\n".join(
         [
             f"# {card.run}, exit {card.exit}",

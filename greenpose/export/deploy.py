@@ -16,9 +16,13 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from greenpose.artefact.card import Card, CardFile
+from greenpose.artefact.folder import RUNTIMES
 from greenpose.config import Experiment
+from greenpose.data import load_profile
+from greenpose.data.splits import SYNTHETIC_WINDOW_MM
 from greenpose.errors import ExportError
-from greenpose.export.card import Card, CardFile, card_text, make_card
+from greenpose.export.card import card_text, make_card
 from greenpose.files import write_parts, write_text
 from greenpose.metering import software_versions
 from greenpose.model import SubNetwork, fold_batchnorm
@@ -50,6 +54,7 @@ def to_pt2(net: SubNetwork, images: Tensor, path: Path) -> None:
     """Write the program that torch.export traces, for batches of any size; torch.export.load reads it back."""
     batch = torch.export.Dim("batch", min=1, max=4096)
     program = torch.export.export(net, (images,), dynamic_shapes={INPUT: {0: batch}})
+    program.example_inputs = None  # they would be pickled, and nothing is
     torch.export.save(program, path)
 
 
@@ -154,7 +159,18 @@ def export_exit(
         )
     output.mkdir(parents=True, exist_ok=True)
     files = [_write(net, images, format_, output, f"exit{exit_}") for format_ in formats]
-    card = make_card(record, exit_, files=files, folding_error=error, software=software_versions())
+    profile, window = load_profile(config.data.profile), config.data.depth_window_mm
+    if config.data.source == "synthetic":
+        window = window or SYNTHETIC_WINDOW_MM
+    card = make_card(
+        record,
+        exit_,
+        profile=profile,
+        window=window,
+        files=files,
+        folding_error=error,
+        software=software_versions(),
+    )
     write_text(output / "card.json", dumps(card))
     write_text(output / "card.md", card_text(card))
     return card
@@ -179,7 +195,17 @@ def _write(net: SubNetwork, images: Tensor, format_: str, output: Path, name: st
         content = unsure.read_bytes()
     write_parts(path, [content])
     digest = hashlib.sha256(content).hexdigest()
-    return CardFile(file=path.name, format=format_, bytes=len(content), sha256=digest, error=wrong)
+    return CardFile(
+        file=path.name,
+        format=format_,
+        precision="fp32",
+        runtime=RUNTIMES[format_],
+        bytes=len(content),
+        sha256=digest,
+        error=wrong,
+        accuracy={},
+        accuracy_change={},
+    )
 
 
 def error_of(net: SubNetwork, images: Tensor, format_: str, path: Path) -> float | None:
