@@ -1,6 +1,5 @@
 """`greenpose profile`: parameters, MACs and activation memory per exit by every counter; no training, no data."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,7 +70,7 @@ def _shapes(file: Path | None, settings: list[str]) -> dict[tuple["Architecture"
         return {(Architecture(width=32, num_joints=PAPER_JOINTS, exits=EXITS), PAPER_INPUT): ["the paper"]}
     used: dict[tuple[Architecture, tuple[int, int]], list[str]] = {}
     for cell in read_cells(file or packaged_experiment("table1"), settings=settings):
-        shape = replace(architecture_of(cell.config), exits=EXITS)
+        shape = architecture_of(cell.config).at(EXITS)
         used.setdefault((shape, cell.config.data.input_size), []).append(cell.experiment)
     return used
 

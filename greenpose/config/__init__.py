@@ -4,6 +4,7 @@ from greenpose.config.accounting import CarbonConfig, MeasureConfig
 from greenpose.config.experiment import (
     DataConfig,
     Experiment,
+    HRNetConfig,
     ModelConfig,
     ProcessConfig,
     SplitNumbers,
@@ -22,6 +23,7 @@ __all__ = [
     "Edge",
     "Experiment",
     "Grid",
+    "HRNetConfig",
     "LossConfig",
     "MeasureConfig",
     "ModelConfig",

@@ -22,8 +22,14 @@ Epochs = Annotated[int, Field(ge=1, le=100_000), NO_TRUTH]
 """A number of epochs."""
 
 
-class ModelConfig(Document):
-    """The network: HRNet of any width, with the exits that the experiment needs."""
+def _for_each_stage(modules: Any) -> Any:
+    if isinstance(modules, list | tuple) and len(modules) != 3:
+        raise ValueError(f"{list(modules)} is not one count for each of stages 2, 3 and 4, such as [1, 4, 3]")
+    return modules
+
+
+class HRNetConfig(Document):
+    """The numbers that define a multi-exit HRNet, but for its keypoints."""
 
     exits: tuple[Exit, ...] = (4,)
     """Stages after which a heatmap is read; the network ends with the deepest."""
@@ -31,10 +37,21 @@ class ModelConfig(Document):
     """Channels of the highest-resolution branch (W in HRNet-W32); branches have W, 2W, 4W, 8W."""
     stem_width: Annotated[int, Field(ge=1, le=1024), NO_TRUTH] = 64
     """Channels of the stem, and a quarter of layer1's output; 64 in the official networks."""
-    modules: tuple[Repeats, Repeats, Repeats] = (1, 4, 3)
+    modules: Annotated[tuple[Repeats, Repeats, Repeats], BeforeValidator(_for_each_stage)] = (1, 4, 3)
     """Multi-resolution modules in stages 2, 3 and 4."""
     blocks: Repeats = 4
     """Residual blocks in each branch of a module, and bottlenecks in layer1."""
+
+    @model_validator(mode="after")
+    def _distinct_exits(self) -> "HRNetConfig":
+        if not self.exits or len(set(self.exits)) != len(self.exits):
+            raise ValueError(f"exits {list(self.exits)} must be distinct and at least one, e.g. [3, 4]")
+        return self
+
+
+class ModelConfig(HRNetConfig):
+    """The network: HRNet of any width, with the exits that the experiment needs."""
+
     init: Literal["default", "normal", "torch"] = "default"
     """Weights before training: `default` = torch's own, heads N(0, 0.001); `normal` = every convolution N(0, 0.001)
     (INIT_WEIGHTS of the official code); `torch` = torch's own everywhere ("scratch" there)."""
@@ -42,12 +59,6 @@ class ModelConfig(Document):
     """File of pretrained weights to start from: official HRNet pose format or the paper's."""
     partial: bool = False
     """True: such weights may fill less than 90 % of the tensors before the heads; the others stay random."""
-
-    @model_validator(mode="after")
-    def _distinct_exits(self) -> "ModelConfig":
-        if not self.exits or len(set(self.exits)) != len(self.exits):
-            raise ValueError(f"exits {list(self.exits)} must be distinct and at least one, e.g. [3, 4]")
-        return self
 
 
 class TrainConfig(Document):

@@ -10,7 +10,14 @@ from pydantic import BeforeValidator, Field, model_validator
 from greenpose.errors import ConfigError
 from greenpose.schema import NO_TRUTH, Document, shown
 
-Exit = Annotated[int, Field(ge=1, le=4), NO_TRUTH]
+
+def _an_exit(value: Any) -> Any:
+    if isinstance(value, int) and not 1 <= value <= 4:
+        raise ValueError(f"{value} is not an exit; HRNet has exits 1, 2, 3, 4")
+    return value
+
+
+Exit = Annotated[int, Field(ge=1, le=4), BeforeValidator(_an_exit), NO_TRUTH]
 """Number of the stage after which a heatmap is read."""
 HEAVIEST = 1e9
 """Largest weight of a loss."""
@@ -51,8 +58,7 @@ class WiringConfig(Document):
     @model_validator(mode="after")
     def _arrows(self) -> "WiringConfig":
         for index, arrow in enumerate(self.teach):
-            match = TEACHES.match(arrow)
-            if not match or match[1] == match[2]:
+            if not TEACHES.match(arrow):
                 raise ValueError(f"teach[{index}] is {arrow!r}; write teacher->student with two exits, e.g. 4->3")
         return self
 

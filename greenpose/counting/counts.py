@@ -4,7 +4,7 @@ import contextlib
 import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves, tree_map
 
-from greenpose.config import Experiment
+from greenpose.config import Experiment, HRNetConfig
 from greenpose.counting.counters import (
     FORMULAE,
     Census,
@@ -184,14 +184,8 @@ def architecture_of(subject: PoseNetwork | Architecture | Experiment) -> Archite
         return subject
     if isinstance(subject, PoseNetwork):
         return subject.architecture
-    return Architecture(
-        width=subject.model.width,
-        num_joints=load_profile(subject.data.profile).num_keypoints,
-        exits=tuple(sorted(subject.model.exits)),
-        stem_width=subject.model.stem_width,
-        modules=subject.model.modules,
-        blocks=subject.model.blocks,
-    )
+    numbers = subject.model.model_dump(include=set(HRNetConfig.model_fields))
+    return Architecture(num_joints=load_profile(subject.data.profile).num_keypoints, **numbers)
 
 
 def num_tiles(input_size: tuple[int, int]) -> int:
@@ -224,7 +218,7 @@ def smallest_image() -> Tensor:
 def blank_network(architecture: Architecture) -> HRNet:
     """Return a network of zeros in eval mode; no random number is drawn."""
     with torch.device("meta"):
-        net = HRNet(**asdict(architecture))
+        net = HRNet(**architecture.keywords)
     zeros = {name: torch.zeros(entry.shape, dtype=entry.dtype) for name, entry in net.state_dict().items()}
     net.load_state_dict(zeros, assign=True)
     return net.eval()

@@ -1,6 +1,6 @@
 """The networks that the paper counted: larger than an exit needs, and the percentages that came of it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from torch import nn
@@ -68,7 +68,7 @@ def reference_crop(
 def _on_smallest_image(architecture: Architecture, exit_number: int) -> ReferenceCount:
     """Return the cost at the smallest image, of which every other size is a multiple."""
     with one_thread():
-        multi = blank_network(replace(architecture, exits=tuple(range(1, exit_number + 1))))
+        multi = blank_network(architecture.at(range(1, exit_number + 1)))
         params, counted = num_params(multi), census(multi, smallest_image())
         spare = num_params(multi.heads["1"])
         if exit_number < len(architecture.modules) + 1:
@@ -98,7 +98,7 @@ def _unread_rows(architecture: Architecture, stage: int) -> ReferenceCount:
 
     They are what the module of a deeper network has more.
     """
-    pruned, whole = (_last_module(blank_network(replace(architecture, exits=(k,))), stage) for k in (stage, stage + 1))
+    pruned, whole = (_last_module(blank_network(architecture.at((k,))), stage) for k in (stage, stage + 1))
     features = [
         smallest_image().new_zeros(1, width, side := smallest_image().shape[-1] // STRIDE // 2**branch, side)
         for branch, width in enumerate(architecture.widths(stage))

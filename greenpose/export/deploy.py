@@ -6,7 +6,6 @@ import importlib.util
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -46,7 +45,7 @@ Program = Callable[[Tensor], Tensor]
 def to_safetensors(net: SubNetwork, images: Tensor, path: Path) -> None:
     """Write the tensors by name, and in the file's own header what network they fill."""
     del images
-    header = {"architecture": json.dumps(asdict(net.architecture)), "folded": json.dumps(is_folded(net))}
+    header = {"architecture": json.dumps(net.architecture.keywords), "folded": json.dumps(is_folded(net))}
     path.write_bytes(save({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, metadata=header))
 
 

@@ -1,43 +1,53 @@
 """What a network is made of, checked before anything is built."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
 
+from pydantic import Field, field_validator
+
+from greenpose.config import HRNetConfig
 from greenpose.errors import ModelError
+from greenpose.schema import NO_TRUTH, parsed
 
 STRIDE = 4
 """A heatmap's sides are a quarter of the image's."""
 SIZE_MULTIPLE = 32
 """Image sides must be multiples of this, whatever the exit: the coarsest branch has a 32nd of the resolution."""
-NUM_STAGES = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """The numbers that define a multi-exit HRNet."""
+class Architecture(HRNetConfig):
+    """The numbers that define a multi-exit HRNet; its exits ascend, and nothing behind the last one is built."""
 
-    width: int = 32
-    """Channels of the finest branch; every coarser branch doubles it."""
-    num_joints: int = 12
+    num_joints: Annotated[int, Field(ge=1), NO_TRUTH]
     """Heatmaps per exit."""
-    exits: tuple[int, ...] = (1, 2, 3, 4)
-    """Stages with a head, ascending. Nothing behind the last one is built."""
-    stem_width: int = 64
-    """Channels of the stem and of layer1's inner convolutions; layer1 puts out four times as many."""
-    modules: tuple[int, int, int] = (1, 4, 3)
-    """Multi-resolution modules in stages 2, 3 and 4."""
-    blocks: int = 4
-    """Residual blocks in each branch of a module, and bottlenecks in layer1."""
 
-    def __post_init__(self) -> None:
-        """Refuse numbers that no network can have.
+    @field_validator("exits")
+    @classmethod
+    def _ascending(cls, exits: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(exits))
+
+    @classmethod
+    def of(cls, **numbers: Any) -> "Architecture":
+        """Return the shape of a network with these numbers.
 
         Raises:
-            ModelError: naming every such number.
+            ModelError: naming every number that no such network can have.
         """
-        faults = [*self._bad_numbers(), *_bad_exits(self.exits)]
-        if faults:
-            raise ModelError(faults)
+        return parsed(cls, numbers, where="", error=ModelError)
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """Return what builds such an `HRNet`, in the order of its parameters; exported files say it in their header."""
+        names = ("width", "num_joints", "exits", "stem_width", "modules", "blocks")
+        return {name: getattr(self, name) for name in names}
+
+    def at(self, exits: Sequence[int]) -> "Architecture":
+        """Return the shape of the same network with other exits, in any order.
+
+        Raises:
+            ModelError: HRNet has no such exits.
+        """
+        return self.of(**self.keywords | {"exits": exits})
 
     def widths(self, stage: int) -> tuple[int, ...]:
         """Return the channels of each branch of `stage` (2-4), finest first."""
@@ -51,18 +61,7 @@ class Architecture:
         """
         if exit_number not in self.exits:
             raise ModelError([f"exit {exit_number!r} does not exist; this network has {named(self.exits)}"])
-        return replace(self, exits=(exit_number,))
-
-    def _bad_numbers(self) -> list[str]:
-        numbers = {"width": self.width, "num_joints": self.num_joints, "stem_width": self.stem_width}
-        faults = [_not_positive(name, value) for name, value in {**numbers, "blocks": self.blocks}.items()]
-        if not isinstance(self.modules, tuple) or len(self.modules) != NUM_STAGES - 1:
-            faults.append(
-                f"modules: {self.modules!r} is not one count for each of stages 2, 3 and 4, such as (1, 4, 3)"
-            )
-        else:
-            faults += [_not_positive(f"modules[{i}]", count) for i, count in enumerate(self.modules)]
-        return [fault for fault in faults if fault]
+        return self.at((exit_number,))
 
 
 def named(exits: Iterable[int]) -> str:
@@ -92,24 +91,3 @@ def _nearest_multiples(side: int) -> list[int]:
     below = side // SIZE_MULTIPLE * SIZE_MULTIPLE
     above = below if below == side else below + SIZE_MULTIPLE
     return sorted({multiple for multiple in (below, above) if multiple > 0} or {SIZE_MULTIPLE})
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _not_positive(name: str, value: object) -> str | None:
-    if _is_count(value) and value > 0:  # type: ignore[operator]  # an int by then
-        return None
-    return f"{name}: {value!r} is not a positive whole number"
-
-
-def _bad_exits(exits: object) -> list[str]:
-    if not isinstance(exits, tuple) or not exits:
-        return [f"exits: {exits!r} names no exit; a network has at least one of 1, 2, 3, 4"]
-    unknown = [number for number in exits if not _is_count(number) or not 1 <= number <= NUM_STAGES]
-    if unknown:
-        return [f"exits: {number!r} is not an exit; HRNet has exits 1, 2, 3, 4" for number in unknown]
-    if sorted(set(exits)) != list(exits):
-        return [f"exits: {exits!r} are not ascending and different; {tuple(sorted(set(exits)))!r} would be right"]
-    return []

@@ -291,12 +291,12 @@ class HRNet(PoseNetwork):
             ModelError: a number that no such network can have.
         """
         super().__init__(
-            Architecture(
+            Architecture.of(
                 width=width,
                 num_joints=num_joints,
-                exits=tuple(sorted(exits, key=str)),  # by text, so that what is no number gets as far as its refusal
+                exits=exits,
                 stem_width=stem_width,
-                modules=tuple(modules),  # type: ignore[arg-type]  # its length is checked there
+                modules=modules,
                 blocks=blocks,
             )
         )

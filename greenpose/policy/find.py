@@ -1,7 +1,7 @@
 """The search for a policy, from a finished run to its curve: look, calibrate, judge, measure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
 
@@ -53,8 +53,7 @@ class Shared:
 def shared_network(config: Experiment, folder: RunFolder, exits: Sequence[int]) -> Shared:
     """Return one network with some of a finished run's exits."""
     subs = trained_networks(build_network(config)[0], folder, exits)
-    shape = replace(architecture_of(config), exits=tuple(sorted(exits)))
-    net = channels_last(HRNet(**asdict(shape)).to(config.process.device)).eval()
+    net = channels_last(HRNet(**architecture_of(config).at(exits).keywords).to(config.process.device)).eval()
     entries = dict(subs[net.depth].state_dict())
     for sub in subs.values():
         entries |= {name: entry for name, entry in sub.state_dict().items() if name.startswith("heads.")}

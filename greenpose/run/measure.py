@@ -77,8 +77,7 @@ def measure(
     seed_everything(config)
     net, _ = build_network(config)
     subs = trained_networks(net, trained, exits) if trained is not None else _networks(net, exits)
-    shape = replace(counting.architecture_of(config), exits=tuple(sorted(exits)))
-    counts = counting.count(shape, config.data.input_size)
+    counts = counting.count(counting.architecture_of(config).at(exits), config.data.input_size)
     images = to_images(_random_crops(config), torch.device(config.process.device))
     with build_meter(config, log) as meter:
         found = measure_networks(subs, images, meter, config=config, on_progress=on_progress)

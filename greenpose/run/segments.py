@@ -7,7 +7,7 @@ in a stand-alone training; without the exit's own head and loss it is the trunk 
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import torch
@@ -118,7 +118,7 @@ class _Pieces:
 
 
 def _network(config: Experiment, exits: Sequence[int]) -> HRNet:
-    net = HRNet(**asdict(replace(architecture_of(config), exits=tuple(sorted(exits)))))
+    net = HRNet(**architecture_of(config).at(exits).keywords)
     return channels_last(net.to(config.process.device)).train()
 
 

@@ -1,7 +1,7 @@
 """From a configuration to the things a run works with: device, network, objective, meter; and what surrounds them."""
 
 import os
-from dataclasses import asdict, fields
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,7 +52,7 @@ def build_network(config: Experiment) -> tuple[HRNet, LoadReport | None]:
     Raises:
         ModelError: if the weights cannot be read, or fill too little of the network.
     """
-    net = HRNet(**asdict(architecture_of(config)))
+    net = HRNet(**architecture_of(config).keywords)
     initialise(net, config.model.init)
     report = fill(net, config.model)
     return channels_last(net.to(config.process.device)), report

@@ -166,7 +166,7 @@ def test_a_weight_on_the_papers_size_or_near_to_it_or_without_teachers_is_not_do
         ({"teach": ["2->3"]}, {}, "wiring.teach[0]: exit 2 does not exist; this network has exits 3, 4"),
         ({"supervise": [2]}, {}, "wiring.supervise[0]: exit 2 does not exist; this network has exits 3, 4"),
         ({"teach": ["4->3", "4->3"]}, {}, "wiring.teach[1]: 4->3 is named twice"),
-        ({"teach": ["3->3"]}, {}, "wiring: teach[0] is '3->3'; write teacher->student with two exits, e.g. 4->3"),
+        ({"teach": ["3->3"]}, {}, "wiring.teach[0]: exit 3 cannot teach itself"),
     ],
 )
 def test_a_wiring_in_which_an_exit_learns_nothing_or_that_does_not_fit_is_refused(wiring, loss, said):

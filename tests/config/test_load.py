@@ -45,7 +45,8 @@ def nested(levels):
         ("loss: {detach_teacher: maybe}\n", "loss.detach_teacher: must be true or false (got 'maybe')"),
         ("train: fast\n", "train: is 'fast'; it takes keys and values, or {} for none"),
         ("train:\n", "train: holds nothing; it takes keys and values, or {} for none"),
-        ("model: {modules: [1, 2]}\n", "model.modules[2]: is missing"),
+        ("model: {modules: [1, 2]}\n", "model.modules: [1, 2] is not one count for each of stages 2, 3 and 4, such as "
+         "[1, 4, 3]"),
         ("learning_rate: 1\n", "learning_rate: unknown key; did you mean train.lr?"),
         ("train: {learning_rate: 1}\n", "train.learning_rate: unknown key; did you mean lr?"),
         ("epochs: 5\n", "epochs: unknown key; did you mean train.epochs?"),

@@ -1,7 +1,5 @@
 """The experiments that ship: complete, and wired as the paper's Table 1 says."""
 
-from dataclasses import replace
-
 import pytest
 
 from greenpose.config import expand, load_experiment, packaged_experiment
@@ -38,7 +36,7 @@ def test_the_small_profile_keeps_the_shares_of_w32_and_scales_distillation_to_it
     shapes = set()
     for config in shipped(name).values():
         width, height = config.data.heatmap_size
-        shapes.add((replace(architecture_of(config), exits=(2, 3, 4)), config.data.input_size))
+        shapes.add((architecture_of(config).at((2, 3, 4)), config.data.input_size))
         assert config.loss.kd_weight == pytest.approx(2000 * width * height / 3072, rel=0.01)
     ((shape, input_size),) = shapes
     counts = count(shape, input_size)

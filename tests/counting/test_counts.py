@@ -18,6 +18,7 @@ from tests.counting.test_counters import golden_census
 GOLDEN = Path(__file__).parents[1] / "golden"
 COUNTERS = json.loads((GOLDEN / "counters_w32.json").read_text())
 SMALL = {"width": 4, "num_joints": 3, "stem_width": 6, "modules": (1, 1, 1), "blocks": 1}
+FOUR = Architecture(**SMALL, exits=(1, 2, 3, 4))
 
 
 def check_w32(counted, k, size):
@@ -35,7 +36,7 @@ def check_w32(counted, k, size):
 
 
 def test_exit_3_of_w32_costs_what_the_reference_says():
-    check_w32(count(Architecture(exits=(3,)), by_counters=True)[3], 3, "256x192")
+    check_w32(count(Architecture(num_joints=12, exits=(3,)), by_counters=True)[3], 3, "256x192")
 
 
 @pytest.mark.slow
@@ -61,22 +62,22 @@ def test_counting_in_the_small_is_counting_at_size():
 
 
 def test_the_headline_is_torchs_figure_and_every_formula_holds():
-    by_formula = count(Architecture(**SMALL), (32, 32))
-    assert by_formula == count(Architecture(**SMALL), (32, 32), by_counters=True)
+    by_formula = count(FOUR, (32, 32))
+    assert by_formula == count(FOUR, (32, 32), by_counters=True)
     for counted in by_formula.values():
         assert counted.macs == counted.macs_by_counter["torch"]
         assert {name: formula.macs(counted.census) for name, formula in FORMULAE.items()} == counted.macs_by_counter
 
 
 def test_a_deeper_exit_costs_more_of_everything_that_training_keeps():
-    counted = count(Architecture(**SMALL), (64, 64))
+    counted = count(FOUR, (64, 64))
     for figure in ("params", "macs", "activation_bytes"):
         values = [counted[k].sizes[figure] for k in (1, 2, 3, 4)]
         assert values == sorted(set(values))
 
 
 def test_the_other_exits_of_a_network_do_not_matter():
-    multi, single = Architecture(**SMALL), Architecture(**SMALL, exits=(2,))
+    multi, single = FOUR, Architecture(**SMALL, exits=(2,))
     assert count(multi, (32, 32))[2] == count(single, (32, 32))[2]
 
 
@@ -244,13 +245,13 @@ ROWS = json.loads((GOLDEN / "training_step_flops_w32.json").read_text())
     ],
 )
 def test_the_backward_pass_is_the_references(row, exits):
-    flops = count_training_step(Architecture(exits=exits))
+    flops = count_training_step(Architecture(num_joints=12, exits=exits))
     assert round(flops.backward / 1e9, 3) == ROWS[row]["backward"]
 
 
 def test_with_all_heads_the_whole_step_is_the_references():
     """The reference runs every head and reads one; our single-exit networks do not have the others."""
-    flops = count_training_step(Architecture(), learning=(4,))
+    flops = count_training_step(Architecture(num_joints=12, exits=(1, 2, 3, 4)), learning=(4,))
     row = ROWS["HRNet4"]
     found = {part: round(getattr(flops, part) / 1e9, 3) for part in ("forward", "backward", "total")}
     assert found == {part: row[part] for part in found}

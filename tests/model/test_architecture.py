@@ -1,8 +1,10 @@
 import jaxtyping
 import pytest
 
+from greenpose.config import ModelConfig
 from greenpose.errors import GreenPoseError, ModelError
 from greenpose.model import Architecture, HRNet, check_input_size
+from greenpose.schema import parse
 
 
 @pytest.fixture
@@ -17,34 +19,35 @@ def untyped():
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ({"exits": ()}, r"exits: \(\) names no exit; a network has at least one of 1, 2, 3, 4"),
-        ({"exits": (2, 5)}, "exits: 5 is not an exit; HRNet has exits 1, 2, 3, 4"),
-        ({"exits": (0,)}, "exits: 0 is not an exit"),
-        ({"exits": (True,)}, "exits: True is not an exit"),
-        ({"exits": (3, 2)}, r"exits: \(3, 2\) are not ascending and different; \(2, 3\) would be right"),
-        ({"exits": (2, 2)}, r"\(2,\) would be right"),
-        ({"width": 0}, "width: 0 is not a positive whole number"),
-        ({"width": 8.0}, "width: 8.0 is not a positive whole number"),
-        ({"num_joints": -1}, "num_joints: -1 is not"),
-        ({"stem_width": 0}, "stem_width: 0 is not"),
-        ({"blocks": False}, "blocks: False is not"),
-        ({"modules": (1, 4)}, "one count for each of stages 2, 3 and 4"),
-        ({"modules": (1, 0, 3)}, r"modules\[1\]: 0 is not"),
+        ({"exits": ()}, r"exits \[\] must be distinct and at least one"),
+        ({"exits": (2, 5)}, r"exits\[1\]: 5 is not an exit; HRNet has exits 1, 2, 3, 4"),
+        ({"exits": (0,)}, r"exits\[0\]: 0 is not an exit"),
+        ({"exits": (True,)}, r"exits\[0\]: must be a number"),
+        ({"exits": (2, 2)}, r"exits \[2, 2\] must be distinct"),
+        ({"width": 0}, r"width: must be at least 1 \(got 0\)"),
+        ({"width": 8.5}, r"width: must be a whole number \(got 8.5\)"),
+        ({"num_joints": -1}, "num_joints: must be at least 1"),
+        ({"stem_width": 0}, "stem_width: must be at least 1"),
+        ({"blocks": False}, "blocks: must be a number"),
+        ({"modules": (1, 4)}, r"modules: \[1, 4\] is not one count for each of stages 2, 3 and 4"),
+        ({"modules": (1, 0, 3)}, r"modules\[1\]: must be at least 1"),
     ],
 )
-def test_numbers_that_no_network_has_are_refused_by_name(numbers, message):
-    with pytest.raises(GreenPoseError, match=message):
-        Architecture(**numbers)
+def test_numbers_that_no_network_has_are_refused_by_name_as_an_experiments_are(numbers, message):
+    with pytest.raises(ModelError, match="^" + message) as caught:
+        HRNet(**numbers)
+    if "num_joints" not in numbers:
+        assert list(caught.value.faults) == parse(ModelConfig, numbers, where="")[1]
 
 
 def test_all_faults_are_reported_together():
     with pytest.raises(ModelError) as caught:
-        Architecture(width=-8, exits=(9,), blocks=0)
+        HRNet(width=-8, exits=(9,), blocks=0)
     assert len(caught.value.faults) == 3
 
 
 def test_each_coarser_branch_doubles_the_width():
-    assert Architecture(width=18).widths(4) == (18, 36, 72, 144)
+    assert Architecture(num_joints=12, width=18).widths(4) == (18, 36, 72, 144)
 
 
 @pytest.mark.parametrize("size", [(64, 48), (0, 32), (33, 64), (320, 240)])

@@ -1,7 +1,6 @@
 """Something tiny to measure: an experiment, a run that looks finished, and what is found on a fake machine."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ def experiment(**sections: Any) -> Experiment:
 
 def network(config: Experiment) -> HRNet:
     """Return a network of an experiment's shape, its weights drawn anew."""
-    return HRNet(**asdict(architecture_of(config)))
+    return HRNet(**architecture_of(config).keywords)
 
 
 @cache
