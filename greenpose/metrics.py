@@ -229,6 +229,34 @@ SCI = Metric(
 BREAK_EVEN = Metric(name="break_even_images", recorded="images", label="Break-even", unit="images")
 ENERGY_PER_GMAC = Metric(name="energy_j_per_gmac", recorded="J", label="Gross energy", unit="J/GMAC")
 """What only `measure` works out."""
+FILE = Metric(
+    name="file_bytes",
+    recorded="bytes",
+    label="File",
+    unit="MB",
+    scale=1e-6,
+    words="size of the file",
+    kind="counted",
+    method="bytes on disk, weights included",
+)
+MEMORY = Metric(
+    name="memory_bytes", recorded="bytes", label="Memory of its process", unit="MB", scale=1e-6, words="memory"
+)
+CHANGES = tuple(
+    Metric(
+        name=f"{name}_change",
+        recorded="fraction",
+        label=f"{name.upper()} less torch float32’s",
+        unit="points",
+        scale=PERCENT,
+        most_decimals=2,
+        kind="computed",
+        signed=True,
+    )
+    for name in ("ap", "ar", "pck")
+)
+OF_ARTEFACT = (FILE, MEMORY, *CHANGES)
+"""What only exported models have, beside accuracy and cost of an image."""
 OF_EXIT = (*COUNTED, *ACCURACIES, LATENCY, LATENCY_P95, CPU, ENERGY, NET_ENERGY, CO2, EMBODIED, SCI, BREAK_EVEN)
 """All numbers of an exit."""
 ON_PAGE = tuple(metric for metric in OF_EXIT if metric.table == "exits")

@@ -132,6 +132,22 @@ def parsed(kind: type[DocumentT], data: Mapping[str, Any], *, where: str, error:
     return document
 
 
+def loaded(kind: type[DocumentT], text: str, *, where: str, error: type[FaultsError]) -> DocumentT:
+    """Return the document that a text holds, which says itself of which schema it is.
+
+    Raises:
+        FaultsError: of the kind `error`, if it is no JSON, of another schema, or not as that demands; with every fault.
+    """
+    try:
+        data = from_json(text)
+    except ValueError as found:
+        raise error([f"{where}: {found}"]) from None
+    schema = kind.model_fields["schema_"].default
+    if not isinstance(data, dict) or data.get("schema") != schema:
+        raise error([f"{where}: is not of the schema {schema}"])
+    return parsed(kind, data, where=where, error=error)
+
+
 def from_json(text: str) -> Any:
     """Return what JSON text holds; a mark of its byte order is passed over.
 

@@ -13,6 +13,7 @@ from greenpose.check.budgets import BudgetFile
 from greenpose.config import Experiment, Grid
 from greenpose.quantity import Kind
 from greenpose.record import Failure, Record
+from greenpose.record.artefacts import ArtefactCosts
 from greenpose.record.policy import PolicyCurve
 from greenpose.run.measure import Measurement
 
@@ -21,7 +22,8 @@ HEAD = """# The record, field by field
 A finished run leaves `record.json`, one that did not finish `failure.json`. Both carry a `schema`; a changed meaning
 gets a new one. Numbers stand under their plain names, in the unit that the name ends in; `basis` says, for each of
 them, how it was obtained and how far it can be trusted. **null** means: not obtained; the number's basis says why in
-`missing`. A field that may be null says so.
+`missing`. A field that may be null says so. `greenpose measure ARTEFACT` leaves `artefacts.json` beside the record:
+[ArtefactCosts](#artefactcosts).
 
 This page is made from the code (`pytest tests/test_documents.py --update-golden`).
 """
@@ -29,7 +31,7 @@ This page is made from the code (`pytest tests/test_documents.py --update-golden
 
 def record_page() -> str:
     """Return `docs/record.md`."""
-    models = list(dict.fromkeys([*_models(Record), *_models(Failure)]))
+    models = list(dict.fromkeys([*_models(Record), *_models(Failure), *_models(ArtefactCosts)]))
     return HEAD + "".join(_section(model) for model in models)
 
 
@@ -42,6 +44,7 @@ def schemas() -> dict[str, str]:
         "failure": Failure,
         "measurement": Measurement,
         "policy": PolicyCurve,
+        "artefacts": ArtefactCosts,
         "card": Card,
         "baseline": Baseline,
         "budgets": BudgetFile,

@@ -6,6 +6,7 @@ import pytest
 
 import greenpose
 from greenpose.record import Exit, Record
+from greenpose.record.artefacts import ArtefactCost, ArtefactCosts, Turns
 from tests.documents import record_page, schemas
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -21,7 +22,7 @@ def test_the_page_says_what_the_code_says(name, request):
     assert path.read_text() == PAGES[name], "run pytest tests/test_documents.py --update-golden and read the difference"
 
 
-@pytest.mark.parametrize("model", [Record, Exit])
+@pytest.mark.parametrize("model", [Record, Exit, ArtefactCosts, Turns, ArtefactCost])
 def test_every_field_of_the_record_says_what_it_means(model):
     assert [name for name, field in model.model_fields.items() if not field.description] == []
 

@@ -1,6 +1,7 @@
 """`greenpose measure`: latency, energy and CO2 per image of every exit of a trained run or an untrained experiment."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from greenpose.cli.artefact_costs import measure_and_tell, split_sources
 from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
 from greenpose.cli.subject import (
     CountryOption,
@@ -20,6 +22,7 @@ from greenpose.cli.subject import (
 )
 from greenpose.config import MeasureConfig
 from greenpose.errors import ConfigError
+from greenpose.formatting import listed
 from greenpose.subject import Subject
 
 if TYPE_CHECKING:
@@ -32,11 +35,13 @@ PRECISE = ("measure.rel_ci=0.02", "measure.max_blocks=2000", "measure.max_second
 
 @with_manners
 def measure(
-    source: Annotated[
-        Path | None,
+    sources: Annotated[
+        list[Path] | None,
         typer.Argument(
-            help="Run folder, experiment, or grid with --only, also by its shipped name. Default: the paper's "
-            "HRNet-W32."
+            metavar="[SOURCE]...",
+            help="Run folder, experiment, or grid with --only, also by its shipped name; or artefacts that "
+            "greenpose export wrote, with their run. Default: the paper's HRNet-W32.",
+            show_default=False,
         ),
     ] = None,
     precise: Annotated[
@@ -60,13 +65,21 @@ def measure(
     """Measure what an image costs at every exit: latency, energy, CO2. No data set is needed.
 
     Every exit runs as its own truncated network, in turn and in random order, until blocks of that agree well enough.
+    Model files of artefacts take turns with the exits of their run in torch; what they cost is kept with its record.
 
     Examples:
       greenpose measure runs/quick/HRNet4-OKD-DS-d23a76c6
       greenpose measure experiments/quick.yaml --only HRNet4-OKD-DS --precise
+      greenpose measure runs/quick/HRNet4-OKD-DS-d23a76c6/exported
     """
+    artefacts, source = split_sources(sources or [])
     options = changes(country=country, device=device, threads=threads, batch=batch, max_seconds=max_seconds)
     chosen = [*PATIENT, *(PRECISE if precise else ()), *options, *(settings or [])]
+    if artefacts:
+        with as_written(settings):
+            _refuse({"--only": only, "--exit": exits, "--device": device})
+            measure_and_tell(artefacts, source, chosen, log, manner)
+        return
     with as_written(settings):
         subject = _subject(source, chosen, [only] if only else [], exits or [], log)
     start_again_pinned(subject.config.process)
@@ -75,6 +88,19 @@ def measure(
         print_json(found.as_dict())
     else:
         _show(found, out(), verbose=manner.verbose)
+
+
+def _refuse(given: Mapping[str, object]) -> None:
+    """Refuse what says nothing to artefacts.
+
+    Raises:
+        ConfigError: naming all of it.
+    """
+    names = [name for name, value in given.items() if value]
+    if names:
+        raise ConfigError(
+            [f"{listed(names)}: an artefact is one exit, on the CPU, and all exits of its run take turns with it"]
+        )
 
 
 def _subject(source: Path | None, settings: list[str], only: list[str], exits: list[int], log: Path | None) -> Subject:
@@ -94,7 +120,7 @@ def _subject(source: Path | None, settings: list[str], only: list[str], exits: l
 
 
 def _measure(subject: Subject, log: Path | None, console: Console, *, verbose: bool) -> "Measurement":
-    with _Blocks(console, subject.config.measure, verbose=verbose) as blocks:
+    with Blocks(console, subject.config.measure, verbose=verbose) as blocks:
         from greenpose.run.measure import compose_measurement
         from greenpose.run.measure import measure as measure_exits
 
@@ -120,7 +146,7 @@ def _show(found: "Measurement", console: Console, *, verbose: bool) -> None:
     print_notes(found, console, verbose=verbose)
 
 
-class _Blocks:
+class Blocks:
     """Shows how many blocks are done, and how well they agree by then.
 
     It is drawn between blocks only: a thread that draws all the time would be metered with the network.
@@ -139,7 +165,7 @@ class _Blocks:
         )
         self._task = self._bar.add_task("warming up", total=1.0)
 
-    def __enter__(self) -> "_Blocks":
+    def __enter__(self) -> "Blocks":
         self._bar.start()
         self._bar.refresh()
         return self

@@ -1,7 +1,7 @@
 """The table of `measure` and the notes below it: a row per number, a column per exit, and the systematic error."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.console import Console
@@ -22,22 +22,25 @@ from greenpose.metrics import (
     NET_ENERGY,
     PERCENT,
     SCI,
+    Metric,
 )
 from greenpose.quantity import MARKS, Quantity
-from greenpose.run.measure import Measurement
+from greenpose.record.artefacts import ArtefactCost, Turns
+from greenpose.record.numbers import Numbers
+from greenpose.run.measure import MeasuredExit, Measurement
 from greenpose.tables import Cell, Column, TableCell, quantity_cell, systematic_notes, terminal_notes, terminal_table
 
 GAP = 2
 """Spaces between columns."""
-ROWS = {
+COSTS = {
     LATENCY: "s",
     LATENCY_P95: "s",
     ENERGY: "J/image",
     NET_ENERGY: "J/image",
     CO2: "g/1000 images",
-    MACS: "MACs/image",
-    ENERGY_PER_GMAC: "J/GMAC",
 }
+"""What an image costs, with the unit of its field, before an SI prefix."""
+ROWS = COSTS | {MACS: "MACs/image", ENERGY_PER_GMAC: "J/GMAC"}
 """What is shown of every exit, with the unit of its field, before an SI prefix."""
 DETAILS = {CPU: "s", EMBODIED: "g/1000 images", SCI: "g/1000 images"}
 """Rows for those who want to see more."""
@@ -49,15 +52,24 @@ Line = tuple[str, str, list[Quantity]]
 
 def print_costs(found: Measurement, console: Console, *, verbose: bool = False) -> None:
     """Print every number of every exit; the exits that do not fit beside one another follow below."""
+    print_pages([f"exit {entry.exit}" for entry in found.exits], _lines(found, verbose=verbose), console)
+
+
+def print_pages(heads: Sequence[str], lines: Iterable[Line], console: Console) -> None:
+    """Print a row for each line and a column for each head; those that do not fit beside one another follow below."""
     rows = [
-        (f"{head}, {unit}", list(map(quantity_cell, numbers)), "".join(systematic_notes(numbers))[len("syst. ") :])
-        for head, unit, numbers in _lines(found, verbose=verbose)
+        (", ".join(filter(None, (name, unit))), list(map(quantity_cell, numbers)), _factors(numbers))
+        for name, unit, numbers in lines
     ]
-    for page in _pages(rows, len(found.exits), console.width):
-        exits = [Column(head=f"exit {found.exits[place].exit}") for place in page]
-        lines: list[list[Cell]] = [[head, *cells[page.start : page.stop], factors] for head, cells, factors in rows]
-        console.print(terminal_table(("", *exits, Column(head="B", words=True)), lines))
+    for page in _pages(rows, heads, console.width):
+        columns = [Column(head=heads[place]) for place in page]
+        cells: list[list[Cell]] = [[name, *cells[page.start : page.stop], factors] for name, cells, factors in rows]
+        console.print(terminal_table(("", *columns, Column(head="B", words=True)), cells))
         console.print()
+
+
+def _factors(numbers: Sequence[Quantity]) -> str:
+    return "".join(systematic_notes(numbers))[len("syst. ") :]
 
 
 def _lines(found: Measurement, *, verbose: bool) -> Iterator[Line]:
@@ -65,24 +77,33 @@ def _lines(found: Measurement, *, verbose: bool) -> Iterator[Line]:
 
     The parts are left out where the network has a single exit.
     """
-    rows = ROWS | DETAILS if verbose else ROWS
-    for metric, unit in rows.items():
-        alike = [entry.quantity(each.name).value for each in rows for entry in found.exits if rows[each] == unit]
-        factor, letter = prefix(max((abs(value) for value in alike if value is not None), default=1.0))
-        yield metric.label, letter + unit, [entry.quantity(metric.name, scale=1 / factor) for entry in found.exits]
+    yield from prefixed_lines(found.exits, ROWS | DETAILS if verbose else ROWS)
     exits = found.config["model"]["exits"]
-    for metric in SHARES if len(exits) > 1 else ():
-        shares = [entry.quantity(f"relative_to_final.{metric.name}", scale=PERCENT) for entry in found.exits]
-        yield metric.label, f"% of exit {max(exits)}", shares
+    yield from share_lines(found.exits, SHARES if len(exits) > 1 else (), f"exit {max(exits)}")
 
 
-def _pages(rows: Sequence[tuple[str, list[TableCell], str]], exits: int, width: int) -> list[range]:
-    """Return which exits stand beside one another, spread as evenly as the width allows."""
-    aside = max(len(head) for head, _, _ in rows) + GAP + max(len(factors) for _, _, factors in rows)
-    widest = max(len(cell.line) for _, cells, _ in rows for cell in cells)
+def prefixed_lines(entries: Sequence[Numbers], rows: Mapping[Metric, str]) -> Iterator[Line]:
+    """Yield each metric of all entries; those of one unit have the prefix in common that suits the largest number."""
+    for metric, unit in rows.items():
+        alike = [entry.quantity(each.name).value for each in rows for entry in entries if rows[each] == unit]
+        factor, letter = prefix(max((abs(value) for value in alike if value is not None), default=1.0))
+        yield metric.label, letter + unit, [entry.quantity(metric.name, scale=1 / factor) for entry in entries]
+
+
+def share_lines(entries: Sequence[Numbers], metrics: Sequence[Metric], whole: str) -> Iterator[Line]:
+    """Yield each entry's part of what the whole costs, in percent."""
+    for metric in metrics:
+        shares = [entry.quantity(f"relative_to_final.{metric.name}", scale=PERCENT) for entry in entries]
+        yield metric.label, f"% of {whole}", shares
+
+
+def _pages(rows: Sequence[tuple[str, list[TableCell], str]], heads: Sequence[str], width: int) -> list[range]:
+    """Return which columns stand beside one another, spread as evenly as the width allows."""
+    aside = max(len(name) for name, _, _ in rows) + GAP + max(len(factors) for _, _, factors in rows)
+    widest = max([*map(len, heads), *(len(cell.line) for _, cells, _ in rows for cell in cells)])
     room = max(1, (width - aside) // (GAP + widest))
-    pages = math.ceil(exits / room)
-    return [range(page * exits // pages, (page + 1) * exits // pages) for page in range(pages)]
+    count, pages = len(heads), math.ceil(len(heads) / room)
+    return [range(page * count // pages, (page + 1) * count // pages) for page in range(pages)]
 
 
 USUAL = 0.15
@@ -109,9 +130,14 @@ def title(found: Measurement) -> Text:
 
 def print_notes(found: Measurement, console: Console, *, verbose: bool = False) -> None:
     """Print how to read the numbers, where they come from, and what to mind."""
-    gaps = _gaps(_lines(found, verbose=verbose))
-    notes = (_verdict(found), *_warnings(found), *gaps, *_reading(found), *_origin(found))
+    told = (_verdict(found), *_warnings(found), *gaps(_lines(found, verbose=verbose)))
+    notes = (*told, *reading(found.exits, found.blocks), *origin(found), *_weights(found))
     console.print(terminal_notes(notes))
+
+
+def _weights(found: Measurement) -> Iterator[Note]:
+    if found.weights == "fresh":
+        yield Note("weights", "random ones: what an image costs does not depend on their values")
 
 
 def _verdict(found: Measurement) -> Note:
@@ -140,29 +166,29 @@ def _more(plan: Mapping[str, float], blocks: int, agreement: float | None) -> st
     return f"--max-seconds {math.ceil(plan['max_seconds'] * needed / blocks)}"
 
 
-def _reading(found: Measurement) -> Iterator[Note]:
-    """Yield how to read the numbers."""
-    how = found.exits[0].measurement
-    kinds = dict.fromkeys(entry.quantity(row.name).kind for row in ROWS for entry in found.exits)
+def reading(entries: Sequence[MeasuredExit | ArtefactCost], num_blocks: int) -> Iterator[Note]:
+    """Yield how to read the numbers of what took turns in so many blocks."""
+    how = entries[0].measurement
+    kinds = dict.fromkeys(entry.quantity(row.name).kind for row in COSTS for entry in entries)
     for kind in kinds:
         if kind in MARKS:
             yield Note(*MARKS[kind])
-    once = "; a single one has no interval" if found.blocks == 1 else ""
-    blocks, seconds = plural(found.blocks, "block"), plain(how["window_seconds"], 2)
+    once = "; a single one has no interval" if num_blocks == 1 else ""
+    blocks, seconds = plural(num_blocks, "block"), plain(how["window_seconds"], 2)
     yield Note("interval", f"95 % from repetition: {blocks} of windows of {seconds} s, in random order{once}")
     if how.get("between_runs"):
         apart = f"{how['between_runs']:.0%}"
         yield Note("", f"save in shares, it is wider than blocks differ: runs on such a machine do by {apart} (1 sd)")
-    yield Note("B", "systematic error as factors, k about 2: the same for all exits here, so that it cancels in shares")
+    yield Note("B", "systematic error as factors, k about 2: the same for all here, so that it cancels in shares")
     images = plural(how["items_per_call"], "image")
     yield Note("latency", f"time of a call over its {images}: median, and 95th percentile, of {how['calls']} calls")
-    if any(entry.basis["latency_p95_s"].type_a is None for entry in found.exits):
+    if any(entry.basis["latency_p95_s"].type_a is None for entry in entries):
         yield Note("", f"the percentile has none where there are fewer than {FEWEST_CALLS} calls, or a single block")
     if how["idle_watts"] is not None:
         yield Note("energy", f"gross: all that was drawn; net: less the idle machine's {plain(how['idle_watts'], 2)} W")
 
 
-def _origin(found: Measurement) -> Iterator[Note]:
+def origin(found: Measurement | Turns) -> Iterator[Note]:
     """Yield where energy and emissions come from, and what was measured with."""
     for part in found.components:
         yield Note(part.component, f"{part.kind.replace('_', ' ')}: {part.method}")
@@ -176,16 +202,14 @@ def _origin(found: Measurement) -> Iterator[Note]:
     threads = plural(process["torch_threads"], "thread")
     cpus = f"{found.host['usable_cpus']:g} of {plural(found.host['vcpus'], 'CPU')}"
     yield Note("process", f"{process['device']}, {threads}, {pinned}, on {found.host['cpu']}, {cpus}")
-    if found.weights == "fresh":
-        yield Note("weights", "random ones: what an image costs does not depend on their values")
 
 
-def _gaps(lines: Iterator[Line]) -> Iterator[Note]:
+def gaps(lines: Iterator[Line]) -> Iterator[Note]:
     """Yield what could not be had, reason by reason."""
     reasons: dict[str, dict[str, None]] = {}
     for head, unit, numbers in lines:
         for missing in (each.missing for each in numbers if each.missing):
-            reasons.setdefault(missing, {})[f"{head} share" if unit.startswith("%") else head] = None
+            reasons.setdefault(missing, {})[f"{head} share" if unit.startswith("% of") else head] = None
     for reason, heads in reasons.items():
         yield Note("not measured", f"{listed(list(heads))}: {reason}", "yellow")
 

@@ -57,16 +57,23 @@ class Numbers(Document):
             reason = "not recorded" if value is None else ""
             value = None if value is None else value * scale
             return Quantity(value=value, unit=unit or "", missing=reason, disturbed=disturbed)
-        return Quantity(
-            value=None if value is None else value * scale,
-            unit=basis.unit if unit is None else unit,
-            kind=basis.kind,
-            method=basis.method,
-            type_a=_bounds(basis.type_a, scale),
-            type_b=_bounds(basis.type_b, scale),
-            missing=basis.missing or ("the record does not say why" if value is None else ""),
-            disturbed=disturbed,
-        )
+        return quantity_of(value, basis, scale=scale, unit=unit, disturbed=disturbed)
+
+
+def quantity_of(
+    value: float | None, basis: Basis, *, scale: float = 1.0, unit: str | None = None, disturbed: bool = False
+) -> Quantity:
+    """Return a number of a document with its basis there; `scale` and `unit` give it in another unit."""
+    return Quantity(
+        value=None if value is None else value * scale,
+        unit=basis.unit if unit is None else unit,
+        kind=basis.kind,
+        method=basis.method,
+        type_a=_bounds(basis.type_a, scale),
+        type_b=_bounds(basis.type_b, scale),
+        missing=basis.missing or ("the record does not say why" if value is None else ""),
+        disturbed=disturbed,
+    )
 
 
 def basis_of(quantity: Quantity) -> Basis:

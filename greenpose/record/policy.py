@@ -4,9 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from greenpose.errors import RecordError
 from greenpose.record.numbers import Numbers
-from greenpose.schema import from_json, parsed
 
 POLICY_SCHEMA: Literal["greenpose.policy/1"] = "greenpose.policy/1"
 
@@ -116,18 +114,3 @@ class PolicyCurve(Numbers):
     """Threads, allocator, environment and device of the measured process; empty where nothing was measured."""
     software: dict[str, str] = Field(default_factory=dict)
     """Versions of Python, GreenPose and the packages that matter."""
-
-
-def load_policy(text: str, *, where: str) -> PolicyCurve:
-    """Return the curve written in `text`.
-
-    Raises:
-        RecordError: if the text is no JSON, or no such curve; all faults are named.
-    """
-    try:
-        data = from_json(text)
-    except ValueError as error:
-        raise RecordError([f"{where}: {error}"]) from None
-    if not isinstance(data, dict) or data.get("schema") != POLICY_SCHEMA:
-        raise RecordError([f"{where}: is not of the schema {POLICY_SCHEMA}"])
-    return parsed(PolicyCurve, data, where=where, error=RecordError)

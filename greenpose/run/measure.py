@@ -78,7 +78,7 @@ def measure(
     net, _ = build_network(config)
     subs = trained_networks(net, trained, exits) if trained is not None else _networks(net, exits)
     counts = counting.count(counting.architecture_of(config).at(exits), config.data.input_size)
-    images = to_images(_random_crops(config), torch.device(config.process.device))
+    images = to_images(random_crops(config), torch.device(config.process.device))
     with build_meter(config, log) as meter:
         found = measure_networks(subs, images, meter, config=config, on_progress=on_progress)
     return Measured(exits=found, counts=counts, meter=meter)
@@ -121,7 +121,7 @@ def _networks(net: HRNet, exits: Sequence[int]) -> dict[int, SubNetwork]:
     return {exit_: channels_last(net.truncate(exit_).eval()) for exit_ in sorted(exits)}
 
 
-def _random_crops(config: Experiment) -> np.ndarray:
+def random_crops(config: Experiment) -> np.ndarray:
     """Return noise of the size and kind of a batch of crops: what they show does not change what they cost."""
     width, height = config.data.input_size
     return np.random.default_rng(config.seed).integers(0, 256, (config.measure.batch, height, width, 3), dtype=np.uint8)
@@ -210,7 +210,7 @@ def compose_measurement(
         measured_at=now(),
         converged=all(one.converged for one in exits.values()),
         blocks=first.blocks,
-        warnings=_warnings({number: one.warnings for number, one in exits.items()}),
+        warnings=shared_warnings({f"exit {number}": one.warnings for number, one in exits.items()}),
         exits=[_entry(number, measured, config) for number in sorted(exits)],
         carbon=carbon_entry(config, embodied=meter.embodied),
         components=component_entries(meter.provenances),
@@ -255,8 +255,8 @@ def _none(why: str) -> Quantity:
     return missing(why, unit="fraction", method="ratio to the final exit")
 
 
-def _warnings(said: Mapping[int, tuple[str, ...]]) -> list[str]:
-    """Return what every exit warns of once, then what single exits warn of, with their number."""
+def shared_warnings(said: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return what is warned of everybody once, then what is warned of single ones, with their names."""
     shared = [warning for warning in next(iter(said.values())) if all(warning in each for each in said.values())]
-    single = [f"exit {number}: {warning}" for number, each in said.items() for warning in each if warning not in shared]
+    single = [f"{name}: {warning}" for name, each in said.items() for warning in each if warning not in shared]
     return shared + single

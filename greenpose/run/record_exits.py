@@ -137,13 +137,20 @@ def entry_fields(
     config: Experiment, count: ExitCount, measured: ExitMeasurement, quantities: Mapping[str, Quantity]
 ) -> dict[str, Any]:
     """Return the fields of an exit's entry with these quantities, shares of the final exit among them."""
-    shares = {name: each for name, each in quantities.items() if name.startswith(SHARE)}
-    fields = with_bases({name: each for name, each in quantities.items() if name not in shares})
     return {
         "exit": count.exit,
         "role": _role(config, count.exit),
         "macs_by_counter": dict(count.macs_by_counter),
         "operations": dict(count.operations),
+        **measured_fields(measured, quantities),
+    }
+
+
+def measured_fields(measured: ExitMeasurement, quantities: Mapping[str, Quantity]) -> dict[str, Any]:
+    """Return the fields of what was measured with these quantities: numbers, shares, bases, and how it was done."""
+    shares = {name: each for name, each in quantities.items() if name.startswith(SHARE)}
+    fields = with_bases({name: each for name, each in quantities.items() if name not in shares})
+    return {
         "relative_to_final": {
             name.removeprefix(SHARE): each.value for name, each in shares.items() if each.value is not None
         },
@@ -162,7 +169,19 @@ def inference_quantities(
     embodied: EmbodiedShare | None = None,
 ) -> dict[str, Quantity]:
     """Return the numbers of an exit that need no training: size and cost of an image."""
-    return size_quantities(count) | _costs(measured, kind=kind, carbon=carbon, embodied=embodied) | _shares(measured)
+    return size_quantities(count) | cost_quantities(measured, kind=kind, carbon=carbon, embodied=embodied)
+
+
+def cost_quantities(
+    measured: ExitMeasurement,
+    *,
+    kind: Kind,
+    carbon: CarbonAccounting,
+    embodied: EmbodiedShare | None = None,
+    what: str = "truncated network",
+) -> dict[str, Quantity]:
+    """Return what an image costs in something, which `what` names, and its shares of the reference's cost."""
+    return _costs(measured, kind=kind, carbon=carbon, embodied=embodied, what=what) | _shares(measured)
 
 
 def _role(config: Experiment, exit_: int) -> str:
@@ -211,10 +230,10 @@ def _searched(metric: Metric, run: RunResult) -> str:
 
 
 def _costs(
-    measured: ExitMeasurement, *, kind: Kind, carbon: CarbonAccounting, embodied: EmbodiedShare | None
+    measured: ExitMeasurement, *, kind: Kind, carbon: CarbonAccounting, embodied: EmbodiedShare | None, what: str
 ) -> dict[str, Quantity]:
     """Return latency, CPU time, energy and emissions of one image."""
-    how = f"median over {measured.blocks} interleaved blocks, batch {measured.items_per_call}, truncated network"
+    how = f"median over {measured.blocks} interleaved blocks, batch {measured.items_per_call}, {what}"
     gross = _energy(measured, "energy_j_per_item", kind, f"gross; {how}")
     operational = _grams(gross, carbon)
     latency = replace(measured.latency_s, unit="s", method=f"wall time per image; {how}")

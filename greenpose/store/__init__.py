@@ -1,7 +1,7 @@
 """Run folders: the only reader and writer of what a run leaves on disk."""
 
 from greenpose.store.folder import RunFolder, State, append_line, read_lines
-from greenpose.store.records import collect, policies, read_document, read_record, stream
+from greenpose.store.records import artefact_costs, collect, policies, read_document, read_record, stream
 from greenpose.store.traces import Stretch, Trace, trace, traces
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Stretch",
     "Trace",
     "append_line",
+    "artefact_costs",
     "collect",
     "policies",
     "read_document",

@@ -18,7 +18,8 @@ from greenpose.config.accounting import Budget
 from greenpose.errors import ConfigError, GreenPoseError, RecordError, writing
 from greenpose.files import is_locked, locked, now, write_text
 from greenpose.record import Failure, Record, dumps, loads
-from greenpose.schema import from_json, parse
+from greenpose.record.artefacts import ArtefactCosts, Turns
+from greenpose.schema import from_json, loaded, parse
 
 CELL = MappingProxyType({"name": str, "grid": str, "axes": dict, "experiment": dict})
 """What stands in a run's `config.yaml`, and what it is."""
@@ -74,6 +75,8 @@ class RunFolder:
     """The training state after the last epoch."""
     policy = _In("policy.json")
     """The curve of early exit at run time, where somebody asked for it."""
+    artefacts = _In("artefacts.json")
+    """What exported models of the run were measured to cost, where somebody measured them."""
     log = _In("log.txt")
     """The text log."""
 
@@ -172,6 +175,26 @@ class RunFolder:
         write_text(self.record, dumps(record))
         if record.stopped != "budget":
             self.checkpoint.unlink(missing_ok=True)
+
+    def add_turns(self, turns: Turns, record: Record) -> ArtefactCosts:
+        """Add what artefacts of the recorded run were measured to cost to what is known of them, and return all of it.
+
+        What belongs to an earlier training goes; two that measure at once wait for one another.
+
+        Raises:
+            RecordError: if what is there cannot be read.
+        """
+        ours = ArtefactCosts(
+            run=record.name, config_hash=record.config_hash, run_finished_at=record.finished_at, measurements=[]
+        )
+        with locked(self.path / f".{self.artefacts.name}.lock"):
+            if self.artefacts.exists():
+                text, where = self.artefacts.read_text(encoding="utf-8"), str(self.artefacts)
+                there = loaded(ArtefactCosts, text, where=where, error=RecordError)
+                ours = there if there.belongs_to(record) else ours
+            known = ours.with_turns(turns)
+            write_text(self.artefacts, dumps(known))
+        return known
 
     def write_failure(self, failure: Failure) -> None:
         """Write why the attempt ended."""

@@ -1,9 +1,9 @@
 """The records of many runs: found, read, and what a lost run's windows still tell."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from greenpose.config import CarbonConfig
 from greenpose.errors import ConfigError, GreenPoseError, MeteringError, RecordError
@@ -11,8 +11,9 @@ from greenpose.files import now
 from greenpose.metering import NO_ENERGY, Joules, Log, Provenance, Window, carbon_of, read_log, short_of, worst_kind
 from greenpose.quantity import KINDS, Kind, Quantity, missing, worst
 from greenpose.record import Failure, Record, loads, with_bases
-from greenpose.record.policy import PolicyCurve, load_policy
-from greenpose.schema import parsed
+from greenpose.record.artefacts import ArtefactCosts
+from greenpose.record.policy import PolicyCurve
+from greenpose.schema import loaded, parsed
 from greenpose.store.folder import RunFolder
 
 
@@ -157,18 +158,38 @@ def policies(paths: Iterable[Path], *, left_out: list[str] | None = None) -> lis
     Raises:
         RecordError: with every fault of those that cannot be read.
     """
+    return _beside(paths, PolicyCurve, lambda folder: folder.policy, left_out)
+
+
+def artefact_costs(paths: Iterable[Path], *, left_out: list[str] | None = None) -> list[ArtefactCosts]:
+    """Return what artefacts cost that were measured, for the records of the same paths; otherwise as `policies`.
+
+    Raises:
+        RecordError: with every fault of those that cannot be read.
+    """
+    return _beside(paths, ArtefactCosts, lambda folder: folder.artefacts, left_out)
+
+
+BesideT = TypeVar("BesideT", PolicyCurve, ArtefactCosts)
+"""A document that lies beside a record."""
+
+
+def _beside(
+    paths: Iterable[Path], kind: type[BesideT], place: Callable[[RunFolder], Path], left_out: list[str] | None
+) -> list[BesideT]:
+    """Return the documents of a kind that lie beside records, each once."""
     folders = dict.fromkeys(file.parent for path in paths for file in files_of(path) if file.name == "record.json")
-    found: list[PolicyCurve] = []
+    found: list[BesideT] = []
     faults: list[str] = []
-    for file in (RunFolder(folder).policy for folder in folders):
+    for file in (place(RunFolder(folder)) for folder in folders):
         if file.is_file():
             try:
-                curve = load_policy(read_text(file), where=str(file))
+                document = loaded(kind, read_text(file), where=str(file), error=RecordError)
             except RecordError as error:
                 faults += error.faults
                 continue
-            if curve not in found:
-                found.append(curve)
+            if document not in found:
+                found.append(document)
     if faults and left_out is None:
         raise RecordError(faults)
     if left_out is not None:

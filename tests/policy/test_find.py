@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from greenpose.errors import GreenPoseError
+from greenpose.errors import GreenPoseError, RecordError
 from greenpose.intervals import Bounds
 from greenpose.model import HRNet
 from greenpose.policy import compose_policy, find_policy
@@ -14,7 +14,8 @@ from greenpose.policy.compose import widened
 from greenpose.policy.find import Energies, mix, shared_network
 from greenpose.quantity import Quantity
 from greenpose.record import dumps
-from greenpose.record.policy import load_policy
+from greenpose.record.policy import PolicyCurve
+from greenpose.schema import loaded
 from greenpose.store import read_document
 from greenpose.training.checkpoint import save_best
 from tests.metering.test_inference import Bench
@@ -52,15 +53,15 @@ def test_thresholds_are_from_the_validation_split_and_judged_on_the_test_split(f
 
 
 def test_what_is_written_reads_back_as_it_was(curve):
-    assert load_policy(dumps(curve), where="here") == curve
+    assert loaded(PolicyCurve, dumps(curve), where="here", error=RecordError) == curve
     broken = json.loads(dumps(curve)) | {"confidence": "hope"}
     with pytest.raises(GreenPoseError, match="here: confidence"):
-        load_policy(json.dumps(broken), where="here")
+        loaded(PolicyCurve, json.dumps(broken), where="here", error=RecordError)
     with pytest.raises(GreenPoseError, match="here: not JSON that anybody reads: it is nested too deeply"):
-        load_policy("[" * 50_000, where="here")
+        loaded(PolicyCurve, "[" * 50_000, where="here", error=RecordError)
     twice = dumps(curve).replace('"confidence": "peak"', '"confidence": "entropy", "confidence": "peak"')
     with pytest.raises(GreenPoseError, match=r"here: line \d+, column \d+: confidence is given twice"):
-        load_policy(twice, where="here")
+        loaded(PolicyCurve, twice, where="here", error=RecordError)
 
 
 def test_every_number_says_how_it_was_obtained(curve):
