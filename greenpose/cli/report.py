@@ -344,7 +344,7 @@ def _study(runs: Sequence[Path], left_out: list[str]) -> "Study":
     """Return the runs; those of two paths side by side where both hold the same experiments, but no run twice."""
     from greenpose.report import ComparisonSide, alike, gathered, side_by_side, study
     from greenpose.report.figures.samples import MOST_TRACED
-    from greenpose.store import policies, stream, traces
+    from greenpose.store import pictures, policies, stream, traces
 
     if len(runs) == 2 and runs[0].resolve() != runs[1].resolve():
         first, second = (tuple(gathered(stream([path], left_out=left_out))) for path in runs)
@@ -356,7 +356,9 @@ def _study(runs: Sequence[Path], left_out: list[str]) -> "Study":
         left_out.clear()
     entries = gathered(stream(runs, left_out=left_out))
     found = replace(study(entries, policies=policies(runs, left_out=left_out)), left_out=tuple(left_out))
-    return replace(found, traces=tuple(traces(runs))) if len(entries) <= MOST_TRACED else found
+    if len(entries) > MOST_TRACED:
+        return found
+    return replace(found, traces=tuple(traces(runs)), pictures=tuple(pictures(runs)))
 
 
 def _copies(first: "Sequence[Record | Failure]", second: "Sequence[Record | Failure]") -> bool:

@@ -36,18 +36,26 @@ Side = Literal["left", "right", "middle"]
 Colour = tuple[int, int, int]
 
 
-class _Look(NamedTuple):
+class Look(NamedTuple):
+    """How joints and limbs of a side are drawn."""
+
+    words: str
+    """What it looks like."""
     colour: Colour
+    """Their colour in RGB."""
     corners: int
+    """Corners of a joint; many make it round."""
     radius: float
+    """How far these lie from the joint, so that all shapes seem of one size."""
     dashed: bool
+    """Whether limbs are."""
 
 
-_LOOKS: MappingProxyType[Side, _Look] = MappingProxyType(
+LOOKS: MappingProxyType[Side, Look] = MappingProxyType(
     {
-        "left": _Look(colour=(100, 205, 255), corners=24, radius=1.0, dashed=False),
-        "right": _Look(colour=(255, 175, 70), corners=4, radius=1.2, dashed=True),
-        "middle": _Look(colour=(250, 240, 130), corners=3, radius=1.4, dashed=False),
+        "left": Look(words="blue, round", colour=(100, 205, 255), corners=24, radius=1.0, dashed=False),
+        "right": Look(words="orange, square", colour=(255, 175, 70), corners=4, radius=1.2, dashed=True),
+        "middle": Look(words="yellow, triangle", colour=(250, 240, 130), corners=3, radius=1.4, dashed=False),
     }
 )
 """The left is round, solid and blue, the right square, dashed and orange, the middle triangular and yellow: colours of
@@ -125,9 +133,9 @@ class _Brush:
         for pair in self._limbs:
             ends = pose[list(pair)]
             if np.isfinite(ends).all() and which[min(pair, key=lambda end: sure[end])]:
-                self._limb(ends, _LOOKS[self._between(pair)])
+                self._limb(ends, LOOKS[self._between(pair)])
         for keypoint in np.flatnonzero(which & np.isfinite(pose[:, 0])):
-            look = _LOOKS[self._sides[keypoint]]
+            look = LOOKS[self._sides[keypoint]]
             radius = _RADIUS * (_SMALLEST + (1 - _SMALLEST) * sure[keypoint])
             corners = self._corners(pose[keypoint], look, radius)
             self._line(np.vstack([corners, corners[:1]]), DARK, 0, edge=True)
@@ -140,7 +148,7 @@ class _Brush:
             if np.isfinite(pose[list(pair)]).all():
                 self._stroke(pose[list(pair)], TRUE, 1.0)
         for keypoint in np.flatnonzero(np.isfinite(pose[:, 0])):
-            corners = self._corners(pose[keypoint], _LOOKS[self._sides[keypoint]], _HOLLOW * _RADIUS)
+            corners = self._corners(pose[keypoint], LOOKS[self._sides[keypoint]], _HOLLOW * _RADIUS)
             self._stroke(np.vstack([corners, corners[:1]]), TRUE, 1.0)
 
     def _fit(self, pose: np.ndarray) -> None:
@@ -154,7 +162,7 @@ class _Brush:
         sides = {self._sides[end] for end in pair} - {"middle"}
         return sides.pop() if len(sides) == 1 else "middle"
 
-    def _limb(self, ends: np.ndarray, look: _Look) -> None:
+    def _limb(self, ends: np.ndarray, look: Look) -> None:
         """Draw a line with a dark edge, or dashes on a dark line."""
         if not look.dashed:
             return self._stroke(ends, look.colour, _LINE)
@@ -174,7 +182,7 @@ class _Brush:
         thickness = max(1, round(width * self._unit)) + 2 * edge * max(1, round(_EDGE * self._unit))
         cv2.polylines(self._canvas, [_fixed(points)], False, colour, thickness, cv2.LINE_AA, _BITS)
 
-    def _corners(self, centre: np.ndarray, look: _Look, radius: float) -> Float[np.ndarray, "corner 2"]:
+    def _corners(self, centre: np.ndarray, look: Look, radius: float) -> Float[np.ndarray, "corner 2"]:
         """Return a shape around a joint, standing on a side."""
         turns = (np.arange(look.corners) + 0.5) / look.corners
         angles = 2 * np.pi * turns + np.pi / 2

@@ -34,7 +34,7 @@ from greenpose.report.figures.exits import (
 )
 from greenpose.report.figures.learning_curves import courses_picture, targets_table
 from greenpose.report.figures.repeated_runs import precision, repeats_picture, sureness_table, warnings
-from greenpose.report.figures.samples import blocks_picture, power_picture
+from greenpose.report.figures.samples import blocks_picture, poses, power_picture
 from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table, tradeoff_pictures
 from greenpose.report.figures.training import (
@@ -136,15 +136,18 @@ def pack(entries: Sequence[Record | Failure]) -> str:
     return json.dumps({"encoding": "JSON, deflate (zlib), base64", "data": data})
 
 
-def with_records(page: str, entries: Sequence[Record | Failure]) -> str:
-    """Return the page with the records in it, or with a sentence that they would make it larger than people send."""
+def with_records(page: str, entries: Sequence[Record | Failure], *, beside: int = 0) -> str:
+    """Return the page with the records in it, or with a sentence that they would make it larger than people send.
+
+    Bytes that have a limit of their own, such as those of pictures, stand `beside`.
+    """
     if len(entries) <= MOST_RECORDS:
         held = (
             f"<p>This page holds its {len(entries)} records in the element <code>#greenpose-records</code>: their "
             "JSON field by field, compressed (deflate, base64).</p>\n"
             f'<script type="application/json" id="greenpose-records">{pack(entries)}</script>'
         )
-        if len(page.encode()) + len(held) <= MOST_BYTES:
+        if len(page.encode()) + len(held) - beside <= MOST_BYTES:
             return page.replace(_PLACE, held, 1)
     absent = (
         f"<p>The {exact(len(entries))} records would make this page larger than people send, so they are not in it. "
@@ -299,7 +302,8 @@ def render_study(
         **content,
     )
     page = _STEERING.sub(lambda found: shown(found[0]), page)
-    return with_records(page, [*compared.records, *compared.failures])
+    beside = sum(len(each["address"]) for each in content.get("poses", ()))
+    return with_records(page, [*compared.records, *compared.failures], beside=beside)
 
 
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]")
@@ -335,6 +339,7 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
         "tradeoff": tradeoff_pictures(compared),
         "leaving": leaving_picture(shown),
         "slopes": exits_picture(shown),
+        "poses": poses(compared),
         "energy": energy_picture(shown),
         "courses": courses_picture(shown),
         "targets": targets_table(shown),

@@ -13,7 +13,7 @@ from greenpose.quantity import Kind, Quantity, over_runs, worst
 from greenpose.record import Exit, Failure, Record
 from greenpose.record.policy import PolicyCurve
 from greenpose.report.quantities import in_unit, kind_of, of_exit, prefixed, recorded
-from greenpose.store.traces import Trace
+from greenpose.store import Predictions, Trace
 
 _HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": "{} GB memory", "os": "{}"}
 """What is told of a machine, and how."""
@@ -113,6 +113,8 @@ class Study:
     """What is known of leaving early, for some of the runs."""
     traces: tuple[Trace, ...] = ()
     """What the logs beside the records tell, where there are few of them."""
+    pictures: tuple[Predictions, ...] = ()
+    """The pictures beside the records, likewise."""
     left_out: tuple[str, ...] = ()
     """Records that cannot be used: where each lies and what is wrong."""
     margin: float = MARGIN

@@ -27,6 +27,7 @@ from greenpose.record import Record
 from greenpose.run.callbacks import LOGGER, Observer, PhaseTracker, RunLogger
 from greenpose.run.measure import measure_networks, trained_networks
 from greenpose.run.phases import TRAINING
+from greenpose.run.pictures import leave_picture
 from greenpose.run.record_exits import RunResult
 from greenpose.run.record_run import compose
 from greenpose.run.segments import measure_step
@@ -39,7 +40,7 @@ from greenpose.run.setup import (
 )
 from greenpose.store import RunFolder, read_lines
 from greenpose.store.records import attempts_of, log_of, phase_of, write_failure
-from greenpose.training import ExitScores, Files, Fitted, fit, judge
+from greenpose.training import ExitPredictions, ExitScores, Files, Fitted, fit, judge
 from greenpose.training.distributed import leading
 from greenpose.training.fit import Best
 from greenpose.training.step import require_precision, to_images
@@ -126,10 +127,16 @@ def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = No
         with logging_to(folder), FailureNote(folder) as note:
             folder.shelve_failure()
             folder.shelve_record()
-            folder.write_record(_run(folder, observer, budget, note, elsewhere=elsewhere))
+            result, ledger = _run(folder, observer, budget, note, elsewhere=elsewhere)
+            record = _recorded(result, observer, ledger)
+            folder.write_record(record)
+        with logging_to(folder):
+            leave_picture(folder, result.splits["test"], result.found, record)
 
 
-def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNote, *, elsewhere: bool) -> Record:
+def _run(
+    folder: RunFolder, observer: Observer, budget: Budget, note: FailureNote, *, elsewhere: bool
+) -> tuple[RunResult, RunLogger]:
     cell, config = folder.read_cell(), folder.experiment()
     _make_ready(config)
     trained = cell.get("trained_in")
@@ -165,7 +172,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         _require_windows(folder, [*earlier.windows, *meter.windows], fitted)
         subs = trained_networks(net, folder, net.exits)
         with stage("test", items=len(splits["test"])):
-            scores = _test(subs, splits["test"], boxes, config)
+            tested = _test(subs, splits["test"], boxes, config)
         measured = _measure(subs, splits["test"], config, stage)
         stage.enter("segments")
         step = measure_step(config, splits["train"], meter, plan=MicroPlan(max_blocks=config.measure.step_blocks))
@@ -178,7 +185,8 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         counts=counts,
         epochs=[*read_lines(folder.epochs)],
         fitted=fitted,
-        scores=scores,
+        scores={exit_: scores for exit_, (scores, _) in tested.items()},
+        found={exit_: found for exit_, (_, found) in tested.items()},
         measured=measured,
         step=step,
         forecast=ledger.forecast(),
@@ -188,7 +196,7 @@ def _run(folder: RunFolder, observer: Observer, budget: Budget, note: FailureNot
         gaps=[*earlier.faults, *_removed(folder, meter)],
         meter=meter,
     )
-    return _recorded(result, observer, ledger)
+    return result, ledger
 
 
 def _make_ready(config: Experiment) -> None:
@@ -307,7 +315,7 @@ def _train(
 
 def _test(
     subs: dict[int, SubNetwork], samples: Samples, boxes: Detected | None, config: Experiment
-) -> dict[int, ExitScores]:
+) -> dict[int, tuple[ExitScores, ExitPredictions]]:
     detected = None if boxes is None else boxes.samples
     return {exit_: judge(sub, samples, detected, batch=config.train.batch) for exit_, sub in subs.items()}
 

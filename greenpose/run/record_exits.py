@@ -18,7 +18,7 @@ from greenpose.metrics import ACCURACIES, BY_OKS, COUNTED, Metric
 from greenpose.quantity import Kind, Quantity, missing, scaled
 from greenpose.record import Embodied, Exit, Forecast, Hardware, Phase, TrainingStep, basis_of, interval_of, with_bases
 from greenpose.run.phases import break_even
-from greenpose.training import ExitScores, Fitted
+from greenpose.training import ExitPredictions, ExitScores, Fitted
 
 _AREAS = {"box": "width x height of the box", "mask": "annotated silhouette", "drawn": "as annotated"}
 
@@ -45,6 +45,8 @@ class RunResult:
     """How training went."""
     scores: Mapping[int, ExitScores]
     """Accuracy on the test split."""
+    found: Mapping[int, ExitPredictions]
+    """What each exit said about it."""
     measured: Mapping[int, ExitMeasurement]
     """Inference of each exit."""
     step: TrainingStep | None

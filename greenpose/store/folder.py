@@ -77,6 +77,8 @@ class RunFolder:
     """The curve of early exit at run time, where somebody asked for it."""
     artefacts = _In("artefacts.json")
     """What exported models of the run were measured to cost, where somebody measured them."""
+    predictions = _In("predictions.png")
+    """The picture of some test images with what each exit says about them."""
     log = _In("log.txt")
     """The text log."""
 

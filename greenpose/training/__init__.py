@@ -1,6 +1,14 @@
 """Training a network with exits, and evaluating every exit."""
 
-from greenpose.training.evaluate import ExitPredictions, ExitScores, judge, predict, score, validation_scores
+from greenpose.training.evaluate import (
+    ExitPredictions,
+    ExitScores,
+    judge,
+    predict,
+    score,
+    similarities,
+    validation_scores,
+)
 from greenpose.training.fit import Epoch, Files, Fitted, fit
 from greenpose.training.step import unmetered
 
@@ -14,6 +22,7 @@ __all__ = [
     "judge",
     "predict",
     "score",
+    "similarities",
     "unmetered",
     "validation_scores",
 ]

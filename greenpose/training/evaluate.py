@@ -11,9 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from greenpose import accuracy
+from greenpose.accuracy.oks import evaluate
 from greenpose.accuracy.pck import Norm
 from greenpose.data import Samples, decode_heatmaps, in_turn
 from greenpose.data.heatmaps import find_peaks
+from greenpose.data.splits import repeated
 from greenpose.model import HRNet, PoseNetwork, SubNetwork, fold_batchnorm
 from greenpose.training.step import THREADS, prefetch, to_images
 
@@ -71,14 +73,17 @@ def predict(net: PoseNetwork, samples: Samples, *, batch: int) -> dict[int, Exit
     return {exit_: _together(parts) for exit_, parts in found.items()}
 
 
-def judge(net: SubNetwork, samples: Samples, boxes: Samples | None = None, *, batch: int) -> ExitScores:
-    """Return the accuracy of a truncated network on a split; AP and AR are those of detected `boxes`, where given.
+def judge(
+    net: SubNetwork, samples: Samples, boxes: Samples | None = None, *, batch: int
+) -> tuple[ExitScores, ExitPredictions]:
+    """Return the accuracy of a truncated network on a split, and what it found in the annotated boxes.
 
-    PCK compares with a target in each crop, which only annotated boxes have: it is always theirs.
+    AP and AR are those of detected `boxes`, where given. PCK compares with a target in each crop, which only annotated
+    boxes have: it is always theirs.
     """
     found = predict(net, samples, batch=batch)[net.exit]
     searched = None if boxes is None else (boxes, predict(net, boxes, batch=batch)[net.exit])
-    return score(samples, found, searched=searched)
+    return score(samples, found, searched=searched), found
 
 
 def score(
@@ -118,6 +123,13 @@ def score(
 def oks(samples: Samples, found: ExitPredictions) -> Mapping[str, float]:
     """Return AP, AP50, AP75 and AR of one exit."""
     return accuracy.oks_ap(samples.ground_truth, detections(samples, found), samples.profile.sigmas)
+
+
+def similarities(samples: Samples, found: ExitPredictions) -> Float[np.ndarray, " sample"]:
+    """Return the OKS of each sample with its own annotation, whoever else is in its image."""
+    alone = repeated(samples, len(samples))
+    matched = evaluate(alone.ground_truth, detections(alone, found), samples.profile.sigmas).ious
+    return np.array([matched[place, 0].item() for place in range(len(samples))])
 
 
 def detections(samples: Samples, found: ExitPredictions) -> list[dict[str, Any]]:

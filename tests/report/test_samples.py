@@ -1,6 +1,8 @@
 """Raw samples: blocks with their fences and power over time, from logs that belong to their records."""
 
+import base64
 import random
+import re
 import statistics
 from dataclasses import replace
 
@@ -15,10 +17,12 @@ from greenpose.report.figures.samples import (
     MOST_TRACED,
     block_lines,
     blocks_picture,
+    poses,
     power_courses,
     power_picture,
 )
-from greenpose.store import trace, traces
+from greenpose.store import Predictions, trace, traces
+from greenpose.store.pictures import source_of, with_texts
 from tests.cli.running import greenpose
 from tests.report.html_tree import read
 from tests.report.records import record
@@ -221,3 +225,53 @@ def test_logs_are_found_beside_records_and_damaged_ones_do_no_harm(tmp_path):
     done = greenpose("report", tmp_path, "-o", "a.html", cwd=tmp_path)
     assert done.code == 0, done.err
     assert 'id="power-figure"' in (tmp_path / "a.html").read_text()
+
+
+HEADER = b"\x89PNG\r\n\x1a\n0000IHDR\x00\x00\x04\xc4\x00\x00\x00\xf4"
+
+
+def pictured(*runs, words="12 test images", png=HEADER):
+    """The page's study of runs that have a picture each."""
+    of = [Predictions(run=run.name, source=source_of(run), words=words, png=png) for run in runs]
+    return replace(study(list(runs)), pictures=tuple(of))
+
+
+def test_the_page_holds_the_picture_of_each_run_closed_with_its_words_and_its_size():
+    runs = [record("HRNet4-OKD", seed=seed) for seed in (1, 2)]
+    compared = pictured(*runs, words='a "quoted" <b>word</b>')
+    page = render_study(compared, **CONSTANT)
+    images = [each for each in read(page) if each.tag == "img"]
+    assert [each.attributes["alt"] for each in images] == ['a "quoted" <b>word</b>'] * 2
+    assert [(each.attributes["width"], each.attributes["height"]) for each in images] == [("1220", "244")] * 2
+    held = images[0].attributes["src"].removeprefix("data:image/png;base64,")
+    assert base64.b64decode(held, validate=True) == compared.pictures[0].png
+    (fold,) = [each for each in read(page) if each.attributes.get("id") == "poses"]
+    assert fold.tag == "details"
+    assert "open" not in fold.attributes
+
+
+def test_pictures_of_other_runs_and_of_many_runs_are_left_out():
+    runs = [record("HRNet4-OKD", seed=seed) for seed in range(1, MOST_TRACED + 2)]
+    assert len(poses(pictured(*runs[:-1]))) == MOST_TRACED
+    assert poses(pictured(*runs)) == []
+    assert poses(replace(study(runs[:1]), pictures=pictured(*runs[1:3]).pictures)) == []
+
+
+def test_pictures_add_their_own_bytes_to_the_page_and_take_no_room_from_the_records():
+    runs = [record("HRNet4-OKD", seed=seed) for seed in range(1, MOST_TRACED + 1)]
+    plain, page = render_study(study(runs), **CONSTANT), render_study(pictured(*runs, png=bytes(44_900)), **CONSTANT)
+    assert 0 < len(page) - len(plain) < MOST_TRACED * 60_300 + 500
+    assert 'id="greenpose-records"' in page
+    left = re.sub(r"(?s)<details class=\"fold\" id=\"poses\".*?</details>\n", "", page)
+    assert left.replace("@media print { #poses img { max-width: 100%; height: auto } }\n", "") == plain
+
+
+def test_the_report_finds_pictures_beside_records(tmp_path):
+    run = record("HRNet4-OKD")
+    png = base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+    )
+    (tmp_path / "record.json").write_text(dumps(run))
+    (tmp_path / "predictions.png").write_bytes(with_texts(png, "one test image", run))
+    assert greenpose("report", tmp_path, "-o", "a.html", cwd=tmp_path).code == 0
+    assert 'alt="one test image"' in (tmp_path / "a.html").read_text()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from greenpose.record import Record
-from greenpose.store import RunFolder, State, collect, read_lines
+from greenpose.store import RunFolder, State, collect, pictures, read_lines
 from tests.cli.running import Done, greenpose
 from tests.run.tiny import write_grid
 
@@ -41,6 +41,7 @@ def stages(tmp_path_factory) -> dict[str, PhaseTracker]:
         (folder,) = (RunFolder(path) for path in (workplace / "runs" / "tiny").iterdir())
         (record,) = collect([folder.record])
         assert isinstance(record, Record)
+        assert len(pictures([folder.path])) == 1, "its picture is that of its last record"
         epochs = [line["epoch"] for line in read_lines(folder.epochs)]
         return PhaseTracker(done, record, epochs, folder.state(), {path.name for path in folder.path.iterdir()})
 
@@ -68,7 +69,7 @@ def test_a_run_that_stops_is_validated_tested_and_recorded_as_stopped(stages):
     assert record.exits[0].ap is not None
     assert record.exits[0].energy_j_per_image is not None
     assert stages["small"].state is State.STOPPED
-    assert {"checkpoint.pt", "best-exit2.safetensors", "record.json"} <= stages["small"].files
+    assert {"checkpoint.pt", "best-exit2.safetensors", "record.json", "predictions.png"} <= stages["small"].files
 
 
 def test_the_same_budget_again_leaves_it_alone_and_says_what_would_not(stages):

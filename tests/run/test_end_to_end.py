@@ -15,7 +15,7 @@ import yaml
 
 from greenpose.metering import read_windows
 from greenpose.record import Record
-from greenpose.store import collect, read_lines
+from greenpose.store import collect, pictures, read_lines
 from tests.cli.running import greenpose
 from tests.run.tiny import write_grid
 from tests.torture.nursery import forked
@@ -55,11 +55,21 @@ def test_the_page_shows_every_run_and_loads_nothing(finished):
     assert 'src="http' not in page
 
 
+def test_every_run_leaves_a_picture_which_the_page_shows_and_nobody_metered(finished, records):
+    left = {each.run: each for each in pictures([finished / "runs"])}
+    assert left.keys() == {record.name for record in records}
+    assert "4 test images with the annotated pose and that of exits 3 and 2" in left[records[1].name].words
+    page = (finished / "reports" / "tiny.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    names = {phase.name for record in records for phase in record.phases}
+    assert names == {"data", "count", "train", "validate", "checkpoint", "test", "inference", "segments", "other"}
+
+
 def test_a_run_folder_holds_what_users_rely_on(finished, records):
     folder = finished / "runs" / "tiny" / records[1].name
     names = {path.name for path in folder.iterdir()}
     assert {"record.json", "windows.jsonl", "epochs.jsonl", "config.yaml", "log.txt"} <= names
-    assert {"best-exit2.safetensors", "best-exit3.safetensors"} <= names
+    assert {"best-exit2.safetensors", "best-exit3.safetensors", "predictions.png"} <= names
     assert not {"checkpoint.pt", "running.json", "failure.json"} & names
     assert [line["epoch"] for line in read_lines(folder / "epochs.jsonl")] == [1, 2]
 

@@ -1,5 +1,6 @@
-"""Raw samples: the blocks behind each measurement with their fences, and a run's power over time, phase by phase."""
+"""Raw samples: the blocks behind each measurement, a run's power over time, and test images with what was found."""
 
+import base64
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from greenpose.report.figures.energy import FILLS, PURPOSES, REST, key
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import of_exit, prefixed
 from greenpose.report.study import Study, energy_kind
+from greenpose.store.pictures import source_of
 from greenpose.store.traces import Stretch, Trace
 from greenpose.tables import Column, Table, kind_notes, table_of, value_cell
 
@@ -173,6 +175,24 @@ def power_courses(study: Study) -> list[PowerCourse]:
         mark = kind_mark(energy_kind([run]))
         courses.append(PowerCourse(id=f"power-{number}", label=run.name, step=step, watts=watts, symbol=mark))
     return courses
+
+
+def poses(study: Study) -> list[dict[str, Any]]:
+    """Return each run's picture of test images: its name, words, size, and address, which holds the file itself."""
+    if len(study.records) > MOST_TRACED:
+        return []
+    known = {each.source: each for each in study.pictures}
+    found = [(run.name, known.get(source_of(run))) for run in study.records]
+    return [
+        {
+            "name": name,
+            "words": each.words,
+            "size": each.size,
+            "address": f"data:image/png;base64,{base64.b64encode(each.png).decode()}",
+        }
+        for name, each in found
+        if each is not None
+    ]
 
 
 def _traced(study: Study) -> list[tuple[Record, Trace]]:
