@@ -11,6 +11,7 @@ from greenpose.artefact import Card
 from greenpose.check.baseline import Baseline
 from greenpose.check.budgets import BudgetFile
 from greenpose.config import Experiment, Grid
+from greenpose.predict import PredictionBill
 from greenpose.quantity import Kind
 from greenpose.record import Failure, Record
 from greenpose.record.artefacts import ArtefactCosts
@@ -46,6 +47,7 @@ def schemas() -> dict[str, str]:
         "policy": PolicyCurve,
         "artefacts": ArtefactCosts,
         "card": Card,
+        "bill": PredictionBill,
         "baseline": Baseline,
         "budgets": BudgetFile,
     }

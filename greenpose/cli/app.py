@@ -18,6 +18,7 @@ from greenpose.cli.estimate import estimate
 from greenpose.cli.export import export
 from greenpose.cli.measure import measure
 from greenpose.cli.policy import policy
+from greenpose.cli.predict import predict
 from greenpose.cli.profile import profile
 from greenpose.cli.report import report
 from greenpose.cli.run import run, worker
@@ -47,6 +48,7 @@ app.command(epilog=EPILOG)(profile)
 app.command(epilog=EPILOG)(measure)
 app.command(epilog=EPILOG)(policy)
 app.command(epilog=EPILOG)(export)
+app.command(epilog=EPILOG)(predict)
 app.command(epilog=EPILOG)(check)
 app.command(epilog=EPILOG)(doctor)
 app.add_typer(data_app, name="data")

@@ -22,7 +22,7 @@ from greenpose.data.samples import Samples
 from greenpose.errors import DataError
 
 _EXAMPLE = '[{"image_id": 1, "category_id": 1, "bbox": [x, y, width, height], "score": 0.9}, ...]'
-_KINDS: dict[str, tuple[Level, str, str]] = {
+BOX_KINDS: dict[str, tuple[Level, str, str]] = {
     "image": ("error", "image_id", "{n} boxes are in images that the annotation file of the test split does not list"),
     "category": ("error", "category_id", "{n} boxes are of another category than the annotated subjects"),
     "numbers": ("error", "bbox", "{n} boxes are not four numbers: x, y, width, height"),
@@ -123,7 +123,7 @@ def inspect_boxes(config: DataConfig) -> Boxes:
         listed = {as_id(image.get("id")) for image in document["images"]} - {None}
         _note(entries, pictures, notebook, listed=listed, categories=categories)
         if not errors(notebook.findings):
-            _note_kind(entries, pictures, document["annotations"], notebook)
+            note_kind(entries, pictures, document["annotations"], notebook)
     faults = errors(notebook.findings)
     sound = entries if pictures and not faults else []
     return Boxes(
@@ -163,15 +163,15 @@ def _note(
         kinds = [
             *([] if image_id in listed else ["image"]),
             *([] if as_id(entry.get("category_id")) in categories else ["category"]),
-            *_box_faults(entry.get("bbox"), None if image_id is None else pictures.get(image_id)),
-            *([] if _is_score(entry.get("score")) else ["score"]),
+            *box_faults(entry.get("bbox"), None if image_id is None else pictures.get(image_id)),
+            *([] if is_score(entry.get("score")) else ["score"]),
         ]
         for kind in kinds:
-            seen.setdefault(kind, []).append(f"[{number}] has {entry.get(_KINDS[kind][1])!r}")
-    notebook.count_kinds(_KINDS, seen)
+            seen.setdefault(kind, []).append(f"[{number}] has {entry.get(BOX_KINDS[kind][1])!r}")
+    notebook.count_kinds(BOX_KINDS, seen)
 
 
-def _note_kind(
+def note_kind(
     entries: Sequence[Mapping[str, Any]],
     pictures: Mapping[int, ListedImage],
     annotations: Sequence[Mapping[str, Any]],
@@ -183,32 +183,35 @@ def _note_kind(
         number = as_id(one.get("image_id"))
         if number in known and (box := usable_box(one.get("bbox"), pictures[number].size)):
             known[number].append(box)
-    owners = [(_box(entry["bbox"]), as_id(entry["image_id"])) for entry in entries]
+    owners = [(as_box(entry["bbox"]), as_id(entry["image_id"])) for entry in entries]
     placed = [(box, pictures[number].size, known[number]) for box, number in owners if number in known]
     note_detected(placed, notebook, field="bbox")
 
 
-def _box_faults(value: Any, picture: ListedImage | None) -> Iterator[str]:
+def box_faults(value: Any, picture: ListedImage | None) -> Iterator[str]:
+    """Yield what is wrong with a detected box: its kind of fault."""
     if not isinstance(value, list) or len(value) != 4 or not all(is_number(side) for side in value):
         yield "numbers"
     elif min(value[2:]) <= 0:
         yield "empty"
-    elif picture is not None and used_box(_box(value), picture.size, as_given=True) is None:
+    elif picture is not None and used_box(as_box(value), picture.size, as_given=True) is None:
         yield "beside"
 
 
-def _is_score(value: Any) -> bool:
+def is_score(value: Any) -> bool:
+    """Return whether a value says how sure a detector is."""
     return is_number(value) and value >= 0
 
 
-def _box(value: Sequence[float]) -> tuple[float, float, float, float]:
+def as_box(value: Sequence[float]) -> Box:
+    """Return four numbers as a box."""
     x, y, width, height = (float(side) for side in value)
     return x, y, width, height
 
 
 def _instance(number: int, entry: Mapping[str, Any], pictures: Mapping[int, ListedImage], profile: Profile) -> Instance:
     """Return where a detector saw a subject; nobody labelled a joint there."""
-    image_id, box = as_id(entry["image_id"]), _box(entry["bbox"])
+    image_id, box = as_id(entry["image_id"]), as_box(entry["bbox"])
     assert image_id is not None
     picture = pictures[image_id]
     return Instance(

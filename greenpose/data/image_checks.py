@@ -39,13 +39,18 @@ class ListedImage:
     """Whether the file holds more frames than the one that is taken."""
 
 
-def read_pictures(document: Mapping[str, Any], folders: Sequence[Path], notebook: Notebook) -> dict[int, ListedImage]:
+def read_pictures(
+    document: Mapping[str, Any], folders: Sequence[Path], notebook: Notebook, *, allow_missing: bool = False
+) -> dict[int, ListedImage]:
     """Return the annotated images that are there and whole, by id; the rest is noted.
 
     An image is looked for in each of the folders in turn.
     """
     inside = tuple(folder.resolve() for folder in folders if folder.parent != folders[0])
-    return search_pictures(document, notebook, find=partial(_find, folders), below=folders[0], inside=inside)[0]
+    find = partial(_find, folders)
+    return search_pictures(document, notebook, find=find, below=folders[0], inside=inside, allow_missing=allow_missing)[
+        0
+    ]
 
 
 def search_pictures(
@@ -77,7 +82,7 @@ def search_pictures(
             astray.append(f"{listed_name(entry)} is {file.resolve()}")
         else:
             try:
-                found[image_id] = _picture(file, patient or subject_of(entry))
+                found[image_id] = listed_image(file, patient or subject_of(entry))
             except DataError as error:
                 broken += error.faults
     text = "{n} file names or links lead outside the data folder and are not read; copy the images into it"
@@ -92,7 +97,12 @@ def search_pictures(
     return found, list(map(listed_name, missing)), broken
 
 
-def _picture(file: Path, subject: str) -> ListedImage:
+def listed_image(file: Path, subject: str = "") -> ListedImage:
+    """Return what an image file says of itself.
+
+    Raises:
+        DataError: it is missing, empty, truncated, too large or no image.
+    """
     header = read_header(file)
     return ListedImage(
         file=file,

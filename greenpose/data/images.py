@@ -301,7 +301,7 @@ def read_image(path: str | Path, *, window: Window | None = None) -> UInt8[np.nd
         return window_depth(decoded, window)
     if window is not None:
         raise DataError([f"{path}: is an 8-bit image, but a depth window is given; leave it out for this folder"])
-    return _as_rgb(decoded)
+    return as_rgb(decoded, path)
 
 
 def decode_stored(
@@ -354,10 +354,17 @@ def _no_window(path: str | Path, depth: np.ndarray) -> str:
     return f"{path}: is 16-bit depth ({span}); name the window to see, near and far in mm, such as 400 and 900"
 
 
-def _as_rgb(decoded: np.ndarray) -> np.ndarray:
+def as_rgb(decoded: np.ndarray, name: str | Path) -> UInt8[np.ndarray, "height width *channel"]:
+    """Return an 8-bit image with blue first as grey or RGB; an alpha channel is left out.
+
+    Raises:
+        DataError: its channels are neither grey, nor RGB, nor RGB and alpha.
+    """
     if decoded.ndim == 2 or decoded.shape[2] == 1:
         return decoded.reshape(decoded.shape[:2])
-    code = {_BGR: cv2.COLOR_BGR2RGB, _BGRA: cv2.COLOR_BGRA2RGB}[decoded.shape[2]]
+    code = {_BGR: cv2.COLOR_BGR2RGB, _BGRA: cv2.COLOR_BGRA2RGB}.get(decoded.shape[2])
+    if code is None:
+        raise DataError([f"{name}: has {decoded.shape[2]} channels; known are grey, RGB, and RGB with alpha"])
     rgb: np.ndarray = cv2.cvtColor(decoded, code)
     return rgb
 

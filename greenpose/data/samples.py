@@ -72,7 +72,8 @@ def matrix_of(instance: Instance, framing: Framing) -> Float[np.ndarray, "2 3"]:
     return crop_matrix(center.astype(np.float64), scale.astype(np.float64), framing.input_size)
 
 
-def _stacked(crops: list[np.ndarray]) -> np.ndarray:
+def stacked(crops: Sequence[np.ndarray]) -> UInt8[np.ndarray, "some height width *channel"]:
+    """Return crops as one array: grey, or RGB as soon as one of them is in colour."""
     if len({cut.ndim for cut in crops}) == 1:
         return np.stack(crops)
     return np.stack([cut if cut.ndim == _COLOUR_DIMENSIONS else np.repeat(cut[..., None], 3, -1) for cut in crops])
@@ -137,7 +138,7 @@ class Samples:
         kept = _kept(each(range(len(instances))), len(instances), framing.input_size, cache_bytes)
 
         def cut(indices: Sequence[int]) -> np.ndarray:
-            return _stacked(list(each(indices))) if kept is None else kept[indices]
+            return stacked(list(each(indices))) if kept is None else kept[indices]
 
         return cls(
             profile=profile,

@@ -15,9 +15,9 @@ import numpy as np
 from greenpose.config import DataConfig
 from greenpose.data.boxes import inspect_boxes, num_boxes
 from greenpose.data.check import SPLITS, check_folder, sha256, split_files, windows, windows_of
-from greenpose.data.coco import Split
+from greenpose.data.coco import Split, load_document, window_of
 from greenpose.data.crops import Framing
-from greenpose.data.findings import errors
+from greenpose.data.findings import Notebook, errors
 from greenpose.data.images import Window, image_reader, read_bytes, window_depth
 from greenpose.data.instances import Instance, Profile, load_profile
 from greenpose.data.samples import CACHE_BYTES, Samples
@@ -80,6 +80,22 @@ def depth_window(config: DataConfig, found: Mapping[str, Split]) -> Window | Non
     The configured one, else the one that the annotation files recommend; `inspect_splits` refuses two different ones.
     """
     return config.depth_window_mm or next(iter(windows_of(found).values()), None)
+
+
+def window_of_run(config: DataConfig) -> tuple[float, float] | None:
+    """Return the depth window in mm that a run's images are seen through, by its settings and its annotation files.
+
+    No image is read. None for 8-bit images, and where the files that recommend a window are no longer there.
+    """
+    own: Window | None = config.depth_window_mm or (SYNTHETIC_WINDOW_MM if config.source == "synthetic" else None)
+    if own is None and config.source == "coco":
+        try:
+            files = split_files(Path(config.root or ""), named=config.annotations, required=()).values()
+        except DataError:
+            return None
+        documents = (load_document(file, Notebook(str(file))) for file in files)
+        own = next((window for document in documents if document and (window := window_of(document))), None)
+    return None if own is None else (float(own[0]), float(own[1]))
 
 
 def _annotated(split: Split, window: Window | None, profile: Profile, framing: Framing) -> Samples:
