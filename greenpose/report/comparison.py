@@ -166,11 +166,11 @@ def _verdict(found: Sequence[tuple[Metric, Difference]]) -> str:
         return "Not comparable: no number stands on both sides."
     moved = [(figure, each) for figure, each in known if each.verdict == "differs"]
     if not moved:
-        return f"Nothing moved beyond its interval: {plural(len(known), 'number')} compared."
+        return f"The second side is like the first: none of {plural(len(known), 'number')} moved beyond its interval."
     figure, most = max(moved, key=lambda each: (each[0].name == AP.name, abs(each[1].change.known)))
     unit = "points" if figure.name == AP.name else "%"
     by = f"{'+' if most.change.known > 0 else ''}{plain(most.change.known, 2)}{NBSP}{unit}"
-    return f"{exact(len(moved))} of {plural(len(known), 'number')} moved, most {figure.words}: {by}."
+    return f"The second side: {exact(len(moved))} of {plural(len(known), 'number')} moved, most {figure.words}: {by}."
 
 
 def _summary(found: Sequence[tuple[Metric, Difference]]) -> str:

@@ -50,15 +50,17 @@ def first_screen(compared: Study) -> dict[str, Any]:
     found = preference(shown)
     return {
         "identity": _identity(compared),
+        "synthetic": any(run.dataset.get("source") == "synthetic" for run in compared.records),
         "verdict": _verdict(compared),
         "advice": _advice(compared, shown, found),
+        "of": _told_of(found),
         "tiles": [*(_of_exits(shown, found) if shown.points else []), *_bill(compared)],
         "lights": [_saving(shown, found), _accuracy(shown, found), _absolutes(shown)] if shown.points else [],
     }
 
 
 def _identity(compared: Study) -> str:
-    """Return `11 networks × 3 seeds · synthetic, 60 patients · ITA grid · 2026-11-25`."""
+    """Return `11 networks × 3 seeds · 60 test subjects · ITA grid · 2026-11-25`."""
     if not compared.records:
         return plural(len(compared.failures), "run") + " that did not finish"
     runs = compared.records
@@ -81,10 +83,11 @@ def _once(words: Any) -> list[str]:
 
 
 def _data(run: Record) -> str:
-    return ", ".join(filter(None, (str(run.dataset.get("source") or "unnamed data"), _subjects(run))))
+    source = str(run.dataset.get("source") or "unnamed data")
+    return _tested(run) if source == "synthetic" else f"{source}, {_tested(run)}"
 
 
-def _subjects(run: Record) -> str:
+def _tested(run: Record) -> str:
     """Return how many patients or images accuracy was tested on."""
     people = run.subjects.get("test", 0)
     return plural(people, "test subject") if people else plural(run.images.get("test", 0), "test image")
@@ -119,31 +122,39 @@ def _preferred(study: Study, found: Preference) -> str:
         return f"Use {_exit(best)}: the most accurate, and nothing useful is cheaper."
     return {
         "within": f"Use {_exit(other)}: it saves {_saved_words(study, other, best)} at almost the same accuracy.",
-        "open": f"Open: use {_exit(best)} for now; {_beside(other, best)} may save {_saved_words(study, other, best)}.",
+        "open": f"Open: use {_exit(best)} for now; {_beside(other, best)} {_if_it_holds(study, other, best)}.",
         "beyond": f"Use {_exit(best)}: cheaper exits lose too much accuracy.",
     }[found.verdict]
+
+
+def _if_it_holds(study: Study, other: Point, best: Point) -> str:
+    """Return what an exit saves on the one condition that is open; `may` where the saving is as rough."""
+    saved = _saved_words(study, other, best)
+    return f"may save {saved}" if _saved_level(study, other, best) == ROUGH else f"saves {saved} if accurate"
 
 
 def _advice(compared: Study, shown: Study, found: Preference | None) -> str:
     """Return the line below the verdict: against what it is meant, or what to do until it is settled."""
     if compared.sides:
-        said = verdict(shown)
+        said = verdict(shown).removeprefix("Open: ")
         return f"On the second side, {said[0].lower()}{said[1:]}"
     if found is None or found.other is None:
         return ""
     if found.verdict == "open":
-        closing = (
-            settling(shown, found.best, found.other)
-            .removesuffix(" if the difference stays as it is")
-            .replace("settle it", "settle")
-        )
-        figures = f"Figures are of {_beside(found.other, found.best)} against {_beside(found.best, found.other)}"
-        return f"{figures}; {closing} whether it loses too much."
+        closing = settling(shown, found.best, found.other).removesuffix(" if the difference stays as it is")
+        return f"{_tested(shown.records[0])} cannot tell whether it loses too much; {closing}."
     if found.verdict == "beyond":
-        return (
-            f"The most accurate of the cheaper ones is {_exit(found.other)}; figures are those of {_exit(found.best)}."
-        )
-    return f"Against {_exit(found.best)}, the most accurate:"
+        return f"The most accurate of the cheaper ones is {_exit(found.other)}."
+    return ""
+
+
+def _told_of(found: Preference | None) -> str:
+    """Return which exit the tiles are about, and against which: a reader must not take it for the one to use."""
+    if found is None or found.other is None:
+        return ""
+    if found.verdict == "beyond":
+        return f"With {_exit(found.best)}:"
+    return f"With {_exit(found.other)} instead of {_beside(found.best, found.other)}:"
 
 
 def _of_exits(study: Study, found: Preference | None) -> list[dict[str, Any]]:
@@ -212,7 +223,7 @@ def _cost_tiles(study: Study, told: Point, best: Point) -> list[dict[str, Any]]:
             "value": _change(share.value),
             "aside": each,
             "share": min(1.0, share.value),
-            "note": " · ".join(filter(None, (share_words(share), _truly(energy, "J")))),
+            "note": _joined(share_words(share), _truly(energy, "J")),
         }
     return [tile, _camera(study, told, best)]
 
@@ -224,6 +235,11 @@ def _truly(each: Quantity, unit: str, scale: float = 1.0) -> str:
     low, high = (scale * each.known * factor for factor in each.factors)
     by, name = prefix(high, 2)
     return f"truly {kind_mark(each.kind)}{span(low / by, high / by)} {name}{unit}"
+
+
+def _both_truly(each: Quantity) -> str:
+    """Return by which factor two numbers of one method are truly off, together: `both truly ×0.34–2`."""
+    return f"both truly ×{span(*each.factors)}" if each.factors else ""
 
 
 def share_words(share: Quantity) -> str:
@@ -240,17 +256,23 @@ def _camera(study: Study, told: Point, best: Point) -> dict[str, Any]:
     """Return what a camera emits in a year at the rate that the page supposes."""
     grams, most = (year_g(point) for point in (told, best))
     mark = kind_mark(told.figure(ENERGY).kind)
-    truly = _truly(told.figure(ENERGY), "g", grams / told.figure(ENERGY).known)
-    rate = " · ".join(filter(None, (f"{plain(DEFAULT.images_per_second, 2)} images a second", truly)))
+    energy, rate = told.figure(ENERGY), f"{plain(DEFAULT.images_per_second, 2)} images a second"
     tile: dict[str, Any] = {
         "name": "CO2eq of one camera, a year",
         "value": f"{mark}{_grams(grams)}",
-        "note": rate,
         "link": "#what-if",
     }
     if told == best or not most or not study.comparable:
-        return tile
-    return tile | {"aside": f"not {mark}{_grams(most)}", "share": min(1.0, grams / most)}
+        return tile | {"note": _joined(rate, _truly(energy, "g", grams / energy.known))}
+    return tile | {
+        "aside": f"instead of {mark}{_grams(most)}",
+        "share": min(1.0, grams / most),
+        "note": _joined(rate, _both_truly(energy)),
+    }
+
+
+def _joined(*words: str) -> str:
+    return " · ".join(filter(None, words))
 
 
 def year_g(point: Point) -> float:
@@ -285,7 +307,8 @@ def _bill(study: Study) -> list[dict[str, Any]]:
 def _saving(study: Study, found: Preference | None) -> dict[str, str]:
     """Return how sure the saving is."""
     if found is None or found.other is None:
-        return _light(NONE, "saving", "No cheaper exit is known to be useful.")
+        why = "No exit is accurate enough to be used." if found is None else "No cheaper exit is known to be useful."
+        return _light(NONE, "saving", why)
     share = energy_share(study, found.other, found.best)
     if share.value is None:
         ratio = known(found.other, MACS) / known(found.best, MACS)
@@ -297,11 +320,20 @@ def _saving(study: Study, found: Preference | None) -> dict[str, str]:
         how = "Both exits were measured alternately, so errors cancel"
     if share.type_a is None:
         return _light(ROUGH, "the saving", f"{how}, without an interval.")
-    half = PERCENT * (share.type_a.high - share.type_a.low) / 2
-    shows = share.type_a.high < 1
-    level = SURE if shows and half <= SURE_WITHIN else LIKELY if shows and half <= LIKELY_WITHIN else ROUGH
+    level = _saved_level(study, found.other, found.best)
     wide = "" if level == SURE else "; the interval is wide"
     return _light(level, "the saving", f"{how} ({share_words(share)}){wide}.")
+
+
+def _saved_level(study: Study, other: Point, best: Point) -> str:
+    """Return how sure a saving is, by the interval of its share; MACs are counted."""
+    share = energy_share(study, other, best)
+    if share.value is None:
+        return SURE
+    if share.type_a is None or share.type_a.high >= 1:
+        return ROUGH
+    half = PERCENT * (share.type_a.high - share.type_a.low) / 2
+    return SURE if half <= SURE_WITHIN else LIKELY if half <= LIKELY_WITHIN else ROUGH
 
 
 def _light(level: str, about: str, words: str) -> dict[str, str]:
@@ -310,13 +342,11 @@ def _light(level: str, about: str, words: str) -> dict[str, str]:
 
 def _accuracy(study: Study, found: Preference | None) -> dict[str, str]:
     """Return how sure it is that accuracy holds, and on whom it was tested."""
-    run = study.records[0]
-    tested = _subjects(run) + (f", {plural(seeds, 'seed')}" if (seeds := _fewest_seeds(found)) else "")
+    tested = _tested(study.records[0]) + (f", {plural(seeds, 'seed')}" if (seeds := _fewest_seeds(found)) else "")
     made_up = any(each.dataset.get("source") == "synthetic" for each in study.records)
     unreal = " Test images are synthetic." if made_up else ""
     if found is None:
-        why = f"no exit reaches AP {study.floor:g}{NBSP}%" if study.scored else "accuracy was not measured"
-        return _light(ROUGH, "the accuracy", f"{tested}; {why}.{unreal}")
+        return _refused(study, tested, unreal)
     if found.other is None:
         words = f"{tested}: {_accuracy_tile(found.best, found.best)['note']}.{unreal}"
         return _light(LIKELY if found.best.figure(AP).type_a else ROUGH, "the accuracy", words)
@@ -328,6 +358,17 @@ def _accuracy(study: Study, found: Preference | None) -> dict[str, str]:
     about = {"within": "accuracy holds", "open": "whether accuracy holds", "beyond": "accuracy is lost"}[found.verdict]
     settled = LIKELY if made_up or seeds < FEWEST_PAIRS else SURE
     return _light(ROUGH if found.verdict == "open" else settled, about, words)
+
+
+def _refused(study: Study, tested: str, unreal: str) -> dict[str, str]:
+    """Return how sure it is that no exit reaches the floor: by the upper end of the best one's interval."""
+    if not study.scored:
+        return _light(ROUGH, "the accuracy", f"{tested}; accuracy was not measured.{unreal}")
+    ap = most_accurate(study).figure(AP)
+    clear = ap.type_a is not None and ap.type_a.high < study.floor
+    words = f"{tested}: the best AP is {_span(ap.type_a, PERCENT)}{NBSP}%" if ap.type_a else f"{tested}, no interval"
+    floor = f"the floor is {study.floor:g}{NBSP}%"
+    return _light(SURE if clear else ROUGH, "no exit is accurate enough", f"{words}; {floor}.{unreal}")
 
 
 def _fewest_seeds(found: Preference | None) -> int:

@@ -14,6 +14,7 @@ from greenpose.report.figures.totals import run_total
 from greenpose.report.first_screen import first_screen, share_words, verdict, year_g
 from greenpose.report.page import GLOSSARY, Terms
 from greenpose.report.ranking import preference
+from greenpose.report.scale import latest
 from greenpose.report.study import ComparisonSide, side_by_side, study
 from greenpose.store import collect
 from reports.examples import examples
@@ -148,3 +149,34 @@ def test_terms_are_explained_once_where_they_stand_alone_and_nothing_becomes_mar
     assert "&lt;b&gt;" in said
     assert terms.explain("AP of an exit") == "AP of an exit"
     assert GLOSSARY.keys() - terms.left.keys() == {"AP", "exit"}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_exit_that_the_tiles_are_about_is_named_above_them(name):
+    compared, screen = SETS[name], first_screen(SETS[name])
+    found = preference(latest(compared))
+    if found is None or found.other is None:
+        assert screen["of"] == ""
+        return
+    told, against = (found.best, None) if found.verdict == "beyond" else (found.other, found.best)
+    assert screen["of"].startswith("With ")
+    assert told.group.label in screen["of"]
+    assert len(told.group.exits) == 1 or f"exit\u00a0{told.exit}" in screen["of"]
+    assert (" instead of " in screen["of"]) is (against is not None)
+    cameras = [tile for tile in screen["tiles"] if tile["name"].startswith("CO2eq") and "aside" in tile]
+    assert all("both truly ×" in camera["note"] for camera in cameras)
+
+
+def test_below_the_floor_it_is_sure_that_none_is_good_enough_where_the_interval_says_so():
+    lights = {light["about"]: light for light in first_screen(SETS["below the floor"])["lights"]}
+    assert lights["no exit is accurate enough"]["level"] == "Sure"
+    compared = study([record("HRNet4-OKD", ap={3: 0.05, 4: 0.195})])
+    high = max(point.figure(AP).type_a.high for point in compared.points)
+    level = {light["about"]: light for light in first_screen(compared)["lights"]}["no exit is accurate enough"]["level"]
+    assert level == ("Sure" if high < compared.floor else "Rough")
+    assert high >= compared.floor
+
+
+def test_a_note_of_the_chart_speaks_of_what_is_drawn():
+    assert "rey:" in choice_picture(PUBLISHED["quick"]).notes[0]
+    assert "rey:" not in choice_picture(SETS["one run"]).notes[0]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from greenpose.formatting import MINUS, NBSP, plain
@@ -92,8 +93,17 @@ def choice_picture(study: Study) -> Picture | None:
             ("Named as", [words for words, _ in told]),
         ],
     )
-    note = "Grey: other exits; line: the best for a given cost; crosses: 95 % intervals from repetition."
-    return Picture(id="choice", title=title, panels=drawings, data=data, notes=(note,))
+    return Picture(id="choice", title=title, panels=drawings, data=data, notes=(_note(plot),))
+
+
+def _note(plot: _Plot) -> str:
+    """Return what is drawn beside the named exits: of what is there only."""
+    grey = "grey: other exits; " if len(plot.everyone) > len(plot.named) else ""
+    named = [point for point, _ in plot.named.values()]
+    repeated = any(point.figure(figure).type_a for point in named for figure in (plot.figure, AP))
+    crosses = "; crosses: 95 % intervals from repetition" if repeated else ""
+    said = f"{grey}line: the best for a given cost{crosses}."
+    return f"{said[0].upper()}{said[1:]}"
 
 
 def _named(found: Preference, everyone: Sequence[Point], cost: Metric) -> dict[str, tuple[Point, str]]:
@@ -261,7 +271,7 @@ def _labels(axes: Any, plot: _Plot, *, short: bool) -> None:
             zorder=7,
         )
     others = pixels(axes, [plot.at(point) for point in plot.everyone])
-    obstacles = [*taken, *((x - 7, y - 7, x + 7, y + 7) for x, y in others), *_crosses(axes, plot)]
+    obstacles = [*taken, *((x - 7, y - 7, x + 7, y + 7) for x, y in others), *_crosses(axes, plot), *_steps(axes, plot)]
     found = place(
         [words for _, words in named], centres, needed=[True] * len(named), frame=frame, obstacles=obstacles, size=FONT
     )
@@ -280,3 +290,12 @@ def _crosses(axes: Any, plot: _Plot) -> list[Box]:
         (x2, y2), (x3, y3) = pixels(axes, [(left, y), (right, y)])
         boxes += [(x0 - 2, y0, x1 + 2, y1), (x2, y2 - 2, x3, y3 + 2)]
     return boxes
+
+
+def _steps(axes: Any, plot: _Plot) -> list[Box]:
+    """Return the line of the best as thin boxes, likewise."""
+    xs, ys = staircase([plot.at(point) for point in plot.everyone], right=axes.get_xlim()[1])
+    corners = pixels(axes, list(zip(xs, ys, strict=True)))
+    return [
+        (min(x0, x1) - 3, min(y0, y1) - 3, max(x0, x1) + 3, max(y0, y1) + 3) for (x0, y0), (x1, y1) in pairwise(corners)
+    ]
