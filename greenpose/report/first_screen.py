@@ -154,7 +154,7 @@ def _told_of(found: Preference | None) -> str:
         return ""
     if found.verdict == "beyond":
         return f"With {_exit(found.best)}:"
-    return f"With {_exit(found.other)} instead of {_beside(found.best, found.other)}:"
+    return f"With {_beside(found.other, found.best)} instead of {_beside(found.best, found.other)}:"
 
 
 def _of_exits(study: Study, found: Preference | None) -> list[dict[str, Any]]:
