@@ -255,13 +255,15 @@ def interpreter(environment: Path) -> str:
 def unmet(tree: Path) -> list[str]:
     """Return what a checkout wants of its runs and is installed otherwise here: `torch==2.12, not 2.13.0`.
 
-    Of a project with dependencies only these count: pins of what developers use change nothing that a run does.
+    Of a project with dependencies only these count, with those of an extra `train`: pins of what developers use change
+    nothing that a run does.
     """
     try:
         project = tomllib.loads(_text(tree / "pyproject.toml")).get("project", {})
     except tomllib.TOMLDecodeError:
         project = {}
-    needed = list(_requirements(project.get("dependencies", [])))
+    extra = project.get("optional-dependencies", {}).get("train", [])
+    needed = list(_requirements([*project.get("dependencies", []), *extra]))
     names = {canonicalize_name(one.name) for one in needed}
     pins = [one for file in PINS for one in _requirements(_text(tree / file).splitlines())]
     wanted = [*needed, *(one for one in pins if not names or canonicalize_name(one.name) in names)]

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, TextIO
 
 import typer
@@ -71,7 +71,7 @@ def with_manners(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**given, manner=manner)
         except (GreenPoseError, EOFError, ImportError, OSError) as error:
-            faults = faults_in(error)
+            faults = faults_in(error, command.__name__)
             if not faults:
                 raise
             for fault in faults:
@@ -91,18 +91,37 @@ def with_manners(command: Callable[..., None]) -> Callable[..., None]:
     return answered
 
 
-def faults_in(error: Exception) -> tuple[str, ...]:
-    """Return what is the user's or the machine's fault in an error, in words; nothing for one of our own."""
+def faults_in(error: Exception, command: str = "") -> tuple[str, ...]:
+    """Return what is the user's or the machine's fault in a command's error, in words; nothing for one of our own."""
     if isinstance(error, GreenPoseError):
         return error.faults if isinstance(error, FaultsError) else (str(error),)
     if isinstance(error, EOFError):
         return (f"something read ended before it was whole: {error}",)
     if isinstance(error, ImportError):
         ours = (error.name or "greenpose").partition(".")[0] == "greenpose"
-        return () if ours else (f"{error.name} cannot be imported: {said(error)}; install it again",)
+        return () if ours else (_cannot_import(error, command),)
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         return ("another process ended before it was told everything; nothing was judged",)
     return (f"{getattr(error, 'filename', None) or 'input/output'}: {getattr(error, 'strerror', None) or error}",)
+
+
+EXTRAS: Mapping[str, frozenset[str]] = {
+    "train": frozenset(
+        ("PIL", "codecarbon", "cv2", "jaxtyping", "ptflops", "pycocotools", "safetensors", "thop", "torch")
+    ),
+    "deploy": frozenset(("nncf", "onnx", "onnxruntime", "onnxscript", "openvino")),
+    "predict": frozenset(("PIL", "cv2", "jaxtyping", "onnxruntime", "openvino")),
+}
+"""What each extra brings beside what `pip install greenpose` does, by the names that are imported."""
+
+
+def _cannot_import(error: ImportError, command: str) -> str:
+    """Return which extra brings a package that is not installed: the command's own, where that has it."""
+    bring = [extra for extra, packages in EXTRAS.items() if error.name in packages]
+    if not bring or not isinstance(error, ModuleNotFoundError):
+        return f"{error.name} cannot be imported: {said(error)}; install it again"
+    extra = command if command in bring else bring[0]
+    return f"{error.name}, which this needs, is not installed: pip install 'greenpose[{extra}]' brings it"
 
 
 PLAINER = str.maketrans(

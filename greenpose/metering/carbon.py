@@ -1,17 +1,14 @@
 """Grams of CO2 equivalent per kilowatt-hour of a country's grid, with source, vintage and interval."""
 
+import csv
 import difflib
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache, reduce
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.resources import files
 from operator import add
-from pathlib import Path
-from typing import Any
 
 from greenpose.errors import GreenPoseError, MeteringError
 from greenpose.formatting import co2eq_g, joules_to_kwh
@@ -21,7 +18,9 @@ from greenpose.metering.sources import NO_ENERGY, Joules
 from greenpose.metering.window import Window
 from greenpose.quantity import Quantity
 
-TABLE = "data/private_infra/global_energy_mix.json"
+TABLE = "data/grid_intensity.csv"
+"""National annual means; its first line says where they are from."""
+TABLE_SOURCE = "codecarbon 3.3.2, global_energy_mix.json (Our World in Data)"
 OWN_FACTOR = "user's own factor"
 CUSTOM = "custom"
 """Stands where a country's code would, for a user's own factor."""
@@ -177,7 +176,7 @@ def carbon_of(
 def intensity(country: str) -> Intensity:
     """Return the grid intensity of a country named by its three-letter ISO code.
 
-    Source: the table that codecarbon ships (national annual means, Our World in Data), read as a file: no network.
+    Source: `TABLE_SOURCE`, of which the package holds a copy: no network, and no codecarbon.
 
     Raises:
         GreenPoseError: if the table has no such country; the message names the nearest.
@@ -188,19 +187,19 @@ def intensity(country: str) -> Intensity:
         raise GreenPoseError(
             f"country {country!r} is not a three-letter ISO code of the table; {_hint(country, table)}"
         )
-    factor = entry.get("carbon_intensity")
-    if not factor:
+    factor = float(entry["carbon_intensity"])
+    if factor <= 0:
         raise MeteringError(
             f"country {country!r}: the table has no intensity above zero for {entry['country_name']}; "
             "give your own in g/kWh"
         )
     return Intensity(
-        country=str(entry["iso_code"]),
-        country_name=str(entry["country_name"]),
-        g_per_kwh=float(factor),
+        country=entry["iso_code"],
+        country_name=entry["country_name"],
+        g_per_kwh=factor,
         interval=_of_a_year(factor),
-        source=f"codecarbon {version('codecarbon')}, {Path(TABLE).name} (Our World in Data)",
-        vintage=str(entry["year"]),
+        source=TABLE_SOURCE,
+        vintage=entry["year"],
     )
 
 
@@ -231,7 +230,7 @@ def _of_a_year(g_per_kwh: float) -> Bounds:
 
 def countries() -> dict[str, str]:
     """Return the names of all countries in the table by their ISO codes."""
-    return {code: str(entry["country_name"]) for code, entry in _table().items()}
+    return {code: entry["country_name"] for code, entry in _table().items()}
 
 
 def _hourly(hours: Hours, period: Period, *, name: str) -> Intensity:
@@ -260,10 +259,10 @@ def _slip(g_per_kwh: float) -> str | None:
     return f"{g_per_kwh:g} g/kWh is no grid's, which have {low:g} to {high:g}{kg}"
 
 
-def _hint(country: str, table: Mapping[str, Mapping[str, Any]]) -> str:
+def _hint(country: str, table: Mapping[str, Mapping[str, str]]) -> str:
     """Name the countries probably meant: codes that begin so, names that contain it, else what looks alike."""
     wanted = country.strip().casefold()
-    names = {str(entry["country_name"]).casefold(): code for code, entry in table.items()}
+    names = {entry["country_name"].casefold(): code for code, entry in table.items()}
     begin = [code for code in table if wanted and code.casefold().startswith(wanted)]
     contain = [code for name, code in names.items() if len(wanted) > 2 and wanted in name]
     words = names | {code.casefold(): code for code in table}
@@ -276,13 +275,7 @@ def _hint(country: str, table: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 @lru_cache(maxsize=1)
-def _table() -> dict[str, dict[str, Any]]:
-    """Read codecarbon's file without importing codecarbon, which takes a fifth of a second and pandas."""
-    found = find_spec("codecarbon")
-    if found is None or not found.submodule_search_locations:
-        raise MeteringError(
-            "codecarbon, whose table of grid intensities is used, is not installed: pip install codecarbon"
-        )
-    text = (Path(found.submodule_search_locations[0]) / TABLE).read_text(encoding="utf-8")
-    table: dict[str, dict[str, Any]] = json.loads(text)
-    return table
+def _table() -> dict[str, dict[str, str]]:
+    """Return each country's line by its code."""
+    lines = files("greenpose.metering").joinpath(TABLE).read_text(encoding="utf-8").splitlines()
+    return {entry["iso_code"]: entry for entry in csv.DictReader(lines[1:])}

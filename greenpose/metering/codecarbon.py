@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from greenpose.errors import MeteringError
@@ -68,12 +68,11 @@ class CodeCarbon:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep the settings; `build` makes a tracker from keyword arguments, by default codecarbon's offline one."""
-        self.tool = f"codecarbon {version('codecarbon')}"
         self._settings = _settings(country)
         self._build = _offline_tracker if build is None else build
         self._clock = clock
         self._tracker: Any = None
-        self._fault: str | None = None
+        self.tool, self._fault = _installed()
         self._started: float | None = None
 
     def prepare(self) -> None:
@@ -153,6 +152,14 @@ class CodeCarbon:
         except _faults() as error:
             return f"{type(error).__name__}: {error}"
         return None
+
+
+def _installed() -> tuple[str, str | None]:
+    """Return its name and version, and why it cannot be asked; None where it can."""
+    try:
+        return f"codecarbon {version('codecarbon')}", None
+    except PackageNotFoundError:
+        return "codecarbon", "it is not installed: pip install 'greenpose[train]'"
 
 
 def _settings(country: str) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def test_the_action_installs_the_greenpose_that_it_is_part_of_unless_told_otherw
     fake = tmp_path / "bin" / "python"
     fake.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@" >"$SEEN"\n')
     fake.chmod(0o755)
-    for given, installed in {"": "/action/here/../..", "greenpose==0.1": "greenpose==0.1"}.items():
+    for given, installed in {"": "/action/here/../..[train]", "greenpose==0.1": "greenpose==0.1"}.items():
         _, seen, _ = pipeline(f"\n{step['run']}\n", INSTALL=given, GITHUB_ACTION_PATH="/action/here")
         assert seen[-1] == installed
 

@@ -150,7 +150,14 @@ def test_a_crash_inside_a_command_ends_with_a_code_that_is_no_verdict():
     ("says", "words"),
     [
         ("raise ImportError('libtorch: cannot open shared object', name='torch')", "error: torch cannot be imported"),
-        ("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')", "error: torch cannot be imported"),
+        (
+            "raise ModuleNotFoundError('No', name='torch')",
+            "torch, which this needs, is not installed: pip install 'green",
+        ),
+        (
+            "raise ModuleNotFoundError('No', name='torch.nn')",
+            "error: torch.nn cannot be imported: No; install it again",
+        ),
         ("raise OSError('libtorch_cpu.so: undefined symbol')", "error: input/output: libtorch_cpu.so"),
         ("raise RuntimeError('no such CPU')", "greenpose failed by a fault of its own"),
     ],

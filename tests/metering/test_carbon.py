@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 import pytest
 
@@ -72,13 +73,16 @@ def test_one_kilowatt_hour_emits_the_intensity():
     assert (grams.value, *grams.type_b) == pytest.approx((100, 85, 115))
 
 
-def test_the_factor_is_codecarbons_own(monkeypatch):
+def test_every_factor_is_codecarbons_own():
     from codecarbon.input import DataSource
 
+    assert intensity("ITA").source.startswith(f"codecarbon {version('codecarbon')}, ")
     mix = DataSource().get_global_energy_mix_data()
-    assert {code: mix[code]["carbon_intensity"] for code in ("ITA", "FRA", "USA")} == {
-        code: intensity(code).g_per_kwh for code in ("ITA", "FRA", "USA")
-    }
+    assert countries() == {code: entry["country_name"] for code, entry in mix.items()}
+    for code, entry in mix.items():
+        if entry["carbon_intensity"]:
+            found = intensity(code)
+            assert (found.g_per_kwh, found.vintage) == (entry["carbon_intensity"], str(entry["year"]))
 
 
 def test_looking_a_factor_up_does_not_import_codecarbon():

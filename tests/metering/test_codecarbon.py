@@ -1,6 +1,7 @@
 """"""
 
 import os
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -76,6 +77,16 @@ def test_a_tracker_that_cannot_be_made_is_tried_once():
         assert "no disk" in tool.stop().missing
     assert len(tries) == 1
     assert "no disk" in tool.describe()["missing"]
+
+
+def test_where_it_is_not_installed_it_says_what_brings_it(monkeypatch):
+    def version(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("greenpose.metering.codecarbon.version", version)
+    tool = CodeCarbon("ITA")
+    tool.start()
+    assert tool.stop().missing == "it is not installed: pip install 'greenpose[train]'"
 
 
 def test_ambient_variables_are_hidden_while_it_is_made_and_come_back(monkeypatch):

@@ -1,0 +1,151 @@
+"""What is installed without an extra is enough to read, check and meter; what lacks says which extra brings it."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import distribution, packages_distributions, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from greenpose.cli.console import EXTRAS
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+WANTED = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+BLOCKER = """
+import json, os, sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name in BLOCKED:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+BLOCKED = frozenset(json.loads(os.environ["BLOCKED"]))
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def names(extra: str) -> set[str]:
+    """The packages that an extra brings by name; those of the plain installation for none."""
+    return {canonicalize_name(Requirement(line).name) for line in WANTED[extra]}
+
+
+def installed_with(wanted: Iterable[str]) -> set[str]:
+    """Those packages and all that they want themselves, by what is installed here."""
+    found: set[str] = set()
+    waiting = list(wanted)
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name not in found:
+            found.add(name)
+            needed = map(Requirement, requires(name) or ())
+            waiting += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return found
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory):
+    """Run a program where only some packages seem to be installed."""
+    place = tmp_path_factory.mktemp("blocker")
+    (place / "sitecustomize.py").write_text(BLOCKER)
+    modules = {
+        name: set(map(canonicalize_name, owners))
+        for name, owners in packages_distributions().items()
+        if not {"greenpose", "coverage"} & set(owners)
+    }
+
+    def run(extras: tuple[str, ...], *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        kept = installed_with(set().union(*map(names, ("", *extras))))
+        blocked = json.dumps([name for name, owners in modules.items() if not owners & kept])
+        told = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{place}:{ROOT}", "BLOCKED": blocked, "NO_COLOR": "1"}
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, cwd=cwd, env=told, capture_output=True, text=True, check=False, timeout=300)
+
+    return run
+
+
+def test_what_is_blocked_is_what_is_not_asked_for():
+    plain = installed_with(names(""))
+    assert {"numpy", "pillow", "jinja2", "pydantic-core"} <= plain
+    assert not plain & {"torch", "opencv-python-headless", "codecarbon", "pandas", "pycocotools", "thop", "ptflops"}
+
+
+METER = """
+import greenpose
+with greenpose.meter(country="ITA") as meter:
+    with meter.window("sum", items=3):
+        sum(range(10**6))
+print(meter)
+"""
+
+
+def test_records_are_read_checked_and_reported_and_code_is_metered_without_an_extra(without, tmp_path):
+    record = next((ROOT / "reports/quick").glob("HRNet4-OKD-DS*/record.json"))
+    for form in ("html", "pdf"):
+        done = without((), "-m", "greenpose", "report", str(record), "-o", f"page.{form}", cwd=tmp_path)
+        assert (done.returncode, (tmp_path / f"page.{form}").stat().st_size > 1000) == (0, True), done.stderr
+    gate = ("-m", "greenpose", "check", str(record), "--baseline", "b.json")
+    for more in (("--update", "--reason", "first"), ()):
+        done = without((), *gate, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    done = without((), "-m", "greenpose", "doctor", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "no cross-check: " in done.stdout
+    done = without((), "-c", METER, cwd=tmp_path)
+    assert (done.returncode, "CO2eq" in done.stdout) == (0, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "lacks", "extra"),
+    [
+        ("run quick --grid --out runs", "cv2", "train"),
+        ("profile", "torch", "train"),
+    ],
+)
+def test_what_lacks_says_which_extra_brings_it(without, tmp_path, command, lacks, extra):
+    done = without((), "-m", "greenpose", *command.split(), cwd=tmp_path)
+    says = f"error: {lacks}, which this needs, is not installed: pip install 'greenpose[{extra}]' brings it\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", says)
+    assert list(tmp_path.iterdir()) == []
+
+
+ROOMS = """
+import importlib, pkgutil, greenpose
+for each in pkgutil.walk_packages(greenpose.__path__, "greenpose."):
+    if not each.name.startswith(("greenpose.__main__", "greenpose.pytest_plugin")):
+        importlib.import_module(each.name)
+"""
+
+
+def test_every_room_is_imported_with_what_training_takes(without, tmp_path):
+    done = without(("train",), "-W", "error::ImportWarning", "-c", ROOMS, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_command_line_knows_what_each_extra_brings():
+    owners = packages_distributions()
+    for extra, imported in EXTRAS.items():
+        assert {canonicalize_name(owners[name][0]) for name in imported} == names(extra) - {"greenpose"}
+
+
+def test_the_readme_names_what_each_extra_brings():
+    lines = re.findall(
+        r"^\| `greenpose(?:\[(\w+)\])?` \|[^|]*\| ([^|]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    assert {extra: sorted(brings.split(", ")) for extra, brings in lines} == {
+        extra: sorted(names(extra)) for extra in WANTED if extra not in ("dev", "browser")
+    }
+
+
+def test_setup_installs_everything_at_pinned_versions():
+    assert "'.[dev]'" in (ROOT / "Makefile").read_text()
+    assert {"greenpose[deploy]"} <= set(WANTED["dev"])
+    assert {"greenpose[train]"} <= set(WANTED["deploy"])
+    pinned = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()[1:]}
+    pinned = set(map(canonicalize_name, pinned))
+    everything = set().union(*map(names, WANTED)) - {"greenpose"}
+    assert {name for name in installed_with(everything) if distribution(name)} <= pinned | {"pip", "setuptools"}
