@@ -112,7 +112,7 @@ MUTANTS = (
     _mutant("outputs kept that nobody reads", (HRNET, "[1 if stage == self.depth else len(widths)]", "[len(widths)]")),
     _mutant(
         "an early exit that computes the deeper stages",
-        (ARCHITECTURE, "exits=(exit_number,))", "exits=tuple(k for k in self.exits if k >= exit_number))"),
+        (ARCHITECTURE, "self.at((exit_number,))", "self.at([k for k in self.exits if k >= exit_number])"),
         _in_line(HRNET, ALONE, "self.depth", "self.exits[0]"),
     ),
     _mutant("a head computed twice", _head(f"({HEAD}, {HEAD})[1]")),
@@ -316,7 +316,7 @@ def _of_data(name: str, *changes: Change) -> Mutant:
 DATA = (
     _of_data(
         "images decoded anew in every epoch",
-        (SAMPLES, "_stacked(list(each(indices))) if kept is None else kept[indices]", "_stacked(list(each(indices)))"),
+        (SAMPLES, "stacked(list(each(indices))) if kept is None else kept[indices]", "stacked(list(each(indices)))"),
     ),
     _of_data(
         "an image read for every subject in it",
