@@ -239,12 +239,15 @@ def write_csv(asked: Asked) -> None:
     """Write every number as one tidy table; records are read one at a time."""
     from greenpose.report import FIRST, SECOND
     from greenpose.report.forms import tidy_lines
-    from greenpose.store import stream
+    from greenpose.store import artefact_costs, stream
 
     sides: dict[str, Sequence[Path]] = {"": asked.runs}
     if len(asked.runs) == 2 and asked.compared().sides:
         sides = {FIRST: asked.runs[:1], SECOND: asked.runs[1:]}
-    lines = tidy_lines({side: stream(paths, left_out=asked.left_out) for side, paths in sides.items()})
+    lines = tidy_lines(
+        {side: stream(paths, left_out=asked.left_out) for side, paths in sides.items()},
+        artefact_costs(asked.runs, left_out=[]),
+    )
     write_parts(asked.output, (line.encode() for line in lines))
 
 
@@ -344,7 +347,7 @@ def _study(runs: Sequence[Path], left_out: list[str]) -> "Study":
     """Return the runs; those of two paths side by side where both hold the same experiments, but no run twice."""
     from greenpose.report import ComparisonSide, alike, gathered, side_by_side, study
     from greenpose.report.figures.samples import MOST_TRACED
-    from greenpose.store import pictures, policies, stream, traces
+    from greenpose.store import artefact_costs, pictures, policies, stream, traces
 
     if len(runs) == 2 and runs[0].resolve() != runs[1].resolve():
         first, second = (tuple(gathered(stream([path], left_out=left_out))) for path in runs)
@@ -355,7 +358,8 @@ def _study(runs: Sequence[Path], left_out: list[str]) -> "Study":
             return replace(side_by_side(*sides), left_out=tuple(left_out))
         left_out.clear()
     entries = gathered(stream(runs, left_out=left_out))
-    found = replace(study(entries, policies=policies(runs, left_out=left_out)), left_out=tuple(left_out))
+    curves, costs = policies(runs, left_out=left_out), artefact_costs(runs, left_out=left_out)
+    found = replace(study(entries, policies=curves, artefacts=costs), left_out=tuple(left_out))
     if len(entries) > MOST_TRACED:
         return found
     return replace(found, traces=tuple(traces(runs)), pictures=tuple(pictures(runs)))

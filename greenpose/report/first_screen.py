@@ -6,12 +6,24 @@ Numbers have two significant digits and a prefix under which they read between 1
 import math
 from typing import Any
 
-from greenpose.formatting import JOULES_PER_KWH, MINUS, NBSP, co2eq_g, percent, plain, plural, prefix, span, with_prefix
+from greenpose.formatting import (
+    JOULES_PER_KWH,
+    MINUS,
+    NBSP,
+    co2eq_g,
+    percent,
+    plain,
+    plural,
+    prefix,
+    span,
+    with_prefix,
+)
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Record
 from greenpose.report.comparison import changes
+from greenpose.report.deployment import Deployment, chosen, tried_words
 from greenpose.report.differences import FEWEST_PAIRS, interval_of
 from greenpose.report.figures.totals import grand_total, paid
 from greenpose.report.figures.what_if import DEFAULT
@@ -48,14 +60,16 @@ def first_screen(compared: Study) -> dict[str, Any]:
     """Return what the template shows above the fold: identity, verdict, what follows from it, tiles and lights."""
     shown = latest(compared)
     found = preference(shown)
+    file = chosen(shown, found)
+    lights = [_saving(shown, found, file), _accuracy(shown, found, file), _absolutes(shown)] if shown.points else []
     return {
         "identity": _identity(compared),
         "synthetic": any(run.dataset.get("source") == "synthetic" for run in compared.records),
         "verdict": _verdict(compared),
         "advice": _advice(compared, shown, found),
-        "of": _told_of(found),
-        "tiles": [*(_of_exits(shown, found) if shown.points else []), *_bill(compared)],
-        "lights": [_saving(shown, found), _accuracy(shown, found), _absolutes(shown)] if shown.points else [],
+        "of": _told_of(found, file),
+        "tiles": [*(_of_exits(shown, found, file) if shown.points else []), *_bill(compared)],
+        "lights": lights,
     }
 
 
@@ -102,6 +116,10 @@ def _verdict(compared: Study) -> str:
 def verdict(study: Study) -> str:
     """Return what to deploy in at most 15 words; `Open` where the records do not settle it."""
     found = preference(study)
+    file = chosen(study, found)
+    if found and file:
+        saved = percent(1 - file.share_of(study, found.best).known)
+        return f"Use {_exit(file.point)}, {file.how}: {saved} less energy, almost the same accuracy."
     if found:
         return _preferred(study, found)
     if not study.records:
@@ -138,18 +156,22 @@ def _advice(compared: Study, shown: Study, found: Preference | None) -> str:
     if compared.sides:
         said = verdict(shown).removeprefix("Open: ")
         return f"On the second side, {said[0].lower()}{said[1:]}"
-    if found is None or found.other is None:
-        return ""
+    exported = tried_words(shown, found) if found and shown.artefacts else ""
+    if found is None or found.other is None or chosen(shown, found):
+        return exported
     if found.verdict == "open":
         closing = settling(shown, found.best, found.other).removesuffix(" if the difference stays as it is")
-        return f"{_tested(shown.records[0])} cannot tell whether it loses too much; {closing}."
+        open_ = f"{_tested(shown.records[0])} cannot tell whether it loses too much; {closing}."
+        return f"{open_} {exported}".strip()
     if found.verdict == "beyond":
-        return f"The most accurate of the cheaper ones is {_exit(found.other)}."
-    return ""
+        return f"The most accurate of the cheaper ones is {_exit(found.other)}. {exported}".strip()
+    return exported
 
 
-def _told_of(found: Preference | None) -> str:
+def _told_of(found: Preference | None, file: Deployment | None) -> str:
     """Return which exit the tiles are about, and against which: a reader must not take it for the one to use."""
+    if found and file:
+        return f"With {file.label} instead of {_beside(found.best, file.point)} in torch float32:"
     if found is None or found.other is None:
         return ""
     if found.verdict == "beyond":
@@ -157,8 +179,10 @@ def _told_of(found: Preference | None) -> str:
     return f"With {_beside(found.other, found.best)} instead of {_beside(found.best, found.other)}:"
 
 
-def _of_exits(study: Study, found: Preference | None) -> list[dict[str, Any]]:
-    """Return the tiles about accuracy, energy and emissions of the exit that is told of."""
+def _of_exits(study: Study, found: Preference | None, file: Deployment | None) -> list[dict[str, Any]]:
+    """Return the tiles about accuracy, energy and emissions of the exit, or the file, that is told of."""
+    if found and file:
+        return [_file_tile(file, found.best), *_cost_tiles(study, file.point, found.best, file)]
     if found is None:
         told = most_accurate(study) if study.scored else min(study.points, key=lambda point: known(point, MACS))
         return [_accuracy_tile(told, told), *_cost_tiles(study, told, told)]
@@ -181,6 +205,18 @@ def _accuracy_tile(told: Point, best: Point) -> dict[str, Any]:
     }
 
 
+def _file_tile(file: Deployment, best: Point) -> dict[str, Any]:
+    """Return the accuracy of a file: that of its exit, and what the file changes of it."""
+    ap, most = known(file.point, AP) + file.ap_change.known, known(best, AP)
+    return {
+        "name": "Accuracy (AP, higher is better)",
+        "value": f"{plain(ap, 2)}{NBSP}%",
+        "aside": f"(best: {plain(most, 2)}{NBSP}%)",
+        "share": min(1.0, ap / most),
+        "note": _points(file.less_ap(best)),
+    }
+
+
 def _points(change: Quantity) -> str:
     """Return `1.8 points less (95 %: 0.6 to 3.0)` of a difference in AP."""
     lost = -(change.value or 0.0)
@@ -198,9 +234,11 @@ def _ends(ends: Bounds, below: str, above: str) -> str:
     return f"{_point(-ends.low)} {below} to {_point(ends.high)} {above}"
 
 
-def _cost_tiles(study: Study, told: Point, best: Point) -> list[dict[str, Any]]:
+def _cost_tiles(study: Study, told: Point, best: Point, file: Deployment | None = None) -> list[dict[str, Any]]:
     """Return energy of an image, or MACs where it was not metered, and the emissions of a camera in a year."""
-    energy = told.figure(ENERGY)
+    share = energy_share(study, told, best) if file is None else file.share_of(study, best)
+    energy = told.figure(ENERGY) if file is None else best.figure(ENERGY) * share.known
+    itself = file is None and told == best
     if energy.value is None:
         macs = known(told, MACS)
         return [
@@ -213,9 +251,8 @@ def _cost_tiles(study: Study, told: Point, best: Point) -> list[dict[str, Any]]:
             }
         ]
     each = f"{kind_mark(energy.kind)}{with_prefix(energy.value, 'J', 2)}"
-    share = energy_share(study, told, best)
-    if told == best or share.value is None:
-        note = _truly(energy, "J") if told == best else share.missing
+    if itself or share.value is None:
+        note = _truly(energy, "J") if itself else share.missing
         tile: dict[str, Any] = {"name": "Energy per image", "value": each, "note": note}
     else:
         tile = {
@@ -225,7 +262,7 @@ def _cost_tiles(study: Study, told: Point, best: Point) -> list[dict[str, Any]]:
             "share": min(1.0, share.value),
             "note": _joined(share_words(share), _truly(energy, "J")),
         }
-    return [tile, _camera(study, told, best)]
+    return [tile, _camera(study, told, best, energy)]
 
 
 def _truly(each: Quantity, unit: str, scale: float = 1.0) -> str:
@@ -252,17 +289,18 @@ def share_words(share: Quantity) -> str:
     return f"95{NBSP}%: {_change(high, unit=False)} to {_change(low)}"
 
 
-def _camera(study: Study, told: Point, best: Point) -> dict[str, Any]:
-    """Return what a camera emits in a year at the rate that the page supposes."""
+def _camera(study: Study, told: Point, best: Point, energy: Quantity) -> dict[str, Any]:
+    """Return what a camera emits in a year at the rate that the page supposes, at so much energy an image."""
     grams, most = (year_g(point) for point in (told, best))
-    mark = kind_mark(told.figure(ENERGY).kind)
-    energy, rate = told.figure(ENERGY), f"{plain(DEFAULT.images_per_second, 2)} images a second"
+    if energy != told.figure(ENERGY):
+        grams *= energy.known / told.figure(ENERGY).known
+    mark, rate = kind_mark(energy.kind), f"{plain(DEFAULT.images_per_second, 2)} images a second"
     tile: dict[str, Any] = {
         "name": "CO2eq of one camera, a year",
         "value": f"{mark}{_grams(grams)}",
         "link": "#what-if",
     }
-    if told == best or not most or not study.comparable:
+    if grams == most or not most or not study.comparable:
         return tile | {"note": _joined(rate, _truly(energy, "g", grams / energy.known))}
     return tile | {
         "aside": f"instead of {mark}{_grams(most)}",
@@ -304,8 +342,11 @@ def _bill(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def _saving(study: Study, found: Preference | None) -> dict[str, str]:
+def _saving(study: Study, found: Preference | None, file: Deployment | None) -> dict[str, str]:
     """Return how sure the saving is."""
+    if found and file:
+        share = file.share_of(study, found.best)
+        return _surely(share, "The file took turns with the exits in torch, so errors cancel")
     if found is None or found.other is None:
         why = "No exit is accurate enough to be used." if found is None else "No cheaper exit is known to be useful."
         return _light(NONE, "saving", why)
@@ -318,16 +359,23 @@ def _saving(study: Study, found: Preference | None) -> dict[str, str]:
     how = "The exits were measured in separate runs"
     if together:
         how = "Both exits were measured alternately, so errors cancel"
+    return _surely(share, how)
+
+
+def _surely(share: Quantity, how: str) -> dict[str, str]:
     if share.type_a is None:
         return _light(ROUGH, "the saving", f"{how}, without an interval.")
-    level = _saved_level(study, found.other, found.best)
+    level = _level(share)
     wide = "" if level == SURE else "; the interval is wide"
     return _light(level, "the saving", f"{how} ({share_words(share)}){wide}.")
 
 
 def _saved_level(study: Study, other: Point, best: Point) -> str:
     """Return how sure a saving is, by the interval of its share; MACs are counted."""
-    share = energy_share(study, other, best)
+    return _level(energy_share(study, other, best))
+
+
+def _level(share: Quantity) -> str:
     if share.value is None:
         return SURE
     if share.type_a is None or share.type_a.high >= 1:
@@ -340,13 +388,18 @@ def _light(level: str, about: str, words: str) -> dict[str, str]:
     return {"level": level, "about": about, "words": words}
 
 
-def _accuracy(study: Study, found: Preference | None) -> dict[str, str]:
+def _accuracy(study: Study, found: Preference | None, file: Deployment | None) -> dict[str, str]:
     """Return how sure it is that accuracy holds, and on whom it was tested."""
     tested = _tested(study.records[0]) + (f", {plural(seeds, 'seed')}" if (seeds := _fewest_seeds(found)) else "")
     made_up = any(each.dataset.get("source") == "synthetic" for each in study.records)
     unreal = " Test images are synthetic." if made_up else ""
     if found is None:
         return _refused(study, tested, unreal)
+    if file:
+        words = (
+            f"{tested}, the file itself: {_points(file.less_ap(found.best))}; the margin is {study.margin:g}.{unreal}"
+        )
+        return _light(LIKELY if made_up or seeds < FEWEST_PAIRS else SURE, "accuracy holds", words)
     if found.other is None:
         words = f"{tested}: {_accuracy_tile(found.best, found.best)['note']}.{unreal}"
         return _light(LIKELY if found.best.figure(AP).type_a else ROUGH, "the accuracy", words)

@@ -19,9 +19,11 @@ from greenpose.formatting import shown
 from greenpose.metrics import COUNTED, ENERGY, OF_EXIT, OF_TRAINING, TRAIN_CO2, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Exit, Failure, Record
+from greenpose.record.artefacts import ArtefactCosts
 from greenpose.record.numbers import Numbers
 from greenpose.report.comparison import Changes, changes
 from greenpose.report.drawing import Drawing
+from greenpose.report.figures.artefacts import artefacts_table
 from greenpose.report.figures.exits import means_table
 from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table
@@ -66,6 +68,9 @@ def _tables(compared: Study) -> Iterator[tuple[str, Table]]:
     front = front_table(latest(compared)) if compared.records else None
     if front is not None:
         yield "On the front", front
+    exported = artefacts_table(latest(compared))
+    if exported is not None:
+        yield "Exported models", exported
     if compared.records:
         yield "Every exit", means_table(compared)
     yield "Total bill", totals_table(compared)
@@ -112,8 +117,31 @@ def to_latex(compared: Study, *, title: str, version: str) -> str:
         r"\bottomrule",
         r"\end{tabular}}",
         r"\end{table*}",
+        *_exported(compared),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _exported(compared: Study) -> Iterator[str]:
+    """Yield a second table* with a line for each exported model that was measured; nothing without any."""
+    table = artefacts_table(latest(compared))
+    if table is None:
+        return
+    yield from (r"\begin{table*}", r"\centering\scriptsize\setlength{\tabcolsep}{2pt}")
+    yield rf"\caption{{{escape(' '.join([table.caption, *table.notes]))}}}"
+    yield from (
+        r"\resizebox{\textwidth}{!}{%",
+        rf"\begin{{tabular}}{{@{{}}ll{'r' * len(table.columns)}@{{}}}}",
+        r"\toprule",
+    )
+    yield _row(list(map(escape, (*table.heads, *(each.head for each in table.columns)))))
+    yield _row(["", "", *(escape(f"({each.unit})") if each.unit else "" for each in table.columns)])
+    for section in table.sections:
+        yield r"\midrule"
+        for place, row in enumerate(section.rows):
+            names = [section.head if place == 0 else "", row.head]
+            yield _row([*map(escape, names), *(_small(cell.value, cell.interval) for cell in row.cells)])
+    yield from (r"\bottomrule", r"\end{tabular}}", r"\end{table*}")
 
 
 def escape(text: str) -> str:
@@ -167,8 +195,11 @@ def _value(point: Point, figure: Metric) -> str:
     if each.value is None:
         return "not measured"
     text = each.text(most_decimals=figure.most_decimals)
-    interval = rf"~{{\tiny {escape(text.interval)}}}" if text.interval else ""
-    return f"{escape(kind_mark(each.kind) + text.value)}{interval}"
+    return _small(kind_mark(each.kind) + text.value, text.interval)
+
+
+def _small(value: str, interval: str) -> str:
+    return escape(value) + (rf"~{{\tiny {escape(interval)}}}" if interval else "")
 
 
 def _legend(compared: Study) -> str:
@@ -243,15 +274,19 @@ class CsvLine:
 COLUMNS = tuple(field.name for field in fields(CsvLine))
 
 
-def tidy_lines(sides: Mapping[str, Iterable[Record | Failure]]) -> Iterator[str]:
+def tidy_lines(
+    sides: Mapping[str, Iterable[Record | Failure]], artefacts: Sequence[ArtefactCosts] = ()
+) -> Iterator[str]:
     """Yield the lines of the CSV file, the heading first; entries are read one at a time.
 
-    `sides` holds the entries of `first` and `second`, or all under an empty name where the runs are one set.
+    `sides` holds the entries of `first` and `second`, or all under an empty name where the runs are one set. Behind a
+    run stand the exported models that were measured of it.
     """
     yield _csv(COLUMNS)
     for side, entries in sides.items():
         for entry in entries:
-            for line in lines(entry):
+            mine = [each for each in artefacts if isinstance(entry, Record) and each.belongs_to(entry)]
+            for line in chain(lines(entry), *(_of_artefacts(entry, each) for each in mine)):
                 yield _csv((asdict(line) | {"side": side}).values())
 
 
@@ -289,6 +324,19 @@ def _of(run: Record, numbers: Numbers, *, prefix: str = "", exit_: int | None = 
             b_high=b.high if b else None,
             missing="" if quantity.value is not None else quantity.missing or "the record does not say why",
         )
+
+
+def _of_artefacts(run: Record | Failure, known: ArtefactCosts) -> Iterator[CsvLine]:
+    """Yield every number of exported models, and of the exits in torch that took turns with them.
+
+    Where several machines measured, the fingerprint of each stands behind the file.
+    """
+    assert isinstance(run, Record)
+    several = len({turns.machine for turns in known.measurements}) > 1
+    for turns in known.measurements:
+        for each in turns.costs:
+            place = f"artefacts.{each.file}{f'@{turns.machine}' if several else ''}."
+            yield from _of(run, each, prefix=place, exit_=each.exit)
 
 
 def _of_exit(run: Record, each: Exit) -> Iterator[CsvLine]:

@@ -6,6 +6,7 @@ from greenpose.formatting import NBSP, exact, listed, percent, plain, plural, pr
 from greenpose.metrics import AP, CO2, ENERGY, MACS, PERCENT
 from greenpose.quantity import kind_mark
 from greenpose.report.caveats import caveats
+from greenpose.report.deployment import chosen
 from greenpose.report.differences import (
     NonInferiority,
     interval_of,
@@ -13,7 +14,16 @@ from greenpose.report.differences import (
     seed_by_seed,
 )
 from greenpose.report.figures.totals import finished_total, grand_total
-from greenpose.report.ranking import alternative, energy_share, known, most_accurate, reaches_zero, unlike_best, useful
+from greenpose.report.ranking import (
+    alternative,
+    energy_share,
+    known,
+    most_accurate,
+    preference,
+    reaches_zero,
+    unlike_best,
+    useful,
+)
 from greenpose.report.study import Point, Study, energy_kind
 
 _RANGE_ONLY = 2
@@ -28,7 +38,20 @@ def headline(study: Study) -> list[str]:
     """Return the answer, the bill, and what to mind, in this order; the last is left out where nothing is."""
     minded = caveats(study)
     bill = [_bill(study)] if study.records or study.failures else []
-    return [_answer(study), *bill, *([f"Mind that {'; '.join(minded)}."] if minded else [])]
+    return [f"{_answer(study)}{_file(study)}", *bill, *([f"Mind that {'; '.join(minded)}."] if minded else [])]
+
+
+def _file(study: Study) -> str:
+    """Return what the exported model to use comes to, as a further sentence; empty where there is none to use."""
+    found = preference(study) if study.artefacts else None
+    file = chosen(study, found)
+    if found is None or file is None:
+        return ""
+    share, less = file.share_of(study, found.best) * PERCENT, file.less_ap(found.best)
+    return (
+        f" Of its exported models use {file.label}: {kind_mark(share.kind)}{share.text()}{NBSP}% of the energy of "
+        f"{_name(found.best)} in torch float32, AP {less.text(most_decimals=1)} percentage points beside it."
+    )
 
 
 def _answer(study: Study) -> str:

@@ -27,13 +27,14 @@ from greenpose.metrics import AP, ENERGY, PERCENT
 from greenpose.quantity import Quantity, kind_mark, over_runs
 from greenpose.record import Record
 from greenpose.report.caveats import STILL_RISING, rise
+from greenpose.report.deployment import chosen, deployments, fitness, unsettled
 from greenpose.report.differences import FEWEST_PAIRS, interval_of, more_to_settle
 from greenpose.report.figures.early_exit import leaving
 from greenpose.report.figures.totals import paid
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.quantities import disturbance
 from greenpose.report.ranking import Preference, energy_share, preference, unlike_best
-from greenpose.report.savings import after_best, again, halved, joules, measured, of_exit, of_policy, rises
+from greenpose.report.savings import after_best, again, halved, joules, measured, of_exit, of_file, of_policy, rises
 from greenpose.report.study import Group, Point, Study, energy_kind, gross_kwh, not_converged, short_name
 from greenpose.tables import Table, table_of
 
@@ -94,7 +95,8 @@ def next_steps(study: Study) -> list[NextStep]:
     if not study.records:
         return [_mended(study)] if study.failures else []
     choice = preference(study)
-    found = [_mended(study), *(rule(study, choice) for rule in _RULES)]
+    rules = (*_RULES, _exported) if study.artefacts else _RULES
+    found = [_mended(study), *(rule(study, choice) for rule in rules)]
     return sorted(found, key=lambda step: (STATES.index(step.state), -step.joules, -_points(step)))
 
 
@@ -148,6 +150,32 @@ def _smaller_exit(study: Study, choice: Preference | None) -> NextStep:
         saves=saved,
         per="J an image",
         joules=saved.value * DEFAULT.per_year,
+    )
+
+
+def _exported(study: Study, choice: Preference | None) -> NextStep:
+    name, files = "Use an exported model", [each for each in deployments(study) if not each.cost.is_trained_network]
+    if choice is None:
+        return NextStep(name=name, state="not applicable", finding="no exit is accurate enough to be chosen")
+    file = chosen(study, choice) or unsettled(study, choice)
+    if file is None:
+        finding = f"none of {plural(len(files), 'measured file')} is shown to save energy within {_margin(study)}"
+        return NextStep(name=name, state="pass", finding=finding)
+    best, less = choice.best, file.less_ap(choice.best)
+    saved, share = of_file(study, file, best), file.share_of(study, best)
+    settled = fitness(study, file, best) == "within"
+    options = f"--exit {file.cost.exit} --to {file.cost.format} --precision {file.cost.precision}"
+    return NextStep(
+        name=name,
+        state="act" if settled else "look",
+        finding=f"{file.label} takes {percent(share.known)} of the energy of {short_name(best)} in torch float32"
+        + (f"; {_a_year(study, saved)}" if settled else f"; whether it keeps within {_margin(study)} is not settled"),
+        evidence=f"AP {_signed(less)} points beside {short_name(best)}, {_signed(file.ap_change)} of them by the file; "
+        f"{plural(len(files), 'file')} measured",
+        command=f"greenpose export {run_folder(file.run)} {options}{' --fold-bn' if file.cost.folded else ''}",
+        saves=saved,
+        per="J an image",
+        joules=(saved.value or 0.0) * DEFAULT.per_year,
     )
 
 

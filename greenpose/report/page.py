@@ -20,6 +20,7 @@ from greenpose.report.comparison import changes
 from greenpose.report.disclosures import disclosures
 from greenpose.report.drawing import Sheet
 from greenpose.report.figures.ablations import pairs_pictures
+from greenpose.report.figures.artefacts import artefacts_picture
 from greenpose.report.figures.break_even import forecast_table, parts_table, teaching_table, winning_picture
 from greenpose.report.figures.choice import choice_picture
 from greenpose.report.figures.early_exit import leaving_picture
@@ -338,6 +339,7 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
         "changes": changed,
         "tradeoff": tradeoff_pictures(compared),
         "leaving": leaving_picture(shown),
+        "artefacts": artefacts_picture(shown),
         "slopes": exits_picture(shown),
         "poses": poses(compared),
         "energy": energy_picture(shown),
@@ -382,6 +384,7 @@ def pictures_of(study: Study) -> list[Picture]:
         choice_picture(latest(study)),
         *tradeoff_pictures(study),
         leaving_picture(study),
+        artefacts_picture(study),
         exits_picture(study),
         energy_picture(study),
         courses_picture(study),

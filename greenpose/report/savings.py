@@ -10,6 +10,7 @@ from greenpose.metrics import ENERGY, PERCENT
 from greenpose.quantity import Quantity, missing
 from greenpose.record import Record
 from greenpose.record.policy import PolicyCurve
+from greenpose.report.deployment import Deployment
 from greenpose.report.ranking import energy_share
 from greenpose.report.study import Group, Point, Study, energy_kind, gross_kwh
 
@@ -23,7 +24,15 @@ def of_exit(study: Study, part: Point, whole: Point) -> Quantity:
     E is the other's energy, r the ratio of the two, within blocks where one run has both; the interval is theirs in
     quadrature.
     """
-    each, share = whole.figure(ENERGY), energy_share(study, part, whole)
+    return _of_share(whole.figure(ENERGY), energy_share(study, part, whole))
+
+
+def of_file(study: Study, file: Deployment, whole: Point) -> Quantity:
+    """Return the joules an image that an exported model saves beside an exit in torch float32, by the same formula."""
+    return _of_share(whole.figure(ENERGY), file.share_of(study, whole))
+
+
+def _of_share(each: Quantity, share: Quantity) -> Quantity:
     if each.value is None or share.value is None:
         return missing(share.missing or each.missing, unit="J")
     left = 1 - share.value

@@ -11,6 +11,7 @@ from greenpose.formatting import NBSP, exact, listed, plain, plural, shown, span
 from greenpose.metrics import AP, TRAIN_ENERGY, Metric
 from greenpose.quantity import Kind, Quantity, over_runs, worst
 from greenpose.record import Exit, Failure, Record
+from greenpose.record.artefacts import ArtefactCosts
 from greenpose.record.policy import PolicyCurve
 from greenpose.report.quantities import in_unit, kind_of, of_exit, prefixed, recorded
 from greenpose.store import Predictions, Trace
@@ -111,6 +112,8 @@ class Study:
     """The two sides that are compared, by `first` and `second`; none where the runs are one set."""
     policies: tuple[PolicyCurve, ...] = ()
     """What is known of leaving early, for some of the runs."""
+    artefacts: tuple[ArtefactCosts, ...] = ()
+    """What exported models of some of the runs were measured to cost."""
     traces: tuple[Trace, ...] = ()
     """What the logs beside the records tell, where there are few of them."""
     pictures: tuple[Predictions, ...] = ()
@@ -142,6 +145,11 @@ class Study:
         """Return whether time and energy of all runs may be compared."""
         return len(self.settings) <= 1
 
+    def run_label(self, run: Record) -> str:
+        """Return a run's experiment, with its seed where that has been run more than once."""
+        group = next(group for group in self.groups if any(each is run for each in group.runs))
+        return group.label if len(group.runs) == 1 else f"{group.label}, seed {run.seed}"
+
     def shown(self, figure: Metric) -> Metric:
         """Return a figure in joules or grams with the prefix that suits all its numbers of the page."""
         if figure.unit[0] not in "Jg":
@@ -152,9 +160,15 @@ class Study:
         return prefixed(figure, [point.figure(figure).value for point in self.points])
 
 
-def study(entries_: Sequence[Record | Failure], *, policies: Sequence[PolicyCurve] = ()) -> Study:
+def study(
+    entries_: Sequence[Record | Failure],
+    *,
+    policies: Sequence[PolicyCurve] = (),
+    artefacts: Sequence[ArtefactCosts] = (),
+) -> Study:
     """Return records and failures in an order that does not depend on the order given."""
-    return replace(_study(entries_, _groups(_records(entries_))), policies=tuple(policies))
+    found = _study(entries_, _groups(_records(entries_)))
+    return replace(found, policies=tuple(policies), artefacts=tuple(artefacts))
 
 
 def side_by_side(first: ComparisonSide, second: ComparisonSide) -> Study:

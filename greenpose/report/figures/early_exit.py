@@ -7,7 +7,6 @@ from typing import Any
 from greenpose.formatting import NBSP, listed, plain, plural
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT, Metric
 from greenpose.quantity import Quantity
-from greenpose.record import Record
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint
 from greenpose.report.drawing import (
     ACCENT,
@@ -80,7 +79,7 @@ def leaving(study: Study) -> list[Leaving]:
     curves = {(curve.run, curve.config_hash, curve.run_finished_at): curve for curve in study.policies}
     found = [(run, curves.get((run.name, run.config_hash, run.finished_at))) for run in study.records]
     mine = [(run, curve) for run, curve in found if curve is not None]
-    return [_leaving(number, _label(study, run), curve) for number, (run, curve) in enumerate(mine, start=1)]
+    return [_leaving(number, study.run_label(run), curve) for number, (run, curve) in enumerate(mine, start=1)]
 
 
 def leaving_table(charts: Sequence[Leaving]) -> Table:
@@ -174,12 +173,6 @@ def _parts(each: PolicyExit | PolicyPoint) -> str:
 
 def _entries(curve: PolicyCurve) -> list[PolicyExit | PolicyPoint]:
     return [*curve.exits, *curve.points]
-
-
-def _label(study: Study, run: Record) -> str:
-    """Return the run's experiment, with its seed where that has been run more than once."""
-    group = next(group for group in study.groups if any(each is run for each in group.runs))
-    return group.label if len(group.runs) == 1 else f"{group.label}, seed {run.seed}"
 
 
 def _split(curve: PolicyCurve, name: str) -> str:

@@ -120,6 +120,8 @@ class Scatter:
     """Why there is nothing to draw; empty where there is."""
     ranked: bool
     """False: the points come from different settings, so no front is drawn."""
+    noun: str = "exit"
+    """What a point is."""
 
     @property
     def crowded(self) -> bool:
@@ -145,11 +147,11 @@ class Scatter:
     @property
     def description(self) -> str:
         """Return in words what the chart shows, for readers who do not see it."""
-        text = f"Scatter chart of {plural(len(self.marks), 'exit')} with 95 % intervals in both directions."
+        text = f"Scatter chart of {plural(len(self.marks), self.noun)} with 95 % intervals in both directions."
         if not self.ranked:
             return f"{text} The runs come from different settings, so no front is drawn."
         best = [f"{each.label} ({each.words(self.figure)})" for each in self.marks if each.front]
-        return f"{text} Exits that no other beats, cheapest first: {listed(best)}."
+        return f"{text} {self.noun.capitalize()}s that no other beats, cheapest first: {listed(best)}."
 
 
 def tradeoff_pictures(study: Study) -> list[Picture]:
