@@ -2,13 +2,17 @@
 
 import itertools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from greenpose.data.images import encode_png
 from greenpose.report import read_verdict, render_study
 from greenpose.report.study import ComparisonSide, side_by_side, study
-from greenpose.store import collect
+from greenpose.store import Predictions, collect
+from greenpose.store.pictures import source_of
 from reports.examples import examples
 from tests.report.records import failure, paper_grid, record, with_making
 from tests.report.test_learning_curves import PAPER, green, trained
@@ -21,9 +25,16 @@ SIDES = [
     ComparisonSide(name=name, entries=tuple(paper_grid((seed,), EXPERIMENTS)))
     for name, seed in (("May", 1), ("June", 2))
 ]
+ONE = record("HRNet4-OKD")
+SEEN = Predictions(
+    run=ONE.name,
+    source=source_of(ONE),
+    words="12 test images with the annotated pose and that of exits 4 and 3.",
+    png=encode_png(np.zeros((244, 1220), dtype=np.uint8)),
+)
 SETS = {
     "grid": study([*GRID, failure(), failure(seed=2, reason="interrupted")]),
-    "one run": study([record("HRNet4-OKD")]),
+    "one run": replace(study([ONE]), pictures=(SEEN,)),
     "no run": study([failure()]),
     "two recipes": study(RECIPES),
     "two sides": side_by_side(*SIDES),

@@ -21,6 +21,8 @@ from greenpose.report.figures.samples import (
     power_courses,
     power_picture,
 )
+from greenpose.report.page import MOST_BYTES as MOST_PAGE
+from greenpose.report.page import with_records
 from greenpose.store import Predictions, trace, traces
 from greenpose.store.pictures import source_of, with_texts
 from tests.cli.running import greenpose
@@ -261,7 +263,9 @@ def test_pictures_add_their_own_bytes_to_the_page_and_take_no_room_from_the_reco
     runs = [record("HRNet4-OKD", seed=seed) for seed in range(1, MOST_TRACED + 1)]
     plain, page = render_study(study(runs), **CONSTANT), render_study(pictured(*runs, png=bytes(44_900)), **CONSTANT)
     assert 0 < len(page) - len(plain) < MOST_TRACED * 60_300 + 500
-    assert 'id="greenpose-records"' in page
+    full = "x" * MOST_PAGE + "<!-- records -->"
+    held = ['id="greenpose-records"' in with_records(full, runs, beside=beside) for beside in (0, MOST_PAGE)]
+    assert held == [False, True]
     left = re.sub(r"(?s)<details class=\"fold\" id=\"poses\".*?</details>\n", "", page)
     assert left.replace("@media print { #poses img { max-width: 100%; height: auto } }\n", "") == plain
 
