@@ -139,22 +139,14 @@ def _run(
 ) -> tuple[RunResult, RunLogger]:
     cell, config = folder.read_cell(), folder.experiment()
     _make_ready(config)
-    trained = cell.get("trained_in")
-    if trained is not None:
-        observer.say(f"trained as {trained['run']}; not trained again")
-        _adopt(folder, trained, annotations_sha256(config.data))
+    trained = _adopted(folder, cell, config, observer)
     earlier = log_of(folder)
     _require_home(folder, earlier, elsewhere=elsewhere)
-    meter = build_meter(config, folder.windows, replicas=config.process.replicas)
+    meter = _meter(config, folder, observer)
     stage = note.stage = PhaseTracker(meter, observer)
-    if meter.carbon is not None and meter.carbon.doubt:
-        _warn(observer, f"carbon: {meter.carbon.doubt}")
     with meter:
         with stage("data"):
-            annotations = annotations_sha256(config.data)
-            check_annotations(cell.get("annotations_sha256", {}), annotations, where=str(folder.path))
-            splits = load_splits(config.data)
-            boxes = load_boxes(config.data, splits["test"])
+            annotations, splits, boxes = _data(folder, cell, config)
         net = _network(config, observer)
         with stage("count"):
             counts = counting.count(config)
@@ -206,6 +198,24 @@ def _make_ready(config: Experiment) -> None:
     seed_everything(config)
 
 
+def _meter(config: Experiment, folder: RunFolder, observer: Observer) -> Meter:
+    """Return the run's meter, after saying what is doubtful about its grid."""
+    meter = build_meter(config, folder.windows, replicas=config.process.replicas)
+    if meter.carbon is not None and meter.carbon.doubt:
+        _warn(observer, f"carbon: {meter.carbon.doubt}")
+    return meter
+
+
+def _data(
+    folder: RunFolder, cell: Mapping[str, Any], config: Experiment
+) -> tuple[dict[str, str], dict[str, Samples], Detected | None]:
+    """Return the annotations' digests, which must be those that the run was begun with, the splits, detected boxes."""
+    annotations = annotations_sha256(config.data)
+    check_annotations(cell.get("annotations_sha256", {}), annotations, where=str(folder.path))
+    splits = load_splits(config.data)
+    return annotations, splits, load_boxes(config.data, splits["test"])
+
+
 def _network(config: Experiment, observer: Observer) -> HRNet:
     """Return the network, after saying what was loaded into it."""
     net, loaded = build_network(config)
@@ -228,6 +238,17 @@ def _recorded(run: RunResult, observer: Observer, ledger: RunLogger) -> Record:
 def _warn(observer: Observer, text: str) -> None:
     LOGGER.warning("%s", text)
     observer.say(f"doubtful: {text}")
+
+
+def _adopted(
+    folder: RunFolder, cell: Mapping[str, Any], config: Experiment, observer: Observer
+) -> Mapping[str, Any] | None:
+    """Return what is known of another run that trained for this one, after taking it over; None where none did."""
+    trained: Mapping[str, Any] | None = cell.get("trained_in")
+    if trained is not None:
+        observer.say(f"trained as {trained['run']}; not trained again")
+        _adopt(folder, trained, annotations_sha256(config.data))
+    return trained
 
 
 def _adopt(folder: RunFolder, trained: Mapping[str, Any], annotations: Mapping[str, str]) -> None:
