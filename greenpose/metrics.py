@@ -238,6 +238,7 @@ FILE = Metric(
     words="size of the file",
     kind="counted",
     method="bytes on disk, weights included",
+    convention="bytes of the model file on disk, weights included",
 )
 MEMORY = Metric(
     name="memory_bytes", recorded="bytes", label="Memory of its process", unit="MB", scale=1e-6, words="memory"
@@ -296,12 +297,12 @@ OPERATIONS = "operations"
 """Calls of torch's operators by name, which the exact gate compares one by one beside the numbers."""
 CONVENTIONS = dict(
     sorted(
-        [(metric.name, metric.convention) for metric in OF_EXIT if metric.convention]
+        [(metric.name, metric.convention) for metric in (*OF_EXIT, *OF_ARTEFACT) if metric.convention]
         + [(OPERATIONS, "calls that reach torch's dispatcher in inference")]
     )
 )
 """What the exact gate compares, with the convention of this version; another one makes values incomparable."""
-BY_NAME = {metric.name: metric for metric in (*OF_EXIT, *OF_TRAINING)}
+BY_NAME = {metric.name: metric for metric in (*OF_EXIT, *OF_ARTEFACT, *OF_TRAINING)}
 
 
 def moved_by(name: str, cause: Cause) -> bool:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import greenpose
-from greenpose.metrics import BY_NAME, COUNTED, OF_EXIT, OF_TRAINING
+from greenpose.metrics import BY_NAME, COUNTED, OF_ARTEFACT, OF_EXIT, OF_TRAINING
 from greenpose.record import Exit, Record
+from greenpose.record.artefacts import ArtefactCost
 
 NUMBERS = (int, float, int | None, float | None)
 
@@ -90,7 +91,9 @@ def test_the_catalogue_has_every_number_of_an_exit_and_of_a_training():
     assert {metric.name for metric in OF_EXIT} == numeric(Exit, {"exit", "best_epoch"})
     trained = {name for name in numeric(Record, set()) if name.startswith("train_")}
     assert {metric.name for metric in OF_TRAINING} == trained
-    assert len(BY_NAME) == len(OF_EXIT) + len(OF_TRAINING)
+    mine = numeric(ArtefactCost, {"exit", "calibrated_on"}) - {metric.name for metric in (*OF_EXIT, *OF_ARTEFACT)}
+    assert mine == set()
+    assert len(BY_NAME) == len(OF_EXIT) + len(OF_ARTEFACT) + len(OF_TRAINING)
 
 
 def test_every_count_says_how_it_is_counted_and_compared():

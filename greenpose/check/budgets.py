@@ -17,7 +17,7 @@ from greenpose.check.verdict import SHARE, CheckFinding, CheckVerdict, Level, Ou
 from greenpose.config import read_yaml
 from greenpose.errors import CheckError
 from greenpose.formatting import listed, shown
-from greenpose.metrics import COUNTED, CPU, ENERGY, LATENCY, MOST, OF_EXIT, OF_TRAINING
+from greenpose.metrics import COUNTED, CPU, ENERGY, FILE, LATENCY, MOST, OF_ARTEFACT, OF_EXIT, OF_TRAINING
 from greenpose.quantity import Quantity
 from greenpose.schema import Document, near, parsed
 
@@ -28,6 +28,8 @@ COMPARISON = re.compile(
 )
 EXAMPLES = "exit3.macs <= 1.9e9, exit3.ap >= 0.90, train.energy_kwh <= 0.2 or exit2/final energy <= 0.45"
 SIZES = tuple(metric.name for metric in COUNTED)
+RATCHETED = (*SIZES, FILE.name)
+"""What is counted exactly, so that a limit may follow what was reached."""
 SHORT = {metric.short: metric.name for metric in (ENERGY, LATENCY, CPU)}
 """Short names of what a share can be of."""
 EXITS = ("exit1", "exit2", "exit3", "exit4", "final")
@@ -38,7 +40,8 @@ class Entry(Document):
 
     budget: str
     """The comparison: `exit3.macs <= 1.9e9`, `final.energy_j_per_image <= 4.0`, `exit2/final energy <= 0.45`,
-    `train.energy_kwh <= 0.2`, `exit3.ap >= 0.90`. An experiment's name and `/` before it restricts it to that one."""
+    `train.energy_kwh <= 0.2`, `exit3.ap >= 0.90`. An experiment's name and `/` before it restricts it to that one; so
+    does the kind of an exported model: `openvino-int8/exit3.file_bytes <= 9e6`."""
     level: Level = "error"
     """`error`: going beyond it is a regression; `warn`: it is shown and fails nothing."""
     until: date | None = None
@@ -131,9 +134,9 @@ def _understood(entry: Entry, node: yaml.ScalarNode) -> CostBudget | list[str]:
     share = match["share"]
     metric = SHORT.get(share, share) if share else match["metric"]
     faults = list(_faults(match, metric))
-    if entry.ratchet and metric not in SIZES:
+    if entry.ratchet and metric not in RATCHETED:
         faults.append(
-            f"{entry.budget}: ratchet is for what is counted exactly ({', '.join(SIZES)}): "
+            f"{entry.budget}: ratchet is for what is counted exactly ({', '.join(RATCHETED)}): "
             "a measured number would be tightened to its luckiest run"
         )
     if faults:
@@ -165,7 +168,9 @@ def _faults(match: re.Match[str], metric: str) -> Iterator[str]:
     if share:
         known: tuple[str, ...] = (*SHORT, *SHORT.values(), *SIZES)
     else:
-        names = [each.name.removeprefix(TRAIN) for each in (OF_TRAINING if where == "train" else OF_EXIT)]
+        names = [
+            each.name.removeprefix(TRAIN) for each in (OF_TRAINING if where == "train" else (*OF_EXIT, *OF_ARTEFACT))
+        ]
         known = tuple(sorted(names))
     if metric not in known:
         yield f"{match[0].strip()}: {share or metric} is unknown; {_choices(share or metric, known)}"
@@ -249,9 +254,9 @@ def _subjects(budget: CostBudget, footprints: Sequence[Footprint]) -> list[Footp
     """Return the candidates that a budget is for: of its experiment, with its exit, for a share not its last."""
     theirs = [footprint for footprint in footprints if budget.experiment in (None, *footprint.labels)]
     if not budget.where.startswith("exit"):
-        return theirs
+        return [one for one in theirs if not one.exported]
     number, share = int(budget.where[4]), "/" in budget.where
-    return [one for one in theirs if number in one.exits and not (share and number == max(one.exits))]
+    return [one for one in theirs if number in one.exits and not (share and number == one.own_final)]
 
 
 def _nobody(budget: CostBudget, footprints: Sequence[Footprint]) -> str:

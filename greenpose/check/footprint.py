@@ -37,12 +37,19 @@ class Footprint:
     quantities: Mapping[str, Quantity]
     """By name: `exit3.macs`, `train.energy_kwh`, `exit2/final.energy_j_per_image`."""
     operations: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
-    """Calls of torch's operators by exit; empty where they were not counted."""
+    """Calls of torch's operators by exit, of an exported model those in its graph; empty where nobody counted."""
+    exported: bool = False
+    """Whether it is an exported model, whose shares are of its run's final exit in torch float32."""
 
     @property
     def name(self) -> str:
         """Return what it is called: its experiment, with what tells it apart where that is several networks."""
         return self.labels[-1]
+
+    @property
+    def own_final(self) -> int | None:
+        """Return the exit that there is no share of, since shares are of it; None for an exported model."""
+        return None if self.exported else max(self.exits)
 
     @property
     def trained(self) -> bool:

@@ -45,7 +45,9 @@ OF_PAIRS = {"exits", "max_pairs", "wall", "train", "data"}
 
 CandidateArgument = Annotated[
     Path | None,
-    typer.Argument(help="Run folder, record.json, folder of runs, experiment or grid, or the name of one that ships."),
+    typer.Argument(
+        help="Run folder, record.json, folder of runs, experiment or grid, or the name of one that ships, or artefact."
+    ),
 ]
 BaselineOption = Annotated[
     Path | None, typer.Option(help="Accepted values. Default: greenpose-baseline.json, where there is one.")
@@ -162,7 +164,7 @@ def check(
     if other is not None:
         raise typer.Exit(other)
     if candidate is None:
-        raise CheckError(["CANDIDATE: give a run's folder, a record, an experiment or a grid"])
+        raise CheckError(["CANDIDATE: give a run's folder, a record, an experiment, a grid or an artefact"])
     chosen = chosen_formats(formats, output, as_json=manner.json)
     pairing = paired_options(against, against_env, exits=exits, max_pairs=max_pairs, wall=wall, train=train, data=data)
     with err(quiet=manner.quiet).status(Text(shown(f"reading {candidate}"))):

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 def read_candidate(path: Path) -> tuple[str, tuple[Footprint, ...]]:
     """Return what to call a candidate, and the footprint of each experiment that there is."""
     file = require(path)
+    if (file if file.is_dir() else file.parent).joinpath("card.json").is_file():
+        return read_exported(file)
     runs = read_runs(file)
     failures = [run for run in runs if isinstance(run, Failure)]
     if failures:
@@ -55,6 +57,27 @@ def read_candidate(path: Path) -> tuple[str, tuple[Footprint, ...]]:
     if twice:
         raise CheckError([f"{path}: holds several runs of {name}; give the folder of one of them" for name in twice])
     return records[0].experiment if len(records) == 1 else path.name, tuple(map(of_record, records))
+
+
+def read_exported(path: Path) -> tuple[str, tuple[Footprint, ...]]:
+    """Return what to call an artefact, and the footprint of each of its model files that can be run here.
+
+    What a file was measured to cost counts, if that lies beside the run around it.
+
+    Raises:
+        ArtefactError: if it is damaged.
+    """
+    from greenpose.artefact import read_artefact
+    from greenpose.check.exported import of_artefact
+    from greenpose.cli.artefact_costs import run_beside
+    from greenpose.store import artefact_costs
+
+    artefacts = read_artefact(path)
+    run = run_beside(artefacts)
+    known = artefact_costs([run]) if run else []
+    newest = {cost.digests: cost for each in known for _, cost in each.costs()}
+    found = [of_artefact(one, newest.get((one.file.sha256, one.file.weights_sha256))) for one in artefacts]
+    return f"{artefacts[0].card.run}-exit{artefacts[0].card.exit}", tuple(found)
 
 
 def plain_name(name: str) -> str:

@@ -273,6 +273,7 @@ def test_conventions_are_what_baselines_in_use_have_been_written_with():
     assert CONVENTIONS == {
         "activation_bytes": "storages saved for backward, per image",
         "ap": "COCO OKS AP .50:.05:.95, one detection per annotated box",
+        "file_bytes": "bytes of the model file on disk, weights included",
         "macs": "convolutions of the minimal sub-network by torch's counter, 1 MAC = 2 FLOPs, one image",
         "operations": "calls that reach torch's dispatcher in inference",
         "params": "parameters of the minimal sub-network",
