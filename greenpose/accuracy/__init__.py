@@ -3,7 +3,12 @@
 All figures are fractions.
 """
 
-from greenpose.accuracy.bootstrap import oks_ap_difference_interval, oks_ap_interval, share_interval
+from greenpose.accuracy.bootstrap import (
+    oks_ap_difference_interval,
+    oks_ap_interval,
+    share_difference_interval,
+    share_interval,
+)
 from greenpose.accuracy.oks import detect, oks_ap
 from greenpose.accuracy.pck import mean_share, pck, pck_hits, peak_hits
 
@@ -16,5 +21,6 @@ __all__ = [
     "pck",
     "pck_hits",
     "peak_hits",
+    "share_difference_interval",
     "share_interval",
 ]

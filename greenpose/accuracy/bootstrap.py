@@ -69,13 +69,31 @@ def share_interval(
     Whole groups are drawn with replacement; by default every sample is a group.
     """
     names = [str(n) for n in range(len(correct))] if groups is None else list(groups)
-    group = np.unique(names, return_inverse=True)[1]
-    counts = _draw(group, resamples)
-    if counts is None:
-        return (np.nan, np.nan)
+    counts = _draw(np.unique(names, return_inverse=True)[1], resamples)
+    return (np.nan, np.nan) if counts is None else _ends(_shares(counts, correct, counted))
+
+
+def share_difference_interval(
+    baseline: tuple[Bool[np.ndarray, "sample keypoint"], Bool[np.ndarray, "sample keypoint"]],
+    candidate: tuple[Bool[np.ndarray, "sample keypoint"], Bool[np.ndarray, "sample keypoint"]],
+    *,
+    groups: Sequence[str],
+    resamples: int = 1000,
+) -> Interval:
+    """Return an interval of candidate minus baseline in PCK, both on the same resamples; see `share_interval`."""
+    counts = _draw(np.unique(list(groups), return_inverse=True)[1], resamples)
+    return (np.nan, np.nan) if counts is None else _ends(_shares(counts, *candidate) - _shares(counts, *baseline))
+
+
+def _shares(
+    counts: Int[np.ndarray, "resample sample"],
+    correct: Bool[np.ndarray, "sample keypoint"],
+    counted: Bool[np.ndarray, "sample keypoint"],
+) -> Float[np.ndarray, " resample"]:
+    """Return the mean over keypoints of the share that is correct, for every resample."""
     known = counts @ counted
     shares = np.divide(counts @ correct, known, out=np.full(known.shape, np.nan), where=known > 0)
-    return _ends(_mean_of_known(shares.T))
+    return _mean_of_known(shares.T)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

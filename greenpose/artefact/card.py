@@ -169,7 +169,7 @@ class Card(Document):
     files: list[CardFile] = Field(min_length=1)
     """What was written."""
     folded: bool
-    """Whether norms are part of the convolutions."""
+    """Whether norms are part of the convolutions in torch's files; in those of ONNX and OpenVINO they always are."""
     folding_error: float | None
     """Largest change of an output by folding, over the largest output, on noise; null where nothing was folded."""
     profile: Profile

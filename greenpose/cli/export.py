@@ -1,15 +1,21 @@
-"""`greenpose export`: one exit of a finished run as files to deploy, with its footprint card."""
+"""`greenpose export`: one exit of a finished run as files to deploy, each run and judged, with their footprint card."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from greenpose.cli.console import PLAIN, Manner, err, note, out, print_json, with_manners
 from greenpose.cli.subject import find_subject
 from greenpose.errors import ConfigError
+from greenpose.formatting import plain
 from greenpose.subject import Subject
+
+if TYPE_CHECKING:
+    from greenpose.artefact import Card
+    from greenpose.artefact.card import CardNumber
 
 
 @with_manners
@@ -17,41 +23,94 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     exit_: Annotated[int | None, typer.Option("--exit", help="Exit to export. Default: the final one.")] = None,
     to: Annotated[
-        str, typer.Option(help="Formats, separated by commas: safetensors, pt2, onnx (needs onnx and onnxscript).")
+        str, typer.Option(help="Formats, separated by commas: openvino, onnx (greenpose[deploy]), pt2, safetensors.")
     ] = "safetensors,pt2",
+    precision: Annotated[
+        str, typer.Option(help="Precisions, separated by commas: fp32, bf16, int8. They are crossed with the formats.")
+    ] = "fp32",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder. Default: exported in the run's.")
     ] = None,
     fold_bn: Annotated[
-        bool, typer.Option("--fold-bn", help="Make batch norms part of the convolutions: same output, less work.")
+        bool,
+        typer.Option(
+            "--fold-bn",
+            help="Make batch norms part of the convolutions, as in ONNX and OpenVINO always: same output, less work.",
+        ),
     ] = False,
+    with_decoding: Annotated[
+        bool,
+        typer.Option("--with-decoding", help="ONNX and OpenVINO models put out x, y and confidence, not heatmaps."),
+    ] = False,
+    max_ap_drop: Annotated[
+        float,
+        typer.Option(min=0, max=100, help="Points of AP that a file may lose against float32 before it is refused."),
+    ] = 0.59,
+    calibration: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Training images that int8 takes its ranges from, by patient.")
+    ] = 128,
     manner: Manner = PLAIN,
 ) -> None:
-    """Export the truncated network of one exit, nothing behind it included, with its footprint card.
+    """Export the truncated network of one exit, nothing behind it included, with its footprint card and a run.py.
 
-    Files are run again and must give the network's own output; of what cannot be run here, the card says that it is
-    not verified. card.json and card.md say what they cost, where that was measured, and how sure it is.
+    Every file is run and judged on the run's test split: float32 must give the network's own output, and none may lose
+    more AP than --max-ap-drop; else nothing is written. int8 is quantised after training, from training images only.
 
-    Example: greenpose export runs/quick/HRNet4-OKD-DS-d23a76c6 --exit 3 --to safetensors,pt2 --fold-bn -o deploy
+    Example: greenpose export runs/quick/HRNet4-OKD-DS-d23a76c6 --exit 3 --to openvino,onnx --precision fp32,int8
     """
     subject = _subject(run, exit_)
     with err(quiet=manner.quiet).status("exporting"):
-        from greenpose.export import chosen_formats, export_exit
+        from greenpose.export import ExportWish, chosen_kinds, export_exit
 
         folder = subject.trained
         assert folder is not None
         target = output or folder.path / "exported"
-        card = export_exit(
-            subject.config, folder, subject.exits[-1], formats=chosen_formats(to), output=target, folded=fold_bn
+        kinds, left_out = chosen_kinds(to, precision)
+        wish = ExportWish(
+            kinds=kinds,
+            folded=fold_bn,
+            with_decoding=with_decoding,
+            max_ap_drop=max_ap_drop / 100,
+            calibration=calibration,
         )
-    for each in card.files:
-        if each.error is None:
-            err(quiet=manner.quiet).print(note(f"{each.file} is not verified: install onnxruntime to have it run"))
+        card = export_exit(subject.config, folder, subject.exits[-1], wish=wish, output=target)
+    for each in left_out:
+        err(quiet=manner.quiet).print(note(f"left out: {each}"))
     if manner.json:
         print_json(json.loads(card.model_dump_json(by_alias=True)))
         return
-    for name in (*(each.file for each in card.files), "card.json", "card.md"):
+    if not manner.quiet:
+        err().print(_table(card))
+    script = ["run.py"] if (target / "run.py").is_file() else []
+    models = [name for each in card.files for name in (each.file, each.weights) if name]
+    for name in (*models, *script, "card.json", "card.md"):
         out().print(str(target / name), soft_wrap=True)
+
+
+def _table(card: "Card") -> Table:
+    """Return each file with its size, how far it is off, and what it does to AP."""
+    table = Table(
+        "file", "bytes", "off by", "AP, points", "against float32 [95 %]", "same peak", "computed in", box=None
+    )
+    for each in card.files:
+        error = "" if each.error is None else f"{each.error:.1g}"
+        ap, same = each.accuracy["ap"].value, each.peaks_same
+        table.add_row(
+            each.file,
+            f"{each.bytes:,}",
+            error,
+            "" if ap is None else plain(100 * ap),
+            _change(each.accuracy_change["ap"]),
+            "" if same is None else f"{100 * same:.1f} %",
+            each.arithmetic.partition(":")[0],
+        )
+    return table
+
+
+def _change(change: "CardNumber") -> str:
+    ends = change.basis.type_a
+    interval = f" [{100 * ends.low:+.2f} to {100 * ends.high:+.2f}]" if ends else ""
+    return f"{100 * (change.value or 0):+.2f}{interval}"
 
 
 def _subject(run: Path, exit_: int | None) -> Subject:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from greenpose.artefact.card import STRIDE, Card, CardFile, CardNumber, CropRule, Decoding, Normalisation, Port
-from greenpose.config.profile import Profile
+from greenpose.data import Samples
 from greenpose.formatting import plain
 from greenpose.record import Exit, Record
 from greenpose.record.numbers import Numbers
@@ -19,16 +19,16 @@ def make_card(
     record: Record,
     exit_: int,
     *,
-    profile: Profile,
+    samples: Samples,
     window: tuple[float, float] | None,
     files: list[CardFile],
     folding_error: float | None,
     software: dict[str, str],
 ) -> Card:
-    """Return the card of one exit of a run, whose network sees depth through a `window` in mm, if there is one."""
-    entry, data = record.exit(exit_), record.config["data"]
-    width, height = data["input_size"]
-    heatmaps: list[str | int] = ["batch", profile.num_keypoints, height // STRIDE, width // STRIDE]
+    """Return the card of one exit of a run: `samples` are its test split, `window` is the depth in mm that it sees."""
+    entry, framing = record.exit(exit_), samples.framing
+    width, height = framing.input_size
+    heatmaps: list[str | int] = ["batch", samples.profile.num_keypoints, height // STRIDE, width // STRIDE]
     return Card(
         run=record.name,
         exit=exit_,
@@ -37,10 +37,10 @@ def make_card(
         files=files,
         folded=folding_error is not None,
         folding_error=folding_error,
-        profile=profile,
+        profile=samples.profile,
         input=Port(name="images", shape=["batch", 3, height, width]),
         normalisation=Normalisation(),
-        crop=CropRule(aspect=width / height, padding=data["padding"], as_given=False),
+        crop=CropRule(aspect=width / height, padding=framing.padding, as_given=False),
         depth_window_mm=window,
         output=Port(name="heatmaps", shape=heatmaps),
         decoding=Decoding(),
@@ -60,19 +60,25 @@ def _number(numbers: Numbers, name: str) -> CardNumber:
 def card_text(card: Card) -> str:
     """Return the card as Markdown."""
     rows = [f"| {name} | {_amount(each)} | {_ends(each)} | {each.basis.kind} |" for name, each in _told(card)]
-    files = [f"- `{each.file}`: {each.bytes} bytes, SHA-256 `{each.sha256}`, {verdict(each)}" for each in card.files]
     folded = "folded into the convolutions" if card.folded else "as trained"
     shape = ", ".join(map(str, card.input.shape))
+    how = f"a box is grown to {card.crop.aspect:g} (width over height), times {card.crop.padding:g}; {card.crop.order}"
     return "\n".join(
         [
             f"# {card.run}, exit {card.exit}",
             "",
-            f"Input `images` [{shape}], float32, normalised as in `card.json`; output `heatmaps`. Norms {folded}.",
+            f"Input `images` [{shape}], float32, normalised as in `card.json`: {how}. Output: {card.output.name}, or"
+            f" keypoints where a file says so. Norms {folded}.",
+            *([f"16-bit depth is seen from {_window(card)} mm."] if card.depth_window_mm else []),
             "",
-            *files,
+            "| file | bytes | SHA-256 | AP | against float32, 95 % interval | off by |",
+            "|---|---|---|---|---|---|",
+            *map(_file_row, card.files),
             "",
-            f"Grade {card.grade}. Latency and energy are of the network before folding, on the machine in `card.json`; "
-            "elsewhere they are others.",
+            *[f"- {line}" for each in card.files for line in _told_of(each)],
+            "",
+            f"Grade {card.grade}. Latency and energy are of the network before folding and conversion, on the machine"
+            " in `card.json`; elsewhere they are others.",
             "",
             "| number | value | 95 % interval | how |",
             "|---|---|---|---|",
@@ -82,11 +88,32 @@ def card_text(card: Card) -> str:
     )
 
 
-def verdict(file: CardFile) -> str:
-    """Return whether a file was run, and how far it was from the network."""
-    if file.error is None:
-        return "not verified: nothing here could run it"
-    return f"run again: {file.error:.1g} of the largest output off" if file.error else "run again: as the network"
+def _window(card: Card) -> str:
+    near, far = card.depth_window_mm or (0, 0)
+    return f"{near:g} to {far:g}"
+
+
+def _file_row(each: CardFile) -> str:
+    names = " ".join(f"`{name}`" for name in (each.file, each.weights) if name)
+    change = each.accuracy_change["ap"]
+    error = "" if each.error is None else f"{each.error:.1g} of the largest output"
+    gained = f"{_signed(change.value)} ({_ends(change)})"
+    return f"| {names} | {each.bytes} | `{each.sha256}` | {_amount(each.accuracy['ap'])} | {gained} | {error} |"
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.3g}"
+
+
+def _told_of(each: CardFile) -> list[str]:
+    """Return how a file was run, and what it was calibrated on."""
+    peaks = "" if each.peaks_same is None else f"; {each.peaks_same:.1%} of keypoints peak at the same pixel"
+    said = [f"`{each.file}` was run: {each.arithmetic}{peaks}."]
+    made = each.calibration
+    if made is not None:
+        kept = f"; in float: {', '.join(made.kept_in_float)}" if made.kept_in_float else ""
+        said.append(f"`{each.file}`: {made.method}; {made.images} training images of {made.patients} patients{kept}.")
+    return said
 
 
 def _told(card: Card) -> list[tuple[str, CardNumber]]:

@@ -1,219 +1,325 @@
-"""Exported models: from a finished run's exit to files in each format, tried out, and their card."""
+"""Exported models: from a finished run's exit to files in each format, each run and judged before any is kept."""
 
+import copy
 import hashlib
-import importlib
-import importlib.util
-import json
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
-from greenpose.artefact.card import Card, CardFile
-from greenpose.artefact.folder import RUNTIMES
+from greenpose.artefact import Artefact, Card, CardFile, open_model
 from greenpose.config import Experiment
-from greenpose.data import load_profile
-from greenpose.data.splits import SYNTHETIC_WINDOW_MM
+from greenpose.data import Samples
+from greenpose.data.boxes import load_boxes
+from greenpose.data.splits import load_splits, window_of_run
 from greenpose.errors import ExportError
 from greenpose.export.card import card_text, make_card
+from greenpose.export.decoding import decoded_onnx, decoded_openvino
+from greenpose.export.formats import InBfloat16, Kind, onnx_model, openvino_model, to_openvino, to_pt2, to_safetensors
+from greenpose.export.quantise import (
+    IMAGES,
+    calibrated_on,
+    calibration_crops,
+    quantised_onnx,
+    quantised_openvino,
+    sensitive_layers,
+)
+from greenpose.export.verify import (
+    TOLERANCE,
+    Examined,
+    Examiner,
+    accuracy_of,
+    change_of,
+    difference,
+    peaks_kept,
+)
 from greenpose.files import write_parts, write_text
 from greenpose.metering import software_versions
+from greenpose.metering.machine import PACKAGES
 from greenpose.model import SubNetwork, fold_batchnorm
-from greenpose.record import dumps
+from greenpose.record import Record, dumps
 from greenpose.run.measure import trained_networks
 from greenpose.run.setup import build_network
-from greenpose.schema import near
 from greenpose.store import RunFolder, read_record
+from greenpose.training import predict
 
-NEEDED = MappingProxyType({"onnx": ("onnx", "onnxscript")})
-"""Packages that a format takes beside torch; GreenPose does not install them."""
-INPUT, OUTPUT = "images", "heatmaps"
-"""Names of the network's input and output."""
-OPSET = 20
-RUNTIME = "onnxruntime"
-"""Package that runs ONNX files."""
-Program = Callable[[Tensor], Tensor]
-"""From images to heatmaps."""
+MAX_AP_DROP = 0.0059
+"""Largest loss of AP that a file may have against the network in float32: what the paper's exit 3 loses to exit 4.
 
-
-def to_safetensors(net: SubNetwork, images: Tensor, path: Path) -> None:
-    """Write the tensors by name, and in the file's own header what network they fill."""
-    del images
-    header = {"architecture": json.dumps(net.architecture.keywords), "folded": json.dumps(is_folded(net))}
-    path.write_bytes(save({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, metadata=header))
+Source: Cacciatore et al. (2025), https://doi.org/10.1145/3757067, Table 1.
+"""
+WRITERS = ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
+"""Packages whose version can move an exported file."""
+STANDALONE = Path(__file__).with_name("standalone.py")
+"""What lies beside ONNX and OpenVINO files as run.py."""
+DECODED = ("onnx", "openvino")
+"""Formats that decoding can be put into."""
 
 
-def to_pt2(net: SubNetwork, images: Tensor, path: Path) -> None:
-    """Write the program that torch.export traces, for batches of any size; torch.export.load reads it back."""
-    batch = torch.export.Dim("batch", min=1, max=4096)
-    program = torch.export.export(net, (images,), dynamic_shapes={INPUT: {0: batch}})
-    program.example_inputs = None  # they would be pickled, and nothing is
-    torch.export.save(program, path)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportWish:
+    """What is to be exported, and what is still good enough."""
+
+    kinds: Sequence[Kind]
+    """Files to write."""
+    folded: bool = False
+    """Whether norms become part of the convolutions in torch's files; in ONNX and OpenVINO's they always do."""
+    with_decoding: bool = False
+    """Whether ONNX and OpenVINO files put out places and confidences instead of heatmaps."""
+    calibration: int = IMAGES
+    """Training crops that int8 takes its ranges from."""
+    max_ap_drop: float = MAX_AP_DROP
+    """Loss of AP, as a fraction, beyond which a file is refused."""
 
 
-def to_onnx(net: SubNetwork, images: Tensor, path: Path) -> None:
-    """Write an ONNX model for batches of any size."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter speaks of its own internals
-        torch.onnx.export(
-            net,
-            (images,),
-            path,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes={INPUT: {0: torch.export.Dim("batch", min=1, max=4096)}},
-            opset_version=OPSET,
-            external_data=False,
-            verbose=False,
-        )
+def export_exit(config: Experiment, folder: RunFolder, exit_: int, *, wish: ExportWish, output: Path) -> Card:
+    """Return the card of one exit's network after writing its files, and the card, into a folder.
 
-
-def read_pt2(path: Path) -> Program:
-    """Return the program in a file."""
-    program: Program = torch.export.load(path).module()
-    return program
-
-
-def read_onnx(path: Path) -> Program | None:
-    """Return the program in a file; None where onnxruntime, which GreenPose does not install, is not there."""
-    if importlib.util.find_spec(RUNTIME) is None:
-        return None
-    session = importlib.import_module(RUNTIME).InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-
-    def run(images: Tensor) -> Tensor:
-        return torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
-
-    return run
-
-
-READERS: Mapping[str, Callable[[Path], Program | None]] = MappingProxyType({"pt2": read_pt2, "onnx": read_onnx})
-"""What runs a file of each format that holds a program."""
-Writer = Callable[[SubNetwork, Tensor, Path], None]
-WRITERS: Mapping[str, Writer] = MappingProxyType({"safetensors": to_safetensors, "pt2": to_pt2, "onnx": to_onnx})
-"""By the name of a format, which is also its file's ending."""
-
-
-def chosen_formats(text: str) -> tuple[str, ...]:
-    """Return the formats of a comma-separated list.
+    Every file is run, held against the network and judged on the run's test split before the first one is put there.
 
     Raises:
-        ExportError: with every one that is unknown, or whose packages are not installed.
-    """
-    formats = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    faults = [f"--to {part}: unknown; {near(part, list(WRITERS))}" for part in formats if part not in WRITERS]
-    faults += [_lacking(part, absent) for part in formats if (absent := absent_packages(part))]
-    if faults or not formats:
-        raise ExportError(faults or [f"--to: name at least one of {', '.join(WRITERS)}"])
-    return formats
-
-
-def absent_packages(format_: str) -> list[str]:
-    """Return the packages that a format needs and that are not installed."""
-    return [package for package in NEEDED.get(format_, ()) if importlib.util.find_spec(package) is None]
-
-
-def is_folded(net: SubNetwork) -> bool:
-    """Return whether the network's norms are part of its convolutions."""
-    return not any(isinstance(module, torch.nn.BatchNorm2d) for module in net.modules())
-
-
-def _lacking(format_: str, absent: Sequence[str]) -> str:
-    rest = ",".join(name for name in WRITERS if name not in NEEDED)
-    return (
-        f"--to {format_}: {' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed; "
-        f"pip install {' '.join(NEEDED[format_])}, or leave it out: --to {rest}"
-    )
-
-
-TOLERANCE = 1e-5
-"""Largest change of an output that folding or a format may make, over the largest output."""
-
-
-def export_exit(
-    config: Experiment, folder: RunFolder, exit_: int, *, formats: Sequence[str], output: Path, folded: bool
-) -> Card:
-    """Return the card of one exit's network after writing it, and the card, into a folder.
-
-    Every file that can be run here is loaded again, and must say the same of a noise image; the card says of the others
-    that they are not verified.
-
-    Raises:
-        ExportError: if a file says something else than the network.
-        GreenPoseError: if the weights cannot be read.
+        ExportError: if a file says something else than the network, or loses more AP than is wished.
+        GreenPoseError: if the weights or the data cannot be read.
     """
     record = read_record(folder.record)
     trained = _plain_layout(trained_networks(build_network(config)[0], folder, [exit_])[exit_].cpu())
-    images = _noise(config)
-    net = fold_batchnorm(trained) if folded else trained
-    error = difference(net, trained, images) if folded else None
-    if error is not None and error > TOLERANCE:
-        raise ExportError(
-            [f"exit {exit_}: folding changes its output by {error:.1g} of the largest: export without it"]
-        )
+    error = _folding_error(trained, exit_, config) if wish.folded else None
+    is_new = not output.exists()
     output.mkdir(parents=True, exist_ok=True)
-    files = [_write(net, images, format_, output, f"exit{exit_}") for format_ in formats]
-    profile, window = load_profile(config.data.profile), config.data.depth_window_mm
-    if config.data.source == "synthetic":
-        window = window or SYNTHETIC_WINDOW_MM
-    card = make_card(
-        record,
-        exit_,
-        profile=profile,
-        window=window,
-        files=files,
-        folding_error=error,
-        software=software_versions(),
-    )
-    write_text(output / "card.json", dumps(card))
-    write_text(output / "card.md", card_text(card))
+    try:
+        with TemporaryDirectory(dir=output, prefix=".") as place:
+            work = _Work(config=config, exit=exit_, trained=trained, wish=wish, record=record, place=Path(place))
+            files = [work.written(kind) for kind in wish.kinds]
+            card = work.card(files, folding_error=error)
+            _put(card, Path(place), output)
+    except BaseException:
+        if is_new and not any(output.iterdir()):
+            output.rmdir()
+        raise
     return card
 
 
-def difference(net: Any, other: Any, images: Tensor) -> float:
-    """Return the largest difference of two networks' outputs over the largest output of the second."""
-    with torch.inference_mode():
-        ours, theirs = net(images), other(images)
-    return float((ours - theirs).abs().max() / theirs.abs().max())
+def _put(card: Card, place: Path, output: Path) -> None:
+    """Put the files in their place, the card last: a folder with a card is whole."""
+    for each in card.files:
+        for name in filter(None, (each.file, each.weights)):
+            write_parts(output / name, [(place / name).read_bytes()])
+    if any(each.format in DECODED for each in card.files):
+        write_text(output / "run.py", STANDALONE.read_text(encoding="utf-8"))
+    write_text(output / "card.md", card_text(card))
+    write_text(output / "card.json", dumps(card))
 
 
-def _write(net: SubNetwork, images: Tensor, format_: str, output: Path, name: str) -> CardFile:
-    """Write one file in one step, after it was tried out."""
-    path = output / f"{name}.{format_}"
-    with TemporaryDirectory(dir=output, prefix=".") as folder:
-        unsure = Path(folder) / path.name
-        WRITERS[format_](net, images, unsure)
-        wrong = error_of(net, images, format_, unsure)
-        if wrong is not None and not wrong <= TOLERANCE:
-            raise ExportError([f"{path}: the {format_} file differs from the network by {wrong:.1g} of its output"])
-        content = unsure.read_bytes()
-    write_parts(path, [content])
-    digest = hashlib.sha256(content).hexdigest()
-    return CardFile(
-        file=path.name,
-        format=format_,
-        precision="fp32",
-        runtime=RUNTIMES[format_],
-        bytes=len(content),
-        sha256=digest,
-        error=wrong,
-        accuracy={},
-        accuracy_change={},
-    )
+def _folding_error(trained: SubNetwork, exit_: int, config: Experiment) -> float:
+    net = fold_batchnorm(trained)
+    noise = _noise(config).numpy()
+    error = difference(_runner(net), _runner(trained), noise)
+    if not error <= TOLERANCE / 10:
+        said = f"exit {exit_}: folding changes its output by {error:.1g} of the largest: export without it"
+        raise ExportError([said])
+    return error
 
 
-def error_of(net: SubNetwork, images: Tensor, format_: str, path: Path) -> float | None:
-    """Return how far a file's output is from the network's, over the largest; None where nothing here can run it."""
-    if format_ == "safetensors":
-        written, mine = load_file(path), net.state_dict()
-        return float(any(not torch.equal(written[name], entry) for name, entry in mine.items()))
-    program = READERS[format_](path)
-    return None if program is None else difference(program, net, images)
+@dataclass(frozen=True, kw_only=True)  # no slots: what is made once is kept in __dict__
+class _Work:
+    """The making of one exit's files, in a folder that goes with it."""
+
+    config: Experiment
+    exit: int
+    trained: SubNetwork
+    wish: ExportWish
+    record: Record
+    place: Path
+    kept: dict[Kind, list[str]] = field(default_factory=dict)
+    """Layers that were left in float, of the kinds that lost too much without."""
+
+    def written(self, kind: Kind) -> CardFile:
+        """Return the entry of a file after writing it into the folder and judging it."""
+        file = self._judged(kind)
+        if self._is_too_bad(file) and kind.precision == "int8":
+            self.kept[kind] = sensitive_layers(self._onnx)
+            file = self._judged(kind)
+        if self._is_too_bad(file):
+            raise ExportError([self._refusal(file)])
+        return file
+
+    def card(self, files: list[CardFile], *, folding_error: float | None) -> Card:
+        """Return the folder's card."""
+        return make_card(
+            self.record,
+            self.exit,
+            samples=self._examiner.samples,
+            window=window_of_run(self.config.data),
+            files=files,
+            folding_error=folding_error,
+            software=software_versions((*PACKAGES, *WRITERS)),
+        )
+
+    def _is_too_bad(self, file: CardFile) -> bool:
+        lost = -(file.accuracy_change["ap"].value or 0.0)
+        return not lost <= self.wish.max_ap_drop
+
+    def _refusal(self, file: CardFile) -> str:
+        change = file.accuracy_change["ap"]
+        ends = change.basis.type_a
+        interval = f", 95 % interval {100 * ends.low:+.2f} to {100 * ends.high:+.2f}" if ends else ""
+        tried = f", also with {', '.join(file.calibration.kept_in_float)} in float" if file.calibration else ""
+        return (
+            f"{file.file}: AP is {100 * (change.value or 0):+.2f} points off the network's in float32{interval}{tried};"
+            f" {100 * self.wish.max_ap_drop:g} may be lost: --max-ap-drop allows more, --calibration takes more images"
+        )
+
+    @cached_property
+    def net(self) -> SubNetwork:
+        """The network that files hold."""
+        return fold_batchnorm(self.trained) if self.wish.folded else self.trained
+
+    @cached_property
+    def _splits(self) -> dict[str, Samples]:
+        is_int8 = any(kind.precision == "int8" for kind in self.wish.kinds)
+        return load_splits(self.config.data, only=("train", "test") if is_int8 else ("test",))
+
+    @cached_property
+    def _examiner(self) -> Examiner:
+        samples = self._splits["test"]
+        boxes = load_boxes(self.config.data, samples)
+        return Examiner(samples=samples, boxes=None if boxes is None else boxes.samples)
+
+    @cached_property
+    def _reference(self) -> Examined:
+        return self._examined(self.trained)
+
+    def _examined(self, net: SubNetwork) -> Examined:
+        """Return what torch says with a network in float32, and how good that is."""
+        batch, examiner = self.config.train.batch, self._examiner
+        boxes = None if examiner.boxes is None else predict(net, examiner.boxes, batch=batch)[self.exit]
+        return examiner.judged(predict(net, examiner.samples, batch=batch)[self.exit], boxes)
+
+    @cached_property
+    def _calibration(self) -> tuple[np.ndarray, int]:
+        return calibration_crops(self._splits["train"], self.wish.calibration)
+
+    @cached_property
+    def _onnx(self) -> bytes:
+        """The network as an ONNX model, norms folded: runtimes do so when they load it, and quantisers want it."""
+        return onnx_model(fold_batchnorm(self.trained), _noise(self.config))
+
+    def _judged(self, kind: Kind) -> CardFile:
+        path = self.place / kind.name(self.exit)
+        MAKERS[kind.format](self, kind, path)
+        file = self._entry(kind, path)
+        if kind.format == "safetensors":
+            return self._with_accuracy(file, self._examined(self._filled(path)), "weights loaded into torch's network")
+        artefact = Artefact(folder=self.place, card=self.card([file], folding_error=None), file=file)
+        model = open_model(artefact)
+        if kind.precision == "fp32":
+            file = file.model_copy(update={"error": self._error(model, file)})
+        file = file.model_copy(update={"arithmetic": f"{model.arithmetic}: {model.evidence}"})
+        return self._with_accuracy(file, self._examiner.judge(model, artefact), f"run by {model.runtime}")
+
+    def _error(self, model: Callable[[np.ndarray], np.ndarray], file: CardFile) -> float:
+        reference = _runner(self.trained)
+        if file.outputs == "keypoints":
+            error = difference(lambda x: model(x)[..., 2], lambda x: reference(x).max((-1, -2)), self._examiner.crops())
+        else:
+            error = difference(model, reference, self._examiner.crops())
+        if not error <= TOLERANCE:
+            said = f"the {file.format} file differs from the network by {error:.1g} of its output"
+            raise ExportError([f"{file.file}: {said}; at most {TOLERANCE:g} is rounding"])
+        return error
+
+    def _with_accuracy(self, file: CardFile, judged: Examined, how: str) -> CardFile:
+        same, near = peaks_kept(judged, self._reference)
+        found = {
+            "accuracy": accuracy_of(judged, how),
+            "accuracy_change": change_of(judged, self._reference, self._examiner),
+            "peaks_same": same,
+            "peaks_near": near,
+        }
+        return file.model_copy(update=found)
+
+    def _entry(self, kind: Kind, path: Path) -> CardFile:
+        weights = path.with_suffix(".bin") if kind.format == "openvino" else None
+        parts = [path, *([weights] if weights else [])]
+        digests = [hashlib.sha256(part.read_bytes()).hexdigest() for part in parts]
+        is_int8, is_decoded = kind.precision == "int8", self.wish.with_decoding and kind.format in DECODED
+        kept = self.kept.get(kind, [])
+        return CardFile(
+            file=path.name,
+            format=kind.format,
+            precision=kind.precision,
+            runtime=kind.runtime,
+            bytes=sum(part.stat().st_size for part in parts),
+            sha256=digests[0],
+            weights=weights.name if weights else None,
+            weights_sha256=digests[1] if weights else None,
+            outputs="keypoints" if is_decoded else "heatmaps",
+            arithmetic="float32: torch's own network" if kind.format == "safetensors" else "",
+            accuracy={},
+            accuracy_change={},
+            calibration=calibrated_on(kind.format, *self._calibration, kept) if is_int8 else None,
+        )
+
+    def _filled(self, path: Path) -> SubNetwork:
+        """Return a network with the tensors of a file, in float32."""
+        net = fold_batchnorm(self.trained) if self.wish.folded else copy.deepcopy(self.trained)
+        net.load_state_dict({name: tensor.to(net.state_dict()[name].dtype) for name, tensor in load_file(path).items()})
+        return net
+
+    def make_safetensors(self, kind: Kind, path: Path) -> None:
+        """Write the weights."""
+        to_safetensors(self.net, kind, path)
+
+    def make_pt2(self, kind: Kind, path: Path) -> None:
+        """Write a program of torch.export."""
+        to_pt2(InBfloat16(self.net) if kind.precision == "bf16" else self.net, _noise(self.config), path)
+
+    def make_onnx(self, kind: Kind, path: Path) -> None:
+        """Write an ONNX model."""
+        onnx = self._onnx
+        if kind.precision == "int8":
+            onnx = quantised_onnx(onnx, self._calibration[0], self.kept.get(kind, []), self.place)
+        path.write_bytes(decoded_onnx(onnx, self._heatmaps) if self.wish.with_decoding else onnx)
+
+    def make_openvino(self, kind: Kind, path: Path) -> None:
+        """Write an OpenVINO model and its weights."""
+        model = openvino_model(self._onnx, self.place)
+        if kind.precision == "int8":
+            model = quantised_openvino(model, self._calibration[0], self.kept.get(kind, []))
+        to_openvino(
+            decoded_openvino(model, self._heatmaps, self.place) if self.wish.with_decoding else model, kind, path
+        )
+
+    @property
+    def _heatmaps(self) -> Tensor:
+        with torch.inference_mode():
+            heatmaps: Tensor = self.trained(_noise(self.config))
+        return heatmaps.clone()
+
+
+MAKERS: dict[str, Callable[[_Work, Kind, Path], None]] = {
+    "safetensors": _Work.make_safetensors,
+    "pt2": _Work.make_pt2,
+    "onnx": _Work.make_onnx,
+    "openvino": _Work.make_openvino,
+}
+"""How a file of each format is made."""
+
+
+def _runner(net: Any) -> Callable[[np.ndarray], np.ndarray]:
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            heatmaps: np.ndarray = net(torch.from_numpy(images)).numpy()
+        return heatmaps
+
+    return run
 
 
 def _plain_layout(net: SubNetwork) -> SubNetwork:

@@ -3,6 +3,7 @@
 from greenpose.training.evaluate import (
     ExitPredictions,
     ExitScores,
+    detections,
     judge,
     predict,
     score,
@@ -18,6 +19,7 @@ __all__ = [
     "ExitScores",
     "Files",
     "Fitted",
+    "detections",
     "fit",
     "judge",
     "predict",

@@ -50,7 +50,7 @@ def validation_scores(net: HRNet, samples: Samples, *, batch: int) -> tuple[dict
     """Return AP and PCK of each exit, without intervals; the network is left in training mode if it was."""
     predictions = predict(net, samples, batch=batch)
     ap = {exit_: oks(samples, found)["ap"] for exit_, found in predictions.items()}
-    pck = {exit_: _share(*_hits(samples, found, "paper")) for exit_, found in predictions.items()}
+    pck = {exit_: _share(*hits(samples, found, "paper")) for exit_, found in predictions.items()}
     return ap, pck
 
 
@@ -109,9 +109,9 @@ def score(
     )
     norms: dict[str, Norm] = {"pck": "paper", "pck_corrected": "corrected"}
     for name, norm in norms.items():
-        hits = _hits(samples, found, norm)
-        values[name] = _share(*hits)
-        intervals[name] = accuracy.share_interval(*hits, groups=members, resamples=resamples)
+        correct, counted = hits(samples, found, norm)
+        values[name] = _share(correct, counted)
+        intervals[name] = accuracy.share_interval(correct, counted, groups=members, resamples=resamples)
     return ExitScores(
         values=values,
         intervals=intervals,
@@ -167,7 +167,7 @@ def _together(parts: Sequence[ExitPredictions]) -> ExitPredictions:
     return ExitPredictions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def _hits(samples: Samples, found: ExitPredictions, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
+def hits(samples: Samples, found: ExitPredictions, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
     """Return which keypoints are correct, and which are counted."""
     return accuracy.peak_hits(found.places, samples.target_places, samples.framing.heatmap_size, norm=norm)
 

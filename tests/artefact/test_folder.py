@@ -20,8 +20,8 @@ from greenpose.artefact.folder import read_card
 from greenpose.artefact.onnx_file import read_onnx_file
 from greenpose.data.crops import normalised
 from greenpose.errors import ArtefactError
-from greenpose.export import export_exit
 from greenpose.training.step import to_images
+from tests.export.exporting import exported
 from tests.run.measuring import finished_run
 
 
@@ -29,7 +29,7 @@ from tests.run.measuring import finished_run
 def made(tmp_path_factory):
     run = finished_run(tmp_path_factory.mktemp("run") / "tiny-00c0ffee")
     output = tmp_path_factory.mktemp("artefact") / "exit2"
-    export_exit(run.experiment(), run, 2, formats=("safetensors", "pt2", "onnx"), output=output, folded=True)
+    exported(run, "safetensors,pt2,onnx,openvino", output=output, folded=True)
     return output
 
 
@@ -61,7 +61,8 @@ def rewritten(folder: Path, change) -> None:
 
 
 def test_a_folder_gives_what_can_be_run_the_fastest_first_and_a_file_itself(folder):
-    assert [each.file.file for each in read_artefact(folder)] == ["exit2.onnx", "exit2.pt2"]
+    assert [each.file.file for each in read_artefact(folder)] == ["exit2.xml", "exit2.onnx", "exit2.pt2"]
+    assert [each.file.file for each in read_artefact(folder / "exit2.bin")] == ["exit2.xml"]
     assert [each.file.file for each in read_artefact(folder / "exit2.pt2")] == ["exit2.pt2"]
     assert [each.file.file for each in read_artefact(folder, file="exit2.pt2")] == ["exit2.pt2"]
     assert is_artefact(folder)
@@ -70,8 +71,10 @@ def test_a_folder_gives_what_can_be_run_the_fastest_first_and_a_file_itself(fold
     assert not is_artefact(folder / "card.md")
 
 
-@pytest.mark.parametrize("name", ["exit2.onnx", "exit2.pt2"])
-def test_a_model_says_what_the_network_says_and_what_it_computes_in(made, name):
+@pytest.mark.parametrize(
+    ("name", "runtime"), [("exit2.onnx", "onnxruntime"), ("exit2.pt2", "torch"), ("exit2.xml", "openvino")]
+)
+def test_a_model_says_what_the_network_says_and_what_it_computes_in(made, name, runtime):
     (artefact,) = read_artefact(made / name)
     model = open_model(artefact)
     images = np.random.default_rng(0).normal(size=(3, 3, 32, 32)).astype(np.float32)
@@ -79,23 +82,24 @@ def test_a_model_says_what_the_network_says_and_what_it_computes_in(made, name):
     with torch.inference_mode():
         expected = program(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(model(images), expected, rtol=1e-4, atol=1e-5)
-    assert model.runtime.startswith("onnxruntime " if name.endswith("onnx") else "torch ")
+    assert model.runtime.startswith(f"{runtime} ")
     assert model.arithmetic == "float32"
     assert model.evidence.endswith("in float32")
 
 
-def test_an_onnx_model_is_read_and_run_where_there_is_no_torch(made):
+@pytest.mark.parametrize("name", ["exit2.onnx", "exit2.xml"])
+def test_an_onnx_or_openvino_model_is_read_and_run_where_there_is_no_torch(made, name):
     code = f"""
 import sys
 sys.modules["torch"] = None
 from pathlib import Path
 import numpy as np
 from greenpose.artefact import open_model, read_artefact
-artefact = read_artefact(Path({str(made)!r}))[0]
+artefact = read_artefact(Path({str(made / name)!r}))[0]
 print(artefact.file.file, open_model(artefact)(np.zeros((1, 3, 32, 32), np.float32)).shape)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.split("\n")[0] == "exit2.onnx (1, 12, 8, 8)", done.stderr
+    assert done.stdout.split("\n")[0] == f"{name} (1, 12, 8, 8)", done.stderr
 
 
 def test_crops_are_normalised_as_in_training():

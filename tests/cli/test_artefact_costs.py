@@ -13,9 +13,9 @@ from greenpose.artefact import read_artefact
 from greenpose.cli.artefact_costs import arithmetic_note, print_turns, run_beside, split_sources
 from greenpose.cli.measure import measure
 from greenpose.errors import ConfigError
-from greenpose.export import export_exit
 from tests.artefact_costs import cost, turns
 from tests.cli.running import greenpose
+from tests.export.exporting import exported
 from tests.report.records import record
 from tests.run.measuring import EXPERIMENT
 from tests.run.test_measure_artefacts import small_run
@@ -30,7 +30,7 @@ def workplace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("measured")
     run = small_run(folder / "tiny-00c0ffee")
     for place in (run.path / "exported", folder / "alone"):
-        export_exit(run.experiment(), run, 2, formats=("pt2",), output=place, folded=False)
+        exported(run, "pt2", output=place)
     return folder
 
 

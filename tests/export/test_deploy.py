@@ -1,23 +1,46 @@
-"""What is exported says what the network says, and its card says what the record says."""
+"""What is exported says what the network says, is judged before it is kept, and its card says what the record says."""
 
 import hashlib
-import importlib.util
 import json
+import subprocess
+import sys
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from greenpose.artefact import Model, open_model, read_artefact
+from greenpose.artefact.folder import read_card
+from greenpose.data import decode_heatmaps
+from greenpose.data.crops import crop, crop_matrix, frame_box, normalised
+from greenpose.data.images import read_image
 from greenpose.errors import GreenPoseError
-from greenpose.export import chosen_formats, export_exit
+from greenpose.export import Kind, chosen_kinds
 from greenpose.export.card import card_text
-from greenpose.export.deploy import absent_packages, difference, error_of, read_pt2
+from greenpose.export.decoding import Decoder
+from greenpose.export.quantise import calibration_indices
+from greenpose.export.verify import change_of
 from greenpose.model import Architecture, SubNetwork, fold_batchnorm
 from greenpose.store import read_document
+from tests.export.exporting import exported
 from tests.run.measuring import finished_run
 
-FORMATS = ("safetensors", "pt2")
+MADE = {
+    "exit2.xml": "float32",
+    "exit2-bf16.xml": "bf16",
+    "exit2-int8.xml": "int8",
+    "exit2.onnx": "float32",
+    "exit2-int8.onnx": "int8",
+    "exit2.pt2": "float32",
+    "exit2-bf16.pt2": "bf16",
+    "exit2.safetensors": "float32",
+    "exit2-bf16.safetensors": "float32",
+}
+"""Files, and what each is computed in."""
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +48,25 @@ def run(tmp_path_factory):
     return finished_run(tmp_path_factory.mktemp("run") / "tiny-00c0ffee")
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["as trained", "folded"])
-def exported(request, run, tmp_path_factory):
-    config, folder = run.experiment(), run
+@pytest.fixture(scope="module")
+def whole(run, tmp_path_factory):
+    """Everything that can be exported, norms as trained."""
     output = tmp_path_factory.mktemp("deploy") / "there"
-    card = export_exit(config, folder, 2, formats=FORMATS, output=output, folded=request.param)
-    return card, output, request.param
+    exported(run, "openvino,onnx,pt2,safetensors", precision="fp32,bf16,int8", output=output)
+    return output
+
+
+@pytest.fixture(scope="module")
+def decoding(run, tmp_path_factory):
+    output = tmp_path_factory.mktemp("deploy") / "decoding"
+    exported(run, "openvino,onnx", precision="fp32,int8", with_decoding=True, folded=True, output=output)
+    return output
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["as trained", "folded"])
+def small(request, run, tmp_path_factory):
+    output = tmp_path_factory.mktemp("deploy") / "there"
+    return exported(run, "safetensors,pt2", output=output, folded=request.param), output, request.param
 
 
 def network(folder, exit_=2):
@@ -42,16 +78,21 @@ def network(folder, exit_=2):
     return net
 
 
-def test_a_program_says_what_the_trained_exit_says_at_any_batch_size(run, exported):
-    _, output, _ = exported
+def gap(ours, theirs):
+    with torch.inference_mode():
+        return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+def test_a_program_says_what_the_trained_exit_says_at_any_batch_size(run, small):
+    _, output, _ = small
     program = torch.export.load(output / "exit2.pt2").module()
     for batch in (1, 2, 5):
         x = torch.rand(batch, 3, 32, 32, generator=torch.Generator().manual_seed(batch))
-        assert difference(program, network(run), x) < 1e-5
+        assert gap(program(x), network(run)(x)) < 1e-5
 
 
-def test_tensors_fill_the_network_that_their_file_describes(run, exported):
-    _, output, folded = exported
+def test_tensors_fill_the_network_that_their_file_describes(run, small):
+    _, output, folded = small
     path = output / "exit2.safetensors"
     with safe_open(path, "pt") as file:
         header = file.metadata()
@@ -63,12 +104,12 @@ def test_tensors_fill_the_network_that_their_file_describes(run, exported):
     net = fold_batchnorm(net) if folded else net
     net.load_state_dict(load_file(path))
     x = torch.rand(2, 3, 32, 32)
-    assert difference(net, network(run), x) < (1e-5 if folded else 1e-12)
+    assert gap(net(x), network(run)(x)) < (1e-5 if folded else 1e-12)
     assert any("bn" in name for name in load_file(path)) is not folded
 
 
-def test_the_card_is_the_records_and_names_every_file_with_its_digest(run, exported):
-    card, output, folded = exported
+def test_the_card_is_the_records_and_names_every_file_with_its_digest(run, small):
+    card, output, folded = small
     record = read_document(run.record)
     assert json.loads((output / "card.json").read_text()) == json.loads(card.model_dump_json(by_alias=True))
     assert sorted(path.name for path in output.iterdir()) == ["card.json", "card.md", "exit2.pt2", "exit2.safetensors"]
@@ -82,80 +123,223 @@ def test_the_card_is_the_records_and_names_every_file_with_its_digest(run, expor
     assert card.train_energy_kwh.value == record.train_energy_kwh
     assert (card.grade, card.folded) == (record.grade, folded)
     assert (card.folding_error is not None) is folded
-    assert "before folding" in card_text(card)
-    assert f"| ap | {entry.ap:.3g}" in card_text(card)
+    text = card_text(card)
+    assert "before folding" in text
+    assert f"| ap | {entry.ap:.3g}" in text
+    assert all(file.sha256 in text for file in card.files)
 
 
-def test_the_card_says_how_far_each_file_was_off_when_it_was_run_again(exported):
-    card, output, _ = exported
-    assert {file.file: file.error for file in card.files} == {
-        "exit2.safetensors": 0,
-        "exit2.pt2": pytest.approx(0, abs=1e-5),
-    }
-    assert "`, run again: " in (output / "card.md").read_text()
-
-
-@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is not None, reason="onnxruntime would run it")
-def test_a_file_that_nothing_here_can_run_is_not_verified(run, exported, tmp_path):
-    (tmp_path / "exit2.onnx").write_bytes(b"never read")
-    error = error_of(network(run), torch.rand(2, 3, 32, 32), "onnx", tmp_path / "exit2.onnx")
-    assert error is None
-    card, _, _ = exported
-    file = card.files[0].model_copy(update={"file": "exit2.onnx", "error": error})
-    text = card_text(card.model_copy(update={"files": [file]}))
-    assert "`exit2.onnx`" in text
-    assert ", not verified: nothing here could run it\n" in text
+def test_every_file_was_run_in_the_arithmetic_that_it_is_for_and_judged(whole):
+    files = read_card(whole / "card.json").files
+    assert {file.file: file.arithmetic.partition(":")[0] for file in files} == MADE
+    for file in files:
+        assert (file.error is not None) is (file.precision == "fp32" and file.format != "safetensors"), file.file
+        assert file.error is None or 0 <= file.error <= 1e-4
+        assert sorted(file.accuracy) == sorted(file.accuracy_change) == ["ap", "ar", "pck"]
+        assert all(number.value is not None for number in (*file.accuracy.values(), *file.accuracy_change.values()))
+        assert file.accuracy_change["pck"].basis.type_a is not None
+        assert 0.6 < file.peaks_same <= file.peaks_near <= 1
+        assert file.precision != "fp32" or file.peaks_same == 1
+    assert {file.file for file in files if file.calibration} == {"exit2-int8.xml", "exit2-int8.onnx"}
+    assert {file.calibration.split for file in files if file.calibration} == {"train"}
+    assert (files[0].weights, files[0].bytes) == (
+        "exit2.bin",
+        sum((whole / f"exit2.{e}").stat().st_size for e in ("xml", "bin")),
+    )
 
 
 @pytest.mark.parametrize("spoil", [lambda x: x * 1.001, lambda x: x * float("nan")])
 def test_a_file_that_says_something_else_is_not_kept(run, tmp_path, monkeypatch, spoil):
-    readers = {"pt2": lambda path: lambda images: spoil(read_pt2(path)(images))}
-    monkeypatch.setattr("greenpose.export.deploy.READERS", readers)
+    def spoilt(artefact):
+        model = open_model(artefact)
+        return Model(model.runtime, 1, lambda x: spoil(model(x)), lambda: None)
+
+    monkeypatch.setattr("greenpose.export.deploy.open_model", spoilt)
     with pytest.raises(GreenPoseError, match=r"exit2\.pt2: the pt2 file differs from the network by (0\.001|nan)"):
-        export_exit(run.experiment(), run, 2, formats=("pt2",), output=tmp_path, folded=False)
+        exported(run, "pt2", output=tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_exported_files_have_the_mode_of_any_file(exported):
-    _, output, _ = exported
-    (output.parent / "any").touch()
-    assert {file.stat().st_mode for file in output.iterdir()} == {(output.parent / "any").stat().st_mode}
+def lossy(points):
+    """Return what `change_of` says, less so many points of AP for each int8 file in turn."""
+    left = iter(points)
+
+    def change(judged, reference, examiner):
+        found = change_of(judged, reference, examiner)
+        return found | {"ap": found["ap"].model_copy(update={"value": next(left) / 100})}
+
+    return change
 
 
-def test_a_format_whose_packages_are_absent_is_refused_with_what_to_install():
-    absent = absent_packages("onnx")
-    if not absent:
-        pytest.skip("the packages are there")
-    with pytest.raises(GreenPoseError, match=r"--to onnx: .* not installed; pip install onnx onnxscript, or leave it"):
-        chosen_formats("safetensors,onnx")
+def test_int8_that_loses_too_much_is_tried_again_with_the_stem_and_the_head_in_float(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("greenpose.export.deploy.change_of", lossy([-0.6, -0.58]))
+    (file,) = exported(run, "onnx", precision="int8", output=tmp_path).files
+    assert file.calibration.kept_in_float == ["conv1", "conv2", "heads.2"]
+    (artefact,) = read_artefact(tmp_path)
+    assert ", 3 in float32" in open_model(artefact).evidence
 
 
-def test_formats_are_chosen_by_name_once_each_and_mistakes_are_told_together():
-    assert chosen_formats("pt2, safetensors,pt2") == ("pt2", "safetensors")
+def test_what_still_loses_too_much_is_refused_with_the_number_and_nothing_is_left(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("greenpose.export.deploy.change_of", lossy([0, 0, -0.9, -0.75]))
+    with pytest.raises(GreenPoseError) as caught:
+        exported(run, "safetensors,openvino", precision="fp32,int8", output=tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+    assert "exit2-int8.xml: AP is -0.75 points off the network's in float32" in str(caught.value)
+    assert "also with conv1, conv2, heads.2 in float" in str(caught.value)
+    assert "0.59 may be lost: --max-ap-drop allows more" in str(caught.value)
+
+
+def test_exported_files_have_the_mode_of_any_file(whole):
+    (whole.parent / "any").touch()
+    assert {file.stat().st_mode for file in whole.iterdir()} == {(whole.parent / "any").stat().st_mode}
+
+
+def test_a_format_whose_packages_are_absent_is_refused_with_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in {"onnxruntime", "nncf"} else name)
+    with pytest.raises(GreenPoseError) as caught:
+        chosen_kinds("safetensors,onnx,openvino", "fp32,int8")
+    assert caught.value.faults == (
+        "--to onnx: onnxruntime is not installed; pip install 'greenpose[deploy]', or leave it out",
+        "--to onnx --precision int8: onnxruntime is not installed; pip install 'greenpose[deploy]', or leave it out",
+        "--to openvino --precision int8: nncf is not installed; pip install 'greenpose[deploy]', or leave it out",
+    )
+
+
+def test_formats_and_precisions_are_crossed_and_what_does_not_exist_is_said():
+    assert chosen_kinds("pt2, safetensors,pt2") == ([Kind("pt2", "fp32"), Kind("safetensors", "fp32")], [])
+    kinds, left_out = chosen_kinds("onnx,pt2", "int8,bf16")
+    assert kinds == [Kind("onnx", "int8"), Kind("pt2", "bf16")]
+    assert left_out == [
+        "onnx at bf16 does not exist; it is written at fp32, int8",
+        "pt2 at int8 does not exist; it is written at fp32, bf16",
+    ]
+    with pytest.raises(GreenPoseError, match="pt2 at int8 does not exist"):
+        chosen_kinds("pt2", "int8")
     with pytest.raises(GreenPoseError, match="--to pt3: unknown; did you mean pt2") as caught:
-        chosen_formats("pt3,torchscript")
-    assert len(caught.value.faults) == 2
+        chosen_kinds("pt3,torchscript", "fp64")
+    assert len(caught.value.faults) == 3
     with pytest.raises(GreenPoseError, match="name at least one"):
-        chosen_formats(" , ")
+        chosen_kinds(" , ")
 
 
 def test_nothing_is_left_of_a_file_that_could_not_be_written(run, tmp_path):
-    config, folder = run.experiment(), run
     with pytest.raises(GreenPoseError, match="exit 4"):
-        export_exit(config, folder, 4, formats=FORMATS, output=tmp_path / "no", folded=False)
+        exported(run, "pt2", exit_=4, output=tmp_path / "no")
     assert not (tmp_path / "no").exists()
 
 
-@pytest.mark.skipif(bool(absent_packages("onnx")), reason="onnx and onnxscript are not installed")
-def test_an_onnx_model_says_what_the_trained_exit_says(run, tmp_path):
-    from onnx.reference import ReferenceEvaluator
+def test_calibration_takes_every_patient_once_before_any_twice():
+    subjects = ("a", "a", "a", "b", "b", "c")
+    assert calibration_indices(subjects, 3) == [0, 3, 5]
+    assert calibration_indices(subjects, 5) == [0, 3, 5, 1, 4]
+    assert sorted(calibration_indices(subjects, 100)) == [0, 1, 2, 3, 4, 5]
+    assert calibration_indices(("",) * 6, 3) == [0, 2, 5]
 
-    config, folder = run.experiment(), run
-    card = export_exit(config, folder, 2, formats=("onnx",), output=tmp_path, folded=True)
-    assert (card.files[0].error is None) is (importlib.util.find_spec("onnxruntime") is None)
-    model = ReferenceEvaluator(str(tmp_path / "exit2.onnx"))
-    for batch in (1, 3):
-        x = torch.rand(batch, 3, 32, 32)
-        (heatmaps,) = model.run(None, {"images": x.numpy()})
-        with torch.inference_mode():
-            torch.testing.assert_close(torch.from_numpy(heatmaps), network(folder)(x), rtol=1e-4, atol=1e-6)
+
+def test_decoding_in_the_graph_is_the_decoding_of_heatmaps():
+    rng = np.random.default_rng(0)
+    heatmaps = rng.normal(size=(400, 3, 8, 6)).astype(np.float32)
+    heatmaps[:50] = -np.abs(heatmaps[:50])  # nothing positive
+    heatmaps[50:100] = np.round(heatmaps[50:100])  # plateaus
+    expected, peaks = decode_heatmaps(heatmaps, np.tile([3.0, 4.0], (400, 1)), np.tile([6 / 200, 8 / 200], (400, 1)))
+    places = Decoder()(torch.from_numpy(heatmaps)).numpy()
+    np.testing.assert_allclose(places[..., :2] / 4, expected, atol=1e-4)
+    np.testing.assert_array_equal(places[..., 2], peaks)
+
+
+@pytest.mark.parametrize("name", ["exit2.xml", "exit2.onnx", "exit2-int8.xml", "exit2-int8.onnx"])
+def test_a_model_with_decoding_says_what_its_twin_without_says(decoding, whole, name):
+    (ends,), (maps,) = read_artefact(decoding / name), read_artefact(whole / name)
+    assert (ends.file.outputs, maps.file.outputs) == ("keypoints", "heatmaps")
+    crops = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    centers, scales = np.full((6, 2), 50.0), np.full((6, 2), 0.4)
+    found = [each.places(open_model(each)(normalised(crops)), centers, scales) for each in (ends, maps)]
+    same = np.abs(found[0][0] - found[1][0]).max(-1) < 1e-3
+    assert same.mean() > 0.95
+    np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-5 if "int8" not in name else 0.05)
+
+
+def pictures(folder):
+    """Write a colour photograph, a grey one and 16-bit depth of noise; return each with a box."""
+    rng = np.random.default_rng(0)
+    blurred = {
+        "colour.png": cv2.blur(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8), (9, 9)),
+        "depth.png": cv2.blur(rng.integers(300, 1000, (90, 120), dtype=np.uint16), (5, 5)),
+        "grey.png": cv2.blur(rng.integers(0, 256, (90, 120), dtype=np.uint8), (9, 9)),
+    }
+    folder.mkdir()
+    for name, pixels in blurred.items():
+        assert cv2.imwrite(str(folder / name), pixels)
+    return {name: box for name in blurred for box in [(20.0, -5.0, 60.0, 70.0)]}
+
+
+BLOCKED = """
+import runpy, sys
+for name in ("torch", "greenpose", "pandas", "matplotlib"):
+    sys.modules[name] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("which", ["whole", "decoding"])
+def test_run_py_says_what_greenpose_says_without_it_and_without_torch(request, run, tmp_path, which):
+    folder = request.getfixturevalue(which)
+    assert len((folder / "run.py").read_text().splitlines()) <= 80 + 10
+    boxes = pictures(tmp_path / "images")
+    call = [sys.executable, "-c", BLOCKED, str(folder / "run.py"), str(tmp_path / "images"), "20,-5,60,70"]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(each["image"]).name for each in said] == list(boxes)
+    artefact = read_artefact(folder)[0]
+    assert artefact.file.file == "exit2-int8.xml"
+    model, card = open_model(artefact), artefact.card
+    for each in said:
+        path = Path(each["image"])
+        image = read_image(path, window=card.depth_window_mm if path.name == "depth.png" else None)
+        size = (image.shape[1], image.shape[0])
+        center, scale = frame_box(boxes[path.name], size, card.framing)
+        cut = crop(image, crop_matrix(center, scale, card.framing.input_size), card.framing.input_size)
+        cut = cut if cut.ndim == 3 else np.repeat(cut[..., None], 3, -1)
+        joints, peaks = artefact.places(model(normalised(cut[None])), center[None], scale[None])
+        found = np.array(each["keypoints"])
+        assert np.mean(np.abs(found[:, :2] - joints[0]).max(-1) < 0.01) > 0.9
+        np.testing.assert_allclose(found[:, 2], peaks[0], atol=0.01)
+
+
+def test_run_py_names_what_it_cannot_read(whole, tmp_path):
+    (tmp_path / "no.png").write_text("no image")
+    call = [sys.executable, str(whole / "run.py"), str(tmp_path / "no.png")]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"{tmp_path / 'no.png'}: is no image")
+
+
+OFFLINE = """
+import socket, sys
+from pathlib import Path
+
+def refuse(*_, **__):
+    raise SystemExit("a socket was opened")
+
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = refuse
+import threading
+threading.excepthook = lambda args: (print("in a thread:", args.exc_value), sys.stdout.flush())
+from greenpose.store import RunFolder
+from tests.export.exporting import exported
+exported(RunFolder(Path(sys.argv[1])), "openvino,onnx", precision="fp32,int8", output=Path(sys.argv[2]))
+import openvino, nncf
+print(sys.modules["openvino_telemetry"], "done")
+"""
+
+
+def test_no_telemetry_is_sent_and_nothing_is_left_at_home_while_exporting(run, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {"HOME": str(home), "PATH": "", "PYTHONPATH": ":".join(path for path in sys.path if path)}
+    call = [sys.executable, "-c", OFFLINE, str(run.path), str(tmp_path / "there")]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.splitlines()[-1:] == ["None done"], done.stderr
+    assert "in a thread" not in done.stdout
+    assert not (home / "intel").exists()

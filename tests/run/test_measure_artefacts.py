@@ -12,13 +12,13 @@ import pytest
 
 from greenpose.artefact import Artefact, read_artefact
 from greenpose.errors import ArtefactError
-from greenpose.export import export_exit
 from greenpose.metering import read_windows
 from greenpose.record import dumps
 from greenpose.record.artefacts import ArtefactCosts
 from greenpose.run import peak_memory
 from greenpose.run.measure_artefacts import measure_artefacts, place_of
 from greenpose.store import read_record
+from tests.export.exporting import exported
 from tests.run.measuring import experiment, finished_run
 from tests.store.test_artefact_costs import SCHEMA
 
@@ -46,7 +46,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def artefacts(run):
     folder = run.path / "exported"
-    export_exit(run.experiment(), run, 2, formats=("pt2", "onnx"), output=folder, folded=False)
+    exported(run, "pt2,onnx", output=folder)
     return read_artefact(folder)
 
 

@@ -1,0 +1,188 @@
+"""Formats: an exit's network as files that a runtime, or GreenPose itself, reads; which exist, and what they take."""
+
+import copy
+import importlib.util
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple, get_args
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from greenpose.artefact.card import Arithmetic, Format
+from greenpose.artefact.folder import RUNTIMES
+from greenpose.artefact.runtime import load_openvino
+from greenpose.errors import ExportError
+from greenpose.model import SubNetwork
+from greenpose.schema import near
+
+INPUT, OUTPUT = "images", "heatmaps"
+"""Names of the network's input and output."""
+OPSET = 20
+ENDINGS: Mapping[Format, str] = MappingProxyType(
+    {"openvino": "xml", "onnx": "onnx", "pt2": "pt2", "safetensors": "safetensors"}
+)
+EXISTING: Mapping[Format, tuple[Arithmetic, ...]] = MappingProxyType(
+    {
+        "openvino": ("fp32", "bf16", "int8"),
+        "onnx": ("fp32", "int8"),
+        "pt2": ("fp32", "bf16"),
+        "safetensors": ("fp32", "bf16"),
+    }
+)
+"""Precisions of each format: onnxruntime has no bf16 convolutions on CPUs, int8 is quantised for two runtimes only."""
+_CONVERTERS = ("onnx", "onnxscript")
+NEEDED: Mapping[Format, tuple[str, ...]] = MappingProxyType(
+    {"openvino": (*_CONVERTERS, "openvino"), "onnx": (*_CONVERTERS, "onnxruntime"), "pt2": (), "safetensors": ()}
+)
+"""Packages beside torch that write a format, and run what was written."""
+INT8_NEEDED: Mapping[Format, tuple[str, ...]] = MappingProxyType({"openvino": ("nncf",)})
+"""Packages that int8 takes beside those."""
+
+
+class Kind(NamedTuple):
+    """A model file that may be asked for."""
+
+    format: Format
+    precision: Arithmetic
+
+    def name(self, exit_: int) -> str:
+        """Return the name of its file."""
+        suffix = "" if self.precision == "fp32" else f"-{self.precision}"
+        return f"exit{exit_}{suffix}.{ENDINGS[self.format]}"
+
+    @property
+    def runtime(self) -> str:
+        """Return the package that runs it; empty where none does."""
+        return RUNTIMES[self.format]
+
+
+def chosen_kinds(formats: str, precisions: str = "fp32") -> tuple[list[Kind], list[str]]:
+    """Return the kinds of files that two comma-separated lists cross to, and what of the cross does not exist.
+
+    Raises:
+        ExportError: with every word that is unknown, and every package that is not installed; or nothing is left.
+    """
+    to, unknown = _words(formats, "--to", get_args(Format))
+    at, strange = _words(precisions, "--precision", get_args(Arithmetic))
+    faults = [*unknown, *strange]
+    crossed = [Kind(format_, precision) for format_ in to for precision in at]
+    kinds = [kind for kind in crossed if kind.precision in EXISTING[kind.format]]
+    left_out = [
+        f"{kind.format} at {kind.precision} does not exist; it is written at {', '.join(EXISTING[kind.format])}"
+        for kind in crossed
+        if kind not in kinds
+    ]
+    faults += dict.fromkeys(fault for kind in kinds for fault in _lacking(kind))
+    if not faults and not kinds:
+        faults = left_out
+    if faults:
+        raise ExportError(faults)
+    return kinds, left_out
+
+
+def _words(text: str, option: str, known: Sequence[Any]) -> tuple[list[Any], list[str]]:
+    words = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not words:
+        return [], [f"{option}: name at least one of {', '.join(known)}"]
+    faults = [f"{option} {word}: unknown; {near(word, list(known))}" for word in words if word not in known]
+    return [word for word in words if word in known], faults
+
+
+def _lacking(kind: Kind) -> list[str]:
+    """Return which packages of a kind are not installed, with how to get them."""
+    wanted = NEEDED[kind.format] + (INT8_NEEDED.get(kind.format, ()) if kind.precision == "int8" else ())
+    absent = [package for package in wanted if importlib.util.find_spec(package) is None]
+    if not absent:
+        return []
+    said = f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed"
+    precision = " --precision int8" if kind.precision == "int8" else ""
+    return [f"--to {kind.format}{precision}: {said}; pip install 'greenpose[deploy]', or leave it out"]
+
+
+def is_folded(net: SubNetwork) -> bool:
+    """Return whether the network's norms are part of its convolutions."""
+    return not any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
+
+
+def to_safetensors(net: SubNetwork, kind: Kind, path: Path) -> None:
+    """Write the tensors by name, and in the file's own header what network they fill."""
+    header = {"architecture": json.dumps(net.architecture.keywords), "folded": json.dumps(is_folded(net))}
+    dtype = torch.bfloat16 if kind.precision == "bf16" else torch.float32
+    tensors = {
+        name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in net.state_dict().items()
+    }
+    path.write_bytes(save(tensors, metadata=header))
+
+
+class InBfloat16(nn.Module):
+    """A network that computes in bfloat16 between float32 images and float32 heatmaps."""
+
+    def __init__(self, net: SubNetwork) -> None:
+        """Take a copy of the network: its weights are rounded."""
+        super().__init__()
+        self.net = copy.deepcopy(net).to(torch.bfloat16).eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the heatmaps."""
+        heatmaps: Tensor = self.net(images.to(torch.bfloat16))
+        return heatmaps.float()
+
+
+def to_pt2(net: nn.Module, images: Tensor, path: Path) -> None:
+    """Write the program that torch.export traces, for batches of any size; torch.export.load reads it back."""
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    program = torch.export.export(net, (images,), dynamic_shapes={INPUT: {0: batch}})
+    program.example_inputs = None  # they would be pickled, and nothing is
+    torch.export.save(program, path)
+
+
+def onnx_model(net: nn.Module, images: Tensor, *, input_: str = INPUT, output: str = OUTPUT) -> bytes:
+    """Return a network as an ONNX model for batches of any size."""
+    with quietly():
+        program = torch.onnx.export(
+            net,
+            (images,),
+            input_names=[input_],
+            output_names=[output],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None, "the exporter that traces returns its program"
+    return bytes(program.model_proto.SerializeToString())
+
+
+def openvino_model(onnx: bytes, folder: Path) -> Any:
+    """Return OpenVINO's model of an ONNX one; `folder` holds a file meanwhile."""
+    path = folder / "model.onnx"
+    path.write_bytes(onnx)
+    model = load_openvino().convert_model(path)
+    path.unlink()
+    return model
+
+
+def to_openvino(model: Any, kind: Kind, path: Path) -> None:
+    """Write a model and its weights, in float16 where it is for bf16: half the bytes, more digits than bf16."""
+    load_openvino().save_model(model, path, compress_to_fp16=kind.precision == "bf16")
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Leave out what exporters and quantisers say of their own internals."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
