@@ -241,6 +241,9 @@ def detect(
     kept: list[int] = []
     for place in images.values():
         here = np.flatnonzero(places == place)
+        if len(here) == 1:  # nothing that it could be a double of
+            kept += here.tolist()
+            continue
         kept += here[oks_nms(joints[here], scores[here], sizes[here], sigmas)].tolist()
     rows = np.concatenate([joints, peaks[..., None]], -1)
     return [

@@ -257,12 +257,18 @@ def open_film(file: Path) -> cv2.VideoCapture:
     Raises:
         DataError: it is none that can be read here, or has no frame.
     """
-    for name, value in _QUIET_AND_LOCAL.items():
-        os.environ.setdefault(name, value)
+    quieten()
     capture = cv2.VideoCapture(str(file.resolve()), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise DataError([f"{file}: cannot be opened as a film; it is broken, or coded as OpenCV here cannot read"])
     return capture
+
+
+def quieten() -> None:
+    """Keep OpenCV from words of its own on films; what they mean is said here."""
+    for name, value in _QUIET_AND_LOCAL.items():
+        os.environ.setdefault(name, value)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def film_length(file: Path) -> int:

@@ -87,6 +87,5 @@ def remarks(account: Account, regions: Regions) -> Iterator[str]:
         yield f"{plural(account.eight_bit, 'image')} {said}"
     if account.turned:
         yield f"{plural(account.turned, 'image')} turned as EXIF says; places are in the turned image"
-    if regions.rough is not None:
-        without = f"; in {regions.rough.without} of {account.images} nothing did, and the whole was searched"
-        yield f"boxes are {regions.said}{without if regions.rough.without else ''}"
+    if regions.rough is not None and regions.rough.without:
+        yield f"in {plural(regions.rough.without, 'image')} nothing moved or stood out: the whole was searched"

@@ -16,7 +16,7 @@ from greenpose.data.instances import Profile
 from greenpose.data.overlay import draw_pose
 from greenpose.errors import GreenPoseError, writing
 from greenpose.formatting import shown
-from greenpose.predict.inputs import Inputs, View, film_rate
+from greenpose.predict.inputs import Inputs, View, film_rate, quieten
 
 POSES, TABLE, BILL, OVERLAYS = "poses.json", "poses.csv", "bill.json", "overlays"
 Drawn: TypeAlias = Literal["overlays", "films"]
@@ -146,6 +146,7 @@ class _Film:
         """Append a picture; one of another size than the first is fitted into it, on black."""
         if self._writer is None:
             self._size = (drawn.shape[1] // 2 * 2, drawn.shape[0] // 2 * 2)  # colours are kept for each four pixels
+            quieten()
             self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*CODEC), self._rate, self._size)
         self._writer.write(cv2.cvtColor(_fitted(drawn, self._size), cv2.COLOR_RGB2BGR))
         self._frames += 1

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -144,33 +144,31 @@ def _in_batches(tasks: Iterable[Task], batch: int) -> Iterator[list[Task]]:
 def _settle(
     group: Sequence[Task], estimator: Estimator, results: Results, account: Account, *, batch: int, category: int
 ) -> None:
-    """Find the poses of some images and write them, image by image."""
+    """Find the poses of some images and write them, image by image; what has a fault has no crops."""
     crops = [cut for task in group for cut in task.crops]
     centers = np.array([row for task in group for row in task.centers], dtype=np.float32).reshape(-1, 2)
     scales = np.array([row for task in group for row in task.scales], dtype=np.float32).reshape(-1, 2)
     joints, peaks = _found(crops, centers, scales, estimator, batch)
-    areas = np.prod(scales.astype(np.float64) * SCALE_UNIT_PX, axis=-1)
-    first = 0
-    for task in group:
-        here = slice(first, first + len(task.crops))
-        first = here.stop
-        if task.view.fault:
-            account.faults.append(task.view.fault)
-            continue
-        poses = detect(
-            joints[here],
-            peaks[here],
-            image_ids=[task.view.id] * len(task.crops),
-            areas=areas[here],
-            sigmas=estimator.profile.sigmas,
-            box_scores=task.scores,
-            category_id=category,
-        )
-        results.add(task.view, poses)
-        account.images += 1
-        account.poses += len(poses)
+    searched = [task for task in group if not task.view.fault]
+    poses = detect(
+        joints,
+        peaks,
+        image_ids=[task.view.id for task in searched for _ in task.crops],
+        areas=np.prod(scales.astype(np.float64) * SCALE_UNIT_PX, axis=-1),
+        sigmas=estimator.profile.sigmas,
+        box_scores=[score for task in searched for score in task.scores],
+        category_id=category,
+    )
+    of_image: dict[int, list[dict[str, Any]]] = {}
+    for pose in poses:
+        of_image.setdefault(pose["image_id"], []).append(pose)
+    for task in searched:
+        results.add(task.view, of_image.get(task.view.id, []))
         account.eight_bit += task.view.eight_bit
         account.turned += task.view.turned
+    account.faults += [task.view.fault for task in group if task.view.fault]
+    account.images += len(searched)
+    account.poses += len(poses)
 
 
 def _found(

@@ -108,6 +108,21 @@ def test_annotated_boxes_of_images_that_were_not_given_are_refused(model, tmp_pa
         predict(model, [first], tmp_path / "poses", boxes=str(file))
 
 
+def test_annotated_boxes_of_a_name_that_several_files_have_are_refused_unless_the_folder_tells(model, tmp_path):
+    file = coco(tmp_path / "data", some_joints(1))
+    for part in ("a", "b"):
+        write(tmp_path / part / "frame1.png", lights(some_joints(1)))
+    document = json.loads(file.read_text())
+    for name, refused in (("frame1.png", True), ("a/frame1.png", False)):
+        document["images"][0]["file_name"] = name
+        file.write_text(json.dumps(document))
+        if refused:
+            with pytest.raises(DataError, match="1 boxes are in images that were not given"):
+                predict(model, [tmp_path / "a", tmp_path / "b"], tmp_path / "poses", boxes=str(file))
+    predict(model, [tmp_path / "a", tmp_path / "b"], tmp_path / "poses", boxes=str(file))
+    assert [pose["file_name"] for pose in results(tmp_path / "poses")] == [str(tmp_path / "a/frame1.png")]
+
+
 def test_annotated_boxes_of_other_keypoints_are_refused(model, tmp_path):
     file = coco(tmp_path / "data", some_joints(1))
     document = json.loads(file.read_text())

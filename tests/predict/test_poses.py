@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 
 from greenpose.accuracy import oks_ap
 from greenpose.data.images import window_depth
+from greenpose.predict import Regions, of_artefact
+from greenpose.predict.inputs import find_inputs
+from greenpose.predict.outputs import Results
+from greenpose.predict.search import search
 from tests.predict.planted import PROFILE, artefact, coco, joints_of, lights, results, some_joints, subject, write
 from tests.predict.running import Silent, predict
 
@@ -101,6 +106,22 @@ def test_batches_change_no_pose(model, tmp_path, batch):
     predict(model, [file], tmp_path / "one", batch=7)
     predict(model, [file], tmp_path / "other", batch=batch)
     assert results(tmp_path / "one") == results(tmp_path / "other")
+
+
+def test_a_crowded_image_goes_through_the_network_in_batches_of_the_size_asked_for(model, tmp_path):
+    sizes, estimator = [], of_artefact(model)
+    write(tmp_path / "one.png", lights(some_joints(1)))
+    inputs = find_inputs([str(tmp_path / "one.png")], PROFILE)
+    crowd = Regions(of=lambda _: [((x, 0.0, 50.0, 50.0), 1.0) for x in range(21)], as_given=True, said="many")
+
+    def network(images):
+        sizes.append(len(images))
+        return estimator.network(images)
+
+    results = Results(tmp_path, inputs, PROFILE)
+    with results.written():
+        search(inputs, replace(estimator, network=network), crowd, results, batch=8)
+    assert sizes == [7, 7, 7]
 
 
 def test_what_is_interrupted_keeps_what_is_done_whole(model, tmp_path):

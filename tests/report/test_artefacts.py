@@ -8,6 +8,7 @@ import pytest
 from greenpose.report import render, render_study, study
 from greenpose.report.deployment import POSSIBLE, chosen, deployments, not_tried
 from greenpose.report.figures.artefacts import artefacts_picture, artefacts_table
+from greenpose.report.figures.choice import choice_picture
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.first_screen import first_screen
 from greenpose.report.forms import tidy_lines, to_latex, to_markdown
@@ -32,6 +33,32 @@ def measured(*files, changes=None):
 
 def step_of(compared):
     return next(step for step in next_steps(compared) if step.name == "Use an exported model")
+
+
+@pytest.mark.parametrize("files", [FILES, FILES[-1:]])
+def test_the_first_screens_chart_leads_from_the_most_accurate_exit_to_the_file_to_use(files):
+    compared = measured(*files)
+    picture = choice_picture(compared)
+    first, second = picture.data.sections[0].rows
+    assert (first.cells[-1].value, second.cells[-1].value) == ("most accurate", "use this")
+    assert second.head == "HRNet4-OKD\u00a0·\u00a03, int8 in OpenVINO"
+    whole, part = (float(row.cells[0].value.lstrip("≈").split("†")[0]) for row in (first, second))
+    assert part == pytest.approx(0.07 * whole, rel=0.01)
+    assert second.cells[1].value == "93.1"
+    for panel in picture.panels:
+        assert "The arrow says −93\u00a0% energy, −0.9\u00a0points." in panel.description
+        assert "open" not in panel.description
+    wide, narrow = ([text.text for text in read(panel.svg).all("text")] for panel in picture.panels)
+    assert {"use this: exit\u00a03, int8 in OpenVINO", "most accurate: exit\u00a04 in torch"} <= {*wide}
+    assert {"exit\u00a03, int8 in OpenVINO", "in torch"} <= {*narrow}
+
+
+def test_a_single_exit_is_charted_beside_its_file():
+    run = record("HRNet4", ap={4: 0.94}, half=0.004)
+    files = [cost("torch", exit_=4, share=1.0, ap=0.94), cost("onnx", "int8", exit_=4, share=0.3, ap=0.94)]
+    assert choice_picture(study([run])) is None
+    picture = choice_picture(study([run], artefacts=[known_of(run, turns(files, run))]))
+    assert [row.head for row in picture.data.sections[0].rows] == ["HRNet4", "HRNet4, int8 in onnxruntime"]
 
 
 def test_a_page_without_artefacts_has_no_trace_of_them():

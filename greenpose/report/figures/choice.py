@@ -1,14 +1,15 @@
-"""The choice: accuracy against cost, the exits that matter marked, and an arrow that says what the smaller saves."""
+"""The choice: accuracy against cost, the exits that matter marked, and an arrow that says what the cheaper saves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from greenpose.formatting import MINUS, NBSP, plain
 from greenpose.metrics import AP, ENERGY, PERCENT, Metric
-from greenpose.quantity import kind_mark, worst
+from greenpose.quantity import Quantity, kind_mark, worst
+from greenpose.report.deployment import Deployment, chosen
 from greenpose.report.drawing import (
     ACCENT,
     DIM,
@@ -40,13 +41,30 @@ USE, FOR_NOW, BEST, CHEAPEST = "use this", "use for now", "most accurate", "chea
 """What the exits that are named are on this page for."""
 
 
+class _Spot(NamedTuple):
+    """What is named: an exit in torch, or the exported model to use, which is no point of the study."""
+
+    point: Point
+    name: str
+    words: str
+    brief: str
+    cost: Quantity
+    ap: Quantity
+    exported: bool = False
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Return where it stands."""
+        return self.cost.known, self.ap.known
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plot:
-    """What is drawn: every exit that has both numbers, and the named ones with the words at them."""
+    """What is drawn: every exit that has both numbers, and by its role what is named."""
 
     figure: Metric
     everyone: Sequence[Point]
-    named: dict[str, tuple[Point, str]]
+    named: dict[str, _Spot]
     saving: str
 
     @property
@@ -59,19 +77,32 @@ class _Plot:
         """Return the title of the horizontal axis."""
         return axis_title(self.figure, (point.figure(self.figure).kind for point in self.everyone))
 
+    @property
+    def grey(self) -> list[tuple[float, float]]:
+        """Return where the exits stand that are not named."""
+        named = [each.point for each in self.named.values() if not each.exported]
+        return [self.at(point) for point in self.everyone if point not in named]
+
+    @property
+    def places(self) -> list[tuple[float, float]]:
+        """Return where everything stands."""
+        return [*map(self.at, self.everyone), *(each.place for each in self.named.values() if each.exported)]
+
     def at(self, point: Point) -> tuple[float, float]:
         return known(point, self.figure), known(point, AP)
 
 
 def choice_picture(study: Study) -> Picture | None:
-    """Return the chart beside the verdict; None where there are not two exits to choose between."""
+    """Return the chart beside the verdict; None where there are not two to choose between."""
     found, cost = preference(study), study.shown(cost_figure(study))
     everyone = [point for point in study.scored if point.figure(cost).value is not None]
-    if found is None or len(everyone) < 2 or found.best not in everyone:
+    file = chosen(study, found) if cost.name == ENERGY.name else None
+    if found is None or len(everyone) + (file is not None) < 2 or found.best not in everyone:
         return None
-    plot = _Plot(figure=cost, everyone=everyone, named=_named(found, everyone, cost), saving=_saving(study, found))
+    named = _named(found, everyone, cost) if file is None else _with_file(study, found, file, cost)
+    plot = _Plot(figure=cost, everyone=everyone, named=named, saving=_saving(study, found, file))
     title = f"Accuracy against {cost.words}"
-    told = [(words, point) for words, (point, _) in plot.named.items()]
+    told = plot.named
     drawings = tuple(
         Drawing(
             paint=partial(_paint, plot=plot, short=size is NARROW),
@@ -86,11 +117,11 @@ def choice_picture(study: Study) -> Picture | None:
         "choice-data",
         f"{title}: the exits that are named.",
         ("Exit",),
-        [short_name(point) for _, point in told],
+        [each.name for each in told.values()],
         [
-            (cost, [point.figure(cost) for _, point in told]),
-            (AP, [point.figure(AP) for _, point in told]),
-            ("Named as", [words for words, _ in told]),
+            (cost, [each.cost for each in told.values()]),
+            (AP, [each.ap for each in told.values()]),
+            ("Named as", [*told]),
         ],
     )
     return Picture(id="choice", title=title, panels=drawings, data=data, notes=(_note(plot),))
@@ -98,15 +129,39 @@ def choice_picture(study: Study) -> Picture | None:
 
 def _note(plot: _Plot) -> str:
     """Return what is drawn beside the named exits: of what is there only."""
-    grey = "grey: other exits; " if len(plot.everyone) > len(plot.named) else ""
-    named = [point for point, _ in plot.named.values()]
-    repeated = any(point.figure(figure).type_a for point in named for figure in (plot.figure, AP))
+    grey = "grey: other exits; " if plot.grey else ""
+    repeated = any(number.type_a for each in plot.named.values() for number in (each.cost, each.ap))
     crosses = "; crosses: 95 % intervals from repetition" if repeated else ""
     said = f"{grey}line: the best for a given cost{crosses}."
     return f"{said[0].upper()}{said[1:]}"
 
 
-def _named(found: Preference, everyone: Sequence[Point], cost: Metric) -> dict[str, tuple[Point, str]]:
+def _with_file(study: Study, found: Preference, file: Deployment, cost: Metric) -> dict[str, _Spot]:
+    """Return the most accurate exit, and the exported model to use with what it takes beside that one."""
+    best, share = found.best, file.share_of(study, found.best)
+    what = f"exit{NBSP}{file.cost.exit}, {file.how}"
+    return {
+        BEST: _Spot(
+            point=best,
+            name=short_name(best),
+            words=f"{BEST}: {_exit(best, named=best.group != file.point.group)} in torch",
+            brief="in torch",
+            cost=best.figure(cost),
+            ap=best.figure(AP),
+        ),
+        USE: _Spot(
+            point=file.point,
+            name=f"{short_name(file.point)}, {file.how}",
+            words=f"{USE}: {what}",
+            brief=what,
+            cost=best.figure(cost) * share.known,
+            ap=file.point.figure(AP) + file.ap_change,
+            exported=True,
+        ),
+    }
+
+
+def _named(found: Preference, everyone: Sequence[Point], cost: Metric) -> dict[str, _Spot]:
     """Return the exits that are told apart from the grey ones, and what is written at each."""
     cheapest = min(everyone, key=lambda point: (known(point, cost), -known(point, AP)))
     roles = {
@@ -118,7 +173,17 @@ def _named(found: Preference, everyone: Sequence[Point], cost: Metric) -> dict[s
     if cheapest not in points.values():
         points[CHEAPEST] = cheapest
     apart = len({point.group.label for point in points.values()}) > 1
-    return {role: (point, f"{role}: {_exit(point, named=apart)}") for role, point in points.items()}
+    return {
+        role: _Spot(
+            point=point,
+            name=short_name(point),
+            words=f"{role}: {_exit(point, named=apart)}",
+            brief=_exit(point, named=False),
+            cost=point.figure(cost),
+            ap=point.figure(AP),
+        )
+        for role, point in points.items()
+    }
 
 
 def _exit(point: Point, *, named: bool) -> str:
@@ -126,8 +191,10 @@ def _exit(point: Point, *, named: bool) -> str:
     return short_name(point) if named or len(point.group.exits) == 1 else f"exit{NBSP}{point.exit}"
 
 
-def _saving(study: Study, found: Preference) -> str:
+def _saving(study: Study, found: Preference, file: Deployment | None) -> str:
     """Return what the arrow says: `−47 % energy, −1.8 points`; empty where nothing is saved by it."""
+    if file is not None:
+        return _saved(file.share_of(study, found.best).known, "energy", file.less_ap(found.best).known)
     if found.other is None:
         return ""
     share, what = energy_share(study, found.other, found.best), "energy"
@@ -135,7 +202,10 @@ def _saving(study: Study, found: Preference) -> str:
     if less is None or cost_figure(study).name != ENERGY.name:
         cost, what = cost_figure(study), cost_figure(study).words
         less = known(found.other, cost) / known(found.best, cost)
-    lost = unlike_best(found.other, found.best).change.value or 0.0
+    return _saved(less, what, unlike_best(found.other, found.best).change.value or 0.0)
+
+
+def _saved(less: float, what: str, lost: float) -> str:
     return f"{_signed(PERCENT * (less - 1), 0)}{NBSP}% {what}, {_signed(lost, 1)}{NBSP}points"
 
 
@@ -147,39 +217,35 @@ def _signed(value: float, decimals: int) -> str:
 def _description(plot: _Plot, found: Preference) -> str:
     """Return the chart in words."""
     named = "; ".join(
-        f"{words}: {short_name(point)} at {plot.mark}{plain(known(point, plot.figure))} {plot.figure.unit}, AP "
-        f"{plain(known(point, AP))} %"
-        for words, (point, _) in plot.named.items()
+        f"{role}: {each.name} at {plot.mark}{plain(each.cost.known)} {plot.figure.unit}, AP {plain(each.ap.known)} %"
+        for role, each in plot.named.items()
     )
     saving = f" The arrow says {plot.saving}." if plot.saving else ""
-    return f"{len(plot.everyone)} exits, grey but for those named. {named}.{saving} {_verdict(found)}".strip()
+    return f"{len(plot.everyone)} exits, grey but for those named. {named}.{saving} {_verdict(plot, found)}".strip()
 
 
-def _verdict(found: Preference) -> str:
-    return "Whether it is accurate enough is open." if found.verdict == "open" and found.other else ""
+def _verdict(plot: _Plot, found: Preference) -> str:
+    is_open = found.verdict == "open" and found.other and USE not in plot.named
+    return "Whether it is accurate enough is open." if is_open else ""
 
 
 def _paint(figure: Any, *, plot: _Plot, short: bool) -> None:
     axes = panel(figure, left=44, right=16, top=40, bottom=50)
     _frame(axes, plot)
-    xs, ys = staircase([plot.at(point) for point in plot.everyone], right=axes.get_xlim()[1])
+    xs, ys = staircase(plot.places, right=axes.get_xlim()[1])
     axes.plot(xs, ys, color=ACCENT, alpha=0.35, linewidth=4, zorder=1.5, gid="front")
-    named = [point for point, _ in plot.named.values()]
-    grey = [plot.at(point) for point in plot.everyone if point not in named]
-    dots(axes, grey, color=DIM, size=7)
-    for words, (point, _) in plot.named.items():
-        _mark(axes, plot, point, strong=words in (USE, FOR_NOW))
+    dots(axes, plot.grey, color=DIM, size=7)
+    for role, each in plot.named.items():
+        _mark(axes, each, strong=role in (USE, FOR_NOW))
     _arrow(axes, plot)
     _labels(axes, plot, short=short)
 
 
 def _frame(axes: Any, plot: _Plot) -> None:
     """Set up both axes from zero, since lengths are what is read off them first."""
-    right = max(
-        reach(point.figure(plot.figure))[1] if _is_named(plot, point) else plot.at(point)[0] for point in plot.everyone
-    )
-    top = max(plot.at(point)[1] for point in plot.everyone)
-    axes.set_xlim(0, min(right, 2 * max(plot.at(point)[0] for point in plot.everyone)) * 1.06)
+    right = max([reach(each.cost)[1] for each in plot.named.values()] + [x for x, _ in plot.grey])
+    top = max(y for _, y in plot.places)
+    axes.set_xlim(0, min(right, 2 * max(x for x, _ in plot.places)) * 1.06)
     axes.set_ylim(0, min(1.13 * PERCENT, top * 1.25))
     numbered(axes.xaxis, 6)
     numbered(axes.yaxis, 6)
@@ -189,14 +255,10 @@ def _frame(axes: Any, plot: _Plot) -> None:
     axes.text(0, 1.02, "AP, %", transform=axes.transAxes, color=MUTED, fontsize=FONT, ha="right", va="bottom")
 
 
-def _is_named(plot: _Plot, point: Point) -> bool:
-    return any(point == each for each, _ in plot.named.values())
-
-
-def _mark(axes: Any, plot: _Plot, point: Point, *, strong: bool) -> None:
-    """Draw a named exit with its intervals, cut off where the axis ends."""
-    (x, y), figure = plot.at(point), point.figure(plot.figure)
-    (left, right), (bottom, top) = reach(figure), reach(point.figure(AP), PERCENT)
+def _mark(axes: Any, spot: _Spot, *, strong: bool) -> None:
+    """Draw what is named with its intervals, cut off where the axis ends."""
+    x, y = spot.place
+    (left, right), (bottom, top) = reach(spot.cost), reach(spot.ap, PERCENT)
     axes.plot([x, x], [bottom, min(top, axes.get_ylim()[1])], color=ACCENT, linewidth=2, zorder=3)
     axes.plot([left, min(right, axes.get_xlim()[1])], [y, y], color=ACCENT, linewidth=2, zorder=3)
     if right > axes.get_xlim()[1]:
@@ -204,7 +266,7 @@ def _mark(axes: Any, plot: _Plot, point: Point, *, strong: bool) -> None:
     axes.plot(
         [x],
         [y],
-        marker=SHAPES.get(point.exit, "D"),
+        marker=SHAPES.get(spot.point.exit, "D"),
         markersize=17 if strong else 12,
         color=ACCENT,
         markerfacecolor=ACCENT if strong else PAPER,
@@ -214,19 +276,19 @@ def _mark(axes: Any, plot: _Plot, point: Point, *, strong: bool) -> None:
     )
 
 
-def _pair(plot: _Plot) -> tuple[Point, Point] | None:
+def _pair(plot: _Plot) -> tuple[tuple[float, float], tuple[float, float]] | None:
     """Return from where to where the arrow leads; None where it says nothing."""
     if not plot.saving:
         return None
-    points = list(plot.named.values())
-    return points[0][0], points[1][0]
+    start, end, *_ = (each.place for each in plot.named.values())
+    return start, end
 
 
 def _arrow(axes: Any, plot: _Plot) -> None:
     pair = _pair(plot)
     if pair is None:
         return
-    start, end = (plot.at(point) for point in pair)
+    start, end = pair
     axes.annotate(
         "",
         xy=end,
@@ -245,14 +307,14 @@ def _arrow(axes: Any, plot: _Plot) -> None:
 
 def _labels(axes: Any, plot: _Plot, *, short: bool) -> None:
     """Write what the named exits are, in a word where there is little room, and over the arrow what it saves."""
-    named = [(point, _exit(point, named=False) if short else words) for point, words in plot.named.values()]
-    centres = pixels(axes, [plot.at(point) for point, _ in named])
+    named = [each.brief if short else each.words for each in plot.named.values()]
+    centres = pixels(axes, [each.place for each in plot.named.values()])
     window = axes.get_window_extent()
     frame = (window.x0, window.y0, window.x1, window.y1 + 24)
     taken: list[Box] = []
     pair = _pair(plot)
     if pair:
-        (x0, y0), (x1, y1) = pixels(axes, [plot.at(point) for point in pair])
+        (x0, y0), (x1, y1) = pixels(axes, pair)
         half = 0.3 * FONT * len(plot.saving)
         x = min(max((x0 + x1) / 2, window.x0 + half), window.x1 - half)
         y = min(max(y0, y1) + 0.22 * abs(x0 - x1) + 16, window.y1 + 12)
@@ -270,22 +332,20 @@ def _labels(axes: Any, plot: _Plot, *, short: bool) -> None:
             gid="label",
             zorder=7,
         )
-    others = pixels(axes, [plot.at(point) for point in plot.everyone])
+    others = pixels(axes, plot.places)
     obstacles = [*taken, *((x - 7, y - 7, x + 7, y + 7) for x, y in others), *_crosses(axes, plot), *_steps(axes, plot)]
-    found = place(
-        [words for _, words in named], centres, needed=[True] * len(named), frame=frame, obstacles=obstacles, size=FONT
-    )
+    found = place(named, centres, needed=[True] * len(named), frame=frame, obstacles=obstacles, size=FONT)
     for centre, label in zip(centres, found, strict=True):
         if label:
             write_label(axes, label, centre, INK)
 
 
 def _crosses(axes: Any, plot: _Plot) -> list[Box]:
-    """Return the intervals of the named exits as thin boxes, so that words keep off them."""
+    """Return the intervals of what is named as thin boxes, so that words keep off them."""
     boxes = []
-    for point, _ in plot.named.values():
-        (x, y), (bottom, top) = plot.at(point), reach(point.figure(AP), PERCENT)
-        left, right = reach(point.figure(plot.figure))
+    for each in plot.named.values():
+        (x, y), (bottom, top) = each.place, reach(each.ap, PERCENT)
+        left, right = reach(each.cost)
         (x0, y0), (x1, y1) = pixels(axes, [(x, bottom), (x, top)])
         (x2, y2), (x3, y3) = pixels(axes, [(left, y), (right, y)])
         boxes += [(x0 - 2, y0, x1 + 2, y1), (x2, y2 - 2, x3, y3 + 2)]
@@ -294,7 +354,7 @@ def _crosses(axes: Any, plot: _Plot) -> list[Box]:
 
 def _steps(axes: Any, plot: _Plot) -> list[Box]:
     """Return the line of the best as thin boxes, likewise."""
-    xs, ys = staircase([plot.at(point) for point in plot.everyone], right=axes.get_xlim()[1])
+    xs, ys = staircase(plot.places, right=axes.get_xlim()[1])
     corners = pixels(axes, list(zip(xs, ys, strict=True)))
     return [
         (min(x0, x1) - 3, min(y0, y1) - 3, max(x0, x1) + 3, max(y0, y1) + 3) for (x0, y0), (x1, y1) in pairwise(corners)
