@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from greenpose.formatting import NBSP, listed, percent
+from greenpose.intervals import Bounds
 from greenpose.metrics import (
     AP,
     CHANGES,
@@ -103,11 +104,11 @@ def _front(some: Sequence[Deployment]) -> list[Deployment]:
 def _chart(number: int, some: Sequence[Deployment]) -> Scatter:
     best, both = _front(some), _drawn(some)
     marks = [
-        Mark(x=_share(each), y=_number(each, AP), label=each.label, exit=each.cost.exit, front=each in best)
+        Mark(x=_share(each), y=_paired(each), label=each.label, exit=each.cost.exit, front=each in best)
         for each in both
     ]
     final = max(some[0].point.group.exits)
-    figure = replace(SHARE, words=f"{_currency(some)} per image beside torch float32 at exit{NBSP}{final}")
+    figure = replace(SHARE, words=f"{_currency(some)} beside exit{NBSP}{final} in torch")
     return Scatter(
         id=f"artefacts-{number}",
         figure=figure,
@@ -142,6 +143,15 @@ def _shown(every: Sequence[Deployment], metric: Metric) -> Metric:
     return prefixed(metric, values) if metric.unit[0] in "Jg" else metric
 
 
+def _paired(each: Deployment) -> Quantity:
+    """Return the AP of a file with the interval of what it changes: that of AP itself is the same images' for all."""
+    found, change = _number(each, AP), each.ap_change
+    if each.cost.is_trained_network or found.value is None or change.value is None or change.type_a is None:
+        return replace(found, type_a=None)
+    exact = found.value - change.value
+    return replace(found, type_a=Bounds(exact + change.type_a.low, exact + change.type_a.high))
+
+
 def _change(each: Deployment) -> TableCell:
     """Return by how much AP changes; of an exit in torch that it is what the others are held against."""
     if each.cost.is_trained_network:
@@ -164,7 +174,8 @@ def _note(found: Sequence[Sequence[Deployment]]) -> str:
     agree = "" if all(each.converged for each in turns) else f" Blocks agree to within {percent(apart)} only."
     return (
         f"Files and exits took turns in the same blocks, on {listed(sets)}, with {listed(threads, 'or')} "
-        f"thread{'' if threads == ['1'] else 's'}: what is left of energy here is left on such a machine.{agree}"
+        f"thread{'' if threads == ['1'] else 's'}: what is left of energy here is left on such a machine.{agree} "
+        "Upright lines: 95 % interval of what a file changes; that of AP itself is in the table."
     )
 
 
