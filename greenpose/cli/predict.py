@@ -27,7 +27,7 @@ from greenpose.cli.console import (
 from greenpose.cli.subject import CountryOption, DeviceOption, changes, find_subject
 from greenpose.errors import ConfigError
 from greenpose.formatting import plural, significant
-from greenpose.quantity import kind_mark
+from greenpose.quantity import DISTURBED, kind_mark
 
 if TYPE_CHECKING:
     from greenpose.metering import Meter
@@ -71,6 +71,9 @@ def predict(
       greenpose predict runs/quick/HRNet4-OKD-DS-d23a76c6/exported frames/ --overlay --country ITA
       greenpose predict exported/exit3.onnx night.mp4 --boxes auto --video -o night
     """
+    import cv2
+
+    cv2.setNumThreads(threads)
     opened = _opener(model, exit_=exit_, policy=policy, threads=threads, device=device)
     console = err(quiet=manner.quiet)
     from greenpose.predict import find_poses
@@ -218,16 +221,19 @@ def _show(output: Path, account: "Account", bill: "PredictionBill", console: Con
     console.print(f"{plural(account.poses, 'pose')} in {plural(account.images, 'image')}{ended}")
     for words in _amounts(bill):
         console.print(f"  {words}", soft_wrap=True)
+    for warning in bill.warnings:
+        console.print(f"  {DISTURBED} {warning}", soft_wrap=True)
     for file in _files(output):
         console.print(str(file), soft_wrap=True)
 
 
 def _amounts(bill: "PredictionBill") -> Iterator[str]:
     """Yield the bill in words, each number with its interval and how it was obtained."""
+    mark = DISTURBED if bill.warnings else ""
     rate = bill.quantity("images_per_second")
     if rate.value is not None:
         cpu = significant(bill.quantity("cpu_s_per_1000_images").known)
-        yield f"{significant(rate.value)} images/s, {cpu} CPU-seconds per 1000 images"
+        yield f"{significant(rate.value)}{mark} images/s, {cpu} CPU-seconds per 1000 images"
     for name, unit in (("energy_j_per_1000_images", "J"), ("co2eq_g_per_1000_images", "gCO2eq")):
         found = bill.quantity(name)
         if found.value is None:
@@ -236,6 +242,6 @@ def _amounts(bill: "PredictionBill") -> Iterator[str]:
         low, high = found.type_b or (found.known, found.known)
         grid = "" if unit == "J" or bill.carbon is None else f", {bill.carbon.country} {bill.carbon.vintage}"
         yield (
-            f"{kind_mark(found.kind)}{significant(found.known)} {unit} per 1000 images"
+            f"{kind_mark(found.kind)}{significant(found.known)}{mark} {unit} per 1000 images"
             f" ({significant(low)} to {significant(high)}; {found.kind}{grid})"
         )

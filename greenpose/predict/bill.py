@@ -1,5 +1,6 @@
 """The bill: what finding the poses took, in seconds, energy and emissions, each number with how it was obtained."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from greenpose.intervals import Bounds
 from greenpose.metering import NO_ENERGY, Meter, Provenance, Window, grade, software_versions, this_machine, worst_kind
+from greenpose.metering.inference_samples import FOREIGN_WARNING
 from greenpose.predict.estimator import Estimator
 from greenpose.predict.search import Account
 from greenpose.quantity import Quantity, missing
@@ -58,6 +60,10 @@ class PredictionBill(Numbers):
     """Operational emissions of 1000 images, likewise; null where no grid was named."""
     left: dict[int, int] = Field(default_factory=dict)
     """Poses by the exit that they were found at, where a policy lets images leave early."""
+    foreign_cpu_share: float | None
+    """Part of the CPU time of the machine that others took while images were searched; null where nobody sees it."""
+    warnings: list[str]
+    """What to mind."""
     carbon: Carbon | None = None
     """What turns energy into emissions; null where no grid was named."""
     components: list[Component]
@@ -86,6 +92,8 @@ def make_bill(meter: Meter, estimator: Estimator, account: Account, *, boxes: st
         "energy_j_per_1000_images": _per(part["energy_j"], searching),
         "co2eq_g_per_1000_images": _per(part["co2eq_g"], searching),
     }
+    repeatable = {name: _once(each, meter.between_runs) for name, each in quantities.items()}
+    seen = searching.contamination
     return PredictionBill(
         model=estimator.about,
         boxes=boxes,
@@ -103,7 +111,9 @@ def make_bill(meter: Meter, estimator: Estimator, account: Account, *, boxes: st
         grade=grade(total.joules, meter.provenances, short=total.missing),
         host=this_machine().as_dict(),
         software=software_versions(),
-        **with_bases(quantities),
+        foreign_cpu_share=None if seen is None else seen.foreign_cpu_share,
+        warnings=[] if seen is None else list(_warnings(seen.foreign_cpu_share)),
+        **with_bases(repeatable),
     )
 
 
@@ -142,6 +152,20 @@ def _per(quantity: Quantity, window: Window) -> Quantity:
     return replace(
         quantity * (COUNTED_PER / window.items), method=f"{quantity.method}; over {window.items} images x 1000"
     )
+
+
+def _once(quantity: Quantity, between_runs: float) -> Quantity:
+    """Return a number that one run gave with the interval that the next one on such a machine will lie in."""
+    if quantity.value is None:
+        return quantity
+    method = f"{quantity.method}; one run, its interval is what runs differ by on such a machine"
+    exactly = Bounds(quantity.value, quantity.value)
+    return replace(quantity, method=method, type_a=exactly, repeats=1).widened(between_runs)
+
+
+def _warnings(foreign: float) -> Iterator[str]:
+    if foreign > FOREIGN_WARNING:
+        yield f"other processes used {foreign:.0%} of the CPU: trust CPU-seconds, not images per second and joules"
 
 
 def _details(provenance: Provenance) -> dict[str, Any]:

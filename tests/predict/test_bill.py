@@ -1,5 +1,7 @@
 """The bill against clocks and a source that do as they are told."""
 
+import math
+
 import pytest
 
 from greenpose.metering import carbon_of
@@ -18,10 +20,10 @@ def estimator(tmp_path_factory):
     return of_artefact(artefact(tmp_path_factory.mktemp("model")))
 
 
-def bill(estimator, *, images=IMAGES, carbon=None):
+def bill(estimator, *, images=IMAGES, carbon=None, **known):
     clock, cpu = TickingClock(), TickingClock()
     meter = Meter(
-        [TickingSource(clock, watts=WATTS)], clock=clock, cpu_clock=cpu, carbon=carbon, surroundings=unwatched()
+        [TickingSource(clock, watts=WATTS)], clock=clock, cpu_clock=cpu, carbon=carbon, surroundings=unwatched(**known)
     )
     with meter:
         with meter.window(LOADING):
@@ -45,6 +47,15 @@ def test_totals_hold_the_loading_and_figures_of_1000_images_do_not(estimator):
     assert (ends.low, ends.high) == pytest.approx(tuple(found.energy_j_per_1000_images * part for part in (0.5, 2)))
 
 
+def test_one_run_is_as_sure_as_runs_on_such_a_machine_are_alike(estimator):
+    """12 % is what runs on a shared machine scatter by: the next lies within 1.96 times that, as a factor."""
+    found = bill(estimator, between_runs=0.12)
+    ends = found.basis["energy_j_per_1000_images"].type_a
+    factor = math.exp(1.959964 * 0.12)
+    middle = found.energy_j_per_1000_images
+    assert (ends.low, ends.high) == pytest.approx((middle / factor, middle * factor), rel=1e-5)
+
+
 def test_grams_are_the_energy_times_the_grid(estimator):
     carbon = carbon_of(intensity_g_per_kwh=360.0)
     found = bill(estimator, carbon=carbon)
@@ -56,6 +67,7 @@ def test_grams_are_the_energy_times_the_grid(estimator):
 
 def test_what_is_not_known_says_why(estimator):
     found = bill(estimator)
+    assert (found.foreign_cpu_share, found.warnings) == (None, [])
     assert (found.co2eq_g, found.basis["co2eq_g"].missing) == (None, NO_GRID)
     nothing = bill(estimator, images=0)
     assert nothing.energy_j_per_1000_images is None
