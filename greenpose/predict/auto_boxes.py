@@ -17,6 +17,8 @@ LIMB = 0.25
 """Widest part of a subject over the image's longer side: what is wider is taken for ground. Assumed."""
 CENTRAL = 0.35
 """Distance from the image's centre, of its sides, at which a region counts a third of what it would there. Assumed."""
+COLOURLESS = 8
+"""Largest difference of the channels of a grey frame that a film's coding has touched."""
 SMALLEST = 0.005
 """Least part of the image that a region has."""
 LEARNT = 5
@@ -101,12 +103,13 @@ class Movement:
 
 
 class Standout:
-    """Gives each image one box: what moves in its film, what stands out in its depth, else the whole image."""
+    """Gives each image one box: what stands out in its depth, what moves in its film, else the whole image."""
 
-    said = "by what moves in a film and what stands out in a depth image"
+    said = "by what stands out in depth and what moves in a film"
 
-    def __init__(self) -> None:
-        """Begin."""
+    def __init__(self, *, of_depth: bool) -> None:
+        """Begin; `of_depth` says whether grey films show depth, as those do that a model of depth is given."""
+        self._of_depth = of_depth
         self._film: tuple[Path, Movement] | None = None
         self.without = 0
         """Images in which nothing stood out or moved, which are looked at as a whole."""
@@ -118,7 +121,14 @@ class Standout:
             DataError: it is a single photograph, in which nothing tells a subject from the rest.
         """
         assert view.image is not None
-        box = self._moving(view) if view.frame is not None else self._standing(view)
+        grey = _as_grey(view.image)
+        if grey is not None and (view.frame is None or self._of_depth):
+            box = silhouette(grey)
+        elif view.frame is not None:
+            box = self._moving(view)
+        else:
+            said = "--boxes auto finds what stands out in depth or moves in a film, and this is one image in colour"
+            raise DataError([f"{said}; name a file of boxes"])
         self.without += box is None
         return [(box or view.whole, 1.0)]
 
@@ -128,9 +138,10 @@ class Standout:
         assert view.image is not None
         return self._film[1](view.image)
 
-    def _standing(self, view: View) -> Box | None:
-        assert view.image is not None
-        if view.image.ndim > 2:
-            said = "--boxes auto finds what stands out in depth or moves in a film, and this is one image in colour"
-            raise DataError([f"{view.file}: {said}; name a file of boxes"])
-        return silhouette(view.image)
+
+def _as_grey(image: UInt8[np.ndarray, "height width *channel"]) -> np.ndarray | None:
+    """Return an image without its channels, which a film of grey frames has; None where it is in colour."""
+    if image.ndim == 2:
+        return image
+    few = image[::4, ::4].astype(np.int16)
+    return image[..., 1] if np.ptp(few, axis=-1).max() <= COLOURLESS else None

@@ -44,14 +44,16 @@ class Regions:
     """Boxes of each image by its id that no image has been asked for yet; of a film, which may end early."""
 
 
-def find_regions(named: str | None, inputs: Inputs, profile: Profile) -> Regions:
+def find_regions(named: str | None, inputs: Inputs, profile: Profile, *, of_depth: bool = False) -> Regions:
     """Return where to look: what is named, else the boxes of the COCO file that is searched, else whole images.
+
+    `of_depth` says whether the model looks at depth.
 
     Raises:
         DataError: with everything that is wrong with the file, or with the boxes in it.
     """
     if named == AUTO:
-        standout = Standout()
+        standout = Standout(of_depth=of_depth)
         return Regions(of=standout, as_given=True, said=f"found roughly, {standout.said}", rough=standout)
     if named is not None and named != WHOLE:
         return _of_file(Path(named), inputs, profile)

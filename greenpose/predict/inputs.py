@@ -106,7 +106,7 @@ class Inputs:
         number = 0
         for place, file in enumerate(self.files):
             if is_film(file):
-                for view in _frames(file, number):
+                for view in _frames(file, number, windowed=window is not None):
                     number += view.image is not None
                     yield view
             else:
@@ -299,7 +299,7 @@ def film_rate(file: Path) -> float:
     return rate if 0 < rate < 1000 else DEFAULT_RATE
 
 
-def _frames(file: Path, before: int) -> Iterator[View]:
+def _frames(file: Path, before: int, *, windowed: bool) -> Iterator[View]:
     """Yield the frames of a film, numbered on from those before; one with a fault where it has none."""
     try:
         capture = open_film(file)
@@ -312,7 +312,7 @@ def _frames(file: Path, before: int) -> Iterator[View]:
         if not more:
             break
         number += 1
-        yield View(before + number, file, number - 1, image=as_rgb(frame, file))
+        yield View(before + number, file, number - 1, image=as_rgb(frame, file), eight_bit=windowed)
     told = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     if not number:
         yield View(before + 1, file, fault=f"{file}: has no frame that can be read")

@@ -56,7 +56,7 @@ def find_poses(
     with meter.window(LOADING):
         estimator = opened()
     inputs = find_inputs(named, estimator.profile)
-    regions = find_regions(boxes, inputs, estimator.profile)
+    regions = find_regions(boxes, inputs, estimator.profile, of_depth=estimator.window is not None)
     with writing(output), whole_folder(output) as unfinished:
         watcher.begin(estimator, regions, inputs.count())
         results = Results(unfinished.path, inputs, estimator.profile, drawn=drawn)

@@ -125,6 +125,20 @@ def test_detected_boxes_count_the_frames_of_films_and_those_behind_the_end_are_t
         predict(model, [path], tmp_path / "again", boxes=str(boxes))
 
 
+def test_a_film_of_depth_is_searched_where_something_stands_out_of_it(tmp_path):
+    """Nothing moves in it; in the window of a whole image, the light in the corner would be the brightest."""
+    model = artefact(tmp_path / "exported", window=(400.0, 900.0))
+    frame = np.full((120, 160, 3), 200, dtype=np.uint8)
+    frame[:12, :12] = 255
+    cv2.circle(frame, (100, 60), 12, (90, 90, 90), -1)
+    cv2.circle(frame, (100, 60), 3, (140, 140, 140), -1)
+    path = film(tmp_path / "night.mp4", [frame] * 8)
+    account, _ = predict(model, [path], tmp_path / "poses", boxes="auto")
+    assert account.eight_bit == 8
+    for pose in results(tmp_path / "poses"):
+        assert np.abs(joints_of(pose) - (100, 60)).max() < 25
+
+
 def test_auto_boxes_of_a_film_are_where_it_moves(model, tmp_path):
     """Two lights of each colour, of which the moving ones are searched for although the others are brighter."""
     still = np.array([[20.0, 20.0], [20.0, 60.0], [20.0, 100.0]])
