@@ -153,9 +153,12 @@ def tried_words(study: Study, found: Preference) -> str:
     """Return what was not tried beside the file to use; that none of the measured ones will do, where none does."""
     file = chosen(study, found)
     if file is None:
-        count = sum(not each.cost.is_trained_network for each in deployments(study))
-        which = "is known to save energy within the margin"
-        return f"Of {plural(count, 'exported model')} that {'was' if count == 1 else 'were'} measured none {which}."
+        files = [each for each in deployments(study) if not each.cost.is_trained_network]
+        were, which = "was" if len(files) == 1 else "were", "is known to save energy within the margin"
+        best = (
+            "" if any(each.point == found.best for each in files) else f" Exit{NBSP}{found.best.exit} was not exported."
+        )
+        return f"Of {plural(len(files), 'exported model')} that {were} measured none {which}.{best}"
     rest = not_tried(study, file.point)
     return f"Not tried: {listed(rest)}." if rest else "Every other runtime and precision was tried."
 

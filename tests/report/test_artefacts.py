@@ -148,6 +148,7 @@ def test_without_a_file_that_will_do_the_exit_is_recommended_and_the_page_says_s
     assert first_screen(compared)["tiles"] == plain["tiles"]
     assert first_screen(compared)["advice"] == (
         "Of 1\u00a0exported model that was measured none is known to save energy within the margin."
+        " Exit\u00a04 was not exported."
     )
     assert step_of(compared).state == "pass"
 
@@ -155,6 +156,7 @@ def test_without_a_file_that_will_do_the_exit_is_recommended_and_the_page_says_s
 def test_a_file_that_is_not_shown_to_save_is_not_recommended():
     compared = measured(cost("onnx", exit_=4, share=0.99, ap=0.94, spread=0.05))
     assert chosen(compared, preference(compared)) is None
+    assert first_screen(compared)["advice"].endswith("within the margin.")
 
 
 def test_what_it_saves_is_the_energy_of_the_most_accurate_exit_less_the_files_share():
