@@ -216,7 +216,7 @@ def _refuse_ignored(given: Mapping[str, Any]) -> None:
     Raises:
         CheckError: naming them all.
     """
-    from greenpose.cli.check_candidate import plain_name
+    from greenpose.cli.check_candidate import is_exported, plain_name
 
     parameters = {name: one for name, one in signature(check).parameters.items() if name in given}
     trend = given["candidate"] is None and given["history"] is not None
@@ -240,6 +240,9 @@ def _refuse_ignored(given: Mapping[str, Any]) -> None:
         faults = [f"{_flag(option)}: {why}" for option in unused if given[option.name] != option.default]
         if faults:
             raise CheckError(faults)
+    if pairs and given["candidate"] is not None and is_exported(given["candidate"]):
+        why = "an exported model is the same file in every revision; give an experiment, a grid or a run"
+        raise CheckError([f"--against: {given['candidate']}: {why}"])
     name, comment = given["name"], given["comment"]
     if comment not in ("", *WHEN):
         raise CheckError([f"--comment {comment}: {near(comment, WHEN)}"])

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def read_candidate(path: Path) -> tuple[str, tuple[Footprint, ...]]:
     """Return what to call a candidate, and the footprint of each experiment that there is."""
     file = require(path)
-    if (file if file.is_dir() else file.parent).joinpath("card.json").is_file():
+    if is_exported(file):
         return read_exported(file)
     runs = read_runs(file)
     failures = [run for run in runs if isinstance(run, Failure)]
@@ -57,6 +57,11 @@ def read_candidate(path: Path) -> tuple[str, tuple[Footprint, ...]]:
     if twice:
         raise CheckError([f"{path}: holds several runs of {name}; give the folder of one of them" for name in twice])
     return records[0].experiment if len(records) == 1 else path.name, tuple(map(of_record, records))
+
+
+def is_exported(path: Path) -> bool:
+    """Return whether an artefact's card is there, or beside: asked without reading it, since that takes OpenCV."""
+    return (path if path.is_dir() else path.parent).joinpath("card.json").is_file()
 
 
 def read_exported(path: Path) -> tuple[str, tuple[Footprint, ...]]:

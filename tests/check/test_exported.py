@@ -16,9 +16,10 @@ from greenpose.artefact.operators import operators_of
 from greenpose.artefact.runtime import load_openvino
 from greenpose.check import Selection, accept, check_budgets, compare, dumps, read_baseline, read_budgets
 from greenpose.check.exported import of_artefact
+from greenpose.cli.check import check
 from greenpose.cli.check_candidate import read_candidate
 from greenpose.data import load_profile
-from greenpose.errors import ArtefactError
+from greenpose.errors import ArtefactError, CheckError
 from greenpose.intervals import Bounds
 from greenpose.quantity import Quantity
 from greenpose.record import dumps as dumps_document
@@ -262,6 +263,8 @@ def test_an_artefact_is_a_candidate_and_what_it_was_measured_to_cost_comes_from_
     assert here.labels == ("onnx-int8", "HRNet4-OKD.onnx-int8")
     assert here.quantities["exit3/final.energy_j_per_image"].value == 0.2
     assert here.quantities["exit3.file_bytes"].value == len(content)
+    with pytest.raises(CheckError, match="an exported model is the same file in every revision"):
+        check.__wrapped__(there, against="main")
     (there / "exit3.onnx").write_bytes(content + b" ")
     with pytest.raises(ArtefactError):
         read_candidate(there)
