@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 BROWSER := $(VENV)/.browser
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu test-browser torture check gate examples format clean
+.PHONY: help setup demo demo-deploy test test-slow test-gpu test-browser torture check gate examples format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,16 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup  ## train, meter and report the quick grid on synthetic data (about 3 minutes)
 	$(BIN)/greenpose run --grid experiments/quick.yaml
+
+demo-deploy: setup  ## the demo, then one of its networks as files in every runtime and precision: judged, measured, reported (about 10 minutes)
+	$(BIN)/greenpose run --grid experiments/quick.yaml --no-report
+	@set -e; for run in runs/quick/HRNet4-OKD-DS-*; do \
+		for exit in 3 4; do \
+			$(BIN)/greenpose export $$run --exit $$exit --to openvino,onnx,pt2 --precision fp32,bf16,int8 --max-ap-drop 5 -o $$run/exported/exit$$exit; \
+		done; \
+		$(BIN)/greenpose measure $$run $$run/exported/exit3 $$run/exported/exit4; \
+	done
+	$(BIN)/greenpose report runs/quick -o reports/quick-deploy.html
 
 test: setup  ## run the tests
 	$(BIN)/pytest -n 2 --dist loadfile

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,16 @@ def test_the_two_commands_stand_at_the_top_and_are_targets():
     for target in ("demo", "test"):
         assert f"make {target}" in top
         assert f"\n{target}: setup" in targets
+
+
+def test_the_longer_demo_gives_commands_options_that_they_know(tmp_path):
+    """Line by line; `make` shows what it would do, the loop's lines as the shell gets them."""
+    said = subprocess.run(["make", "-n", "demo-deploy"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    calls = re.findall(r"bin/greenpose (\w+) ([^;\n]*)", said.replace("\\\n", " "))
+    assert [name for name, _ in calls] == ["run", "export", "measure", "report"]
+    for name, words in calls:
+        known = greenpose(name, "--help", cwd=tmp_path).out
+        assert all(option in known for option in re.findall(r"--[a-z-]+", words)), name
 
 
 @pytest.mark.parametrize("command", COMMANDS)
