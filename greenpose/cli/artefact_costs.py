@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -50,6 +50,26 @@ def measure_and_tell(
     Raises:
         GreenPoseError: if they are damaged, of several runs or of another one than was named.
     """
+    turns, kept = measure_and_keep(paths, run, settings, log, manner)
+    if manner.json:
+        print_json(as_document(turns, kept))
+    else:
+        print_turns(turns, kept, out(), verbose=manner.verbose)
+
+
+def as_document(turns: Turns, kept: Path | None) -> dict[str, Any]:
+    """Return what was found, and where it is kept, as JSON data."""
+    return {"turns": turns.model_dump(mode="json"), "kept": None if kept is None else str(kept)}
+
+
+def measure_and_keep(
+    paths: Sequence[Path], run: Path | None, settings: Sequence[str], log: Path | None, manner: Manner
+) -> tuple[Turns, Path | None]:
+    """Return what artefacts cost beside their run, and the file with the run in which that is kept; None without one.
+
+    Raises:
+        GreenPoseError: if they are damaged, of several runs or of another one than was named.
+    """
     from greenpose.artefact import read_artefact
 
     artefacts = [artefact for path in paths for artefact in read_artefact(path)]
@@ -57,11 +77,7 @@ def measure_and_tell(
     subject = _subject(artefacts, run, settings)
     start_again_pinned(subject.config.process)
     turns = _measured(subject, artefacts, log, err(quiet=manner.quiet), verbose=manner.verbose)
-    kept = _keep(turns, subject)
-    if manner.json:
-        print_json({"turns": turns.model_dump(mode="json"), "kept": None if kept is None else str(kept)})
-    else:
-        print_turns(turns, kept, out(), verbose=manner.verbose)
+    return turns, _keep(turns, subject)
 
 
 def run_beside(artefacts: Sequence["Artefact"]) -> Path | None:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from greenpose.cli.artefact_costs import as_document, measure_and_keep, print_turns
 from greenpose.cli.console import PLAIN, Manner, err, note, out, print_json, with_manners
-from greenpose.cli.subject import find_subject
+from greenpose.cli.measure import PATIENT
+from greenpose.cli.subject import find_subject, start_again_pinned
 from greenpose.errors import ConfigError
 from greenpose.formatting import plain
 from greenpose.subject import Subject
@@ -49,6 +51,12 @@ def export(
     calibration: Annotated[
         int, typer.Option(min=1, max=100_000, help="Training images that int8 takes its ranges from, by patient.")
     ] = 128,
+    measured: Annotated[
+        bool,
+        typer.Option(
+            "--measure", help="Then meter the files beside the run's exits in torch, as greenpose measure does."
+        ),
+    ] = False,
     manner: Manner = PLAIN,
 ) -> None:
     """Export the truncated network of one exit, nothing behind it included, with its footprint card and a run.py.
@@ -59,6 +67,8 @@ def export(
     Example: greenpose export runs/quick/HRNet4-OKD-DS-d23a76c6 --exit 3 --to openvino,onnx --precision fp32,int8
     """
     subject = _subject(run, exit_)
+    if measured:
+        start_again_pinned(subject.config.process.model_copy(update={"device": "cpu"}))
     with err(quiet=manner.quiet).status("exporting"):
         from greenpose.export import ExportWish, chosen_kinds, export_exit
 
@@ -66,6 +76,8 @@ def export(
         assert folder is not None
         target = output or folder.path / "exported"
         kinds, left_out = chosen_kinds(to, precision)
+        if measured and all(kind.format == "safetensors" for kind in kinds):
+            raise ConfigError(["--measure: safetensors hold weights only, which no runtime runs; add --to onnx or pt2"])
         wish = ExportWish(
             kinds=kinds,
             folded=fold_bn,
@@ -76,8 +88,10 @@ def export(
         card = export_exit(subject.config, folder, subject.exits[-1], wish=wish, output=target)
     for each in left_out:
         err(quiet=manner.quiet).print(note(f"left out: {each}"))
+    found = measure_and_keep([target], run, PATIENT, None, manner) if measured else None
     if manner.json:
-        print_json(json.loads(card.model_dump_json(by_alias=True)))
+        document = json.loads(card.model_dump_json(by_alias=True))
+        print_json(document | ({"measured": as_document(*found)} if found else {}))
         return
     if not manner.quiet:
         err().print(_table(card))
@@ -85,6 +99,8 @@ def export(
     models = [name for each in card.files for name in (each.file, each.weights) if name]
     for name in (*models, *script, "card.json", "card.md"):
         out().print(str(target / name), soft_wrap=True)
+    if found:
+        print_turns(*found, out(), verbose=manner.verbose)
 
 
 def _table(card: "Card") -> Table:

@@ -3,13 +3,14 @@
 import math
 from dataclasses import dataclass, replace
 
-from greenpose.formatting import NBSP, listed, plural
+from greenpose.formatting import NBSP, listed, percent, plural
 from greenpose.intervals import Bounds
-from greenpose.metrics import AP, CPU, ENERGY, PERCENT, Metric
+from greenpose.metrics import AP, CO2, CPU, ENERGY, LATENCY, LATENCY_P95, NET_ENERGY, PERCENT, Metric
 from greenpose.quantity import Quantity, missing, scaled, worst
 from greenpose.record import Record
 from greenpose.record.artefacts import ArtefactCost, Turns
 from greenpose.report.differences import NonInferiority
+from greenpose.report.quantities import disturbance, in_unit
 from greenpose.report.ranking import Preference, energy_share, known, unlike_best
 from greenpose.report.study import Point, Study
 
@@ -17,6 +18,8 @@ RUNTIMES = {"openvino": "OpenVINO", "onnx": "onnxruntime", "pt2": "torch.export"
 """What runs a file of each format, in words."""
 PRECISIONS = {"fp32": "float32", "bf16": "bf16", "int8": "int8"}
 """What computing in each precision is called."""
+COSTS = (CPU, ENERGY, NET_ENERGY, LATENCY, LATENCY_P95, CO2)
+"""What an image costs, and what others that take the CPU can move."""
 POSSIBLE = {"openvino": ("fp32", "bf16", "int8"), "onnx": ("fp32", "int8"), "pt2": ("fp32", "bf16")}
 """What `greenpose export` can make: onnxruntime has no convolutions in bf16 on CPUs, and torch none in int8."""
 
@@ -56,6 +59,11 @@ class Deployment:
         """Return its cost over that of the run's final exit in torch float32, within blocks."""
         found = self.cost.quantity(f"relative_to_final.{self.currency.name}")
         return replace(found, kind=worst([found.kind, self.cost.quantity(self.currency.name).kind]))
+
+    def figure(self, metric: Metric) -> Quantity:
+        """Return one number in display units, marked where others took much of the CPU while it was metered."""
+        found = in_unit(self.cost.quantity(metric.name), metric)
+        return replace(found, disturbed=any(metric.name == each.name for each in COSTS) and any(disturbance(self.cost)))
 
     @property
     def ap_change(self) -> Quantity:
@@ -152,6 +160,12 @@ def not_tried(study: Study, exit_: Point) -> list[str]:
 def tried_words(study: Study, found: Preference) -> str:
     """Return what was not tried beside the file to use; that none of the measured ones will do, where none does."""
     file = chosen(study, found)
+    maybe = unsettled(study, found) if file is None else None
+    if maybe is not None:
+        share = percent(maybe.share_of(study, found.best).known)
+        said = f"{maybe.label[0].upper()}{maybe.label[1:]} takes {share} of the energy, if it is accurate enough."
+        tried = [each.point for each in deployments(study) if not each.cost.is_trained_network]
+        return said if found.best in tried else f"{said} Not tried: exit{NBSP}{found.best.exit} as a file."
     if file is None:
         files = [each for each in deployments(study) if not each.cost.is_trained_network]
         were, which = "was" if len(files) == 1 else "were", "is known to save energy within the margin"

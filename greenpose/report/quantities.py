@@ -7,6 +7,7 @@ from greenpose.formatting import percent
 from greenpose.metrics import CO2, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY, Metric
 from greenpose.quantity import DISTURBED, MARKS, Kind, Quantity, scaled
 from greenpose.record import Exit, Record
+from greenpose.record.artefacts import ArtefactCost
 
 FOOTPRINTS = (ENERGY, MACS, PARAMS, LATENCY, CO2, TRAIN_ENERGY, TRAIN_CO2)
 """What accuracy is charted against, the chart that leads the page first."""
@@ -67,8 +68,8 @@ def _of_exit(entry: Exit, metric: Metric, scale: float, unit: str | None) -> Qua
     return each
 
 
-def disturbance(entry: Exit) -> tuple[float, float]:
-    """Return the shares of the CPU that other processes and other guests took while an exit was metered.
+def disturbance(entry: Exit | ArtefactCost) -> tuple[float, float]:
+    """Return the shares of the CPU that other processes and other guests took while an exit, or a file, was metered.
 
     Each is 0 up to the share above which the meter warns of it.
     """

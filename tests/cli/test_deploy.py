@@ -1,12 +1,18 @@
 """`greenpose export` and `greenpose policy` as a user calls them."""
 
+import json
+
 import pytest
 
+from greenpose.cli.console import PLAIN
 from greenpose.cli.export import export
 from greenpose.cli.policy import policy
 from greenpose.errors import GreenPoseError
+from greenpose.grid import worker_environment
+from greenpose.store import artefact_costs
 from tests.cli.running import greenpose
 from tests.run.measuring import finished_run
+from tests.run.test_measure_artefacts import small_run
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +40,23 @@ def test_a_policy_is_written_beside_the_record_and_the_report_draws_it(workplace
     done = greenpose("report", "tiny-00c0ffee", "-o", "page.html", cwd=workplace)
     assert done.code == 0, done.err
     assert "Leaving early" in (workplace / "page.html").read_text()
+
+
+def test_an_export_is_measured_beside_its_run_where_that_is_asked_for(tmp_path, monkeypatch, capsys):
+    """In this process, which has the environment of a pinned one, so that nothing starts again."""
+    run = small_run(tmp_path / "tiny-00c0ffee")
+    for name, value in worker_environment(run.experiment().process, workers=1).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(GreenPoseError, match="--measure: safetensors hold weights only"):
+        export.__wrapped__(run.path, exit_=2, to="safetensors", measured=True)
+    assert not (run.path / "exported").exists()
+    export.__wrapped__(run.path, exit_=2, to="pt2", measured=True, manner=PLAIN._replace(json=True))
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "greenpose.card/2"
+    assert document["measured"]["kept"] == str(run.artefacts)
+    (known,) = artefact_costs([run.path])
+    assert [each.file for each in known.measurements[0].files] == ["exit2.pt2"]
+    assert known.measurements[0].files[0].sha256 == document["files"][0]["sha256"]
 
 
 @pytest.mark.parametrize(

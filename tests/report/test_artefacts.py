@@ -159,6 +159,24 @@ def test_a_file_that_is_not_shown_to_save_is_not_recommended():
     assert first_screen(compared)["advice"].endswith("within the margin.")
 
 
+def test_where_the_exit_itself_is_open_the_page_says_what_its_file_may_save_and_what_was_not_tried():
+    """Exit 3 is one point below exit 4 with an interval of two points either way: open at a margin of two."""
+    run = record("HRNet4-OKD", ap={3: 0.93, 4: 0.94}, half=0.02)
+    files = [cost("openvino", "int8", share=0.07, ap=0.926, change=NARROW)]
+    for more, ends in (([], " Not tried: exit\u00a04 as a file."), ([cost("onnx", exit_=4, share=1.2, ap=0.94)], "")):
+        compared = study([run], artefacts=[known_of(run, turns([*TORCH, *files, *more], run))])
+        said = "Exit\u00a03, int8 in OpenVINO takes 7.0\u00a0% of the energy, if it is accurate enough."
+        assert first_screen(compared)["advice"].endswith(f"{said}{ends}")
+        assert step_of(compared).state == "look"
+
+
+def test_numbers_that_others_took_the_cpu_from_bear_the_mark_and_sizes_do_not():
+    crowded = cost("onnx", share=0.5, ap=0.93, measurement={"foreign_cpu_share": 0.5})
+    row = artefacts_table(measured(crowded)).sections[0].rows[-1]
+    marked = ["†" in cell.value for cell in row.cells]
+    assert marked == [False] * 4 + [True] * 6 + [False] * 3
+
+
 def test_what_it_saves_is_the_energy_of_the_most_accurate_exit_less_the_files_share():
     step = step_of(measured(*FILES))
     energy = RUN.exit(4).quantity("energy_j_per_image")

@@ -9,31 +9,24 @@ from greenpose.intervals import Bounds
 from greenpose.metrics import (
     AP,
     CHANGES,
-    CO2,
-    CPU,
     ENERGY,
     FILE,
-    LATENCY,
-    LATENCY_P95,
     MEMORY,
-    NET_ENERGY,
     PERCENT,
     Metric,
 )
 from greenpose.quantity import Quantity
-from greenpose.report.deployment import PRECISIONS, Deployment, deployments
+from greenpose.report.deployment import COSTS, PRECISIONS, Deployment, deployments
 from greenpose.report.drawing import Drawing
 from greenpose.report.figures.tradeoff import Mark, Scatter, draw
 from greenpose.report.picture import MOST_PANELS, Picture, first_panels
-from greenpose.report.quantities import in_unit, prefixed
+from greenpose.report.quantities import prefixed
 from greenpose.report.ranking import pareto_front
 from greenpose.report.study import Study
 from greenpose.tables import Column, Table, TableCell, figure_column, quantity_cell, table_of
 
 SHARE = Metric(name="artefact_share", label="Energy", unit="%", scale=PERCENT, words="energy per image")
 """An image's energy as a part of that at the run's final exit in torch float32."""
-COSTS = (CPU, ENERGY, NET_ENERGY, LATENCY, LATENCY_P95, CO2)
-"""What an image costs, as columns."""
 
 
 def artefacts_picture(study: Study) -> Picture | None:
@@ -134,7 +127,7 @@ def _share(each: Deployment) -> Quantity:
 
 
 def _number(each: Deployment, metric: Metric) -> Quantity:
-    return in_unit(each.cost.quantity(metric.name), metric)
+    return each.figure(metric)
 
 
 def _shown(every: Sequence[Deployment], metric: Metric) -> Metric:
