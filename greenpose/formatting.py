@@ -184,6 +184,18 @@ def in_log(text: str) -> str:
     return _COMMAND.sub(r"\\", shown(text))
 
 
+def in_csv(value: object) -> object:
+    """Return a value as it may stand in a file that spreadsheets open: words on one line, and never a formula."""
+    if not isinstance(value, str):
+        return value
+    words = shown(value)
+    return f"'{words}" if words.lstrip().startswith(_OF_FORMULA) else words
+
+
+_OF_FORMULA = ("=", "+", "-", "@")
+"""What a spreadsheet takes for the beginning of a formula; an apostrophe in front makes it words."""
+
+
 def in_markdown(text: str, *, begins: bool = True) -> str:
     """Return somebody's text as `shown`, for a place in Markdown that reads nothing in it as its own, nor as HTML.
 

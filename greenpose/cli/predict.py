@@ -153,8 +153,9 @@ class _Bar:
 
     def __enter__(self) -> "_Bar":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._kept[number] = signal.signal(number, self._hear)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                    self._kept[number] = signal.signal(number, self._hear)
         return self
 
     def __exit__(

@@ -15,7 +15,7 @@ from greenpose.data.images import encode_png
 from greenpose.data.instances import Profile
 from greenpose.data.overlay import draw_pose
 from greenpose.errors import GreenPoseError, writing
-from greenpose.formatting import shown
+from greenpose.formatting import in_csv
 from greenpose.predict.inputs import Inputs, View, film_rate, quieten
 
 POSES, TABLE, BILL, OVERLAYS = "poses.json", "poses.csv", "bill.json", "overlays"
@@ -89,7 +89,7 @@ class Results:
         frame = "" if view.frame is None else view.frame
         decimals = [(2, 2, 4)[place % 3] for place in range(len(pose["keypoints"]))]
         numbers = [f"{value:.{digits}f}" for value, digits in zip(pose["keypoints"], decimals, strict=True)]
-        return [view.id, shown(str(view.file)), frame, person, f"{pose['score']:.4f}", *numbers]
+        return [view.id, in_csv(str(view.file)), frame, person, f"{pose['score']:.4f}", *numbers]
 
     def _draw(self, view: View, image: UInt8[np.ndarray, "height width *channel"], poses: Sequence[Any]) -> None:
         rows = np.array([pose["keypoints"] for pose in poses], dtype=np.float64).reshape(

@@ -12,7 +12,7 @@ from greenpose.accuracy.oks import detect
 from greenpose.data.crops import Framing, crop, crop_matrix, frame_box
 from greenpose.data.heatmaps import SCALE_UNIT_PX
 from greenpose.data.samples import stacked
-from greenpose.errors import DataError
+from greenpose.errors import DataError, ModelError
 from greenpose.predict.boxes import Located, Regions
 from greenpose.predict.estimator import Estimator
 from greenpose.predict.inputs import Inputs, View
@@ -174,7 +174,11 @@ def _settle(
 def _found(
     crops: Sequence[np.ndarray], centers: np.ndarray, scales: np.ndarray, estimator: Estimator, batch: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the poses in some crops, computed in the fewest batches, all of nearly the same size."""
+    """Return the poses in some crops, computed in the fewest batches, all of nearly the same size.
+
+    Raises:
+        ModelError: the network puts out what is no number.
+    """
     if not crops:
         return np.zeros((0, estimator.profile.num_keypoints, 2)), np.zeros((0, estimator.profile.num_keypoints))
     parts = [
@@ -182,4 +186,6 @@ def _found(
         for some in np.array_split(np.arange(len(crops)), -(-len(crops) // batch))
     ]
     joints, peaks = (np.concatenate(each) for each in zip(*parts, strict=True))
+    if not np.isfinite(peaks).all():
+        raise ModelError([f"{estimator.said}: gives values that are no numbers; its weights are damaged, or overflow"])
     return joints, peaks

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from greenpose.errors import ReportError
-from greenpose.formatting import shown
+from greenpose.formatting import in_csv, shown
 from greenpose.metrics import COUNTED, ENERGY, OF_EXIT, OF_TRAINING, TRAIN_CO2, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Exit, Failure, Record
@@ -230,10 +230,6 @@ def _row(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-_FORMULA = ("=", "+", "-", "@")
-"""What a spreadsheet takes for the beginning of a formula; an apostrophe in front makes it words."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvLine:
     """One number of one run, in the unit of the record and at its full precision."""
@@ -392,16 +388,8 @@ def _whole(quantity: Quantity) -> float | int | None:
 
 
 def _csv(values: Iterable[object]) -> str:
-    csv.writer(buffer := io.StringIO(), lineterminator="\n").writerow(map(_tidy_cell, values))
+    csv.writer(buffer := io.StringIO(), lineterminator="\n").writerow(map(in_csv, values))
     return buffer.getvalue()
-
-
-def _tidy_cell(value: object) -> object:
-    """Return a value as it may stand in a file that spreadsheets open: words on one line, and never a formula."""
-    if not isinstance(value, str):
-        return value
-    words = shown(value)
-    return f"'{words}" if words.lstrip().startswith(_FORMULA) else words
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")

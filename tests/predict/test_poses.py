@@ -10,7 +10,9 @@ import pytest
 
 from greenpose.accuracy import oks_ap
 from greenpose.data.images import window_depth
-from greenpose.predict import Regions, of_artefact
+from greenpose.errors import ModelError
+from greenpose.metering import Meter
+from greenpose.predict import Regions, find_poses, of_artefact
 from greenpose.predict.inputs import find_inputs
 from greenpose.predict.outputs import Results
 from greenpose.predict.search import search
@@ -100,6 +102,13 @@ def test_the_table_says_what_the_results_say(model, tmp_path):
         assert told == pytest.approx(pose["keypoints"], abs=0.0051)
 
 
+def test_no_file_name_becomes_a_formula_of_a_spreadsheet(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "=1+1.png", lights(some_joints(1)))
+    predict(model, ["=1+1.png"], tmp_path / "poses")
+    assert "1,'=1+1.png,,1," in (tmp_path / "poses/poses.csv").read_text()
+
+
 @pytest.mark.parametrize("batch", [1, 3, 64])
 def test_batches_change_no_pose(model, tmp_path, batch):
     file = coco(tmp_path / "data", some_joints(7))
@@ -122,6 +131,15 @@ def test_a_crowded_image_goes_through_the_network_in_batches_of_the_size_asked_f
     with results.written():
         search(inputs, replace(estimator, network=network), crowd, results, batch=8)
     assert sizes == [7, 7, 7]
+
+
+def test_a_network_that_puts_out_no_numbers_is_refused(model, tmp_path):
+    estimator = of_artefact(model)
+    image = write(tmp_path / "one.png", lights(some_joints(1)))
+    broken = replace(estimator, network=lambda images: estimator.network(images) * np.float32(np.nan))
+    with Meter([]) as meter, pytest.raises(ModelError, match="gives values that are no numbers"):
+        find_poses(lambda: broken, [str(image)], tmp_path / "poses", meter=meter, watcher=Silent())
+    assert not (tmp_path / "poses").exists()
 
 
 def test_what_is_interrupted_keeps_what_is_done_whole(model, tmp_path):
