@@ -18,6 +18,8 @@ from greenpose.subject import Subject
 if TYPE_CHECKING:
     from greenpose.artefact import Card
     from greenpose.artefact.card import CardNumber
+    from greenpose.export.formats import Kind
+    from greenpose.record.artefacts import Turns
 
 
 @with_manners
@@ -70,14 +72,12 @@ def export(
     if measured:
         start_again_pinned(subject.config.process.model_copy(update={"device": "cpu"}))
     with err(quiet=manner.quiet).status("exporting"):
-        from greenpose.export import ExportWish, chosen_kinds, export_exit
+        from greenpose.export import ExportWish, export_exit
 
         folder = subject.trained
         assert folder is not None
         target = output or folder.path / "exported"
-        kinds, left_out = chosen_kinds(to, precision)
-        if measured and all(kind.format == "safetensors" for kind in kinds):
-            raise ConfigError(["--measure: safetensors hold weights only, which no runtime runs; add --to onnx or pt2"])
+        kinds, left_out = _kinds(to, precision, measured=measured)
         wish = ExportWish(
             kinds=kinds,
             folded=fold_bn,
@@ -89,6 +89,21 @@ def export(
     for each in left_out:
         err(quiet=manner.quiet).print(note(f"left out: {each}"))
     found = measure_and_keep([target], run, PATIENT, None, manner) if measured else None
+    _tell(card, target, found, manner)
+
+
+def _kinds(to: str, precision: str, *, measured: bool) -> "tuple[list[Kind], list[str]]":
+    """Return the kinds of files that are asked for, and what of them there is not; refuse to measure weights alone."""
+    from greenpose.export import chosen_kinds
+
+    kinds, left_out = chosen_kinds(to, precision)
+    if measured and all(kind.format == "safetensors" for kind in kinds):
+        raise ConfigError(["--measure: safetensors hold weights only, which no runtime runs; add --to onnx or pt2"])
+    return kinds, left_out
+
+
+def _tell(card: "Card", target: Path, found: "tuple[Turns, Path | None] | None", manner: Manner) -> None:
+    """Print the card, or each file's line and what was written, and what was measured where that was asked for."""
     if manner.json:
         document = json.loads(card.model_dump_json(by_alias=True))
         print_json(document | ({"measured": as_document(*found)} if found else {}))
