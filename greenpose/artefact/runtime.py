@@ -18,6 +18,7 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import Float32
 
+from greenpose.artefact.card import Arithmetic
 from greenpose.artefact.folder import Artefact, is_installed
 from greenpose.artefact.onnx_file import read_onnx_file
 from greenpose.errors import ArtefactError, said
@@ -71,7 +72,7 @@ def open_model(artefact: Artefact, *, threads: int = 1) -> Model:
         raise ArtefactError([f"{artefact.path}: holds weights only, and no runtime runs it"])
     if not is_installed(runtime):
         raise ArtefactError([f"{artefact.path}: {runtime} is not installed; pip install {runtime}"])
-    return OPENERS[artefact.file.format](artefact, threads)
+    return OPENERS[artefact.file.format](artefact.path, artefact.file.precision, threads)
 
 
 def load_openvino() -> ModuleType:
@@ -94,15 +95,13 @@ def openvino_settings(precision: str, threads: int) -> dict[str, Any]:
     }
 
 
-def _open_openvino(artefact: Artefact, threads: int) -> Model:
+def _open_openvino(path: Path, precision: Arithmetic, threads: int) -> Model:
     openvino = load_openvino()
     core = openvino.Core()
     try:
-        compiled = core.compile_model(
-            core.read_model(artefact.path), "CPU", openvino_settings(artefact.file.precision, threads)
-        )
+        compiled = core.compile_model(core.read_model(path), "CPU", openvino_settings(precision, threads))
     except RuntimeError as error:
-        raise _refused(artefact, "openvino", error) from None
+        raise _refused(path, "openvino", error) from None
 
     def asked() -> Counter[str]:
         about = [operator.get_rt_info() for operator in compiled.get_runtime_model().get_ops()]
@@ -118,17 +117,17 @@ def _open_openvino(artefact: Artefact, threads: int) -> Model:
     return Model(f"openvino {openvino.__version__.partition('-')[0]}", threads, call, asked)
 
 
-def _open_onnx(artefact: Artefact, threads: int) -> Model:
+def _open_onnx(path: Path, _precision: Arithmetic, threads: int) -> Model:
     onnxruntime = importlib.import_module("onnxruntime")
     onnxruntime.disable_telemetry_events()
-    content = artefact.path.read_bytes()
+    content = path.read_bytes()
     options = onnx_options(onnxruntime, threads)
     errors = onnxruntime.capi.onnxruntime_pybind11_state
     refusals = (errors.Fail, errors.InvalidGraph, errors.InvalidProtobuf, errors.NotImplemented, errors.InvalidArgument)
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except refusals as error:
-        raise _refused(artefact, "onnxruntime", error) from None
+        raise _refused(path, "onnxruntime", error) from None
     name = session.get_inputs()[0].name
 
     def call(images: np.ndarray) -> np.ndarray:
@@ -162,15 +161,15 @@ def _onnx_kernels(onnxruntime: Any, content: bytes) -> Counter[str]:
     return counts
 
 
-def _open_pt2(artefact: Artefact, threads: int) -> Model:
-    _refuse_pickles(artefact.path)
+def _open_pt2(path: Path, _precision: Arithmetic, threads: int) -> Model:
+    _refuse_pickles(path)
     import torch
 
     torch.set_num_threads(threads)
     try:
-        program = torch.export.load(artefact.path)
+        program = torch.export.load(path)
     except (RuntimeError, ValueError, KeyError, AssertionError, zipfile.BadZipFile) as error:
-        raise _refused(artefact, "torch", error) from None
+        raise _refused(path, "torch", error) from None
     module: Any = program.module()
 
     def call(images: np.ndarray) -> np.ndarray:
@@ -212,15 +211,15 @@ def _is_raw(part: str) -> bool:
     return part.startswith(("weight_", "tensor_"))
 
 
-OPENERS: Mapping[str, Callable[[Artefact, int], Model]] = MappingProxyType(
+OPENERS: Mapping[str, Callable[[Path, Arithmetic, int], Model]] = MappingProxyType(
     {"openvino": _open_openvino, "onnx": _open_onnx, "pt2": _open_pt2}
 )
-"""How a file of each format is opened, on so many threads."""
+"""How a file of each format, for some arithmetic, is opened on so many threads."""
 
 
 def _text(value: Any) -> str:
     return str(value.astype(str) if hasattr(value, "astype") else value)
 
 
-def _refused(artefact: Artefact, runtime: str, error: Exception) -> ArtefactError:
-    return ArtefactError([f"{artefact.path}: {runtime} refuses it: {said(error):.200}"])
+def _refused(path: Path, runtime: str, error: Exception) -> ArtefactError:
+    return ArtefactError([f"{path}: {runtime} refuses it: {said(error):.200}"])

@@ -1,7 +1,4 @@
-"""Poses by the model beside this file: python run.py IMAGE_OR_FOLDER [x,y,width,height ...]; no box: the whole image.
-
-Needs numpy, OpenCV, and openvino or onnxruntime. card.json says how images go in and how poses come out.
-"""
+"""Poses by the model beside this file: python run.py IMAGE_OR_FOLDER [x,y,width,height ...]; by default all of it."""
 
 import json
 import sys
@@ -17,13 +14,11 @@ HERE = Path(__file__).resolve().parent
 
 def open_model(card: Any, name: str | None = None, threads: int = 1) -> tuple[Any, Any]:
     """Return what the card says of a model file, by default of the fastest that runs here, and what runs it."""
-    known = [each for each in card["files"] if each["runtime"] in {"openvino", "onnxruntime"}]
-    known = sorted(
-        known, key=lambda each: (["int8", "fp32", "bf16"].index(each["precision"]), each["format"] == "onnx")
-    )
-    file = next((each for each in known if name in {None, each["file"]} and find_spec(each["runtime"])), None)
+    known = sorted(card["files"], key=lambda each: ["int8", "fp32", "bf16"].index(each["precision"]))
+    runtimes = [each for each in ("openvino", "onnxruntime") if find_spec(each)]
+    file = next((each for each in known if name in {None, each["file"]} and each["runtime"] in runtimes), None)
     if file is None:
-        sys.exit(f"{HERE}: none of {[each['file'] for each in known]} can be run: pip install openvino onnxruntime")
+        sys.exit(f"{HERE}: no model here can be run: pip install openvino onnxruntime")
     if file["format"] == "openvino":
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # it would call home
         import openvino
@@ -34,29 +29,27 @@ def open_model(card: Any, name: str | None = None, threads: int = 1) -> tuple[An
         return file, lambda images: compiled([images])[0]
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    (options := onnxruntime.SessionOptions()).intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(HERE / file["file"], options, providers=["CPUExecutionProvider"])
     return file, lambda images: session.run(None, {"images": images})[0]
 
 
-def read_image(path: Path, card: Any) -> Any:
-    """Return an image as RGB; 16-bit depth through the card's window, near dark, no return 0."""
+def read_image(path: Path, window: Any) -> Any:
+    """Return an image as RGB; 16-bit depth through a window of nearest and farthest mm, near dark, no return 0."""
     image: Any = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None or (image.dtype == np.uint16 and not card["depth_window_mm"]):
+    if image is None or (image.dtype == np.uint16 and not window):
         sys.exit(f"{path}: is no image, or one of depth, for which this model has no window")
     if image.dtype == np.uint16:
-        near, far = card["depth_window_mm"]
-        image = np.where(image, np.rint(1 + 254 * np.clip((image - near) / (far - near), 0, 1)), 0).astype(np.uint8)
+        share = np.clip((image - window[0]) / (window[1] - window[0]), 0, 1)
+        image = np.where(image, np.rint(1 + 254 * share), 0).astype(np.uint8)
     return np.stack([image] * 3, -1) if image.ndim == 2 else np.ascontiguousarray(image[..., 2::-1])
 
 
 def keypoints(image: Any, box: Any, card: Any, model: tuple[Any, Any]) -> Any:
     """Return x, y in image pixels and confidence of each keypoint [keypoint, 3] in a box x, y, width, height."""
     size, rule = np.array(card["input"]["shape"][:1:-1]), card["normalisation"]
-    x, y, width, height = (float(side) for side in box)
-    x, y = max(0.0, x), max(0.0, y)  # the box is moved into the image, and its far corner is its last pixel
-    width, height = min(image.shape[1] - 1 - x, width - 1), min(image.shape[0] - 1 - y, height - 1)
+    x, y = max(0.0, box[0]), max(0.0, box[1])  # the box is moved into the image, and its far corner is its last pixel
+    width, height = min(image.shape[1] - 1 - x, box[2] - 1), min(image.shape[0] - 1 - y, box[3] - 1)
     zoom = size[0] / (max(width, height * card["crop"]["aspect"]) * card["crop"]["padding"])
     shift = size / 2 - zoom * np.array([x + width / 2, y + height / 2])
     crop = cv2.warpAffine(image, np.column_stack([zoom * np.eye(2), shift]), size.tolist(), flags=cv2.INTER_LINEAR)
@@ -78,9 +71,10 @@ def decoded(heatmap: Any, card: Any) -> Any:
 
 if __name__ == "__main__":
     the_card = json.loads((HERE / "card.json").read_text(encoding="utf-8"))
-    given, opened = Path(sys.argv[1] if sys.argv[1:] else sys.exit(__doc__)), open_model(the_card)
+    given = Path(sys.argv[1] if sys.argv[1:] else sys.exit(__doc__))
+    opened, boxes = open_model(the_card), [[*map(float, text.split(","))] for text in sys.argv[2:]]
     for each in sorted(given.iterdir()) if given.is_dir() else [given]:
-        picture = read_image(each, the_card)
-        for box in [[*map(float, text.split(","))] for text in sys.argv[2:]] or [[0.0, 0.0, *picture.shape[1::-1]]]:
-            found = keypoints(picture, box, the_card, opened)
-            print(json.dumps({"image": str(each), "box": box, "keypoints": found.round(3).tolist()}))
+        picture = read_image(each, the_card["depth_window_mm"])
+        for one in boxes or [[0.0, 0.0, *picture.shape[1::-1]]]:
+            poses = keypoints(picture, one, the_card, opened).round(3).tolist()
+            print(json.dumps({"image": str(each), "box": one, "keypoints": poses}))

@@ -10,6 +10,7 @@ from greenpose.accuracy import (
     oks_ap_interval,
     pck,
     pck_hits,
+    share_difference_interval,
     share_interval,
 )
 from tests.accuracy.poses import SIGMAS, poses, repeated
@@ -123,6 +124,21 @@ def test_pck_has_an_interval_over_samples_and_over_patients():
     by_patient = share_interval(*hits, groups=[str(n % 4) for n in range(12)], resamples=200)
     assert by_patient[1] - by_patient[0] > high - low
     assert np.isnan(share_interval(*hits, groups=["a"] * 12)).all()
+
+
+def test_a_difference_in_pck_is_judged_on_the_same_patients():
+    target = targets("A", 12, 6, (48, 64))[0]
+    prediction = exit_output("A", 1, target)
+    worse = prediction.copy()
+    worse[:, 0] = np.roll(worse[:, 0], 20, -1)  # one of six keypoints is lost everywhere
+    groups = [str(n % 4) for n in range(12)]
+    before, after = (pck_hits(each, target) for each in (prediction, worse))
+    assert share_difference_interval(before, before, groups=groups, resamples=200) == (0, 0)
+    low, high = share_difference_interval(before, after, groups=groups, resamples=200)
+    assert low <= pck(worse, target) - pck(prediction, target) <= high < 0
+    alone = share_interval(*before, groups=groups, resamples=200)
+    assert high - low < alone[1] - alone[0]
+    assert np.isnan(share_difference_interval(before, after, groups=["a"] * 12)).all()
 
 
 def test_intervals_know_the_patients_of_images_with_64_bit_ids():
