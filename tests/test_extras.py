@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from greenpose.cli.console import EXTRAS
+from greenpose.cli.console import EXTRAS, faults_in
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -85,13 +85,11 @@ print(meter)
 
 def test_records_are_read_checked_and_reported_and_code_is_metered_without_an_extra(without, tmp_path):
     record = next((ROOT / "reports/quick").glob("HRNet4-OKD-DS*/record.json"))
-    for form in ("html", "pdf"):
-        done = without((), "-m", "greenpose", "report", str(record), "-o", f"page.{form}", cwd=tmp_path)
-        assert (done.returncode, (tmp_path / f"page.{form}").stat().st_size > 1000) == (0, True), done.stderr
-    gate = ("-m", "greenpose", "check", str(record), "--baseline", "b.json")
-    for more in (("--update", "--reason", "first"), ()):
-        done = without((), *gate, *more, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+    done = without((), "-m", "greenpose", "report", str(record), "-o", "page.html", cwd=tmp_path)
+    assert (done.returncode, (tmp_path / "page.html").stat().st_size > 10_000) == (0, True), done.stderr
+    accepted = ("--baseline", "b.json", "--update", "--reason", "first")
+    done = without((), "-m", "greenpose", "check", str(record), *accepted, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
     done = without((), "-m", "greenpose", "doctor", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "no cross-check: " in done.stdout
@@ -124,6 +122,15 @@ for each in pkgutil.walk_packages(greenpose.__path__, "greenpose."):
 def test_every_room_is_imported_with_what_training_takes(without, tmp_path):
     done = without(("train",), "-W", "error::ImportWarning", "-c", ROOMS, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_part_of_what_is_installed_that_cannot_be_had_is_a_broken_installation():
+    for error in (ModuleNotFoundError("No", name="torch.nn"), ImportError("No", name="torch")):
+        assert faults_in(error, "run") == (f"{error.name} cannot be imported: No; install it again",)
+    by_command = {name: faults_in(ModuleNotFoundError(name="cv2"), name)[0] for name in ("predict", "run")}
+    assert [words.partition("'")[2] for words in by_command.values()] == [
+        f"greenpose[{extra}]' brings it" for extra in ("predict", "train")
+    ]
 
 
 def test_the_command_line_knows_what_each_extra_brings():

@@ -8,6 +8,7 @@ of the exits' MACs. An operator that is neither is refused, since its arithmetic
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -189,6 +190,7 @@ _RULES: Mapping[str, Rule] = {
 """MACs of operators that torch's counter has no rule for."""
 
 
+@cache
 def _mapping() -> dict[Any, Callable[..., int]]:
     """Return the rules by operator, in FLOPs, for those operators that this torch has."""
     found = {}

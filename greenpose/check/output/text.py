@@ -57,8 +57,9 @@ def summary(verdict: CheckVerdict) -> str:
         "not comparable": len(verdict.of("incomparable")),
     }
     said = listed([f"{count} {words}" for words, count in counts.items() if count]) or "nothing worse"
-    remedy = next((one.advice for one in sorted_findings(verdict.findings) if one.outcome == verdict.outcome), "")
-    return f"{verdict.outcome}: of {total} checked, {said}; {remedy}".removesuffix("; ")
+    outcome = verdict.outcome
+    remedy = next((one.advice for one in sorted_findings(verdict.findings) if one.outcome == outcome), "")
+    return f"{outcome}: of {total} checked, {said}; {remedy}".removesuffix("; ")
 
 
 def headline(verdict: CheckVerdict) -> str:
@@ -66,10 +67,11 @@ def headline(verdict: CheckVerdict) -> str:
 
     The largest is that with the greatest ratio, among the gravest that have one.
     """
-    gravest = [one for one in sorted_findings(verdict.findings) if one.word == verdict.outcome]
+    outcome = verdict.outcome
+    gravest = [one for one in sorted_findings(verdict.findings) if one.word == outcome]
     told = [one for one in gravest if _size(one)] or gravest
-    word = verdict.outcome.capitalize()
-    if verdict.outcome == "ok" or not told:
+    word = outcome.capitalize()
+    if outcome == "ok" or not told:
         return f"{word}: {_unmoved(verdict)}"
     largest = max(told, key=_size)
     more = len(gravest) - 1
