@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -273,20 +274,11 @@ def render_study(
 
     Chapters but the first are closed, on screen and on paper, unless it is `full`.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    sheet, terms = Sheet(), Terms()
-    environment.filters |= {
-        "drawing": lambda drawing: _safe(sheet.share(drawing)),
-        "explain": lambda text: _safe(terms.explain(text)),
-        "text": lambda text: _safe(html.escape(text, quote=False)),  # between tags, quotes are what they are
-    }
-    template = environment.from_string(_resource("page.html.j2"))
+    template, sheet, terms = _template(), Sheet(), Terms()
     script, content = compact(_resource("page.js")), _content(compared)
     page = template.render(
+        sheet=sheet,
+        terms=terms,
         title=title,
         generated_at=generated_at,
         about=_about(compared, content["screen"]["verdict"], generated_at),
@@ -309,6 +301,30 @@ def render_study(
 
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]")
 """What no page of ours holds, and somebody's text may: controls, marks of direction, what is no character."""
+
+
+@cache
+def _template() -> Any:
+    """Return the page's template, compiled once; drawings and terms are those of the page that is rendered."""
+    import jinja2
+
+    @jinja2.pass_context
+    def drawing(context: Any, drawing: Any) -> Any:
+        return _safe(context["sheet"].share(drawing))
+
+    @jinja2.pass_context
+    def explain(context: Any, text: Any) -> Any:
+        return _safe(context["terms"].explain(text))
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {
+        "drawing": drawing,
+        "explain": explain,
+        "text": lambda text: _safe(html.escape(text, quote=False)),  # between tags, quotes are what they are
+    }
+    return environment.from_string(_resource("page.html.j2"))
 
 
 def _content(compared: Study) -> dict[str, Any]:
