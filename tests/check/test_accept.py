@@ -30,7 +30,7 @@ def outcomes(footprint, filed):
     return {one.name: one.outcome for one in compare([footprint], filed, only=EVERYTHING).findings}
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(COUNTS, COUNTS)
 def test_exactly_what_differs_is_found_and_is_ok_once_it_is_accepted(before, after):
     candidates = profiled(3, exit3=after), profiled(4, experiment="b", exit4=before)

@@ -100,7 +100,7 @@ def check_statistics(heatmaps, expected, slack):
     [
         (8, torch.float32),
         (8, torch.float64),
-        (32, torch.float32),
+        pytest.param(32, torch.float32, marks=pytest.mark.slow),
         pytest.param(48, torch.float32, marks=pytest.mark.slow),
     ],
 )
