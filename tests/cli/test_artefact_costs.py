@@ -4,6 +4,7 @@ import io
 import json
 import re
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 import yaml
@@ -29,8 +30,8 @@ def workplace(tmp_path_factory):
     """A run with an artefact inside, and a copy of the artefact elsewhere."""
     folder = tmp_path_factory.mktemp("measured")
     run = small_run(folder / "tiny-00c0ffee")
-    for place in (run.path / "exported", folder / "alone"):
-        exported(run, "pt2", output=place)
+    exported(run, "pt2", output=run.path / "exported")
+    copytree(run.path / "exported", folder / "alone")
     return folder
 
 

@@ -158,8 +158,9 @@ def test_memory_is_that_of_a_process_of_its_own_which_loads_torch_for_torch_only
 
 
 def test_the_high_water_mark_rises_with_what_is_held_and_never_falls():
-    program = """
-        from greenpose.run.peak_memory import high_water
+    program = f"""
+        import runpy
+        high_water = runpy.run_path({peak_memory.__file__!r})["high_water"]
         marks = [high_water()]
         held = b"x" * 50_000_000
         marks.append(high_water())
