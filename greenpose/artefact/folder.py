@@ -15,6 +15,7 @@ from greenpose.artefact.onnx_file import read_onnx_file
 from greenpose.data import decode_heatmaps
 from greenpose.data.heatmaps import SCALE_UNIT_PX
 from greenpose.errors import ArtefactError
+from greenpose.metering.machine import this_machine
 from greenpose.schema import from_json, near, parsed
 
 CARD = "card.json"
@@ -22,7 +23,9 @@ ENDINGS = (".xml", ".onnx", ".pt2", ".safetensors")
 """What model files end in."""
 PREFERRED = ("openvino", "onnx", "pt2")
 """Formats that have a runtime, the fastest on a CPU first."""
-SMALLEST = ("int8", "bf16", "fp32")
+FASTEST = ("int8", "bf16", "fp32")
+WITHOUT_BF16 = ("int8", "fp32", "bf16")
+"""Precisions in the same order; a CPU without units for bf16 emulates it, and is faster in float32."""
 OWN_OPERATORS = ("", "ai.onnx")
 """Domains of the operators that every runtime of ONNX has."""
 
@@ -129,7 +132,8 @@ RUNTIMES = {"openvino": "openvino", "onnx": "onnxruntime", "pt2": "torch", "safe
 
 def _in_order(files: Iterable[CardFile]) -> list[CardFile]:
     with_runtime = [each for each in files if each.format in PREFERRED]
-    return sorted(with_runtime, key=lambda each: (PREFERRED.index(each.format), SMALLEST.index(each.precision)))
+    precisions = FASTEST if {"BF16", "AMX"} & {*this_machine().instruction_sets} else WITHOUT_BF16
+    return sorted(with_runtime, key=lambda each: (PREFERRED.index(each.format), precisions.index(each.precision)))
 
 
 def _named(card: Card, wanted: str, folder: Path) -> CardFile:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from greenpose.artefact.folder import read_card
 from greenpose.artefact.onnx_file import read_onnx_file
 from greenpose.data.crops import normalised
 from greenpose.errors import ArtefactError
+from greenpose.metering.machine import this_machine
 from greenpose.training.step import to_images
 from tests.export.exporting import exported
 from tests.run.measuring import finished_run
@@ -69,6 +71,23 @@ def test_a_folder_gives_what_can_be_run_the_fastest_first_and_a_file_itself(fold
     assert is_artefact(folder / "exit2.onnx")
     assert not is_artefact(folder.parent)
     assert not is_artefact(folder / "card.md")
+
+
+@pytest.mark.parametrize(("sets", "second"), [((), "exit2-32.xml"), (("AVX2", "AMX"), "exit2-16.xml")])
+def test_bf16_comes_before_float32_only_where_the_cpu_has_units_for_it(folder, monkeypatch, sets, second):
+    def both(card):
+        entry = next(each for each in card["files"] if each["format"] == "openvino")
+        kinds = {"exit2-32": "fp32", "exit2-16": "bf16", "exit2-8": "int8"}
+        named = [{"file": f"{n}.xml", "weights": f"{n}.bin", "precision": kinds[n]} for n in kinds]
+        card["files"] = [entry | each for each in named]
+
+    rewritten(folder, both)
+    for name in ("exit2-32", "exit2-16", "exit2-8"):
+        for ending in ("xml", "bin"):
+            (folder / f"{name}.{ending}").write_bytes((folder / f"exit2.{ending}").read_bytes())
+    machine = replace(this_machine(), instruction_sets=sets)
+    monkeypatch.setattr("greenpose.artefact.folder.this_machine", lambda: machine)
+    assert [each.file.file for each in read_artefact(folder)][:2] == ["exit2-8.xml", second]
 
 
 @pytest.mark.parametrize(
