@@ -27,7 +27,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     exit_: Annotated[int | None, typer.Option("--exit", help="Exit to export. Default: the final one.")] = None,
     to: Annotated[
-        str, typer.Option(help="Formats, separated by commas: openvino, onnx (greenpose[deploy]), pt2, safetensors.")
+        str, typer.Option(help=r"Formats, separated by commas: openvino, onnx (greenpose\[deploy]), pt2, safetensors.")
     ] = "safetensors,pt2",
     precision: Annotated[
         str, typer.Option(help="Precisions, separated by commas: fp32, bf16, int8. They are crossed with the formats.")
