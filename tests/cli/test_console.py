@@ -166,6 +166,12 @@ def test_a_library_that_is_missing_is_no_regression_either(place, tmp_path):
     assert done.stderr == "error: GreenPose cannot start: broken; install it again\n"
 
 
+def test_ctrl_c_while_it_is_still_being_loaded_ends_in_silence(place, tmp_path):
+    (tmp_path / "pydantic.py").write_text("import signal; signal.raise_signal(signal.SIGINT)")
+    done = shell(place, "greenpose check run", PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize("name", ["[/x]", "[bold]b", "[red", ":smile:", "a\\[/b]"])
 def test_no_markup_is_read_in_a_path_or_name(place, name):
     missing = greenpose("check", f"{name}.yaml", cwd=place)
