@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: setup  ## train, meter and report the quick grid on synthetic data (about 3 minutes)
+demo: setup  ## train, meter and report the quick grid on synthetic data (3 to 6 minutes)
 	$(BIN)/greenpose run --grid experiments/quick.yaml
 
 demo-deploy: setup  ## the demo, then one of its networks as files in every runtime and precision: judged, measured, reported (about 10 minutes)

@@ -154,5 +154,7 @@ def test_setup_installs_everything_at_pinned_versions():
     assert {"greenpose[train]"} <= set(WANTED["deploy"])
     pinned = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()[1:]}
     pinned = set(map(canonicalize_name, pinned))
-    everything = set().union(*map(names, WANTED)) - {"greenpose"}
+    apart = names("browser")  # which `make test-browser` brings
+    assert apart <= pinned
+    everything = set().union(*map(names, WANTED)) - {"greenpose"} - apart
     assert {name for name in installed_with(everything) if distribution(name)} <= pinned | {"pip", "setuptools"}
