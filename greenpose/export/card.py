@@ -5,8 +5,10 @@ from typing import Any
 from greenpose.artefact.card import STRIDE, Card, CardFile, CardNumber, CropRule, Decoding, Normalisation, Port
 from greenpose.data import Samples
 from greenpose.formatting import plain
+from greenpose.metrics import PERCENT
+from greenpose.quantity import Quantity
 from greenpose.record import Exit, Record
-from greenpose.record.numbers import Numbers
+from greenpose.record.numbers import Numbers, quantity_of
 
 NUMBERS = (
     *("params", "macs", "ap", "ap50", "ap75", "ar", "pck"),
@@ -95,14 +97,20 @@ def _window(card: Card) -> str:
 
 def _file_row(each: CardFile) -> str:
     names = " ".join(f"`{name}`" for name in (each.file, each.weights) if name)
-    change = each.accuracy_change["ap"]
+    ap, change = (
+        quantity_of(one.value, one.basis) * PERCENT for one in (each.accuracy["ap"], each.accuracy_change["ap"])
+    )
     error = "" if each.error is None else f"{each.error:.1g} of the largest output"
-    gained = f"{_signed(change.value)} ({_ends(change)})"
-    return f"| {names} | {each.bytes} | `{each.sha256}` | {_amount(each.accuracy['ap'])} | {gained} | {error} |"
+    reached = "" if ap.value is None else f"{ap.value:.1f} %"
+    return f"| {names} | {each.bytes} | `{each.sha256}` | {reached} | {_points(change)} | {error} |"
 
 
-def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.3g}"
+def _points(change: Quantity) -> str:
+    """Return a difference in AP in percentage points, with its interval."""
+    if change.value is None:
+        return f"not known: {change.missing}"
+    ends = f" ({change.type_a.low:+.2f} to {change.type_a.high:+.2f})" if change.type_a else ", no interval"
+    return f"{change.value:+.2f} points{ends}"
 
 
 def _told_of(each: CardFile) -> list[str]:

@@ -131,6 +131,9 @@ def test_the_card_is_the_records_and_names_every_file_with_its_digest(run, small
     assert "before folding" in text
     assert f"| ap | {entry.ap:.3g}" in text
     assert all(file.sha256 in text for file in card.files)
+    for file in card.files:
+        reached, change = file.accuracy["ap"].value, file.accuracy_change["ap"].value
+        assert f"`{file.sha256}` | {100 * reached:.1f} % | {100 * change:+.2f} points" in text
 
 
 def test_every_file_was_run_in_the_arithmetic_that_it_is_for_and_judged(whole):
