@@ -231,18 +231,17 @@ def _show(output: Path, account: "Account", bill: "PredictionBill", console: Con
 def _amounts(bill: "PredictionBill") -> Iterator[str]:
     """Yield the bill in words, each number with its interval and how it was obtained."""
     mark = DISTURBED if bill.warnings else ""
-    rate = bill.quantity("images_per_second")
-    if rate.value is not None:
-        cpu = significant(bill.quantity("cpu_s_per_1000_images").known)
-        yield f"{significant(rate.value)}{mark} images/s, {cpu} CPU-seconds per 1000 images"
-    for name, unit in (("energy_j_per_1000_images", "J"), ("co2eq_g_per_1000_images", "gCO2eq")):
+    for name, unit, marked in (
+        ("images_per_second", "images/s", mark),
+        ("cpu_s_per_1000_images", "CPU-seconds per 1000 images", ""),
+        ("energy_j_per_1000_images", "J per 1000 images", mark),
+        ("co2eq_g_per_1000_images", "gCO2eq per 1000 images", mark),
+    ):
         found = bill.quantity(name)
         if found.value is None:
-            yield f"{unit} per 1000 images: {found.missing}"
+            yield f"{unit}: {found.missing}"
             continue
-        low, high = found.type_b or (found.known, found.known)
-        grid = "" if unit == "J" or bill.carbon is None else f", {bill.carbon.country} {bill.carbon.vintage}"
-        yield (
-            f"{kind_mark(found.kind)}{significant(found.known)}{mark} {unit} per 1000 images"
-            f" ({significant(low)} to {significant(high)}; {found.kind}{grid})"
-        )
+        ends = found.type_b or found.type_a
+        spread = f"{significant(ends.low)} to {significant(ends.high)}" if ends else "no interval"
+        grid = f", {bill.carbon.country} {bill.carbon.vintage}" if name.startswith("co2eq") and bill.carbon else ""
+        yield f"{kind_mark(found.kind)}{significant(found.known)}{marked} {unit} ({spread}; {found.kind}{grid})"
