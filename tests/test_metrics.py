@@ -50,7 +50,7 @@ from greenpose.cli.app import app
 from greenpose.config import Experiment
 from greenpose.counting import count
 from greenpose.record import basis_of, dumps, loads
-from greenpose.run.record_exits import size_quantities
+from greenpose.ledger.costs import size_quantities
 
 def command(*words):
     said = io.StringIO()
@@ -64,7 +64,7 @@ record = loads(Path(sys.argv[1]).read_text(), where="it")
 counts = count(Experiment.model_validate(record.config | {"name": record.experiment}))
 entries = []
 for entry in record.exits:
-    sizes = size_quantities(counts[entry.exit])
+    sizes = size_quantities(counts[entry.exit].sizes)
     bases = {name: basis_of(size) for name, size in sizes.items()}
     values = {name: size.value for name, size in sizes.items()}
     entries.append(entry.model_copy(update=values | {"basis": entry.basis | bases}))

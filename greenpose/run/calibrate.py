@@ -18,9 +18,9 @@ from greenpose.counting import architecture_of, count_training_step
 from greenpose.counting.counts import blank_network, num_params
 from greenpose.data.splits import Preview, preview, repeated
 from greenpose.formatting import FLOPS_PER_MAC
+from greenpose.ledger.phases import Cost, cost_of
 from greenpose.metering import Meter, Window
 from greenpose.model import Architecture
-from greenpose.run.phases import Cost, cost_of
 from greenpose.run.segments import FEWEST_IMAGES
 from greenpose.run.setup import build_network, build_objective, channels_last, seed_everything
 from greenpose.store.records import phase_of

@@ -12,6 +12,7 @@ from greenpose.config import Cell, Experiment
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import joules_to_kwh
 from greenpose.intervals import Bounds
+from greenpose.ledger.phases import Cost, cost_of, energy_of, total
 from greenpose.metering import Joules, Meter, MicroPlan, carbon_of, worst_kind
 from greenpose.metering.inference import BLOCKS_PER_LOOK, PERIODS_PER_WINDOW, idle_windows
 from greenpose.metering.prediction import Neighbours, predict_run
@@ -27,7 +28,6 @@ from greenpose.run.calibrate import (
     find_setups,
 )
 from greenpose.run.forecast import busy_share, earliest_end, num_validations
-from greenpose.run.phases import Cost, cost_of, energy_of, total
 from greenpose.run.segments import LONGEST_STEP_SECONDS
 from greenpose.run.setup import build_meter, require_device, seed_everything
 from greenpose.training.fit import depth_schedule, whole_epochs_worth

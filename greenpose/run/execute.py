@@ -21,12 +21,12 @@ from greenpose.data.boxes import Detected, load_boxes
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
 from greenpose.errors import GreenPoseError, said
 from greenpose.files import now, write_parts, write_text
+from greenpose.ledger.phases import TRAINING
 from greenpose.metering import ExitMeasurement, Log, Meter, MicroPlan, Window, carbon_of, this_machine
 from greenpose.model import HRNet, SubNetwork
 from greenpose.record import Record
 from greenpose.run.callbacks import LOGGER, Observer, PhaseTracker, RunLogger
 from greenpose.run.measure import measure_networks, trained_networks
-from greenpose.run.phases import TRAINING
 from greenpose.run.pictures import leave_picture
 from greenpose.run.record_exits import RunResult
 from greenpose.run.record_run import compose

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from greenpose.config import ProcessConfig, TrainConfig
 from greenpose.formatting import joules_to_kwh
+from greenpose.ledger.phases import training_windows, whole_epochs
 from greenpose.metering import Window, this_machine
 from greenpose.metering.prediction import Neighbours, Repeated, predict_total
 from greenpose.quantity import Quantity
 from greenpose.record import Forecast, with_bases
-from greenpose.run.phases import training_windows, whole_epochs
 from greenpose.training.fit import depth_schedule
 
 VALIDATION_SHARE = 0.5

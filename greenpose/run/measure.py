@@ -16,6 +16,8 @@ from greenpose.config import Experiment
 from greenpose.counting import ExitCount
 from greenpose.errors import ModelError
 from greenpose.files import now
+from greenpose.ledger.costs import SHARE
+from greenpose.ledger.metered import carbon_entry, component_entries
 from greenpose.metering import (
     ExitMeasurement,
     Meter,
@@ -27,8 +29,7 @@ from greenpose.metrics import ACCURACIES
 from greenpose.model import HRNet, SubNetwork, load_weights
 from greenpose.quantity import Quantity, missing
 from greenpose.record import Carbon, Component, Exit
-from greenpose.run.record_exits import SHARE, entry_fields, inference_quantities
-from greenpose.run.record_run import carbon_entry, component_entries
+from greenpose.run.record_exits import entry_fields, inference_quantities
 from greenpose.run.setup import (
     build_meter,
     build_network,
@@ -212,7 +213,7 @@ def compose_measurement(
         blocks=first.blocks,
         warnings=shared_warnings({f"exit {number}": one.warnings for number, one in exits.items()}),
         exits=[_entry(number, measured, config) for number in sorted(exits)],
-        carbon=carbon_entry(config, embodied=meter.embodied),
+        carbon=carbon_entry(config.carbon, embodied=meter.embodied),
         components=component_entries(meter.provenances),
         grade=meter.total.grade,
         **surroundings(config),

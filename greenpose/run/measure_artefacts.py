@@ -14,6 +14,8 @@ from greenpose.config import Experiment
 from greenpose.data.crops import normalised
 from greenpose.errors import ArtefactError
 from greenpose.files import now
+from greenpose.ledger.costs import SHARE, cost_quantities, measured_fields
+from greenpose.ledger.metered import carbon_entry, component_entries
 from greenpose.metering import ExitMeasurement, Meter, carbon_of, measure_in_turns, software_versions, worst_kind
 from greenpose.metering.machine import PACKAGES
 from greenpose.metrics import CHANGES, FILE, MEMORY
@@ -24,8 +26,6 @@ from greenpose.record.artefacts import ArtefactCost, Turns
 from greenpose.record.numbers import quantity_of
 from greenpose.run import peak_memory
 from greenpose.run.measure import COMPARED, Progress, random_crops, shared_warnings, trained_networks
-from greenpose.run.record_exits import SHARE, cost_quantities, measured_fields
-from greenpose.run.record_run import carbon_entry, component_entries
 from greenpose.run.setup import build_meter, build_network, plan_of, seed_everything, surroundings
 from greenpose.store import RunFolder, read_record
 from greenpose.training.step import to_images
@@ -70,7 +70,7 @@ def measure_artefacts(
         blocks=next(iter(found.values())).blocks,
         warnings=shared_warnings({place: one.warnings for place, one in found.items()}),
         costs=costs,
-        carbon=carbon_entry(config, embodied=meter.embodied),
+        carbon=carbon_entry(config.carbon, embodied=meter.embodied),
         components=component_entries(meter.provenances),
         grade=meter.total.grade,
         **surroundings(config) | {"software": software_versions((*PACKAGES, *RUNTIMES))},

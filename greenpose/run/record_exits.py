@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from greenpose.config import Experiment
@@ -10,14 +10,13 @@ from greenpose.config.accounting import Budget
 from greenpose.counting import ExitCount
 from greenpose.data import Samples
 from greenpose.data.boxes import Detected
-from greenpose.intervals import FEWEST_CALLS, Bounds
-from greenpose.metering import CarbonAccounting, EmbodiedShare, ExitMeasurement, Joules, Log, Meter, Window
-from greenpose.metering.carbon import UNIT
-from greenpose.metering.embodied import HOW
-from greenpose.metrics import ACCURACIES, BY_OKS, COUNTED, Metric
-from greenpose.quantity import Kind, Quantity, missing, scaled
-from greenpose.record import Embodied, Exit, Forecast, Hardware, Phase, TrainingStep, basis_of, interval_of, with_bases
-from greenpose.run.phases import break_even
+from greenpose.intervals import Bounds
+from greenpose.ledger.costs import cost_quantities, measured_fields, size_quantities
+from greenpose.ledger.phases import break_even
+from greenpose.metering import CarbonAccounting, EmbodiedShare, ExitMeasurement, Log, Meter, Window
+from greenpose.metrics import ACCURACIES, BY_OKS, Metric
+from greenpose.quantity import Kind, Quantity
+from greenpose.record import Exit, Forecast, Phase, TrainingStep
 from greenpose.training import ExitPredictions, ExitScores, Fitted
 
 _AREAS = {"box": "width x height of the box", "mask": "annotated silhouette", "drawn": "as annotated"}
@@ -77,48 +76,6 @@ class RunResult:
         return "annotated" if self.boxes is None else f"detected ({self.boxes.file})"
 
 
-def embodied_entry(embodied: EmbodiedShare) -> Embodied:
-    """Return the hardware as the record has it."""
-    parts = [Hardware(**asdict(part) | {"kg_interval": interval_of(part.kg_interval)}) for part in embodied.parts]
-    return Embodied(kind=embodied.kind, parts=parts, lifetime_years=embodied.lifetime_years, note=embodied.note)
-
-
-def training_emissions(
-    windows: Sequence[Window], carbon: CarbonAccounting, embodied: EmbodiedShare | None, *, kind: Kind
-) -> dict[str, Quantity]:
-    """Return the emissions of training's windows, whose energy is of a `kind`: operational, embodied, and both."""
-    grams = carbon.grams_of(windows)
-    operational = replace(grams, kind=kind, method=f"{grams.method}; interval ends multiplied with ends")
-    seconds = sum(window.seconds for window in windows)
-    making = embodied_emissions(embodied, seconds, time="wall time of training")
-    sci = carbon_intensity(operational, making, per="training")
-    return {"train_co2eq_g": operational, "train_embodied_co2eq_g": making, "train_sci_g": sci}
-
-
-def embodied_emissions(
-    embodied: EmbodiedShare | None, seconds: float, *, time: str, repeated: Bounds | None = None
-) -> Quantity:
-    """Return what making the held hardware costs for a time, which `time` says in words; Type A is the time's own."""
-    if embodied is None:
-        return missing("not recorded: the hardware is not known", unit=UNIT, method=f"{HOW} x {time} / its life")
-    return embodied.grams(seconds, time=time, repeated=repeated)
-
-
-def carbon_intensity(operational: Quantity, embodied: Quantity, *, per: str) -> Quantity:
-    """Return the Software Carbon Intensity: both kinds of emissions for a functional unit; none where one is missing.
-
-    Both parts follow the same clock, so that their errors do not cancel.
-
-    Source: Software Carbon Intensity specification 1.1 (ISO/IEC 21031:2024), SCI = (O + M) per R.
-    """
-    method = f"Software Carbon Intensity per {per}: operational + embodied emissions, interval ends added to ends"
-    return replace(operational + embodied, method=method)
-
-
-SHARE = "relative_to_final."
-"""What the names of numbers over the final exit's begin with."""
-
-
 def exit_entry(exit_: int, run: RunResult, *, kind: Kind, carbon: CarbonAccounting, parts: list[Phase]) -> Exit:
     """Return the entry of one exit; `kind` is how energy was obtained, `parts` what training consisted of."""
     measured = run.measured[exit_]
@@ -148,20 +105,6 @@ def entry_fields(
     }
 
 
-def measured_fields(measured: ExitMeasurement, quantities: Mapping[str, Quantity]) -> dict[str, Any]:
-    """Return the fields of what was measured with these quantities: numbers, shares, bases, and how it was done."""
-    shares = {name: each for name, each in quantities.items() if name.startswith(SHARE)}
-    fields = with_bases({name: each for name, each in quantities.items() if name not in shares})
-    return {
-        "relative_to_final": {
-            name.removeprefix(SHARE): each.value for name, each in shares.items() if each.value is not None
-        },
-        "measurement": _how(measured),
-        **fields,
-        "basis": fields["basis"] | {name: basis_of(each) for name, each in shares.items()},
-    }
-
-
 def inference_quantities(
     count: ExitCount,
     measured: ExitMeasurement,
@@ -171,19 +114,7 @@ def inference_quantities(
     embodied: EmbodiedShare | None = None,
 ) -> dict[str, Quantity]:
     """Return the numbers of an exit that need no training: size and cost of an image."""
-    return size_quantities(count) | cost_quantities(measured, kind=kind, carbon=carbon, embodied=embodied)
-
-
-def cost_quantities(
-    measured: ExitMeasurement,
-    *,
-    kind: Kind,
-    carbon: CarbonAccounting,
-    embodied: EmbodiedShare | None = None,
-    what: str = "truncated network",
-) -> dict[str, Quantity]:
-    """Return what an image costs in something, which `what` names, and its shares of the reference's cost."""
-    return _costs(measured, kind=kind, carbon=carbon, embodied=embodied, what=what) | _shares(measured)
+    return size_quantities(count.sizes) | cost_quantities(measured, kind=kind, carbon=carbon, embodied=embodied)
 
 
 def _role(config: Experiment, exit_: int) -> str:
@@ -195,16 +126,6 @@ def _role(config: Experiment, exit_: int) -> str:
     return {(True, True): "student and teacher", (True, False): "teacher", (False, True): "student"}.get(
         (teaches, learns), "side"
     )
-
-
-def size_quantities(count: ExitCount) -> dict[str, Quantity]:
-    """Return what is counted of an exit, as the record has it."""
-    return {
-        metric.name: Quantity(
-            value=count.sizes[metric.name], unit=metric.recorded, kind="counted", method=metric.method
-        )
-        for metric in COUNTED
-    }
 
 
 def accuracies(scores: ExitScores, run: RunResult) -> dict[str, Quantity]:
@@ -229,77 +150,3 @@ def _resampled(low: float, high: float) -> Bounds | None:
 def _searched(metric: Metric, run: RunResult) -> str:
     """Return in which boxes poses were searched, and for OKS by which area it was scaled."""
     return f"area: {run.area}; boxes: {run.searched}" if metric in BY_OKS else "boxes: annotated"
-
-
-def _costs(
-    measured: ExitMeasurement, *, kind: Kind, carbon: CarbonAccounting, embodied: EmbodiedShare | None, what: str
-) -> dict[str, Quantity]:
-    """Return latency, CPU time, energy and emissions of one image."""
-    how = f"median over {measured.blocks} interleaved blocks, batch {measured.items_per_call}, {what}"
-    gross = _energy(measured, "energy_j_per_item", kind, f"gross; {how}")
-    operational = _grams(gross, carbon)
-    latency = replace(measured.latency_s, unit="s", method=f"wall time per image; {how}")
-    thousand = latency * 1000
-    making = embodied_emissions(embodied, thousand.known, time="wall time of 1000 images", repeated=thousand.type_a)
-    return {
-        "latency_s": latency,
-        "latency_p95_s": replace(measured.latency_p95_s, unit="s", method=_percentile(measured)),
-        "cpu_s_per_image": replace(measured.cpu_s_per_item, unit="s", method=f"CPU time per image; {how}"),
-        "energy_j_per_image": gross,
-        "net_energy_j_per_image": _energy(
-            measured, "net_energy_j_per_item", kind, f"gross minus idle power x wall time; {how}"
-        ),
-        "co2eq_g_per_1000_images": operational,
-        "embodied_co2eq_g_per_1000_images": making,
-        "sci_g_per_1000_images": carbon_intensity(operational, making, per="1000 images"),
-    }
-
-
-def _energy(measured: ExitMeasurement, name: str, kind: Kind, method: str) -> Quantity:
-    found: Quantity | None = getattr(measured, name)
-    if found is None:
-        reason = measured.missing.get(name, "no component's energy could be read")
-        return missing(reason, unit="J", method=method)
-    return replace(found, unit="J", kind=kind, method=method)
-
-
-def _percentile(measured: ExitMeasurement) -> str:
-    """Return how the 95th percentile was obtained, and why it has no interval if it has none."""
-    how = f"wall time per image; 95th percentile over {measured.calls} calls"
-    few = measured.latency_p95_s.type_a is None
-    return f"{how}; no interval for fewer than {FEWEST_CALLS} calls, or a single block" if few else how
-
-
-def _grams(energy: Quantity, carbon: CarbonAccounting) -> Quantity:
-    """Return the emissions of 1000 images: Type A scales with the energy's, Type B is widened by the intensity's."""
-    method = f"gross energy of 1000 images x PUE x {carbon.describe_grid(timed=False)}"
-    if energy.value is None:
-        return replace(energy, unit=UNIT, method=method)
-    low, high = energy.type_b or (energy.value, energy.value)
-    grams = carbon.grams(Joules(low * 1000, energy.value * 1000, high * 1000))
-    factor = grams.known / energy.value if energy.value else 0.0
-    return replace(grams, kind=energy.kind, method=method, type_a=scaled(energy.type_a, factor), repeats=energy.repeats)
-
-
-def _shares(measured: ExitMeasurement) -> dict[str, Quantity]:
-    """Return the within-block ratios under the record's names: an item is an image here."""
-    return {
-        f"{SHARE}{name.replace('_per_item', '_per_image')}": replace(
-            ratio,
-            unit="fraction",
-            method=f"median of ratios within {ratio.repeats} blocks; systematic errors cancel",
-            type_b=None,
-        )
-        for name, ratio in measured.ratios.items()
-    }
-
-
-def _how(measured: ExitMeasurement) -> dict[str, Any]:
-    """Return how inference was measured: all that is no estimate."""
-    return {name: getattr(measured, name) for name in CONDITIONS} | {"warnings": list(measured.warnings)}
-
-
-CONDITIONS = (
-    *("items_per_call", "blocks", "calls", "window_seconds", "idle_watts", "between_runs", "converged", "agreement"),
-    *("foreign_cpu_share", "steal_share", "involuntary_switches", "minor_faults", "resolution_share"),
-)

@@ -1,49 +1,45 @@
 """The record of a run, composed: its training, its course, its machine, its software."""
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from greenpose.config import Experiment
 from greenpose.data.boxes import Detected
 from greenpose.formatting import joules_to_kwh
-from greenpose.metering import (
-    EmbodiedShare,
-    Provenance,
-    Window,
-    carbon_of,
-    gaps,
-    grade,
-    remarks,
-    short_of,
-    this_machine,
+from greenpose.ledger.metered import (
+    carbon_entry,
+    component_entries,
+    crosscheck,
+    grade_of,
+    host_of_all,
+    marked,
+    training_emissions,
+    training_spent,
 )
-from greenpose.metering.window import Grade
-from greenpose.quantity import KINDS, Kind, Quantity
-from greenpose.record import (
-    Allocation,
-    Carbon,
-    Component,
-    CrossCheck,
-    Record,
-    Validation,
-    interval_of,
-    with_bases,
-)
-from greenpose.run.callbacks import outweighed
-from greenpose.run.phases import (
-    Used,
+from greenpose.ledger.phases import (
     allocation,
     by_component,
     epoch_of,
     phases,
-    spent,
     training_parts,
     training_windows,
     used_in,
 )
-from greenpose.run.record_exits import RunResult, embodied_entry, exit_entry, training_emissions
+from greenpose.metering import (
+    Window,
+    carbon_of,
+    remarks,
+    short_of,
+    this_machine,
+)
+from greenpose.quantity import Quantity
+from greenpose.record import (
+    Allocation,
+    Record,
+    Validation,
+    with_bases,
+)
+from greenpose.run.callbacks import outweighed
+from greenpose.run.record_exits import RunResult, exit_entry
 from greenpose.run.setup import surroundings
 from greenpose.store.records import Attempt, attempts_of, kind_of, missing_windows, phase_of
 from greenpose.training.fit import depth_schedule, parts_trained
@@ -100,7 +96,7 @@ def compose(run: RunResult) -> Record:
     lost = missing_windows(run.windows, epochs=run.fitted.epochs)
     kind, kind_here = kind_of(attempts), kind_of([here._replace(short=frozenset())])
     used, parts = used_in(training), training_parts(run.windows, kind)
-    numbers = _training(used, training, attempts, kind) | training_emissions(
+    numbers = training_spent(used, training, attempts, kind) | training_emissions(
         training, carbon, meter.embodied, kind=kind
     )
     return Record(
@@ -128,28 +124,16 @@ def compose(run: RunResult) -> Record:
         forecast=run.forecast,
         allocation=_allocation(run, numbers),
         exits=[exit_entry(exit_, run, kind=kind_here, carbon=carbon, parts=parts) for exit_ in sorted(run.counts)],
-        carbon=carbon_entry(config, windows=training, embodied=meter.embodied),
+        carbon=carbon_entry(config.carbon, windows=training, embodied=meter.embodied),
         components=component_entries(*(one.provenances for one in attempts)),
         grade=grade_of(attempts),
         doubts=[*remarks(run.windows), *filter(None, [outweighed(run.epochs, config.loss)])],
-        crosscheck=_crosscheck(run.windows),
+        crosscheck=crosscheck(run.windows),
         trained_in=cell.get("trained_in", {}).get("run"),
         gaps=[*lost, *run.gaps],
         **surroundings(config) | {"host": host_of_all(attempts)},
-        **with_bases(_marked(numbers, lost)),
+        **with_bases(marked(numbers, lost)),
     )
-
-
-def _training(used: Used, windows: Sequence[Window], attempts: Sequence[Attempt], kind: Kind) -> dict[str, Quantity]:
-    """Return the run's own time and energy."""
-    methods = "; in another attempt: ".join(dict.fromkeys(map(_method, attempts)))
-    numbers = spent(
-        used,
-        kind,
-        clock="monotonic clock; every epoch of every attempt, validation included",
-        energy="; ".join([methods, *_at_least(windows)]),
-    )
-    return {f"train_{name}": number for name, number in numbers.items()}
 
 
 def _allocation(run: RunResult, numbers: Mapping[str, Quantity]) -> Allocation:
@@ -162,39 +146,6 @@ def _allocation(run: RunResult, numbers: Mapping[str, Quantity]) -> Allocation:
         step=run.step,
         trained=parts_trained(depth_schedule(run.config.train, macs)[: run.fitted.epochs], macs),
     )
-
-
-def _marked(numbers: dict[str, Quantity], lost: Sequence[str]) -> dict[str, Quantity]:
-    """Return totals, which say what they lack where windows are lost."""
-    lacks = f"; too small: {'; '.join(lost)}" if lost else ""
-    return {name: replace(number, method=number.method + lacks) for name, number in numbers.items()}
-
-
-def _method(attempt: Attempt) -> str:
-    """Return how the energy of each component was obtained, and which component is not in it."""
-    methods = "; ".join(p.method for p in attempt.provenances if p.kind != "not_covered")
-    absent = [provenance.component for provenance in gaps(attempt.joules, attempt.provenances)]
-    return (
-        f"{methods}; without {' and '.join(absent)}" if absent else methods
-    ) or "not known: its log has no header any more"
-
-
-def _at_least(training: Sequence[Window]) -> list[str]:
-    """Return in how many windows each component could not be read, or not believed."""
-    lacking = {name: sum(name in window.missing for window in training) for name in sorted(short_of(training))}
-    return [f"at least: {name} is missing in {count} of {len(training)} windows" for name, count in lacking.items()]
-
-
-def grade_of(attempts: Sequence[Attempt]) -> Grade:
-    """Return the grade that all attempts have; B where they differ: part of the energy was read from hardware."""
-    grades = {grade(one.joules, one.provenances, short=one.short) if one.provenances else "C" for one in attempts}
-    return grades.pop() if len(grades) == 1 else "B"
-
-
-def host_of_all(attempts: Sequence[Attempt]) -> dict[str, Any]:
-    """Return the machine that the run ended on; where others had a part in it, no single one's fingerprint."""
-    known = list(dict.fromkeys(one.host for one in attempts if one.host is not None))
-    return this_machine().as_dict() | {"fingerprint": "+".join(known)}
 
 
 def _dataset(run: RunResult) -> dict[str, Any]:
@@ -226,68 +177,3 @@ def _boxes(detected: Detected | None) -> dict[str, Any]:
         return {"boxes": "annotated"}
     found = {"boxes_file": detected.file, "boxes_sha256": detected.sha256, "num_boxes": len(detected.samples)}
     return {"boxes": "detected", **found}
-
-
-def carbon_entry(
-    config: Experiment, *, windows: Sequence[Window] = (), embodied: EmbodiedShare | None = None
-) -> Carbon:
-    """Return what turns energy, and the making of the machine, into emissions; hourly data as of the windows."""
-    carbon = carbon_of(**config.carbon.model_dump())
-    grid, mean = carbon.grid_of(windows), carbon.intensity if carbon.hours else None
-    return Carbon(
-        country=grid.country,
-        intensity_g_per_kwh=grid.g_per_kwh,
-        intensity_interval=interval_of(grid.interval),
-        source=grid.source,
-        vintage=grid.vintage,
-        pue=carbon.pue,
-        mean_g_per_kwh=mean.g_per_kwh if mean else None,
-        mean_interval=interval_of(mean.interval) if mean else None,
-        embodied=embodied_entry(embodied) if embodied else None,
-    )
-
-
-def component_entries(*attempts: Sequence[Provenance]) -> list[Component]:
-    """Return where each component's energy comes from; where attempts differ, by the worst of their ways."""
-    sources: dict[str, list[Provenance]] = {}
-    for provenance in (each for provenances in attempts for each in provenances):
-        sources.setdefault(provenance.component, []).append(provenance)
-    return [_component(some) for some in sources.values()]
-
-
-def _component(sources: Sequence[Provenance]) -> Component:
-    worst = max(reversed(sources), key=lambda each: KINDS.index(each.kind))
-    own_fields = {"component", "kind", "method"}
-    methods = dict.fromkeys(each.method for each in (worst, *sources))
-    return Component(
-        component=worst.component,
-        kind=worst.kind,
-        method="; in another attempt: ".join(methods),
-        details={key: value for key, value in worst.as_dict().items() if key not in own_fields},
-    )
-
-
-def _crosscheck(windows: Sequence[Window]) -> list[CrossCheck]:
-    """Return codecarbon's figure for the windows that it covered, beside ours for the same ones."""
-    checked = [(window, window.crosscheck) for window in windows if window.crosscheck is not None]
-    if not checked:
-        return []
-    covered = [(window, check, joules) for window, check in checked if (joules := check.joules) is not None]
-    tool = checked[-1][1].tool
-    if not covered:
-        reason = checked[-1][1].missing or "no figures"
-        return [CrossCheck(tool=tool, energy_kwh=None, covered_seconds=0.0, ratio=None, note=reason)]
-    theirs = sum(joules for _, _, joules in covered)
-    ours = sum(window.energy.mid for window, _, _ in covered)
-    last = covered[-1][1]
-    watts = f", {last.tdp_w:g} W assumed for the CPU" if last.tdp_w is not None else ""
-    ram = statistics.fmean((check.ram_joules or 0.0) / check.seconds for _, check, _ in covered if check.seconds > 0)
-    return [
-        CrossCheck(
-            tool=tool,
-            energy_kwh=joules_to_kwh(theirs),
-            covered_seconds=sum(check.seconds for _, check, _ in covered),
-            ratio=theirs / ours if ours > 0 else None,
-            note=f"process mode, CPU by {last.mode}{watts}, memory {ram:.3g} W; {len(covered)} training windows",
-        )
-    ]

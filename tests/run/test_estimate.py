@@ -9,6 +9,7 @@ from greenpose.config import CarbonConfig, Cell, DataConfig, Experiment, expand,
 from greenpose.config.load import read_yaml
 from greenpose.data.splits import Preview
 from greenpose.errors import GreenPoseError
+from greenpose.ledger.phases import Cost
 from greenpose.run.calibrate import MeasuredWork, Setup, spread
 from greenpose.run.estimate import (
     LIKE_ERROR,
@@ -19,7 +20,6 @@ from greenpose.run.estimate import (
     scaled_work,
     scaling_error,
 )
-from greenpose.run.phases import Cost
 from tests.run.measuring import counts_of
 from tests.run.tiny import write_grid
 from tests.training.samples import dots

@@ -9,10 +9,10 @@ import pytest
 
 from greenpose.config import expand, load_grid
 from greenpose.errors import GreenPoseError
+from greenpose.ledger.phases import training_windows
 from greenpose.metering import read_windows, this_machine
 from greenpose.record import Record
 from greenpose.run import execute
-from greenpose.run.phases import training_windows
 from greenpose.store import RunFolder, read_document
 from tests.run.tiny import Silent, write_grid, written
 from tests.torture.nursery import forked

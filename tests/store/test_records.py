@@ -2,8 +2,8 @@
 
 import pytest
 
+from greenpose.ledger.metered import component_entries, grade_of
 from greenpose.metering import Joules, Meter, read_log, read_windows, this_machine
-from greenpose.run.record_run import component_entries, grade_of
 from greenpose.store import RunFolder
 from greenpose.store.records import attempts_of, kind_of, log_of, missing_windows, note_lost, outermost
 from tests.metering.fakes import ScriptedSource

@@ -7,10 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.intervals import Bounds
-from greenpose.metering import ExitMeasurement, carbon_of
-from greenpose.quantity import Quantity
-from greenpose.record import Phase, StepExit, TrainingStep, with_bases
-from greenpose.run.phases import (
+from greenpose.ledger.phases import (
     allocation,
     break_even,
     epoch_costs,
@@ -18,6 +15,9 @@ from greenpose.run.phases import (
     training_parts,
     training_windows,
 )
+from greenpose.metering import ExitMeasurement, carbon_of
+from greenpose.quantity import Quantity
+from greenpose.record import Phase, StepExit, TrainingStep, with_bases
 from tests.metering.fakes import TickingClock, TickingSource, metering
 
 

@@ -8,19 +8,19 @@ import pytest
 from greenpose import counting
 from greenpose.config import Experiment
 from greenpose.intervals import Bounds
-from greenpose.metering import Joules, Window, carbon_of
-from greenpose.metering.embodied import embodied_of
-from greenpose.quantity import Quantity
-from greenpose.run.record_exits import (
+from greenpose.ledger.metered import (
+    carbon_entry,
     carbon_intensity,
     embodied_emissions,
     embodied_entry,
-    inference_quantities,
     training_emissions,
 )
-from greenpose.run.record_run import carbon_entry
+from greenpose.metering import Joules, Window, carbon_of
+from greenpose.metering.embodied import embodied_of
+from greenpose.quantity import Quantity
+from greenpose.run.record_exits import inference_quantities
+from tests.ledger.test_phases import exit_measurement, known
 from tests.metering.fakes import machine
-from tests.run.test_phases import exit_measurement, known
 
 YEAR = 365 * 24 * 3600
 MIDNIGHT = datetime(2025, 1, 1, tzinfo=UTC)
@@ -141,7 +141,7 @@ def experiment(**carbon) -> Experiment:
 
 def test_the_recorded_intensity_times_energy_and_pue_is_what_was_emitted(hourly):
     windows = [window(11.5, 3600), window(20, 7200)]
-    entry = carbon_entry(experiment(hourly=hourly, pue=1.2), windows=windows, embodied=making())
+    entry = carbon_entry(experiment(hourly=hourly, pue=1.2).carbon, windows=windows, embodied=making())
     emitted = training_emissions(windows, carbon_of(hourly=hourly, pue=1.2), None, kind="modelled")["train_co2eq_g"]
     assert entry.intensity_g_per_kwh * entry.pue * 3.0 == pytest.approx(emitted.value)
     assert entry.intensity_interval.low < entry.intensity_g_per_kwh < entry.intensity_interval.high
@@ -151,7 +151,7 @@ def test_the_recorded_intensity_times_energy_and_pue_is_what_was_emitted(hourly)
 
 
 def test_a_country_has_no_second_mean():
-    entry = carbon_entry(experiment(country="ITA"), windows=[window(0, 60)])
+    entry = carbon_entry(experiment(country="ITA").carbon, windows=[window(0, 60)])
     assert (entry.mean_g_per_kwh, entry.mean_interval, entry.embodied) == (None, None, None)
 
 
