@@ -10,15 +10,18 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from greenpose import accuracy, counting, data, losses, metering, model
+    from greenpose.ledger.own import experiment
     from greenpose.metering import meter
 
-__all__ = ["__version__", "accuracy", "counting", "data", "losses", "meter", "metering", "model"]
+__all__ = ["__version__", "accuracy", "counting", "data", "experiment", "losses", "meter", "metering", "model"]
 
 
 def __getattr__(name: str) -> Any:
     """Import a room on first use (PEP 562)."""
     if name == "meter":
         return importlib.import_module("greenpose.metering").meter
+    if name == "experiment":
+        return importlib.import_module("greenpose.ledger.own").experiment
     if name in __all__:
         return importlib.import_module(f"greenpose.{name}")
     raise AttributeError(f"module 'greenpose' has no attribute {name!r}")

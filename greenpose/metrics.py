@@ -54,6 +54,12 @@ class Metric:
     """Table of the page, and of the forms made from it, that has a column for it; empty: none."""
     latex: Literal["Accuracy", "Size", "One image", "Training", ""] = ""
     """Heading above its column in LaTeX's table, which says less in a column's own; empty: it has none."""
+    lower: bool = False
+    """Of what exits are judged by: whether less of it is better."""
+    margin: float | None = None
+    """By how much a cheaper exit may be worse and still be recommended, in the display unit; None: see `Study`."""
+    floor: float | None = None
+    """What an exit must reach to be recommended, in the display unit; None: nothing."""
 
     @property
     def per_machine(self) -> bool:

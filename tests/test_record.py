@@ -100,3 +100,9 @@ def test_what_json_can_hold_and_no_run_can_is_named_and_no_traceback():
             loads(text, where="x.json")
         assert all(fault.startswith("x.json: ") for fault in caught.value.faults)
         assert said in str(caught.value)
+
+
+def test_a_record_of_pose_is_written_as_before_there_were_own_loops():
+    written = json.loads(dumps(record()))
+    assert not {"metric", "own", "notes"} & set(written)
+    assert all("metrics" not in entry for entry in written["exits"])

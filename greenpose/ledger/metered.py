@@ -36,14 +36,19 @@ from greenpose.store.records import Attempt
 
 
 def training_spent(
-    used: Used, windows: Sequence[Window], attempts: Sequence[Attempt], kind: Kind
+    used: Used,
+    windows: Sequence[Window],
+    attempts: Sequence[Attempt],
+    kind: Kind,
+    *,
+    what: str = "every epoch of every attempt, validation included",
 ) -> dict[str, Quantity]:
-    """Return the run's own time and energy."""
+    """Return the run's own time and energy; `what` says which windows they are the sums of."""
     methods = "; in another attempt: ".join(dict.fromkeys(map(_method, attempts)))
     numbers = spent(
         used,
         kind,
-        clock="monotonic clock; every epoch of every attempt, validation included",
+        clock=f"monotonic clock; {what}",
         energy="; ".join([methods, *_at_least(windows)]),
     )
     return {f"train_{name}": number for name, number in numbers.items()}

@@ -80,14 +80,21 @@ def epoch_costs(windows: Sequence[Window]) -> dict[int, Used]:
     return {number: used_in([*parts.values()]) for number, parts in whole_epochs(windows).items()}
 
 
-def phases(windows: Sequence[Window], meter: Meter, kind: Kind, carbon: CarbonAccounting) -> list[Phase]:
-    """Return every phase of all attempts, and as `other` what this attempt spent outside its windows.
+def phases(
+    windows: Sequence[Window],
+    meter: Meter,
+    kind: Kind,
+    carbon: CarbonAccounting,
+    *,
+    names: Sequence[str] = PHASES,
+) -> list[Phase]:
+    """Return every named phase of all attempts, and as `other` what this attempt spent outside its windows.
 
     That is building the network, cross-checks, waiting. Each is charged by its own hours, `other` by those of the
     windows it lies between.
     """
     roots = outermost(list(windows))
-    parts = {name: [window for window in roots if phase_of(window) == name] for name in PHASES}
+    parts = {name: [window for window in roots if phase_of(window) == name] for name in names}
     found = [
         _phase(name, used_in(mine), kind, windows=len(mine), co2eq_g=carbon.grams_of(mine).value)
         for name, mine in parts.items()

@@ -8,9 +8,10 @@ passed. So a process that is killed in the middle of an epoch loses a second of 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from itertools import pairwise
 from types import MappingProxyType, TracebackType
-from typing import NamedTuple, final
+from typing import NamedTuple, ParamSpec, TypeVar, final
 
 from greenpose.errors import MeteringError
 from greenpose.metering.interference import Ticks
@@ -18,6 +19,8 @@ from greenpose.metering.sources import NO_ENERGY, Joules
 from greenpose.metering.window import Grade, Window
 from greenpose.quantity import Quantity
 
+P = ParamSpec("P")
+T = TypeVar("T")
 NO_COUNTERS: Mapping[str, Joules] = MappingProxyType({})
 NOTHING_MISSING: Mapping[str, str] = MappingProxyType({})
 Fault = tuple[int, str, bool]
@@ -152,6 +155,55 @@ class OpenWindow:
                 self._hand_on(self._start)
         finally:
             self._result = self._end(self, self._start, kind is None)
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether it has begun and not ended."""
+        return self._start is not None and self._result is None
+
+    def start(self) -> "OpenWindow":
+        """Begin without a `with` block, as over several cells of a notebook; `stop` ends it.
+
+        Raises:
+            MeteringError: the second time.
+        """
+        if self._start is not None:
+            raise MeteringError(f"window {self.name!r} has begun already; open another one for another stretch")
+        return self.__enter__()
+
+    def stop(self) -> Window:
+        """End what `start` began, and return what was recorded.
+
+        Raises:
+            MeteringError: if it is not open.
+        """
+        if not self.is_open:
+            said = "has ended already" if self._start else "has not begun: call its start()"
+            raise MeteringError(f"window {self.name!r} {said}")
+        self.__exit__(None, None, None)
+        return self.result
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Decorate a function: each of its calls is a window of its own, with this one's name and items."""
+
+        @wraps(function)
+        def metered(*args: P.args, **named: P.kwargs) -> T:
+            with self._again():
+                return function(*args, **named)
+
+        return metered
+
+    def _again(self) -> "OpenWindow":
+        """Return another window like this one."""
+        return OpenWindow(
+            self.name,
+            items=self.items,
+            crosscheck=self.crosscheck,
+            begin=self._begin,
+            read=self._read,
+            record=self._record,
+            end=self._end,
+        )
 
     def part(self, name: str) -> None:
         """Begin a part of the block, ending the one before; what all stretches of a part used is summed.

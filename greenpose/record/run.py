@@ -4,10 +4,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, create_model
 
-from greenpose.metrics import COUNTED
+from greenpose.metrics import AP, COUNTED, Metric
 from greenpose.quantity import Kind
+from greenpose.record.metric import OwnMetric
 from greenpose.record.numbers import Interval, Numbers
 from greenpose.schema import Document
+
+
+def _nothing(value: object) -> bool:
+    """Return whether a field that later versions added says nothing: then it is not written, as before."""
+    return not value
 
 
 class _Exit(Numbers):
@@ -42,6 +48,9 @@ class _Exit(Numbers):
     """PCK@0.5 as the paper's code computes it (a twentieth of the heatmap, axes swapped), as a fraction."""
     pck_corrected: float | None = None
     """PCK@0.5 with the axes the right way round, as a fraction."""
+    metrics: dict[str, float] = Field(default_factory=dict, exclude_if=_nothing)
+    """What the exit of an own loop reaches, by the metric's name, in the unit of its basis `metrics.NAME`; left out of
+    records of pose, where `ap` and the others say it."""
     best_epoch: int | None = None
     """Epoch (from 1) whose weights this exit is evaluated with: the best AP on the validation split."""
     latency_s: float | None = None
@@ -305,7 +314,7 @@ class Record(Numbers):
     """How often the run was started until it finished; what all of them metered counts in the totals."""
     stopped: str
     """Why training ended: `epochs` (all done), `patience` (no exit improved) or `budget` (another epoch would have gone
-    beyond a limit; the checkpoint is kept)."""
+    beyond a limit; the checkpoint is kept); `end` where an own loop or a command came to its end."""
     budget: dict[str, float] = Field(default_factory=dict)
     """Limits that the run was given: `energy_kwh`, `co2eq_g`, `seconds`, those that were set."""
     epochs: int
@@ -318,8 +327,8 @@ class Record(Numbers):
     """Where the images come from: source, profile, keypoints, sigmas and their origin; which `area` scales OKS; and in
     which `boxes` the test split was searched: `annotated`, or `detected` with their file, its hash and their number.
     `annotations_sha256` is the hash of each split's annotation file, of a run on a folder: with another one it is a run
-    on other data. `shared_subjects` is how many patients are in training and test both: where there are any, accuracy
-    is not about new ones."""
+    on other data; of an own loop it is, as `test`, the digest that was given of its data. `shared_subjects` is how many
+    patients are in training and test both: where there are any, accuracy is not about new ones."""
     train_seconds: float
     """Wall time of training, validation included."""
     train_cpu_seconds: float
@@ -347,8 +356,15 @@ class Record(Numbers):
     of runs that were resumed after them or took over another one's training."""
     allocation: Allocation
     """The training footprint split over the exits."""
+    metric: OwnMetric | None = Field(default=None, exclude_if=_nothing)
+    """What exits are judged by in a record of an own loop; left out where that is `ap`."""
+    own: Literal["builder", "command"] | None = Field(default=None, exclude_if=_nothing)
+    """Whose work was metered where it was no experiment of GreenPose: `builder`, a program's own loop
+    (`greenpose.experiment`), or `command`, a whole program (`greenpose meter`); left out for an experiment."""
+    notes: list[str] = Field(default_factory=list, exclude_if=_nothing)
+    """What the user wanted to be told with it; left out where that is nothing."""
     exits: list[Exit]
-    """One entry per exit, shallow to deep."""
+    """One entry per exit, shallow to deep; none where no exit was given, as of a metered command."""
     carbon: Carbon
     """What turned energy into emissions."""
     components: list[Component]
@@ -386,6 +402,11 @@ class Record(Numbers):
             if entry.exit == number:
                 return entry
         raise KeyError(number)
+
+    @property
+    def accuracy(self) -> Metric:
+        """Return what its exits are judged by: AP of pose, or its own metric."""
+        return AP if self.metric is None else self.metric.row
 
     @property
     def final_exit(self) -> Exit:

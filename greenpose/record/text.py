@@ -116,7 +116,7 @@ def _impossible(document: Record | Failure) -> list[str]:
         ]
     faults += _beyond(document.carbon, ("intensity_g_per_kwh", "pue"), "carbon.", MOST)
     numbers = [entry.exit for entry in document.exits]
-    if not numbers or len({*numbers}) < len(numbers):
+    if len({*numbers}) < len(numbers) or (not numbers and document.own is None):
         faults.append(f"exits: {numbers}; each exit stands there once, and at least one does")
     for at, entry in enumerate(document.exits):
         faults += _beyond(entry, ["exit"], f"exits[{at}].", MOST)
