@@ -69,7 +69,7 @@ examples: setup  ## render the published reports from their records; RUNS=runs/q
 	$(BIN)/python -m reports.examples $(RUNS)
 
 docs: $(DOCS)  ## build the documentation as a site without a network: site/index.html
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet -f .ci/site/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -f .ci/site/mkdocs.yml
 	@echo site/index.html
 
 $(DOCS): $(STAMP)

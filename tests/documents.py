@@ -160,7 +160,7 @@ def _values(field: dict[str, typing.Any], schema: dict[str, typing.Any]) -> str:
         return " or ".join(_values(one, schema) for one in several)
     if "$ref" in field:
         name = field["$ref"].rsplit("/", 1)[1]
-        return "a profile: [profile.md](profile.md)" if name == "Profile" else "settings"
+        return "a profile" if name == "Profile" else "settings"
     if "enum" in field or "const" in field:
         return " or ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
     kind = field.get("type", "any")
