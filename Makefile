@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BROWSER := $(VENV)/.browser
+DOCS := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-deploy test test-slow test-gpu test-browser torture check gate examples format clean
+.PHONY: help setup demo demo-deploy test test-slow test-gpu test-browser torture check gate examples docs format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,9 +68,17 @@ gate: setup  ## hold GreenPose to its own footprint: what its import loads and t
 examples: setup  ## render the published reports from their records; RUNS=runs/quick puts new records in their place
 	$(BIN)/python -m reports.examples $(RUNS)
 
+docs: $(DOCS)  ## build the documentation as a site without a network: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -f .ci/site/mkdocs.yml
+	@echo site/index.html
+
+$(DOCS): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
 format: setup  ## put the code in shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:  ## remove the venv and the caches (never runs or reports)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

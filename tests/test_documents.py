@@ -7,10 +7,11 @@ import pytest
 import greenpose
 from greenpose.record import Exit, Record
 from greenpose.record.artefacts import ArtefactCost, ArtefactCosts, Turns
-from tests.documents import record_page, schemas
+from tests.documents import experiment_page, record_page, schemas
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = {"record.md": record_page()} | {f"schema/{name}": text for name, text in schemas().items()}
+MADE = {"record.md": record_page(), "experiment.md": experiment_page()}
+PAGES = MADE | {f"schema/{name}": text for name, text in schemas().items()}
 
 
 @pytest.mark.parametrize("name", PAGES)

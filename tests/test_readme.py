@@ -1,11 +1,9 @@
 """What the README tells people to type exists and is accepted."""
 
 import re
-import shlex
 import subprocess
 from pathlib import Path
 
-import pytest
 import yaml
 
 from greenpose.config import Grid, expand
@@ -13,7 +11,6 @@ from tests.cli.running import greenpose
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-COMMANDS = sorted({line.split("#")[0].strip() for line in re.findall(r"^greenpose .*$", README, flags=re.MULTILINE)})
 
 
 def test_the_two_commands_stand_at_the_top_and_are_targets():
@@ -32,17 +29,6 @@ def test_the_longer_demo_gives_commands_options_that_they_know(tmp_path):
     for name, words in calls:
         known = greenpose(name, "--help", cwd=tmp_path).out
         assert all(option in known for option in re.findall(r"--[a-z-]+", words)), name
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_line_is_understood(command, tmp_path):
-    words = shlex.split(command)[1:]
-    name = words[: 2 if words[0] == "data" else 1]
-    known = greenpose(*name, "--help", cwd=tmp_path).out
-    for option in (word for word in words if word.startswith("--")):
-        assert option in known
-    for file in (word for word in words if word.endswith(".yaml")):
-        assert (ROOT / file).is_file()
 
 
 def test_the_example_grid_is_valid_once_a_folder_is_named():
