@@ -95,6 +95,8 @@ def test_records_are_read_checked_and_reported_and_code_is_metered_without_an_ex
     assert "no cross-check: " in done.stdout
     done = without((), "-c", METER, cwd=tmp_path)
     assert (done.returncode, "CO2eq" in done.stdout) == (0, True), done.stderr
+    done = without((), "-m", "greenpose", "meter", "--country", "ITA", "--", "echo", "said", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "said\n"), done.stderr
 
 
 @pytest.mark.parametrize(

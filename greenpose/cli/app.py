@@ -17,6 +17,7 @@ from greenpose.cli.doctor import doctor
 from greenpose.cli.estimate import estimate
 from greenpose.cli.export import export
 from greenpose.cli.measure import measure
+from greenpose.cli.meter import meter
 from greenpose.cli.policy import policy
 from greenpose.cli.predict import predict
 from greenpose.cli.profile import profile
@@ -50,6 +51,7 @@ app.command(epilog=EPILOG)(policy)
 app.command(epilog=EPILOG)(export)
 app.command(epilog=EPILOG)(predict)
 app.command(epilog=EPILOG)(check)
+app.command(epilog=EPILOG, context_settings={"allow_interspersed_args": False})(meter)
 app.command(epilog=EPILOG)(doctor)
 app.add_typer(data_app, name="data")
 app.command(hidden=True)(worker)

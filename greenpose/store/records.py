@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -14,7 +15,7 @@ from greenpose.record import Failure, Record, loads, with_bases
 from greenpose.record.artefacts import ArtefactCosts
 from greenpose.record.policy import PolicyCurve
 from greenpose.schema import loaded, parsed
-from greenpose.store.folder import RunFolder
+from greenpose.store.folder import RunFolder, State
 
 
 def read_document(path: Path) -> Record | Failure:
@@ -100,8 +101,10 @@ class _RunsMet:
     def records(self, paths: Iterable[Path], faults: list[str]) -> Iterator[Record]:
         """Yield the finished runs, and keep the others."""
         for path in paths:
-            files = files_of(path)
-            if not files:
+            files, deserted = files_of(path), _deserted(path)
+            for note in map(lost, deserted):
+                self._failures.setdefault((note.name, note.at), note)
+            if not files and not deserted:
                 faults.append(f"{path}: no record.json or failure.json in or below it")
             for file in files:
                 try:
@@ -148,6 +151,31 @@ def files_of(path: Path) -> list[Path]:
 def _below(path: Path, name: str) -> list[Path]:
     """Return the files of a name below a folder, hidden folders (runs set aside) left out."""
     return [file for file in path.rglob(name) if not any(p.startswith(".") for p in file.relative_to(path).parts)]
+
+
+OWN = b"\nown: "
+"""What stands in the configuration of a run that nobody but itself takes care of: a program, or somebody's own loop."""
+
+
+def _deserted(path: Path) -> list[RunFolder]:
+    """Return the folders in and below a path whose run was killed, and that nobody else takes care of."""
+    logs = _below(path, "windows.jsonl") if path.is_dir() else []
+    begun = [folder for folder in (RunFolder(log.parent) for log in sorted(logs)) if folder.state() is State.STARTED]
+    return [folder for folder in begun if folder.config.is_file() and OWN in folder.config.read_bytes()]
+
+
+def lost(folder: RunFolder) -> Failure:
+    """Return the note on a run that was killed, by the windows that it had closed; nothing is written.
+
+    Raises:
+        ConfigError: if what its folder says of the run is damaged.
+    """
+    log = log_of(folder)
+    last = log.windows[-1:]
+    ends = [datetime.fromisoformat(each.started_at) + timedelta(seconds=each.seconds) for each in last]
+    at = max(ends).isoformat(timespec="seconds") if ends else str(log.headers.get(1, {}).get("started_at", ""))
+    message = "its process died without a word; what it had metered by then is counted"
+    return _failure(folder, log, reason="lost", message=message, phase=phase_of(last[0]) if last else "", at=at)
 
 
 def policies(paths: Iterable[Path], *, left_out: list[str] | None = None) -> list[PolicyCurve]:
@@ -201,18 +229,24 @@ INTERRUPTED = 130
 """Exit code of a process that was asked to stop."""
 
 
-def write_failure(
-    folder: RunFolder, *, reason: Literal["failed", "interrupted", "lost"], message: str, phase: str, at: str
-) -> Failure:
+Reason = Literal["failed", "interrupted", "lost"]
+
+
+def write_failure(folder: RunFolder, *, reason: Reason, message: str, phase: str, at: str) -> Failure:
     """Write `failure.json` and return it; seconds, energy and emissions are those of all windows closed so far."""
+    failure = _failure(folder, log_of(folder), reason=reason, message=message, phase=phase, at=at)
+    folder.write_failure(failure)
+    return failure
+
+
+def _failure(folder: RunFolder, log: Log, *, reason: Reason, message: str, phase: str, at: str) -> Failure:
     cell = folder.read_cell()
-    log = log_of(folder)
     windows = outermost(log.windows)
     energy = sum((window.energy for window in windows), NO_ENERGY)
     kind = kind_of(attempts_of(log)) if windows else "modelled"
     spent = energy.kwh(kind=kind, method="sum of the windows closed before it ended")
     emissions = _emissions(cell["experiment"]["carbon"], windows, kind)
-    failure = Failure(
+    return Failure(
         name=cell["name"],
         experiment=cell["experiment"]["name"],
         grid=cell["grid"],
@@ -224,8 +258,6 @@ def write_failure(
         at=at,
         **with_bases({"energy_kwh": spent, "co2eq_g": emissions}),
     )
-    folder.write_failure(failure)
-    return failure
 
 
 def _emissions(settings: Mapping[str, Any], windows: Sequence[Window], kind: Kind) -> Quantity:
@@ -241,7 +273,7 @@ def _emissions(settings: Mapping[str, Any], windows: Sequence[Window], kind: Kin
 def note_lost(folder: RunFolder, *, code: int) -> Failure:
     """Write down that a process died without a word, e.g. killed for memory; `code` is its exit code."""
     last = log_of(folder).windows[-1:]
-    reason: Literal["interrupted", "lost"] = "interrupted" if code == INTERRUPTED else "lost"
+    reason: Reason = "interrupted" if code == INTERRUPTED else "lost"
     died = f"its process was ended by signal {-code}" if code < 0 else f"its process ended with code {code}"
     phase = phase_of(last[0]) if last else ""
     if not folder.log.exists():

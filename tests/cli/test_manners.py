@@ -13,7 +13,20 @@ from tests.cli.running import greenpose
 from tests.run.tiny import write_grid
 
 HEAVY = ("torch", "pandas", "matplotlib", "codecarbon", "thop", "ptflops")
-NAMES = ("run", "estimate", "report", "profile", "measure", "policy", "export", "predict", "check", "doctor", "data")
+NAMES = (
+    "run",
+    "estimate",
+    "report",
+    "profile",
+    "measure",
+    "policy",
+    "export",
+    "predict",
+    "check",
+    "meter",
+    "doctor",
+    "data",
+)
 ALONE = tuple([name] for name in NAMES)
 COMMANDS = (*ALONE, ["data", "prepare"], ["data", "synth"], ["data", "check"])
 

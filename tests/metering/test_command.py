@@ -1,0 +1,226 @@
+"""A command is run unchanged, and everything that its processes use is metered, whoever waits for them."""
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+DRIVER = """
+import json, os, resource, sys, time
+from greenpose.metering import meter
+from greenpose.metering.command import Command, CommandError, meter_command, signals_held
+asked = json.loads(sys.argv[1])
+with signals_held() as before, meter(log=asked["log"]) as m:
+    own = time.process_time()
+    if asked["full"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(asked["log"]),) * 2)
+    try:
+        command = Command(asked["words"], held_before=before)
+        faults = meter_command(command, m, interval_s=asked["interval_s"], for_all=asked["for_all"])
+    except CommandError as error:
+        print(json.dumps({"code": error.code, "says": str(error)}), file=sys.stderr)
+        sys.exit()
+    said = {"code": command.code, "ended_by": command.ended_by, "sent": command.sent, "faults": faults}
+    said["left"] = [each.command for each in command.left()]
+    said["own_s"] = time.process_time() - own
+total = m.total
+said |= {"cpu_s": total.cpu_seconds, "seconds": total.seconds, "windows": [each.name for each in m.windows]}
+said["in_windows_s"] = sum(each.cpu_seconds for each in m.windows)
+print(json.dumps(said), file=sys.stderr)
+"""
+ASKED = {"interval_s": None, "for_all": False, "full": False}
+BURN = "import time, os, sys\ndef burn(s):\n end = time.process_time() + s\n while time.process_time() < end: pass\n"
+"""A function that uses so many CPU-seconds, by the process's own clock."""
+
+
+class Metered:
+    """A driver that meters a command."""
+
+    def __init__(self, tmp_path, words, **asked):
+        told = {"words": words, "log": str(tmp_path / "windows.jsonl")} | ASKED | asked
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, json.dumps(told)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=dict(os.environ),
+        )
+
+    def end(self, given=""):
+        """What the command wrote, and what the driver says of it."""
+        out, err = self.process.communicate(given, timeout=100)
+        *_, last = err.splitlines()
+        return out, json.loads(last)
+
+
+@pytest.fixture
+def metered(tmp_path):
+    return lambda *words, **asked: Metered(tmp_path, words, **asked)
+
+
+def python(text):
+    return sys.executable, "-c", BURN + text
+
+
+def test_input_output_arguments_folder_environment_and_open_files_are_the_commands_own(metered):
+    seen = "print(sys.stdin.read(), sys.argv[1:], os.getcwd(), dict(os.environ)); sys.exit(3)"
+    out, said = metered(*python(seen), "a b", "--", "-x").end("given")
+    environment = ast.literal_eval(out[out.index("{") :])
+    assert out.startswith(f"given ['a b', '--', '-x'] {Path.cwd()} ")
+    assert {**environment, "LC_CTYPE": ""} == {**os.environ, "LC_CTYPE": ""}
+    assert (said["code"], said["ended_by"], said["left"], said["faults"]) == (3, None, [], [])
+
+
+def masks(status):
+    """The signals that are blocked and ignored, without the two that the C library keeps for itself."""
+    return [int(line.split()[1], 16) & 0x7FFF_FFFF for line in status.splitlines()]
+
+
+def test_signals_are_to_the_command_what_they_were_to_us(metered):
+    probe = ["grep", "-E", "SigBlk|SigIgn", "/proc/self/status"]
+    out, _ = metered(*probe).end()
+    assert masks(out) == masks(subprocess.run(probe, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    assert masks(out)[0] == 0
+
+
+TREES = {
+    "itself": "burn(0.5)",
+    "a child that is waited for": "os.fork() or (burn(0.5), os._exit(0))\nos.wait()",
+    "a grandchild whose parent went before it": "r, w = os.pipe()\n"
+    "if os.fork() == 0:\n if os.fork() == 0: burn(0.5)\n os._exit(0)\nos.close(w); os.read(r, 1)",
+    "a daemon of a session of its own": "r, w = os.pipe()\n"
+    "if os.fork() == 0:\n os.setsid()\n if os.fork() == 0: burn(0.5)\n os._exit(0)\nos.close(w); os.read(r, 1)",
+}
+
+
+@pytest.mark.parametrize("tree", TREES.values(), ids=TREES)
+def test_what_any_process_of_the_tree_uses_is_counted_once(metered, tree):
+    _, nothing = metered(*python("")).end()
+    _, said = metered(*python(tree)).end()
+    assert said["cpu_s"] - nothing["cpu_s"] == pytest.approx(0.5, abs=0.1)
+    assert said["in_windows_s"] == pytest.approx(said["cpu_s"], abs=0.05)
+    assert (said["code"], said["left"]) == (0, [])
+
+
+DAEMON = "if os.fork() == 0:\n os.setsid()\n if os.fork() == 0: burn(0.3); time.sleep(2)\n os._exit(0)\nos.wait()"
+
+
+def test_what_goes_on_after_the_command_is_named(metered):
+    _, said = metered(*python(DAEMON)).end()
+    assert (said["code"], len(said["left"]), said["seconds"] < 1.5) == (0, 1, True)
+    assert "time.sleep(2)" in said["left"][0]
+
+
+def test_what_goes_on_after_the_command_is_waited_for_where_asked(metered):
+    _, said = metered(*python(DAEMON), for_all=True).end()
+    assert (said["code"], said["left"], said["seconds"] > 2) == (0, [], True)
+    assert said["cpu_s"] > 0.3
+
+
+def test_waiting_for_what_goes_on_ends_with_a_signal(metered):
+    started = metered("sh", "-c", "setsid sleep 30 & exit 5", for_all=True)
+    time.sleep(2)
+    started.process.terminate()
+    _, said = started.end()
+    assert (said["code"], said["left"]) == (5, ["sleep 30"])
+    assert said["seconds"] < 20
+
+
+LISTENS = """
+import signal
+def heard(number, _):
+    print(number, flush=True)
+for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    signal.signal(each, heard)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_to_the_meter_is_passed_on_once(metered, number):
+    started = metered(*python(LISTENS))
+    assert started.process.stdout.readline() == "ready\n"
+    started.process.send_signal(number)
+    assert started.process.stdout.readline() == f"{number:d}\n"
+    (child,) = Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+    out, said = started.end()
+    assert (out, said["code"], said["ended_by"], said["sent"]) == ("", 128 + signal.SIGKILL, signal.SIGKILL, number)
+
+
+def test_what_the_terminal_sends_to_both_reaches_the_command_once(tmp_path):
+    import pty
+
+    told = {"words": python(LISTENS), "log": str(tmp_path / "w")} | ASKED
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", DRIVER, json.dumps(told)])
+    seen = b""
+    while b"ready" not in seen:
+        seen += os.read(terminal, 1000)
+    os.write(terminal, b"\x03")
+    time.sleep(1)
+    seen = os.read(terminal, 1000)
+    os.write(terminal, b"\x1c")  # the command does not listen to SIGQUIT
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    assert seen.split() == [b"^C2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("no-such-command",), 127, "no-such-command: no command of this name in any folder of PATH; nothing was run"),
+        (("./no-such-file",), 127, "./no-such-file: no such file; nothing was run"),
+        (("/etc/passwd",), 126, "/etc/passwd: may not be executed: chmod +x, or name what executes it"),
+        (("/etc",), 126, "/etc: is a folder"),
+    ],
+)
+def test_a_command_that_cannot_be_started_has_a_shells_code(metered, words, code, says):
+    assert metered(*words).end() == ("", {"code": code, "says": says})
+
+
+def test_scripts_are_executed_as_by_a_shell(metered, tmp_path):
+    script = tmp_path / "script"
+    script.write_text("echo $1\n")
+    script.chmod(0o755)
+    out, said = metered(str(script), "word").end()
+    assert (out, said["code"]) == ("word\n", 0)
+    script.write_text("#!/no/such/interpreter\n")
+    _, said = metered(str(script)).end()
+    assert (said["code"], "first line" in said["says"]) == (127, True)
+
+
+def test_a_thousand_forks_cost_the_meter_little(metered):
+    forks = "for _ in range(1000):\n if os.fork() == 0: burn(0.002); os._exit(0)\n os.wait()"
+    _, said = metered(*python(forks)).end()
+    assert (said["code"], said["own_s"] < 0.02 * said["cpu_s"]) == (0, True), said
+
+
+def test_a_thousand_processes_at_a_time_are_looked_at_less_often(metered):
+    forks = "for _ in range(1000):\n os.fork() or (time.sleep(4), os._exit(0))\nburn(2)\nwhile True:\n os.wait()"
+    _, said = metered(*python(f"try:\n exec({forks!r})\nexcept ChildProcessError: pass"), interval_s=0.05).end()
+    assert (said["code"], said["own_s"] < 0.15 * said["seconds"]) == (0, True), said
+
+
+def test_windows_are_as_long_as_asked_and_else_as_a_kill_may_cost(metered):
+    _, said = metered("sleep", "1.1", interval_s=0.1).end()
+    assert 8 <= len(said["windows"]) <= 12
+    _, said = metered("sleep", "2.5").end()
+    assert said["windows"] == ["command 1", "command 2", "command 3"]
+
+
+def test_a_disk_that_is_full_ends_neither_the_command_nor_the_metering(metered):
+    _, said = metered(*python("burn(0.3); sys.exit(4)"), full=True).end()
+    assert (said["code"], len(said["windows"]), len(said["faults"])) == (4, 1, 1)
+    assert "File too large" in said["faults"][0]
