@@ -168,13 +168,19 @@ def test_what_the_terminal_sends_to_both_reaches_the_command_once(tmp_path):
     seen = b""
     while b"ready" not in seen:
         seen += os.read(terminal, 1000)
+    os.kill(pid, signal.SIGSTOP)  # so that two signals, if it passed one on, are not taken for one
     os.write(terminal, b"\x03")
+    seen = b""
+    while b"2" not in seen:
+        seen += os.read(terminal, 1000)
+    os.kill(pid, signal.SIGCONT)
     time.sleep(1)
-    seen = os.read(terminal, 1000)
+    os.write(terminal, b"?")
+    seen += os.read(terminal, 1000)
     os.write(terminal, b"\x1c")  # the command does not listen to SIGQUIT
     os.waitpid(pid, 0)
     os.close(terminal)
-    assert seen.split() == [b"^C2"]
+    assert seen.split() == [b"^C2", b"?"]
 
 
 @pytest.mark.parametrize(
