@@ -7,6 +7,7 @@ and where it is counted (`counting/counts`), and nowhere else.
 from dataclasses import dataclass
 from typing import Literal
 
+from greenpose.formatting import NBSP
 from greenpose.quantity import Kind
 
 Cause = Literal["input", "keypoints", "torch"]
@@ -65,6 +66,40 @@ class Metric:
     def per_machine(self) -> bool:
         """Return whether it depends on the machine, so that only figures of one machine compare."""
         return self.kind is None
+
+    @property
+    def suffix(self) -> str:
+        """Return the display unit as it follows a number; empty for a plain one."""
+        return f"{NBSP}{self.unit}" if self.unit else ""
+
+    @property
+    def points(self) -> str:
+        """Return what a difference is counted in: points of a percentage or a plain number, else its unit."""
+        return self.unit if self.unit not in ("%", "") else "points"
+
+    @property
+    def points_in_full(self) -> str:
+        """Return the same with what the points are of: percentage points."""
+        return "percentage points" if self.unit == "%" else self.points
+
+    @property
+    def best(self) -> str:
+        """Return which of several is the best."""
+        return "lowest" if self.lower else "highest"
+
+    @property
+    def below(self) -> str:
+        """Return on which side of a number worse ones are."""
+        return "above" if self.lower else "below"
+
+    @property
+    def utmost(self) -> float:
+        """Return the greatest value that there can be, in the display unit."""
+        return self.most * self.scale
+
+    def gain(self, amount: float) -> float:
+        """Return by how much a rise of it is an improvement."""
+        return -amount if self.lower else amount
 
     @property
     def counted_unit(self) -> str:

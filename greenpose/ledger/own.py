@@ -47,6 +47,7 @@ class OwnRun:
         """
         self.settings, self.own = settings, own
         self.doubts: list[str] = []
+        self.gaps: list[str] = []
         self.result: Record | Failure | None = None
         self._out = out
         self._make_meter = partial(own_meter, settings) if make_meter is None else make_meter
@@ -132,7 +133,7 @@ class OwnRun:
         try:
             self._end_windows()
             self._metering.close()
-            record = compose(self._cell(), self.settings, meter, own=self.own, doubts=self.doubts)
+            record = compose(self._cell(), self.settings, meter, own=self.own, doubts=self.doubts, gaps=self.gaps)
             self.folder.write_record(record)
         except BaseException as error:
             self._fail(error)

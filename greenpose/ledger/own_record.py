@@ -45,6 +45,7 @@ def compose(
     own: Own,
     exits: Sequence[Exit] = (),
     doubts: Sequence[str] = (),
+    gaps: Sequence[str] = (),
 ) -> Record:
     """Return the record of a run whose meter has ended; `cell` is what its folder says of it."""
     carbon, windows = carbon_of(**settings.carbon.model_dump()), meter.windows
@@ -82,6 +83,7 @@ def compose(
         components=component_entries(meter.provenances),
         grade=grade_of([attempt]),
         doubts=[*remarks(windows), *doubts],
+        gaps=list(gaps),
         crosscheck=crosscheck(windows),
         host=host_of_all([attempt]),
         process=_process(),

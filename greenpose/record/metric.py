@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from greenpose.errors import RecordError
 from greenpose.metrics import MOST, PERCENT, Metric
-from greenpose.schema import Document
+from greenpose.record.numbers import Basis
+from greenpose.schema import Document, parsed
 
 Direction = Literal["higher", "lower"]
 """Which way is better."""
@@ -78,6 +80,14 @@ class OwnMetric(Document):
     def row(self) -> Metric:
         """Return it as the catalogue has AP, so that page, gate and all forms read both alike."""
         return _row(*(getattr(self, name) for name in _OF_ROW))
+
+
+def described(name: str, basis: Basis | None) -> Metric:
+    """Return the row of a metric that stands beside the one that exits are judged by; a record tells its unit."""
+    known: dict[str, Any] = {"direction": "higher", **KNOWN.get(name, {})}
+    return parsed(
+        OwnMetric, known | {"name": name, "unit": basis.unit if basis else ""}, where=name, error=RecordError
+    ).row
 
 
 _OF_ROW = ("name", "label", "unit", "direction", "scale", "margin", "floor")

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, create_model
 
-from greenpose.metrics import AP, COUNTED, Metric
+from greenpose.metrics import ACCURACIES, AP, COUNTED, Metric
 from greenpose.quantity import Kind
-from greenpose.record.metric import OwnMetric
+from greenpose.record.metric import OwnMetric, described
 from greenpose.record.numbers import Interval, Numbers
 from greenpose.schema import Document
 
@@ -407,6 +407,14 @@ class Record(Numbers):
     def accuracy(self) -> Metric:
         """Return what its exits are judged by: AP of pose, or its own metric."""
         return AP if self.metric is None else self.metric.row
+
+    @property
+    def accuracies(self) -> tuple[Metric, ...]:
+        """Return all that accuracy is told by, the one that exits are judged by first."""
+        if self.metric is None:
+            return ACCURACIES
+        others = dict.fromkeys(name for entry in self.exits for name in entry.metrics if name != self.metric.name)
+        return (self.accuracy, *(described(name, self.exits[0].basis.get(f"metrics.{name}")) for name in others))
 
     @property
     def final_exit(self) -> Exit:

@@ -55,11 +55,15 @@ def _settings(study: Study) -> str:
 def _gaps(study: Study) -> str:
     """Return how many exits lack accuracy, where others have it, and how many lack energy."""
     points = study.points
+    if not points:
+        return ""
     unscored = len(points) - len(study.scored)
     unmetered = sum(point.figure(ENERGY).value is None for point in points)
     clauses = []
     if unscored and study.scored:
-        clauses.append(f"AP was not measured for {plural(unscored, 'exit')}, left out of the comparison")
+        clauses.append(
+            f"{study.accuracy.words} was not measured for {plural(unscored, 'exit')}, left out of the comparison"
+        )
     if unmetered == len(points):
         clauses.append("energy per image was not measured, so exits are compared by MACs")
     elif unmetered:
@@ -82,14 +86,15 @@ def _known(study: Study) -> str:
     if not most:
         return ""
     both = f"{plural(most, 'subject')} {'is' if most == 1 else 'are'} in training and test both"
-    return f"{both}, so AP says little of new ones"
+    return f"{both}, so {study.accuracy.words} says little of new ones"
 
 
 def _labels(study: Study) -> str:
     """Return whether accuracy is of different test labels, as far as records tell them."""
     told = {run.dataset.get("annotations_sha256", {}).get("test") for run in study.records} - {None}
+    what = "data" if any(run.own for run in study.records) else "annotation files"
     return (
-        f"runs were tested on {len(told)} different annotation files, so their AP does not compare"
+        f"runs were tested on {len(told)} different {what}, so their {study.accuracy.words} does not compare"
         if len(told) > 1
         else ""
     )
@@ -137,7 +142,7 @@ def _shared(study: Study) -> str:
 def _disturbed(study: Study) -> str:
     """Return how many exits were metered while others took more of the CPU than the meter bears, and how much."""
     shares = [tuple(map(max, zip(*map(disturbance, entries(point)), strict=True))) for point in study.points]
-    foreign, steal = (max(each) for each in zip(*shares, strict=True))
+    foreign, steal = (max(each) for each in zip((0.0, 0.0), *shares, strict=True))
     took = [f"other processes took up to {percent(foreign)}"] if foreign else []
     took += [f"other guests up to {percent(steal)}"] if steal else []
     if not took:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from statistics import median
 
 from greenpose.formatting import NBSP, listed, percent, plain, plural, with_prefix
-from greenpose.metrics import AP, ENERGY, MACS, Metric
+from greenpose.metrics import ENERGY, MACS, Metric
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.report.comparison import Changes
 from greenpose.report.figures.totals import paid
@@ -22,6 +22,8 @@ _TRAINING = ("train", "validate", "checkpoint")
 def chapters(compared: Study, changed: Changes | None, *, num_texts: int) -> list[Chapter]:
     """Return the chapters in the page's order; what two sides differ in comes first, where there are two."""
     found = [("changed", "What changed", changed.verdict)] if changed else []
+    if not compared.points:
+        return [*found, *_without_exits(compared, num_texts)]
     return [
         *found,
         ("networks", "All networks", _networks(compared)),
@@ -29,16 +31,28 @@ def chapters(compared: Study, changed: Changes | None, *, num_texts: int) -> lis
         ("went", "Where the energy went", _spent(compared)),
         ("sure", "How sure", _precision(compared)),
         ("method", "Method, data, machine", _method(compared)),
-        (
-            "disclosures",
-            "Copy for a paper, ISO SCI, EU AI Act",
-            f"{plural(num_texts, 'text')}, and how to run it again",
-        ),
+        _to_copy(num_texts),
     ]
 
 
+def _without_exits(study: Study, num_texts: int) -> list[Chapter]:
+    """Return the chapters of runs that have no exits: their bill, how it was metered, and what to copy."""
+    return [
+        ("went", "Where the energy went", _spent(study)),
+        ("method", "Method, data, machine", _method(study)),
+        _to_copy(num_texts),
+    ]
+
+
+def _to_copy(num_texts: int) -> Chapter:
+    said = f"{plural(num_texts, 'text')}, and how to run it again"
+    return "disclosures", "Copy for a paper, ISO SCI, EU AI Act", said
+
+
 def _networks(study: Study) -> str:
-    parts = [f"AP {_range(study, AP)}{NBSP}%" if study.scored else "AP not measured"]
+    metric = study.accuracy
+    measured = f"{_range(study, metric)}{metric.suffix}" if study.scored else "not measured"
+    parts = [f"{metric.words} {measured}"]
     cost = study.shown(ENERGY) if _values(study, ENERGY) else MACS
     unit = cost.unit.removesuffix("/image")
     mark = next((kind_mark(point.figure(cost).kind) for point in study.points), "")
@@ -72,10 +86,11 @@ def _spent(study: Study) -> str:
 
 def _precision(study: Study) -> str:
     """Return half the 95 % intervals of the middle exit, the relative one of energy and that of AP in points."""
+    metric = study.accuracy
     energies = [each.relative_half_width for each in _known(study, ENERGY) if each.type_a]
-    aps = [(each.type_a.high - each.type_a.low) / 2 for each in _known(study, AP) if each.type_a]
+    aps = [(each.type_a.high - each.type_a.low) / 2 for each in _known(study, metric) if each.type_a]
     parts = [f"energy ±{percent(median(energies))}"] if energies else []
-    parts += [f"AP ±{plain(median(aps), 2)} points"] if aps else []
+    parts += [f"{metric.words} ±{plain(median(aps), 2)} {metric.points}"] if aps else []
     return f"{listed(parts)} at the middle exit" if parts else "nothing was repeated, so no interval is known"
 
 

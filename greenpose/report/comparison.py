@@ -10,12 +10,13 @@ from greenpose.formatting import NBSP, exact, listed, plain, plural
 from greenpose.metrics import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, Metric
 from greenpose.record import Record
 from greenpose.report.differences import FEWEST_PAIRS, Difference, contrast
+from greenpose.report.header import code, data, place
 from greenpose.report.quantities import training_figure
-from greenpose.report.study import FIRST, SECOND, Group, Point, Study, code, data, flat, place, setting_facts
+from greenpose.report.study import FIRST, SECOND, Group, Point, Study, flat, setting_facts
 from greenpose.tables import Column, Table, TableCell, kind_notes, table_of
 
 TRAIN_SECONDS = Metric(name="train_seconds", label="Training time", unit="s", words="training time", of_run=True)
-_EXIT_FIGURES = (PARAMS, MACS, AP, CPU, LATENCY, ENERGY, CO2)
+_SIZES, _COSTS = (PARAMS, MACS), (CPU, LATENCY, ENERGY, CO2)
 _SAME_MACHINE = (CPU.name, LATENCY.name, ENERGY.name, CO2.name, TRAIN_SECONDS.name, "train_energy_kwh", TRAIN_CO2.name)
 _SAME_SOURCE = (ENERGY.name, CO2.name, "train_energy_kwh", TRAIN_CO2.name)
 _SAME_GRID = (CO2.name, TRAIN_CO2.name)
@@ -79,12 +80,13 @@ class Pair:
 
     def refusal(self, figure: Metric) -> str:
         """Return why a number of the two is not subtracted; empty where it may be."""
-        return next((each.words for each in REASONS if figure.name in each.figures and self._differs(each.of)), "")
+        name = AP.name if _is_accuracy(figure) else figure.name
+        return next((each.words for each in REASONS if name in each.figures and self._differs(each.of)), "")
 
     def of(self, exit_: int, figure: Metric) -> Difference:
         """Return by how much an exit's number differs; the exit must be on both sides."""
         first, second = (Point(group=group, exit=exit_) for group in (self.first, self.second))
-        return contrast(first, second, figure, points=figure.name == AP.name)
+        return contrast(first, second, figure, points=_is_accuracy(figure))
 
     @property
     def exits(self) -> tuple[int, ...]:
@@ -95,6 +97,11 @@ class Pair:
         runs = (*self.first.runs, *self.second.runs)
         told = [value for run in runs if (value := of(run)) is not UNKNOWN]
         return len({json.dumps(value, sort_keys=True, default=str) for value in told}) > 1
+
+
+def _is_accuracy(figure: Metric) -> bool:
+    """Return whether a number is judged in its own unit: what was computed from predictions."""
+    return figure.kind == "computed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +128,14 @@ def changes(study: Study) -> Changes | None:
         return None
     pairs = matched(study)
     trained = (TRAIN_SECONDS, training_figure(study.records), TRAIN_CO2)
-    found = [(figure, pair.of(exit_, figure)) for pair, exit_, figure in _fair(pairs, (*_EXIT_FIGURES, *trained))]
+    of_exits = (*_SIZES, study.accuracy, *_COSTS)
+    found = [(figure, pair.of(exit_, figure)) for pair, exit_, figure in _fair(pairs, (*of_exits, *trained))]
     return Changes(
         verdict=_verdict(found),
         summary=f"From the first side to the second: {_summary(found)}",
-        sentences=(*_refusals(pairs, (*_EXIT_FIGURES, *trained)), *_unmatched(study, pairs)),
+        sentences=(*_refusals(pairs, (*of_exits, *trained)), *_unmatched(study, pairs)),
         circumstances=_circumstances(study, pairs),
-        exits=_exits_table(pairs),
+        exits=_exits_table(pairs, of_exits),
         training=_training_table(pairs, trained),
     )
 
@@ -160,15 +168,15 @@ def _fair(pairs: Sequence[Pair], figures: Sequence[Metric]) -> Iterator[tuple[Pa
 
 
 def _verdict(found: Sequence[tuple[Metric, Difference]]) -> str:
-    """Return what moved most beyond its interval: percentage points of AP before percent of a cost."""
+    """Return what moved most beyond its interval: accuracy before percent of a cost."""
     known = [(figure, each) for figure, each in found if each.value is not None]
     if not known:
         return "Not comparable: no number stands on both sides."
     moved = [(figure, each) for figure, each in known if each.verdict == "differs"]
     if not moved:
         return f"The second side is like the first: none of {plural(len(known), 'number')} moved beyond its interval."
-    figure, most = max(moved, key=lambda each: (each[0].name == AP.name, abs(each[1].change.known)))
-    unit = "points" if figure.name == AP.name else "%"
+    figure, most = max(moved, key=lambda each: (_is_accuracy(each[0]), abs(each[1].change.known)))
+    unit = figure.points if _is_accuracy(figure) else "%"
     by = f"{'+' if most.change.known > 0 else ''}{plain(most.change.known, 2)}{NBSP}{unit}"
     return f"The second side: {exact(len(moved))} of {plural(len(known), 'number')} moved, most {figure.words}: {by}."
 
@@ -275,7 +283,7 @@ def _configurations(pairs: Sequence[Pair]) -> list[tuple[list[str], str, str]]:
     return [(names, *said) for said, names in found.items()]
 
 
-def _exits_table(pairs: Sequence[Pair]) -> Table:
+def _exits_table(pairs: Sequence[Pair], figures: Sequence[Metric]) -> Table:
     return table_of(
         "changes",
         "Second side less first, with the 95 % interval of the difference: seed by seed where both sides ran the same "
@@ -283,7 +291,7 @@ def _exits_table(pairs: Sequence[Pair]) -> Table:
         "distinguishable.",
         ("Experiment", "Exit"),
         [(pair.name, list(map(str, pair.exits))) for pair in pairs if pair.exits],
-        _columns(pairs, _EXIT_FIGURES, [(pair, exit_) for pair in pairs for exit_ in pair.exits]),
+        _columns(pairs, figures, [(pair, exit_) for pair in pairs for exit_ in pair.exits]),
     )
 
 
@@ -313,7 +321,7 @@ def _column(figure: Metric, pairs: Sequence[Pair]) -> Column:
         if pair.exits and not pair.refusal(figure)
         for group in (pair.first, pair.second)
     ]
-    unit = "percentage points" if figure.name == AP.name else "% of first"
+    unit = figure.points_in_full if _is_accuracy(figure) else "% of first"
     return Column(
         head=figure.label, unit=unit, notes=kind_notes(each.kind for each in numbers if each.value is not None)
     )

@@ -85,7 +85,7 @@ def contrast(first: Point, second: Point, figure: Metric, *, points: bool = Fals
 
 
 def interval_of(first: Point, second: Point, figure: Metric) -> tuple[float, float] | None:
-    """Return the 95 % interval of second less first, in the figure's unit; None where there is none.
+    """Return the 95 % interval of second less first, in the figure's unit, as gains; None where there is none.
 
     Two seeds have a range, which is none. Three or more that differ by the same have an interval without width.
     """
@@ -94,7 +94,8 @@ def interval_of(first: Point, second: Point, figure: Metric) -> tuple[float, flo
     bare = any(n == 1 and point.figure(figure).type_a is None for n, point in zip(counts, (first, second), strict=True))
     if change.value is None or bare or FEWEST_PAIRS - 1 in counts:
         return None
-    return change.type_a or (change.value, change.value)
+    low, high = change.type_a or (change.value, change.value)
+    return (-high, -low) if figure.lower else (low, high)
 
 
 def non_inferiority(first: Point, second: Point, figure: Metric, *, margin: float) -> NonInferiority:

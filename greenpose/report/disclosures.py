@@ -239,7 +239,8 @@ def _training_type(run: Record) -> str:
 
 def _flops(group: Group) -> str:
     run = group.runs[0]
-    images, macs = run.images.get("train"), Point(group=group, exit=max(group.exits)).figure(MACS).value
+    images = run.images.get("train")
+    macs = Point(group=group, exit=max(group.exits)).figure(MACS).value if group.exits else None
     if not images or macs is None:
         return "number of operations not measured (the record does not tell the training images)"
     epochs = _mean([each.epochs for each in group.runs])

@@ -3,7 +3,6 @@
 Numbers have two significant digits and a prefix under which they read between 1 and 1000; the full ones stand below.
 """
 
-import math
 from typing import Any
 
 from greenpose.formatting import (
@@ -22,6 +21,7 @@ from greenpose.intervals import Bounds
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Record
+from greenpose.report.accuracy_words import accuracy_tile, both_ends, ends_words, lost_words, people, tile_name
 from greenpose.report.comparison import changes
 from greenpose.report.deployment import Deployment, chosen, tried_words
 from greenpose.report.differences import FEWEST_PAIRS, interval_of
@@ -32,11 +32,11 @@ from greenpose.report.ranking import (
     Preference,
     cost_figure,
     energy_share,
+    gained,
     known,
     most_accurate,
     preference,
     reaches_zero,
-    unlike_best,
 )
 from greenpose.report.savings import measured
 from greenpose.report.scale import latest
@@ -98,13 +98,17 @@ def _once(words: Any) -> list[str]:
 
 def _data(run: Record) -> str:
     source = str(run.dataset.get("source") or "unnamed data")
-    return _tested(run) if source == "synthetic" else f"{source}, {_tested(run)}"
+    if source == "synthetic":
+        return _tested(run)
+    return f"{source}, {_tested(run)}" if run.exits else source
 
 
 def _tested(run: Record) -> str:
     """Return how many patients or images accuracy was tested on."""
     people = run.subjects.get("test", 0)
-    return plural(people, "test subject") if people else plural(run.images.get("test", 0), "test image")
+    if not people and "test" not in run.images:
+        return "test data of unknown number"
+    return plural(people, "test subject") if people else plural(run.images["test"], "test image")
 
 
 def _verdict(compared: Study) -> str:
@@ -122,14 +126,21 @@ def verdict(study: Study) -> str:
         return f"Use {_exit(file.point)}, {file.how}: {saved} less energy, almost the same accuracy."
     if found:
         return _preferred(study, found)
-    if not study.records:
-        return "No run finished, so there is nothing to compare."
     if not study.scored:
-        return "Open: accuracy was not measured, so no exit can be preferred."
+        return _not_scored(study)
     if all(map(reaches_zero, study.scored)):
         return "Open: no exit has learnt anything yet; they differ in cost only."
-    highest = _people(most_accurate(study).figure(AP))
-    return f"Use none: the best AP, {highest}, is below the floor of {study.floor:g}{NBSP}%."
+    metric = study.accuracy
+    best = people(most_accurate(study).figure(metric))
+    return f"Use none: the best {metric.words}, {best}, is {metric.below} the floor of {study.floor:g}{metric.suffix}."
+
+
+def _not_scored(study: Study) -> str:
+    if not study.records:
+        return "No run finished, so there is nothing to compare."
+    if not study.points:
+        return "This is the bill; no exit was given to choose between."
+    return "Open: accuracy was not measured, so no exit can be preferred."
 
 
 def _preferred(study: Study, found: Preference) -> str:
@@ -185,53 +196,20 @@ def _of_exits(study: Study, found: Preference | None, file: Deployment | None) -
         return [_file_tile(file, found.best), *_cost_tiles(study, file.point, found.best, file)]
     if found is None:
         told = most_accurate(study) if study.scored else min(study.points, key=lambda point: known(point, MACS))
-        return [_accuracy_tile(told, told), *_cost_tiles(study, told, told)]
-    return [_accuracy_tile(found.told, found.best), *_cost_tiles(study, found.told, found.best)]
-
-
-def _accuracy_tile(told: Point, best: Point) -> dict[str, Any]:
-    ap, most = told.figure(AP), best.figure(AP)
-    tile: dict[str, Any] = {"name": "Accuracy (AP, higher is better)"}
-    if ap.value is None or not most.value:
-        return tile | {"value": "not measured" if ap.value is None else _people(ap), "note": ap.missing}
-    if told == best:
-        note = f"95{NBSP}%: {_span(ap.type_a, PERCENT)}" if ap.type_a else "no interval"
-        return tile | {"value": _people(ap), "share": ap.value / PERCENT, "note": note}
-    return tile | {
-        "value": _people(ap),
-        "aside": f"(best: {_people(most)})",
-        "share": ap.value / most.value,
-        "note": _points(unlike_best(told, best).change),
-    }
+        return [accuracy_tile(told, told), *_cost_tiles(study, told, told)]
+    return [accuracy_tile(found.told, found.best), *_cost_tiles(study, found.told, found.best)]
 
 
 def _file_tile(file: Deployment, best: Point) -> dict[str, Any]:
     """Return the accuracy of a file: that of its exit, and what the file changes of it."""
     ap, most = known(file.point, AP) + file.ap_change.known, known(best, AP)
     return {
-        "name": "Accuracy (AP, higher is better)",
+        "name": tile_name(AP),
         "value": f"{plain(ap, 2)}{NBSP}%",
         "aside": f"(best: {plain(most, 2)}{NBSP}%)",
         "share": min(1.0, ap / most),
-        "note": _points(file.less_ap(best)),
+        "note": lost_words(file.less_ap(best), AP),
     }
-
-
-def _points(change: Quantity) -> str:
-    """Return `1.8 points less (95 %: 0.6 to 3.0)` of a difference in AP."""
-    lost = -(change.value or 0.0)
-    words = f"{_point(abs(lost))} points {'lost' if lost >= 0 else 'gained'}"
-    if change.type_a is None:
-        return f"{words}, no interval"
-    ends = Bounds(-change.type_a.high, -change.type_a.low) if lost >= 0 else change.type_a
-    return f"{words} (95{NBSP}%: {_ends(ends, 'gained' if lost >= 0 else 'lost', 'lost' if lost >= 0 else 'gained')})"
-
-
-def _ends(ends: Bounds, below: str, above: str) -> str:
-    """Return both ends of an interval in points; words tell apart what lies below and above zero."""
-    if ends.low >= 0 or ends.high <= 0:
-        return f"{_point(ends.low)} to {_point(ends.high)}"
-    return f"{_point(-ends.low)} {below} to {_point(ends.high)} {above}"
 
 
 def _cost_tiles(study: Study, told: Point, best: Point, file: Deployment | None = None) -> list[dict[str, Any]]:
@@ -396,18 +374,18 @@ def _accuracy(study: Study, found: Preference | None, file: Deployment | None) -
     if found is None:
         return _refused(study, tested, unreal)
     if file:
-        words = (
-            f"{tested}, the file itself: {_points(file.less_ap(found.best))}; the margin is {study.margin:g}.{unreal}"
-        )
+        lost = lost_words(file.less_ap(found.best), AP)
+        words = f"{tested}, the file itself: {lost}; the margin is {study.margin:g}.{unreal}"
         return _light(LIKELY if made_up or seeds < FEWEST_PAIRS else SURE, "accuracy holds", words)
     if found.other is None:
-        words = f"{tested}: {_accuracy_tile(found.best, found.best)['note']}.{unreal}"
-        return _light(LIKELY if found.best.figure(AP).type_a else ROUGH, "the accuracy", words)
-    ends = interval_of(found.best, found.other, AP)
+        words = f"{tested}: {accuracy_tile(found.best, found.best)['note']}.{unreal}"
+        return _light(LIKELY if found.best.figure(study.accuracy).type_a else ROUGH, "the accuracy", words)
+    metric = study.accuracy
+    ends = interval_of(found.best, found.other, metric)
     if ends is None:
         return _light(ROUGH, "the accuracy", f"{tested}: no interval of the loss.{unreal}")
-    lost = _ends(Bounds(-ends[1], -ends[0]), "gained", "lost").removesuffix(" lost")
-    words = f"{tested}: {lost} points lost; the margin is {study.margin:g}.{unreal}"
+    lost = both_ends(Bounds(-ends[1], -ends[0]), "gained", "lost", metric).removesuffix(" lost")
+    words = f"{tested}: {lost} {metric.points} lost; the margin is {study.margin:g}.{unreal}"
     about = {"within": "accuracy holds", "open": "whether accuracy holds", "beyond": "accuracy is lost"}[found.verdict]
     settled = LIKELY if made_up or seeds < FEWEST_PAIRS else SURE
     return _light(ROUGH if found.verdict == "open" else settled, about, words)
@@ -417,10 +395,13 @@ def _refused(study: Study, tested: str, unreal: str) -> dict[str, str]:
     """Return how sure it is that no exit reaches the floor: by the upper end of the best one's interval."""
     if not study.scored:
         return _light(ROUGH, "the accuracy", f"{tested}; accuracy was not measured.{unreal}")
-    ap = most_accurate(study).figure(AP)
-    clear = ap.type_a is not None and ap.type_a.high < study.floor
-    words = f"{tested}: the best AP is {_span(ap.type_a, PERCENT)}{NBSP}%" if ap.type_a else f"{tested}, no interval"
-    floor = f"the floor is {study.floor:g}{NBSP}%"
+    metric = study.accuracy
+    best = most_accurate(study).figure(metric)
+    ends = gained(best, metric).type_a
+    clear = ends is not None and ends.high < metric.gain(study.floor)
+    said = f"the best {metric.words} is {ends_words(best.type_a, metric)}{metric.suffix}" if best.type_a else ""
+    words = f"{tested}: {said}" if said else f"{tested}, no interval"
+    floor = f"the floor is {study.floor:g}{metric.suffix}"
     return _light(SURE if clear else ROUGH, "no exit is accurate enough", f"{words}; {floor}.{unreal}")
 
 
@@ -465,25 +446,10 @@ def _beside(point: Point, other: Point) -> str:
     return f"exit{NBSP}{point.exit}" if point.group == other.group else _exit(point)
 
 
-def _people(each: Quantity) -> str:
-    """Return a percentage at two digits."""
-    return f"{plain(each.known, 2)}{NBSP}%"
-
-
 def _change(share: float, *, unit: bool = True) -> str:
     """Return by how much a share is below or above the whole: `−47 %`."""
     by = round(PERCENT * (share - 1))
     return f"{MINUS if by < 0 else '+' if by > 0 else ''}{abs(by)}{f'{NBSP}%' if unit else ''}"
-
-
-def _point(value: float) -> str:
-    """Return percentage points: one decimal below ten, none above."""
-    return (MINUS if round(value, 1) < 0 else "") + f"{abs(value):.{0 if abs(value) >= 9.95 else 1}f}"
-
-
-def _span(ends: Bounds, most: float = math.inf) -> str:
-    """Return `55 to 71`, ends of what is neither negative nor above `most`."""
-    return f"{plain(max(0.0, ends.low), 2)} to {plain(min(most, ends.high), 2)}"
 
 
 def _grams(grams: float) -> str:

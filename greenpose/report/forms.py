@@ -16,7 +16,7 @@ from typing import Any
 
 from greenpose.errors import ReportError
 from greenpose.formatting import in_csv, shown
-from greenpose.metrics import COUNTED, ENERGY, OF_EXIT, OF_TRAINING, TRAIN_CO2, TRAIN_ENERGY, Metric
+from greenpose.metrics import ACCURACIES, AP, COUNTED, ENERGY, OF_EXIT, OF_TRAINING, TRAIN_CO2, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Exit, Failure, Record
 from greenpose.record.artefacts import ArtefactCosts
@@ -76,11 +76,16 @@ def _tables(compared: Study) -> Iterator[tuple[str, Table]]:
     yield "Total bill", totals_table(compared)
 
 
-_SPANS = {
-    head: [metric for metric in (*OF_EXIT, *OF_TRAINING) if metric.latex == head]
-    for head in ("Accuracy", "Size", "One image", "Training")
-}
-"""Columns of LaTeX's table, by the headings above them."""
+def _spans(study: Study) -> dict[str, list[Metric]]:
+    """Return the columns of LaTeX's table, by the headings above them."""
+    own = next((run.accuracies for run in study.records if run.exits), ACCURACIES)
+    others = [metric for metric in (*OF_EXIT, *OF_TRAINING) if metric not in ACCURACIES]
+    return {
+        head: [metric for metric in (*own, *others) if metric.latex == head]
+        for head in ("Accuracy", "Size", "One image", "Training")
+    }
+
+
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -108,7 +113,7 @@ def to_latex(compared: Study, *, title: str, version: str) -> str:
         r"\resizebox{\textwidth}{!}{%",
         rf"\begin{{tabular}}{{@{{}}rllcc{'r' * len(figures)}@{{}}}}",
         r"\toprule",
-        _spanning(),
+        _spanning(compared),
         _row(
             ["\\#", "Experiment", "KD", "DS", "Exit", *(escape(_HEADS.get(each.name, each.label)) for each in figures)]
         ),
@@ -151,15 +156,15 @@ def escape(text: str) -> str:
 
 
 def _figures(compared: Study) -> tuple[Metric, ...]:
-    trained, metrics = training_figure(compared.records), chain(*_SPANS.values())
+    trained, metrics = training_figure(compared.records), chain(*_spans(compared).values())
     return tuple(trained if metric is TRAIN_ENERGY else compared.shown(metric) for metric in metrics)
 
 
-def _spanning() -> str:
+def _spanning(compared: Study) -> str:
     """Return the headings above the headings, each over its columns, with their rules."""
     first = 6  # after number, experiment, teaching, supervision and exit
     cells, rules = [], []
-    for name, width in ((name, len(metrics)) for name, metrics in _SPANS.items()):
+    for name, width in ((name, len(metrics)) for name, metrics in _spans(compared).items()):
         cells.append(rf"\multicolumn{{{width}}}{{c}}{{{name}}}")
         rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
         first += width
@@ -214,11 +219,20 @@ def _legend(compared: Study) -> str:
         "Means over the runs that differ in their seed only; intervals are 95 % from repetition",
         *kinds,
         *_systematic(compared),
-        "KD: teacher → student of online distillation; DS: deep supervision; AP and AR by OKS; PCK as in the paper’s "
-        "code; energy is gross",
+        _taught_and_scored(compared),
         *(f"not measured: {reason}" for reason in reasons),
     ]
     return escape(f"{'. '.join(part[:1].upper() + part[1:] for part in parts)}.")
+
+
+def _taught_and_scored(compared: Study) -> str:
+    metric = compared.accuracy
+    if metric is AP:
+        return (
+            "KD: teacher → student of online distillation; DS: deep supervision; AP and AR by OKS; PCK as in the "
+            "paper’s code; energy is gross"
+        )
+    return f"{metric.label}: {metric.method}, {'lower' if metric.lower else 'higher'} is better; energy is gross"
 
 
 def _systematic(compared: Study) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from greenpose.formatting import NBSP, exact, listed, percent, plain, plural, prefix, with_prefix
-from greenpose.metrics import AP, CO2, ENERGY, MACS, PERCENT
+from greenpose.metrics import CO2, ENERGY, MACS, PERCENT, Metric
 from greenpose.quantity import kind_mark
 from greenpose.report.caveats import caveats
 from greenpose.report.deployment import chosen
@@ -57,9 +57,12 @@ def _file(study: Study) -> str:
 def _answer(study: Study) -> str:
     if not study.records:
         return "No run finished, so there is nothing to compare."
+    if not study.points:
+        return "No exit was given, so that there is none to choose; this is what it cost."
     if not study.scored:
-        reason = study.points[0].figure(AP).missing
-        return f"AP was not measured ({reason}), so no exit can be preferred; {_cost_of_cheapest(study)}."
+        reason = study.points[0].figure(study.accuracy).missing
+        known_ = f"{study.accuracy.label} was not measured ({reason})"
+        return f"{known_}, so no exit can be preferred; {_cost_of_cheapest(study)}."
     if all(reaches_zero(point) for point in study.scored):
         return f"{_nothing_learnt(most_accurate(study))}; {_cost_of_cheapest(study)}."
     return _preference(study, most_accurate(study), useful(study))
@@ -67,14 +70,15 @@ def _answer(study: Study) -> str:
 
 def _preference(study: Study, best: Point, useful: Sequence[Point]) -> str:
     """Return what to deploy, that this is open, or that no exit is good enough."""
+    metric, below = study.accuracy, study.accuracy.below
     if not useful:
         return (
-            f"No exit is recommended: the highest AP, {_ap(best)} ({_name(best)}), is below {_floor(study)}, the floor "
-            f"of usefulness; {_cost_of_cheapest(study)}."
+            f"No exit is recommended: {_the_best(best)}, {_ap(best)} ({_name(best)}), is {below} {_floor(study)}, the "
+            f"floor of usefulness; {_cost_of_cheapest(study)}."
         )
     if len(study.scored) == 1:
-        alone = "there is no other exit" if len(study.points) == 1 else "no other exit has an AP"
-        return f"{_name(best)} reaches AP {_ap(best)} with {_costs(best)}; {alone} to compare it with."
+        alone = "there is no other exit" if len(study.points) == 1 else f"no other exit has {_a(metric)}"
+        return f"{_name(best)} reaches {metric.words} {_ap(best)} with {_costs(best)}; {alone} to compare it with."
     if useful == [best]:
         return f"Deploy {_name(best)}, the only exit that reaches {_floor(study)} ({_ap(best)}): {_costs(best)}."
     other, verdict = alternative(study, best)
@@ -84,32 +88,36 @@ def _preference(study: Study, best: Point, useful: Sequence[Point]) -> str:
 def _comparison(study: Study, best: Point, other: Point, verdict: NonInferiority) -> str:
     """Compare the most accurate exit with a smaller one."""
     price = _shares(study, other, best)
-    paired = " seed by seed" if seed_by_seed(other, best, AP) else ""
-    change = f"a difference of {unlike_best(other, best).change.text(most_decimals=1)} percentage points{paired}"
+    metric = study.accuracy
+    paired = " seed by seed" if seed_by_seed(other, best, metric) else ""
+    less = unlike_best(other, best).change.text(most_decimals=metric.most_decimals)
+    change = f"a difference of {less} {metric.points_in_full}{paired}"
     if verdict == "within":
         return (
             f"Deploy {_name(other)}: at {_costs(other)} it takes {price} of {_name(best)}, the most accurate exit, and "
-            f"its AP keeps within the margin of {_margin(study)}, {_ap(other)} against {_ap(best)}, {change}."
+            f"its {metric.words} keeps within the margin of {_margin(study)}, {_ap(other)} against {_ap(best)}, "
+            f"{change}."
         )
     if verdict == "open":
         return (
-            f"Open: {_name(best)} has the highest AP, {_ap(best)} at {_costs(best)}, and whether {_name(other)} keeps "
-            f"within the margin of {_margin(study)} at {price} is not settled, {_ap(other)}, {change}; "
+            f"Open: {_name(best)} has {_the_best(best)}, {_ap(best)} at {_costs(best)}, and whether {_name(other)} "
+            f"keeps within the margin of {_margin(study)} at {price} is not settled, {_ap(other)}, {change}; "
             f"{settling(study, best, other)}."
         )
-    kept = percent(known(other, AP) / known(best, AP))
+    beyond = f"{_ap(other)}, more than the margin of {_margin(study)} {metric.below}"
+    kept = f"comes to {beyond}," if metric.signed else f"keeps {_kept(other, best)} of that {metric.words} ({beyond})"
     return (
-        f"Deploy {_name(best)} for the highest AP, {_ap(best)} at {_costs(best)}; for less compute {_name(other)} "
-        f"keeps {kept} of that AP ({_ap(other)}, more than the margin of {_margin(study)} below) at {price}."
+        f"Deploy {_name(best)} for {_the_best(best)}, {_ap(best)} at {_costs(best)}; for less compute {_name(other)} "
+        f"{kept} at {price}."
     )
 
 
 def settling(study: Study, best: Point, other: Point) -> str:
     """Return what would settle whether an exit keeps within the margin: how many more test subjects or seeds."""
-    if interval_of(best, other, AP) is None:
+    if interval_of(best, other, best.accuracy) is None:
         two = any(len(point.group.runs) == _RANGE_ONLY for point in (best, other))
         return "a third seed would give an interval" if two else "three seeds of each would give an interval"
-    more = more_to_settle(best, other, AP, margin=study.margin)
+    more = more_to_settle(best, other, best.accuracy, margin=study.margin)
     if more is None:
         return "it lies on the margin, so no number of seeds or test subjects would settle it"
     unit, count = more
@@ -118,11 +126,13 @@ def settling(study: Study, best: Point, other: Point) -> str:
 
 
 def _margin(study: Study) -> str:
-    return f"{study.margin:g}{NBSP}percentage point{'' if study.margin == 1 else 's'}"
+    points = study.accuracy.points_in_full
+    one = study.margin == 1 and points.endswith("points")
+    return f"{study.margin:g}{NBSP}{points.removesuffix('s') if one else points}"
 
 
 def _floor(study: Study) -> str:
-    return f"AP {study.floor:g}{NBSP}%"
+    return f"{study.accuracy.words} {study.floor:g}{study.accuracy.suffix}"
 
 
 def _undercut(study: Study, best: Point) -> str:
@@ -131,20 +141,21 @@ def _undercut(study: Study, best: Point) -> str:
     smallest = all(known(point, MACS) > known(best, MACS) for point in others)
     claim = "the fewest MACs" if smallest else "no more MACs than any other"
     start = (
-        f"Deploy {_name(best)}, which of {len(study.scored)} exits has the highest AP ({_ap(best)}) and needs {claim}: "
-        f"{_costs(best)}"
+        f"Deploy {_name(best)}, which of {len(study.scored)} exits has {_the_best(best)} ({_ap(best)}) and needs "
+        f"{claim}: {_costs(best)}"
     )
     verdicts = {_name(point): unlike_best(point, best).verdict for point in others}
     equal = [name for name, verdict in verdicts.items() if verdict == "same"]
     alike = [name for name, verdict in verdicts.items() if verdict == "alike"]
-    ties = f"; {listed(equal)} {'has' if len(equal) == 1 else 'have'} the same AP" if equal else ""
+    words = best.accuracy.words
+    ties = f"; {listed(equal)} {'has' if len(equal) == 1 else 'have'} the same {words}" if equal else ""
     if alike:
-        ties += f"; {listed(alike)} {'is' if len(alike) == 1 else 'are'} not distinguishable from it in AP"
+        ties += f"; {listed(alike)} {'is' if len(alike) == 1 else 'are'} not distinguishable from it in {words}"
     return f"{start}{ties or _doubt([best, *others])}."
 
 
 def _doubt(points: Sequence[Point]) -> str:
-    """Return why a difference in AP from the first of these exits may be chance; empty where an interval denies it."""
+    """Return why a difference from the first of these exits may be chance; empty where an interval denies it."""
     first, *others = points
     if any(unlike_best(other, first).verdict == "bare" for other in others):
         return "; without intervals this may be chance"
@@ -156,11 +167,11 @@ def _ranges(points: Sequence[Point]) -> bool:
 
 
 def _nothing_learnt(best: Point) -> str:
-    if known(best, AP) == 0:
-        return "AP is 0 at every exit, so the exits differ in cost only"
-    return (
-        f"AP is not distinguishable from 0 at any exit (highest: {_name(best)}, {_ap(best)}), so accuracy tells nothing"
-    )
+    words = best.accuracy.label
+    if known(best, best.accuracy) == 0:
+        return f"{words} is 0 at every exit, so the exits differ in cost only"
+    highest = f"highest: {_name(best)}, {_ap(best)}"
+    return f"{words} is not distinguishable from 0 at any exit ({highest}), so accuracy tells nothing"
 
 
 def _cost_of_cheapest(study: Study) -> str:
@@ -199,7 +210,20 @@ def _name(point: Point) -> str:
 
 
 def _ap(point: Point) -> str:
-    return f"{point.figure(AP).text(most_decimals=AP.most_decimals)}{NBSP}%"
+    metric = point.accuracy
+    return f"{point.figure(metric).text(most_decimals=metric.most_decimals)}{metric.suffix}"
+
+
+def _the_best(point: Point) -> str:
+    return f"the {point.accuracy.best} {point.accuracy.words}"
+
+
+def _a(metric: Metric) -> str:
+    return f"{'an' if metric.words[:1].lower() in 'aeiou' else 'a'} {metric.words}"
+
+
+def _kept(other: Point, best: Point) -> str:
+    return percent(known(other, other.accuracy) / known(best, best.accuracy))
 
 
 def _costs(point: Point) -> str:

@@ -1,39 +1,39 @@
 """What the numbers mean and where they stop: boundary, functional unit, conventions, as the records have them."""
 
+import math
 import re
 
 from greenpose.formatting import MINUS, NBSP, listed, percent, plain, plural
+from greenpose.metrics import AP, Metric
 from greenpose.record import Record
 from greenpose.report.study import Study
 
 
 def limits(study: Study) -> list[tuple[str, str]]:
     """Return what has to be known before a number of the page is used elsewhere: a word for each, and a sentence."""
-    runs = study.records
+    runs, metric = study.records, study.accuracy
+    if not study.points:
+        return [("Boundary", f"{_operation(runs)} {_making(runs)} What no counter or model covers is not included.")]
     return [
         ("Boundary", f"{_operation(runs)} {_making(runs)} What no counter or model covers is not included."),
         (
             "Functional unit",
             "1000 images for use, one training for training. Per image means one image at the measured batch size, on "
-            "the exit’s own truncated network, in evaluation mode.",
+            f"{_network(metric)}, in evaluation mode.",
         ),
         ("Allocation", allocation(runs)),
         (
             "MACs",
-            "The multiply-accumulates of the convolutions; 1 MAC is 2 FLOPs. MACs are not energy: the shares of the "
-            "final exit show both.",
+            f"The multiply-accumulates of the {_counted(metric)}; 1 MAC is 2 FLOPs. MACs are not energy: the shares of "
+            "the final exit show both.",
         ),
         (
             "Accuracy",
-            "AP and AR are OKS averages over thresholds .50 to .95 on the test split, each exit with its best epoch on "
-            "the validation split. The interval of a single run comes from resampling test subjects, that of several "
-            "runs from how they differ.",
+            _scored(metric),
         ),
         (
             "Recommendation",
-            "A cheaper exit is recommended where the whole interval of its difference in AP from the most accurate "
-            f"exit lies above {MINUS}{study.margin:g} points (--margin). Where it reaches below, the answer is open; "
-            f"where all of it lies below, it is not recommended. Below AP {study.floor:g}{NBSP}% (--floor) no exit is.",
+            _recommended(study, metric),
         ),
         (
             "Intervals",
@@ -42,6 +42,46 @@ def limits(study: Study) -> list[tuple[str, str]]:
             "digits than their interval bears.",
         ),
     ]
+
+
+def _network(metric: Metric) -> str:
+    return "the exit’s own truncated network" if metric is AP else "the network that was given for the exit"
+
+
+def _counted(metric: Metric) -> str:
+    return "convolutions" if metric is AP else "network: convolutions, matrix products, attention, recurrent layers"
+
+
+def _scored(metric: Metric) -> str:
+    if metric is AP:
+        return (
+            "AP and AR are OKS averages over thresholds .50 to .95 on the test split, each exit with its best epoch on "
+            "the validation split. The interval of a single run comes from resampling test subjects, that of several "
+            "runs from how they differ."
+        )
+    return (
+        f"{metric.label} is {metric.method}, with the interval that it gives; "
+        f"{'lower' if metric.lower else 'higher'} is better. The interval of several runs is from how they differ."
+    )
+
+
+def _recommended(study: Study, metric: Metric) -> str:
+    """Return the rule of recommending: of what is better when lower, differences are turned round."""
+    from_best = f"difference in {metric.words} from the most accurate"
+    if metric.lower:
+        told = f"lies below +{study.margin:g} {metric.points} (--margin). Where it reaches above"
+        whole = "where all of it lies above"
+    else:
+        told = f"lies above {MINUS}{study.margin:g} {metric.points} (--margin). Where it reaches below"
+        whole = "where all of it lies below"
+    floor = "No floor was set (--floor)."
+    if math.isfinite(study.floor):
+        side = metric.below.capitalize()
+        floor = f"{side} {metric.words} {study.floor:g}{metric.suffix} (--floor) no exit is."
+    return (
+        f"A cheaper exit is recommended where the whole interval of its {from_best} "
+        f"exit {told}, the answer is open; {whole}, it is not recommended. {floor}"
+    )
 
 
 def allocation(runs: tuple[Record, ...]) -> str:

@@ -23,7 +23,7 @@ from greenpose.formatting import (
     shown,
     with_prefix,
 )
-from greenpose.metrics import AP, ENERGY, PERCENT
+from greenpose.metrics import ENERGY, PERCENT
 from greenpose.quantity import Quantity, kind_mark, over_runs
 from greenpose.record import Record
 from greenpose.report.caveats import STILL_RISING, rise
@@ -143,7 +143,7 @@ def _smaller_exit(study: Study, choice: Preference | None) -> NextStep:
     return NextStep(
         name=name,
         state="act",
-        finding=f"AP of {short_name(other)} keeps within {_margin(study)} of {short_name(best)}’s; "
+        finding=f"{study.accuracy.label} of {short_name(other)} keeps within {_margin(study)} of {short_name(best)}’s; "
         f"{_a_year(study, saved)}",
         evidence=f"{_loss(other, best)}; {percent(energy_share(study, other, best).known)} of its energy",
         command=f"greenpose export {run_folder(other.group.runs[0])} --exit {other.exit}",
@@ -191,7 +191,7 @@ def _settled(study: Study, choice: Preference | None) -> NextStep:
         finding = f"{short_name(other)} lies on the margin, so that no number of seeds or subjects would"
         return NextStep(name=name, state="not applicable", finding=finding)
     unit, count = needed
-    groups, saved, ends = _groups(best, other), of_exit(study, other, best), interval_of(best, other, AP)
+    groups, saved, ends = _groups(best, other), of_exit(study, other, best), interval_of(best, other, study.accuracy)
     price = again(groups, [count if unit == "seed" else len(group.runs) for group in groups])
     cost = f"{'' if unit == 'seed' else 'at least '}{kind_mark(energy_kind(study.records))}{with_prefix(price, 'J', 2)}"
     return NextStep(
@@ -200,7 +200,7 @@ def _settled(study: Study, choice: Preference | None) -> NextStep:
         finding=f"about {_count(count)} more {unit}{'' if count == 1 else 's'} would tell whether {short_name(other)} "
         f"may replace {short_name(best)}, for {cost}; if it may, {_a_year(study, saved)}",
         evidence=f"{_loss(other, best)}, "
-        + (f"an interval of {plain(ends[1] - ends[0], 2)} points" if ends else "no interval")
+        + (f"an interval of {plain(ends[1] - ends[0], 2)} {study.accuracy.points}" if ends else "no interval")
         + f"; the margin is {_margin(study)}",
         command=run_more(groups, unit, count),
         saves=saved,
@@ -211,8 +211,8 @@ def _settled(study: Study, choice: Preference | None) -> NextStep:
 
 def _needed(study: Study, best: Point, other: Point) -> tuple[str, int] | None:
     """Return of what about how many more are needed; a third seed, or three, where there is no interval yet."""
-    if interval_of(best, other, AP) is not None:
-        return more_to_settle(best, other, AP, margin=study.margin)
+    if interval_of(best, other, study.accuracy) is not None:
+        return more_to_settle(best, other, study.accuracy, margin=study.margin)
     return "seed", max(1, FEWEST_PAIRS - min(len(point.group.runs) for point in (best, other)))
 
 
@@ -347,7 +347,7 @@ def _counted(study: Study, _: Preference | None) -> NextStep:
 
 def _alone(study: Study, choice: Preference | None) -> NextStep:
     name, said = "Measure on a quiet machine", [disturbance(entry) for run in study.records for entry in run.exits]
-    foreign, steal = (max(each) for each in zip(*said, strict=True))
+    foreign, steal = (max(each) for each in zip((0.0, 0.0), *said, strict=True))
     beside = sum((run.process.get("concurrent_workers") or 1) > 1 for run in study.records)
     unsettled = len(not_converged(study))
     found = [f"other processes took up to {percent(foreign)} of the CPU"] if foreign else []
@@ -435,7 +435,8 @@ def _a_year(study: Study, saved: Quantity) -> str:
 
 
 def _loss(other: Point, best: Point) -> str:
-    return f"AP {_signed(unlike_best(other, best).change)} points beside {short_name(best)}"
+    metric = best.accuracy
+    return f"{metric.words} {_signed(unlike_best(other, best).change)} {metric.points} beside {short_name(best)}"
 
 
 def _signed(change: Quantity) -> str:
@@ -444,7 +445,8 @@ def _signed(change: Quantity) -> str:
 
 
 def _margin(study: Study) -> str:
-    return f"{study.margin:g}{NBSP}point{'' if study.margin == 1 else 's'}"
+    points = study.accuracy.points
+    return f"{study.margin:g}{NBSP}{'point' if points == 'points' and study.margin == 1 else points}"
 
 
 MOST_NAMED = 2

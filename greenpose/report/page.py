@@ -6,8 +6,7 @@ import html
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -49,6 +48,8 @@ from greenpose.report.figures.training import (
 )
 from greenpose.report.figures.what_if import SUPPOSITIONS, scenario_data, scenario_table, scenario_words
 from greenpose.report.first_screen import first_screen
+from greenpose.report.glossary import Terms, glossary_of
+from greenpose.report.header import facts
 from greenpose.report.headline import headline
 from greenpose.report.index import description, runs_told
 from greenpose.report.limits import limits
@@ -56,7 +57,7 @@ from greenpose.report.next_steps import next_steps, told
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import disturbance, legend
 from greenpose.report.scale import detailed, is_large, latest, notices
-from greenpose.report.study import Study, energy_kind, facts, seeds, setting_facts, study
+from greenpose.report.study import Study, energy_kind, seeds, setting_facts, study
 from greenpose.report.verdict import Verdict, verdict_table
 from greenpose.tables import systematic_notes
 
@@ -132,7 +133,8 @@ def pack(entries: Sequence[Record | Failure]) -> str:
     tables = []
     for kind in (Record, Failure):
         runs = [entry.model_dump(mode="json", by_alias=True) for entry in entries if isinstance(entry, kind)]
-        tables += [{field: [run[field] for run in runs] for field in runs[0]}] if runs else []
+        fields = dict.fromkeys(field for run in runs for field in run)
+        tables += [{field: [run.get(field) for run in runs] for field in fields}] if runs else []
     text = json.dumps(tables, separators=(",", ":"))
     data = base64.b64encode(zlib.compress(text.encode(), 9)).decode()
     return json.dumps({"encoding": "JSON, deflate (zlib), base64", "data": data})
@@ -185,56 +187,6 @@ _PLACE = "<!-- records -->"
 """Where the template leaves room for them; what people write cannot look so, since it is escaped."""
 
 
-GLOSSARY = {
-    "AP": "Average precision: how well predicted keypoints match the labels, over ten OKS thresholds from .50 to .95; "
-    "100 % is perfect.",
-    "AR": "Average recall: the share of people whose keypoints are found, over the same ten thresholds.",
-    "OKS": "Object keypoint similarity: 1 where predicted and labelled keypoints coincide, falling with their distance "
-    "in units of the person’s size.",
-    "PCK": "Percentage of correct keypoints: those that lie within a share of the person’s size from the label.",
-    "CO2eq": "Carbon dioxide equivalent: all greenhouse gases, by how much CO2 warms as much over 100 years.",
-    "exit": "A place after a stage of the network where it can stop and answer; deeper exits cost more.",
-    "front": "The Pareto front: exits that no other beats in both accuracy and cost.",
-    "floor": "The AP below which no exit is recommended, whatever it saves.",
-    "grade": "How energy was obtained: A by counters, B in part, C by a model of the CPU.",
-    "margin": "The points of AP that a cheaper exit may lose and still be recommended.",
-    "MACs": "Multiply-accumulates: one multiplication with its addition, counted as two floating-point operations.",
-    "OKD": "Online knowledge distillation: deeper exits teach shallower ones while all are trained together.",
-    "DS": "Deep supervision: every exit learns from the labels too, not only the last one.",
-    "PUE": "Power usage effectiveness: energy of the building over energy of its computers; 1 is none beyond them.",
-    "SCI": "Software carbon intensity (ISO/IEC 21031): emissions of energy and of making the machine, for each image.",
-    "student": "An exit that learns from a deeper one, its teacher, besides the labels.",
-    "seed": "A training of its own, from other random numbers: seeds show what is chance.",
-}
-"""What each term means; where a word is longer, such as HRNet4-OKD-DS, it is a name and not explained."""
-
-
-@dataclass(slots=True)
-class Terms:
-    """The terms of one page, each of which is explained at its first use."""
-
-    left: dict[str, str] = field(default_factory=lambda: dict(GLOSSARY))
-    """Terms that the page has not used so far."""
-
-    def explain(self, text: str) -> str:
-        """Return text as markup, in which each term that comes up for the first time shows what it means.
-
-        It does so under the pointer, with the focus of the keyboard, and when it is tapped; nothing else is markup.
-        """
-        found: list[str] = []
-        for part in _words(text):
-            said = self.left.pop(part.removesuffix("s") if part not in self.left else part, None)
-            shown = html.escape(part, quote=False)
-            tip = f'<span class="tip" role="note">{html.escape(said, quote=False)}</span>' if said else ""
-            found.append(f'<span class="term" tabindex="0">{shown}{tip}</span>' if said else shown)
-        return "".join(found)
-
-
-def _words(text: str) -> Iterable[str]:
-    """Return the text in pieces: words that stand alone, and what lies between them."""
-    return re.split(r"(?<![\w-])([A-Za-z]+)(?![\w-])", text)
-
-
 def render(
     entries: Sequence[Record | Failure],
     *,
@@ -274,7 +226,8 @@ def render_study(
 
     Chapters but the first are closed, on screen and on paper, unless it is `full`.
     """
-    template, sheet, terms = _template(), Sheet(), Terms()
+    glossary = glossary_of(compared)
+    template, sheet, terms = _template(), Sheet(), Terms(dict(glossary))
     script, content = compact(_resource("page.js")), _content(compared)
     page = template.render(
         sheet=sheet,
@@ -288,7 +241,7 @@ def render_study(
         script=_safe(script),
         script_hash=digest(script),
         long_table=LONG_TABLE,
-        glossary=GLOSSARY,
+        glossary=glossary,
         opened=full,
         verdict=verdict,
         findings=verdict_table(verdict) if verdict else None,
@@ -331,6 +284,7 @@ def _content(compared: Study) -> dict[str, Any]:
     """Return what the template shows; tables of runs only where any run finished."""
     content: dict[str, Any] = {
         "study": compared,
+        "own": any(run.own for run in compared.records),
         "screen": first_screen(compared),
         "choice": choice_picture(latest(compared)),
         "headline": answer(compared),
@@ -351,26 +305,39 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
     changed, texts = changes(compared), disclosures(shown)
     return {
         "chapters": chapters(compared, changed, num_texts=len(texts)),
-        "front": front_table(latest(compared)),
         "changes": changed,
+        "energy": energy_picture(shown),
+        "courses": courses_picture(shown),
+        "targets": targets_table(shown),
+        "phases": phases_table(shown),
+        "parts": parts_table(shown),
+        "allocation": allocation_table(shown),
+        "crosscheck": crosscheck_table(shown),
+        "crosscheck_sentences": crosscheck_sentences(compared),
+        "power": power_picture(compared),
+        "settings": {letter: setting_facts(run) for letter, run in compared.settings.items()},
+        "limits": limits(compared),
+        "disclosures": texts,
+        "configurations": configurations(shown),
+        **(_of_exits(compared, shown) if compared.points else {}),
+        **_of_single_runs(compared),
+    }
+
+
+def _of_exits(compared: Study, shown: Study) -> dict[str, Any]:
+    """Return what exits have to tell; nothing of it stands on a page of runs that have none."""
+    return {
+        "front": front_table(latest(compared)),
         "tradeoff": tradeoff_pictures(compared),
         "leaving": leaving_picture(shown),
         "artefacts": artefacts_picture(shown),
         "slopes": exits_picture(shown),
         "poses": poses(compared),
-        "energy": energy_picture(shown),
-        "courses": courses_picture(shown),
-        "targets": targets_table(shown),
         "winning": winning_picture(shown),
         "pairs": pairs_pictures(shown),
         "exits": means_table(shown),
         "emissions": emissions_table(shown),
-        "phases": phases_table(shown),
-        "parts": parts_table(shown),
         "teaching": teaching_table(shown),
-        "allocation": allocation_table(shown),
-        "crosscheck": crosscheck_table(shown),
-        "crosscheck_sentences": crosscheck_sentences(compared),
         "counters": counters_table(shown),
         "counter_sentences": counter_sentences(compared),
         "scenario": scenario_table(shown),
@@ -379,23 +346,19 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
         "view": _safe(view_data(shown)),
         "repeats": repeats_picture(shown),
         "blocks": blocks_picture(compared),
-        "power": power_picture(compared),
         "sureness": sureness_table(shown),
         "precision": precision(shown),
         "warnings": warnings(shown),
-        "settings": {letter: setting_facts(run) for letter, run in compared.settings.items()},
         "legend": legend(),
         "disturbed": any(any(disturbance(entry)) for run in compared.records for entry in run.exits),
-        "limits": limits(compared),
-        "disclosures": texts,
-        "configurations": configurations(shown),
-    } | _of_single_runs(compared)
+    }
 
 
 def pictures_of(study: Study) -> list[Picture]:
     """Return all figures that the page of these runs has, in its order."""
-    if not study.records:
-        return [picture for picture in (bill_picture(study),) if picture]
+    if not study.points:
+        of_bill = (energy_picture(study) if study.records else None, bill_picture(study), power_picture(study))
+        return [picture for picture in of_bill if picture]
     found = (
         choice_picture(latest(study)),
         *tradeoff_pictures(study),
@@ -431,7 +394,7 @@ def _of_single_runs(compared: Study) -> dict[str, Any]:
     if is_large(compared):
         return {"runs": None, "bill": None, "forecast": None}
     return {
-        "runs": runs_table(compared) if compared.repeated else None,
+        "runs": runs_table(compared) if compared.repeated and compared.points else None,
         "bill": training_table(compared),
         "forecast": forecast_table(compared),
     }

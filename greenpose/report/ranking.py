@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from greenpose.metrics import AP, ENERGY, MACS, Metric
+from greenpose.intervals import Bounds
+from greenpose.metrics import ENERGY, MACS, Metric
 from greenpose.quantity import Quantity, missing, ratio
 from greenpose.report.differences import (
     Difference,
@@ -31,14 +32,17 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     return kept
 
 
-def staircase(points: Sequence[tuple[float, float]], *, right: float) -> tuple[list[float], list[float]]:
+def staircase(
+    points: Sequence[tuple[float, float]], *, right: float, lower: bool = False
+) -> tuple[list[float], list[float]]:
     """Return the corners of the front as xs and ys, from its cheapest point on to `right` of its most accurate one.
 
-    The line says what a given cost buys at best: above it no run was found.
+    The line says what a given cost buys at best: above it no run was found, or below it where `lower` is better.
     """
     xs: list[float] = []
     ys: list[float] = []
-    for cost, accuracy in (points[index] for index in pareto_front(points)):
+    gains = [(cost, -accuracy if lower else accuracy) for cost, accuracy in points]
+    for cost, accuracy in (points[index] for index in pareto_front(gains)):
         xs += [cost, cost] if xs else [cost]
         ys += [ys[-1], accuracy] if ys else [accuracy]
     return [*xs, right], [*ys, ys[-1]]
@@ -83,8 +87,24 @@ def answered(study: Study) -> list[Point]:
 
 
 def unlike_best(point: Point, best: Point) -> Difference:
-    """Return AP of an exit less that of the most accurate one, in percentage points."""
-    return contrast(best, point, AP, points=True)
+    """Return accuracy of an exit less that of the most accurate one, as it is shown: percentage points of AP."""
+    return contrast(best, point, point.accuracy, points=True)
+
+
+def improvement(point: Point, best: Point) -> Quantity:
+    """Return by how much an exit is better than another one: less of an error is more."""
+    return gained(unlike_best(point, best).change, point.accuracy)
+
+
+def gained(change: Quantity, metric: Metric) -> Quantity:
+    """Return a difference as an improvement."""
+    ends = change.type_a and Bounds(-change.type_a.high, -change.type_a.low)
+    return replace(change, value=-change.value, type_a=ends) if metric.lower and change.value is not None else change
+
+
+def score(point: Point) -> float:
+    """Return the accuracy of an exit that has one, so that more is better."""
+    return point.accuracy.gain(known(point, point.accuracy))
 
 
 def energy_share(study: Study, part: Point, whole: Point) -> Quantity:
@@ -97,13 +117,13 @@ def energy_share(study: Study, part: Point, whole: Point) -> Quantity:
 
 
 def most_accurate(study: Study) -> Point:
-    """Return the exit with the highest AP, the smallest of several."""
-    return max(study.scored, key=lambda point: (known(point, AP), -known(point, MACS)))
+    """Return the exit with the best accuracy, the smallest of several."""
+    return max(study.scored, key=lambda point: (score(point), -known(point, MACS)))
 
 
 def useful(study: Study) -> list[Point]:
-    """Return the exits whose AP is not below the floor of usefulness."""
-    return [point for point in study.scored if known(point, AP) >= study.floor]
+    """Return the exits whose accuracy is not below the floor of usefulness."""
+    return [point for point in study.scored if score(point) >= study.accuracy.gain(study.floor)]
 
 
 def alternative(study: Study, best: Point) -> tuple[Point | None, NonInferiority]:
@@ -115,31 +135,33 @@ def alternative(study: Study, best: Point) -> tuple[Point | None, NonInferiority
     else seem cheaper than itself.
     """
     smaller = [point for point in useful(study) if known(point, MACS) < known(best, MACS)]
-    verdicts = [(point, non_inferiority(best, point, AP, margin=study.margin)) for point in smaller]
+    verdicts = [(point, non_inferiority(best, point, study.accuracy, margin=study.margin)) for point in smaller]
     close = [point for point, verdict in verdicts if verdict == "within"]
     if close:
-        return min(close, key=lambda point: (known(point, MACS), -known(point, AP))), "within"
+        return min(close, key=lambda point: (known(point, MACS), -score(point))), "within"
     short = [point for point, verdict in verdicts if verdict == "beyond"]
     unsettled = [point for point, verdict in verdicts if verdict == "open" and not _beaten(point, short)]
     if unsettled:
         return max(unsettled, key=lambda point: _nearness(point, best)), "open"
-    return max(smaller, key=lambda point: (known(point, AP), -known(point, MACS)), default=None), "beyond"
+    return max(smaller, key=lambda point: (score(point), -known(point, MACS)), default=None), "beyond"
 
 
 def _beaten(point: Point, others: Sequence[Point]) -> bool:
-    """Return whether one of the others has a higher AP without more MACs."""
-    return any(known(each, AP) > known(point, AP) and known(each, MACS) <= known(point, MACS) for each in others)
+    """Return whether one of the others is more accurate without more MACs."""
+    return any(score(each) > score(point) and known(each, MACS) <= known(point, MACS) for each in others)
 
 
 def _nearness(point: Point, best: Point) -> tuple[float, float, float]:
     """Return what orders exits by how near they are to keeping within a margin; those without an interval are last."""
-    low, _ = interval_of(best, point, AP) or (-math.inf, math.inf)
-    return low, known(point, AP), -known(point, MACS)
+    low, _ = interval_of(best, point, point.accuracy) or (-math.inf, math.inf)
+    return low, score(point), -known(point, MACS)
 
 
 def reaches_zero(point: Point) -> bool:
-    """Return whether AP is zero, or its interval holds zero."""
-    each = point.figure(AP)
+    """Return whether a fraction such as AP is zero, or its interval holds zero: then nothing was learnt."""
+    each, metric = point.figure(point.accuracy), point.accuracy
+    if metric.lower or metric.signed:
+        return False
     return each.value == 0 or (each.type_a is not None and each.type_a.low <= 0)
 
 
@@ -151,9 +173,9 @@ def known(point: Point, figure: Metric) -> float:
 
 
 def leaders(study: Study) -> list[Point]:
-    """Return the exits that no other beats in both AP and what exits are ranked by, most accurate first."""
+    """Return the exits that no other beats in both accuracy and what exits are ranked by, most accurate first."""
     figure, points = cost_figure(study), list(study.scored)
-    return [points[index] for index in pareto_front([(or_zero(p, figure), or_zero(p, AP)) for p in points])][::-1]
+    return [points[index] for index in pareto_front([(or_zero(p, figure), score(p)) for p in points])][::-1]
 
 
 def or_zero(point: Point, figure: Metric) -> float:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from greenpose.formatting import exact, shown
-from greenpose.metrics import AP, Metric
+from greenpose.metrics import Metric
 from greenpose.record import Basis, Exit, Failure, Phase, Record
-from greenpose.report.ranking import cost_figure, pareto_front
+from greenpose.report.ranking import cost_figure, pareto_front, score
 from greenpose.report.study import SECOND, Group, Point, Study
 from greenpose.schema import Document
 
@@ -71,7 +71,7 @@ def detailed(study: Study) -> Study:
     """Return what tables tell of: all of it, or where there are very many experiments those on a front, then others."""
     if len(study.groups) <= MANY_EXPERIMENTS:
         return study
-    best = [point.group for figure in (cost_figure(study), AP) for point in _front(study, figure)]
+    best = [point.group for figure in (cost_figure(study), study.accuracy) for point in _front(study, figure)]
     ranked = dict.fromkeys(id(group) for group in (*best, *study.groups))
     kept = set(itertools.islice(ranked, MANY_EXPERIMENTS))
     return restricted(study, tuple(group for group in study.groups if id(group) in kept))
@@ -130,16 +130,12 @@ def _uncollected() -> Iterator[None]:
 
 
 def _front(study: Study, figure: Metric) -> list[Point]:
-    """Return the exits that no other beats, for AP itself all that have one; the most accurate come first."""
+    """Return the exits that no other beats, for accuracy itself all that have one; the most accurate come first."""
     points = [point for point in study.scored if point.figure(figure).value is not None]
-    if figure is not AP:
-        indices = pareto_front([(point.figure(figure).value or 0.0, _ap(point)) for point in points])
+    if figure is not study.accuracy:
+        indices = pareto_front([(point.figure(figure).value or 0.0, score(point)) for point in points])
         points = [points[index] for index in indices]
-    return sorted(points, key=_ap, reverse=True)
-
-
-def _ap(point: Point) -> float:
-    return point.figure(AP).value or 0.0
+    return sorted(points, key=score, reverse=True)
 
 
 def _energy_only(part: Phase) -> Phase:

@@ -1,14 +1,16 @@
 """The study: runs sorted, repetitions of one experiment together, one point per experiment and exit."""
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from greenpose.formatting import NBSP, exact, listed, plain, plural, shown, span
-from greenpose.metrics import AP, TRAIN_ENERGY, Metric
+from greenpose.errors import ReportError
+from greenpose.formatting import NBSP, exact, listed, plain, plural, shown
+from greenpose.metrics import AP, PERCENT, TRAIN_ENERGY, Metric
 from greenpose.quantity import Kind, Quantity, over_runs, worst
 from greenpose.record import Exit, Failure, Record
 from greenpose.record.artefacts import ArtefactCosts
@@ -67,6 +69,11 @@ class Point:
         return f"{self.group.label} exit {self.exit}"
 
     @property
+    def accuracy(self) -> Metric:
+        """Return what the exit is judged by."""
+        return self.group.runs[0].accuracy
+
+    @property
     def final(self) -> bool:
         """Return whether this is the deepest exit of its runs."""
         return self.exit == max(self.group.exits)
@@ -121,9 +128,14 @@ class Study:
     left_out: tuple[str, ...] = ()
     """Records that cannot be used: where each lies and what is wrong."""
     margin: float = MARGIN
-    """Percentage points of AP by which a cheaper exit may lie below the most accurate one and still be recommended."""
+    """By how much a cheaper exit may be worse than the most accurate one and still be recommended, as it is shown."""
     floor: float = FLOOR
-    """AP in percent below which no exit is recommended."""
+    """What an exit must reach to be recommended, as it is shown; infinitely bad where every one may be."""
+
+    @property
+    def accuracy(self) -> Metric:
+        """Return what the exits are judged by, which all runs share: AP where there is none."""
+        return next((run.accuracy for run in self.records if run.exits), AP)
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -132,8 +144,8 @@ class Study:
 
     @property
     def scored(self) -> tuple[Point, ...]:
-        """Return the points whose AP is known."""
-        return tuple(point for point in self.points if point.figure(AP).value is not None)
+        """Return the points whose accuracy is known."""
+        return tuple(point for point in self.points if point.figure(point.accuracy).value is not None)
 
     @property
     def repeated(self) -> bool:
@@ -238,12 +250,35 @@ def _study(entries_: Sequence[Record | Failure], groups: Sequence[Group]) -> Stu
     failures = sorted((each for each in entries_ if isinstance(each, Failure)), key=lambda each: (each.name, each.at))
     records = tuple(run for group in groups for run in group.runs)
     settings = {group.setting: group.runs[-1] for group in groups}
-    return Study(
-        records=records,
-        failures=tuple(failures),
-        groups=tuple(groups),
-        settings={letters(index): settings[key] for index, key in enumerate(sorted(settings))},
+    _require_one_metric(records)
+    return _judged(
+        Study(
+            records=records,
+            failures=tuple(failures),
+            groups=tuple(groups),
+            settings={letters(index): settings[key] for index, key in enumerate(sorted(settings))},
+        )
     )
+
+
+def _require_one_metric(records: Sequence[Record]) -> None:
+    """Refuse to rank what is judged by different things."""
+    found = {(run.accuracy.label, run.accuracy.unit, run.accuracy.lower): run for run in records if run.exits}
+    if len(found) > 1:
+        told = listed([f"{run.accuracy.words} ({run.name})" for run in found.values()])
+        raise ReportError(f"these runs are judged by different metrics, so they cannot be ranked together: {told}")
+
+
+def _judged(study: Study) -> Study:
+    """Return the study with the margin and the floor of its metric, where that is not AP."""
+    metric = study.accuracy
+    if metric is AP:
+        return study
+    known = [metric.gain(each.known) for point in study.scored if (each := point.figure(metric))]
+    relative = abs(max(known, default=0.0)) * MARGIN / PERCENT
+    margin = metric.margin if metric.margin is not None else MARGIN if metric.unit == "%" else relative
+    floor = metric.floor if metric.floor is not None else metric.gain(-math.inf)
+    return replace(study, margin=float(f"{margin:.2g}"), floor=floor)
 
 
 def _groups(records: Sequence[Record], *, among: Sequence[Record] = (), side: str = "") -> tuple[Group, ...]:
@@ -397,83 +432,6 @@ def _allocator(pinned: bool | None, environment: Mapping[str, str]) -> str:
 
 def _neighbours(workers: int) -> str:
     return "none" if workers <= 1 else f"{workers - 1}: their load is in these joules and seconds"
-
-
-MANY_NAMES = 24
-"""Experiments beyond which not each is named."""
-
-MANY_DOUBTED = 12
-"""Runs beyond which not each one's doubts are told; its record tells them."""
-
-
-def facts(compared: Study) -> list[tuple[str, str]]:
-    """Return the lines of the header: what was compared, where, under which grid intensity, by which code."""
-    done, failed = len(compared.records), len(compared.failures)
-    found = [("Runs", f"{exact(done)}{NBSP}finished, {exact(failed)}{NBSP}not finished")]
-    found += [(name.capitalize(), side.name) for name, side in compared.sides.items()]
-    if not compared.records:
-        return found
-    runs = compared.records
-    found.insert(
-        0,
-        (
-            "Compared",
-            _experiments(compared),
-        ),
-    )
-    found.append(("Seeds", seeds(runs)))
-    found += [
-        ("Machine" if compared.comparable else f"Setting {letter}", dict(setting_facts(run))["Machine"])
-        for letter, run in compared.settings.items()
-    ]
-    found.append(("Place and grid", "; ".join(dict.fromkeys(place(run) for run in runs))))
-    found.append(("Data", "; ".join(dict.fromkeys(data(run) for run in runs))))
-    found.append(("Code", "; ".join(dict.fromkeys(code(run) for run in runs))))
-    doubted = [f"{run.name}: {'; '.join(run.doubts)}" for run in runs if run.doubts]
-    if doubted:
-        more = len(doubted) - MANY_DOUBTED
-        told = [*doubted[:MANY_DOUBTED], *([f"and {plural(more, 'run')} more"] if more > 0 else [])]
-        found.append(("In doubt", ". ".join(told)))
-    return found
-
-
-def _experiments(compared: Study) -> str:
-    """Return the names of the experiments, of very many their number."""
-    names = list(dict.fromkeys(group.name if group.side else group.label for group in compared.groups))
-    return listed(names) if len(names) <= MANY_NAMES else plural(len(names), "experiment")
-
-
-def place(run: Record) -> str:
-    """Return where the run's energy comes from, and what a kWh of it emits."""
-    carbon = run.carbon
-    country = f"{carbon.country} (country code)" if re.fullmatch("[A-Z]{3}", carbon.country) else carbon.country
-    low, high = carbon.intensity_interval.low, carbon.intensity_interval.high
-    return (
-        f"{country}, {plain(carbon.intensity_g_per_kwh)} [{span(low, high, 3)}] gCO2eq/kWh, {grid_words(run)} "
-        f"({carbon.source}, {carbon.vintage}); PUE {plain(carbon.pue)}"
-    )
-
-
-def grid_words(run: Record) -> str:
-    """Return what a run's grid intensity is."""
-    grids = {"hourly": "the mean of the hours of training", "custom": "the user’s own figure"}
-    return grids.get(run.carbon.country, "annual mean")
-
-
-def data(run: Record) -> str:
-    """Return the data set, and how much of it the run was tested on."""
-    names = [str(run.dataset[key]) for key in ("source", "profile") if run.dataset.get(key)]
-    test, subjects = run.images.get("test", 0), run.subjects.get("test", 0)
-    known = f" of {plural(subjects, 'subject')}" if subjects else ""
-    return f"{', '.join(names) or 'unnamed'}: {plural(test, 'test image')}{known}"
-
-
-def code(run: Record) -> str:
-    """Return the version of GreenPose, and the commit where it ran from a repository."""
-    commit = str(run.git.get("commit") or "")
-    state = " with uncommitted changes" if run.git.get("dirty") else ""
-    recorded = f"GreenPose {run.software.get('greenpose', 'of unknown version')}"
-    return f"{recorded}, commit {commit[:12]}{state}" if commit else recorded
 
 
 def short_name(point: Point) -> str:

@@ -12,7 +12,7 @@ from greenpose.report.comparison import changes
 from greenpose.report.figures.choice import choice_picture
 from greenpose.report.figures.totals import run_total
 from greenpose.report.first_screen import first_screen, share_words, verdict, year_g
-from greenpose.report.page import GLOSSARY, Terms
+from greenpose.report.glossary import GLOSSARY, Terms
 from greenpose.report.ranking import preference
 from greenpose.report.scale import latest
 from greenpose.report.study import ComparisonSide, side_by_side, study

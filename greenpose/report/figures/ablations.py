@@ -179,7 +179,12 @@ def pairs_pictures(study: Study) -> list[Picture]:
 
 
 def comparisons(study: Study) -> list[Pairs]:
-    """Return what distillation, deep supervision and training exits together change, where the page has both sides."""
+    """Return what distillation, deep supervision and training exits together change, where the page has both sides.
+
+    Of loops that are not ours nobody knows what else differs.
+    """
+    if any(run.own for run in study.records):
+        return []
     partners = Partners(study)
     taught = Pairs(
         id="pairs-taught",

@@ -1,5 +1,6 @@
 """The choice: accuracy against cost, the exits that matter marked, and an arrow that says what the cheaper saves."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,9 +30,18 @@ from greenpose.report.drawing import (
     place,
     write_label,
 )
-from greenpose.report.figures.tradeoff import axis_title, reach
+from greenpose.report.figures.tradeoff import axis_title, axis_words, extent, reach
 from greenpose.report.picture import Picture
-from greenpose.report.ranking import Preference, cost_figure, energy_share, known, preference, staircase, unlike_best
+from greenpose.report.ranking import (
+    Preference,
+    cost_figure,
+    energy_share,
+    known,
+    preference,
+    score,
+    staircase,
+    unlike_best,
+)
 from greenpose.report.study import Point, Study, short_name
 from greenpose.tables import table_of
 
@@ -68,6 +78,11 @@ class _Plot:
     saving: str
 
     @property
+    def metric(self) -> Metric:
+        """Return what accuracy is measured by."""
+        return self.everyone[0].accuracy
+
+    @property
     def mark(self) -> str:
         """Return the sign of modelled or estimated costs."""
         return kind_mark(worst(point.figure(self.figure).kind for point in self.everyone))
@@ -89,7 +104,7 @@ class _Plot:
         return [*map(self.at, self.everyone), *(each.place for each in self.named.values() if each.exported)]
 
     def at(self, point: Point) -> tuple[float, float]:
-        return known(point, self.figure), known(point, AP)
+        return known(point, self.figure), known(point, point.accuracy)
 
 
 def choice_picture(study: Study) -> Picture | None:
@@ -120,7 +135,7 @@ def choice_picture(study: Study) -> Picture | None:
         [each.name for each in told.values()],
         [
             (cost, [each.cost for each in told.values()]),
-            (AP, [each.ap for each in told.values()]),
+            (study.accuracy, [each.ap for each in told.values()]),
             ("Named as", [*told]),
         ],
     )
@@ -147,7 +162,7 @@ def _with_file(study: Study, found: Preference, file: Deployment, cost: Metric) 
             words=f"{BEST}: {_exit(best, named=best.group != file.point.group)} in torch",
             brief="in torch",
             cost=best.figure(cost),
-            ap=best.figure(AP),
+            ap=best.figure(best.accuracy),
         ),
         USE: _Spot(
             point=file.point,
@@ -163,7 +178,7 @@ def _with_file(study: Study, found: Preference, file: Deployment, cost: Metric) 
 
 def _named(found: Preference, everyone: Sequence[Point], cost: Metric) -> dict[str, _Spot]:
     """Return the exits that are told apart from the grey ones, and what is written at each."""
-    cheapest = min(everyone, key=lambda point: (known(point, cost), -known(point, AP)))
+    cheapest = min(everyone, key=lambda point: (known(point, cost), -score(point)))
     roles = {
         "open": {FOR_NOW: found.best, "perhaps": found.other},
         "within": {BEST: found.best, USE: found.other},
@@ -180,7 +195,7 @@ def _named(found: Preference, everyone: Sequence[Point], cost: Metric) -> dict[s
             words=f"{role}: {_exit(point, named=apart)}",
             brief=_exit(point, named=False),
             cost=point.figure(cost),
-            ap=point.figure(AP),
+            ap=point.figure(point.accuracy),
         )
         for role, point in points.items()
     }
@@ -202,11 +217,14 @@ def _saving(study: Study, found: Preference, file: Deployment | None) -> str:
     if less is None or cost_figure(study).name != ENERGY.name:
         cost, what = cost_figure(study), cost_figure(study).words
         less = known(found.other, cost) / known(found.best, cost)
-    return _saved(less, what, unlike_best(found.other, found.best).change.value or 0.0)
+    lost = unlike_best(found.other, found.best).change.value or 0.0
+    return _saved(less, what, lost, study.accuracy)
 
 
-def _saved(less: float, what: str, lost: float) -> str:
-    return f"{_signed(PERCENT * (less - 1), 0)}{NBSP}% {what}, {_signed(lost, 1)}{NBSP}points"
+def _saved(less: float, what: str, lost: float, metric: Metric = AP) -> str:
+    tiny = metric.unit != "%" and 0 < abs(lost) < 1
+    decimals = 1 - math.floor(math.log10(abs(lost))) if tiny else 1
+    return f"{_signed(PERCENT * (less - 1), 0)}{NBSP}% {what}, {_signed(lost, decimals)}{NBSP}{metric.points}"
 
 
 def _signed(value: float, decimals: int) -> str:
@@ -216,8 +234,10 @@ def _signed(value: float, decimals: int) -> str:
 
 def _description(plot: _Plot, found: Preference) -> str:
     """Return the chart in words."""
+    metric = plot.metric
     named = "; ".join(
-        f"{role}: {each.name} at {plot.mark}{plain(each.cost.known)} {plot.figure.unit}, AP {plain(each.ap.known)} %"
+        f"{role}: {each.name} at {plot.mark}{plain(each.cost.known)} {plot.figure.unit}, "
+        f"{metric.words} {plain(each.ap.known)}{f' {metric.unit}' if metric.unit else ''}"
         for role, each in plot.named.items()
     )
     saving = f" The arrow says {plot.saving}." if plot.saving else ""
@@ -232,11 +252,11 @@ def _verdict(plot: _Plot, found: Preference) -> str:
 def _paint(figure: Any, *, plot: _Plot, short: bool) -> None:
     axes = panel(figure, left=44, right=16, top=40, bottom=50)
     _frame(axes, plot)
-    xs, ys = staircase(plot.places, right=axes.get_xlim()[1])
+    xs, ys = staircase(plot.places, right=axes.get_xlim()[1], lower=plot.metric.lower)
     axes.plot(xs, ys, color=ACCENT, alpha=0.35, linewidth=4, zorder=1.5, gid="front")
     dots(axes, plot.grey, color=DIM, size=7)
     for role, each in plot.named.items():
-        _mark(axes, each, strong=role in (USE, FOR_NOW))
+        _mark(axes, each, plot.metric, strong=role in (USE, FOR_NOW))
     _arrow(axes, plot)
     _labels(axes, plot, short=short)
 
@@ -246,19 +266,23 @@ def _frame(axes: Any, plot: _Plot) -> None:
     right = max([reach(each.cost)[1] for each in plot.named.values()] + [x for x, _ in plot.grey])
     top = max(y for _, y in plot.places)
     axes.set_xlim(0, min(right, 2 * max(x for x, _ in plot.places)) * 1.06)
-    axes.set_ylim(0, min(1.13 * PERCENT, top * 1.25))
+    low = min(0.0, *(y for _, y in plot.places))
+    room = top * 1.25 if low == 0 else top + 0.25 * (top - low)
+    axes.set_ylim(1.1 * low, min(1.13 * plot.metric.utmost, room))
     numbered(axes.xaxis, 6)
     numbered(axes.yaxis, 6)
     grid(axes)
     baseline(axes)
     axes.set_xlabel(plot.axis, color=MUTED, fontsize=FONT, labelpad=6)
-    axes.text(0, 1.02, "AP, %", transform=axes.transAxes, color=MUTED, fontsize=FONT, ha="right", va="bottom")
+    said, near = ("AP, %", "right") if plot.metric is AP else (axis_words(plot.metric), "left")
+    at = 0 if plot.metric is AP else -0.08
+    axes.text(at, 1.02, said, transform=axes.transAxes, color=MUTED, fontsize=FONT, ha=near, va="bottom")
 
 
-def _mark(axes: Any, spot: _Spot, *, strong: bool) -> None:
+def _mark(axes: Any, spot: _Spot, metric: Metric, *, strong: bool) -> None:
     """Draw what is named with its intervals, cut off where the axis ends."""
     x, y = spot.place
-    (left, right), (bottom, top) = reach(spot.cost), reach(spot.ap, PERCENT)
+    (left, right), (bottom, top) = reach(spot.cost), extent(spot.ap, metric)
     axes.plot([x, x], [bottom, min(top, axes.get_ylim()[1])], color=ACCENT, linewidth=2, zorder=3)
     axes.plot([left, min(right, axes.get_xlim()[1])], [y, y], color=ACCENT, linewidth=2, zorder=3)
     if right > axes.get_xlim()[1]:
@@ -344,7 +368,7 @@ def _crosses(axes: Any, plot: _Plot) -> list[Box]:
     """Return the intervals of what is named as thin boxes, so that words keep off them."""
     boxes = []
     for each in plot.named.values():
-        (x, y), (bottom, top) = each.place, reach(each.ap, PERCENT)
+        (x, y), (bottom, top) = each.place, extent(each.ap, plot.metric)
         left, right = reach(each.cost)
         (x0, y0), (x1, y1) = pixels(axes, [(x, bottom), (x, top)])
         (x2, y2), (x3, y3) = pixels(axes, [(left, y), (right, y)])
@@ -354,7 +378,7 @@ def _crosses(axes: Any, plot: _Plot) -> list[Box]:
 
 def _steps(axes: Any, plot: _Plot) -> list[Box]:
     """Return the line of the best as thin boxes, likewise."""
-    xs, ys = staircase(plot.places, right=axes.get_xlim()[1])
+    xs, ys = staircase(plot.places, right=axes.get_xlim()[1], lower=plot.metric.lower)
     corners = pixels(axes, list(zip(xs, ys, strict=True)))
     return [
         (min(x0, x1) - 3, min(y0, y1) - 3, max(x0, x1) + 3, max(y0, y1) + 3) for (x0, y0), (x1, y1) in pairwise(corners)

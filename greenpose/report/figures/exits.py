@@ -6,6 +6,7 @@ from typing import Any
 
 from greenpose.formatting import NBSP, exact, listed, percent
 from greenpose.metrics import (
+    ACCURACIES,
     AP,
     CO2,
     COMPARED,
@@ -67,7 +68,7 @@ COUNTERS = {
 def means_table(study: Study) -> Table:
     """Return every exit of every experiment: the mean over its runs."""
     runs = Column(head="Runs", unit="count"), [str(len(entries(point))) for point in study.points]
-    shown = [study.shown(metric) for metric in ON_PAGE]
+    shown = [study.shown(metric) for metric in columns_of(study)]
     return table_of(
         "exits",
         _means_caption(study),
@@ -79,6 +80,14 @@ def means_table(study: Study) -> Table:
             *((metric, [point.figure(metric) for point in study.points]) for metric in shown),
         ],
     )
+
+
+def columns_of(study: Study) -> list[Metric]:
+    """Return the columns of the table: those of the catalogue, with the accuracies that the runs are judged by."""
+    own = next((run.accuracies for run in study.records if run.exits), ACCURACIES)
+    others = [metric for metric in ON_PAGE if metric not in ACCURACIES]
+    place = next(index for index, metric in enumerate(ON_PAGE) if metric in ACCURACIES)
+    return [*others[:place], *own, *others[place:]]
 
 
 def emissions_table(study: Study) -> Table | None:
@@ -100,7 +109,7 @@ def emissions_table(study: Study) -> Table | None:
 def runs_table(study: Study) -> Table:
     """Return every exit of every single run; sizes are left out since they do not vary between runs."""
     exits = [entry for run in study.records for entry in run.exits]
-    shown = [study.shown(metric) for metric in ON_PAGE if metric.kind != "counted"]
+    shown = [study.shown(metric) for metric in columns_of(study) if metric.kind != "counted"]
     return table_of(
         "runs",
         "Every exit of every run, with the run’s own intervals: bootstrap over test subjects for accuracy, over blocks "
@@ -131,7 +140,7 @@ def shares_table(study: Study) -> Table | None:
         ],
         [
             (Column(head=metric.label, unit="% of final"), [_share_cell(point, metric) for point in points])
-            for metric in (AP, PARAMS, MACS, *COMPARED)
+            for metric in (study.accuracy, PARAMS, MACS, *COMPARED)
         ],
     )
 
@@ -216,8 +225,8 @@ def _counter_cell(entry: Exit, name: str) -> TableCell:
     return TableCell(value=exact(count), interval=f"{sign}{percent(difference, 3)}" if difference else "equal")
 
 
-_LINES: dict[str, Metric] = {"AP": AP, "Energy": ENERGY, "Latency": LATENCY, "MACs": MACS, "Params": PARAMS}
-"""Quantities drawn, what is kept before what is spent."""
+_LINES: dict[str, Metric] = {"Energy": ENERGY, "Latency": LATENCY, "MACs": MACS, "Params": PARAMS}
+"""Quantities drawn, below what is kept of accuracy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +281,8 @@ def slopes(study: Study) -> list[Slopes]:
 
 
 def _slopes(group: Group, id_: str) -> Slopes:
-    lines = {name: _shares(group, metric) for name, metric in _LINES.items()}
+    accuracy = group.runs[0].accuracy
+    lines = {name: _shares(group, metric) for name, metric in ({accuracy.label: accuracy} | _LINES).items()}
     known = {name: shares for name, shares in lines.items() if all(each.value is not None for each in shares)}
     unknown = tuple(name for name in lines if name not in known)
     return Slopes(id=id_, label=group.label, exits=group.exits, lines=known, left_out=unknown)
@@ -290,8 +300,8 @@ def _percent(each: Quantity) -> str:
 
 SIZE = (440, 300)
 """Width and height in CSS pixels."""
+OF_ACCURACY: dict[str, Any] = {"color": ACCENT, "linewidth": 3}
 STYLES: dict[str, dict[str, Any]] = {
-    "AP": {"color": ACCENT, "linewidth": 3},
     "Energy": {"color": INK, "linewidth": 1.8},
     "Latency": {"color": INK, "linewidth": 1.8, "linestyle": (0, (4, 2.5))},
     "MACs": {"color": DIM, "linewidth": 1.8},
@@ -307,7 +317,7 @@ def draw(chart: Slopes) -> Drawing:
         axes = panel(figure, left=118, right=50, top=14, bottom=34)
         _frame(axes, chart)
         for index, (name, shares) in enumerate(chart.lines.items()):
-            _line(axes, shares, STYLES[name], aside=0.012 * index * (len(chart.exits) - 1))
+            _line(axes, shares, STYLES.get(name, OF_ACCURACY), aside=0.012 * index * (len(chart.exits) - 1))
         _labels(axes, chart.lines)
 
     return Drawing(
@@ -352,4 +362,4 @@ def _labels(axes: Any, lines: Mapping[str, Sequence[Quantity]]) -> None:
         if place != value:
             axes.plot([0, -8 * pixel], [value, place], color=MUTED, linewidth=0.8, clip_on=False)
         text = f"{name} {kind_mark(each.kind)}{_percent(each)}"
-        write(axes, (-11 * pixel, place), text, ha="right", color=ACCENT if name == "AP" else INK)
+        write(axes, (-11 * pixel, place), text, ha="right", color=INK if name in STYLES else ACCENT)

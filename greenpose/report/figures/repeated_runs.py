@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, Text, exact, listed, plain, plural
-from greenpose.metrics import AP, ENERGY, LATENCY, PERCENT, Metric
+from greenpose.metrics import ENERGY, LATENCY, PERCENT, Metric
 from greenpose.quantity import Quantity, worst
 from greenpose.report.drawing import (
     ACCENT,
@@ -58,12 +58,14 @@ class Spread:
     @property
     def unit(self) -> str:
         """Return the unit of deviations: that of a percentage is percentage points."""
-        return "percentage points" if self.figure is AP else "% of the mean"
+        if self.figure.per_machine:
+            return "% of the mean"
+        return self.figure.points_in_full
 
     def off(self, value: float) -> float:
         """Return how far a value is off the mean, in `unit`."""
         mean = self.mean.value or 0.0
-        return value - mean if self.figure is AP else PERCENT * (value / mean - 1)
+        return PERCENT * (value / mean - 1) if self.figure.per_machine else value - mean
 
     @property
     def deviations(self) -> list[float]:
@@ -132,9 +134,9 @@ def repeats_picture(study: Study) -> Picture | None:
 
 
 def repeats(study: Study) -> Repeats:
-    """Return how far the runs of each exit lie apart in AP, energy and latency."""
+    """Return how far the runs of each exit lie apart in accuracy, energy and latency."""
     points = [point for point in study.points if len(point.group.runs) > 1]
-    shown = (AP, study.shown(ENERGY), LATENCY)
+    shown = (study.accuracy, study.shown(ENERGY), LATENCY)
     lines = [(point, {figure: _spread(point, figure) for figure in shown}) for point in points]
     figures = tuple(figure for figure in shown if any(found[figure].values for _, found in lines))
     return Repeats(

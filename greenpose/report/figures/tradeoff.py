@@ -39,6 +39,7 @@ from greenpose.report.ranking import (
     leaders,
     or_zero,
     pareto_front,
+    score,
     staircase,
     unlike_best,
 )
@@ -56,7 +57,7 @@ MANY_MARKS = 200
 """Points beyond which only those of the front are named, and have intervals and lines in the table."""
 MOST_FRONT = 5
 """Exits in the table beside the answer."""
-KEPT = Metric(name="", label="AP kept", unit="% of the first", most_decimals=1)
+KEPT = "kept"
 SAVED = Metric(name="", label="Energy saved", unit="% of the first")
 MOST_TOLD = 40
 """Points of the front that are told then, the cheapest."""
@@ -69,7 +70,9 @@ class Mark:
     x: Quantity
     """Footprint, in display units."""
     y: Quantity
-    """AP in percent."""
+    """Accuracy, as it is shown."""
+    metric: Metric = AP
+    """What accuracy is measured by."""
     label: str = ""
     """Short name: the experiment, and the exit where it has several."""
     exit: int = 0
@@ -87,14 +90,15 @@ class Mark:
     @property
     def cross(self) -> list[tuple[tuple[float, float], tuple[float, float]]]:
         """Return its intervals as lines through it."""
-        (x, y), (left, right), (bottom, top) = self.place, reach(self.x), reach(self.y, PERCENT)
+        (x, y), (left, right), (bottom, top) = self.place, reach(self.x), extent(self.y, self.metric)
         lines = [((left, y), (right, y)), ((x, bottom), (x, top))]
         return [(first, second) for first, second in lines if first != second]
 
     def words(self, metric: Metric) -> str:
         """Return its numbers in words."""
         cost = f"{kind_mark(self.x.kind)}{self.x.text()}{NBSP}{metric.unit}"
-        return f"{cost}, AP {self.y.text(most_decimals=1)}{NBSP}%"
+        accuracy = self.y.text(most_decimals=self.metric.most_decimals)
+        return f"{cost}, {self.metric.words} {accuracy}{self.metric.suffix}"
 
 
 def axis_title(metric: Metric, kinds: Iterable[Kind]) -> str:
@@ -120,6 +124,8 @@ class Scatter:
     """Why there is nothing to draw; empty where there is."""
     ranked: bool
     """False: the points come from different settings, so no front is drawn."""
+    metric: Metric = AP
+    """What accuracy is measured by."""
     noun: str = "exit"
     """What a point is."""
 
@@ -142,7 +148,7 @@ class Scatter:
     @property
     def title(self) -> str:
         """Return `AP against energy per image`."""
-        return f"AP against {self.figure.words}"
+        return f"{self.metric.label} against {self.figure.words}"
 
     @property
     def description(self) -> str:
@@ -183,19 +189,28 @@ def scatters(study: Study) -> list[Scatter]:
 
 
 def scatter(study: Study, figure: Metric, *, named: Sequence[Point] = ()) -> Scatter:
-    """Return AP against one quantity, cheapest point first; the exits that the answer names are to be labelled."""
-    figure = study.shown(figure)
-    found = [(point, point.figure(figure), point.figure(AP)) for point in study.points]
+    """Return accuracy against one quantity, cheapest point first; exits that the answer names are to be labelled."""
+    figure, metric = study.shown(figure), study.accuracy
+    found = [(point, point.figure(figure), point.figure(metric)) for point in study.points]
     drawn = [(point, x, y) for point, x, y in found if x.value is not None and y.value is not None]
-    drawn.sort(key=lambda each: (each[1].value or 0, -(each[2].value or 0)))
+    drawn.sort(key=lambda each: (each[1].value or 0, -metric.gain(each[2].value or 0)))
     ranked = _fair(study, figure)
-    best = set(pareto_front([(x.value or 0, y.value or 0) for _, x, y in drawn])) if ranked else set()
+    best = set(pareto_front([(x.value or 0, metric.gain(y.value or 0)) for _, x, y in drawn])) if ranked else set()
     reasons = [y.missing or x.missing for _, x, y in found if x.value is None or y.value is None]
     return Scatter(
         id=f"chart-{figure.name.replace('_', '-')}",
         figure=figure,
+        metric=metric,
         marks=tuple(
-            Mark(label=short_name(point), exit=point.exit, x=x, y=y, front=index in best, named=point in named)
+            Mark(
+                label=short_name(point),
+                exit=point.exit,
+                x=x,
+                y=y,
+                metric=metric,
+                front=index in best,
+                named=point in named,
+            )
             for index, (point, x, y) in enumerate(drawn)
         ),
         left_out=len(found) - len(drawn),
@@ -216,24 +231,24 @@ def data_table(chart: Scatter) -> Table:
         [mark.label for mark in told],
         [
             (chart.figure, [mark.x for mark in told]),
-            (AP, [mark.y for mark in told]),
+            (chart.metric, [mark.y for mark in told]),
             ("On the front", [("yes" if mark.front else "no") if chart.ranked else "not ranked" for mark in told]),
         ],
     )
 
 
 def front_table(study: Study) -> Table | None:
-    """Return the exits of the answer and others that no other beats, five in all; None where fewer than two have an AP.
+    """Return the exits of the answer and others that no other beats, five in all; None where fewer than two are scored.
 
     The most accurate comes first, and the others are held against it.
     """
     if len(study.scored) < 2:
         return None
-    best, named = leaders(study), answered(study)
-    shown = sorted(_first([*named, *best])[:MOST_FRONT], key=lambda point: (-or_zero(point, AP), or_zero(point, MACS)))
+    best, named, metric = leaders(study), answered(study), study.accuracy
+    shown = sorted(_first([*named, *best])[:MOST_FRONT], key=lambda point: (-score(point), or_zero(point, MACS)))
     metrics = [study.shown(each) for each in (ENERGY, MACS) if _all(shown, each) and _fair(study, each)]
-    columns = [(metric, [point.figure(metric) for point in shown]) for metric in (AP, *metrics)]
-    columns.insert(1, (KEPT, [kept(point, shown[0]) for point in shown]))
+    columns = [(each, [point.figure(each) for point in shown]) for each in (metric, *metrics)]
+    columns.insert(1, (_kept_of(metric), [kept(point, shown[0]) for point in shown]))
     if metrics and metrics[0].name == ENERGY.name:
         columns.insert(3, (SAVED, [_saved(study, point, shown[0]) for point in shown]))
     return table_of(
@@ -251,12 +266,18 @@ def front_table(study: Study) -> Table | None:
     )
 
 
+def _kept_of(metric: Metric) -> Metric:
+    """Return the column of what is left of an accuracy, or of an error how much of it there is."""
+    label = metric.label if metric.lower else f"{metric.label} {KEPT}"
+    return Metric(name=KEPT, label=label, unit="% of the first", most_decimals=1)
+
+
 def kept(point: Point, best: Point) -> Quantity:
-    """Return AP in percent of that of the most accurate exit, seed by seed where both ran with the same ones."""
-    pairs = seed_by_seed(best, point, AP)
+    """Return accuracy in percent of that of the most accurate exit, seed by seed where both ran with the same ones."""
+    pairs = seed_by_seed(best, point, point.accuracy)
     if pairs:
         return over_runs([ratio(part, whole) for whole, part in pairs]) * PERCENT
-    return ratio(point.figure(AP), best.figure(AP)) * PERCENT
+    return ratio(point.figure(point.accuracy), best.figure(best.accuracy)) * PERCENT
 
 
 def _saved(study: Study, point: Point, best: Point) -> Quantity:
@@ -269,17 +290,19 @@ def _saved(study: Study, point: Point, best: Point) -> Quantity:
 
 def _front_cell(point: Point, each: Quantity, best: Point, figure: Metric) -> TableCell:
     """Return a number of the front's table; of what is held against the most accurate exit, that this is the one."""
-    if figure in (KEPT, SAVED) and point == best:
+    if (figure.name == KEPT or figure is SAVED) and point == best:
         return TableCell(value="reference")
     cell = quantity_cell(each, figure)
-    if figure is KEPT and unlike_best(point, best).verdict == "alike":
+    if figure.name == KEPT and unlike_best(point, best).verdict == "alike":
         return replace(cell, interval=f"{cell.interval} not distinguishable".strip())
     return cell
 
 
 def _front_words(study: Study, best: list[Point], shown: list[Point]) -> str:
     """Return the caption: what the exits have in common, and which are left out."""
-    text = f"Exits that no other beats in both AP and {cost_figure(study).words}, most accurate first"
+    text = (
+        f"Exits that no other beats in both {study.accuracy.words} and {cost_figure(study).words}, most accurate first"
+    )
     beaten = [short_name(point) for point in shown if point not in best]
     if beaten:
         text += f", and {listed(beaten)} from the answer"
@@ -324,7 +347,16 @@ def draw(chart: Scatter, *, large: bool = False) -> Drawing:
             fontsize=FONT,
             labelpad=8,
         )
-        axes.text(0, 1, "AP (%)", transform=axes.transAxes, color=MUTED, fontsize=FONT, ha="right", va="bottom")
+        axes.text(
+            0,
+            1,
+            axis_words(chart.metric),
+            transform=axes.transAxes,
+            color=MUTED,
+            fontsize=FONT,
+            ha="right",
+            va="bottom",
+        )
 
     return Drawing(
         paint=paint,
@@ -341,7 +373,7 @@ def _frame(axes: Any, chart: Scatter) -> bool:
     from matplotlib.ticker import FixedLocator, NullLocator
 
     xs = _ends([reach(mark.x) for mark in chart.marks])
-    ys = _ends([reach(mark.y, PERCENT) for mark in chart.marks])
+    ys = _ends([extent(mark.y, chart.metric) for mark in chart.marks])
     log = xs[0] > 0 and xs[1] / xs[0] > _LOG_FROM
     if log:
         axes.set_xscale("log")
@@ -364,7 +396,7 @@ def _points(axes: Any, chart: Scatter) -> None:
     """Draw the front as a staircase, then every point with its intervals, those of the front on top."""
     if any(mark.front for mark in chart.marks):
         points = [mark.place for mark in chart.marks]
-        xs, ys = staircase(points, right=axes.get_xlim()[1])
+        xs, ys = staircase(points, right=axes.get_xlim()[1], lower=chart.metric.lower)
         axes.plot(xs, ys, color=ACCENT, alpha=0.4, linewidth=3, zorder=1.5, clip_on=False, gid="front")
     if chart.crowded:
         told = {id(mark) for mark in chart.told}
@@ -406,7 +438,7 @@ def _crossed(mark: Mark) -> tuple[list[float], list[float], int]:
 
     One line, so that the page's script can take both off the chart together.
     """
-    (x, y), (left, right), (bottom, top) = mark.place, reach(mark.x), reach(mark.y, PERCENT)
+    (x, y), (left, right), (bottom, top) = mark.place, reach(mark.x), extent(mark.y, mark.metric)
     across = [(left, y), (right, y)] if left < right else []
     corners = [*across, (x, y), *([(x, bottom), (x, top)] if bottom < top else [])]
     return [x for x, _ in corners], [y for _, y in corners], len(across)
@@ -417,6 +449,17 @@ def reach(each: Quantity, most: float = math.inf) -> tuple[float, float]:
     value = each.value or 0.0
     low, high = each.type_a or (value, value)
     return max(0.0, low), min(most, high)
+
+
+def extent(each: Quantity, metric: Metric) -> tuple[float, float]:
+    """Return the ends of an accuracy's interval as far as they can be."""
+    return each.type_a or (each.known, each.known) if metric.signed else reach(each, metric.utmost)
+
+
+def axis_words(metric: Metric) -> str:
+    """Return what is written at the axis of accuracy; of an error, that less is better."""
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{metric.label}{unit}{', lower is better' if metric.lower else ''}"
 
 
 def _labels(axes: Any, chart: Scatter, *, all_points: bool) -> None:
@@ -470,6 +513,6 @@ def _ends(reaches: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def _padded(ends: tuple[float, float], share: float) -> tuple[float, float]:
-    """Return the ends of an axis with some room, but none below zero, where nothing can be."""
+    """Return the ends of an axis with some room, but none below zero, where nothing is unless it is there."""
     room = (ends[1] - ends[0]) * share or abs(ends[1]) * 0.1 or 1.0
-    return max(0.0, ends[0] - room), ends[1] + room
+    return max(min(0.0, ends[0] * (1 + share)), ends[0] - room), ends[1] + room

@@ -6,11 +6,11 @@ from typing import Any
 
 from greenpose.formatting import JOULES_PER_KWH, NBSP, plain, plural
 from greenpose.intervals import Bounds
-from greenpose.metrics import AP, EMBODIED, ENERGY, TRAIN_CO2, Metric
+from greenpose.metrics import EMBODIED, ENERGY, TRAIN_CO2, Metric
 from greenpose.quantity import Quantity, missing
 from greenpose.report.figures.break_even import images_needed
 from greenpose.report.quantities import prefixed
-from greenpose.report.ranking import leaders
+from greenpose.report.ranking import leaders, score
 from greenpose.report.study import Point, Study, short_name
 from greenpose.tables import Table, table_of
 
@@ -93,7 +93,7 @@ def uses(study: Study) -> list[Use]:
     """Return every exit of the page; where there are more than a table bears the most telling ones."""
     points = study.points
     if len(points) > MOST_LINES:
-        accurate = sorted(study.scored, key=lambda point: -(point.figure(AP).value or 0.0))
+        accurate = sorted(study.scored, key=score, reverse=True)
         ranked = dict.fromkeys(point.label for point in (*leaders(study), *accurate, *points))
         told = set(list(ranked)[:MOST_LINES])
         points = tuple(point for point in points if point.label in told)
