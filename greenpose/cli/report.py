@@ -32,8 +32,9 @@ OutputsOption = Annotated[
     typer.Option(
         "-o",
         "--output",
-        help="File to write; its ending says the form: html, md, csv, tex, pdf. Repeatable. Default: a page in "
-        "reports/, called as the runs' folder.",
+        help="File to write; its ending says the form: html, md, csv, tex, pdf, cdx.json (CycloneDX), spdx.json, "
+        "boamps.json, sci.json, or README.md (model card). Repeatable. Default: a page in reports/, called as the "
+        "runs' folder.",
     ),
 ]
 DateOption = Annotated[
@@ -270,6 +271,28 @@ def write_pdf(asked: Asked) -> None:
     write_parts(asked.output, [to_pdf(_page(asked), browser=browser)])
 
 
+def write_disclosure(asked: Asked) -> None:
+    """Write a document in another body's format: bills of materials, energy reports, a model card.
+
+    Raises:
+        ReportError: if it is about one experiment, and the runs are of several.
+    """
+    from greenpose.report import bills_of_materials, energy_reports
+
+    forms = {
+        ".cdx.json": bills_of_materials.cyclonedx,
+        ".spdx.json": bills_of_materials.spdx,
+        ".boamps.json": energy_reports.boamps,
+        ".sci.json": energy_reports.sci,
+        CARD: energy_reports.card,
+    }
+    compared = asked.compared()
+    if not compared.records:
+        raise ReportError(f"-o {asked.output}: no run finished, so there is no trained network to tell of")
+    text = forms[ending_of(asked.output)](compared, generated_at=asked.generated_at, version=__version__)
+    write_text(asked.output, text)
+
+
 def write_figures(compared: "Study", folder: Path) -> list[Path]:
     """Write every chart of a page into a folder, and return the files."""
     from greenpose.report.forms import pictures
@@ -281,6 +304,8 @@ def write_figures(compared: "Study", folder: Path) -> list[Path]:
     return written
 
 
+CARD = "readme.md"
+"""The file that a model's page on Hugging Face is made of."""
 FORMS: Mapping[str, Callable[[Asked], None]] = MappingProxyType(
     {
         ".html": write_page,
@@ -289,13 +314,20 @@ FORMS: Mapping[str, Callable[[Asked], None]] = MappingProxyType(
         ".csv": write_csv,
         ".tex": write_latex,
         ".pdf": write_pdf,
+        **dict.fromkeys((".cdx.json", ".spdx.json", ".boamps.json", ".sci.json", CARD), write_disclosure),
     }
 )
 """By the ending of a file, what is written into it."""
 
 
+def ending_of(path: Path) -> str:
+    """Return which of the forms a file's name asks for, the longest ending that there is; else its own ending."""
+    name = path.name.lower()
+    return name if name == CARD else next((each for each in FORMS if name.endswith(each)), path.suffix.lower())
+
+
 def _writer(path: Path) -> Callable[[Asked], None]:
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     if ending not in FORMS:
         raise ReportError(f"-o {path}: no form of the report ends in {ending!r}; {near(ending, list(FORMS))}")
     return FORMS[ending]

@@ -47,10 +47,10 @@ def disclosures(study: Study) -> list[Disclosure]:
 def model_card(group: Group) -> dict[str, Any]:
     """Return the metadata that Hugging Face reads: one training of an experiment, mean over its runs, in grams."""
     run = group.runs[0]
-    grams = _of_run(group, TRAIN_CO2)
+    grams = of_training(group, TRAIN_CO2)
     assert grams.value is not None
     said: dict[str, Any] = {"emissions": float(f"{grams.value:.{_CARD}g}"), "source": _source(run, grams)}
-    said["training_type"] = _training_type(run)
+    said["training_type"] = training_type(run)
     if run.carbon.country not in _PLACELESS:
         said["geographical_location"] = run.carbon.country
     return {"co2_eq_emissions": said | {"hardware_used": host_name(run)}}
@@ -153,11 +153,9 @@ def _sci(study: Study) -> Disclosure:
 
 def _training_line(group: Group) -> str:
     run = group.runs[0]
-    energy, making, whole = (_of_run(group, each) for each in (TRAIN_ENERGY, TRAIN_EMBODIED, TRAIN_SCI))
+    energy, making, whole = (of_training(group, each) for each in (TRAIN_ENERGY, TRAIN_EMBODIED, TRAIN_SCI))
     kwh = energy * (1 / TRAIN_ENERGY.scale)
-    return _formula(
-        kwh, making, whole, intensity=_mean([run.carbon.intensity_g_per_kwh for run in group.runs]), run=run
-    )
+    return _formula(kwh, making, whole, intensity=intensity_of(group), run=run)
 
 
 def _images_line(point: Point) -> str:
@@ -209,18 +207,18 @@ def _bill_of_materials(study: Study) -> Disclosure:
         title="Bill of materials (CycloneDX 1.7, SPDX 3.0)",
         note="One training of each experiment, for environmentalConsiderations of CycloneDX’s modelCard. In the AI "
         "profile of SPDX the same energy is the energyQuantity of trainingEnergyConsumption, or for fine-tuning of "
-        "finetuningEnergyConsumption, in kilowattHour. GreenPose writes no file of either.",
+        "finetuningEnergyConsumption, in kilowattHour. `report -o` writes both whole: FILE.cdx.json, FILE.spdx.json.",
         text="\n".join(f"{group.label}: {_compact(energy_consumption(group))}" for group in study.groups),
     )
 
 
 def energy_consumption(group: Group) -> dict[str, Any]:
     """Return one training of an experiment as CycloneDX 1.7 has it: kWh, tonnes of CO2eq, and in words how sure."""
-    energy, grams = _of_run(group, TRAIN_ENERGY) * (1 / TRAIN_ENERGY.scale), _of_run(group, TRAIN_CO2)
+    energy, grams = of_training(group, TRAIN_ENERGY) * (1 / TRAIN_ENERGY.scale), of_training(group, TRAIN_CO2)
     assert energy.value is not None
     assert grams.value is not None
     said = {
-        "activity": _training_type(group.runs[0]).replace("pre-training", "training"),
+        "activity": training_type(group.runs[0]).replace("pre-training", "training"),
         "energyProviders": [],
         "activityEnergyCost": {"value": float(f"{energy.value:.{_FORMULA}g}"), "unit": "kWh"},
         "co2CostEquivalent": {"value": float(f"{grams.value / GRAMS_PER_TONNE:.{_FORMULA}g}"), "unit": "tCO2eq"},
@@ -233,7 +231,8 @@ def _compact(said: dict[str, Any]) -> str:
     return json.dumps(said, separators=(",", ":"), ensure_ascii=False)
 
 
-def _training_type(run: Record) -> str:
+def training_type(run: Record) -> str:
+    """Return `fine-tuning` where training began with weights of another one, else `pre-training`."""
     return "fine-tuning" if (run.config.get("model") or {}).get("weights") else "pre-training"
 
 
@@ -249,7 +248,7 @@ def _flops(group: Group) -> str:
 
 
 def _energy(group: Group) -> str:
-    energy = _of_run(group, TRAIN_ENERGY) * (1 / TRAIN_ENERGY.scale)
+    energy = of_training(group, TRAIN_ENERGY) * (1 / TRAIN_ENERGY.scale)
     assert energy.value is not None
     return f"{kind_mark(energy.kind)}{_digits(energy.value)} kWh ({_how(energy)})"
 
@@ -268,8 +267,14 @@ def _how(each: Quantity) -> str:
     return f"{each.kind}{factors}"
 
 
-def _of_run(group: Group, figure: Metric) -> Quantity:
+def of_training(group: Group, figure: Metric) -> Quantity:
+    """Return one number of a training, the mean over its runs, in display units."""
     return over_runs([of_record(run, figure) for run in group.runs])
+
+
+def intensity_of(group: Group) -> float:
+    """Return the grid's intensity of one training in g/kWh, the mean over its runs."""
+    return _mean([run.carbon.intensity_g_per_kwh for run in group.runs])
 
 
 def _digits(value: float) -> str:
