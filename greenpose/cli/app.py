@@ -16,6 +16,7 @@ from greenpose.cli.data import app as data_app
 from greenpose.cli.doctor import doctor
 from greenpose.cli.estimate import estimate
 from greenpose.cli.export import export
+from greenpose.cli.init import init
 from greenpose.cli.measure import measure
 from greenpose.cli.meter import meter
 from greenpose.cli.policy import policy
@@ -42,6 +43,7 @@ app = _App(
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command(epilog=EPILOG)(init)
 app.command(epilog=EPILOG)(run)
 app.command(epilog=EPILOG)(estimate)
 app.command(epilog=EPILOG)(report)

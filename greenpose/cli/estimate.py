@@ -78,7 +78,7 @@ def _document(name: str, found: "GridEstimate") -> dict[str, Any]:
         "schema": SCHEMA,
         "grid": name,
         "runs": [_run(run) for run in found.runs],
-        "total": {"training": _footprint(found.training), "whole": _footprint(found.whole)},
+        "total": {"training": footprint(found.training), "whole": footprint(found.whole)},
         "energy_kind": found.kind,
         "calibration": {
             "seconds": found.seconds,
@@ -99,13 +99,14 @@ def _run(run: "RunEstimate") -> dict[str, Any]:
         "macs": run.macs,
         "is_measured": run.is_measured,
         "earliest_end_epoch": run.earliest_end,
-        "training": _footprint(run.training),
-        "whole": _footprint(run.whole),
+        "training": footprint(run.training),
+        "whole": footprint(run.whole),
     }
 
 
-def _footprint(footprint: "Footprint") -> dict[str, Any]:
+def footprint(of: "Footprint") -> dict[str, Any]:
+    """Return what a run is expected to cost as JSON has it, with both intervals of each quantity."""
     return {
         name: {"value": amount.value, "type_a": list(amount.type_a or ()), "type_b": list(amount.type_b or ())}
-        for name, amount in footprint.items()
+        for name, amount in of.items()
     }

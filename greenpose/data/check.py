@@ -223,12 +223,12 @@ def split_files(
 
 
 def _candidates(folder: Path, split: str) -> list[Path]:
-    found = [file for file in sorted(folder.glob("*.json")) if _splits_in(file.stem) == {split}]
+    found = [file for file in sorted(folder.glob("*.json")) if splits_in(file.stem) == {split}]
     found = found or [file for word in _WORDS[split] for file in sorted((folder.parent / word).glob("*.json"))]
     return [file for file in found if "keypoints" in file.stem.lower()] or found
 
 
-def _splits_in(name: str) -> set[str]:
+def splits_in(name: str) -> set[str]:
     """Return the splits that a name tells in a word of its own: "interval" and "latest" tell none."""
     words = {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
     return {split for split, known in _WORDS.items() if words & {*known}}

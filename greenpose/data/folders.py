@@ -1,12 +1,13 @@
 """Data folders written whole or not at all, however the process that makes one ends."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -61,8 +62,9 @@ def unfinished_path(root: Path) -> Path:
     return root.absolute().with_name(f".{root.absolute().name}.unfinished")
 
 
-Source: TypeAlias = Iterable[tuple[Instance, np.ndarray]]
-"""Instances with their whole images: 16-bit depth in mm, 8-bit grey or 8-bit RGB; taken one at a time."""
+Source: TypeAlias = Iterable[tuple[Instance, np.ndarray | Path]]
+"""Instances with their whole images: 16-bit depth in mm, 8-bit grey or 8-bit RGB, or a file that is taken as it is; one
+at a time."""
 
 
 def write_coco(
@@ -76,21 +78,31 @@ def write_coco(
     Raises:
         DataError: `root` is in use, a split is empty, or two images want one file.
     """
+    info = {} if window is None else {"depth_unit": "mm", "depth_window_mm": [float(end) for end in window]}
     with whole_folder(root) as unfinished:
-        for split, source in splits.items():
-            _write_split(unfinished.path, split, source, profile=profile, window=window)
+        fill_coco(unfinished.path, splits, profile=profile, info=info)
     return {split: _annotation_file(root, split) for split in splits}
+
+
+def fill_coco(root: Path, splits: Mapping[str, Source], *, profile: Profile, info: Mapping[str, Any]) -> None:
+    """Write annotations and images of all splits into an empty folder; `info` goes into every annotation file.
+
+    Raises:
+        DataError: a split is empty, or two images want one file.
+    """
+    for split, source in splits.items():
+        _write_split(root, split, source, profile=profile, info=info)
 
 
 def _annotation_file(root: Path, split: str) -> Path:
     return root / "annotations" / f"person_keypoints_{split}.json"
 
 
-def _write_split(root: Path, split: str, source: Source, *, profile: Profile, window: Window | None) -> None:
+def _write_split(root: Path, split: str, source: Source, *, profile: Profile, info: Mapping[str, Any]) -> None:
     owners: dict[str, int] = {}
     instances: list[Instance] = []
     for instance, image in source:
-        name = _name(instance, split)
+        name = _name(instance, split, image.suffix if isinstance(image, Path) else ".png")
         if owners.setdefault(name, instance.image_id) != instance.image_id:
             raise DataError([f"{name}: images {owners[name]} and {instance.image_id} both want this file"])
         file = root / "images" / name
@@ -100,23 +112,29 @@ def _write_split(root: Path, split: str, source: Source, *, profile: Profile, wi
     if not instances:
         raise DataError([f"{split}: nothing to write; a split needs at least one annotated subject"])
     document = coco_document(instances, profile)
-    if window is not None:
-        document["info"] |= {"depth_unit": "mm", "depth_window_mm": [float(end) for end in window]}
+    document["info"] |= info
     file = _annotation_file(root, split)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(document), encoding="utf-8")
 
 
-def _name(instance: Instance, split: str) -> str:
+def _name(instance: Instance, split: str, suffix: str) -> str:
     """Return the image's file name below `images`, always in the split's own folder."""
     path = PurePosixPath(instance.image.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or not path.name:
         path = PurePosixPath(f"{instance.image_id:012d}")
     inner = path if path.parts[0] != split else path.relative_to(split)
-    return str(PurePosixPath(split) / inner.with_suffix(".png"))
+    return str(PurePosixPath(split) / inner.with_suffix(suffix))
 
 
-def _write_image(file: Path, image: np.ndarray, instance: Instance) -> None:
+def _write_image(file: Path, image: np.ndarray | Path, instance: Instance) -> None:
+    if isinstance(image, Path):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(image.resolve(), file)  # takes no room
+        except OSError:  # another disk, or none of one's own files
+            shutil.copyfile(image, file)
+        return
     if image.shape[1::-1] != instance.image_size or image.dtype not in (np.uint8, np.uint16):
         found = f"{image.dtype} of {image.shape[1]} x {image.shape[0]}"
         raise DataError([f"{instance.image}: is {found}; needed is uint8 or uint16 of {instance.image_size}"])
