@@ -17,7 +17,7 @@ from greenpose.errors import ConfigError, FaultsError, GreenPoseError
 from greenpose.tables import number_columns, terminal_notes, terminal_table
 
 if TYPE_CHECKING:
-    from greenpose.init import Made, Seen
+    from greenpose.init import Made, Surveyed
 
 SCHEMA = "greenpose.init/1"
 
@@ -25,7 +25,7 @@ SCHEMA = "greenpose.init/1"
 @with_manners
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder with labels and images, or one file of labels.")],
-    target: Annotated[Path, typer.Option("--out", help="Folder to write into.")] = Path(),
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Folder to write into. Default: this one.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what an earlier init has written.")] = False,
     layout: Annotated[
         str | None,
@@ -51,7 +51,7 @@ def init(
     """
     called = _named(name or (folder if folder.is_dir() else folder.absolute().parent).resolve().name)
     start_again_pinned(ProcessConfig(device=device or "cpu"))
-    console = err(quiet=manner.quiet)
+    console, target = err(quiet=manner.quiet), out_folder or Path()
     from greenpose.init import Circumstances, look, make, target_faults
 
     faults = target_faults(target, force=force, root=folder)
@@ -105,7 +105,7 @@ def _ask(console: Console) -> str | None:
         console.print(faults[0].removeprefix("--country: "), soft_wrap=True)
 
 
-def _show_seen(seen: "Seen", console: Console) -> None:
+def _show_seen(seen: "Surveyed", console: Console) -> None:
     profile, rows = seen.profile, []
     for split, its in seen.division.splits.items():
         images, subjects = len({one.image for one in its}), {one.subject for one in its} - {""}
@@ -150,7 +150,7 @@ def _emitted(grams: Any, country: str | None) -> str:
     return f", {grams.text()} g CO2eq in {country}" if country and grams.value and grams.type_a else ""
 
 
-def _document(folder: Path, seen: "Seen", made: "Made", country: str | None) -> dict[str, Any]:
+def _document(folder: Path, seen: "Surveyed", made: "Made", country: str | None) -> dict[str, Any]:
     run = made.proposal.forecast.runs[0]
     cost = footprint(run.whole)
     if country is None:

@@ -33,7 +33,7 @@ DEPTH_IMAGES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Seen:
+class Surveyed:
     """What a folder amounts to."""
 
     layout: str
@@ -76,7 +76,7 @@ class Made:
     """The experiment."""
 
 
-def look(folder: Path, *, name: str, layout: str | None, category: str | None, anew: bool) -> Seen:
+def look(folder: Path, *, name: str, layout: str | None, category: str | None, anew: bool) -> Surveyed:
     """Return what a folder, or a single file of labels, holds.
 
     Raises:
@@ -91,7 +91,7 @@ def look(folder: Path, *, name: str, layout: str | None, category: str | None, a
     else:
         labelled = read_through_sleap_io(root, files, layout=found, category=category)
     profile, reasons = propose_profile(labelled, name=name)
-    return Seen(
+    return Surveyed(
         layout=found,
         root=root,
         labelled=labelled,
@@ -128,7 +128,7 @@ def _is_copy(folder: Path) -> bool:
     return bool(infos) and own and all(info.get("made_by") == MADE_BY for info in infos)
 
 
-def make(seen: Seen, out: Path, *, given: Circumstances, tell: Callable[[str], object]) -> Made:
+def make(seen: Surveyed, out: Path, *, given: Circumstances, tell: Callable[[str], object]) -> Made:
     """Return what was written for a data set: a copy where one is needed, its profile, its experiment; all, or nothing.
 
     Raises:
@@ -176,7 +176,7 @@ def _set_aside(folder: Path) -> Iterator[None]:
     shutil.rmtree(old)
 
 
-def _copied(seen: Seen, root: Path) -> Path:
+def _copied(seen: Surveyed, root: Path) -> Path:
     """Return the folder, once annotations and images are in it."""
     pixels = seen.labelled.pixels
 
@@ -190,7 +190,7 @@ def _copied(seen: Seen, root: Path) -> Path:
 
 
 def _proposal(
-    seen: Seen,
+    seen: Surveyed,
     settings: Mapping[str, Any],
     *,
     root: str,
@@ -216,12 +216,12 @@ def _proposal(
     return replace(found, experiment=experiment, reasons=reasons | dict(found.reasons))
 
 
-def _about_data(seen: Seen) -> str:
+def _about_data(seen: Surveyed) -> str:
     counts = ", ".join(f"{len({one.image for one in its})} {split}" for split, its in seen.division.splits.items())
     return f"Images: {counts}; {seen.division.how}."
 
 
-def _write(seen: Seen, out: Path, proposal: Proposal, *, country: str | None) -> None:
+def _write(seen: Surveyed, out: Path, proposal: Proposal, *, country: str | None) -> None:
     """Write both files, or neither."""
     texts = {
         PROFILE: profile_text(seen.profile, seen.reasons, origin=seen.origin),

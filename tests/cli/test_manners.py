@@ -14,6 +14,7 @@ from tests.run.tiny import write_grid
 
 HEAVY = ("torch", "pandas", "matplotlib", "codecarbon", "thop", "ptflops")
 NAMES = (
+    "init",
     "run",
     "estimate",
     "report",
