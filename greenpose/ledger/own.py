@@ -8,18 +8,21 @@ import sys
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import fields
 from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, final
 
-from greenpose.errors import GreenPoseError, MeteringError, said, writing
+from greenpose.errors import GreenPoseError, MeteringError, RecordError, said, writing
 from greenpose.files import now
+from greenpose.ledger.own_exits import OwnExit, exit_entries, measure, own_exit, scores
 from greenpose.ledger.own_record import Own, compose
 from greenpose.ledger.own_settings import OwnSettings, settings_of
-from greenpose.metering import Meter, OpenWindow, carbon_of, meter
+from greenpose.metering import Meter, OpenWindow, Plan, carbon_of, meter
 from greenpose.record import Failure, Record
+from greenpose.record.metric import OwnMetric
 from greenpose.store import RunFolder
 from greenpose.store.records import phase_of, write_failure
 
@@ -54,6 +57,8 @@ class OwnRun:
         self._meter: Meter | None = None
         self._folder: RunFolder | None = None
         self._windows: list[OpenWindow] = []
+        self._exits: dict[int, OwnExit] = {}
+        self._metric: OwnMetric | None = None
         self._claim, self._metering = ExitStack(), ExitStack()
 
     @property
@@ -119,6 +124,48 @@ class OwnRun:
         self._windows = [*(each for each in self._windows if each.is_open), opened]
         return opened
 
+    def exit(
+        self,
+        number: int,
+        *,
+        metrics: Mapping[str, Any],
+        net: Any = None,
+        images: Any = None,
+        params: int | None = None,
+        macs: int | None = None,
+    ) -> None:
+        """Give an exit: what it reaches, and the network that is counted here and metered at the end of the run.
+
+        Args:
+            number: Exit number, from 1; the greatest is the final exit.
+            metrics: What it reaches, by name: a number, or (number, low, high) with its 95 % interval.
+            net: The smallest network with this exit: a module of torch, or any function of a batch.
+            images: A batch that `net` is called with: a tensor, or a tuple or mapping of them.
+            params: Parameters, of what is no module of torch.
+            macs: Multiply-accumulates for one image, of the same.
+
+        Raises:
+            GreenPoseError: if something of it cannot be; the exit is not added then, and nothing else is lost.
+        """
+        self._under_way()
+        where = f"exit {number}"
+        if number < 1 or number in self._exits:
+            said = "is there already" if number in self._exits else "exits are numbered from 1"
+            raise RecordError([f"{where}: {said}"])
+        found, metric = scores(metrics, self.settings.metrics, where=where)
+        first = next(iter(self._exits.values()), None)
+        if first is not None and {*first.metrics} != {*found}:
+            told = f"{', '.join(sorted(first.metrics))}; here {', '.join(sorted(found))}"
+            raise RecordError([f"{where}: metrics differ from those of exit {first.exit}, which are {told}"])
+        with self.window("count"):
+            given = own_exit(number, net=net, images=images, metrics=found, sizes={"params": params, "macs": macs})
+        batches = {each.items for each in (*self._exits.values(), given) if each.net is not None}
+        if len(batches) > 1:
+            raise RecordError(
+                [f"{where}: a call has {given.items} images, of another exit {min(batches - {given.items})}"]
+            )
+        self._exits[number], self._metric = given, metric
+
     def note(self, text: str) -> None:
         """Add a sentence that is to be told with the run."""
         self.settings.notes.append(text)
@@ -132,8 +179,19 @@ class OwnRun:
         meter = self._under_way()
         try:
             self._end_windows()
+            plan = Plan(**self.settings.measure.model_dump(include={field.name for field in fields(Plan)}))
+            measured = measure([*self._exits.values()], meter, plan, seed=self.settings.seed)
             self._metering.close()
-            record = compose(self._cell(), self.settings, meter, own=self.own, doubts=self.doubts, gaps=self.gaps)
+            exits = partial(exit_entries, [*self._exits.values()], measured, meter=meter)
+            record = compose(
+                self._cell(),
+                self.settings,
+                meter,
+                own=self.own,
+                exits=exits,
+                metric=self._metric,
+                told={"doubts": self.doubts, "gaps": self.gaps},
+            )
             self.folder.write_record(record)
         except BaseException as error:
             self._fail(error)
@@ -246,6 +304,7 @@ def experiment(
             `{"intensity_g_per_kwh": 30}`. `data`: what the data are called. `digest`: their digest, or the file or
             folder whose digest it is to be. `images`: how many there are per split, `{"train": 50000, "test": 10000}`.
             `settings`: what the run was set to, by which runs are told apart. `notes`: what is to be told with it.
+            `measure`: how exits are metered, as that section of an experiment file: `{"max_seconds": 20}`.
 
     Raises:
         GreenPoseError: with everything that is wrong.

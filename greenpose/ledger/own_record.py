@@ -1,7 +1,7 @@
 """The record of an own loop, composed: what any training leaves, without a configuration or a network of ours."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from greenpose.metering import (
 )
 from greenpose.quantity import Quantity
 from greenpose.record import Allocation, Exit, Record, with_bases
+from greenpose.record.metric import OwnMetric
 from greenpose.store.records import Attempt, kind_of, outermost, phase_of
 
 Own = Literal["builder", "command"]
@@ -43,11 +44,14 @@ def compose(
     meter: Meter,
     *,
     own: Own,
-    exits: Sequence[Exit] = (),
-    doubts: Sequence[str] = (),
-    gaps: Sequence[str] = (),
+    exits: Callable[..., list[Exit]],
+    metric: OwnMetric | None,
+    told: Mapping[str, Sequence[str]],
 ) -> Record:
-    """Return the record of a run whose meter has ended; `cell` is what its folder says of it."""
+    """Return the record of a run whose meter has ended; `cell` is what its folder says of it.
+
+    `exits` makes the entries once it is known how energy was obtained; `told` are further `doubts` and `gaps`.
+    """
     carbon, windows = carbon_of(**settings.carbon.model_dump()), meter.windows
     roots = outermost(windows)
     training = [window for window in roots if phase_of(window) not in NOT_TRAINING]
@@ -56,6 +60,7 @@ def compose(
     kind = kind_of([attempt])
     numbers = training_spent(used, training, [attempt], kind, what=WHAT)
     numbers |= training_emissions(training, carbon, meter.embodied, kind=kind)
+    entries = exits(kind=kind, carbon=carbon)
     named = dict.fromkeys(phase_of(window) for window in roots)
     return Record(
         name=cell["name"],
@@ -74,16 +79,16 @@ def compose(
         dataset=_dataset(settings),
         train_energy_kwh_by_component=by_component(used),
         phases=phases(windows, meter, kind, carbon, names=sorted(named, key=_order)),
-        allocation=_allocation(numbers, exits),
-        metric=settings.metrics[0] if exits and settings.metrics else None,
+        allocation=_allocation(numbers, entries),
+        metric=metric,
         own=own,
         notes=settings.notes,
-        exits=list(exits),
+        exits=entries,
         carbon=carbon_entry(settings.carbon, windows=training, embodied=meter.embodied),
         components=component_entries(meter.provenances),
         grade=grade_of([attempt]),
-        doubts=[*remarks(windows), *doubts],
-        gaps=list(gaps),
+        doubts=[*remarks(windows), *told["doubts"]],
+        gaps=list(told["gaps"]),
         crosscheck=crosscheck(windows),
         host=host_of_all([attempt]),
         process=_process(),

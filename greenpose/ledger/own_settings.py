@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, field_validator
 
-from greenpose.config import CarbonConfig
+from greenpose.config import CarbonConfig, MeasureConfig
 from greenpose.errors import GreenPoseError, RecordError
 from greenpose.metering import carbon_of
 from greenpose.record.metric import KNOWN, OwnMetric
@@ -38,6 +38,8 @@ class OwnSettings(Document):
     """Images, or whatever is processed, per split."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """What else the run was set to: learning rate, batch size."""
+    measure: MeasureConfig = MeasureConfig()
+    """How exits are metered."""
     notes: list[str] = Field(default_factory=list)
     """What is to be told with it."""
 
@@ -68,7 +70,7 @@ class OwnSettings(Document):
     @property
     def config(self) -> dict[str, Any]:
         """Return what the record keeps as the configuration."""
-        return self.model_dump(mode="json", include={"name", "seed", "carbon", "settings"})
+        return self.model_dump(mode="json", include={"name", "seed", "carbon", "measure", "settings"})
 
     @property
     def digest_of_config(self) -> str:

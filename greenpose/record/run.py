@@ -435,6 +435,8 @@ class Failure(Numbers):
     """Name of the grid."""
     axes: dict[str, Any] = Field(default_factory=dict)
     """The values that distinguish this run inside its grid."""
+    own: Literal["builder", "command"] | None = Field(default=None, exclude_if=_nothing)
+    """Whose work was metered, as in a record; left out for an experiment of GreenPose."""
     reason: Literal["failed", "interrupted", "lost"]
     """failed: it raised an error; interrupted: somebody stopped it; lost: its process died without a word."""
     message: str

@@ -125,7 +125,7 @@ def more_to_settle(first: Point, second: Point, figure: Metric, *, margin: float
     wide = max(first, second, key=lambda point: _half(point.figure(figure)))
     seeds, run = len(wide.group.runs), wide.group.runs[0]
     if seeds < FEWEST_PAIRS:
-        unit = "test image" if run.dataset.get("resampled") == "images" else "test subject"
+        unit = "test image" if run.own or run.dataset.get("resampled") == "images" else "test subject"
         known = int(run.dataset.get("resampled_groups") or run.subjects.get("test") or run.images.get("test") or 1)
         return unit, max(1, math.ceil(known * (half / gap) ** 2) - known)
     spread = half * math.sqrt(seeds) / t_quantile(0.975, seeds - 1)

@@ -190,11 +190,15 @@ def _annex(study: Study) -> Disclosure:
     return Disclosure(
         id="annex",
         title="EU AI Act, layout of Annex XI section 1(2)(d) and (e)",
-        note="Voluntary: the annex binds providers of general-purpose models, which a pose network is not. The number "
+        note=f"Voluntary: the annex binds providers of general-purpose models{_not_bound(study)}. The number "
         f"of operations is an estimate: {FLOPS_PER_MAC} FLOPs for each MAC of the final exit, {PASSES} passes, every "
         "training image of every epoch; validation, heads of other exits and losses are not in it.",
         text="\n".join(lines),
     )
+
+
+def _not_bound(study: Study) -> str:
+    return "" if any(run.own for run in study.records) else ", which a pose network is not"
 
 
 def _bill_of_materials(study: Study) -> Disclosure:

@@ -1,13 +1,10 @@
 """What to do next: findings that the records support, ranked by what they save, each with the command that does it."""
 
-import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from greenpose.config.read import packaged_experiment
-from greenpose.errors import ConfigError
 from greenpose.formatting import (
     MINUS,
     NBSP,
@@ -25,8 +22,8 @@ from greenpose.formatting import (
 )
 from greenpose.metrics import ENERGY, PERCENT
 from greenpose.quantity import Quantity, kind_mark, over_runs
-from greenpose.record import Record
 from greenpose.report.caveats import STILL_RISING, rise
+from greenpose.report.commands import grid_file, of_run, run_again, run_folder, run_more
 from greenpose.report.deployment import chosen, deployments, fitness, unsettled
 from greenpose.report.differences import FEWEST_PAIRS, interval_of, more_to_settle
 from greenpose.report.figures.early_exit import leaving
@@ -96,6 +93,8 @@ def next_steps(study: Study) -> list[NextStep]:
         return [_mended(study)] if study.failures else []
     choice = preference(study)
     rules = (*_RULES, _exported) if study.artefacts else _RULES
+    if any(run.own for run in study.records):  # their validation is not in the records, nor is early exit tried
+        rules = tuple(rule for rule in rules if rule not in (_leaves_early, _stopped_earlier, _longer))
     found = [_mended(study), *(rule(study, choice) for rule in rules)]
     return sorted(found, key=lambda step: (STATES.index(step.state), -step.joules, -_points(step)))
 
@@ -146,7 +145,7 @@ def _smaller_exit(study: Study, choice: Preference | None) -> NextStep:
         finding=f"{study.accuracy.label} of {short_name(other)} keeps within {_margin(study)} of {short_name(best)}’s; "
         f"{_a_year(study, saved)}",
         evidence=f"{_loss(other, best)}; {percent(energy_share(study, other, best).known)} of its energy",
-        command=f"greenpose export {run_folder(other.group.runs[0])} --exit {other.exit}",
+        command=of_run("export", other.group.runs[0], f"--exit {other.exit}"),
         saves=saved,
         per="J an image",
         joules=saved.value * DEFAULT.per_year,
@@ -362,7 +361,7 @@ def _alone(study: Study, choice: Preference | None) -> NextStep:
         state="look",
         finding="time and energy would be surer with nothing else at work",
         evidence=listed(found),
-        command=f"greenpose measure {run_folder(point.group.runs[0])} --precise",
+        command=of_run("measure", point.group.runs[0], "--precise"),
     )
 
 
@@ -391,7 +390,7 @@ def _mended(study: Study) -> NextStep:
         state="act",
         finding=f"{plural(len(failures), 'run')} drew energy and left no record",
         evidence=shown(f"{failures[0].name}: {failures[0].message or failures[0].reason}"),
-        command=f"greenpose run {grid_file(failures[0].grid)}",
+        command="" if failures[0].own else f"greenpose run {grid_file(failures[0].grid)}",
         saves=over_runs(spent),
         per="J a run",
         joules=sum(each.known for each in spent),
@@ -447,52 +446,3 @@ def _signed(change: Quantity) -> str:
 def _margin(study: Study) -> str:
     points = study.accuracy.points
     return f"{study.margin:g}{NBSP}{'point' if points == 'points' and study.margin == 1 else points}"
-
-
-MOST_NAMED = 2
-"""Experiments beyond which a command runs all of their grid."""
-_SEEDS_IN_FULL = 4
-"""Seeds beyond which a command gives them in braces, which bash and zsh expand."""
-
-
-def run_folder(run: Record) -> str:
-    """Return where a grid leaves a run unless it is told otherwise."""
-    return shlex.quote(shown(f"runs/{run.grid}/{run.name}"))
-
-
-def run_again(groups: Sequence[Group], setting: str = "", *, seeds: Iterable[int] = ()) -> str:
-    """Return the command that runs a grid's experiments again, all where they are many, with their seeds or others."""
-    runs = [run for group in groups for run in group.runs]
-    names = dict.fromkeys(run.experiment for run in runs)
-    only = [f"--only {shlex.quote(shown(name))}" for name in names] if len(names) <= MOST_NAMED else []
-    told = sorted({*seeds} or {run.seed for run in runs if "seed" in run.axes})
-    changed = [f"--set {setting}"] if setting else []
-    return " ".join(["greenpose run", grid_file(runs[0].grid), *only, *_seeds(told), *changed])
-
-
-def run_more(groups: Sequence[Group], unit: str, count: int) -> str:
-    """Return the command that runs more seeds, or tests more subjects; those of a folder are the user's to add."""
-    first = groups[0].runs[0]
-    if unit == "seed":
-        last = max(run.seed for group in groups for run in group.runs)
-        return run_again(groups, seeds=range(last + 1, last + count + 1))
-    subjects = first.subjects.get("test", 0)
-    if first.dataset.get("source") != "synthetic" or not subjects:
-        return run_again(groups)
-    return run_again(groups, f"data.synthetic.patients.test={subjects + count}")
-
-
-def _seeds(seeds: Sequence[int]) -> list[str]:
-    if len(seeds) <= _SEEDS_IN_FULL:
-        return [f"--seed {seed}" for seed in seeds]
-    together = seeds[-1] - seeds[0] == len(seeds) - 1
-    return [f"--seed={{{f'{seeds[0]}..{seeds[-1]}' if together else ','.join(map(str, seeds))}}}"]
-
-
-def grid_file(grid: str) -> str:
-    """Return what names a grid's file: its shipped name, else what it would be called."""
-    try:
-        packaged_experiment(grid)
-    except ConfigError:
-        return shlex.quote(shown(f"{grid}.yaml"))
-    return grid

@@ -228,7 +228,9 @@ def render_study(
     """
     glossary = glossary_of(compared)
     template, sheet, terms = _template(), Sheet(), Terms(dict(glossary))
-    script, content = compact(_resource("page.js")), _content(compared)
+    # the script shortens the charts' titles to what lies behind "AP against "
+    against = f".slice({len(f'{compared.accuracy.label} against ')})"
+    script, content = compact(_resource("page.js")).replace(".slice(11)", against), _content(compared)
     page = template.render(
         sheet=sheet,
         terms=terms,
@@ -333,7 +335,7 @@ def _of_exits(compared: Study, shown: Study) -> dict[str, Any]:
         "artefacts": artefacts_picture(shown),
         "slopes": exits_picture(shown),
         "poses": poses(compared),
-        "winning": winning_picture(shown),
+        "winning": None if any(run.own for run in compared.records) else winning_picture(shown),
         "pairs": pairs_pictures(shown),
         "exits": means_table(shown),
         "emissions": emissions_table(shown),

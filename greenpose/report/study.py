@@ -164,7 +164,7 @@ class Study:
 
     def shown(self, figure: Metric) -> Metric:
         """Return a figure in joules or grams with the prefix that suits all its numbers of the page."""
-        if figure.unit[0] not in "Jg":
+        if not figure.per_machine or figure.unit[0] not in "Jg":
             return figure
         if figure.of_run:
             recorded = [getattr(run, figure.name) for run in self.records]

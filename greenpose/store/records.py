@@ -251,6 +251,7 @@ def _failure(folder: RunFolder, log: Log, *, reason: Reason, message: str, phase
         experiment=cell["experiment"]["name"],
         grid=cell["grid"],
         axes=cell["axes"],
+        own=cell.get("own"),
         reason=reason,
         message=message.splitlines()[0] if message else "",
         phase=phase,

@@ -1,13 +1,143 @@
-"""Runs of loops that are not ours: pages of bills without exits."""
+"""Runs of loops that are not ours: judged by their own metric, in its unit and direction, or told as a bill only."""
+
+import re
 
 import pytest
 
+from greenpose.errors import ReportError
+from greenpose.ledger.own import OwnRun
 from greenpose.ledger.own_settings import settings_of
-from greenpose.report.forms import to_latex, to_markdown
+from greenpose.record import Basis, Interval, Record
+from greenpose.record.metric import KNOWN, OwnMetric
+from greenpose.report.first_screen import first_screen
+from greenpose.report.forms import lines, to_latex, to_markdown
+from greenpose.report.headline import headline
+from greenpose.report.limits import limits
 from greenpose.report.page import pictures_of, render
+from greenpose.report.ranking import leaders, most_accurate, preference, useful
 from greenpose.report.study import study
-from tests.ledger.test_own import OwnRun
 from tests.metering.fakes import TickingClock, TickingSource, metering
+from tests.report.records import record
+
+POSE = re.compile(r"\b(AP|AR|OKS|PCK|OKD|pose|keypoints?|HRNet\w*|heatmaps?)\b", flags=re.IGNORECASE)
+WORDS = {"title": "loop", "version": "1"}
+
+
+def own(metric: OwnMetric, values: dict[int, float], *, half: float = 0.0, seed: int = 1, name: str = "loop") -> Record:
+    """A run of another loop with these exits, each value with an interval of so much on either side."""
+    run = record("HRNet4-COKD", exits=tuple(values), seed=seed)
+    bases = {
+        number: Basis(
+            unit=metric.unit,
+            kind="computed",
+            method="given by the program that was metered",
+            type_a=Interval(low=value - half, high=value + half) if half else None,
+        )
+        for number, value in values.items()
+    }
+    exits = [
+        entry.model_copy(
+            update={
+                **dict.fromkeys(
+                    ("ap", "ap50", "ap75", "ar", "pck", "pck_corrected", "best_epoch", "break_even_images")
+                ),
+                "metrics": {metric.name: values[entry.exit]},
+                "macs_by_counter": {},
+                "basis": {
+                    key: each
+                    for key, each in entry.basis.items()
+                    if not key.startswith(("ap", "ar", "pck", "break")) or key == "params"
+                }
+                | {f"metrics.{metric.name}": bases[entry.exit]},
+            }
+        )
+        for entry in run.exits
+    ]
+    config = {"name": name, "seed": seed, "measure": {}, "settings": {"lr": 0.1}}
+    told = {"name": f"{name}-{seed}", "experiment": name, "grid": "lab", "config": config, "own": "builder"}
+    dataset = {"dataset": {"source": "photographs"}, "images": {"test": 400}, "subjects": {}, "notes": ["a try"]}
+    without = {"validations": [], "forecast": None, "training_step": None, "doubts": [], "axes": {"seed": seed}}
+    return run.model_copy(update={"metric": metric, "exits": exits, **told, **dataset, **without})
+
+
+TOP1 = OwnMetric(name="top1", **KNOWN["top1"])
+ERROR = OwnMetric(name="mpjpe", **KNOWN["mpjpe"], margin=2.0, floor=60.0)
+PERPLEXITY = OwnMetric(name="perplexity", **KNOWN["perplexity"])
+LIKELIHOOD = OwnMetric(name="log-likelihood", direction="higher")
+RUNS = {
+    "a fraction": (TOP1, {2: 0.61, 3: 0.902, 4: 0.91}, 0.002),
+    "millimetres": (ERROR, {2: 71.0, 3: 41.1, 4: 40.9}, 0.3),
+    "a plain number": (PERPLEXITY, {2: 31.0, 3: 24.2, 4: 24.1}, 0.05),
+    "below zero": (LIKELIHOOD, {2: -3.2, 3: -1.41, 4: -1.4}, 0.002),
+}
+
+
+@pytest.mark.parametrize("what", RUNS)
+def test_the_exit_to_use_follows_from_the_metrics_direction_and_margin(what):
+    metric, values, half = RUNS[what]
+    compared = study([own(metric, values, half=half, seed=seed) for seed in (1, 2, 3)])
+    assert most_accurate(compared).exit == 4
+    found = preference(compared)
+    assert (found.other.exit, found.verdict) == (3, "within")
+    assert [point.exit for point in leaders(compared)] == [4, 3, 2]
+
+
+def test_a_floor_of_what_is_better_lower_is_a_ceiling():
+    compared = study([own(ERROR, {2: 71.0, 3: 41.1, 4: 40.9}, half=0.3)])
+    assert [point.exit for point in useful(compared)] == [3, 4]
+    none = study([own(ERROR, {3: 71.1, 4: 70.9}, half=0.3)])
+    screen = first_screen(none)
+    assert screen["verdict"] == "Use none: the best mean joint error, 71\u00a0mm, is above the floor of 60\u00a0mm."
+    assert screen["lights"][1]["level"] == "Sure"
+    assert "the lowest mean joint error, 70.90\u00a0±0.30\u00a0mm" in headline(none)[0]
+    assert dict(limits(none))["Recommendation"].endswith("Above mean joint error 60\u00a0mm (--floor) no exit is.")
+
+
+def test_without_a_margin_of_its_own_a_number_has_one_of_two_percent_of_the_best():
+    assert study([own(PERPLEXITY, {3: 30.0, 4: 20.0})]).margin == pytest.approx(0.4)
+    assert study([own(TOP1, {3: 0.5, 4: 0.9})]).margin == 2
+    assert study([record()]).margin == 2
+
+
+def test_what_is_lost_is_counted_in_the_metrics_unit():
+    compared = study([own(ERROR, {3: 42.4, 4: 40.9}, half=0.1)])
+    screen = first_screen(compared)
+    tile = screen["tiles"][0]
+    assert (tile["name"], tile["value"]) == ("Mean joint error (lower is better)", "42\u00a0mm")
+    assert tile["note"].startswith("1.5 mm lost (95\u00a0%: 1.4 to 1.6)")
+    assert tile["share"] == pytest.approx(40.9 / 42.4)
+    assert "a difference of 1.50\u00a0±0.14 mm" in headline(compared)[0]
+    perhaps = study([own(TOP1, {3: 0.895, 4: 0.91}, half=0.001)])
+    assert first_screen(perhaps)["tiles"][0]["note"].startswith("1.5 points lost")
+
+
+@pytest.mark.parametrize("what", RUNS)
+def test_no_form_of_the_report_speaks_of_pose(what):
+    metric, values, half = RUNS[what]
+    runs = [own(metric, values, half=half, seed=seed) for seed in (1, 2, 3)]
+    compared = study(runs)
+    page = render(runs, generated_at="2026", **WORDS)
+    text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
+    told = {
+        "page": text,
+        "markdown": to_markdown(compared, generated_at="2026", **WORDS),
+        "latex": to_latex(compared, **WORDS),
+        "csv": "\n".join(f"{line.quantity} {line.missing}" for run in runs for line in lines(run)),
+    }
+    assert {form: POSE.findall(said) for form, said in told.items()} == {form: [] for form in told}
+    assert all(metric.row.label in said for form, said in told.items() if form != "csv")
+    assert f"metrics.{metric.name}" in told["csv"]
+    charts = "".join(panel.svg for picture in pictures_of(compared) for panel in picture.panels)
+    assert POSE.findall(re.sub(r"<[^>]*>", " ", charts)) == []
+
+
+def test_runs_that_are_judged_by_different_things_are_not_ranked_together():
+    with pytest.raises(ReportError) as caught:
+        study([own(TOP1, {3: 0.5}), own(ERROR, {3: 41.0}, name="other"), record()])
+    said = str(caught.value)
+    assert "judged by different metrics, so they cannot be ranked together" in said
+    assert "top-1 accuracy (loop-1)" in said
+    assert "mean joint error (other-1)" in said
 
 
 @pytest.fixture
@@ -24,12 +154,15 @@ def bill(tmp_path):
 
 
 def test_a_run_without_exits_has_a_page_of_its_bill_in_every_form(bill):
-    words = {"title": "loop", "version": "1"}
-    page = render([bill], generated_at="2026", **words)
+    page = render([bill], generated_at="2026", **WORDS)
     assert "This is the bill; no exit was given to choose between." in page
     assert 'id="went"' in page
     assert 'id="networks"' not in page
     compared = study([bill])
-    assert "No exit was given" in to_markdown(compared, generated_at="2026", **words)
-    assert to_latex(compared, **words)
+    assert "No exit was given" in to_markdown(compared, generated_at="2026", **WORDS)
+    assert to_latex(compared, **WORDS)
     assert [picture.id for picture in pictures_of(compared)]
+
+
+def test_a_bill_stands_beside_runs_that_have_exits(bill):
+    assert "Top-1 accuracy" in render([bill, own(TOP1, {3: 0.5, 4: 0.6})], generated_at="2026", **WORDS)

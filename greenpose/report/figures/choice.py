@@ -30,7 +30,7 @@ from greenpose.report.drawing import (
     place,
     write_label,
 )
-from greenpose.report.figures.tradeoff import axis_title, axis_words, extent, reach
+from greenpose.report.figures.tradeoff import axis_title, extent, name_axis, reach
 from greenpose.report.picture import Picture
 from greenpose.report.ranking import (
     Preference,
@@ -274,9 +274,7 @@ def _frame(axes: Any, plot: _Plot) -> None:
     grid(axes)
     baseline(axes)
     axes.set_xlabel(plot.axis, color=MUTED, fontsize=FONT, labelpad=6)
-    said, near = ("AP, %", "right") if plot.metric is AP else (axis_words(plot.metric), "left")
-    at = 0 if plot.metric is AP else -0.08
-    axes.text(at, 1.02, said, transform=axes.transAxes, color=MUTED, fontsize=FONT, ha=near, va="bottom")
+    name_axis(axes, plot.metric, "AP, %", at=1.02)
 
 
 def _mark(axes: Any, spot: _Spot, metric: Metric, *, strong: bool) -> None:

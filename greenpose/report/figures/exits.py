@@ -112,12 +112,12 @@ def runs_table(study: Study) -> Table:
     shown = [study.shown(metric) for metric in columns_of(study) if metric.kind != "counted"]
     return table_of(
         "runs",
-        "Every exit of every run, with the run’s own intervals: bootstrap over test subjects for accuracy, over blocks "
-        "of calls for time and energy.",
+        f"Every exit of every run, with the run’s own intervals: {_accuracy_by(study)}, over blocks of calls for time "
+        "and energy.",
         ("Run", "Exit"),
         [(run.name, [str(entry.exit) for entry in run.exits]) for run in study.records],
         [
-            (Column(head="Best epoch", unit="number"), map(_epoch, exits)),
+            *([] if any(run.own for run in study.records) else [_best_epochs(exits)]),
             *((metric, [of_exit(entry, metric) for entry in exits]) for metric in shown),
         ],
     )
@@ -128,7 +128,7 @@ def shares_table(study: Study) -> Table | None:
     points = [point for point in study.points if len(point.group.exits) > 1]
     if not points:
         return None
-    final = {(group.label, max(group.exits)) for group in study.groups}
+    final = {(group.label, max(group.exits)) for group in study.groups if group.exits}
     return table_of(
         "shares",
         "Each exit as a percentage of the final exit of the same run. Time and energy are ratios within blocks of "
@@ -156,8 +156,7 @@ def counters_table(study: Study) -> Table:
     sizes = [size for size in COUNTED if size.table == "counters" and any(_sizes(study, size))]
     return table_of(
         "counters",
-        "The same network and input by each counter under its own convention; below each figure, its difference from "
-        "the MACs of the convolutions.",
+        _counters_caption(study),
         ("Network",),
         [f"exit {entry.exit}" for entry in counted],
         [
@@ -172,6 +171,15 @@ def counters_table(study: Study) -> Table:
     )
 
 
+def _counters_caption(study: Study) -> str:
+    if not counters(study):
+        return "Each network by torch’s counter, with rules for what it lets pass."
+    return (
+        "The same network and input by each counter under its own convention; below each figure, its difference from "
+        "the MACs of the convolutions."
+    )
+
+
 def counters(study: Study) -> list[str]:
     """Return the names of all counters that any exit was counted with."""
     return list(dict.fromkeys(name for run in study.records for entry in run.exits for name in entry.macs_by_counter))
@@ -183,17 +191,28 @@ def counter_sentences(study: Study) -> list[str]:
     return [COUNTERS.get(name, unknown.format(name)) for name in counters(study)]
 
 
+def _accuracy_by(study: Study) -> str:
+    """Return where the interval of a single run's accuracy comes from."""
+    return (
+        "bootstrap over test subjects for accuracy" if study.accuracy is AP else "as its program gave them for accuracy"
+    )
+
+
 def _means_caption(study: Study) -> str:
     if not study.repeated:
         return (
-            "Every exit of every run with 95 % intervals: bootstrap over test subjects for accuracy, over blocks of "
-            "calls for time and energy."
+            f"Every exit of every run with 95 % intervals: {_accuracy_by(study)}, over blocks of calls for time and "
+            "energy."
         )
     return (
         "Every exit, mean over the runs that differ in their seed only. The interval is Student’s t at 95 % for three "
         "runs or more, the range for two, the run’s own for one: it tells how runs differ, not how another test set "
         "would."
     )
+
+
+def _best_epochs(exits: Sequence[Exit]) -> tuple[Column, list[TableCell]]:
+    return Column(head="Best epoch", unit="number"), [*map(_epoch, exits)]
 
 
 def _epoch(entry: Exit) -> TableCell:
@@ -282,7 +301,8 @@ def slopes(study: Study) -> list[Slopes]:
 
 def _slopes(group: Group, id_: str) -> Slopes:
     accuracy = group.runs[0].accuracy
-    lines = {name: _shares(group, metric) for name, metric in ({accuracy.label: accuracy} | _LINES).items()}
+    short = accuracy.label if len(accuracy.label) <= LONGEST else "Error" if accuracy.lower else "Accuracy"
+    lines = {name: _shares(group, metric) for name, metric in ({short: accuracy} | _LINES).items()}
     known = {name: shares for name, shares in lines.items() if all(each.value is not None for each in shares)}
     unknown = tuple(name for name in lines if name not in known)
     return Slopes(id=id_, label=group.label, exits=group.exits, lines=known, left_out=unknown)
@@ -300,6 +320,8 @@ def _percent(each: Quantity) -> str:
 
 SIZE = (440, 300)
 """Width and height in CSS pixels."""
+LONGEST = 9
+"""Letters of a line's name that there is room for."""
 OF_ACCURACY: dict[str, Any] = {"color": ACCENT, "linewidth": 3}
 STYLES: dict[str, dict[str, Any]] = {
     "Energy": {"color": INK, "linewidth": 1.8},

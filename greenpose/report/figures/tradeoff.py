@@ -347,16 +347,7 @@ def draw(chart: Scatter, *, large: bool = False) -> Drawing:
             fontsize=FONT,
             labelpad=8,
         )
-        axes.text(
-            0,
-            1,
-            axis_words(chart.metric),
-            transform=axes.transAxes,
-            color=MUTED,
-            fontsize=FONT,
-            ha="right",
-            va="bottom",
-        )
+        name_axis(axes, chart.metric, "AP (%)", at=1)
 
     return Drawing(
         paint=paint,
@@ -454,6 +445,16 @@ def reach(each: Quantity, most: float = math.inf) -> tuple[float, float]:
 def extent(each: Quantity, metric: Metric) -> tuple[float, float]:
     """Return the ends of an accuracy's interval as far as they can be."""
     return each.type_a or (each.known, each.known) if metric.signed else reach(each, metric.utmost)
+
+
+def name_axis(axes: Any, metric: Metric, ap: str, *, at: float) -> None:
+    """Write what accuracy is measured by over its axis, from the left edge on where that is longer than AP."""
+    style: dict[str, Any] = {"color": MUTED, "fontsize": FONT, "va": "bottom"}
+    if metric is AP:
+        axes.text(0, at, ap, transform=axes.transAxes, ha="right", **style)
+    else:
+        edge = axes.get_window_extent().x0 / axes.get_window_extent().width
+        axes.text(-edge, at, axis_words(metric), transform=axes.transAxes, ha="left", **style)
 
 
 def axis_words(metric: Metric) -> str:
