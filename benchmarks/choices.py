@@ -73,6 +73,7 @@ def _few(config: Experiment) -> Samples:
 
 def _network(config: Experiment) -> HRNet:
     net, _ = build_network(config)
+    assert isinstance(net, HRNet)
     return net.train()
 
 

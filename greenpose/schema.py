@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
 from greenpose.errors import FaultsError
@@ -267,10 +267,16 @@ def shown(value: Any) -> str:
 
 
 def _sentence(fault: Mapping[str, Any], kind: type[BaseModel], where: str) -> str:
-    location = tuple(part for part in fault["loc"] if part != "[key]")
+    path = tuple(part for part in fault["loc"] if part != "[key]")
     unknown = fault["type"] == "extra_forbidden"
-    says = f"unknown key; {_meant(kind, location)}" if unknown else _wrong(str(fault["type"]), fault)
+    says = f"unknown key; {_meant(kind, path)}" if unknown else _wrong(str(fault["type"]), fault)
+    location = [part for part in path if not _is_tag(part)]
     return ": ".join(filter(None, [where, dotted(location), says]))
+
+
+def _is_tag(part: str | int) -> bool:
+    """Return whether a part of a location tells which of several models was meant, such as `[own]`."""
+    return isinstance(part, str) and part.startswith("[")
 
 
 def _wrong(what: str, fault: Mapping[str, Any]) -> str:
@@ -313,19 +319,36 @@ def paths(kind: type[BaseModel], before: str = "") -> Iterator[str]:
     """Yield the dotted path of every key below a model."""
     for name, field in kind.model_fields.items():
         yield f"{before}{name}"
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from paths(field.annotation, f"{before}{name}.")
+        is_model = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        inner = _model_in(field.annotation) if is_model or _is_several(field.annotation) else None
+        if inner is not None:
+            yield from paths(inner, f"{before}{name}.")
 
 
 def _keys_at(kind: type[BaseModel], location: Sequence[str | int]) -> list[str]:
     """Return the keys that the model at `location` inside `kind` knows, or none where the path leaves plain models."""
+    several: Any = None
     for part in location:
+        if _is_tag(part):
+            kind = _tagged(several, str(part)) or kind
+            continue
         field = kind.model_fields.get(str(part))
         inner = _model_in(field.annotation) if field else kind  # no field: a place in a list or mapping of models
         if inner is None:
             return []
-        kind = inner
+        several, kind = field and field.annotation, inner
     return [field.alias or name for name, field in kind.model_fields.items()]
+
+
+def _is_several(annotation: Any) -> bool:
+    """Return whether an annotation is one of several models, told apart by tags; the first is the usual one."""
+    return any(isinstance(mark, Tag) for each in get_args(annotation) for mark in getattr(each, "__metadata__", ()))
+
+
+def _tagged(annotation: Any, tag: str) -> type[BaseModel] | None:
+    """Return the one of several models that a tag stands for."""
+    marked = (each for each in get_args(annotation) if Tag(tag) in getattr(each, "__metadata__", ()))
+    return next((_model_in(each) for each in marked), None)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -25,7 +25,7 @@ from greenpose.store import RunFolder, State, collect
 PAPER = ("model.exits=[1, 2, 3, 4]", "wiring.supervise=[1, 2, 3, 4]")
 """What makes the paper's HRNet4 a network with a heatmap after every stage."""
 COSTLY: dict[str, Any] = dict.fromkeys(("model", "measure", "carbon", "process"), True) | {
-    "data": {"profile", "input_size"}
+    "data": {"profile", "input_size", "stride"}
 }
 """Settings that the cost of inference depends on; runs that agree in them cost the same."""
 FREE = ("measure", "carbon", "process")
@@ -224,7 +224,7 @@ def shape_of(config: Experiment) -> str:
 def training_of(config: Experiment) -> str:
     """Return what the cost of a training step depends on, as text."""
     parts: dict[str, Any] = dict.fromkeys(("model", "wiring", "loss", "train"), True) | {
-        "data": {"source", "profile", "input_size", "sigma", "padding", "depth_window_mm"},
+        "data": {"source", "profile", "input_size", "stride", "sigma", "padding", "depth_window_mm"},
         "process": {"device"},
     }
     return config.model_dump_json(include=parts, exclude={"model": {"weights", "init", "partial"}})

@@ -12,8 +12,9 @@ from greenpose.metrics import COUNTED, OF_EXIT, OF_TRAINING
 from greenpose.quantity import Quantity
 from greenpose.record import Record
 
-FREE = frozenset({"exits", "init", "partial", "weights"})
-"""Settings of the model that no exit's cost depends on: it costs its minimal sub-network, whatever that starts from."""
+FREE = frozenset({"exits", "folder", "init", "partial", "sha256", "weights"})
+"""Settings of the model that no exit's cost depends on: it costs its minimal sub-network, whatever that starts from;
+and the place and state of one's own, whose changes are what is to be seen."""
 PLACES = frozenset(key.removeprefix("data.") for key in PATHS if key.startswith("data."))
 TRAIN = "train_"
 
@@ -103,7 +104,9 @@ def label(experiment: str, axes: Mapping[str, Any]) -> str:
 
 def network_of(model: Mapping[str, Any], *, num_joints: int) -> str:
     """Return the shape of a network in words: every setting that moves its cost."""
-    shape = {key: value for key, value in model.items() if key not in FREE}
+    shape = {key: value for key, value in model.items() if key not in FREE | {"settings"}} | dict(
+        model.get("settings", {})
+    )
     parts = [f"{key} {'/'.join(map(str, value)) if isinstance(value, list) else value}" for key, value in shape.items()]
     return ", ".join(sorted([*parts, f"joints {num_joints}"]))
 

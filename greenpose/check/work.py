@@ -9,7 +9,7 @@ from typing import Any, Literal
 from greenpose.check.footprint import minor
 from greenpose.check.interleaved import Clock, Piece, named
 from greenpose.check.verdict import CheckFinding, Outcome, of_calls, of_counts
-from greenpose.config import Experiment
+from greenpose.config import Experiment, ModelConfig
 from greenpose.errors import CheckError
 from greenpose.metrics import OPERATIONS
 from greenpose.subject import Network, data_of, read_networks, shape_of, training_of
@@ -18,6 +18,8 @@ WorkName = Literal["exits", "train", "data"]
 ENOUGH = 2**27
 """Pixels times the square of the network's width that make a step of a training long enough: 128 of the quick grid's
 images, 2 of W32's at 256 x 192."""
+USUAL_WIDTH = 32
+"""Channels that a network of one's own is taken for; nobody here knows its size without building it."""
 FEWEST_IMAGES = 2
 """Batch normalisation in training needs more than one value a channel."""
 
@@ -103,7 +105,8 @@ OF_TORCH = frozenset({"peak_bytes", "saved_bytes", OPERATIONS})
 def most_images(config: Experiment) -> int:
     """Return how many images a step has at most on both sides, so that a turn is short; the candidate's width tells."""
     width, height = config.data.input_size
-    return max(FEWEST_IMAGES, ENOUGH // (width * height * config.model.width**2))
+    channels = config.model.width if isinstance(config.model, ModelConfig) else USUAL_WIDTH
+    return max(FEWEST_IMAGES, ENOUGH // (width * height * channels**2))
 
 
 def said_of(work: Work, network: Network, label: str, findings: Sequence[CheckFinding], batch: int) -> Iterator[str]:

@@ -37,7 +37,7 @@ from greenpose.record import Failure, Record
 from greenpose.subject import read_runs, require
 
 if TYPE_CHECKING:
-    from greenpose.model import Architecture
+    from greenpose.model import Shape
 
 
 def read_candidate(path: Path) -> tuple[str, tuple[Footprint, ...]]:
@@ -110,7 +110,7 @@ def _count_all(cells: Sequence[Cell]) -> list[Footprint]:
     return list(footprints.values())
 
 
-def _counted(name: str, architecture: "Architecture", input_size: tuple[int, int]) -> dict[int, dict[str, object]]:
+def _counted(name: str, architecture: "Shape", input_size: tuple[int, int]) -> dict[int, dict[str, object]]:
     """Return what the gate compares, by exit."""
     from greenpose.counting import count
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from greenpose.cli.console import PLAIN, Manner, err, note, out, print_json, with_manners
 from greenpose.cli.estimate import footprint
 from greenpose.cli.subject import CountryOption, DeviceOption, start_again_pinned
-from greenpose.config import ProcessConfig
+from greenpose.config import ModelConfig, ProcessConfig
 from greenpose.errors import ConfigError, FaultsError, GreenPoseError
 from greenpose.tables import number_columns, terminal_notes, terminal_table
 
@@ -123,6 +123,7 @@ def _show_seen(seen: "Surveyed", console: Console) -> None:
 def _show_made(made: "Made", country: str | None) -> None:
     train = made.proposal.experiment.data, made.proposal.experiment.model, made.proposal.experiment.train
     data, model, recipe = train
+    assert isinstance(model, ModelConfig), "HRNet is what is proposed"
     width, height = data.input_size
     network = f"HRNet-W{model.width}, exits {' and '.join(map(str, sorted(model.exits)))}, input {width} x {height}"
     run = made.proposal.forecast.runs[0]

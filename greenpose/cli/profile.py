@@ -16,16 +16,22 @@ from greenpose.tables import Column, number_columns, terminal_table
 
 if TYPE_CHECKING:
     from greenpose.counting import ExitCount
-    from greenpose.model import Architecture
+    from greenpose.model import Architecture, Shape
 
 EXITS = (1, 2, 3, 4)
 PAPER_JOINTS = 12
 PAPER_INPUT = (192, 256)
 
 
-def _title(shape: "Architecture", input_size: tuple[int, int]) -> str:
+def _title(shape: "Shape", input_size: tuple[int, int]) -> str:
     """Return shape and input in one line."""
+    from greenpose.model import OwnShape
+
     width, height = input_size
+    if isinstance(shape, OwnShape):
+        settings = "".join(f", {name} {value}" for name, value in shape.config.settings.items())
+        joints = f"{shape.num_joints} joints, input {width}x{height} (width x height)"
+        return f"{shape.config.factory}{settings}, {joints}"
     return (
         f"HRNet-W{shape.width}, stem {shape.stem_width}, modules {'/'.join(map(str, shape.modules))}, "
         f"{shape.blocks} blocks, {shape.num_joints} joints, input {width}x{height} (width x height)"
@@ -47,10 +53,16 @@ def profile(
       greenpose profile
       greenpose profile experiments/quick.yaml
     """
+    from greenpose.counting import count
+    from greenpose.model import Architecture, OwnShape, check_network
+
     documents = []
     for (shape, size), used_by in _shapes(file, settings or []).items():
         with err(quiet=manner.quiet).status("counting"):
-            counts, paper = _count(shape, size)
+            if isinstance(shape, OwnShape):
+                check_network(shape)
+            counts = count(shape, size, by_counters=True)
+            paper = _as_the_paper(counts, shape, size) if isinstance(shape, Architecture) else None
         title, names = _title(shape, size), list(dict.fromkeys(used_by))
         documents.append({"network": title, "experiments": names} | _document(counts, paper))
         if not manner.json:
@@ -61,30 +73,30 @@ def profile(
         print_json(documents)
 
 
-def _shapes(file: Path | None, settings: list[str]) -> dict[tuple["Architecture", tuple[int, int]], list[str]]:
-    """Return the names of the experiments that use each distinct network, with all four exits, at an input size."""
+def _shapes(file: Path | None, settings: list[str]) -> dict[tuple["Shape", tuple[int, int]], list[str]]:
+    """Return the names of the experiments that use each distinct network, HRNet with all exits, at an input size."""
     from greenpose.counting import architecture_of
     from greenpose.model import Architecture
 
     if file is None and not settings:
         return {(Architecture(width=32, num_joints=PAPER_JOINTS, exits=EXITS), PAPER_INPUT): ["the paper"]}
-    used: dict[tuple[Architecture, tuple[int, int]], list[str]] = {}
+    used: dict[tuple[Shape, tuple[int, int]], list[str]] = {}
     for cell in read_cells(file or packaged_experiment("table1"), settings=settings):
-        shape = architecture_of(cell.config).at(EXITS)
+        shape = architecture_of(cell.config)
+        shape = shape.at(EXITS) if isinstance(shape, Architecture) else shape
         used.setdefault((shape, cell.config.data.input_size), []).append(cell.experiment)
     return used
 
 
-def _count(
-    shape: "Architecture", input_size: tuple[int, int]
-) -> tuple[dict[int, "ExitCount"], dict[str, float | None]]:
-    """Return the counts of every exit, and the paper's way of counting exit 3 against exit 4."""
-    from greenpose.counting import count, reference_crop, reference_share
+def _as_the_paper(
+    counts: dict[int, "ExitCount"], shape: "Architecture", input_size: tuple[int, int]
+) -> dict[str, float | None]:
+    """Return the paper's way of counting exit 3 against exit 4."""
+    from greenpose.counting import reference_crop, reference_share
 
-    counts = count(shape, input_size, by_counters=True)
     share = reference_share(shape)
     crop, whole = (reference_crop(shape, exit_, input_size) for exit_ in (3, 4))
-    paper = {
+    return {
         "crop_params": crop.params,
         "whole_params": whole.params,
         "params_percent": share.params,
@@ -96,10 +108,9 @@ def _count(
         "minimal_params_percent": 100 * counts[3].params / counts[4].params,
         "minimal_macs_percent": 100 * counts[3].macs / counts[4].macs,
     }
-    return counts, paper
 
 
-def _document(counts: dict[int, "ExitCount"], paper: dict[str, float | None]) -> dict[str, Any]:
+def _document(counts: dict[int, "ExitCount"], paper: dict[str, float | None] | None) -> dict[str, Any]:
     from greenpose.counting import FORMULAE
 
     final = counts[max(counts)]
@@ -112,18 +123,24 @@ def _document(counts: dict[int, "ExitCount"], paper: dict[str, float | None]) ->
                 "macs": one.macs,
                 "macs_percent": 100 * one.macs / final.macs,
                 "macs_by_counter": dict(one.macs_by_counter),
-                "macs_by_formula": {name: formula.macs(one.census) for name, formula in FORMULAE.items()},
+                "macs_by_formula": {} if paper is None else {name: f.macs(one.census) for name, f in FORMULAE.items()},
                 **{name: size for name, size in one.sizes.items() if name not in ("params", "macs")},
             }
             for one in counts.values()
         ],
-        "formulae": {name: formula.sentence for name, formula in FORMULAE.items()},
+        "formulae": {} if paper is None else {name: formula.sentence for name, formula in FORMULAE.items()},
         "paper_exit3": paper,
     }
 
 
-def _show(counts: dict[int, "ExitCount"], paper: dict[str, float | None], console: Console) -> None:
-    console.print(_exit_table(counts))
+def _show(counts: dict[int, "ExitCount"], paper: dict[str, float | None] | None, console: Console) -> None:
+    console.print(_exit_table(counts, macs=MACS.words if paper is None else f"conv {MACS.words}"))
+    if paper is None:
+        console.print(f"One image; 1 MAC = 2 FLOPs, by torch's counter; % of exit {max(counts)}.", style="dim")
+        for one in counts.values():
+            console.print(f"  exit {one.exit}: {one.what}", style="dim")
+        console.print()
+        return
     console.print("Each exit is its minimal sub-network; one image; 1 MAC = 2 FLOPs; % of exit 4.\n", style="dim")
     console.print(_counter_table(counts))
     _explain(counts, console)
@@ -134,7 +151,7 @@ _SIZES = [size for size in COUNTED if size not in (PARAMS, MACS)]
 """Columns after parameters and MACs."""
 
 
-def _exit_table(counts: dict[int, "ExitCount"]) -> Table:
+def _exit_table(counts: dict[int, "ExitCount"], *, macs: str) -> Table:
     final = counts[max(counts)]
     rows = [
         (
@@ -148,7 +165,7 @@ def _exit_table(counts: dict[int, "ExitCount"]) -> Table:
         for one in counts.values()
     ]
     sizes = (Column(head=size.words, wraps=True) for size in _SIZES)
-    return terminal_table(("exit", *number_columns(PARAMS.words, "%", f"conv {MACS.words}", "%"), *sizes), rows)
+    return terminal_table(("exit", *number_columns(PARAMS.words, "%", macs, "%"), *sizes), rows)
 
 
 def _counter_table(counts: dict[int, "ExitCount"]) -> Table:

@@ -15,6 +15,7 @@ from greenpose.cli.console import note
 from greenpose.config import (
     Cell,
     Experiment,
+    OwnNetworkConfig,
     ProcessConfig,
     expand,
     load_grid,
@@ -45,6 +46,7 @@ def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
     checks: dict[str, Callable[[Experiment], object]] = {
         f"carbon.{'hourly' if config.carbon.hourly is not None else 'country'}": _check_place,
         "data": _check_data if images else _check_profile,
+        "model.factory": _check_network,
         "model.weights": _check_weights,
         "process.device": _check_device,
         "train.mirror": _check_mirror,
@@ -79,6 +81,22 @@ def _check_data(config: Experiment) -> None:
     check_joints(config.data, _check_profile(config))
     if config.data.source == "coco":
         inspect_splits(config.data)
+
+
+def _check_network(config: Experiment) -> None:
+    if not isinstance(config.model, OwnNetworkConfig):
+        return
+    from greenpose.counting import architecture_of
+    from greenpose.model import OwnShape, check_network
+
+    shape = architecture_of(config)
+    assert isinstance(shape, OwnShape)
+    net = check_network(shape)
+    if config.train.grow and not net.is_asked:
+        raise GreenPoseError(
+            f"train.grow {dict(config.train.grow)}: a network of one's own grows where its forward takes exits=, the"
+            " exits to compute, which this one's does not; train it whole: train.grow: {}"
+        )
 
 
 def _check_weights(config: Experiment) -> None:

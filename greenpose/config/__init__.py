@@ -13,6 +13,7 @@ from greenpose.config.experiment import (
 )
 from greenpose.config.grid import Cell, Grid, expand
 from greenpose.config.load import load_experiment, load_grid
+from greenpose.config.own_network import OwnNetworkConfig
 from greenpose.config.read import packaged_experiment, read_yaml
 from greenpose.config.wiring import Edge, LossConfig, Wiring, WiringConfig
 
@@ -27,6 +28,7 @@ __all__ = [
     "LossConfig",
     "MeasureConfig",
     "ModelConfig",
+    "OwnNetworkConfig",
     "ProcessConfig",
     "SplitNumbers",
     "SyntheticConfig",

@@ -5,13 +5,23 @@ section 3 and the official configurations).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isclose
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from greenpose.config.accounting import CarbonConfig, MeasureConfig
+from greenpose.config.own_network import OwnNetworkConfig
 from greenpose.config.profile import Profile
 from greenpose.config.wiring import Exit, LossConfig, Wiring, WiringConfig, paper_weight, wiring_faults
 from greenpose.schema import NO_TRUTH, Document, Place
@@ -59,6 +69,17 @@ class ModelConfig(HRNetConfig):
     """File of pretrained weights to start from: official HRNet pose format or the paper's."""
     partial: bool = False
     """True: such weights may fill less than 90 % of the tensors before the heads; the others stay random."""
+
+
+def _which_network(model: Any) -> str:
+    is_own = "factory" in model if isinstance(model, Mapping) else isinstance(model, OwnNetworkConfig)
+    return "[own]" if is_own else "[hrnet]"
+
+
+Network = Annotated[
+    Annotated[ModelConfig, Tag("[hrnet]")] | Annotated[OwnNetworkConfig, Tag("[own]")], Discriminator(_which_network)
+]
+"""HRNet, or with a `factory` a network of one's own."""
 
 
 class TrainConfig(Document):
@@ -114,6 +135,11 @@ Depth = Annotated[float, Field(ge=0, le=65_535), NO_TRUTH]
 """Depth that a 16-bit image can hold."""
 
 
+STRIDES: dict[str, Any] = {"minimum": 1, "maximum": 32}
+USUAL_STRIDE: Literal[4] = 4
+"""Pixels of the input for one of a heatmap."""
+
+
 def _name_or_own(profile: Any) -> Any:
     if isinstance(profile, str | dict | Profile):
         return profile
@@ -158,6 +184,8 @@ class DataConfig(Document):
     file that names it; a run keeps its contents."""
     input_size: tuple[InputPixels, InputPixels] = (192, 256)
     """Width and height of the network's input, in pixels; multiples of 32."""
+    stride: Annotated[Literal[1, 2, 4, 8, 16, 32], NO_TRUTH, Field(json_schema_extra=STRIDES)] = USUAL_STRIDE
+    """Pixels of the input for one of a heatmap, in width and in height; 4 is HRNet's."""
     sigma: Annotated[float, Field(ge=0.1, le=100), NO_TRUTH] = 2.0
     """Standard deviation of a target's Gaussian, in heatmap pixels."""
     padding: Annotated[float, Field(ge=0.1, le=10), NO_TRUTH] = 1.25
@@ -198,8 +226,16 @@ class DataConfig(Document):
 
     @property
     def heatmap_size(self) -> tuple[int, int]:
-        """Return width and height of a heatmap: a quarter of the input's."""
-        return self.input_size[0] // 4, self.input_size[1] // 4
+        """Return width and height of a heatmap: of HRNet's a quarter of the input's."""
+        return self.input_size[0] // self.stride, self.input_size[1] // self.stride
+
+    @model_serializer(mode="wrap")
+    def _without_usual_stride(self, handler: Callable[[Any], Any]) -> dict[str, Any]:
+        """Leave HRNet's stride out: runs that had no such setting stay what they were."""
+        data: dict[str, Any] = handler(self)
+        if data.get("stride") == USUAL_STRIDE:
+            del data["stride"]
+        return data
 
 
 GREEN: Mapping[str, Any] = {"schedule": "one-cycle", "warmup": 0.4, "lr": 2.25e-3, "epochs": 39, "mirror": 0.5}
@@ -269,8 +305,8 @@ class Experiment(Document):
     """Seed of initial weights, of the order of batches, and of what is mirrored."""
     data: DataConfig = DataConfig()
     """Images, joints, crops."""
-    model: ModelConfig = ModelConfig()
-    """The network."""
+    model: Network = ModelConfig()
+    """The network: HRNet, or with a `factory` one of one's own."""
     wiring: WiringConfig = WiringConfig()
     """Teachers, students, supervision."""
     loss: LossConfig = LossConfig()
@@ -299,6 +335,14 @@ class Experiment(Document):
                 )
             weight = paper_weight(self.data.heatmap_size)
             self.__dict__["loss"] = self.loss.model_copy(update={"kd_weight": weight})
+        return self
+
+    @model_validator(mode="after")
+    def _stride_of_its_own(self) -> "Experiment":
+        if isinstance(self.model, ModelConfig) and self.data.stride != USUAL_STRIDE:
+            raise ValueError(
+                f"data.stride: is {self.data.stride}, and HRNet's heatmaps have {USUAL_STRIDE}; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

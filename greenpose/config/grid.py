@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from greenpose.config.experiment import Experiment, Name
+from greenpose.config.own_network import with_source
 from greenpose.config.profile import is_file, own_profile
 from greenpose.errors import ConfigError
 from greenpose.schema import Document, field_at, near, parse, shown
@@ -171,7 +172,7 @@ def _experiment(
         config = merge(merge(grid.base, grid.experiments[name]), changes)
         for key, value in grid.overrides.items():
             config = assign(config, key, value)
-        config = _with_profile(config, folder)
+        config = _with_own_network(_with_profile(config, folder), folder)
     except ConfigError as error:
         return None, list(error.faults)
     return parse(Experiment, {**config, "name": name}, where="")
@@ -188,6 +189,12 @@ def _with_profile(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         return assign(config, "data.profile", own_profile(folder / place))
     except ConfigError as error:
         raise ConfigError([f"data.profile: {fault}" for fault in error.faults]) from None
+
+
+def _with_own_network(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a configuration with the place and digest of a network of one's own, which lies beside the grid's file."""
+    model = config.get("model")
+    return {**config, "model": with_source(model, folder)} if isinstance(model, Mapping) else config
 
 
 def _located(fault: str, experiments: Sequence[str], grid: Grid, where: str) -> str:
@@ -244,6 +251,7 @@ def identity(config: Experiment) -> str:
         section, field = key.split(".")
         if data[section][field] == default:
             del data[section][field]
+    data["model"].pop("folder", None)  # of a network of one's own its source counts, wherever that lies
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

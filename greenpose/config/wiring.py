@@ -13,7 +13,7 @@ from greenpose.schema import NO_TRUTH, Document, shown
 
 def _an_exit(value: Any) -> Any:
     if isinstance(value, int) and not 1 <= value <= 4:
-        raise ValueError(f"{value} is not an exit; HRNet has exits 1, 2, 3, 4")
+        raise ValueError(f"{value} is not an exit; HRNet has exits 1, 2, 3, 4, and no network more than 4")
     return value
 
 

@@ -4,15 +4,15 @@ import contextlib
 import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves, tree_map
 
-from greenpose.config import Experiment, HRNetConfig
+from greenpose.config import Experiment, HRNetConfig, OwnNetworkConfig
 from greenpose.counting.counters import (
     FORMULAE,
     Census,
@@ -26,7 +26,21 @@ from greenpose.counting.counters import (
 from greenpose.counting.macs import count_macs
 from greenpose.data import load_profile
 from greenpose.metrics import moved_by
-from greenpose.model import SIZE_MULTIPLE, Architecture, HRNet, PoseNetwork, check_input_size
+from greenpose.model import (
+    SIZE_MULTIPLE,
+    Architecture,
+    ExitNetwork,
+    HRNet,
+    Network,
+    OwnExitNetwork,
+    OwnNetwork,
+    OwnShape,
+    PoseNetwork,
+    Shape,
+    build,
+    check_input_size,
+)
+from greenpose.model.own import CUT
 
 _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 """What a network raises that cannot be run on a batch."""
@@ -111,6 +125,8 @@ class ExitCount:
     """Calls of each of torch's operators during inference, by name."""
     census: Census
     """What the counters' figures are made of."""
+    what: str = CUT
+    """What was counted and is measured: the exit's own network, or more of it where one's own cannot be cut."""
 
     @property
     def params(self) -> int:
@@ -147,7 +163,7 @@ def count_network(net: nn.Module, *inputs: Any, **named: Any) -> tuple[dict[str,
 
 
 def count(
-    subject: PoseNetwork | Architecture | Experiment,
+    subject: PoseNetwork | OwnNetwork | Shape | Experiment,
     input_size: tuple[int, int] | None = None,
     *,
     by_counters: bool = False,
@@ -157,7 +173,7 @@ def count(
     The counters' MACs are computed by `FORMULAE`; `by_counters` has every counter count instead, which takes longer.
     `input_size` is (width, height), by default the experiment's, else the paper's 192 x 256. Everything is counted on
     the smallest image and multiplied by the area, which is exact: the network is convolutional, and its sizes are
-    multiples of 32.
+    multiples of 32. A network of one's own is counted at its full size, by torch's counter and our rules.
 
     Raises:
         ModelError: an input side is no multiple of 32.
@@ -166,6 +182,8 @@ def count(
     """
     own_size = subject.data.input_size if isinstance(subject, Experiment) else INPUT_SIZE
     architecture = architecture_of(subject)
+    if isinstance(architecture, OwnShape):
+        return _count_own(replace(architecture, input_size=input_size or architecture.input_size))
     tiles = num_tiles(input_size or own_size)
     with one_thread():
         return {
@@ -174,18 +192,21 @@ def count(
         }
 
 
-def architecture_of(subject: PoseNetwork | Architecture | Experiment) -> Architecture:
+def architecture_of(subject: PoseNetwork | OwnNetwork | Shape | Experiment) -> Shape:
     """Return the shape of a network, or of the network that an experiment asks for.
 
     Raises:
         ConfigError: the experiment's profile, which says how many keypoints there are, is unknown.
     """
-    if isinstance(subject, Architecture):
+    if isinstance(subject, Architecture | OwnShape):
         return subject
-    if isinstance(subject, PoseNetwork):
+    if isinstance(subject, PoseNetwork | OwnNetwork):
         return subject.architecture
-    numbers = subject.model.model_dump(include=set(HRNetConfig.model_fields))
-    return Architecture(num_joints=load_profile(subject.data.profile).num_keypoints, **numbers)
+    model, data = subject.model, subject.data
+    num_joints = load_profile(data.profile).num_keypoints
+    if isinstance(model, OwnNetworkConfig):
+        return OwnShape.of(model, num_joints=num_joints, input_size=data.input_size, stride=data.stride)
+    return Architecture(num_joints=num_joints, **model.model_dump(include=set(HRNetConfig.model_fields)))
 
 
 def num_tiles(input_size: tuple[int, int]) -> int:
@@ -215,13 +236,44 @@ def smallest_image() -> Tensor:
     return torch.zeros(1, 3, SIZE_MULTIPLE, SIZE_MULTIPLE)
 
 
-def blank_network(architecture: Architecture) -> HRNet:
-    """Return a network of zeros in eval mode; no random number is drawn."""
+@overload
+def blank_network(architecture: Architecture) -> HRNet: ...
+@overload
+def blank_network(architecture: Shape) -> Network: ...
+def blank_network(architecture: Shape) -> Network:
+    """Return a network in eval mode whose numbers do not matter: of zeros, or as the function of one's own makes it.
+
+    No random number is drawn from torch's stream.
+    """
+    if isinstance(architecture, OwnShape):
+        with torch.random.fork_rng(devices=[]):
+            return build(architecture).eval()
     with torch.device("meta"):
-        net = HRNet(**architecture.keywords)
+        net = build(architecture)
     zeros = {name: torch.zeros(entry.shape, dtype=entry.dtype) for name, entry in net.state_dict().items()}
     net.load_state_dict(zeros, assign=True)
     return net.eval()
+
+
+def _count_own(shape: OwnShape) -> dict[int, ExitCount]:
+    """Return what each exit of a network of one's own costs: its own network, as it is run, on an image of its size."""
+    width, height = shape.input_size
+    image = torch.zeros(1, 3, height, width)
+    with one_thread():
+        net = blank_network(shape)
+        return {number: _count_sub(number, net.truncate(number), image) for number in shape.exits}
+
+
+def _count_sub(number: int, sub: ExitNetwork, image: Tensor) -> ExitCount:
+    seen, macs = tally(sub, image), count_macs(sub, image)
+    return ExitCount(
+        exit=number,
+        sizes=sizes_of(sub, (image,), {}, macs=macs, seen=seen),
+        macs_by_counter={"torch": macs},
+        operations=seen.operations,
+        census=seen.census,
+        what=sub.what if isinstance(sub, OwnExitNetwork) else CUT,
+    )
 
 
 def num_params(net: nn.Module) -> int:
@@ -264,7 +316,7 @@ class StepFlops:
 
 
 def count_training_step(
-    net: PoseNetwork | Architecture,
+    net: PoseNetwork | OwnNetwork | Shape,
     input_size: tuple[int, int] = INPUT_SIZE,
     *,
     learning: Collection[int] | None = None,
@@ -276,10 +328,12 @@ def count_training_step(
     Raises:
         ModelError: an input side is no multiple of 32.
     """
-    architecture = net if isinstance(net, Architecture) else net.architecture
-    tiles = num_tiles(input_size)
+    architecture = architecture_of(net)
+    is_own = isinstance(architecture, OwnShape)  # whose size is not known to be without effect: it is counted as it is
+    tiles = 1 if is_own else num_tiles(input_size)
     with one_thread():
-        blank, image = blank_network(architecture), smallest_image()
+        image = torch.zeros(1, 3, *reversed(input_size)) if is_own else smallest_image()
+        blank = blank_network(architecture)
         outputs = {}
         forward = conv_flops(lambda: outputs.update(blank(image)))
         loss = sum(outputs[number].sum() for number in learning or architecture.exits)

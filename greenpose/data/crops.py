@@ -34,9 +34,11 @@ class Framing:
     """True: boxes are taken as they are, which the reference code does with detected ones; False: as `clean_box`."""
 
     @classmethod
-    def of(cls, input_size: tuple[int, int], *, sigma: float = 2.0, padding: float = PADDING) -> "Framing":
-        """Return the framing of an HRNet: heatmaps of a quarter of the input's size."""
-        heatmap_size = (input_size[0] // 4, input_size[1] // 4)
+    def of(
+        cls, input_size: tuple[int, int], *, sigma: float = 2.0, padding: float = PADDING, stride: int = 4
+    ) -> "Framing":
+        """Return the framing of a network whose heatmaps have a pixel for `stride` of the input; 4 is HRNet's."""
+        heatmap_size = (input_size[0] // stride, input_size[1] // stride)
         return cls(input_size=input_size, heatmap_size=heatmap_size, sigma=sigma, padding=padding)
 
     def encode(

@@ -40,7 +40,7 @@ def load_splits(config: DataConfig, *, only: Sequence[str] = SPLITS) -> dict[str
     """
     profile = load_profile(config.profile)
     check_joints(config, profile)
-    framing = Framing.of(config.input_size, sigma=config.sigma, padding=config.padding)
+    framing = Framing.of(config.input_size, sigma=config.sigma, padding=config.padding, stride=config.stride)
     if config.source == "synthetic":
         return {split: _synthetic(config, split, profile, framing) for split in only}
     found = inspect_splits(config)
@@ -203,7 +203,7 @@ def preview(config: DataConfig, *, num: int) -> Preview:
     """
     profile = load_profile(config.profile)
     check_joints(config, profile)
-    framing = Framing.of(config.input_size, sigma=config.sigma, padding=config.padding)
+    framing = Framing.of(config.input_size, sigma=config.sigma, padding=config.padding, stride=config.stride)
     if config.source == "synthetic":
         return _synthetic_instances(config, profile, framing, num)
     found = inspect_splits(config)

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from greenpose.artefact import Artefact, Card, CardFile, open_model
-from greenpose.config import Experiment
+from greenpose.artefact.card import STRIDE
+from greenpose.config import Experiment, OwnNetworkConfig
 from greenpose.data import Samples
 from greenpose.data.boxes import load_boxes
 from greenpose.data.splits import load_splits, window_of_run
@@ -43,7 +44,7 @@ from greenpose.export.verify import (
 from greenpose.files import write_parts, write_text
 from greenpose.metering import software_versions
 from greenpose.metering.machine import PACKAGES
-from greenpose.model import SubNetwork, fold_batchnorm
+from greenpose.model import ExitNetwork, fold_batchnorm
 from greenpose.record import Record, dumps
 from greenpose.run.measure import trained_networks
 from greenpose.run.setup import build_network
@@ -89,6 +90,7 @@ def export_exit(config: Experiment, folder: RunFolder, exit_: int, *, wish: Expo
         GreenPoseError: if the weights or the data cannot be read.
     """
     record = read_record(folder.record)
+    _require_exportable(config, folded=wish.folded)
     trained = _plain_layout(trained_networks(build_network(config)[0], folder, [exit_])[exit_].cpu())
     error = _folding_error(trained, exit_, config) if wish.folded else None
     is_new = not output.exists()
@@ -106,6 +108,23 @@ def export_exit(config: Experiment, folder: RunFolder, exit_: int, *, wish: Expo
     return card
 
 
+def _require_exportable(config: Experiment, *, folded: bool) -> None:
+    """Refuse what a card, or folding, could not say of a network of one's own."""
+    faults = []
+    if config.data.stride != STRIDE:
+        faults.append(
+            f"data.stride: {config.data.stride}: an exported model's card knows heatmaps of a pixel for {STRIDE} of the"
+            " image only; keep the run and use its weights, or put out heatmaps of that size"
+        )
+    if folded and isinstance(config.model, OwnNetworkConfig):
+        faults.append(
+            f"--fold-bn: which convolution a norm of {config.model.factory} follows is not known here; leave it out:"
+            " the runtimes of ONNX and OpenVINO fold by themselves"
+        )
+    if faults:
+        raise ExportError(faults)
+
+
 def _put(card: Card, place: Path, output: Path) -> None:
     """Put the files in their place, the card last: a folder with a card is whole."""
     for each in card.files:
@@ -117,7 +136,7 @@ def _put(card: Card, place: Path, output: Path) -> None:
     write_text(output / "card.json", dumps(card))
 
 
-def _folding_error(trained: SubNetwork, exit_: int, config: Experiment) -> float:
+def _folding_error(trained: ExitNetwork, exit_: int, config: Experiment) -> float:
     net = fold_batchnorm(trained)
     noise = _noise(config).numpy()
     error = difference(_runner(net), _runner(trained), noise)
@@ -133,7 +152,7 @@ class _Work:
 
     config: Experiment
     exit: int
-    trained: SubNetwork
+    trained: ExitNetwork
     wish: ExportWish
     record: Record
     place: Path
@@ -177,7 +196,7 @@ class _Work:
         )
 
     @cached_property
-    def net(self) -> SubNetwork:
+    def net(self) -> ExitNetwork:
         """The network that files hold."""
         return fold_batchnorm(self.trained) if self.wish.folded else self.trained
 
@@ -196,7 +215,7 @@ class _Work:
     def _reference(self) -> Examined:
         return self._examined(self.trained)
 
-    def _examined(self, net: SubNetwork) -> Examined:
+    def _examined(self, net: ExitNetwork) -> Examined:
         """Return what torch says with a network in float32, and how good that is."""
         batch, examiner = self.config.train.batch, self._examiner
         boxes = None if examiner.boxes is None else predict(net, examiner.boxes, batch=batch)[self.exit]
@@ -267,7 +286,7 @@ class _Work:
             calibration=calibrated_on(kind.format, *self._calibration, kept) if is_int8 else None,
         )
 
-    def _filled(self, path: Path) -> SubNetwork:
+    def _filled(self, path: Path) -> ExitNetwork:
         """Return a network with the tensors of a file, in float32."""
         net = fold_batchnorm(self.trained) if self.wish.folded else copy.deepcopy(self.trained)
         net.load_state_dict({name: tensor.to(net.state_dict()[name].dtype) for name, tensor in load_file(path).items()})
@@ -322,7 +341,7 @@ def _runner(net: Any) -> Callable[[np.ndarray], np.ndarray]:
     return run
 
 
-def _plain_layout(net: SubNetwork) -> SubNetwork:
+def _plain_layout(net: ExitNetwork) -> ExitNetwork:
     """Return the network in the layout that every format knows; whoever loads it may choose another."""
     return net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]  # torch's stubs
 

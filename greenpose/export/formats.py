@@ -19,7 +19,7 @@ from greenpose.artefact.card import Arithmetic, Format
 from greenpose.artefact.folder import RUNTIMES
 from greenpose.artefact.runtime import load_openvino
 from greenpose.errors import ExportError
-from greenpose.model import SubNetwork
+from greenpose.model import ExitNetwork
 from greenpose.schema import near
 
 INPUT, OUTPUT = "images", "heatmaps"
@@ -106,12 +106,12 @@ def _lacking(kind: Kind) -> list[str]:
     return [f"--to {kind.format}{precision}: {said}; pip install 'greenpose[deploy]', or leave it out"]
 
 
-def is_folded(net: SubNetwork) -> bool:
+def is_folded(net: ExitNetwork) -> bool:
     """Return whether the network's norms are part of its convolutions."""
     return not any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
 
 
-def to_safetensors(net: SubNetwork, kind: Kind, path: Path) -> None:
+def to_safetensors(net: ExitNetwork, kind: Kind, path: Path) -> None:
     """Write the tensors by name, and in the file's own header what network they fill."""
     header = {"architecture": json.dumps(net.architecture.keywords), "folded": json.dumps(is_folded(net))}
     dtype = torch.bfloat16 if kind.precision == "bf16" else torch.float32
@@ -125,7 +125,7 @@ def to_safetensors(net: SubNetwork, kind: Kind, path: Path) -> None:
 class InBfloat16(nn.Module):
     """A network that computes in bfloat16 between float32 images and float32 heatmaps."""
 
-    def __init__(self, net: SubNetwork) -> None:
+    def __init__(self, net: ExitNetwork) -> None:
         """Take a copy of the network: its weights are rounded."""
         super().__init__()
         self.net = copy.deepcopy(net).to(torch.bfloat16).eval()

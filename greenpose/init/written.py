@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from greenpose.config import Experiment
+from greenpose.config import Experiment, ModelConfig
 from greenpose.config.profile import Profile
 from greenpose.config.read import parse_yaml
 
@@ -93,7 +93,8 @@ def experiment_text(
 
 def _chosen_settings(experiment: Experiment) -> dict[str, Any]:
     whole = experiment.model_dump(mode="json", exclude_defaults=True)
-    train, data = experiment.train, experiment.data
+    train, data, model = experiment.train, experiment.data, experiment.model
+    assert isinstance(model, ModelConfig), "HRNet is what is proposed"
     order: dict[str, Sequence[str]] = {
         "data": ("source", "profile", "root", "images", "annotations", "input_size", "depth_window_mm"),
         "model": ("exits", "width", "stem_width", "modules", "blocks"),
@@ -102,7 +103,7 @@ def _chosen_settings(experiment: Experiment) -> dict[str, Any]:
     always = {"data": {"input_size": list(data.input_size)}, "train": train.model_dump(mode="json")}
     document: dict[str, Any] = {"name": experiment.name}
     for section, keys in order.items():
-        values = {**whole.get(section, {}), **always.get(section, {"width": experiment.model.width})}
+        values = {**whole.get(section, {}), **always.get(section, {"width": model.width})}
         document[section] = {key: values[key] for key in keys if key in values}
         if section == "model":
             document["wiring"] = {"teach": ["4->3"], "supervise": [3, 4]}

@@ -224,8 +224,16 @@ class PoseNetwork(nn.Module):
         Raises:
             ModelError: a side of the images is no multiple of 32.
         """
+        return self.read(images, self.exits)
+
+    def read(self, images: Float[Tensor, "batch 3 height width"], exits: Sequence[int]) -> dict[int, Heatmaps]:
+        """Return the heatmaps of some exits, shallow to deep; no more is computed than these need.
+
+        Raises:
+            ModelError: a side of the images is no multiple of 32, or there is no such exit.
+        """
         forward = IncrementalForward(self, images)
-        return {exit_: forward.read(exit_) for exit_ in self.exits}
+        return {exit_: forward.read(exit_) for exit_ in exits}
 
     def stem(self, images: Tensor) -> Tensor:
         """Return the features that the first transition begins with, at a quarter of the images' size."""

@@ -5,7 +5,7 @@ import pickle
 import re
 import struct
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from greenpose.errors import ModelError
+from greenpose.model.own import OwnNetwork
 
 FINAL_HEAD = "heads.4."
 _COUNTER = ".num_batches_tracked"
@@ -119,7 +120,7 @@ def load_weights(net: nn.Module, source: str | Path | Mapping[str, Any]) -> Load
     content = source if isinstance(source, Mapping) else _read(Path(source))
     entries = _entries(content, where)
     mine = net.state_dict()
-    renamed = _renamed([name for name in entries if not _is_tally(name)])
+    renamed = _renamed([name for name in entries if not _is_tally(name)], known=mine)
     known = {name: (original, entries[original]) for original, name in renamed.items() if name in mine}
     if not known:
         raise ModelError([f"{where}: no entry belongs to this network; it starts with {_some(entries)}"])
@@ -187,8 +188,8 @@ def _is_tally(name: str) -> bool:
     return name.rpartition(".")[2] in _TALLIES
 
 
-def _renamed(entries: Sequence[str]) -> dict[str, str]:
-    """Return the network's name for every entry of a file.
+def _renamed(entries: Sequence[str], *, known: Collection[str]) -> dict[str, str]:
+    """Return the network's name for every entry of a file; a name that the network knows stays.
 
     The paper's files hold a fourth intermediate head beside `final_layer`; it is never trained, so `final_layer` wins.
     """
@@ -197,7 +198,7 @@ def _renamed(entries: Sequence[str]) -> dict[str, str]:
         name = re.sub(r"^final_layer\.", FINAL_HEAD, original)
         name = re.sub(r"^intermediate_layers\.(\d+)\.", lambda match: f"heads.{int(match[1]) + 1}.", name)
         dead = original.startswith("intermediate_layers.3.") and "final_layer.weight" in entries
-        names[original] = original if dead else name
+        names[original] = original if dead or original in known else name
     return names
 
 
@@ -220,9 +221,12 @@ def fold_batchnorm(net: ModuleT) -> ModuleT:
     before it can take up. Outputs stay the same but for rounding, compute (MACs) stays the same, and a pass over every
     feature map is saved. The copy is in eval mode and of the same class; it cannot be trained any further, nor cut.
 
-    In these networks every norm is declared right behind its convolution; others than those are left alone.
+    In HRNet every norm is declared right behind its convolution; others than those are left alone, and so are networks
+    of one's own, of which nobody here knows what a norm follows.
     """
     folded = copy.deepcopy(net).eval()
+    if isinstance(net, OwnNetwork):
+        return folded
     for module in folded.modules():
         for (_, conv), (name, norm) in pairwise(list(module.named_children())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):

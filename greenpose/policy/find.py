@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from greenpose.config import Experiment, MeasureConfig
-from greenpose.counting import architecture_of
 from greenpose.data import Samples
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
-from greenpose.errors import GreenPoseError
+from greenpose.errors import GreenPoseError, ModelError
 from greenpose.formatting import listed
 from greenpose.metering import ExitMeasurement, Meter, exit_place, measure_in_turns
 from greenpose.model import HRNet, SubNetwork
@@ -52,8 +51,17 @@ class Shared:
 
 def shared_network(config: Experiment, folder: RunFolder, exits: Sequence[int]) -> Shared:
     """Return one network with some of a finished run's exits."""
-    subs = trained_networks(build_network(config)[0], folder, exits)
-    net = channels_last(HRNet(**architecture_of(config).at(exits).keywords).to(config.process.device)).eval()
+    whole = build_network(config)[0]
+    if not isinstance(whole, HRNet):
+        raise ModelError(
+            [
+                f"{folder.path}: leaving early takes a network that goes on from the exit where an image stayed; that"
+                f" of {whole.architecture.config.factory} computes every exit from the image on, so that asking first"
+                " would cost more than it saves: choose one exit for all images"
+            ]
+        )
+    subs = {exit_: sub for exit_, sub in trained_networks(whole, folder, exits).items() if isinstance(sub, SubNetwork)}
+    net = channels_last(HRNet(**whole.architecture.at(exits).keywords).to(config.process.device)).eval()
     entries = dict(subs[net.depth].state_dict())
     for sub in subs.values():
         entries |= {name: entry for name, entry in sub.state_dict().items() if name.startswith("heads.")}

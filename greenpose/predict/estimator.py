@@ -129,7 +129,7 @@ def of_run(subject: Subject, *, exit_: int | None = None, policy: Path | None = 
     data = subject.config.data
     return Estimator(
         profile=load_profile(data.profile),
-        framing=Framing.of(data.input_size, sigma=data.sigma, padding=data.padding),
+        framing=Framing.of(data.input_size, sigma=data.sigma, padding=data.padding, stride=data.stride),
         window=window_of_run(data),
         network=net,
         places=decode_heatmaps,

@@ -20,7 +20,7 @@ from greenpose.data.splits import Preview, preview, repeated
 from greenpose.formatting import FLOPS_PER_MAC
 from greenpose.ledger.phases import Cost, cost_of
 from greenpose.metering import Meter, Window
-from greenpose.model import Architecture
+from greenpose.model import Shape
 from greenpose.run.segments import FEWEST_IMAGES
 from greenpose.run.setup import build_network, build_objective, channels_last, seed_everything
 from greenpose.store.records import phase_of
@@ -104,17 +104,17 @@ def _setup(config: Experiment, seen: Preview, image: Cost, meter: Meter) -> Setu
 
 
 @lru_cache
-def _forward_macs(shape: Architecture, size: tuple[int, int]) -> int:
+def _forward_macs(shape: Shape, size: tuple[int, int]) -> int:
     return count_training_step(shape, size).forward // FLOPS_PER_MAC
 
 
 @lru_cache
-def _step_macs(shape: Architecture, size: tuple[int, int], learning: tuple[int, ...]) -> float:
+def _step_macs(shape: Shape, size: tuple[int, int], learning: tuple[int, ...]) -> float:
     return count_training_step(shape, size, learning=learning).total / FLOPS_PER_MAC
 
 
 @lru_cache
-def _params(shape: Architecture) -> int:
+def _params(shape: Shape) -> int:
     return num_params(blank_network(shape))
 
 

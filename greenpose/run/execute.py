@@ -23,7 +23,7 @@ from greenpose.errors import GreenPoseError, said
 from greenpose.files import now, write_parts, write_text
 from greenpose.ledger.phases import TRAINING
 from greenpose.metering import ExitMeasurement, Log, Meter, MicroPlan, Window, carbon_of, this_machine
-from greenpose.model import HRNet, SubNetwork
+from greenpose.model import ExitNetwork, Network
 from greenpose.record import Record
 from greenpose.run.callbacks import LOGGER, Observer, PhaseTracker, RunLogger
 from greenpose.run.measure import measure_networks, trained_networks
@@ -216,7 +216,7 @@ def _data(
     return annotations, splits, load_boxes(config.data, splits["test"])
 
 
-def _network(config: Experiment, observer: Observer) -> HRNet:
+def _network(config: Experiment, observer: Observer) -> Network:
     """Return the network, after saying what was loaded into it."""
     net, loaded = build_network(config)
     if loaded is not None:
@@ -311,7 +311,7 @@ def _removed(folder: RunFolder, meter: Meter) -> list[str]:
 def _train(
     config: Experiment,
     folder: RunFolder,
-    net: HRNet,
+    net: Network,
     splits: dict[str, Samples],
     stage: PhaseTracker,
     ledger: RunLogger,
@@ -335,14 +335,14 @@ def _train(
 
 
 def _test(
-    subs: dict[int, SubNetwork], samples: Samples, boxes: Detected | None, config: Experiment
+    subs: dict[int, ExitNetwork], samples: Samples, boxes: Detected | None, config: Experiment
 ) -> dict[int, tuple[ExitScores, ExitPredictions]]:
     detected = None if boxes is None else boxes.samples
     return {exit_: judge(sub, samples, detected, batch=config.train.batch) for exit_, sub in subs.items()}
 
 
 def _measure(
-    subs: dict[int, SubNetwork], samples: Samples, config: Experiment, stage: PhaseTracker
+    subs: dict[int, ExitNetwork], samples: Samples, config: Experiment, stage: PhaseTracker
 ) -> dict[int, ExitMeasurement]:
     """Return what inference costs at each exit, on images of the test split."""
     stage.enter("inference")

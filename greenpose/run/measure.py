@@ -26,7 +26,7 @@ from greenpose.metering import (
     worst_kind,
 )
 from greenpose.metrics import ACCURACIES
-from greenpose.model import HRNet, SubNetwork, load_weights
+from greenpose.model import ExitNetwork, Network, load_weights
 from greenpose.quantity import Quantity, missing
 from greenpose.record import Carbon, Component, Exit
 from greenpose.run.record_exits import entry_fields, inference_quantities
@@ -86,7 +86,7 @@ def measure(
 
 
 def measure_networks(
-    subs: Mapping[int, SubNetwork],
+    subs: Mapping[int, ExitNetwork],
     images: torch.Tensor,
     meter: Meter,
     *,
@@ -102,7 +102,7 @@ def measure_networks(
         )
 
 
-def trained_networks(net: HRNet, folder: RunFolder, exits: Sequence[int]) -> dict[int, SubNetwork]:
+def trained_networks(net: Network, folder: RunFolder, exits: Sequence[int]) -> dict[int, ExitNetwork]:
     """Return each exit's stand-alone network with its best weights, ready for inference.
 
     Raises:
@@ -118,7 +118,7 @@ def trained_networks(net: HRNet, folder: RunFolder, exits: Sequence[int]) -> dic
     return subs
 
 
-def _networks(net: HRNet, exits: Sequence[int]) -> dict[int, SubNetwork]:
+def _networks(net: Network, exits: Sequence[int]) -> dict[int, ExitNetwork]:
     return {exit_: channels_last(net.truncate(exit_).eval()) for exit_ in sorted(exits)}
 
 

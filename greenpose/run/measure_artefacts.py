@@ -19,7 +19,7 @@ from greenpose.ledger.metered import carbon_entry, component_entries
 from greenpose.metering import ExitMeasurement, Meter, carbon_of, measure_in_turns, software_versions, worst_kind
 from greenpose.metering.machine import PACKAGES
 from greenpose.metrics import CHANGES, FILE, MEMORY
-from greenpose.model import SubNetwork
+from greenpose.model import ExitNetwork
 from greenpose.quantity import Kind, Quantity, missing
 from greenpose.record import Record
 from greenpose.record.artefacts import ArtefactCost, Turns
@@ -114,7 +114,7 @@ def torch_place(exit_: int) -> str:
 
 def _in_turns(
     config: Experiment,
-    subs: Mapping[int, SubNetwork],
+    subs: Mapping[int, ExitNetwork],
     models: Mapping[str, Model],
     meter: Meter,
     on_progress: Progress,

@@ -131,13 +131,14 @@ def made_up(config: Any, some: int) -> Any:
 
     data, noise, profile = config.data, np.random.default_rng(0), load_profile(config.data.profile)
     width, height = data.input_size
+    about = {name: getattr(data, name) for name in ("sigma", "padding", "stride") if hasattr(data, name)}
     grey = data.source == "synthetic" or data.depth_window_mm is not None
     keypoints = (some, profile.num_keypoints)
     joints = noise.random((*keypoints, 2)) * (width - 1, height - 1)
     samples = MadeUp.__new__(MadeUp)
     samples.__dict__.update(
         profile=profile,
-        framing=Framing.of(data.input_size, sigma=data.sigma, padding=data.padding) if hasattr(Framing, "of") else None,
+        framing=Framing.of(data.input_size, **about) if hasattr(Framing, "of") else None,
         pictures=noise.integers(0, 256, (some, height, width) if grey else (some, height, width, 3), dtype=np.uint8),
         joints=_Again(joints.astype(np.float32)),
         visibility=_Again(np.ones(keypoints, dtype=np.int64)),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.config import Experiment
@@ -15,6 +15,7 @@ from greenpose.ledger.costs import cost_quantities, measured_fields, size_quanti
 from greenpose.ledger.phases import break_even
 from greenpose.metering import CarbonAccounting, EmbodiedShare, ExitMeasurement, Log, Meter, Window
 from greenpose.metrics import ACCURACIES, BY_OKS, Metric
+from greenpose.model.own import CUT
 from greenpose.quantity import Kind, Quantity
 from greenpose.record import Exit, Forecast, Phase, TrainingStep
 from greenpose.training import ExitPredictions, ExitScores, Fitted
@@ -114,7 +115,11 @@ def inference_quantities(
     embodied: EmbodiedShare | None = None,
 ) -> dict[str, Quantity]:
     """Return the numbers of an exit that need no training: size and cost of an image."""
-    return size_quantities(count.sizes) | cost_quantities(measured, kind=kind, carbon=carbon, embodied=embodied)
+    costs = cost_quantities(measured, kind=kind, carbon=carbon, embodied=embodied, what=count.what)
+    sizes = size_quantities(count.sizes)
+    if count.what == CUT:
+        return sizes | costs
+    return {name: replace(size, method=f"{size.method}; {count.what}") for name, size in sizes.items()} | costs
 
 
 def _role(config: Experiment, exit_: int) -> str:

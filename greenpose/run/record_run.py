@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from greenpose.counting import ExitCount
 from greenpose.data.boxes import Detected
-from greenpose.formatting import joules_to_kwh
+from greenpose.formatting import joules_to_kwh, listed
 from greenpose.ledger.metered import (
     carbon_entry,
     component_entries,
@@ -127,12 +128,25 @@ def compose(run: RunResult) -> Record:
         carbon=carbon_entry(config.carbon, windows=training, embodied=meter.embodied),
         components=component_entries(*(one.provenances for one in attempts)),
         grade=grade_of(attempts),
-        doubts=[*remarks(run.windows), *filter(None, [outweighed(run.epochs, config.loss)])],
+        doubts=[*remarks(run.windows), *filter(None, [outweighed(run.epochs, config.loss), unsaved(run.counts)])],
         crosscheck=crosscheck(run.windows),
         trained_in=cell.get("trained_in", {}).get("run"),
         gaps=[*lost, *run.gaps],
         **surroundings(config) | {"host": host_of_all(attempts)},
         **with_bases(marked(numbers, lost)),
+    )
+
+
+def unsaved(counts: Mapping[int, ExitCount]) -> str | None:
+    """Return which exits of a network of one's own compute as much as its final one; None where each saves some."""
+    final = counts[max(counts)]
+    alike = [str(exit_) for exit_, count in counts.items() if count is not final and count.macs >= final.macs]
+    if not alike:
+        return None
+    which = f"exit{'s' if len(alike) > 1 else ''} {listed(alike)}"
+    return (
+        f"{which} computed as much as the final exit, of which nothing could be left out: let the network's forward"
+        " take exits=, or offer truncate(exit), for what leaving there would save"
     )
 
 

@@ -13,13 +13,13 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
-from greenpose.config import Experiment
+from greenpose.config import Experiment, ModelConfig
 from greenpose.counting import architecture_of
 from greenpose.data import Batch, Samples, batches
 from greenpose.losses import Edge, Objective, Wiring, heatmap_mse
 from greenpose.metering import Meter, MicroCosts, MicroPlan, measure_pieces
 from greenpose.metering.inference import Currency
-from greenpose.model import HRNet
+from greenpose.model import Network, build
 from greenpose.quantity import Quantity, median, missing
 from greenpose.record import StepExit, TrainingStep, with_bases
 from greenpose.run.setup import build_objective, channels_last
@@ -90,9 +90,14 @@ class _Pieces:
         return _step(_network(self.config, exits), objective, self.batch, self.config)
 
     def _head(self, *, labelled: bool) -> Piece:
-        """Return forward and backward of one head, with its supervised loss where it has one."""
+        """Return forward and backward of one head, with its supervised loss where it has one.
+
+        Of a network of one's own nobody here knows which layers are the head: the loss alone, the rest is the trunk's.
+        """
         model, device = self.config.model, self.config.process.device
         target, weight = _targets(self.batch, device)
+        if not isinstance(model, ModelConfig):
+            return self._loss(target, weight, labelled=labelled)
         num_images, num_joints, height, width = target.shape
         head = channels_last(nn.Conv2d(model.width, num_joints, 1).to(device))
         feature = torch.randn(num_images, model.width, height, width, device=device)
@@ -103,6 +108,16 @@ class _Pieces:
             heatmaps = head(feature)
             loss = heatmap_mse(heatmaps, target, used) if labelled else heatmaps.sum()
             loss.backward()
+
+        return run
+
+    def _loss(self, target: Tensor, weight: Tensor, *, labelled: bool) -> Piece:
+        heatmaps = torch.rand_like(target).requires_grad_()
+        used = weight if self.config.loss.use_target_weight else None
+
+        def run() -> None:
+            loss = heatmap_mse(heatmaps, target, used) if labelled else heatmaps.sum()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's
 
         return run
 
@@ -117,12 +132,12 @@ class _Pieces:
         return run
 
 
-def _network(config: Experiment, exits: Sequence[int]) -> HRNet:
-    net = HRNet(**architecture_of(config).at(exits).keywords)
+def _network(config: Experiment, exits: Sequence[int]) -> Network:
+    net = build(architecture_of(config).at(exits))
     return channels_last(net.to(config.process.device)).train()
 
 
-def _step(net: HRNet, objective: Objective, batch: Batch, config: Experiment) -> Piece:
+def _step(net: Network, objective: Objective, batch: Batch, config: Experiment) -> Piece:
     """Return a call that does one whole training step."""
     device = config.process.device
     optimizer = Adam(net.parameters(), lr=config.train.lr, fused=True)

@@ -10,13 +10,14 @@ import cv2
 import torch
 
 import greenpose
-from greenpose.config import Experiment, MeasureConfig, ModelConfig
+from greenpose.config import Experiment, MeasureConfig, ModelConfig, OwnNetworkConfig
 from greenpose.counting import architecture_of
 from greenpose.errors import GreenPoseError, ModelError
 from greenpose.files import ask_git, head_commit
 from greenpose.losses import Objective
 from greenpose.metering import Meter, Plan, carbon_of, meter, process_settings, software_versions, this_machine
-from greenpose.model import HRNet, LoadReport, initialise, load_weights
+from greenpose.model import LoadReport, Network, build, initialise, load_weights
+from greenpose.model.own import package_version
 
 FILLED = 0.9
 """Least part of the tensors before the heads that pretrained weights are to fill."""
@@ -46,19 +47,20 @@ def seed_everything(config: Experiment) -> None:
     torch.set_deterministic_debug_mode("error" if config.process.device == "cpu" else "default")
 
 
-def build_network(config: Experiment) -> tuple[HRNet, LoadReport | None]:
+def build_network(config: Experiment) -> tuple[Network, LoadReport | None]:
     """Return the network on its device, and what was loaded into it where weights are given.
 
     Raises:
-        ModelError: if the weights cannot be read, or fill too little of the network.
+        ModelError: if the weights cannot be read, or fill too little of the network; or one's own cannot be built.
     """
-    net = HRNet(**architecture_of(config).keywords)
-    initialise(net, config.model.init)
+    net = build(architecture_of(config))
+    if isinstance(config.model, ModelConfig):
+        initialise(net, config.model.init)
     report = fill(net, config.model)
     return channels_last(net.to(config.process.device)), report
 
 
-def fill(net: HRNet, model: ModelConfig) -> LoadReport | None:
+def fill(net: Network, model: ModelConfig | OwnNetworkConfig) -> LoadReport | None:
     """Return what was loaded into a network in place; None where no weights are given.
 
     Raises:
@@ -69,10 +71,13 @@ def fill(net: HRNet, model: ModelConfig) -> LoadReport | None:
     report = load_weights(net, model.weights)
     filled, whole = report.trunk
     if filled < FILLED * whole and not model.partial:
+        where, shape = "", f"of {getattr(model, 'factory', '')}"
+        if isinstance(model, ModelConfig):
+            where, shape = " before the heads", f"(model.width {model.width}, model.modules {list(model.modules)})"
         said = (
-            f"{model.weights}: fills {filled} of the {whole} tensors before the heads ({filled / whole:.0%}), and the"
-            f" others would stay random ({report}); give weights of this shape (model.width {model.width},"
-            f" model.modules {list(model.modules)}), or say that it is meant: model.partial=true"
+            f"{model.weights}: fills {filled} of the {whole} tensors{where} ({filled / whole:.0%}), and the"
+            f" others would stay random ({report}); give weights of this shape {shape}, or say that it is meant:"
+            " model.partial=true"
         )
         raise ModelError([said])
     return report
@@ -115,9 +120,13 @@ def surroundings(config: Experiment) -> dict[str, Any]:
     return {
         "host": this_machine().as_dict(),
         "process": process | {"device": config.process.device},
-        "software": software_versions(),
+        "software": software_versions() | _package(config),
         "git": git_state(),
     }
+
+
+def _package(config: Experiment) -> dict[str, str]:
+    return package_version(config.model) if isinstance(config.model, OwnNetworkConfig) else {}
 
 
 def git_state() -> dict[str, Any]:

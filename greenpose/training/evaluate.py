@@ -16,7 +16,7 @@ from greenpose.accuracy.pck import Norm
 from greenpose.data import Samples, decode_heatmaps, in_turn
 from greenpose.data.heatmaps import find_peaks
 from greenpose.data.splits import repeated
-from greenpose.model import HRNet, PoseNetwork, SubNetwork, fold_batchnorm
+from greenpose.model import ExitNetwork, Network, OwnNetwork, PoseNetwork, fold_batchnorm
 from greenpose.training.step import THREADS, prefetch, to_images
 
 
@@ -46,7 +46,7 @@ class ExitScores:
     """How many of them there are."""
 
 
-def validation_scores(net: HRNet, samples: Samples, *, batch: int) -> tuple[dict[int, float], dict[int, float]]:
+def validation_scores(net: Network, samples: Samples, *, batch: int) -> tuple[dict[int, float], dict[int, float]]:
     """Return AP and PCK of each exit, without intervals; the network is left in training mode if it was."""
     predictions = predict(net, samples, batch=batch)
     ap = {exit_: oks(samples, found)["ap"] for exit_, found in predictions.items()}
@@ -54,7 +54,7 @@ def validation_scores(net: HRNet, samples: Samples, *, batch: int) -> tuple[dict
     return ap, pck
 
 
-def predict(net: PoseNetwork, samples: Samples, *, batch: int) -> dict[int, ExitPredictions]:
+def predict(net: PoseNetwork | OwnNetwork, samples: Samples, *, batch: int) -> dict[int, ExitPredictions]:
     """Return what each exit of a network says about a split; a truncated network has its one exit.
 
     A copy with norms folded into convolutions does the work, and heatmaps are decoded batch by batch; `net` stays as it
@@ -74,7 +74,7 @@ def predict(net: PoseNetwork, samples: Samples, *, batch: int) -> dict[int, Exit
 
 
 def judge(
-    net: SubNetwork, samples: Samples, boxes: Samples | None = None, *, batch: int
+    net: ExitNetwork, samples: Samples, boxes: Samples | None = None, *, batch: int
 ) -> tuple[ExitScores, ExitPredictions]:
     """Return the accuracy of a truncated network on a split, and what it found in the annotated boxes.
 
@@ -148,7 +148,7 @@ def detections(samples: Samples, found: ExitPredictions) -> list[dict[str, Any]]
     )
 
 
-def _outputs(net: PoseNetwork, images: Tensor) -> dict[int, Tensor]:
+def _outputs(net: PoseNetwork | OwnNetwork, images: Tensor) -> dict[int, Tensor]:
     output = net(images)
     return output if isinstance(output, dict) else {net.depth: output}
 

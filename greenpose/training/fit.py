@@ -24,7 +24,7 @@ from greenpose.config import TrainConfig
 from greenpose.data import Batch, Samples, batch_of, in_turn
 from greenpose.errors import GreenPoseError
 from greenpose.losses import Objective
-from greenpose.model import HRNet
+from greenpose.model import Network
 from greenpose.training.checkpoint import DAMAGE, damaged, load_state, save_best, save_state, settle, waiting
 from greenpose.training.distributed import Shard, current_group
 from greenpose.training.evaluate import validation_scores
@@ -194,7 +194,7 @@ class Files:
 
 
 def fit(
-    net: HRNet,
+    net: Network,
     objective: Objective,
     splits: Mapping[str, Samples],
     *,
@@ -255,7 +255,7 @@ def fit(
     return Fitted(best=selection.best, epochs=epoch, stopped=_ending(epoch, recipe, selection))
 
 
-def _keep(net: HRNet, exits: Iterable[int], epoch: int, files: Files) -> None:
+def _keep(net: Network, exits: Iterable[int], epoch: int, files: Files) -> None:
     """Write exits' weights, beside their best ones until the checkpoint knows of them."""
     for exit_ in exits:
         save_best(waiting(files.best(exit_)), net.truncate(exit_).state_dict(), epoch=epoch)
@@ -343,13 +343,15 @@ def _diverged(epoch: int, images: int, loss: float) -> GreenPoseError:
 
 
 def _state(
-    net: HRNet, optimizer: torch.optim.Optimizer, selection: EpochSelection, ema: Ema, epoch: int
+    net: Network, optimizer: torch.optim.Optimizer, selection: EpochSelection, ema: Ema, epoch: int
 ) -> dict[str, Any]:
     state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch, "average": ema.state()}
     return state | {"selection": selection.state()}
 
 
-def _resume(net: HRNet, optimizer: torch.optim.Optimizer, selection: EpochSelection, ema: Ema, checkpoint: Path) -> int:
+def _resume(
+    net: Network, optimizer: torch.optim.Optimizer, selection: EpochSelection, ema: Ema, checkpoint: Path
+) -> int:
     """Return the last epoch of the checkpoint after taking everything up from it; 0 where there is none.
 
     Raises:

@@ -17,8 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from greenpose.data import MEAN, STD, Batch
 from greenpose.errors import GreenPoseError
 from greenpose.losses import LossTerms, Objective
-from greenpose.model import HRNet
-from greenpose.model.hrnet import IncrementalForward
+from greenpose.model import Network
 from greenpose.training.distributed import ProcessGroup
 
 Precision = Literal["float32", "bf16"]
@@ -87,16 +86,16 @@ class Ema:
     Source: Polyak & Juditsky (1992), SIAM J. Control Optim. 30(4); torch.optim.swa_utils.
     """
 
-    def __init__(self, net: HRNet, *, decay: float) -> None:
+    def __init__(self, net: Network, *, decay: float) -> None:
         """Begin with the weights as they are; `decay` is the part of the average that a step leaves, 0 to 1."""
         self._source = net
         follow = get_ema_multi_avg_fn(decay) if decay else None  # type: ignore[no-untyped-call]  # torch's
         self._follower = None if follow is None else AveragedModel(net, multi_avg_fn=follow, use_buffers=True)
 
     @property
-    def net(self) -> HRNet:
+    def net(self) -> Network:
         """Return what is to be validated, tested and kept."""
-        return self._source if self._follower is None else cast("HRNet", self._follower.module)
+        return self._source if self._follower is None else cast("Network", self._follower.module)
 
     def follow(self) -> None:
         """Take a step of the other network in."""
@@ -166,7 +165,7 @@ class Step:
 
     def __init__(
         self,
-        net: HRNet,
+        net: Network,
         objective: Objective,
         optimizer: torch.optim.Optimizer,
         *,
@@ -226,16 +225,13 @@ class Step:
 class _Partly(nn.Module):
     """A network of which no more is computed than the exits asked for need."""
 
-    def __init__(self, net: HRNet) -> None:
+    def __init__(self, net: Network) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, images: Tensor, exits: tuple[int, ...] | None) -> dict[int, Tensor]:
         """Return the heatmaps of some exits, all where none are named."""
-        if exits is None:
-            return cast("dict[int, Tensor]", self.net(images))
-        forward = IncrementalForward(self.net, images)
-        return {number: forward.read(number) for number in exits}
+        return cast("dict[int, Tensor]", self.net(images)) if exits is None else self.net.read(images, exits)
 
 
 def _named(terms: LossTerms) -> dict[str, float]:

@@ -77,7 +77,7 @@ class Partners:
 
 def comparable(run: Record) -> str:
     """Return what two runs share of which one may be held against the other."""
-    trunk = {key: value for key, value in run.config.get("model", {}).items() if key != "exits"}
+    trunk = {key: value for key, value in run.config.get("model", {}).items() if key not in ("exits", "folder")}
     rest = {key: value for key, value in run.config.items() if key not in ALONE}
     return json.dumps([setting(run), trunk, rest], sort_keys=True, default=str)
 
