@@ -157,7 +157,7 @@ def _values(field: dict[str, typing.Any], schema: dict[str, typing.Any]) -> str:
     """Return which values a field takes, from its JSON Schema."""
     several = field.get("anyOf") or field.get("oneOf")
     if several:
-        return " or ".join(_values(one, schema) for one in several)
+        return " or ".join(dict.fromkeys(_values(one, schema) for one in several))
     if "$ref" in field:
         name = field["$ref"].rsplit("/", 1)[1]
         return "a profile" if name == "Profile" else "settings"
