@@ -161,7 +161,7 @@ def _tell(run: "OwnRun", code: int, remarks: Sequence[str], manner: Manner) -> N
 
 
 def _say_cost(meter: "Meter", console: Console) -> None:
-    from greenpose.metering.meter import energy_text
+    from greenpose.metering.summary import energy_text
 
     total = meter.total
     said = [f"{with_prefix(total.seconds, 's')} wall", f"{with_prefix(total.cpu_seconds, 's')} CPU"]

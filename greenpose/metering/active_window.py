@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
+from html import escape
 from itertools import pairwise
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple, ParamSpec, TypeVar, final
@@ -16,8 +17,8 @@ from typing import NamedTuple, ParamSpec, TypeVar, final
 from greenpose.errors import MeteringError
 from greenpose.metering.interference import Ticks
 from greenpose.metering.sources import NO_ENERGY, Joules
-from greenpose.metering.window import Grade, Window
-from greenpose.quantity import Quantity
+from greenpose.metering.window import Grade, Window, window_to_html
+from greenpose.quantity import Kind, Quantity
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -128,13 +129,18 @@ class OpenWindow:
         read: Callable[[], Reading],
         record: Callable[["OpenWindow", Start, Part], None],
         end: Callable[["OpenWindow", Start, bool], Window],
+        kind: Callable[[Window], Kind] | None = None,
     ) -> None:
-        """Keep what is known before the start, who takes the readings, and who is handed the parts' sums."""
+        """Keep what is known before the start, who takes the readings, and who is handed the parts' sums.
+
+        `kind` says how the energy of what was recorded was obtained.
+        """
         self.name = name
         self.items = items
         self.crosscheck = crosscheck
         self._result: Window | None = None
         self._begin, self._read, self._record, self._end = begin, read, record, end
+        self._kind = kind
         self._start: Start | None = None
         self._boundaries: list[tuple[str, Reading]] = []
 
@@ -203,7 +209,14 @@ class OpenWindow:
             read=self._read,
             record=self._record,
             end=self._end,
+            kind=self._kind,
         )
+
+    def _repr_html_(self) -> str:
+        """Return what was recorded as a notebook shows it, or that it is still open."""
+        if self._result is None:
+            return f"<div>window {escape(self.name)}: {'open' if self.is_open else 'not begun'}</div>"
+        return window_to_html(self._result, self._kind(self._result) if self._kind else None)
 
     def part(self, name: str) -> None:
         """Begin a part of the block, ending the one before; what all stretches of a part used is summed.

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any, final
 
 from greenpose.errors import MeteringError
-from greenpose.formatting import significant, with_prefix
 from greenpose.metering.active_window import (
     NO_COUNTERS,
     NO_FAULTS,
@@ -27,12 +26,14 @@ from greenpose.metering.active_window import (
 from greenpose.metering.carbon import CarbonAccounting
 from greenpose.metering.codecarbon import CodeCarbon, CrossReading
 from greenpose.metering.cpu_model import CpuClock
-from greenpose.metering.doubts import Pulse, Trail, judged, remarks
+from greenpose.metering.doubts import Pulse, Trail, judged
 from greenpose.metering.embodied import EmbodiedShare
 from greenpose.metering.interference import LoadMonitor
 from greenpose.metering.machine import this_machine
 from greenpose.metering.sources import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
-from greenpose.metering.window import MEANING, Window, WindowLog, grade, worst_kind
+from greenpose.metering.summary import Told, summarise, to_html
+from greenpose.metering.window import Window, WindowLog, grade, windows_frame, worst_kind
+from greenpose.notebook import html
 from greenpose.quantity import Quantity
 
 NOT_STARTED = "the meter has not started; use it as `with greenpose.meter() as m:`"
@@ -186,6 +187,7 @@ class Meter:
             read=self._read_quickly,
             record=self._record_part,
             end=self._finish,
+            kind=lambda done: worst_kind(done.joules, self.provenances, short=done.missing),
         )
 
     def flush(self) -> None:
@@ -231,9 +233,39 @@ class Meter:
             finally:
                 self._final = self._read()
 
+    def start(self) -> "Meter":
+        """Begin without a `with` block, as over several cells of a notebook; `stop` ends it."""
+        return self.__enter__()
+
+    def stop(self) -> None:
+        """End what `start` began.
+
+        Raises:
+            MeteringError: if it has not begun, or has ended already.
+        """
+        if self._origin is None or self._final is not None:
+            raise MeteringError(NOT_STARTED if self._origin is None else "the meter has ended already")
+        self.__exit__(None, None, None)
+
     def __str__(self) -> str:
         """Return the readable summary."""
-        return summarise(self)
+        return summarise(self._told)
+
+    def _repr_html_(self) -> str:
+        """Return the summary as a notebook shows it."""
+        return html(None, [NOT_STARTED]) if self._origin is None else to_html(self._told)
+
+    def to_frame(self) -> Any:
+        """Return the windows as a pandas frame, a line each; `attrs["units"]` has the unit of each column.
+
+        Raises:
+            GreenPoseError: if pandas is not installed.
+        """
+        return windows_frame(self.windows)
+
+    @property
+    def _told(self) -> Told:
+        return Told(self.windows, self.total, self.provenances, self.carbon, self._began_at)
 
     def _read(self) -> Reading:
         """Read counters first and the clocks last, always in this order, so that its own cost cancels."""
@@ -429,60 +461,3 @@ def _slept() -> float:
 
 
 _ALL_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-
-
-def summarise(meter: Meter) -> str:
-    """Return the windows, the total with its interval, and how far to trust it."""
-    total = meter.total
-    lines = [_window(window) for window in meter.windows if window.parent is None]
-    lines.append(_line("total", total.seconds, total.cpu_seconds, total.energy))
-    for provenance in meter.provenances:
-        share = total.joules.get(provenance.component)
-        shown = "not covered" if share is None else f"{energy_text(share)}, {provenance.kind}"
-        lines.append(f"  {provenance.component}: {shown}: {provenance.method}")
-    lines += _emissions(meter, total)
-    lines += [f"  doubtful: {remark}" for remark in remarks(meter.windows)]
-    lines.append(f"grade {total.grade}: {MEANING[total.grade]}")
-    return "\n".join(lines)
-
-
-def energy_text(energy: Joules) -> str:
-    """Return an energy with its interval, with no more digits than the interval bears."""
-    return _text(energy.mid, energy.low, energy.high, "J")
-
-
-def _emissions(meter: Meter, total: RunningTotal) -> list[str]:
-    """Return what was emitted by using electricity and by making the hardware; nothing where no grid is known."""
-    if meter.carbon is None or total.co2eq_g is None:
-        return []
-    grid = meter.carbon.grid(meter.began_at, total.seconds)
-    lines = [
-        f"  emissions: {_grams(total.co2eq_g)} CO2eq"
-        f" at {significant(grid.g_per_kwh)} g/kWh, {grid.country_name} {grid.vintage}"
-    ]
-    if total.embodied_co2eq_g is not None and total.sci_g is not None:
-        lines.append(
-            f"  with {_grams(total.embodied_co2eq_g)} for making the hardware:"
-            f" SCI {_grams(total.sci_g)} per metered block"
-        )
-    return lines
-
-
-def _grams(grams: Quantity) -> str:
-    low, high = grams.type_b or (grams.known, grams.known)
-    return _text(grams.known, low, high, "g")
-
-
-def _text(value: float, low: float, high: float, unit: str) -> str:
-    return f"{with_prefix(value, unit, 2)} ({with_prefix(low, unit, 2)} to {with_prefix(high, unit, 2)})"
-
-
-def _window(window: Window) -> str:
-    line = _line(window.name, window.seconds, window.cpu_seconds, window.energy)
-    if window.items:
-        line += f", {with_prefix(window.energy.mid / window.items, 'J', 2)} an item"
-    return line if window.ok else f"{line} (ended with an exception)"
-
-
-def _line(name: str, seconds: float, cpu_seconds: float, energy: Joules) -> str:
-    return f"{name}: {with_prefix(seconds, 's')} wall, {with_prefix(cpu_seconds, 's')} CPU, {energy_text(energy)}"

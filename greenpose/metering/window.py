@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from greenpose.errors import MeteringError
+from greenpose.formatting import significant
 from greenpose.metering.codecarbon import CrossReading
 from greenpose.metering.interference import Interference
 from greenpose.metering.sources import NO_ENERGY, Joules, Provenance
-from greenpose.quantity import Kind, worst
+from greenpose.notebook import frame, html
+from greenpose.quantity import Kind, kind_mark, worst
+from greenpose.tables import Column, Table, TableCell, table_of
 
 SCHEMA = "greenpose.windows/1"
 
@@ -65,6 +68,10 @@ class Window:
     def energy(self) -> Joules:
         """Return the energy of all components that were read."""
         return sum(self.joules.values(), NO_ENERGY)
+
+    def _repr_html_(self) -> str:
+        """Return it as a notebook shows it."""
+        return window_to_html(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON data; an energy is [low, mid, high]."""
@@ -405,3 +412,64 @@ MEANING: Mapping[Grade, str] = {
     "B": "part of the energy was read from hardware; the rest is an estimate, a model, or missing",
     "C": "all energy is a model of CPU time and memory: compare runs on one machine, do not quote absolute joules",
 }
+
+
+def window_to_html(window: Window, kind: Kind | None = None) -> str:
+    """Return one window as a table of a notebook; how its energy was obtained only its meter knows."""
+    told = BOUNDS if kind else f"{BOUNDS}; how it was obtained, its meter says"
+    cells = window_cells(window.seconds, window.cpu_seconds, window.energy, window.items, kind)
+    table = window_table([window.name], [cells])
+    return html(table, [told, *window.missing.values(), *window.doubts.values()])
+
+
+def windows_frame(windows: Iterable[Window]) -> Any:
+    """Return windows as a pandas frame with the unit of each column in `attrs["units"]`.
+
+    Raises:
+        GreenPoseError: if pandas is not installed.
+    """
+    rows = [
+        {
+            "name": window.name,
+            "started_at": window.started_at,
+            "seconds": window.seconds,
+            "cpu_seconds": window.cpu_seconds,
+            "energy": window.energy.mid,
+            "energy_low": window.energy.low,
+            "energy_high": window.energy.high,
+            "items": window.items,
+            "ok": window.ok,
+            "parent": window.parent,
+        }
+        for window in windows
+    ]
+    return frame(rows, UNITS)
+
+
+UNITS = {
+    "seconds": "s", "cpu_seconds": "s", "energy": "J", "energy_low": "J", "energy_high": "J", "items": "count",
+}  # fmt: skip
+"""Units of the frame's columns."""
+BOUNDS = "in brackets: systematic interval of energy"
+_HEADS = (
+    Column(head="Wall time", unit="s"),
+    Column(head="CPU time", unit="s"),
+    Column(head="Energy", unit="J"),
+    Column(head="Energy an item", unit="J"),
+)
+
+
+def window_table(names: list[str], rows: list[list[TableCell]]) -> Table:
+    """Return windows as a table, a line each."""
+    columns = [(head, [row[place] for row in rows]) for place, head in enumerate(_HEADS)]
+    return table_of("meter", "", ("Window",), names, columns)
+
+
+def window_cells(seconds: float, cpu_seconds: float, energy: Joules, items: int, kind: Kind | None) -> list[TableCell]:
+    """Return what a window used as cells of that table, energy with its systematic interval and kind."""
+    mark = kind_mark(kind) if kind else ""
+    each = [TableCell(value=significant(number)) for number in (seconds, cpu_seconds)]
+    bounds = f"({significant(energy.low, 2)} to {significant(energy.high, 2)})"
+    each.append(TableCell(value=f"{mark}{significant(energy.mid)}", interval=f"{bounds} {kind or ''}".strip()))
+    per = f"{mark}{significant(energy.mid / items, 2)}" if items else "–"
+    return [*each, TableCell(value=per)]

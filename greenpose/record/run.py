@@ -6,6 +6,7 @@ from pydantic import Field, create_model
 
 from greenpose.metrics import ACCURACIES, AP, COUNTED, Metric
 from greenpose.quantity import Kind
+from greenpose.record.frames import bill_words, to_frame, to_html
 from greenpose.record.metric import OwnMetric, described
 from greenpose.record.numbers import Interval, Numbers
 from greenpose.schema import Document
@@ -402,6 +403,26 @@ class Record(Numbers):
             if entry.exit == number:
                 return entry
         raise KeyError(number)
+
+    def _repr_html_(self) -> str:
+        """Return it as a notebook shows it: its bill, and its exits."""
+        bill = bill_words(
+            self,
+            name=self.name,
+            seconds=sum(phase.seconds for phase in self.phases),
+            kwh=sum(phase.energy_kwh for phase in self.phases),
+            grade=self.grade,
+        )
+        exits = {entry.exit: entry for entry in self.exits}
+        return to_html(bill, exits, self.accuracies, notes=[*self.notes, *self.doubts])
+
+    def to_frame(self) -> Any:
+        """Return its exits as a pandas frame, a line each; `attrs["units"]` has the unit of each column.
+
+        Raises:
+            GreenPoseError: if pandas is not installed.
+        """
+        return to_frame(self.name, {entry.exit: entry for entry in self.exits}, self.accuracies)
 
     @property
     def accuracy(self) -> Metric:

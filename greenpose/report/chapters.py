@@ -1,6 +1,6 @@
 """The chapters of the page: heading and one-line answer of each, so that a closed one says what is in it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 from greenpose.formatting import NBSP, listed, percent, plain, plural, with_prefix
@@ -15,6 +15,8 @@ from greenpose.report.study import Study
 
 Chapter = tuple[str, str, str]
 """Anchor, heading, answer."""
+MOST_PHASES = 4
+"""Phases of runs without exits that are told."""
 _TRAINING = ("train", "validate", "checkpoint")
 """Phases of a run that are its training."""
 
@@ -78,10 +80,19 @@ def _spent(study: Study) -> str:
         return "nothing was metered"
     parts = {
         name: sum(phase.energy_kwh for phase in phases if phase.name in names) / whole
-        for name, names in (("training", _TRAINING), ("measuring the exits", MEASURING))
+        for name, names in _purposes(study, [phase.name for phase in phases]).items()
     }
     parts["the rest"] = max(0.0, 1 - sum(parts.values()))
     return listed([f"{name} {percent(share)}" for name, share in parts.items()])
+
+
+def _purposes(study: Study, names: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return what energy was spent for, with the phases of each; of runs without exits the phases themselves."""
+    own = [name for name in dict.fromkeys(names) if name not in (*MEASURING, "data", "count", "test", "other")]
+    if not study.points:
+        return {name: [name] for name in own[:MOST_PHASES]}
+    of_training = own if any(run.own for run in study.records) else _TRAINING
+    return {"training": of_training, "measuring the exits": MEASURING}
 
 
 def _precision(study: Study) -> str:

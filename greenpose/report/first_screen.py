@@ -82,6 +82,9 @@ def _identity(compared: Study) -> str:
     networks = len({group.name if group.side else group.label for group in compared.groups})
     failed = f", {plural(len(compared.failures), 'run')} failed" if compared.failures else ""
     parts = [f"{plural(networks, 'network')} × {plural(seeds, 'seed')}{failed}", *_once(map(_data, runs))]
+    if not compared.points:
+        named = _once(str(run.dataset["source"]) for run in runs if "source" in run.dataset)
+        parts = [f"{plural(len(runs), 'run')}{failed}", *named]
     parts += [f"{'/'.join(_once(run.carbon.country for run in runs))} grid", max(run.finished_at for run in runs)[:10]]
     return " · ".join(parts)
 
@@ -100,7 +103,7 @@ def _data(run: Record) -> str:
     source = str(run.dataset.get("source") or "unnamed data")
     if source == "synthetic":
         return _tested(run)
-    return f"{source}, {_tested(run)}" if run.exits else source
+    return f"{source}, {_tested(run)}"
 
 
 def _tested(run: Record) -> str:

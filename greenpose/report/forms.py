@@ -71,7 +71,7 @@ def _tables(compared: Study) -> Iterator[tuple[str, Table]]:
     exported = artefacts_table(latest(compared))
     if exported is not None:
         yield "Exported models", exported
-    if compared.records:
+    if compared.points:
         yield "Every exit", means_table(compared)
     yield "Total bill", totals_table(compared)
 

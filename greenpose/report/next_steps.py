@@ -95,6 +95,8 @@ def next_steps(study: Study) -> list[NextStep]:
     rules = (*_RULES, _exported) if study.artefacts else _RULES
     if any(run.own for run in study.records):  # their validation is not in the records, nor is early exit tried
         rules = tuple(rule for rule in rules if rule not in (_leaves_early, _stopped_earlier, _longer))
+    if not study.points:
+        rules = (_counted,)
     found = [_mended(study), *(rule(study, choice) for rule in rules)]
     return sorted(found, key=lambda step: (STATES.index(step.state), -step.joules, -_points(step)))
 

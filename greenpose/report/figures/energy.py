@@ -28,6 +28,8 @@ PURPOSES: Mapping[str, tuple[str, ...]] = {
     "Test and metering": ("test", "inference", "segments"),
 }
 """Phases of a run by what they are for; one that has no place here is part of the rest."""
+NOT_TRAINING = ("data", "count", "other")
+"""Phases of a loop that is not ours that are the rest; what else it may have of its own is training."""
 REST = "The rest"
 LOST = {"failed": "Runs that failed", "interrupted": "Interrupted runs", "lost": "Runs that got lost"}
 """Why runs did not finish, and how the bill words it."""
@@ -179,7 +181,8 @@ def by_purpose(run: Record) -> Energies:
     found = dict.fromkeys((*PURPOSES, REST), 0.0)
     homes = {phase: purpose for purpose, phases in PURPOSES.items() for phase in phases}
     for phase in run.phases:
-        found[homes.get(phase.name, REST)] += phase.energy_kwh
+        other = "Training steps" if run.own == "builder" and phase.name not in NOT_TRAINING else REST
+        found[homes.get(phase.name, other)] += phase.energy_kwh
     return found
 
 

@@ -1,0 +1,24 @@
+"""Python on pages of the documentation runs as it stands there."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.pages import python_blocks, run_blocks
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def test_every_python_block_of_the_page_on_the_api_runs(tmp_path):
+    said = run_blocks(DOCS / "api.md", tmp_path)
+    assert "grade" in said
+    assert (tmp_path / "runs/lab/my-loop/record.json").exists()
+    assert (tmp_path / "runs/lab2/exits/record.json").exists()
+
+
+def test_an_error_in_a_block_names_the_page_and_the_line(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n\n```python\nnumber = 1\n```\n\ntext\n\n```python\nnumber / 0\n```\n")
+    assert python_blocks(page) == [(3, "number = 1\n"), (9, "number / 0\n")]
+    with pytest.raises(AssertionError, match=r"page\.md\", line 10"):
+        run_blocks(page, tmp_path)
