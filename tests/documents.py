@@ -12,6 +12,7 @@ from greenpose.artefact import Card
 from greenpose.check.baseline import Baseline
 from greenpose.check.budgets import BudgetFile
 from greenpose.config import Experiment, Grid
+from greenpose.config.profile import Profile
 from greenpose.predict import PredictionBill
 from greenpose.quantity import Kind
 from greenpose.record import Failure, Record
@@ -42,6 +43,7 @@ def schemas() -> dict[str, str]:
     kinds: dict[str, type[BaseModel]] = {
         "experiment": Experiment,
         "grid": Grid,
+        "profile": Profile,
         "record": Record,
         "failure": Failure,
         "measurement": Measurement,
@@ -98,6 +100,17 @@ axes:
 Six runs: each experiment with each seed. `greenpose run FILE --grid --dry-run` lists them.
 
 """
+
+
+PROFILE_KEYS = "## Every key\n\n"
+"""Below it, the page on profiles has a table that is made; the rest of it is written by hand."""
+
+
+def profile_page(page: str) -> str:
+    """Return `docs/profile.md` with the table of its keys made anew."""
+    before, _, after = page.partition(PROFILE_KEYS)
+    schema = Profile.model_json_schema()
+    return before + PROFILE_KEYS + _settings(schema, schema) + after[after.index("\nPairs count") :]
 
 
 def experiment_page() -> str:

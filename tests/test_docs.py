@@ -12,6 +12,7 @@ import yaml
 from greenpose.check.budgets import BudgetFile
 from greenpose.cli.app import app
 from greenpose.config import Experiment, Grid, expand
+from greenpose.config.profile import Profile
 from tests.cli.running import greenpose
 
 ROOT = Path(__file__).parent.parent
@@ -82,6 +83,8 @@ def test_every_yaml_block_is_what_its_page_says(block):
         assert len(expand(Grid.model_validate(data), where=block.page.name)) > 1
     elif "carbon" in data:
         Experiment.model_validate(data)
+    elif "keypoints" in data:
+        Profile.model_validate(data)
     elif "budgets" in data:
         BudgetFile.model_validate(data)
     else:
@@ -111,6 +114,18 @@ def test_the_tutorial_works_as_it_is_typed(smaller, tmp_path):
                     _typed(line, tmp_path)
     assert (tmp_path / "reports/mine.html").stat().st_size > 50_000
     assert len(list((tmp_path / "poses/overlays").iterdir())) == 5
+
+
+def test_the_example_of_the_page_on_profiles_works_as_it_is_typed(tmp_path):
+    """But for the length of the run, and the folder of somebody else's images at the top."""
+    (lines,) = [block.text.splitlines() for block in blocks(ROOT / "docs/profile.md") if "data synth" in block.text]
+    shorter = {
+        "init": " --seconds 1",
+        "run": " --set train.epochs=1 --set measure.max_blocks=1 --set measure.step_blocks=1",
+    }
+    for line in lines:
+        _typed(line + shorter.get(line.split()[1], ""), tmp_path)
+    assert list((tmp_path / "runs").rglob("record.json"))
 
 
 def _typed(line: str, folder: Path) -> None:

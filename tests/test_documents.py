@@ -7,10 +7,14 @@ import pytest
 import greenpose
 from greenpose.record import Exit, Record
 from greenpose.record.artefacts import ArtefactCost, ArtefactCosts, Turns
-from tests.documents import experiment_page, record_page, schemas
+from tests.documents import experiment_page, profile_page, record_page, schemas
 
 DOCS = Path(__file__).parent.parent / "docs"
-MADE = {"record.md": record_page(), "experiment.md": experiment_page()}
+MADE = {
+    "record.md": record_page(),
+    "experiment.md": experiment_page(),
+    "profile.md": profile_page((DOCS / "profile.md").read_text()),
+}
 PAGES = MADE | {f"schema/{name}": text for name, text in schemas().items()}
 
 

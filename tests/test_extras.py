@@ -113,6 +113,15 @@ def test_what_lacks_says_which_extra_brings_it(without, tmp_path, command, lacks
     assert list(tmp_path.iterdir()) == []
 
 
+def test_labels_that_need_another_extra_say_which_and_nothing_is_written(without, tmp_path):
+    (tmp_path / "mice").mkdir()
+    (tmp_path / "mice/labels.slp").write_bytes(b"any")
+    done = without(("train",), "-m", "greenpose", "init", "mice", "--out", "out", cwd=tmp_path)
+    says = "error: sleap_io, which this needs, is not installed: pip install 'greenpose[init]' brings it"
+    assert (done.returncode, done.stdout, done.stderr.splitlines()) == (2, "", [says])
+    assert [each.name for each in tmp_path.iterdir()] == ["mice"]
+
+
 ROOMS = """
 import importlib, pkgutil, greenpose
 for each in pkgutil.walk_packages(greenpose.__path__, "greenpose."):
