@@ -87,7 +87,7 @@ class FolderCheck:
             [profile] if profile else [name for name in profile_names() if {load_profile(name).keypoints} == keypoints]
         )
         if not known:
-            return "sound, but no packaged profile has these keypoints: greenpose init FOLDER writes one, for --profile FILE"
+            return "sound, but no packaged profile has these keypoints: greenpose init FOLDER writes one"
         windowless = (
             any(split.depth for split in self.splits.values()) and len({*windows_of(self.splits).values()}) != 1
         )
