@@ -343,7 +343,22 @@ CONVENTIONS = dict(
     )
 )
 """What the exact gate compares, with the convention of this version; another one makes values incomparable."""
-BY_NAME = {metric.name: metric for metric in (*OF_EXIT, *OF_ARTEFACT, *OF_TRAINING)}
+SCORE = Metric(
+    name="score",
+    label="Score",
+    unit="",
+    words="score",
+    kind="computed",
+    signed=True,
+    convention="what exits of an own loop are judged by, in its own unit",
+)
+"""What the gate and budgets call the metric of a loop that is not ours, whatever it is."""
+BY_NAME = {metric.name: metric for metric in (*OF_EXIT, *OF_ARTEFACT, *OF_TRAINING, SCORE)}
+
+
+def convention_of(name: str) -> str:
+    """Return the convention by which this version counts what the exact gate compares; empty for anything else."""
+    return SCORE.convention if name == SCORE.name else CONVENTIONS.get(name, "")
 
 
 def moved_by(name: str, cause: Cause) -> bool:

@@ -1,6 +1,7 @@
 """The baseline file: what each exit is allowed to cost, one value a line, and which of its values are checked."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from greenpose.check.verdict import few
 from greenpose.errors import CheckError
-from greenpose.metrics import CONVENTIONS
+from greenpose.metrics import CONVENTIONS, SCORE, convention_of
 from greenpose.schema import Document, from_json, keys_in, near, parse
 
 SCHEMA: Literal["greenpose.baseline/1"] = "greenpose.baseline/1"
@@ -55,6 +56,8 @@ class Margins(Document):
 
     ap: float = Field(default=0.02, ge=0, lt=1)
     """Of AP, as a fraction: the floor is the baseline's AP minus this."""
+    score: float | None = Field(default=None, ge=0, exclude_if=lambda value: value is None)
+    """Of what exits of an own loop are judged by, in its unit; left out: 0.02 of a fraction, else 2 % of the value."""
 
 
 class Baseline(Document):
@@ -78,7 +81,8 @@ class Baseline(Document):
     """By name, what makes their values comparable."""
     values: dict[str, Value]
     """`exit3.macs`, or with several experiments `HRNet4/exit3.macs`; `exit3.operations.add` is the calls of one
-    operator. Parameters, MACs, bytes per image, calls per inference, AP as a fraction."""
+    operator. Parameters, MACs, bytes per image, calls per inference, AP as a fraction; `exit3.score` is what an own
+    loop is judged by."""
 
     def key(self, experiment: str, name: str) -> str:
         """Return the key of an experiment's quantity."""
@@ -186,6 +190,8 @@ def _key_faults(baseline: Baseline) -> Iterator[tuple[str, str]]:
 
 
 def _value_fault(value: float, metric: str) -> str:
+    if metric == SCORE.name:
+        return "" if math.isfinite(value) else f"{value} is no finite number"
     if metric == "ap":
         return "" if 0 <= value <= 1 else f"{value} is out of range: AP is a fraction between 0 and 1"
     counted = 0 <= value <= MOST and value == int(value)
@@ -194,7 +200,7 @@ def _value_fault(value: float, metric: str) -> str:
 
 def _name_fault(match: re.Match[str]) -> str:
     metric = match["metric"]
-    if metric not in CONVENTIONS:
+    if not convention_of(metric):
         return f"{metric} is not compared exactly; {near(metric, sorted(CONVENTIONS))}"
     if (metric == "operations") != (match["operator"] is not None):
         return "write exit3.operations.OPERATOR for the calls of an operator, and no further part for anything else"

@@ -232,7 +232,7 @@ def _footprints(filed: Filed) -> Iterator[Footprint]:
             where, metric = without_operator(name).split(".")
             if metric == OPERATIONS:
                 operations.setdefault(int(where.removeprefix("exit")), {})[name.split(".", 2)[2]] = int(value)
-            elif baseline.conventions.get(metric) == CONVENTIONS[metric]:
+            elif metric in CONVENTIONS and baseline.conventions.get(metric) == CONVENTIONS[metric]:
                 unit, method = BY_NAME[metric].counted_unit, CONVENTIONS[metric]
                 quantities[f"{where}.{metric}"] = Quantity(value=value, unit=unit, kind="counted", method=method)
         wheres = {name.partition(".")[0] for name in quantities}

@@ -17,7 +17,7 @@ from greenpose.check.verdict import SHARE, CheckFinding, CheckVerdict, Level, Ou
 from greenpose.config import read_yaml
 from greenpose.errors import CheckError
 from greenpose.formatting import listed, shown
-from greenpose.metrics import COUNTED, CPU, ENERGY, FILE, LATENCY, MOST, OF_ARTEFACT, OF_EXIT, OF_TRAINING
+from greenpose.metrics import COUNTED, CPU, ENERGY, FILE, LATENCY, MOST, OF_ARTEFACT, OF_EXIT, OF_TRAINING, SCORE
 from greenpose.quantity import Quantity
 from greenpose.schema import Document, near, parsed
 
@@ -169,7 +169,8 @@ def _faults(match: re.Match[str], metric: str) -> Iterator[str]:
         known: tuple[str, ...] = (*SHORT, *SHORT.values(), *SIZES)
     else:
         names = [
-            each.name.removeprefix(TRAIN) for each in (OF_TRAINING if where == "train" else (*OF_EXIT, *OF_ARTEFACT))
+            each.name.removeprefix(TRAIN)
+            for each in (OF_TRAINING if where == "train" else (*OF_EXIT, *OF_ARTEFACT, SCORE))
         ]
         known = tuple(sorted(names))
     if metric not in known:

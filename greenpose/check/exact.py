@@ -12,7 +12,12 @@ from greenpose.check.footprint import Footprint, settings_of
 from greenpose.check.verdict import CheckFinding, CheckVerdict, Outcome, few, of_accuracy, of_calls, of_counts
 from greenpose.errors import CheckError
 from greenpose.formatting import listed
-from greenpose.metrics import BY_NAME, CONVENTIONS, OPERATIONS, moved_by
+from greenpose.metrics import AP, BY_NAME, CONVENTIONS, OPERATIONS, SCORE, convention_of, moved_by
+
+ACCURATE = (AP.name, SCORE.name)
+"""What is held against a floor, with its interval, and needs a run."""
+MARGIN = 0.02
+"""Of a fraction, or as a part of another number, unless the baseline says otherwise."""
 
 
 class Obstacle(NamedTuple):
@@ -50,7 +55,7 @@ def experiment_in(filed: Filed, footprint: Footprint) -> str | None:
 
 def own_names(footprint: Footprint) -> list[str]:
     """Return the names of what the exact gate can compare of a candidate: `exit3.macs`, `exit3.operations`."""
-    values = [f"exit{number}.{metric}" for number in footprint.exits for metric in CONVENTIONS]
+    values = [f"exit{number}.{metric}" for number in footprint.exits for metric in (*CONVENTIONS, SCORE.name)]
     there = [name for name in values if name in footprint.quantities and footprint.quantities[name].value is not None]
     return sorted([*there, *(f"exit{number}.operations" for number in footprint.operations)])
 
@@ -64,8 +69,8 @@ def without_operator(name: str) -> str:
 
 def obstacles(metric: str, there: Context, here: Footprint, *, convention: str | None) -> Iterator[Obstacle]:
     """Yield why values of a quantity mean different things there and here."""
-    if convention != CONVENTIONS[metric]:
-        yield Obstacle(f"the baseline counts {convention!r}, this version {CONVENTIONS[metric]!r}", changed=False)
+    if convention != convention_of(metric):
+        yield Obstacle(f"the baseline counts {convention!r}, this version {convention_of(metric)!r}", changed=False)
     if not here.input:
         yield Obstacle("the candidate's record does not say what network and images it is about", changed=True)
     before, after = (settings_of(one.network).get("joints") for one in (there, here))
@@ -75,7 +80,7 @@ def obstacles(metric: str, there: Context, here: Footprint, *, convention: str |
         yield Obstacle(f"images are {there.input} in the baseline and {here.input} here", changed=True)
     if moved_by(metric, "torch") and there.torch != here.torch:
         yield Obstacle(f"it belongs to torch {there.torch} in the baseline and {here.torch} here", changed=False)
-    if metric == "ap" and not _same_data(there.data or "", here.data or ""):
+    if metric in ACCURATE and not _same_data(there.data or "", here.data or ""):
         says = f"accuracy was evaluated on {there.data} in the baseline and on {here.data} here"
         yield Obstacle(says, changed=True)
 
@@ -120,7 +125,7 @@ class _ExperimentComparison:
             yield f"{few(new)}: not in {self._filed.name}; to check them too, --update --reason TEXT"
 
     def _only_profiled(self, name: str) -> bool:
-        return name.endswith(".ap") and not self._here.trained
+        return _is_accuracy(name) and not self._here.trained
 
     def _key(self, name: str) -> str:
         return self._filed.baseline.key(self._experiment, name)
@@ -146,7 +151,7 @@ class _ExperimentComparison:
             way="exact",
             outcome=outcome,
             says=says,
-            unit="calls" if metric == OPERATIONS else BY_NAME[metric].counted_unit,
+            unit=self._unit(metric),
             base=sum(base.values()),
             head=head,
             changed=why is not None and why.changed,
@@ -159,10 +164,20 @@ class _ExperimentComparison:
         base, quantity = self._values[name], self._here.quantities[name]
         head = quantity.value
         assert head is not None
-        if metric != "ap":
+        if metric not in ACCURATE:
             return (*of_counts(base, head, BY_NAME[metric].counted_unit), head)
-        head = round(head, AP_DECIMALS)  # as the file has it: what did not change must not seem to
-        return (*of_accuracy(base, head, quantity.type_a, margin=self._filed.baseline.margins.ap), head)
+        head = _filed(head, metric)  # as the file has it: what did not change must not seem to
+        margins, own = self._filed.baseline.margins, self._here.metric
+        margin = margins.ap
+        if own is not AP:
+            relative = MARGIN if own.recorded == "fraction" else MARGIN * abs(base)
+            margin = relative if margins.score is None else margins.score
+        return (*of_accuracy(base, head, quantity.type_a, margin=margin, metric=own), head)
+
+    def _unit(self, metric: str) -> str:
+        if metric == OPERATIONS:
+            return "calls"
+        return self._here.metric.recorded if metric == SCORE.name else BY_NAME[metric].counted_unit
 
     def _calls(self, where: str) -> dict[str, int]:
         """Return the candidate's calls of the operators that are selected."""
@@ -266,7 +281,7 @@ def accept(
         accepted_at=at,
         commit=commit,
         greenpose=version,
-        conventions=CONVENTIONS,
+        conventions=CONVENTIONS | ({SCORE.name: SCORE.convention} if _own(candidates.values(), old) else {}),
         margins=old.margins if old else Margins(),
         experiments=contexts,
         values={key_of(experiments, *place): value for place, value in sorted((kept | selected).items())},
@@ -299,11 +314,22 @@ def _values_of(footprint: Footprint) -> Iterator[tuple[str, float]]:
             continue
         value = footprint.quantities[name].value
         assert value is not None
-        yield name, round(value, AP_DECIMALS) if name.endswith(".ap") else int(value)
+        metric = name.partition(".")[2]
+        yield name, _filed(value, metric) if metric in ACCURATE else int(value)
+
+
+def _filed(value: float, metric: str) -> float:
+    """Return an accuracy as the file has it: AP rounded, a number of an unknown size to six digits."""
+    return round(value, AP_DECIMALS) if metric == "ap" else float(f"{value:.6g}")
+
+
+def _own(candidates: Iterable[Footprint], old: Baseline | None) -> bool:
+    """Return whether anything of a baseline is judged by a metric of its own."""
+    return any(here.metric is not AP for here in candidates) or bool(old and SCORE.name in old.conventions)
 
 
 def _is_accuracy(name: str) -> bool:
-    return without_operator(name).endswith(".ap")  # an operator may be called so too
+    return without_operator(name).partition(".")[2] in ACCURATE  # an operator may be called so too
 
 
 def _kept(
@@ -337,8 +363,8 @@ def _unlike(name: str, old: Baseline, experiment: str, here: Footprint | None) -
     metric = without_operator(name).partition(".")[2]
     there, convention = old.experiments[experiment], old.conventions.get(metric)
     if here is None:
-        says = f"it counts {convention!r}, this version {CONVENTIONS[metric]!r}"
-        return "" if convention == CONVENTIONS[metric] else says
+        says = f"it counts {convention!r}, this version {convention_of(metric)!r}"
+        return "" if convention == convention_of(metric) else says
     if not here.trained:
         there = there.model_copy(update={"data": here.data})
     changed = reconfigured(there, here)

@@ -8,7 +8,7 @@ from typing import Any
 
 from greenpose.config import Experiment
 from greenpose.config.grid import PATHS, axis_text
-from greenpose.metrics import COUNTED, OF_EXIT, OF_TRAINING
+from greenpose.metrics import AP, COUNTED, OF_EXIT, OF_TRAINING, SCORE, Metric
 from greenpose.quantity import Quantity
 from greenpose.record import Record
 
@@ -39,6 +39,8 @@ class Footprint:
     """By name: `exit3.macs`, `train.energy_kwh`, `exit2/final.energy_j_per_image`."""
     operations: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     """Calls of torch's operators by exit, of an exported model those in its graph; empty where nobody counted."""
+    metric: Metric = AP
+    """What its accuracy is measured by."""
     exported: bool = False
     """Whether it is an exported model, whose shares are of its run's final exit in torch float32."""
 
@@ -61,6 +63,8 @@ class Footprint:
 def of_record(record: Record) -> Footprint:
     """Return the footprint of a run."""
     data = record.config.get("data", {})
+    if record.own is not None:
+        return _of_own(record)
     return Footprint(
         labels=tuple(dict.fromkeys((label(record.experiment, record.axes), record.experiment))),
         network=network_of(record.config.get("model", {}), num_joints=len(record.dataset.get("keypoints", ()))),
@@ -70,6 +74,24 @@ def of_record(record: Record) -> Footprint:
         exits=tuple(entry.exit for entry in record.exits),
         quantities=dict(_of_run(record)),
         operations={entry.exit: entry.operations for entry in record.exits if entry.operations},
+    )
+
+
+def _of_own(record: Record) -> Footprint:
+    """Return the footprint of a loop that is not ours, of which nobody but its program knows network and images."""
+    metric = record.accuracy
+    direction = "lower" if metric.lower else "higher"
+    data = _data_of({"source": record.dataset.get("source", "its data")}, record.dataset.get("annotations_sha256", {}))
+    return Footprint(
+        labels=(record.experiment,),
+        network="as its program gives it",
+        input="as its program gives it",
+        torch=minor(record.software.get("torch", "")),
+        data=f"{data}, by {metric.words} ({metric.recorded or 'a plain number'}, {direction} is better)",
+        exits=tuple(entry.exit for entry in record.exits),
+        quantities=dict(_of_run(record)),
+        operations={entry.exit: entry.operations for entry in record.exits if entry.operations},
+        metric=metric,
     )
 
 
@@ -127,6 +149,8 @@ def _of_run(record: Record) -> Iterator[tuple[str, Quantity]]:
     for entry in record.exits:
         for metric in OF_EXIT:
             yield f"exit{entry.exit}.{metric.name}", entry.quantity(metric.name)
+        if record.metric is not None:
+            yield f"exit{entry.exit}.{SCORE.name}", entry.quantity(record.accuracy.name)
         for name in entry.relative_to_final:
             yield f"exit{entry.exit}/final.{name}", entry.quantity(f"relative_to_final.{name}")
     for metric in OF_TRAINING:

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from greenpose.formatting import MINUS, NBSP, listed, number, percent, plain, plural, prefix, significant
 from greenpose.intervals import Bounds
+from greenpose.metrics import AP, Metric
 
 Outcome = Literal["ok", "improved", "regressed", "inconclusive", "incomparable"]
 GRAVITY: tuple[Outcome, ...] = ("ok", "improved", "inconclusive", "incomparable", "regressed")
@@ -257,27 +258,30 @@ def of_calls(
     return ("regressed" if more else "improved"), says
 
 
-def of_accuracy(base: float, head: float, interval: Bounds | None, *, margin: float) -> tuple[Outcome, str]:
-    """Return what follows from an AP with its interval: regressed only where all of it lies below the floor.
+def of_accuracy(
+    base: float, head: float, interval: Bounds | None, *, margin: float, metric: Metric = AP
+) -> tuple[Outcome, str]:
+    """Return what follows from an accuracy with its interval: regressed only where all of it is worse than the floor.
 
-    The floor is the baseline less the margin. A value below it whose interval reaches it is inconclusive.
+    The floor is the baseline less the margin, or with it where lower is better. A value that is worse, whose interval
+    reaches the floor, is inconclusive.
     """
-    floor = base - margin
-    spread = "no interval" if interval is None else f"95 % {_percent(interval.low)} to {_percent(interval.high)}"
-    said = f"AP {_percent(head)} ({spread}), floor {_percent(floor)}"
-    if interval is not None and interval.high < floor:
-        return "regressed", f"{said}: surely below it"
-    if head < floor:
-        return "inconclusive", f"{said}: below it, but perhaps by the test split's chance; evaluate more images"
-    if interval is not None and interval.low > base:
-        return "improved", f"{said}: surely above the baseline's {_percent(base)}"
-    return "ok", f"{said}: not below it"
+    floor, worse = base - metric.gain(margin), metric.below
+    spread = "no interval"
+    if interval is not None:
+        spread = f"95 % {amount(interval.low, metric.recorded)} to {amount(interval.high, metric.recorded)}"
+    said = f"{metric.words} {amount(head, metric.recorded)} ({spread}), floor {amount(floor, metric.recorded)}"
+    ends = sorted(map(metric.gain, interval)) if interval is not None else None
+    if ends is not None and ends[1] < metric.gain(floor):
+        return "regressed", f"{said}: surely {worse} it"
+    if metric.gain(head) < metric.gain(floor):
+        return "inconclusive", f"{said}: {worse} it, but perhaps by the test split's chance; evaluate more images"
+    if ends is not None and ends[0] > metric.gain(base):
+        better = "below" if metric.lower else "above"
+        return "improved", f"{said}: surely {better} the baseline's {amount(base, metric.recorded)}"
+    return "ok", f"{said}: not {worse} it"
 
 
 def few(parts: list[str], most: int = 3) -> str:
     """Return the first parts of a list, and how many more there are."""
     return listed(parts if len(parts) <= most else [*parts[:most], f"{len(parts) - most} more"])
-
-
-def _percent(fraction: float) -> str:
-    return amount(fraction, "fraction")
