@@ -7,7 +7,7 @@ BROWSER := $(VENV)/.browser
 DOCS := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-deploy test test-slow test-gpu test-browser torture check gate examples docs format clean
+.PHONY: help setup demo demo-deploy test test-slow test-gpu test-browser test-trackers torture check gate examples docs format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,10 @@ test-browser: $(BROWSER)  ## run the report's tests in Chromium, installing it w
 $(BROWSER): $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	@touch $@
+
+test-trackers: setup  ## run the trackers' tests against MLflow, TensorBoard and W&B themselves, which it installs
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt mlflow-skinny sqlalchemy alembic tensorboard wandb
+	$(BIN)/pytest -m trackers tests/test_trackers.py
 
 torture: setup  ## kills, rivals, broken disks, damaged files, hostile words, lying counters: at length, figures printed
 	$(BIN)/pytest tests/torture -m torture -s

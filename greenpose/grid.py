@@ -214,12 +214,13 @@ def run_all(
     budget: Budget | None = None,
     started: Callable[[Planned], None] = lambda _: None,
     ended: Callable[[Outcome], None] = lambda _: None,
+    watch: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:
     """Run the cells and return how each ended; one that fails does not stop the others.
 
     `command` tells what to start for a run, by default GreenPose's own worker in this interpreter. When a cell's turn
     comes its folder is looked at again: one that another process finished within `budget` meanwhile, or is at work on,
-    is left to it.
+    is left to it. `watch` is called several times a second while they run.
 
     Raises:
         KeyboardInterrupt: after every running cell has written down what it has.
@@ -237,6 +238,7 @@ def run_all(
                 else:
                     outcomes.append(begun)
                     ended(begun)
+            watch()
             for job in _finished(running):
                 running.remove(job)
                 outcomes.append(_outcome(job))

@@ -7,10 +7,10 @@ itself, as its children: only so does its meter see what they cost. The others h
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -47,6 +47,9 @@ from greenpose.errors import DataError, GreenPoseError, RecordError, said
 from greenpose.grid import Outcome, Planned, plan, run_all, set_aside, worker_command
 from greenpose.store import State, read_document
 from greenpose.tables import terminal_table
+
+if TYPE_CHECKING:
+    from greenpose.trackers import Following
 
 
 def is_spare(environ: Mapping[str, str] = os.environ) -> bool:
@@ -87,6 +90,10 @@ def run(
     budget_seconds: Annotated[float | None, typer.Option(help="The same for wall time.")] = None,
     country: CountryOption = None,
     device: DeviceOption = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(help="Tell a tracker, offline: mlflow:DIR, tensorboard:DIR or wandb:DIR; repeatable."),
+    ] = None,
     make_report: Annotated[bool, typer.Option("--report/--no-report", help="Render the page at the end.")] = True,
     manner: Manner = PLAIN,
 ) -> None:
@@ -115,11 +122,13 @@ def run(
         return
     if not resume:
         planned = [set_aside(one) for one in planned]
+    following = _following(log or [])
     command = partial(worker_command, verbose=manner.verbose, budget=budget, elsewhere=elsewhere)
     todo = _todo(planned, budget, err(quiet=manner.quiet))
     quiet = manner.quiet or (manner.json and not manner.verbose)
     run_them = partial(run_all, workers=workers, quiet=quiet, command=command, budget=budget)
-    outcomes = _run(todo, len(planned), err(quiet=manner.quiet), run_them, together=workers > 1 and len(todo) > 1)
+    together = workers > 1 and len(todo) > 1
+    outcomes = _run(todo, len(planned), err(quiet=manner.quiet), run_them, following, together=together)
     damaged = _write_report(plan(cells, runs), page, name) if make_report else []
     for fault in damaged:
         err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
@@ -169,8 +178,27 @@ def _why_trained(one: Planned) -> str:
     return f"{one.anew}, so it is trained from the first epoch" if one.anew else ""
 
 
+def _following(asked: Sequence[str]) -> "Following | None":
+    """Return what tells trackers of the runs; None where none was asked for.
+
+    Raises:
+        GreenPoseError: if one of them cannot be told anything.
+    """
+    if not asked:
+        return None
+    from greenpose.trackers import Following, opened
+
+    return Following({each: opened(each) for each in asked})
+
+
 def _run(
-    todo: list[Planned], num_planned: int, console: Console, run_them: Callable[..., list[Outcome]], *, together: bool
+    todo: list[Planned],
+    num_planned: int,
+    console: Console,
+    run_them: Callable[..., list[Outcome]],
+    following: "Following | None",
+    *,
+    together: bool,
 ) -> list[Outcome]:
     if together:
         console.print(note("runs at the same time share this machine: their energy and time blur"))
@@ -178,12 +206,20 @@ def _run(
 
     def started(one: Planned) -> None:
         console.print(Text.assemble((f"[{next(counter)}/{num_planned}]", "bold"), f" {one.cell.name}"))
+        if following:
+            following.begin(one.folder, one.cell.grid, one.cell.name, one.cell.config.model_dump(mode="json"))
 
     def ended(outcome: Outcome) -> None:
         console.print(_sentence(outcome, named=together), soft_wrap=True)
+        if following:
+            following.end(outcome.planned.folder)
+            for fault in following.faults:
+                console.print(note(fault), soft_wrap=True)
+            following.faults.clear()
 
+    watched = {"watch": following.look} if following else {}
     try:
-        return run_them(todo, started=started, ended=ended)
+        return run_them(todo, started=started, ended=ended, **watched)
     except KeyboardInterrupt:
         console.print("interrupted; what was measured is kept, and the same command goes on from there")
         raise
