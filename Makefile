@@ -27,7 +27,7 @@ demo-deploy: setup  ## the demo, then one of its networks as files in every runt
 	$(BIN)/greenpose run --grid experiments/quick.yaml --no-report
 	@set -e; for run in runs/quick/HRNet4-OKD-DS-*; do \
 		for exit in 3 4; do \
-			$(BIN)/greenpose export $$run --exit $$exit --to openvino,onnx,pt2 --precision fp32,bf16,int8 --max-ap-drop 5 -o $$run/exported/exit$$exit; \
+			$(BIN)/greenpose export $$run --exit $$exit --to openvino,onnx,pt2 --precision fp32,bf16,int8 -o $$run/exported/exit$$exit; \
 		done; \
 		$(BIN)/greenpose measure $$run $$run/exported/exit3 $$run/exported/exit4; \
 	done

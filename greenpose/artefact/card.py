@@ -54,6 +54,21 @@ class CalibratedOn(Document):
     """Layers that were left in float, by their names in the network."""
 
 
+class Validated(Document):
+    """What a file did to the validation patients: it was chosen, or would have been refused, by these and no others."""
+
+    images: int = Field(ge=1)
+    """Annotated boxes of the validation split."""
+    patients: int = Field(ge=0)
+    """Patients that they show; 0 where the data name none."""
+    ap_change: float
+    """AP minus that of the trained network in float32, as a fraction."""
+    peaks_same: float
+    """Share of keypoints whose heatmap peaks at the same pixel as the network's."""
+    peaks_near: float
+    """Share of keypoints whose peak is within one pixel of it, in x and in y."""
+
+
 class CardFile(Document):
     """One exported model, in a file or two."""
 
@@ -90,6 +105,8 @@ class CardFile(Document):
     """Share of keypoints whose peak is within one pixel of it, in x and in y."""
     calibration: CalibratedOn | None = None
     """What int8 took its ranges from; null for other arithmetic."""
+    validation: Validated | None = None
+    """What the file was decided on; null for float32, which is held to the network's own output."""
 
 
 class CropRule(Document):

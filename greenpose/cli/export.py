@@ -1,6 +1,7 @@
 """`greenpose export`: one exit of a finished run as files to deploy, each run and judged, with their footprint card."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from greenpose.cli.measure import PATIENT
 from greenpose.cli.subject import find_subject, start_again_pinned
 from greenpose.errors import ConfigError
 from greenpose.formatting import plain
+from greenpose.metrics import PERCENT
 from greenpose.subject import Subject
 
 if TYPE_CHECKING:
@@ -63,8 +65,9 @@ def export(
 ) -> None:
     """Export the truncated network of one exit, nothing behind it included, with its footprint card and a run.py.
 
-    Every file is run and judged on the run's test split: float32 must give the network's own output, and none may lose
-    more AP than --max-ap-drop; else nothing is written. int8 is quantised after training, from training images only.
+    Every file is run: float32 must give the network's own output, and none may lose more AP than --max-ap-drop on the
+    validation split, nor be shown to on the test split, on which all are judged; else nothing is written. int8 is
+    quantised after training, from training images; layers stay in float as validation wants it.
 
     Example: greenpose export runs/quick/HRNet4-OKD-DS-d23a76c6 --exit 3 --to openvino,onnx --precision fp32,int8
     """
@@ -86,8 +89,8 @@ def export(
             calibration=calibration,
         )
         card = export_exit(subject.config, folder, subject.exits[-1], wish=wish, output=target)
-    for each in left_out:
-        err(quiet=manner.quiet).print(note(f"left out: {each}"))
+    for each in (*(f"left out: {each}" for each in left_out), *_unsettled(card, max_ap_drop)):
+        err(quiet=manner.quiet).print(note(each), soft_wrap=True)
     found = measure_and_keep([target], run, PATIENT, None, manner) if measured else None
     _tell(card, target, found, manner)
 
@@ -100,6 +103,15 @@ def _kinds(to: str, precision: str, *, measured: bool) -> "tuple[list[Kind], lis
     if measured and all(kind.format == "safetensors" for kind in kinds):
         raise ConfigError(["--measure: safetensors hold weights only, which no runtime runs; add --to onnx or pt2"])
     return kinds, left_out
+
+
+def _unsettled(card: "Card", max_ap_drop: float) -> Iterator[str]:
+    """Yield which files lose more on the test split than they may, within what chance does there."""
+    for each in card.files:
+        change = each.accuracy_change["ap"]
+        if -PERCENT * (change.value or 0) > max_ap_drop:
+            said = f"AP {_change(change)} points on the test split, where {max_ap_drop:g} may be lost"
+            yield f"{each.file}: {said}; the interval says that chance can do that, and validation patients lost less"
 
 
 def _tell(card: "Card", target: Path, found: "tuple[Turns, Path | None] | None", manner: Manner) -> None:

@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from greenpose.artefact.card import STRIDE, Card, CardFile, CardNumber, CropRule, Decoding, Normalisation, Port
+from greenpose.artefact.card import (
+    STRIDE,
+    Card,
+    CardFile,
+    CardNumber,
+    CropRule,
+    Decoding,
+    Normalisation,
+    Port,
+    Validated,
+)
 from greenpose.data import Samples
 from greenpose.formatting import plain
 from greenpose.metrics import PERCENT
@@ -121,7 +131,17 @@ def _told_of(each: CardFile) -> list[str]:
     if made is not None:
         kept = f"; in float: {', '.join(made.kept_in_float)}" if made.kept_in_float else ""
         said.append(f"`{each.file}`: {made.method}; {made.images} training images of {made.patients} patients{kept}.")
+    if each.validation is not None:
+        said.append(f"`{each.file}`: decided on {_seen(each.validation)}")
     return said
+
+
+def _seen(given: Validated) -> str:
+    """Return what a file did to the validation patients."""
+    return (
+        f"{given.images} validation images of {given.patients} patients: AP {PERCENT * given.ap_change:+.2f} points,"
+        f" {given.peaks_same:.1%} of peaks at the same pixel. The test split had no part in it."
+    )
 
 
 def _told(card: Card) -> list[tuple[str, CardNumber]]:
@@ -130,17 +150,25 @@ def _told(card: Card) -> list[tuple[str, CardNumber]]:
 
 
 def _amount(each: CardNumber) -> str:
-    if each.value is None:
-        return f"not measured: {each.basis.missing}"
-    return f"{plain(each.value)} {each.basis.unit}".strip()
+    number, unit = _shown(each)
+    if number.value is None:
+        return f"not measured: {number.missing}"
+    return f"{plain(number.value)} {unit}".strip()
 
 
 def _ends(each: CardNumber) -> str:
-    interval = each.basis.type_a or each.basis.type_b
-    if interval is None or each.value is None:
+    number, _ = _shown(each)
+    interval = number.type_a or number.type_b
+    if interval is None or number.value is None:
         return ""
-    kind = "" if each.basis.type_a else " (systematic)"
+    kind = "" if number.type_a else " (systematic)"
     return f"{plain(interval.low)} to {plain(interval.high)}{kind}"
+
+
+def _shown(each: CardNumber) -> tuple[Quantity, str]:
+    """Return a number in the unit that people read it in: shares in percent."""
+    number = quantity_of(each.value, each.basis)
+    return (number * PERCENT, "%") if each.basis.unit == "fraction" else (number, each.basis.unit)
 
 
 def _host(record: Record) -> dict[str, Any]:

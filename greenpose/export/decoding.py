@@ -35,10 +35,10 @@ class Decoder(nn.Module):
         return torch.cat([*places, value], -1)
 
 
-def decoded_onnx(onnx: bytes, heatmaps: Tensor) -> bytes:
+def decoded_onnx(onnx: bytes, decoder_onnx: bytes) -> bytes:
     """Return an ONNX model that ends in the decoder; whatever was quantised in it stays so, the decoder is in float."""
     package = importlib.import_module("onnx")
-    model, decoder = (package.load_from_string(each) for each in (onnx, _decoder(heatmaps)))
+    model, decoder = (package.load_from_string(each) for each in (onnx, decoder_onnx))
     decoder.ir_version = model.ir_version
     for opset in model.opset_import:  # the same version of the plain operators, which is all that the decoder uses
         if opset.domain not in {each.domain for each in decoder.opset_import}:
@@ -47,14 +47,15 @@ def decoded_onnx(onnx: bytes, heatmaps: Tensor) -> bytes:
     return bytes(joined.SerializeToString())
 
 
-def decoded_openvino(model: Any, heatmaps: Tensor, folder: Path) -> Any:
+def decoded_openvino(model: Any, decoder_onnx: bytes, folder: Path) -> Any:
     """Return an OpenVINO model that ends in the decoder."""
-    decoder = openvino_model(_decoder(heatmaps), folder)
+    decoder = openvino_model(decoder_onnx, folder)
     source = model.output(0).get_node().input_value(0)
     decoder.input(0).get_node().output(0).replace(source)
     package = importlib.import_module("openvino")
     return package.Model(decoder.get_results(), model.get_parameters())
 
 
-def _decoder(heatmaps: Tensor) -> bytes:
+def decoder_model(heatmaps: Tensor) -> bytes:
+    """Return the decoder of a network with such heatmaps as an ONNX model."""
     return onnx_model(Decoder(), heatmaps, input_=OUTPUT, output=KEYPOINTS)

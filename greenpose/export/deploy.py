@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,24 +16,28 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from greenpose.artefact import Artefact, Card, CardFile, open_model
-from greenpose.artefact.card import STRIDE
+from greenpose.artefact.card import STRIDE, Validated
 from greenpose.config import Experiment, OwnNetworkConfig
 from greenpose.data import Samples
 from greenpose.data.boxes import load_boxes
 from greenpose.data.splits import load_splits, window_of_run
-from greenpose.errors import ExportError
-from greenpose.export.card import card_text, make_card
-from greenpose.export.decoding import decoded_onnx, decoded_openvino
+from greenpose.errors import ExportError, writing
+from greenpose.export.card import make_card
+from greenpose.export.decoding import decoded_onnx, decoded_openvino, decoder_model
+from greenpose.export.folder import DECODED, carried, put, require_same_exit
 from greenpose.export.formats import InBfloat16, Kind, onnx_model, openvino_model, to_openvino, to_pt2, to_safetensors
 from greenpose.export.quantise import (
     IMAGES,
+    IN_FLOAT,
     calibrated_on,
     calibration_crops,
+    costliest_layers,
     quantised_onnx,
     quantised_openvino,
-    sensitive_layers,
 )
 from greenpose.export.verify import (
+    PEAKS_NEAR,
+    PEAKS_SAME,
     TOLERANCE,
     Examined,
     Examiner,
@@ -40,16 +45,17 @@ from greenpose.export.verify import (
     change_of,
     difference,
     peaks_kept,
+    predictions,
+    validated,
 )
-from greenpose.files import write_parts, write_text
 from greenpose.metering import software_versions
 from greenpose.metering.machine import PACKAGES
 from greenpose.model import ExitNetwork, fold_batchnorm
-from greenpose.record import Record, dumps
+from greenpose.record import Record
 from greenpose.run.measure import trained_networks
 from greenpose.run.setup import build_network
 from greenpose.store import RunFolder, read_record
-from greenpose.training import predict
+from greenpose.training import ExitPredictions, predict
 
 MAX_AP_DROP = 0.0059
 """Largest loss of AP that a file may have against the network in float32: what the paper's exit 3 loses to exit 4.
@@ -58,10 +64,6 @@ Source: Cacciatore et al. (2025), https://doi.org/10.1145/3757067, Table 1.
 """
 WRITERS = ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
 """Packages whose version can move an exported file."""
-STANDALONE = Path(__file__).with_name("standalone.py")
-"""What lies beside ONNX and OpenVINO files as run.py."""
-DECODED = ("onnx", "openvino")
-"""Formats that decoding can be put into."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,26 +85,31 @@ class ExportWish:
 def export_exit(config: Experiment, folder: RunFolder, exit_: int, *, wish: ExportWish, output: Path) -> Card:
     """Return the card of one exit's network after writing its files, and the card, into a folder.
 
-    Every file is run, held against the network and judged on the run's test split before the first one is put there.
+    Every file is run, held against the network and judged before the first one is put there. Validation patients decide
+    which layers stay in float and whether a file will do; what it does to the test split is told as it is, and refused
+    only where it shows a loss above what is wished. Files of the same exit that lie there already stay on the card.
 
     Raises:
-        ExportError: if a file says something else than the network, or loses more AP than is wished.
-        GreenPoseError: if the weights or the data cannot be read.
+        ExportError: a file says something else than the network, or loses more AP than is wished, or the folder is
+            another exit's.
+        GreenPoseError: if the weights or the data cannot be read, or files not be written.
     """
     record = read_record(folder.record)
     _require_exportable(config, folded=wish.folded)
+    require_same_exit(output, record, exit_)
     trained = _plain_layout(trained_networks(build_network(config)[0], folder, [exit_])[exit_].cpu())
     error = _folding_error(trained, exit_, config) if wish.folded else None
     is_new = not output.exists()
-    output.mkdir(parents=True, exist_ok=True)
     try:
-        with TemporaryDirectory(dir=output, prefix=".") as place:
-            work = _Work(config=config, exit=exit_, trained=trained, wish=wish, record=record, place=Path(place))
-            files = [work.written(kind) for kind in wish.kinds]
-            card = work.card(files, folding_error=error)
-            _put(card, Path(place), output)
+        with writing(output):
+            output.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=output, prefix=".") as place:
+                work = _Work(config=config, exit=exit_, trained=trained, wish=wish, record=record, place=Path(place))
+                files = [work.written(kind) for kind in wish.kinds]
+                card = work.card([*carried(output, files, folded=wish.folded), *files], folding_error=error)
+                put(card, files, Path(place), output)
     except BaseException:
-        if is_new and not any(output.iterdir()):
+        if is_new and output.is_dir() and not any(output.iterdir()):
             output.rmdir()
         raise
     return card
@@ -125,17 +132,6 @@ def _require_exportable(config: Experiment, *, folded: bool) -> None:
         raise ExportError(faults)
 
 
-def _put(card: Card, place: Path, output: Path) -> None:
-    """Put the files in their place, the card last: a folder with a card is whole."""
-    for each in card.files:
-        for name in filter(None, (each.file, each.weights)):
-            write_parts(output / name, [(place / name).read_bytes()])
-    if any(each.format in DECODED for each in card.files):
-        write_text(output / "run.py", STANDALONE.read_text(encoding="utf-8"))
-    write_text(output / "card.md", card_text(card))
-    write_text(output / "card.json", dumps(card))
-
-
 def _folding_error(trained: ExitNetwork, exit_: int, config: Experiment) -> float:
     net = fold_batchnorm(trained)
     noise = _noise(config).numpy()
@@ -156,18 +152,29 @@ class _Work:
     wish: ExportWish
     record: Record
     place: Path
+
     kept: dict[Kind, list[str]] = field(default_factory=dict)
-    """Layers that were left in float, of the kinds that lost too much without."""
+    """Layers that are in float, of each int8 file as it was last written."""
 
     def written(self, kind: Kind) -> CardFile:
         """Return the entry of a file after writing it into the folder and judging it."""
-        file = self._judged(kind)
-        if self._is_too_bad(file) and kind.precision == "int8":
-            self.kept[kind] = sensitive_layers(self._onnx)
-            file = self._judged(kind)
-        if self._is_too_bad(file):
+        file = self._made(kind) if kind.precision == "fp32" else self._decided(kind)
+        file = self._judged(file)
+        if self._is_shown_to_lose(file):
             raise ExportError([self._refusal(file)])
         return file
+
+    def _decided(self, kind: Kind) -> CardFile:
+        """Return a file whose loss on validation patients is small enough; of int8, with as few layers in float."""
+        tried: dict[float, CardFile] = {}
+        for share in IN_FLOAT if kind.precision == "int8" else IN_FLOAT[:1]:
+            file = tried[share] = self._validated(self._made(kind, share))
+            if self._will_do(file) and _keeps_peaks(file):
+                return file
+        fit = {share: _seen(file).peaks_same for share, file in tried.items() if self._will_do(file)}
+        if not fit:
+            raise ExportError([self._unfit(max(tried.values(), key=lambda file: _seen(file).ap_change))])
+        return self._validated(self._made(kind, max(fit, key=fit.__getitem__)))
 
     def card(self, files: list[CardFile], *, folding_error: float | None) -> Card:
         """Return the folder's card."""
@@ -181,17 +188,30 @@ class _Work:
             software=software_versions((*PACKAGES, *WRITERS)),
         )
 
-    def _is_too_bad(self, file: CardFile) -> bool:
-        lost = -(file.accuracy_change["ap"].value or 0.0)
-        return not lost <= self.wish.max_ap_drop
+    def _will_do(self, file: CardFile) -> bool:
+        return -_seen(file).ap_change <= self.wish.max_ap_drop
+
+    def _is_shown_to_lose(self, file: CardFile) -> bool:
+        """Return whether the test split shows a loss above what is wished: its whole interval, where it has one."""
+        change = file.accuracy_change["ap"]
+        highest = change.basis.type_a.high if change.basis.type_a else change.value or 0.0
+        return not -highest <= self.wish.max_ap_drop
 
     def _refusal(self, file: CardFile) -> str:
         change = file.accuracy_change["ap"]
         ends = change.basis.type_a
         interval = f", 95 % interval {100 * ends.low:+.2f} to {100 * ends.high:+.2f}" if ends else ""
-        tried = f", also with {', '.join(file.calibration.kept_in_float)} in float" if file.calibration else ""
+        return self._too_much(file, 100 * (change.value or 0), f"test split{interval}")
+
+    def _unfit(self, file: CardFile) -> str:
+        seen = _seen(file)
+        return self._too_much(file, 100 * seen.ap_change, f"{seen.images} validation images")
+
+    def _too_much(self, file: CardFile, points: float, where: str) -> str:
+        kept = file.calibration.kept_in_float if file.calibration else []
+        tried = f", also with {', '.join(kept)} in float" if kept else ""
         return (
-            f"{file.file}: AP is {100 * (change.value or 0):+.2f} points off the network's in float32{interval}{tried};"
+            f"{file.file}: AP is {points:+.2f} points off the network's in float32 on the {where}{tried};"
             f" {100 * self.wish.max_ap_drop:g} may be lost: --max-ap-drop allows more, --calibration takes more images"
         )
 
@@ -202,8 +222,9 @@ class _Work:
 
     @cached_property
     def _splits(self) -> dict[str, Samples]:
-        is_int8 = any(kind.precision == "int8" for kind in self.wish.kinds)
-        return load_splits(self.config.data, only=("train", "test") if is_int8 else ("test",))
+        asked = {kind.precision for kind in self.wish.kinds}
+        more = (["train"] if "int8" in asked else []) + (["val"] if asked != {"fp32"} else [])
+        return load_splits(self.config.data, only=[*more, "test"])
 
     @cached_property
     def _examiner(self) -> Examiner:
@@ -215,33 +236,66 @@ class _Work:
     def _reference(self) -> Examined:
         return self._examined(self.trained)
 
+    @cached_property
+    def _validation_reference(self) -> ExitPredictions:
+        return self._predicted(self.trained, self._splits["val"])
+
     def _examined(self, net: ExitNetwork) -> Examined:
         """Return what torch says with a network in float32, and how good that is."""
-        batch, examiner = self.config.train.batch, self._examiner
-        boxes = None if examiner.boxes is None else predict(net, examiner.boxes, batch=batch)[self.exit]
-        return examiner.judged(predict(net, examiner.samples, batch=batch)[self.exit], boxes)
+        boxes = None if self._examiner.boxes is None else self._predicted(net, self._examiner.boxes)
+        return self._examiner.judged(self._predicted(net, self._examiner.samples), boxes)
+
+    def _predicted(self, net: ExitNetwork, samples: Samples) -> ExitPredictions:
+        return predict(net, samples, batch=self.config.train.batch)[self.exit]
 
     @cached_property
     def _calibration(self) -> tuple[np.ndarray, int]:
         return calibration_crops(self._splits["train"], self.wish.calibration)
 
     @cached_property
+    def _without_norms(self) -> ExitNetwork:
+        return fold_batchnorm(self.trained)
+
+    @cached_property
+    def _costliest(self) -> list[str]:
+        return costliest_layers(self._without_norms, self._calibration[0])
+
+    @cached_property
     def _onnx(self) -> bytes:
         """The network as an ONNX model, norms folded: runtimes do so when they load it, and quantisers want it."""
-        return onnx_model(fold_batchnorm(self.trained), _noise(self.config))
+        return onnx_model(self._without_norms, _noise(self.config))
 
-    def _judged(self, kind: Kind) -> CardFile:
+    def _made(self, kind: Kind, in_float: float = 0.0) -> CardFile:
+        """Return the entry of a file after writing it, with a share of its layers, the costliest, in float."""
+        self.kept[kind] = self._costliest[: math.ceil(in_float * len(self._costliest))] if in_float else []
         path = self.place / kind.name(self.exit)
         MAKERS[kind.format](self, kind, path)
-        file = self._entry(kind, path)
-        if kind.format == "safetensors":
-            return self._with_accuracy(file, self._examined(self._filled(path)), "weights loaded into torch's network")
-        artefact = Artefact(folder=self.place, card=self.card([file], folding_error=None), file=file)
+        return self._entry(kind, path)
+
+    def _validated(self, file: CardFile) -> CardFile:
+        """Return the entry of a file with what it does to the validation patients."""
+        samples, path = self._splits["val"], self.place / file.file
+        if file.format == "safetensors":
+            found = self._predicted(self._filled(path), samples)
+        else:
+            artefact = self._artefact(file)
+            found = predictions(open_model(artefact), artefact, samples)
+        return file.model_copy(update={"validation": validated(found, self._validation_reference, samples)})
+
+    def _judged(self, file: CardFile) -> CardFile:
+        """Return the entry of a file with what it does to the test split."""
+        if file.format == "safetensors":
+            judged = self._examined(self._filled(self.place / file.file))
+            return self._with_accuracy(file, judged, "weights loaded into torch's network")
+        artefact = self._artefact(file)
         model = open_model(artefact)
-        if kind.precision == "fp32":
+        if file.precision == "fp32":
             file = file.model_copy(update={"error": self._error(model, file)})
         file = file.model_copy(update={"arithmetic": f"{model.arithmetic}: {model.evidence}"})
         return self._with_accuracy(file, self._examiner.judge(model, artefact), f"run by {model.runtime}")
+
+    def _artefact(self, file: CardFile) -> Artefact:
+        return Artefact(folder=self.place, card=self.card([file], folding_error=None), file=file)
 
     def _error(self, model: Callable[[np.ndarray], np.ndarray], file: CardFile) -> float:
         reference = _runner(self.trained)
@@ -255,7 +309,7 @@ class _Work:
         return error
 
     def _with_accuracy(self, file: CardFile, judged: Examined, how: str) -> CardFile:
-        same, near = peaks_kept(judged, self._reference)
+        same, near = peaks_kept(judged.found, self._reference.found)
         found = {
             "accuracy": accuracy_of(judged, how),
             "accuracy_change": change_of(judged, self._reference, self._examiner),
@@ -305,7 +359,7 @@ class _Work:
         onnx = self._onnx
         if kind.precision == "int8":
             onnx = quantised_onnx(onnx, self._calibration[0], self.kept.get(kind, []), self.place)
-        path.write_bytes(decoded_onnx(onnx, self._heatmaps) if self.wish.with_decoding else onnx)
+        path.write_bytes(decoded_onnx(onnx, self._decoder) if self.wish.with_decoding else onnx)
 
     def make_openvino(self, kind: Kind, path: Path) -> None:
         """Write an OpenVINO model and its weights."""
@@ -313,14 +367,14 @@ class _Work:
         if kind.precision == "int8":
             model = quantised_openvino(model, self._calibration[0], self.kept.get(kind, []))
         to_openvino(
-            decoded_openvino(model, self._heatmaps, self.place) if self.wish.with_decoding else model, kind, path
+            decoded_openvino(model, self._decoder, self.place) if self.wish.with_decoding else model, kind, path
         )
 
-    @property
-    def _heatmaps(self) -> Tensor:
+    @cached_property
+    def _decoder(self) -> bytes:
         with torch.inference_mode():
             heatmaps: Tensor = self.trained(_noise(self.config))
-        return heatmaps.clone()
+        return decoder_model(heatmaps.clone())
 
 
 MAKERS: dict[str, Callable[[_Work, Kind, Path], None]] = {
@@ -330,6 +384,16 @@ MAKERS: dict[str, Callable[[_Work, Kind, Path], None]] = {
     "openvino": _Work.make_openvino,
 }
 """How a file of each format is made."""
+
+
+def _seen(file: CardFile) -> Validated:
+    assert file.validation is not None, "only float32 is not validated"
+    return file.validation
+
+
+def _keeps_peaks(file: CardFile) -> bool:
+    seen = _seen(file)
+    return file.precision != "int8" or (seen.peaks_same >= PEAKS_SAME and seen.peaks_near >= PEAKS_NEAR)
 
 
 def _runner(net: Any) -> Callable[[np.ndarray], np.ndarray]:

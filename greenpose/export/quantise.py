@@ -3,17 +3,21 @@
 Source: Jacob et al. (2018), https://arxiv.org/abs/1712.05877; done by onnxruntime.quantization and by nncf.
 """
 
+import copy
 import importlib
 import io
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float32
+from torch import Tensor, nn
 
 from greenpose.artefact.card import CalibratedOn
 from greenpose.artefact.runtime import load_openvino
@@ -23,6 +27,12 @@ from greenpose.export.formats import INPUT, quietly
 
 IMAGES = 128
 """Calibration crops where nobody asks for another number."""
+IN_FLOAT = (0.0, 0.04, 0.13)
+"""Shares of the convolutions, those that cost most, that stay in float: none, and more where validation wants it."""
+RANKED_ON, PROBES, TOGETHER = 32, 4, 4
+"""Crops, and random directions in the heatmaps of each, that tell what rounding a layer costs; crops at a time."""
+LEVELS, GREATEST = 255, 127
+"""Steps of an unsigned activation's range, and the greatest signed weight."""
 Crops = Float32[np.ndarray, "image 3 height width"]
 
 
@@ -48,19 +58,63 @@ def calibration_crops(samples: Samples, number: int) -> tuple[Crops, int]:
     return normalised(samples.crops(indices)), len(patients)
 
 
-def sensitive_layers(onnx: bytes) -> list[str]:
-    """Return the layers to keep in float where int8 costs too much: the stem's two convolutions and the head.
+def costliest_layers(net: nn.Module, crops: Crops) -> list[str]:
+    """Return the convolutions of a network without norms, first the one whose rounding to int8 moves heatmaps most.
 
-    What comes first sees images, whose range is wide; the head makes the heatmaps, of which the highest pixel counts.
+    To first order: what rounding its input and its weights adds to its output, times the gradient of the heatmaps in
+    random directions, whose mean square is the square of what all heatmaps move by. One forward pass for all layers.
+
+    Source: Hutchinson (1990), https://doi.org/10.1080/03610919008812866
     """
-    names = [node.input[1].removesuffix(".weight") for node in _convolutions(onnx)]
-    return [*names[:2], names[-1]]
+    layers = {name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d)}
+    costs = dict.fromkeys(layers, 0.0)
+    hooks = [layer.register_forward_hook(_costed(name, layer, costs)) for name, layer in layers.items()]
+    generator = torch.Generator().manual_seed(0)
+    some = crops[:: max(1, len(crops) // RANKED_ON)]
+    with torch.enable_grad():
+        for part in np.array_split(some, math.ceil(len(some) / TOGETHER)):
+            images = torch.from_numpy(part).requires_grad_()
+            heatmaps = net(images)
+            for _ in range(PROBES):
+                direction = torch.randn(heatmaps.shape, generator=generator)
+                torch.autograd.grad(heatmaps, images, direction, retain_graph=True)
+    for hook in hooks:
+        hook.remove()
+    return sorted(costs, key=costs.__getitem__, reverse=True)
+
+
+def _costed(name: str, layer: nn.Conv2d, costs: dict[str, float]) -> Callable[..., None]:
+    """Return a hook that adds to the costs, as often as a gradient comes by, what rounding a convolution does."""
+    twin = copy.deepcopy(layer)
+    twin.weight.data = _rounded_weights(twin.weight.data)
+
+    def hook(_: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
+        with torch.no_grad():
+            error = twin(_rounded(given[0])) - output
+
+        def add(gradient: Tensor) -> None:
+            costs[name] += float((gradient * error).flatten(1).sum(1).square().sum())
+
+        output.register_hook(add)  # type: ignore[no-untyped-call]  # torch's stubs
+
+    return hook
+
+
+def _rounded(values: Tensor) -> Tensor:
+    step = (values.max().clamp_min(0) - values.min().clamp_max(0)).clamp_min(1e-12) / LEVELS
+    return (values / step).round() * step
+
+
+def _rounded_weights(weights: Tensor) -> Tensor:
+    step = weights.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-12) / GREATEST
+    return (weights / step).round() * step
 
 
 def quantised_onnx(onnx: bytes, crops: Crops, kept: Sequence[str], folder: Path) -> bytes:
     """Return an ONNX model whose convolutions, but for those of layers that are `kept`, compute in int8.
 
-    Activations are unsigned: with signed ones onnxruntime's convolutions take four times as long on x86.
+    Activations are unsigned: with signed ones onnxruntime's convolutions take four times as long on x86. Rectifiers
+    behind convolutions become part of them. What is added up is not quantised for that alone.
     """
     quantization = importlib.import_module("onnxruntime.quantization")
     shapes = importlib.import_module("onnxruntime.quantization.shape_inference")
@@ -78,9 +132,10 @@ def quantised_onnx(onnx: bytes, crops: Crops, kept: Sequence[str], folder: Path)
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
             calibrate_method=quantization.CalibrationMethod.MinMax,
-            nodes_to_exclude=[node.name for node in _convolutions(prepared.read_bytes(), kept)],
+            op_types_to_quantize=["Conv", "Relu"],
+            nodes_to_exclude=_in_float(prepared.read_bytes(), kept),
         )
-    content = after.read_bytes()
+    content = _fed_in_float(after.read_bytes(), kept)
     for path in (before, prepared, after):
         path.unlink()
     return content
@@ -101,7 +156,8 @@ class _Reader:
 def quantised_openvino(model: Any, crops: Crops, kept: Sequence[str]) -> Any:
     """Return an OpenVINO model whose convolutions, but for those of layers that are `kept`, compute in int8.
 
-    Not by nncf's defaults: on a trained quick run they left 88 % of peaks at their pixel, and these settings 94 %.
+    Not by nncf's defaults, which cost peaks (docs/deploy.md). Sums stay in float: quantised anew at each block, they
+    cost more than all convolutions together.
     """
     load_openvino()
     nncf = importlib.import_module("nncf")
@@ -116,26 +172,49 @@ def quantised_openvino(model: Any, crops: Crops, kept: Sequence[str]) -> Any:
                 activations_range_estimator_params=ranges.RangeEstimatorParametersSet.MINMAX,
                 disable_bias_correction=True,
             ),
-            ignored_scope=nncf.IgnoredScope(names=_openvino_names(model, kept), validate=False),
+            ignored_scope=nncf.IgnoredScope(names=_openvino_names(model, kept), types=["Add"], validate=False),
         )
 
 
 def calibrated_on(format_: str, crops: Crops, patients: int, kept: Sequence[str]) -> CalibratedOn:
     """Return what an int8 file's card says of its making."""
     package, how = {
-        "onnx": ("onnxruntime", "quantize_static, QDQ, lowest to highest value"),
-        "openvino": ("nncf", "quantize, preset mixed, lowest to highest value, no bias correction"),
+        "onnx": ("onnxruntime", "quantize_static, QDQ, convolutions, lowest to highest value"),
+        "openvino": ("nncf", "quantize, preset mixed, lowest to highest value, no bias correction, sums in float"),
     }[format_]
     method = f"{package} {version(package)}: {how}; int8 weights per channel, uint8 activations"
     return CalibratedOn(images=len(crops), patients=patients, method=method, kept_in_float=list(kept))
 
 
-def _convolutions(onnx: bytes, layers: Sequence[str] | None = None) -> list[Any]:
-    """Return the convolutions of a model in order, or those of some layers: whose weights carry their names."""
+def _in_float(onnx: bytes, kept: Sequence[str]) -> list[str]:
+    """Return the names of nodes to leave alone: kept layers, and rectifiers behind what is not quantised."""
     graph = importlib.import_module("onnx").load_from_string(onnx).graph
-    found = [node for node in graph.node if node.op_type == "Conv"]
-    wanted = None if layers is None else {f"{layer}.weight" for layer in layers}
-    return [node for node in found if wanted is None or node.input[1] in wanted]
+    layers = [node.name for node in graph.node if _is_kept(node, kept)]
+    quantised = {node.output[0] for node in graph.node if node.op_type == "Conv" and node.name not in layers}
+    return layers + [n.name for n in graph.node if n.op_type == "Relu" and n.input[0] not in quantised]
+
+
+def _fed_in_float(onnx: bytes, kept: Sequence[str]) -> bytes:
+    """Return a quantised model whose kept layers take what others take in int8 as it was before, where that exists.
+
+    Between two quantised nodes onnxruntime would make them int8 after all.
+    """
+    model = importlib.import_module("onnx").load_from_string(onnx)
+    makers = {name: node for node in model.graph.node for name in node.output}
+    for layer in (node for node in model.graph.node if _is_kept(node, kept)):
+        rounded = makers.get(layer.input[0])
+        if rounded is not None and rounded.op_type == "DequantizeLinear":
+            source = makers[rounded.input[0]].input[0]
+            maker = makers.get(source)
+            behind = makers.get(maker.input[0]) if maker is not None and maker.op_type == "Relu" else maker
+            if behind is None or behind.op_type != "Conv" or _is_kept(behind, kept):
+                layer.input[0] = source
+    return bytes(model.SerializeToString())
+
+
+def _is_kept(node: Any, kept: Sequence[str]) -> bool:
+    """Return whether a node is the convolution of a layer that is kept: its weights carry the layer's name."""
+    return node.op_type == "Conv" and node.input[1] in {f"{layer}.weight" for layer in kept}
 
 
 def _openvino_names(model: Any, layers: Sequence[str]) -> list[str]:
