@@ -20,16 +20,16 @@ def build(num_joints: int, width: int = 24, blocks: int = 2) -> nn.Module:
 
 
 class Encoder(nn.Module):
-    """Features at a quarter of the image's size; exit 1 lies after the first half of the blocks, exit 2 at the end."""
+    """Features at a quarter of the image's size, refined twice: exit 1 lies after the first time, exit 2 at the end."""
 
     def __init__(self, num_joints: int, width: int, blocks: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(*conv(3, width, stride=2), *conv(width, width, stride=2))
-        self.part1 = nn.Sequential(*(Residual(width) for _ in range(blocks)))
-        self.part2 = nn.Sequential(Down(width), *(Residual(width) for _ in range(blocks)))
+        self.part1 = Refine(width, blocks)
+        self.part2 = Refine(width, blocks)
         # One head per exit: as many channels as keypoints. Small first weights keep the first steps calm.
         self.heads = nn.ModuleDict({exit_: nn.Conv2d(width, num_joints, 1) for exit_ in ("1", "2")})
-        for head in self.heads.values():
+        for head in self.heads.children():
             nn.init.normal_(head.weight, std=0.001)
             nn.init.zeros_(head.bias)
 
@@ -43,8 +43,25 @@ class Encoder(nn.Module):
         if 1 in exits:
             found[1] = self.heads["1"](features)
         if 2 in exits:
-            found[2] = self.heads["2"](features + self.part2(features))
+            found[2] = self.heads["2"](self.part2(features))
         return found
+
+
+class Refine(nn.Module):
+    """A look at the whole picture: down to a quarter of the size, residual blocks there, and back up to be added."""
+
+    def __init__(self, width: int, blocks: int) -> None:
+        super().__init__()
+        self.down = nn.Sequential(*conv(width, 2 * width, stride=2), *conv(2 * width, 4 * width, stride=2))
+        self.deep = nn.Sequential(*(Residual(4 * width) for _ in range(blocks)))
+        self.up = nn.Sequential(
+            nn.Conv2d(4 * width, width, 1, bias=False), nn.BatchNorm2d(width), nn.Upsample(scale_factor=4)
+        )
+        self.fine = Residual(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the refined features, of the same shape."""
+        return self.fine(x + self.up(self.deep(self.down(x))))
 
 
 class Residual(nn.Module):
@@ -58,20 +75,6 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's features."""
         return self.relu(x + self.body(x))
-
-
-class Down(nn.Module):
-    """A look at a wider neighbourhood: half the size, two convolutions, and back."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            *conv(width, 2 * width, stride=2), *conv(2 * width, width), nn.Upsample(scale_factor=2)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the features."""
-        return self.body(x)
 
 
 def conv(channels_in: int, channels_out: int, stride: int = 1) -> list[nn.Module]:

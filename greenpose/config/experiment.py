@@ -5,7 +5,7 @@ section 3 and the official configurations).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import isclose
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,6 @@ from pydantic import (
     Field,
     StringConstraints,
     Tag,
-    model_serializer,
     model_validator,
 )
 
@@ -135,9 +134,20 @@ Depth = Annotated[float, Field(ge=0, le=65_535), NO_TRUTH]
 """Depth that a 16-bit image can hold."""
 
 
-STRIDES: dict[str, Any] = {"minimum": 1, "maximum": 32}
 USUAL_STRIDE: Literal[4] = 4
-"""Pixels of the input for one of a heatmap."""
+"""Pixels of the input for one of HRNet's heatmaps."""
+
+
+def _is_usual(stride: int) -> bool:
+    return stride == USUAL_STRIDE
+
+
+Stride = Annotated[
+    Literal[1, 2, 4, 8, 16, 32],
+    NO_TRUTH,
+    Field(json_schema_extra={"minimum": 1, "maximum": 32}, exclude_if=_is_usual),
+]
+"""Pixels of the input for one of a heatmap; the usual one is not written down: runs that had no such setting stay."""
 
 
 def _name_or_own(profile: Any) -> Any:
@@ -184,7 +194,7 @@ class DataConfig(Document):
     file that names it; a run keeps its contents."""
     input_size: tuple[InputPixels, InputPixels] = (192, 256)
     """Width and height of the network's input, in pixels; multiples of 32."""
-    stride: Annotated[Literal[1, 2, 4, 8, 16, 32], NO_TRUTH, Field(json_schema_extra=STRIDES)] = USUAL_STRIDE
+    stride: Stride = USUAL_STRIDE
     """Pixels of the input for one of a heatmap, in width and in height; 4 is HRNet's."""
     sigma: Annotated[float, Field(ge=0.1, le=100), NO_TRUTH] = 2.0
     """Standard deviation of a target's Gaussian, in heatmap pixels."""
@@ -228,14 +238,6 @@ class DataConfig(Document):
     def heatmap_size(self) -> tuple[int, int]:
         """Return width and height of a heatmap: of HRNet's a quarter of the input's."""
         return self.input_size[0] // self.stride, self.input_size[1] // self.stride
-
-    @model_serializer(mode="wrap")
-    def _without_usual_stride(self, handler: Callable[[Any], Any]) -> dict[str, Any]:
-        """Leave HRNet's stride out: runs that had no such setting stay what they were."""
-        data: dict[str, Any] = handler(self)
-        if data.get("stride") == USUAL_STRIDE:
-            del data["stride"]
-        return data
 
 
 GREEN: Mapping[str, Any] = {"schedule": "one-cycle", "warmup": 0.4, "lr": 2.25e-3, "epochs": 39, "mirror": 0.5}

@@ -425,6 +425,11 @@ class Record(Numbers):
         return to_frame(self.name, {entry.exit: entry for entry in self.exits}, self.accuracies)
 
     @property
+    def factory(self) -> str:
+        """Return the function that gave a network of one's own; empty for HRNet, and where there is no network."""
+        return str((self.config.get("model") or {}).get("factory") or "")
+
+    @property
     def accuracy(self) -> Metric:
         """Return what its exits are judged by: AP of pose, or its own metric."""
         return AP if self.metric is None else self.metric.row

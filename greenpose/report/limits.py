@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 from greenpose.formatting import MINUS, NBSP, listed, percent, plain, plural
 from greenpose.metrics import AP, Metric
@@ -19,7 +20,7 @@ def limits(study: Study) -> list[tuple[str, str]]:
         (
             "Functional unit",
             "1000 images for use, one training for training. Per image means one image at the measured batch size, on "
-            f"{_network(metric)}, in evaluation mode.",
+            f"{_network(metric, runs)}, in evaluation mode.",
         ),
         ("Allocation", allocation(runs)),
         (
@@ -44,7 +45,9 @@ def limits(study: Study) -> list[tuple[str, str]]:
     ]
 
 
-def _network(metric: Metric) -> str:
+def _network(metric: Metric, runs: Sequence[Record]) -> str:
+    if any(run.factory for run in runs):
+        return "the exit’s own network, which may compute later parts too where its method says so"
     return "the exit’s own truncated network" if metric is AP else "the network that was given for the exit"
 
 

@@ -220,8 +220,10 @@ def _needed(study: Study, best: Point, other: Point) -> tuple[str, int] | None:
 def _leaves_early(study: Study, _: Preference | None) -> NextStep:
     name, curves = "Let each image leave when it is sure", [chart.curve for chart in leaving(study)]
     several = [run for run in study.records if len(run.exits) > 1]
+    going_on = [run for run in several if not run.factory]
     if not curves:
-        why = "no run has several exits" if not several else f"greenpose policy {run_folder(several[0])} would tell"
+        why = "no run has several exits" if not several else "a network of one’s own begins each exit with the image"
+        why = f"greenpose policy {run_folder(going_on[0])} would tell" if going_on else why
         return NextStep(name=name, state="not applicable", finding=why)
     tried = [
         (curve, of_policy(curve), curve.points[curve.chosen].quantity("ap_less_final") * PERCENT) for curve in curves
