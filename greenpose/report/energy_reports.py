@@ -259,8 +259,9 @@ def _bill(group: Group) -> str:
     )
     grams = model_card(group)["co2_eq_emissions"]["emissions"]
     mark = kind_mark(energy.kind)
+    what = "One training" if group.exits else "One run"
     return (
-        f"One training used {mark}{plain(energy.known)} kWh{between}, {energy.kind}, and emitted {mark}{plain(grams)} "
+        f"{what} used {mark}{plain(energy.known)} kWh{between}, {energy.kind}, and emitted {mark}{plain(grams)} "
         "gCO2eq.\n"
     )
 
