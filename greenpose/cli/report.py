@@ -62,11 +62,13 @@ def report(
     margin: Annotated[
         float | None,
         typer.Option(
-            min=0, max=100, help="Percentage points of AP that a cheaper exit may lose and still be recommended [2]."
+            min=0,
+            help="Points of AP, or of the runs' own metric, that a cheaper exit may lose and still be recommended [2].",
         ),
     ] = None,
     floor: Annotated[
-        float | None, typer.Option(min=0, max=100, help="AP in percent below which no exit is recommended [20].")
+        float | None,
+        typer.Option(help="AP in percent, or the runs' own metric, below which no exit is recommended [20]."),
     ] = None,
     index: Annotated[
         Path | None,
@@ -366,8 +368,9 @@ def _judged(compared: "Study", *, margin: float | None, floor: float | None) -> 
         ReportError: if one of them is no number.
     """
     for name, value in (("margin", margin), ("floor", floor)):
-        if value is not None and math.isnan(value):
-            raise ReportError(f"--{name} {value}: no number; it lies between 0 and 100")
+        percent = compared.accuracy.unit == "%"
+        if value is not None and (math.isnan(value) or (percent and not 0 <= value <= 100)):
+            raise ReportError(f"--{name} {value:g}: {'it lies between 0 and 100' if percent else 'is no number'}")
     return replace(
         compared,
         margin=compared.margin if margin is None else margin,

@@ -199,18 +199,24 @@ class OwnRun:
         self._leave(record)
         return record
 
-    def fail(self, *, reason: Literal["failed", "interrupted", "lost"], message: str, phase: str = "") -> Failure:
+    def fail(
+        self, *, reason: Literal["failed", "interrupted", "lost"], message: str, phase: str | None = None
+    ) -> Failure:
         """End the run with a note on why it has no record, and return the note; what was metered is in it.
+
+        `phase` is by default that of the window that was open last.
 
         Raises:
             GreenPoseError: if it is not under way, or nothing can be written.
         """
-        self._under_way()
+        meter = self._under_way()
         try:
             with suppress(MeteringError):  # a device that is gone: what it drew by then is in the windows
                 self._end_windows()
                 self._metering.close()
-            failure = write_failure(self.folder, reason=reason, message=message, phase=phase, at=now())
+            last = phase_of(meter.windows[-1]) if meter.windows else "start"
+            where = last if phase is None else phase
+            failure = write_failure(self.folder, reason=reason, message=message, phase=where, at=now())
         finally:
             self._leave(None)
         self.result = failure
@@ -224,7 +230,7 @@ class OwnRun:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End with a record; where the block ended with an exception, with a note on it, and the exception goes on."""
-        if self._claimed():
+        if self.under_way:
             if error is None or (isinstance(error, SystemExit) and not error.code):
                 self.stop()
             else:
@@ -242,11 +248,13 @@ class OwnRun:
             "experiment": settings.config,
         }
 
-    def _claimed(self) -> bool:
+    @property
+    def under_way(self) -> bool:
+        """Return whether it has begun and not ended."""
         return self._meter is not None and any(ref() is self for ref in _current)
 
     def _under_way(self) -> Meter:
-        if not self._claimed():
+        if not self.under_way:
             said = NOT_STARTED if self._meter is None else ENDED
             raise MeteringError(f"experiment {self.settings.name!r}: {said}")
         return self.meter
@@ -259,12 +267,11 @@ class OwnRun:
 
     def _fail(self, error: BaseException) -> None:
         """Leave a note on what ended the run; a full disk or a folder that is gone is not told over it."""
-        interrupted, windows = isinstance(error, KeyboardInterrupt), self.meter.windows
+        interrupted = isinstance(error, KeyboardInterrupt)
         with suppress(OSError, GreenPoseError):
             self.fail(
                 reason="interrupted" if interrupted else "failed",
                 message="interrupted" if interrupted else _message(error),
-                phase=phase_of(windows[-1]) if windows else "start",
             )
 
     def _leave(self, result: Record | None) -> None:
