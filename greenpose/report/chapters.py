@@ -108,8 +108,10 @@ def _precision(study: Study) -> str:
 def _method(study: Study) -> str:
     runs = study.records
     energy = {"A": "read from counters", "B": "in part modelled", "C": "modelled"}[max(run.grade for run in runs)]
-    data = listed(list(dict.fromkeys(str(run.dataset.get("source") or "unnamed") for run in runs)))
-    return f"energy {energy}, {data} data, {plural(len(study.settings), 'machine setting')}"
+    named = runs if study.points else [run for run in runs if run.dataset.get("source")]
+    data = listed(list(dict.fromkeys(str(run.dataset.get("source") or "unnamed") for run in named)))
+    told = [f"energy {energy}", *([f"{data} data"] if data else []), plural(len(study.settings), "machine setting")]
+    return ", ".join(told)
 
 
 def _known(study: Study, metric: Metric) -> Iterable[Quantity]:

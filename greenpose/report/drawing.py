@@ -4,6 +4,7 @@ import html
 import io
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -219,7 +220,9 @@ def _defaults() -> Iterator[None]:
     """Set matplotlib's own defaults, and ours, for as long as something is drawn."""
     import matplotlib as mpl
 
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        # names in scripts that matplotlib's own font lacks: the reader's browser has a font for them
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         mpl.rcdefaults()  # the user's own matplotlibrc must not show
         mpl.rcParams |= {
             "svg.hashsalt": "greenpose",

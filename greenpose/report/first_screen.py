@@ -313,10 +313,13 @@ def _bill(study: Study) -> list[dict[str, Any]]:
     grams = "emissions unknown"
     if total.co2eq_g or not total.unknown:
         grams = f"{'at least ' if total.unknown else ''}{mark}{_grams(total.co2eq_g)} CO2eq"
+    value = f"{mark}{with_prefix(wh, 'Wh', 2)}"
+    if study.records and not study.points:
+        return [{"name": "In all", "value": value, "note": f"{grams} · {lamp}"}]
     return [
         {
             "name": "This experiment, once",
-            "value": f"{mark}{with_prefix(wh, 'Wh', 2)}",
+            "value": value,
             "share": share,
             "note": f"{grams} · {percent(share)} was measuring · {lamp}",
         }

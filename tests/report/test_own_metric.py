@@ -166,3 +166,14 @@ def test_a_run_without_exits_has_a_page_of_its_bill_in_every_form(bill):
 
 def test_a_bill_stands_beside_runs_that_have_exits(bill):
     assert "Top-1 accuracy" in render([bill, own(TOP1, {3: 0.5, 4: 0.6})], generated_at="2026", **WORDS)
+
+
+def test_a_bills_tile_says_what_it_took_and_nothing_of_measuring(bill):
+    (tile,) = first_screen(study([bill]))["tiles"]
+    assert (tile["name"], "measuring" in tile["note"]) == ("In all", False)
+
+
+def test_names_in_other_scripts_are_drawn_without_a_warning():
+    """Warnings are errors in tests."""
+    (first, *_) = pictures_of(study([own(TOP1, {3: 0.5, 4: 0.6}, name="実験 α")]))
+    assert "実験" in first.panels[0].svg + str(first.data)

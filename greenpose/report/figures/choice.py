@@ -47,6 +47,8 @@ from greenpose.tables import table_of
 
 WIDE, NARROW = (660, 400), (330, 300)
 """Width and height in CSS pixels, beside the verdict and on a phone."""
+ABOVE = 22
+"""Pixels above the frame at which a long name of the axis stands, so that the arrow's words do not cover it."""
 USE, FOR_NOW, BEST, CHEAPEST = "use this", "use for now", "most accurate", "cheapest"
 """What the exits that are named are on this page for."""
 
@@ -274,7 +276,8 @@ def _frame(axes: Any, plot: _Plot) -> None:
     grid(axes)
     baseline(axes)
     axes.set_xlabel(plot.axis, color=MUTED, fontsize=FONT, labelpad=6)
-    name_axis(axes, plot.metric, "AP, %", at=1.02)
+    above = 1.02 if plot.metric is AP else 1 + ABOVE / axes.get_window_extent().height
+    name_axis(axes, plot.metric, "AP, %", at=above)
 
 
 def _mark(axes: Any, spot: _Spot, metric: Metric, *, strong: bool) -> None:
