@@ -138,6 +138,7 @@ def _show_made(made: "Made", country: str | None) -> None:
         ("", f"in 95 of 100 cases, on this machine; energy is {made.proposal.forecast.kind}"),
         *([] if country else [("missing", "the country of your electricity: the file says where to put it")]),
         ("next", command),
+        ("then", f"open reports/{made.proposal.experiment.name}.html"),
     ]
     out().print()
     out().print(terminal_notes(rows))

@@ -1,7 +1,7 @@
 """The experiment proposed for a data set: input from its boxes, batch from memory, epochs from a calibration."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +42,10 @@ MEMORY = 0.5
 """Part of the memory that is free which training may take."""
 STATES = 4
 """Copies of the weights that training holds: they, their gradients, and Adam's two moments; float32."""
+FULL_NETWORK = 500
+"""Training images from which on the paper's network is tried: fewer teach a smaller one as well; assumed."""
 STEPS = 2000
-"""Steps after which a small network has learnt a small data set: with the 116 images of a mouse in an open field, AP
-still rises until about then (experiments/openfield.yaml)."""
+"""Steps that are wanted of a small data set; assumed."""
 EPOCHS = (60, 210)
 """Least and most epochs that are wanted: the paper's, and those of HRNet on COCO (Sun et al. 2019)."""
 FEWER = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
@@ -140,14 +141,15 @@ def propose(
     """
     from greenpose.run.estimate import estimate
 
-    free, reasons = memory_free(given.device), dict[str, dict[str, str]]()
+    free, images = memory_free(given.device), counts["train"]
+    reasons: dict[str, dict[str, str]] = {}
     cells: dict[str, list[Cell]] = {}
-    for network in NETWORKS:
-        batch = propose_batch(_experiment(data, profile, name, network, 1, 2, given), free=free, images=counts["train"])
+    for network in NETWORKS if images >= FULL_NETWORK else list(NETWORKS)[-1:]:
+        batch = propose_batch(_experiment(data, profile, name, network, 1, 2, given), free=free, images=images)
         if batch is None:
             continue
         reasons[network] = {"train.batch": batch[1]}
-        wanted = wanted_epochs(counts["train"], batch[0])
+        wanted = wanted_epochs(images, batch[0])
         ladder = dict.fromkeys(max(1, round(wanted * part)) for part in FEWER)
         tried = [_experiment(data, profile, name, network, epochs, batch[0], given) for epochs in ladder]
         cells[network] = [expand(grid_of_one(one), where="init")[0] for one in tried]
@@ -163,7 +165,8 @@ def propose(
         found = estimate([run.cell], seconds=given.seconds, on_progress=tell)
         run = found.runs[0]
     forecast = replace(found, runs=(run,), training=run.training, whole=run.whole, setups=1, measured=1)
-    why = reasons[network] | _reasons(network, by_network, run, given)
+    why = reasons[network] | _reasons(by_network[network][0], run, given)
+    why["model"] = f"{network}, read after stages 3 and 4{_why_not_larger(network, by_network, images, given)}."
     return Proposal(experiment=run.cell.config, reasons=why, forecast=forecast)
 
 
@@ -210,18 +213,24 @@ def _chosen(runs: Mapping[str, Sequence["RunEstimate"]], limit: float) -> tuple[
     return network, next((run for run in its if run.training["seconds"].known <= limit), its[-1])
 
 
-def _reasons(
-    network: str, runs: Mapping[str, Sequence["RunEstimate"]], run: "RunEstimate", given: Circumstances
-) -> dict[str, str]:
-    first, wanted = next(iter(runs)), runs[network][0].cell.config.train.epochs
-    hours = f"{given.hours:g} h (--hours)"
-    larger = f"the paper's {first} would get less than half of its epochs in {hours}; " if network != first else ""
-    too_big = "no larger one fits into memory; " if len(runs) < len(NETWORKS) else ""
+def _why_not_larger(network: str, tried: Collection[str], images: int, given: Circumstances) -> str:
+    """Return why the paper's network is not proposed; nothing where it is."""
+    larger = next(iter(NETWORKS))
+    if network == larger:
+        return ""
+    if images < FULL_NETWORK:
+        return f": {images} images teach it as well as the paper's {larger}, which is tried from {FULL_NETWORK} on"
+    if larger not in tried:
+        return f": training the paper's {larger} does not fit into memory"
+    return f": the paper's {larger} would get less than half of its epochs in {given.hours:g} h (--hours)"
+
+
+def _reasons(longest: "RunEstimate", run: "RunEstimate", given: Circumstances) -> dict[str, str]:
+    hours, wanted = f"{given.hours:g} h (--hours)", longest.cell.config.train.epochs
     epochs = run.cell.config.train.epochs
     fewer = f"; {wanted} were wanted, for {STEPS} steps or the paper's epochs" if epochs < wanted else ""
     minutes = run.training["seconds"].known / 60
     return {
-        "model": f"{network}, read after stages 3 and 4: {larger or too_big}exit 3 takes 60 % of exit 4's compute.",
         "wiring": "Both exits see the labels, and 4 teaches 3: the paper's HRNet4-OKD-DS.",
         "train.epochs": f"By trial steps here and now they take about {minutes:.2g} min, at most {hours}{fewer}.",
         "train.patience": "Never stopped early, as the rate falls late; fewer may end a training before that.",

@@ -49,6 +49,7 @@ def read_yolo(root: Path, files: Sequence[Path], *, category: str | None = None)
         raise DataError(reading.faults)
     taken = [name for number, name in classes.items() if number in wanted]
     remarks = [f"{reading.empty} images have no labels and are left out"] if reading.empty else []
+    remarks += [f"{reading.others} lines are of other classes and left out"] if reading.others else []
     remarks += [f"classes taken as one: {first_few(taken)}; --category NAME takes one of them"] if taken[1:] else []
     return Labelled(
         files=tuple(files),
@@ -116,7 +117,7 @@ def _folders(root: Path, settings: Mapping[str, Any]) -> Iterator[tuple[str, Pat
         folder = next((each for base in bases for each in (base / place, base / inner) if each.is_dir()), None)
         if folder is not None and folder.resolve().is_relative_to(root.resolve()):
             found = True
-            yield split, folder
+            yield split, folder.resolve()
     if not found:
         places = first_few(named.values())
         raise DataError([f"{root}: no folder of images that data.yaml names is in it ({places}); lists are not read"])
@@ -128,7 +129,7 @@ class _LabelLines:
     def __init__(self, root: Path, *, count: int, values: int, classes: set[int]) -> None:
         self.root = root
         self.faults: list[str] = []
-        self.empty = 0
+        self.empty = self.others = 0
         self._count, self._values, self._classes = count, values, classes
 
     def split(self, folder: Path) -> Iterator[Instance]:
@@ -153,7 +154,7 @@ class _LabelLines:
         except (DataError, ValueError) as error:
             self.faults.append(f"{text}: {error}")
             return
-        name = image.resolve().relative_to(self.root.resolve()).as_posix()
+        name = image.relative_to(self.root.resolve()).as_posix()
         for number, line in enumerate(lines, start=1):
             fields = self._fields(line, where=f"{text}: line {number}")
             found = self._instance(fields, name, size) if fields else None
@@ -169,6 +170,7 @@ class _LabelLines:
             return []
         wanted = BOX + self._count * self._values
         if not fields or int(fields[0]) not in self._classes:
+            self.others += bool(fields)
             return []
         if len(fields) != wanted or not all(map(is_number, fields)):
             only = " (a box only)" if len(fields) == BOX else ""

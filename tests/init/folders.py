@@ -149,7 +149,7 @@ def table(found: list[Label], *, places: list[Any], individuals: tuple[str, ...]
     if individuals:
         heads = [("mice", one, name, xy) for one in individuals for name in NAMES for xy in "xy"]
         levels.insert(1, "individuals")
-        rows = [np.concatenate([row] * len(individuals)) for row in rows]
+        rows = [np.concatenate([row + 3 * number for number in range(len(individuals))]) for row in rows]
     columns = pd.MultiIndex.from_tuples(heads, names=levels)
     index = pd.MultiIndex.from_tuples(places) if isinstance(places[0], tuple) else places
     return pd.DataFrame(np.array(rows), columns=columns, index=index)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -58,6 +59,96 @@ def test_what_was_labelled_comes_back(name, tmp_path):
             assert mine.visibility.tolist() == label.visibility.tolist(), label.image
             assert mine.subject == film
             assert mine.image_size == folders.SIZE
+
+
+def test_several_individuals_of_deeplabcut_come_back(tmp_path):
+    found = folders.labels(6, prefix="film0/")
+    folders.draw(tmp_path / "labeled-data", found)
+    places = [("labeled-data", *label.image.split("/")) for label in found]
+    table = folders.table(found, places=places, individuals=("a", "b"))
+    table.to_csv(tmp_path / "labeled-data/film0/CollectedData_mice.csv")
+    labelled = seen(tmp_path).labelled
+    assert labelled.keypoints == folders.NAMES
+    assert len(labelled.instances) == 12
+    first, second = labelled.instances[:2]
+    assert (first.image_id, first.id) == (second.image_id, second.id - 1)
+    seen_joints = found[0].visibility > 0
+    np.testing.assert_allclose(second.joints[seen_joints], found[0].joints[seen_joints] + 3, rtol=0, atol=TOLERANCE)
+
+
+def test_frames_of_films_that_were_moved_with_their_labels_are_found(tmp_path):
+    import sleap_io
+
+    found = folders.labels(8)
+    folders.draw(tmp_path / "frames", found)
+    skeleton = sleap_io.Skeleton(nodes=list(folders.NAMES))
+    frames, films = [], []
+    (tmp_path / "before").mkdir()
+    for number in range(4):
+        file = tmp_path / f"before/cage{number}.avi"
+        writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 10, folders.SIZE)
+        for label in found:
+            writer.write(cv2.imread(str(tmp_path / "frames" / label.image)))
+        writer.release()
+        films.append(sleap_io.Video.from_filename(str(file)))
+        for at in (2 * number, 2 * number + 1):
+            points = np.where((found[at].visibility > 0)[:, None], found[at].joints, np.nan)
+            subject = sleap_io.Instance.from_numpy(points, skeleton=skeleton)
+            frames.append(sleap_io.LabeledFrame(video=films[-1], frame_idx=at, instances=[subject]))
+    sleap_io.save_slp(sleap_io.Labels(frames, videos=films, skeletons=[skeleton]), str(tmp_path / "before/p.slp"))
+    (tmp_path / "before").rename(tmp_path / "after")
+    its = seen(tmp_path / "after")
+    assert "by subject or film (4 of them" in its.division.how
+    for label, one in zip(found, its.labelled.instances, strict=True):
+        np.testing.assert_allclose(one.joints, label.joints, rtol=0, atol=TOLERANCE)
+        drawn = cv2.imread(str(tmp_path / "frames" / label.image), cv2.IMREAD_GRAYSCALE)
+        assert np.abs(its.labelled.pixels(one).astype(int) - drawn).mean() < 10  # Motion JPEG loses some
+
+
+def test_predictions_of_sleap_are_left_out_and_said_to_be(tmp_path):
+    import sleap_io
+
+    folders.sleap(tmp_path)
+    file = str(tmp_path / "labels.slp")
+    labels = sleap_io.load_slp(file)
+    for frame in labels.labeled_frames[:5]:
+        points = frame.instances[0].numpy() + 1
+        frame.instances.append(sleap_io.PredictedInstance.from_numpy(points, skeleton=labels.skeleton))
+    sleap_io.save_slp(labels, file)
+    found = seen(tmp_path).labelled
+    assert len(found.instances) == 20
+    assert any(remark.startswith("5 predicted subjects are left out") for remark in found.remarks)
+
+
+def test_subjects_of_label_studio_are_told_by_relations_or_parents(tmp_path):
+    folders.label_studio(tmp_path)
+    file = tmp_path / "project-1-at-2026.json"
+    tasks = json.loads(file.read_text())
+    results = tasks[0]["annotations"][0]["result"]
+    size = {"original_width": folders.SIZE[0], "original_height": folders.SIZE[1]}
+    second = [one | {"id": f"{one['id']}-2", "parentID": "b2"} for one in results]
+    boxes = [
+        {"id": name, "type": "rectanglelabels", "value": {"x": 1, "y": 1, "rectanglelabels": ["mouse"]}} | size
+        for name in ("b1", "b2")
+    ]
+    joined = [{"type": "relation", "from_id": one["id"], "to_id": "b1"} for one in results]
+    tasks[0]["annotations"][0]["result"] = [*boxes, *results, *second, *joined]
+    file.write_text(json.dumps(tasks))
+    assert len(seen(tmp_path).labelled.instances) == 21
+
+
+def test_classes_of_yolo_are_taken_together_or_one_by_one(tmp_path):
+    folders.yolo(tmp_path)
+    settings = (tmp_path / "data.yaml").read_text().replace("names: [mouse]", "names: {0: mouse, 1: rat}")
+    (tmp_path / "data.yaml").write_text(settings)
+    for number, word in ((1, "000"), (7, "001"), (1, "002"), (1, "003")):
+        file = tmp_path / f"train/labels/train_img{word}.txt"
+        file.write_text(f"{number}{file.read_text()[1:]}")
+    both = seen(tmp_path).labelled
+    assert len(both.instances) == 19
+    assert any("classes taken as one: mouse, rat" in remark for remark in both.remarks)
+    assert any(remark.startswith("1 lines are of other classes") for remark in both.remarks)
+    assert len(seen(tmp_path, category="rat").labelled.instances) == 3
 
 
 def test_what_sleap_io_writes_as_yolo_comes_back(tmp_path):
