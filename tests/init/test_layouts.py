@@ -59,6 +59,10 @@ def test_what_was_labelled_comes_back(name, tmp_path):
             assert mine.visibility.tolist() == label.visibility.tolist(), label.image
             assert mine.subject == film
             assert mine.image_size == folders.SIZE
+            if name.startswith(("coco", "YOLO")):
+                points = label.joints[label.visibility > 0]
+                box = (*(points.min(0) - 6), *(np.ptp(points, axis=0) + 12))
+                np.testing.assert_allclose(mine.box, box, rtol=0, atol=TOLERANCE)
 
 
 def test_several_individuals_of_deeplabcut_come_back(tmp_path):
