@@ -34,7 +34,8 @@ SLOWEST = (
     *("run/test_official", "cli/test_estimate", "cli/test_report", "model/test_hrnet", "counting/test_macs"),
     *("adoption/test_pytest_plugin", "model/test_weights", "torture/test_runs", "report/test_scale"),
     *("training/test_checkpoint", "torture/test_reading", "test_metrics", "data/test_conventions"),
-    *("run/test_relabelled", "report/test_drawings", "counting/test_counts", "report/test_repeated_runs"),
+    *("run/test_relabelled", "run/test_own_network", "report/test_drawings"),
+    *("counting/test_counts", "report/test_repeated_runs"),
 )
 """Files that take a worker longest. They come first, so that no worker is still at one when the others have ended."""
 

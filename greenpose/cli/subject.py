@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +25,7 @@ from greenpose.config import (
 from greenpose.config.grid import placed
 from greenpose.config.load import is_grid, load_file, parse_settings
 from greenpose.config.read import experiment_file
-from greenpose.errors import ConfigError, FaultsError, GreenPoseError
+from greenpose.errors import ConfigError, FaultsError, GreenPoseError, ModelError
 from greenpose.grid import worker_environment
 from greenpose.subject import Subject, read_subject
 
@@ -48,6 +48,7 @@ def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
         "data": _check_data if images else _check_profile,
         "model.factory": _check_network,
         "model.weights": _check_weights,
+        "train.grow": _check_growth,
         "process.device": _check_device,
         "train.mirror": _check_mirror,
         "train.precision": _check_precision,
@@ -91,12 +92,23 @@ def _check_network(config: Experiment) -> None:
 
     shape = architecture_of(config)
     assert isinstance(shape, OwnShape)
-    net = check_network(shape)
-    if config.train.grow and not net.is_asked:
-        raise GreenPoseError(
-            f"train.grow {dict(config.train.grow)}: a network of one's own grows where its forward takes exits=, the"
-            " exits to compute, which this one's does not; train it whole: train.grow: {}"
-        )
+    check_network(shape)
+
+
+def _check_growth(config: Experiment) -> None:
+    if not config.train.grow or not isinstance(config.model, OwnNetworkConfig):
+        return
+    from greenpose.counting import architecture_of
+    from greenpose.model import OwnShape
+
+    shape = architecture_of(config)
+    assert isinstance(shape, OwnShape)
+    with suppress(ModelError):  # which the network's own check tells
+        if not shape.build().is_asked:
+            raise GreenPoseError(
+                f"{dict(config.train.grow)}: a network of one's own grows where its forward takes exits=, the exits to"
+                " compute, which this one's does not; train it whole: {}"
+            )
 
 
 def _check_weights(config: Experiment) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from greenpose.errors import ModelError
+from greenpose.formatting import listed
 from greenpose.model.architecture import Architecture
 from greenpose.model.hrnet import HRNet, SubNetwork
 from greenpose.model.own import OwnExitNetwork, OwnNetwork, OwnShape, theirs
@@ -54,8 +55,7 @@ def check_network(shape: OwnShape) -> OwnNetwork:
         with torch.inference_mode():
             first, second = net(images), net(images)
         faults = _size_faults(first, shape) or [
-            *_change_faults(first, second),
-            *_cut_faults(net, images, first),
+            *(_change_faults(first, second) or _cut_faults(net, images, first)),
             *_training_faults(net, images),
         ]
     if faults:
@@ -77,28 +77,35 @@ def _aside() -> Iterator[None]:
 
 
 def _size_faults(found: Mapping[int, Tensor], shape: OwnShape) -> list[str]:
-    return [fault for exit_, heatmaps in found.items() if (fault := _size_fault(exit_, heatmaps, shape))]
+    """Return what is wrong with the sizes of heatmaps, exits that have the same fault together."""
+    ill: dict[str, list[str]] = {}
+    for exit_, heatmaps in found.items():
+        if fault := _size_fault(heatmaps, shape):
+            ill.setdefault(fault, []).append(str(exit_))
+    return [
+        f"exit{'s' if len(exits) > 1 else ''} {listed(exits)} give{'' if len(exits) > 1 else 's'} {fault}"
+        for fault, exits in ill.items()
+    ]
 
 
-def _size_fault(exit_: int, heatmaps: Tensor, shape: OwnShape) -> str | None:
-    """Return what is wrong with the size of an exit's heatmaps; None where nothing is."""
+def _size_fault(heatmaps: Tensor, shape: OwnShape) -> str | None:
+    """Return what is wrong with the size of an exit's heatmaps, what was given first; None where nothing is."""
     wanted, have = shape.heatmap_shape, tuple(heatmaps.shape[1:])
     if heatmaps.ndim == 4 and len(heatmaps) == IMAGES and have == wanted:
-        return (
-            None if heatmaps.is_floating_point() else f"exit {exit_} gives heatmaps of {heatmaps.dtype}, not of floats"
-        )
+        return None if heatmaps.is_floating_point() else f"heatmaps of {heatmaps.dtype}, not of floats"
     width, height = shape.input_size
-    said = f"exit {exit_} gives {_sides(heatmaps.shape)} for {IMAGES} images"
-    need = f"{_sides((IMAGES, *wanted))} (images, keypoints, height, width) are wanted"
+    said = (
+        f"{_sides(heatmaps.shape)} for {IMAGES} images of {width} x {height} px;"
+        f" {_sides((IMAGES, *wanted))} (images, keypoints, height, width) is wanted"
+    )
     if heatmaps.ndim != 4 or len(heatmaps) != IMAGES:
-        return f"{said}; {need}"
+        return said
     if have[0] != wanted[0]:
-        return f"{said}; {need}: the profile has {wanted[0]} keypoints, and these are heatmaps of {have[0]}"
+        return f"{said}: the profile has {wanted[0]} keypoints"
     strides = {height / have[1], width / have[2]}
-    stride = strides.pop()
-    if not strides and stride in (1, 2, 4, 8, 16, 32):
-        return f"{said}; {need}; one of their pixels for {stride:g} of the image is data.stride: {stride:g}"
-    return f"{said}; {need}: a data.stride-th of the image in height and in width"
+    if len(strides) == 1 and (stride := strides.pop()) in (1, 2, 4, 8, 16, 32):
+        return f"{said}; where a pixel is to stand for {stride:g} of the image, say data.stride: {stride:g}"
+    return f"{said}: a pixel for {shape.stride} of the image"
 
 
 def _sides(shape: tuple[int, ...] | torch.Size) -> str:
@@ -114,8 +121,8 @@ def _change_faults(first: Mapping[int, Tensor], second: Mapping[int, Tensor]) ->
     changed = [str(exit_) for exit_ in first if not torch.equal(first[exit_], second[exit_])]
     if changed and not faults:
         return [
-            f"exit {', '.join(changed)} gives other numbers for the same images when it is called again in eval mode;"
-            " what draws numbers, or keeps something, is to do so in training mode only"
+            "called twice in eval mode with the same images, its network gives other numbers at exit"
+            f" {listed(changed)}; what draws numbers, or keeps something, is to do so in training mode only"
         ]
     return faults
 
@@ -142,14 +149,15 @@ def _training_faults(net: OwnNetwork, images: Tensor) -> list[str]:
     with theirs(net.architecture.config):
         training = copy.deepcopy(net).train()
     found = training(images)
-    faults = _size_faults(found, net.architecture)
-    for exit_, heatmaps in ({} if faults else found).items():
+    sizes = _size_faults(found, net.architecture)
+    if sizes:
+        return [f"in training mode, {fault}" for fault in sizes]
+    idle = []
+    for exit_, heatmaps in found.items():
         training.zero_grad(set_to_none=True)
         if heatmaps.requires_grad:
             with theirs(net.architecture.config):
                 heatmaps.square().mean().backward(retain_graph=True)
         if all(parameter.grad is None for parameter in training.parameters()):
-            faults.append(f"exit {exit_} cannot learn: no parameter of the network leads to it")
-    return [
-        f"in training mode, {fault}" if fault.startswith("exit") and " gives " in fault else fault for fault in faults
-    ]
+            idle.append(f"exit {exit_} cannot learn: no parameter of the network leads to it")
+    return idle

@@ -122,11 +122,13 @@ BAD = {
     "short": ["gives 1 thing for exits 1, 2; one for each is needed"],
     "words": ["gives a str at exit 1, not a tensor"],
     "number": ["gives a float; it is to give heatmaps by exit: a dict such as {1: ..., 2: ...}"],
-    "flat": ["exit 1 gives 2 x 12 for 2 images; 2 x 12 x 16 x 8 (images, keypoints, height, width) are wanted"],
-    "seventeen": ["the profile has 12 keypoints, and these are heatmaps of 17"],
-    "odd": ["exit 1 gives 2 x 12 x 16 x 7 for 2 images", "a data.stride-th of the image"],
-    "coarse": ["one of their pixels for 8 of the image is data.stride: 8"],
-    "changing": ["exit 1, 2 gives other numbers for the same images when it is called again in eval mode"],
+    "flat": [
+        "exits 1 and 2 give 2 x 12 for 2 images of 32 x 64 px; 2 x 12 x 16 x 8 (images, keypoints, height, width)"
+    ],
+    "seventeen": ["exits 1 and 2 give 2 x 17 x 16 x 8", "the profile has 12 keypoints"],
+    "odd": ["exits 1 and 2 give 2 x 12 x 16 x 7 for 2 images", "a pixel for 4 of the image"],
+    "coarse": ["where a pixel is to stand for 8 of the image, say data.stride: 8"],
+    "changing": ["called twice in eval mode with the same images, its network gives other numbers at exit 1 and 2"],
     "endless": ["exit 1 gives numbers that are not finite"],
     "unmoved": ["exit 1 cannot learn: no parameter of the network leads to it"],
     "frozen": ["gives a network without parameters"],

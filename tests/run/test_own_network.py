@@ -168,16 +168,18 @@ def test_it_is_estimated_profiled_and_its_stride_may_be_another(tmp_path):
 
 
 BAD = {
-    "seventeen": "model.factory: net:seventeen: exit 1 gives 2 x 17 x 16 x 8",
-    "changing": "model.factory: net:changing: exit 1, 2 gives other numbers",
+    "seventeen": "model.factory: net:seventeen: exits 1 and 2 give 2 x 17 x 16 x 8",
+    "changing": "model.factory: net:changing: called twice in eval mode",
     "failing": "model.factory: net:failing cannot be used: ",
     "nothing": "model.factory: net:nothing gives nothing (None)",
     "frozen": "model.factory: net:frozen gives a network without parameters",
 }
 
 
-@pytest.mark.parametrize("function", BAD)
-@pytest.mark.parametrize("command", ["run", "profile", "measure", "estimate"])
+CALLS = [("run", function) for function in BAD] + [(name, "changing") for name in ("profile", "measure", "estimate")]
+
+
+@pytest.mark.parametrize(("command", "function"), CALLS)
 def test_what_cannot_be_trained_is_refused_with_code_2_before_anything_is_written(tmp_path, function, command):
     leave(tmp_path, f"net:{function}")
     done = greenpose(command, "own.yaml", cwd=tmp_path)
@@ -191,7 +193,7 @@ def test_one_that_cannot_be_asked_does_not_grow(tmp_path):
     leave(tmp_path, "net:whole", run={"train": TRAIN | {"grow": {1: 0.5}}})
     done = greenpose("run", "own.yaml", cwd=tmp_path)
     assert done.code == 2
-    assert "grows where its forward takes exits=" in done.err
+    assert "train.grow: {1: 0.5}: a network of one's own grows where its forward takes exits=" in done.err
 
 
 def test_weights_fill_it_under_its_own_names(tmp_path):
