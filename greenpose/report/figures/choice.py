@@ -30,7 +30,7 @@ from greenpose.report.drawing import (
     place,
     write_label,
 )
-from greenpose.report.figures.tradeoff import axis_title, extent, name_axis, reach
+from greenpose.report.figures.axes import axis_title, extent, name_axis, reach
 from greenpose.report.picture import Picture
 from greenpose.report.ranking import (
     Preference,

@@ -24,7 +24,8 @@ from greenpose.report.drawing import (
     strokes,
     write,
 )
-from greenpose.report.figures.tradeoff import Mark, axis_title, reach
+from greenpose.report.figures.axes import axis_title, reach
+from greenpose.report.figures.tradeoff import Mark
 from greenpose.report.picture import MOST_PANELS, Picture, first_panels
 from greenpose.report.quantities import prefixed
 from greenpose.report.study import Study

@@ -39,7 +39,7 @@ from greenpose.report.drawing import (
     strokes,
     write,
 )
-from greenpose.report.figures.tradeoff import reach
+from greenpose.report.figures.axes import reach
 from greenpose.report.picture import MOST_PANELS, Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
 from greenpose.report.ranking import leaders

@@ -1,15 +1,14 @@
 """Accuracy against footprint: scatter charts, the front, and their data as tables."""
 
 import itertools
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, listed, plural
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT, TRAIN_ENERGY, Metric
-from greenpose.quantity import Kind, Quantity, kind_mark, over_runs, ratio
+from greenpose.quantity import Quantity, kind_mark, over_runs, ratio
 from greenpose.report.differences import seed_by_seed
 from greenpose.report.drawing import (
     ACCENT,
@@ -30,6 +29,7 @@ from greenpose.report.drawing import (
     ticks,
     write_label,
 )
+from greenpose.report.figures.axes import axis_title, ends_of, extent, name_axis, padded, reach
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import FOOTPRINTS, training_figure
 from greenpose.report.ranking import (
@@ -48,7 +48,6 @@ from greenpose.tables import (
     Table,
     TableCell,
     figure_column,
-    kind_notes,
     quantity_cell,
     table_of,
 )
@@ -99,13 +98,6 @@ class Mark:
         cost = f"{kind_mark(self.x.kind)}{self.x.text()}{NBSP}{metric.unit}"
         accuracy = self.y.text(most_decimals=self.metric.most_decimals)
         return f"{cost}, {self.metric.words} {accuracy}{self.metric.suffix}"
-
-
-def axis_title(metric: Metric, kinds: Iterable[Kind]) -> str:
-    """Return the title of the horizontal axis, unit and kinds included."""
-    notes = "".join(f", {note}" for note in kind_notes(kinds))
-    words = metric.words[:1].upper() + metric.words[1:]
-    return f"{words} ({metric.unit.removesuffix('/image').removesuffix('/1000 images')}){notes}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,20 +355,20 @@ def _frame(axes: Any, chart: Scatter) -> bool:
     """Set up scales, grid and ticks; return whether the horizontal axis is logarithmic."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    xs = _ends([reach(mark.x) for mark in chart.marks])
-    ys = _ends([extent(mark.y, chart.metric) for mark in chart.marks])
+    xs = ends_of([reach(mark.x) for mark in chart.marks])
+    ys = ends_of([extent(mark.y, chart.metric) for mark in chart.marks])
     log = xs[0] > 0 and xs[1] / xs[0] > _LOG_FROM
     if log:
         axes.set_xscale("log")
         pad = (xs[1] / xs[0]) ** 0.06
         axes.set_xlim(xs[0] / pad, xs[1] * pad)
     else:
-        axes.set_xlim(*_padded(xs, 0.08))
+        axes.set_xlim(*padded(xs, 0.08))
     numbered(axes.xaxis, 7)
     if log:
         axes.xaxis.set_major_locator(FixedLocator(ticks(*axes.get_xlim())))
         axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(*_padded(ys, 0.1))
+    axes.set_ylim(*padded(ys, 0.1))
     numbered(axes.yaxis, 6)
     grid(axes)
     baseline(axes)
@@ -435,34 +427,6 @@ def _crossed(mark: Mark) -> tuple[list[float], list[float], int]:
     return [x for x, _ in corners], [y for _, y in corners], len(across)
 
 
-def reach(each: Quantity, most: float = math.inf) -> tuple[float, float]:
-    """Return the ends of an interval as far as they can be: costs are not negative, shares not above the whole."""
-    value = each.value or 0.0
-    low, high = each.type_a or (value, value)
-    return max(0.0, low), min(most, high)
-
-
-def extent(each: Quantity, metric: Metric) -> tuple[float, float]:
-    """Return the ends of an accuracy's interval as far as they can be."""
-    return each.type_a or (each.known, each.known) if metric.signed else reach(each, metric.utmost)
-
-
-def name_axis(axes: Any, metric: Metric, ap: str, *, at: float) -> None:
-    """Write what accuracy is measured by over its axis, from the left edge on where that is longer than AP."""
-    style: dict[str, Any] = {"color": MUTED, "fontsize": FONT, "va": "bottom"}
-    if metric is AP:
-        axes.text(0, at, ap, transform=axes.transAxes, ha="right", **style)
-    else:
-        edge = axes.get_window_extent().x0 / axes.get_window_extent().width
-        axes.text(-edge, at, axis_words(metric), transform=axes.transAxes, ha="left", **style)
-
-
-def axis_words(metric: Metric) -> str:
-    """Return what is written at the axis of accuracy; of an error, that less is better."""
-    unit = f" ({metric.unit})" if metric.unit else ""
-    return f"{metric.label}{unit}{', lower is better' if metric.lower else ''}"
-
-
 def _labels(axes: Any, chart: Scatter, *, all_points: bool) -> None:
     """Label the front and the answer's exits, and where there is room the others too, if asked or without a front."""
     marks = chart.told
@@ -506,14 +470,3 @@ def _steps(axes: Any) -> list[Box]:
             for (x0, y0), (x1, y1) in itertools.pairwise(corners):
                 boxes.append((min(x0, x1) - 2, min(y0, y1) - 2, max(x0, x1) + 2, max(y0, y1) + 2))
     return boxes
-
-
-def _ends(reaches: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return the lowest and highest value that intervals reach."""
-    return min(low for low, _ in reaches), max(high for _, high in reaches)
-
-
-def _padded(ends: tuple[float, float], share: float) -> tuple[float, float]:
-    """Return the ends of an axis with some room, but none below zero, where nothing is unless it is there."""
-    room = (ends[1] - ends[0]) * share or abs(ends[1]) * 0.1 or 1.0
-    return max(min(0.0, ends[0] * (1 + share)), ends[0] - room), ends[1] + room
