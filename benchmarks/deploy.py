@@ -2,14 +2,17 @@
 
 HRNet-W32 at 192x256 with random weights, one thread, exits 3 and 4, every format and precision that `greenpose export`
 writes and a runtime runs: CPU time of an image as a share of torch's in float32 at exit 4, in rounds that take turns.
-Promised of the best file of exit 3: at most 10 % on a CPU with AMX, 25 % with VNNI only, 50 % with AVX2 only. oneDNN,
-in torch and OpenVINO, takes `ONEDNN_MAX_CPU_ISA=AVX2` to mean a lesser CPU; onnxruntime has no such switch.
+Promised of the best file of exit 3: at most 10 % on a CPU with AMX, 25 % with VNNI only, 50 % with AVX2 only.
+`--isa avx2` starts again with the switches that make torch and OpenVINO take the CPU for one with AVX2 only, reference
+included, and prints which implementations they then chose; onnxruntime has no such switch and is left out.
 """
 
+import argparse
 import os
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +22,7 @@ import torch
 
 from benchmarks import conclude
 from greenpose.artefact.folder import RUNTIMES
-from greenpose.artefact.runtime import OPENERS
+from greenpose.artefact.runtime import OPENERS, load_openvino, openvino_settings
 from greenpose.export.formats import InBfloat16, Kind, onnx_model, openvino_model, to_openvino, to_pt2
 from greenpose.export.quantise import quantised_onnx, quantised_openvino
 from greenpose.intervals import order_interval
@@ -36,6 +39,16 @@ KINDS = (
     *(Kind("openvino", "fp32"), Kind("openvino", "bf16"), Kind("openvino", "int8")),
     *(Kind("onnx", "fp32"), Kind("onnx", "int8"), Kind("pt2", "bf16")),
 )
+AS_IF = {
+    "avx2": {
+        "ONEDNN_MAX_CPU_ISA": "AVX2",  # convolutions of torch and OpenVINO
+        "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",  # its matrix products
+    }
+}
+"""What makes runtimes take the CPU for a lesser one; it has to be there before they are loaded."""
+SWITCHED = ("openvino", "torch")
+"""Runtimes that heed it."""
 GOALS = {"AMX": 0.10, "VNNI": 0.25, "AVX2": 0.50}
 """Largest share of torch in float32 at exit 4, by the best of these that the CPU has."""
 REFERENCE = "exit 4 torch fp32"
@@ -103,7 +116,7 @@ def _cpu_seconds(run: Run, images: np.ndarray) -> float:
     return time.process_time() - began
 
 
-def all_runs(folder: Path) -> tuple[dict[str, Run], dict[str, str]]:
+def all_runs(folder: Path, kinds: Sequence[Kind]) -> tuple[dict[str, Run], dict[str, str]]:
     """Return everything that takes turns, and what each computes in."""
     runs: dict[str, Run] = {}
     computed: dict[str, str] = {}
@@ -111,29 +124,58 @@ def all_runs(folder: Path) -> tuple[dict[str, Run], dict[str, str]]:
         net = network(exit_)
         runs[f"exit {exit_} torch fp32"], computed[f"exit {exit_} torch fp32"] = in_torch(network(exit_)), "float32"
         onnx = onnx_model(net, torch.from_numpy(noise(2)))
-        for kind in KINDS:
+        for kind in kinds:
             name = f"exit {exit_} {RUNTIMES[kind.format]} {kind.precision}"
-            runs[name], computed[name] = opened(kind, written(kind, net, onnx, folder))
+            path = written(kind, net, onnx, folder)
+            runs[name], computed[name] = opened(kind, path)
+            if kind.format == "openvino":
+                computed[name] += f" by {implementations(path)}"
             print(f"made {name}", file=sys.stderr, flush=True)
     return runs, computed
 
 
+def implementations(path: Path) -> str:
+    """Return what OpenVINO runs most of a model's convolutions by: `jit_avx2_I8`."""
+    model = load_openvino().Core().compile_model(path, "CPU", openvino_settings("fp32", 1)).get_runtime_model()
+    about = [operator.get_rt_info() for operator in model.get_ops()]
+    said = [(each["layerType"].astype(str), each["primitiveType"].astype(str)) for each in about]
+    found = Counter(str(primitive) for layer, primitive in said if str(layer) == "Convolution")
+    return ", ".join(f"{number} {name}" for name, number in found.most_common(2))
+
+
 def goal_of(sets: Sequence[str]) -> tuple[str, float] | None:
     """Return the best instruction set that a goal is set for, and the goal; None where the CPU has none of them."""
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
-    has = ["AVX2"] if limit == "AVX2" else sets
-    return next(((name, share) for name, share in GOALS.items() if name in has), None)
+    return next(((name, share) for name, share in GOALS.items() if name in sets), None)
+
+
+def as_if(isa: str | None) -> None:
+    """Start this program again as if the CPU had no more than an instruction set, unless it was started so."""
+    switches = AS_IF.get(isa or "", {})
+    if any(os.environ.get(name) != value for name, value in switches.items()):
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.deploy", *sys.argv[1:]], os.environ | switches)
+
+
+def asked() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.deploy")
+    parser.add_argument("--isa", choices=AS_IF, help="as if the CPU had no more than this")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    return parser.parse_args()
 
 
 def main() -> int:
     """Print the table, and return whether the goal was missed."""
+    options = asked()
+    as_if(options.isa)
     torch.set_num_threads(1)
     machine = this_machine()
-    sets = ", ".join(machine.instruction_sets)
-    print(f"{machine.cpu}: {sets}; W32, 192x256, batch {BATCH}, one thread, {ROUNDS} rounds")
+    sets = ", ".join(machine.instruction_sets) + (f", taken for {options.isa} only" if options.isa else "")
+    print(f"{machine.cpu}: {sets}; W32, 192x256, batch {BATCH}, one thread, {options.rounds} rounds")
+    print(f"torch's own kernels: {torch.backends.cpu.get_cpu_capability()}")
+    kinds = [kind for kind in KINDS if not options.isa or RUNTIMES[kind.format] in SWITCHED]
     with TemporaryDirectory(prefix="greenpose-") as folder:
-        runs, computed = all_runs(Path(folder))
-        found = shares(runs, ROUNDS)
+        runs, computed = all_runs(Path(folder), kinds)
+        found = shares(runs, options.rounds)
     middle = {name: statistics.median(values) for name, values in found.items()}
     for name, values in found.items():
         low, high = order_interval(values)
@@ -141,7 +183,7 @@ def main() -> int:
     best = min(
         (name for name in runs if name.startswith("exit 3") and "torch fp32" not in name), key=middle.__getitem__
     )
-    goal = goal_of(machine.instruction_sets)
+    goal = goal_of([options.isa.upper()] if options.isa else machine.instruction_sets)
     if goal is None:
         print(f"best of exit 3: {best}, {middle[best]:.1%} of {REFERENCE}; no goal is set for this CPU")
         return 0

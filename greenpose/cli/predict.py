@@ -40,7 +40,9 @@ def predict(
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUT...", help="Images, folders, 'patterns', films, or one COCO file.")
     ],
-    exit_: Annotated[int | None, typer.Option("--exit", help="Exit of a run. Default: the one of highest AP.")] = None,
+    exit_: Annotated[
+        int | None, typer.Option("--exit", help="Exit of a run. Default: the cheapest measured, else the best.")
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option(help="policy.json of a run: each image leaves at the exit that is sure of it.")
     ] = None,
@@ -122,7 +124,7 @@ def _opener(
         return partial(of_artefact, model, exit_=exit_, threads=threads)
     exits = () if exit_ is None else (exit_,)
     subject = find_subject(model, settings=changes(device=device, threads=threads), exits=exits)
-    return partial(of_run, subject, exit_=exit_, policy=policy, threads=threads)
+    return partial(of_run, subject, exit_=exit_, policy=policy, threads=threads, in_torch=device is not None)
 
 
 def _meter(country: str | None, device: str | None) -> "Meter":

@@ -136,7 +136,7 @@ class _Brush:
                 self._limb(ends, LOOKS[self._between(pair)])
         for keypoint in np.flatnonzero(which & np.isfinite(pose[:, 0])):
             look = LOOKS[self._sides[keypoint]]
-            radius = _RADIUS * (_SMALLEST + (1 - _SMALLEST) * sure[keypoint])
+            radius = _RADIUS * (_SMALLEST + (1 - _SMALLEST) * float(sure[keypoint]))
             corners = self._corners(pose[keypoint], look, radius)
             self._line(np.vstack([corners, corners[:1]]), DARK, 0, edge=True)
             cv2.fillPoly(self._canvas, [_fixed(corners)], look.colour, cv2.LINE_AA, _BITS)

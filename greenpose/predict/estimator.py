@@ -15,6 +15,7 @@ from greenpose.data.images import Window
 from greenpose.data.instances import Profile
 from greenpose.data.splits import window_of_run
 from greenpose.errors import ArtefactError, ConfigError, RecordError
+from greenpose.predict.choice import chosen_file, chosen_of_run
 from greenpose.record import Record
 from greenpose.record.policy import PolicyCurve
 from greenpose.schema import loaded
@@ -57,15 +58,20 @@ class Estimator:
 
 
 def of_artefact(path: Path, *, exit_: int | None = None, threads: int = 1) -> Estimator:
-    """Return the estimator of an artefact: of the model file that is named, else of the one that the folder prefers.
+    """Return the estimator of an artefact: of the model file that is named, else of the folder's to choose.
 
     Raises:
         ArtefactError: it cannot be used, or is of another exit than the one that is asked for.
     """
-    artefact = read_artefact(path)[0]
-    card, file = artefact.card, artefact.file
+    artefacts = read_artefact(path)
+    card = artefacts[0].card
     if exit_ not in (None, card.exit):
         raise ArtefactError([f"--exit {exit_}: {path} is exit {card.exit}; leave --exit out, or export exit {exit_}"])
+    return _of_file(*(chosen_file(artefacts) if len(artefacts) > 1 else (artefacts[0], "")), threads=threads)
+
+
+def _of_file(artefact: Artefact, why: str, *, threads: int) -> Estimator:
+    card, file = artefact.card, artefact.file
     model = open_model(artefact, threads=threads)
     return Estimator(
         profile=card.profile,
@@ -83,8 +89,9 @@ def of_artefact(path: Path, *, exit_: int | None = None, threads: int = 1) -> Es
             "arithmetic": model.arithmetic,
             "arithmetic_shown_by": model.evidence,
             "threads": threads,
+            "chosen_as": why,
         },
-        said=f"{_named(artefact)} in {model.arithmetic} by {model.runtime}",
+        said=f"{_named(artefact)} in {model.arithmetic} by {model.runtime}{f'; {why}' if why else ''}",
     )
 
 
@@ -92,8 +99,13 @@ def _named(artefact: Artefact) -> str:
     return f"{artefact.path} (exit {artefact.card.exit} of {artefact.card.run})"
 
 
-def of_run(subject: Subject, *, exit_: int | None = None, policy: Path | None = None, threads: int = 1) -> Estimator:
-    """Return the estimator of a finished run: of one exit, by default the one of highest AP, or of a policy's cascade.
+def of_run(
+    subject: Subject, *, exit_: int | None = None, policy: Path | None = None, threads: int = 1, in_torch: bool = False
+) -> Estimator:
+    """Return the estimator of a finished run: of what was measured to cost least, or of a policy's cascade.
+
+    Its exits in torch and its exported files are chosen from, or of one exit only; where no file was measured, or it
+    must be `in_torch`, it is the exit of highest AP.
 
     Raises:
         ConfigError: the run is not finished, or the policy is not its own.
@@ -109,6 +121,10 @@ def of_run(subject: Subject, *, exit_: int | None = None, policy: Path | None = 
             [f"--exit {exit_}: with --policy every image leaves at the exit that suits it; leave one out"]
         )
     record = read_record(folder.record)
+    exits = [entry.exit for entry in record.exits] if exit_ is None else [exit_]
+    measured = None if policy or in_torch else chosen_of_run(folder, record, exits)
+    if measured and measured[1]:
+        return _of_file(measured[1], measured[2], threads=threads)
     from greenpose.predict import network
 
     about = {"runtime": network.runtime(), "arithmetic": "float32", "threads": threads}
@@ -120,11 +136,9 @@ def of_run(subject: Subject, *, exit_: int | None = None, policy: Path | None = 
             f"{folder.path}, each image leaving where it is sure enough ({policy}), in float32 by {network.runtime()}"
         )
     else:
-        best = max(record.exits, key=lambda entry: (-1.0 if entry.ap is None else entry.ap, -entry.exit))
-        exit_ = best.exit if exit_ is None else exit_
+        exit_, why = _own_exit(record, exit_) if measured is None else (measured[0], measured[2])
         net = network.of_exit(subject.config, folder, exit_, threads=threads)
         about = _about(record.name, record.config_hash, exit_) | {"file": str(folder.best(exit_)), **about}
-        why = f"the best of {len(record.exits)} by AP" if exit_ == best.exit and len(record.exits) > 1 else "as asked"
         said = f"{folder.path}, exit {exit_} ({why}), in float32 by {network.runtime()}"
     data = subject.config.data
     return Estimator(
@@ -136,6 +150,15 @@ def of_run(subject: Subject, *, exit_: int | None = None, policy: Path | None = 
         about=about,
         said=said,
     )
+
+
+def _own_exit(record: Record, asked: int | None) -> tuple[int, str]:
+    """Return an exit to use in torch where nothing was measured, and why."""
+    best = max(record.exits, key=lambda entry: (-1.0 if entry.ap is None else entry.ap, -entry.exit))
+    if asked not in (None, best.exit):
+        return asked, "as asked"
+    why = f"the best of {len(record.exits)} by AP" if len(record.exits) > 1 else "the only one"
+    return best.exit, f"{why}; no exported file of it was measured"
 
 
 def _about(run: str, config_hash: str, exit_: int | None) -> dict[str, Any]:
