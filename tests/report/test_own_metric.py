@@ -9,6 +9,7 @@ from greenpose.ledger.own import OwnRun
 from greenpose.ledger.own_settings import settings_of
 from greenpose.record import Basis, Interval, Record
 from greenpose.record.metric import KNOWN, OwnMetric
+from greenpose.report.figures.energy import by_purpose
 from greenpose.report.first_screen import first_screen
 from greenpose.report.forms import lines, to_latex, to_markdown
 from greenpose.report.headline import headline
@@ -177,3 +178,9 @@ def test_names_in_other_scripts_are_drawn_without_a_warning():
     """Warnings are errors in tests."""
     (first, *_) = pictures_of(study([own(TOP1, {3: 0.5, 4: 0.6}, name="実験 α")]))
     assert "実験" in first.panels[0].svg + str(first.data)
+
+
+def test_a_loops_own_phases_are_training_wherever_energy_is_cut_by_purpose(bill):
+    renamed = [phase.model_copy(update={"name": "fit"}) if phase.name == "train" else phase for phase in bill.phases]
+    assert by_purpose(bill.model_copy(update={"phases": renamed})) == by_purpose(bill)
+    assert by_purpose(bill)["Training steps"] == pytest.approx(50 / 3.6e6)

@@ -179,11 +179,16 @@ def flows_table(chart: Flows) -> Table:
 def by_purpose(run: Record) -> Energies:
     """Return the energy of a run by what it was spent for."""
     found = dict.fromkeys((*PURPOSES, REST), 0.0)
-    homes = {phase: purpose for purpose, phases in PURPOSES.items() for phase in phases}
     for phase in run.phases:
-        other = "Training steps" if run.own == "builder" and phase.name not in NOT_TRAINING else REST
-        found[homes.get(phase.name, other)] += phase.energy_kwh
+        found[purpose_of(run, phase.name)] += phase.energy_kwh
     return found
+
+
+def purpose_of(run: Record, phase: str) -> str:
+    """Return what a phase is for; of a loop that is not ours, its own phases are training."""
+    homes = {each: purpose for purpose, phases in PURPOSES.items() for each in phases}
+    other = "Training steps" if run.own == "builder" and phase not in NOT_TRAINING else REST
+    return homes.get(phase, other)
 
 
 def by_component(run: Record) -> Energies | None:

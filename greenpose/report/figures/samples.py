@@ -30,7 +30,7 @@ from greenpose.report.drawing import (
     strokes,
     write,
 )
-from greenpose.report.figures.energy import FILLS, PURPOSES, REST, key
+from greenpose.report.figures.energy import FILLS, PURPOSES, REST, key, purpose_of
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import of_exit, prefixed
 from greenpose.report.study import Study, energy_kind
@@ -171,7 +171,7 @@ def power_courses(study: Study) -> list[PowerCourse]:
     found = [(run, each) for run, each in _traced(study) if _agree(run, each)]
     courses = []
     for number, (run, each) in enumerate(found):
-        step, watts = _binned(each.stretches)
+        step, watts = _binned(run, each.stretches)
         mark = kind_mark(energy_kind([run]))
         courses.append(PowerCourse(id=f"power-{number}", label=run.name, step=step, watts=watts, symbol=mark))
     return courses
@@ -210,17 +210,16 @@ def _agree(run: Record, each: Trace) -> bool:
     return recorded > 0 and abs(drawn / recorded - 1) < NEAR
 
 
-def _binned(stretches: Sequence[Stretch]) -> tuple[float, dict[str, tuple[float, ...]]]:
+def _binned(run: Record, stretches: Sequence[Stretch]) -> tuple[float, dict[str, tuple[float, ...]]]:
     """Return the width of a bin, and each purpose's mean power in every bin: the part of each window that lies in it.
 
     A window's energy is spread evenly over its time, so that bins hold all of it.
     """
-    homes = {phase: purpose for purpose, phases in PURPOSES.items() for phase in phases}
     end = max(each.start + each.seconds for each in stretches)
     step = end / MOST_BINS
     watts = {purpose: [0.0] * MOST_BINS for purpose in (*PURPOSES, REST)}
     for each in stretches:
-        bins = watts[homes.get(each.phase, REST)]
+        bins = watts[purpose_of(run, each.phase)]
         first, last = (min(MOST_BINS - 1, int(at / step)) for at in (each.start, each.start + each.seconds))
         for index in range(first, last + 1):
             inside = min(each.start + each.seconds, (index + 1) * step) - max(each.start, index * step)
