@@ -106,11 +106,13 @@ def _ask(console: Console) -> str | None:
 
 
 def _show_seen(seen: "Surveyed", console: Console) -> None:
+    from greenpose.init.labelled import num_labelled
+
     profile, rows = seen.profile, []
     for split, its in seen.division.splits.items():
         images, subjects = len({one.image for one in its}), {one.subject for one in its} - {""}
         labelled = sum(int((one.visibility > 0).sum()) for one in its)
-        rows.append((split, str(images), str(len(its)), str(len(subjects) or "unknown"), str(labelled)))
+        rows.append((split, str(images), str(num_labelled(its)), str(len(subjects) or "unknown"), str(labelled)))
     columns = number_columns("images", "instances", "subjects or films", "labelled joints")
     out().print(Text(f"found {seen.origin}: {profile.category}, {profile.num_keypoints} keypoints"), soft_wrap=True)
     out().print(terminal_table(("split", *columns), rows))
@@ -153,6 +155,8 @@ def _emitted(grams: Any, country: str | None) -> str:
 
 
 def _document(folder: Path, seen: "Surveyed", made: "Made", country: str | None) -> dict[str, Any]:
+    from greenpose.init.labelled import num_labelled
+
     run = made.proposal.forecast.runs[0]
     cost = footprint(run.whole)
     if country is None:
@@ -166,7 +170,7 @@ def _document(folder: Path, seen: "Surveyed", made: "Made", country: str | None)
         "experiment": str(made.experiment),
         "copy": None if made.copy is None else str(made.copy),
         "splits": {
-            split: {"images": len({one.image for one in its}), "instances": len(its)}
+            split: {"images": len({one.image for one in its}), "instances": num_labelled(its)}
             for split, its in seen.division.splits.items()
         },
         "division": seen.division.how,

@@ -77,6 +77,11 @@ def framed(
     )
 
 
+def num_labelled(instances: Iterable[Instance]) -> int:
+    """Return how many have a labelled joint: crowds and boxes alone are neither trained on nor tested."""
+    return sum(bool(one.visibility.any()) for one in instances)
+
+
 def numbered(splits: Mapping[str, Iterable[Instance]]) -> dict[str, tuple[Instance, ...]]:
     """Return instances with ids of their own, and one for each image."""
     images: dict[str, int] = {}

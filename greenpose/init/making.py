@@ -19,7 +19,7 @@ from greenpose.files import write_text
 from greenpose.init.coco_files import check_in_place, depth_window, read_coco
 from greenpose.init.division import ThreeSplits, divided
 from greenpose.init.keypoints import propose_profile
-from greenpose.init.labelled import Labelled
+from greenpose.init.labelled import Labelled, num_labelled
 from greenpose.init.layouts import LAYOUTS, MADE_BY, find_layout
 from greenpose.init.proposal import Circumstances, Proposal, propose, propose_input
 from greenpose.init.sleap_files import read_through_sleap_io
@@ -209,7 +209,7 @@ def _proposal(
             files[:: max(1, len(files) // DEPTH_IMAGES)], lambda file: decode_stored(read_bytes(file), file)
         )
         reasons["data.depth_window_mm"] = "GUESSED: between these mm lie 98 % of the depths of some training images."
-    counts = {split: len(its) for split, its in seen.division.splits.items()}
+    counts = {split: num_labelled(its) for split, its in seen.division.splits.items()}
     found = propose(data, seen.profile, name=seen.profile.name, counts=counts, given=given, tell=tell)
     placed = found.experiment.data.model_copy(update={"root": settings["root"]})
     experiment = found.experiment.model_copy(update={"data": placed})

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from greenpose.init import look
+from greenpose.init.labelled import num_labelled
 from tests.init import folders
 
 TOLERANCE = 1e-6
@@ -63,6 +64,15 @@ def test_what_was_labelled_comes_back(name, tmp_path):
                 points = label.joints[label.visibility > 0]
                 box = (*(points.min(0) - 6), *(np.ptp(points, axis=0) + 12))
                 np.testing.assert_allclose(mine.box, box, rtol=0, atol=TOLERANCE)
+
+
+def test_boxes_without_joints_are_kept_beside_and_not_counted(tmp_path):
+    folders.coco(tmp_path, layout="pooled")
+    document = json.loads((tmp_path / "labels.json").read_text())
+    document["annotations"][0] |= {"keypoints": [0] * 12, "num_keypoints": 0}
+    (tmp_path / "labels.json").write_text(json.dumps(document))
+    found = seen(tmp_path).labelled
+    assert (len(found.instances), num_labelled(found.instances)) == (20, 19)
 
 
 def test_several_individuals_of_deeplabcut_come_back(tmp_path):
