@@ -30,8 +30,8 @@ COSTLY: dict[str, Any] = dict.fromkeys(("model", "measure", "carbon", "process")
 """Settings that the cost of inference depends on; runs that agree in them cost the same."""
 FREE = ("measure", "carbon", "process")
 """Sections that may be changed for a trained run: they do not touch what was trained."""
-ALSO_FREE = ("data.input_size", "data.root")
-"""Further settings of that kind: the size of what is measured, and where the same data lie now."""
+ALSO_FREE = ("data.input_size", "data.root", "model.folder")
+"""Further settings of that kind: the size of what is measured, and where the same data, or source, lie now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

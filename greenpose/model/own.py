@@ -131,7 +131,8 @@ def _loaded(name: str, folder: str, sha256: str | None) -> Factory:
     try:
         source = source_of(name, Path(folder))
     except ConfigError as error:
-        raise ModelError([fault.removeprefix("model.factory: ") for fault in error.faults]) from None
+        where = "; put it back, or let measure know its place now: --set model.folder=FOLDER"
+        raise ModelError([f"{fault.removeprefix('model.factory: ')}{where}" for fault in error.faults]) from None
     if sha256 is not None and source.sha256 != sha256:
         raise ModelError(
             [

@@ -125,6 +125,20 @@ def test_a_changed_source_ends_what_the_run_can_be_used_for_and_makes_another_ru
     assert [each["state"] for each in planned.json["runs"]] == ["to do"]
 
 
+def test_a_source_that_lies_elsewhere_now_is_found_where_it_is_said_to_be(tmp_path):
+    leave(tmp_path / "lab")
+    assert greenpose("run", "lab/own.yaml", "--no-report", cwd=tmp_path).code == 0
+    run = run_of(tmp_path)
+    (tmp_path / "lab").rename(tmp_path / "moved")
+    call = ("measure", run.path, "--set", "measure.max_seconds=0.5")
+    lost = greenpose(*call, cwd=tmp_path)
+    assert lost.code == 2
+    assert "net: no such module in" in lost.err
+    assert "let measure know its place now: --set model.folder=FOLDER" in lost.err
+    found = greenpose(*call, "--set", f"model.folder={tmp_path}/moved", cwd=tmp_path)
+    assert found.code == 0, found.err
+
+
 def test_a_worker_in_a_fresh_interpreter_finds_it_from_anywhere(tmp_path):
     file = leave(tmp_path / "lab")
     assert greenpose("run", file, "--no-report", "--set", "train.epochs=1", cwd=tmp_path, cold=True).code == 0
