@@ -184,3 +184,9 @@ def test_a_loops_own_phases_are_training_wherever_energy_is_cut_by_purpose(bill)
     renamed = [phase.model_copy(update={"name": "fit"}) if phase.name == "train" else phase for phase in bill.phases]
     assert by_purpose(bill.model_copy(update={"phases": renamed})) == by_purpose(bill)
     assert by_purpose(bill)["Training steps"] == pytest.approx(50 / 3.6e6)
+
+
+def test_a_programs_phase_is_training_too(bill):
+    program = [bill.phases[0].model_copy(update={"name": "command"})]
+    run = bill.model_copy(update={"own": "command", "phases": program})
+    assert by_purpose(run)["Training steps"] == program[0].energy_kwh > 0

@@ -187,7 +187,7 @@ def by_purpose(run: Record) -> Energies:
 def purpose_of(run: Record, phase: str) -> str:
     """Return what a phase is for; of a loop that is not ours, its own phases are training."""
     homes = {each: purpose for purpose, phases in PURPOSES.items() for each in phases}
-    other = "Training steps" if run.own == "builder" and phase not in NOT_TRAINING else REST
+    other = "Training steps" if run.own and phase not in NOT_TRAINING else REST
     return homes.get(phase, other)
 
 
