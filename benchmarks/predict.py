@@ -1,7 +1,8 @@
 """What `greenpose predict` takes beside its network: `python -m benchmarks.predict [MODEL]`, some minutes.
 
 Promised: the wall time is at most 1.15 times that of decoding the images and of running the network on their crops,
-each alone; memory is flat in the number of images. Blocks of the same frames go through all three in random order.
+each alone, the upper end of the median's interval too; memory is flat in the number of images. Blocks of the same
+frames go through all three in random order, which blocks of others follow, several times over.
 MODEL is an artefact; without one, exit 3 of the quick profile is trained for an epoch and exported.
 """
 
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -23,14 +25,14 @@ from benchmarks import conclude
 from greenpose.data.crops import normalised
 from greenpose.data.samples import stacked
 from greenpose.formatting import with_prefix
-from greenpose.intervals import interval
+from greenpose.intervals import order_interval
 from greenpose.predict.boxes import Regions, find_regions
 from greenpose.predict.estimator import Estimator, of_artefact
 from greenpose.predict.inputs import Inputs, find_inputs
 from greenpose.predict.outputs import Results
 from greenpose.predict.search import search
 
-FRAMES, BLOCK, BATCH = 1000, 50, 8
+FRAMES, BLOCK, BATCH, PASSES = 1000, 25, 8, 3
 MOST = 1.15
 """Wall time over decoding and network."""
 FEW, MANY, FLAT = 100, 10_000, 1.05
@@ -79,23 +81,22 @@ def _wall(estimator: Estimator, coco: Path, place: Path) -> list[str]:
     regions = find_regions(None, inputs, estimator.profile)
     ratios: list[float] = []
     totals = {"decode": 0.0, "network": 0.0, "whole": 0.0}
-    for start in range(0, len(inputs.files), BLOCK):
+    for turn, start in product(range(PASSES), range(0, len(inputs.files), BLOCK)):
         some = replace(inputs, files=inputs.files[start : start + BLOCK], ids=inputs.ids[start : start + BLOCK])
         crops = _crops(some, estimator)
         jobs: dict[str, Callable[[], object]] = {
             "decode": partial(_decode, some, estimator),
             "network": partial(_network, estimator, crops),
-            "whole": partial(_whole, some, estimator, regions, place / f"results{start}"),
+            "whole": partial(_whole, some, estimator, regions, place / f"results{turn}-{start}"),
         }
         took = {name: _seconds(jobs[name]) for name in random.sample(sorted(jobs), len(jobs))}
         totals = {name: totals[name] + took[name] for name in totals}
         ratios.append(took["whole"] / (took["decode"] + took["network"]))
-    found, ends = statistics.median(ratios), interval(ratios)
-    each = ", ".join(f"{name} {with_prefix(total / len(inputs.files), 's')}" for name, total in totals.items())
-    span = "" if ends is None else f" ({ends.low:.2f} to {ends.high:.2f})"
+    found, (low, high) = statistics.median(ratios), order_interval(ratios)
+    each = ", ".join(f"{name} {with_prefix(total / len(inputs.files) / PASSES, 's')}" for name, total in totals.items())
     print(f"{estimator.said}: an image takes {each}")
-    print(f"wall time over decoding and network: {found:.2f}{span}, promised at most {MOST}")
-    return [f"wall time is {found:.2f} times decoding and network"] if found > MOST else []
+    print(f"wall time over decoding and network: {found:.2f} ({low:.2f} to {high:.2f}), promised at most {MOST}")
+    return [f"wall time may be {high:.2f} times decoding and network"] if high > MOST else []
 
 
 def _crops(inputs: Inputs, estimator: Estimator) -> np.ndarray:
