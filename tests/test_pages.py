@@ -6,7 +6,8 @@ import pytest
 
 from tests.pages import python_blocks, run_blocks
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 
 
 def test_every_python_block_of_the_page_on_the_api_runs(tmp_path):
@@ -14,6 +15,13 @@ def test_every_python_block_of_the_page_on_the_api_runs(tmp_path):
     assert "grade" in said
     assert (tmp_path / "runs/lab/my-loop/record.json").exists()
     assert (tmp_path / "runs/lab2/exits/record.json").exists()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/report.md"])
+def test_every_python_block_of_a_page_with_a_few_runs(page, tmp_path):
+    (tmp_path / "report.html").write_bytes((ROOT / "reports/quick/index.html").read_bytes())
+    said = run_blocks(ROOT / page, tmp_path)
+    assert ("CO2eq" in said) is (page != "docs/report.md")
 
 
 def test_an_error_in_a_block_names_the_page_and_the_line(tmp_path):
