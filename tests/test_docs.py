@@ -135,7 +135,8 @@ def _typed_page(name: str, smaller: dict[str, str], folder: Path) -> None:
         elif block.language == "sh":
             for line in block.text.splitlines():
                 if not (smaller and " estimate " in line):  # it trains for as long, however small the set
-                    _typed(line, folder)
+                    shorter = " --max-seconds 1" if smaller and " measure " in line else ""
+                    _typed(line + shorter, folder)
 
 
 def test_the_example_of_the_page_on_profiles_works_as_it_is_typed(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import greenpose
-from greenpose.metrics import BY_NAME, COUNTED, OF_ARTEFACT, OF_EXIT, OF_TRAINING
+from greenpose.metrics import BY_NAME, COUNTED, OF_ARTEFACT, OF_EXIT, OF_TRAINING, SCORE
 from greenpose.record import Exit, Record
 from greenpose.record.artefacts import ArtefactCost
 
@@ -93,7 +93,7 @@ def test_the_catalogue_has_every_number_of_an_exit_and_of_a_training():
     assert {metric.name for metric in OF_TRAINING} == trained
     mine = numeric(ArtefactCost, {"exit", "calibrated_on"}) - {metric.name for metric in (*OF_EXIT, *OF_ARTEFACT)}
     assert mine == set()
-    assert len(BY_NAME) == len(OF_EXIT) + len(OF_ARTEFACT) + len(OF_TRAINING)
+    assert len(BY_NAME) == len(OF_EXIT) + len(OF_ARTEFACT) + len(OF_TRAINING) + len([SCORE])
 
 
 def test_every_count_says_how_it_is_counted_and_compared():

@@ -176,7 +176,8 @@ def test_what_the_terminal_sends_to_both_reaches_the_command_once(tmp_path):
     os.kill(pid, signal.SIGCONT)
     time.sleep(1)
     os.write(terminal, b"?")
-    seen += os.read(terminal, 1000)
+    while b"?" not in seen:
+        seen += os.read(terminal, 1000)
     os.write(terminal, b"\x1c")  # the command does not listen to SIGQUIT
     os.waitpid(pid, 0)
     os.close(terminal)
