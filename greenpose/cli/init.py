@@ -106,7 +106,7 @@ def _ask(console: Console) -> str | None:
 
 
 def _show_seen(seen: "Surveyed", console: Console) -> None:
-    from greenpose.init.labelled import num_labelled
+    from greenpose.init.labelled_set import num_labelled
 
     profile, rows = seen.profile, []
     for split, its in seen.division.splits.items():
@@ -155,7 +155,7 @@ def _emitted(grams: Any, country: str | None) -> str:
 
 
 def _document(folder: Path, seen: "Surveyed", made: "Made", country: str | None) -> dict[str, Any]:
-    from greenpose.init.labelled import num_labelled
+    from greenpose.init.labelled_set import num_labelled
 
     run = made.proposal.forecast.runs[0]
     cost = footprint(run.whole)

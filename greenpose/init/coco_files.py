@@ -14,7 +14,7 @@ from greenpose.data.coco import Split, image_folders, inspect_split, load_docume
 from greenpose.data.findings import Notebook, errors, first_few
 from greenpose.data.instances import Instance, Profile
 from greenpose.errors import DataError
-from greenpose.init.labelled import Labelled, labelled_twice, numbered, several_skeletons
+from greenpose.init.labelled_set import Labelled, labelled_twice, numbered, several_skeletons
 
 TRIED = 5
 """Images by which the folder that they lie in is told."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from greenpose.config.profile import Pair, Profile
 from greenpose.data.instances import load_profile, profile_names
-from greenpose.init.labelled import Labelled
+from greenpose.init.labelled_set import Labelled
 
 SIDES = (
     ("left", "right"),

@@ -18,7 +18,7 @@ from greenpose.data.findings import first_few
 from greenpose.data.image_checks import listed_image
 from greenpose.data.instances import Instance
 from greenpose.errors import DataError, said
-from greenpose.init.labelled import (
+from greenpose.init.labelled_set import (
     Labelled,
     framed,
     labelled_twice,

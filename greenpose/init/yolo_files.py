@@ -17,7 +17,7 @@ from greenpose.data.findings import first_few
 from greenpose.data.image_checks import listed_image
 from greenpose.data.instances import Instance
 from greenpose.errors import DataError
-from greenpose.init.labelled import Labelled, framed, missing_images, numbered
+from greenpose.init.labelled_set import Labelled, framed, missing_images, numbered
 from greenpose.init.layouts import IMAGES, settings_in
 
 BOX = 5

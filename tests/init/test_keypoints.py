@@ -6,7 +6,7 @@ import pytest
 
 from greenpose.data import load_profile
 from greenpose.init.keypoints import SIGMA, guessed_pairs, propose_profile
-from greenpose.init.labelled import Labelled
+from greenpose.init.labelled_set import Labelled
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from greenpose.init import look
-from greenpose.init.labelled import num_labelled
+from greenpose.init.labelled_set import num_labelled
 from tests.init import folders
 
 TOLERANCE = 1e-6
