@@ -163,11 +163,15 @@ def test_a_signal_to_the_meter_is_passed_on_once(metered, number):
 
 def test_what_the_terminal_sends_to_both_reaches_the_command_once(tmp_path):
     import pty
+    import termios
 
     told = {"words": python(LISTENS), "log": str(tmp_path / "w")} | ASKED
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-c", DRIVER, json.dumps(told)])
+    kept = termios.tcgetattr(terminal)
+    kept[3] |= termios.NOFLSH  # else Ctrl-C throws away what the command says before the terminal has done with it
+    termios.tcsetattr(terminal, termios.TCSANOW, kept)
     seen = b""
     while b"ready" not in seen:
         seen += os.read(terminal, 1000)
