@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from greenpose.metering import read_windows
@@ -82,11 +83,14 @@ def test_a_command_that_is_asked_to_end_is_interrupted(tmp_path):
 
 
 def test_what_was_metered_of_a_command_whose_meter_was_killed_is_kept_and_it_is_said_to_be_lost(tmp_path):
-    process = started(tmp_path, "--interval", "0.1", "--", sys.executable, "-c", "import time; time.sleep(3)")
+    process = started(tmp_path, "--interval", "0.1", "--", sys.executable, "-c", "import time; time.sleep(60)")
     folder = tmp_path / "runs/python"
     wait_for(lambda: (folder / "windows.jsonl").exists() and len(read_windows(folder / "windows.jsonl")) >= 5)
     assert list(folder.glob("*ord.json")) == []
+    children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
+    for child in children:
+        child.kill()
     process.communicate(timeout=60)
     (failure,) = collect([tmp_path / "runs"])
     windows = read_windows(folder / "windows.jsonl")
