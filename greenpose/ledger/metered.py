@@ -129,7 +129,13 @@ def carbon_entry(
     settings: CarbonConfig, *, windows: Sequence[Window] = (), embodied: EmbodiedShare | None = None
 ) -> Carbon:
     """Return what turns energy, and the making of the machine, into emissions; hourly data as of the windows."""
-    carbon = carbon_of(**settings.model_dump())
+    return carbon_record(carbon_of(**settings.model_dump()), windows=windows, embodied=embodied)
+
+
+def carbon_record(
+    carbon: CarbonAccounting, *, windows: Sequence[Window] = (), embodied: EmbodiedShare | None = None
+) -> Carbon:
+    """Return the same of an account that a meter has."""
     grid, mean = carbon.grid_of(windows), carbon.intensity if carbon.hours else None
     return Carbon(
         country=grid.country,

@@ -7,12 +7,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from greenpose.intervals import Bounds
+from greenpose.ledger.metered import carbon_record
 from greenpose.metering import NO_ENERGY, Meter, Provenance, Window, grade, software_versions, this_machine, worst_kind
 from greenpose.metering.inference_samples import FOREIGN_WARNING
 from greenpose.predict.estimator import Estimator
 from greenpose.predict.search import Account
 from greenpose.quantity import Quantity, missing
-from greenpose.record import Carbon, Component, interval_of, with_bases
+from greenpose.record import Carbon, Component, with_bases
 from greenpose.record.numbers import Numbers
 
 BILL_SCHEMA: Literal["greenpose.bill/1"] = "greenpose.bill/1"
@@ -182,14 +183,4 @@ def _rate(window: Window) -> Quantity:
 
 
 def _carbon(meter: Meter) -> Carbon | None:
-    if meter.carbon is None:
-        return None
-    grid = meter.carbon.grid_of(meter.windows)
-    return Carbon(
-        country=grid.country,
-        intensity_g_per_kwh=grid.g_per_kwh,
-        intensity_interval=interval_of(grid.interval),
-        source=grid.source,
-        vintage=grid.vintage,
-        pue=meter.carbon.pue,
-    )
+    return carbon_record(meter.carbon, windows=meter.windows) if meter.carbon is not None else None
