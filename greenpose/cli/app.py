@@ -25,6 +25,9 @@ from greenpose.cli.profile import profile
 from greenpose.cli.report import report
 from greenpose.cli.run import run, worker
 
+AGAIN_SECONDS = 0.01
+"""Until Ctrl-C is tried again where it could not be heard."""
+
 
 class _App(typer.Typer):
     """The commands, without the hook by which typer's own call ends every crash with 1."""
@@ -76,16 +79,16 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit with its code; a user's mistake ends in words, never in a traceback."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup, which the user's run is to outlive
-        signal.signal(signal.SIGHUP, _interrupt)
-    sys.excepthook = _crashed
+    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        if signal.getsignal(each) is not signal.SIG_IGN:  # as under nohup, which the user's run is to outlive
+            signal.signal(each, _interrupt)
+    sys.excepthook, sys.unraisablehook = _crashed, _ignored
     last_streams()
     _keep_help()
     try:
         app()
     finally:  # all is said and written: a signal could only show where the interpreter was leaving off
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
             signal.signal(each, signal.SIG_IGN)
 
 
@@ -106,6 +109,14 @@ def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackTy
         return
     sys.stderr.write("greenpose failed by a fault of its own, or of a changed model: nothing was compared\n")
     raise SystemExit(EXIT_USAGE)
+
+
+def _ignored(fault: "sys.UnraisableHookArgs") -> None:
+    """Interrupt again, a moment later, where Ctrl-C met a destructor or a callback, at which Python forgets it."""
+    if issubclass(fault.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+    else:
+        sys.__unraisablehook__(fault)
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -227,3 +227,33 @@ def test_a_signal_when_all_is_said_shows_no_traceback_and_changes_no_code(number
     done = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("greenpose ")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+DEAF = """
+import os, signal, sys, time
+import greenpose.cli.app as command_line
+
+class Destructor:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{number})
+        time.sleep(1)
+
+def work():
+    Destructor()
+    time.sleep(20)
+    sys.stdout.write("worked on")
+
+command_line.app = work
+try:
+    command_line.main()
+except KeyboardInterrupt:
+    sys.stdout.write("heard")
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_at_which_a_destructor_runs_is_heard_after_it(number):
+    done = subprocess.run(
+        [sys.executable, "-c", DEAF.format(number=number)], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("heard", "")

@@ -14,10 +14,30 @@ from greenpose.metering import read_windows
 from greenpose.record import Failure, Record
 from greenpose.store import collect
 
+AT_WORK = []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_at_work():
+    """A test that fails ends what it started, and what that started."""
+    yield
+    while AT_WORK:
+        with AT_WORK.pop() as process:
+            if process.poll() is None:
+                kill_all(process)
+
+
+def kill_all(process):
+    """Kill a process first, then its children."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for child in children:
+        child.kill()
+
 
 def started(tmp_path, *arguments, country="ITA", **options):
     """The command line at work in a folder."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "greenpose", "meter", *arguments],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
@@ -26,6 +46,8 @@ def started(tmp_path, *arguments, country="ITA", **options):
         env={**os.environ, "NO_COLOR": "1", **({"GREENPOSE_COUNTRY": country} if country else {})},
         **options,
     )
+    AT_WORK.append(process)
+    return process
 
 
 def done(tmp_path, *arguments, **options):
@@ -83,18 +105,15 @@ def test_a_command_that_is_asked_to_end_is_interrupted(tmp_path):
 
 
 def test_what_was_metered_of_a_command_whose_meter_was_killed_is_kept_and_it_is_said_to_be_lost(tmp_path):
-    process = started(tmp_path, "--interval", "0.1", "--", sys.executable, "-c", "import time; time.sleep(60)")
-    folder = tmp_path / "runs/python"
+    process = started(tmp_path, "--interval", "0.1", "--", "sh", "-c", "sleep 60; exit 3")
+    folder = tmp_path / "runs/sh"
     wait_for(lambda: (folder / "windows.jsonl").exists() and len(read_windows(folder / "windows.jsonl")) >= 5)
     assert list(folder.glob("*ord.json")) == []
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    for child in children:
-        child.kill()
+    kill_all(process)
     process.communicate(timeout=60)
     (failure,) = collect([tmp_path / "runs"])
     windows = read_windows(folder / "windows.jsonl")
-    assert (failure.reason, failure.name, failure.phase) == ("lost", "python", "command")
+    assert (failure.reason, failure.name, failure.phase) == ("lost", "sh", "command")
     assert failure.seconds == pytest.approx(sum(each.seconds for each in windows))
     assert failure.energy_kwh * 3.6e6 == pytest.approx(sum(each.energy.mid for each in windows))
     assert failure.co2eq_g > 0
