@@ -50,6 +50,7 @@ def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
         "model.weights": _check_weights,
         "train.grow": _check_growth,
         "process.device": _check_device,
+        "train.augment": _check_augment,
         "train.mirror": _check_mirror,
         "train.precision": _check_precision,
     }
@@ -136,6 +137,15 @@ def _check_mirror(config: Experiment) -> None:
         from greenpose.data.crops import flip_partners
 
         flip_partners(_check_profile(config))
+
+
+def _check_augment(config: Experiment) -> None:
+    augment = config.train.augment
+    if augment:
+        from greenpose.data.augment import check_augmentation
+        from greenpose.data.splits import window_of_run
+
+        check_augmentation(augment, _check_profile(config), window_of_run(config.data))
 
 
 def _check_precision(config: Experiment) -> None:

@@ -1,6 +1,7 @@
 """Experiments and grids: their schema, how their YAML is read, and how a grid becomes named runs."""
 
 from greenpose.config.accounting import CarbonConfig, MeasureConfig
+from greenpose.config.augmentation import AugmentConfig
 from greenpose.config.experiment import (
     DataConfig,
     Experiment,
@@ -18,6 +19,7 @@ from greenpose.config.read import packaged_experiment, read_yaml
 from greenpose.config.wiring import Edge, LossConfig, Wiring, WiringConfig
 
 __all__ = [
+    "AugmentConfig",
     "CarbonConfig",
     "Cell",
     "DataConfig",

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from greenpose.config.accounting import CarbonConfig, MeasureConfig
+from greenpose.config.augmentation import AugmentConfig
 from greenpose.config.own_network import OwnNetworkConfig
 from greenpose.config.profile import Profile
 from greenpose.config.wiring import Exit, LossConfig, Wiring, WiringConfig, paper_weight, wiring_faults
@@ -110,6 +111,10 @@ class TrainConfig(Document):
     mirror: Annotated[float, Field(ge=0, le=1), NO_TRUTH] = 0.0
     """Part of an epoch's images, drawn anew for each, that is mirrored, left and right keypoints changing places; 0:
     none, as the paper."""
+    augment: Annotated[AugmentConfig | None, Field(exclude_if=lambda given: given is None)] = None
+    """How an epoch's images are turned, scaled and otherwise changed, within ranges by a normal distribution that ends
+    one standard deviation from their middle: `{}` turns, scales and shifts as HRNet and mmpose do, and leaves grey
+    levels as they are; null: nothing, as the paper."""
     patience: Epochs = 13
     """Stop after this many validations in a row in which no exit reached its own best AP."""
     validate_every: Epochs = 1
@@ -304,7 +309,7 @@ class Experiment(Document):
     name: Name
     """Name of the experiment."""
     seed: Seed = 1
-    """Seed of initial weights, of the order of batches, and of what is mirrored."""
+    """Seed of initial weights, of the order of batches, and of what is mirrored and augmented."""
     data: DataConfig = DataConfig()
     """Images, joints, crops."""
     model: Network = ModelConfig()

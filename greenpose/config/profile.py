@@ -35,6 +35,9 @@ class Profile(Document):
     """Pairs of keypoint indices (from 0) that are drawn as limbs."""
     flip_pairs: tuple[Pair, ...] = ()
     """Pairs of keypoint indices (from 0) that change places in a mirror."""
+    upper_body: Annotated[tuple[Index, ...], Field(exclude_if=lambda upper: not upper)] = ()
+    """Keypoint indices (from 0) of the upper half of the body, the others being the lower one's; empty: it has no such
+    halves."""
     sigmas: tuple[Spread, ...]
     """OKS spread of each keypoint, a fraction of the square root of the area; one per keypoint."""
     sigma_source: str = Field(min_length=1)
@@ -77,6 +80,15 @@ class Profile(Document):
         counts = Counter(index for pair in pairs for index in pair)
         twice = [f"keypoint {index} is in more than one pair" for index, count in counts.items() if count > 1]
         return _or_raise(pairs, _pair_faults(pairs, info.data.get("keypoints")) + twice)
+
+    @field_validator("upper_body", mode="after")
+    @classmethod
+    def _check_upper_body(cls, upper: tuple[Index, ...], info: Any) -> tuple[Index, ...]:
+        num = len(info.data.get("keypoints", ()))
+        faults = [f"[{i}] is {index}, indices go from 0 to {num - 1}" for i, index in enumerate(upper) if index >= num]
+        if num and len(set(upper)) >= num:
+            faults.append("names every keypoint; the lower half needs some too")
+        return _or_raise(upper, faults if num else [])
 
 
 def sigma_faults(sigmas: Sequence[float]) -> list[str]:

@@ -1,16 +1,17 @@
 """Samples: one split at one input size, cut from its images, ready to train on and to be scored."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from greenpose.data.archive import Cut, read_archive, write_archive
+from greenpose.data.augment import Augmentation
 from greenpose.data.crops import (
     Framing,
     crop,
@@ -32,10 +33,12 @@ _SHOWN_FAULTS = 20
 _COLOUR_DIMENSIONS = 3
 
 
-def _each_crop(
-    instances: Sequence[Instance], reader: Reader, framing: Framing, indices: Iterable[int]
-) -> Iterator[np.ndarray]:
-    """Yield the crop of each sample; an image that neighbours share is read once, faults are told at the end."""
+Images: TypeAlias = Callable[[Sequence[int]], Iterable[np.ndarray]]
+"""Gives the whole images of some samples by their numbers, one after the other."""
+
+
+def _each_image(instances: Sequence[Instance], reader: Reader, indices: Iterable[int]) -> Iterator[np.ndarray]:
+    """Yield the image of each sample; one that neighbours share is read once, faulty ones are told at the end."""
     faults: dict[str, None] = {}
     name, image = "", None
     for index in indices:
@@ -47,9 +50,17 @@ def _each_crop(
             image = None
             continue
         name = instance.image
-        yield crop(image, matrix_of(instance, framing), framing.input_size)
+        yield image
     if faults:
         raise DataError(shortened(list(faults)))
+
+
+def _each_crop(
+    instances: Sequence[Instance], images: Images, framing: Framing, indices: Sequence[int]
+) -> Iterator[np.ndarray]:
+    """Yield the crop of each sample."""
+    for index, image in zip(indices, images(indices), strict=True):
+        yield crop(image, matrix_of(instances[index], framing), framing.input_size)
 
 
 def _kept(each: Iterable[np.ndarray], count: int, size: tuple[int, int], most_bytes: int) -> np.ndarray | None:
@@ -90,12 +101,29 @@ CACHE_BYTES = 2 * 1024**3
 _DRAWN_AT_ONCE = 64
 
 
+def keeping(reader: Reader, instances: Sequence[Instance], *, most_bytes: int = CACHE_BYTES) -> Reader:
+    """Return a reader that has read as many whole images of instances, from the first one on, as fit in so many bytes.
+
+    Raises:
+        DataError: naming all of them that cannot be read.
+    """
+    kept: dict[str, np.ndarray] = {}
+    for instance, image in zip(instances, _each_image(instances, reader, range(len(instances))), strict=True):
+        if instance.image not in kept:
+            most_bytes -= image.nbytes
+            if most_bytes < 0:
+                break
+            kept[instance.image] = image
+    return lambda instance: kept[instance.image] if instance.image in kept else reader(instance)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)  # no slots: what is derived once is kept in __dict__
 class Samples:
     """One split at one input size; a sample is one instance, its crop and its joints in the crop.
 
     Crops are the same in every epoch (the paper augments nothing, and mirrors come last), so they are kept: those of
-    generated images in a file, those of image files in memory where they fit.
+    generated images in a file, those of image files in memory where they fit. Where they are to differ, whole images
+    are kept so instead, and crops are cut at every use.
     """
 
     profile: Profile
@@ -111,7 +139,9 @@ class Samples:
     box_scores: tuple[float, ...] | None = None
     """How sure a detector is of each sample's box; None: the boxes are annotated."""
     window: Window | None = None
-    """The depth window in mm that image files were seen through; None for 8-bit ones and generated frames."""
+    """The depth window in mm that images were seen through; None for 8-bit ones."""
+    images: Images | None = None
+    """Gives whole images, to be cut otherwise each time; None where there are but crops."""
 
     @classmethod
     def build(
@@ -134,7 +164,8 @@ class Samples:
             DataError: there is nothing to build from, or images cannot be read (all of them are named).
         """
         _check(instances, profile, framing)
-        each = partial(_each_crop, tuple(instances), reader, framing)
+        images = partial(_each_image, tuple(instances), reader)
+        each = partial(_each_crop, tuple(instances), images, framing)
         kept = _kept(each(range(len(instances))), len(instances), framing.input_size, cache_bytes)
 
         def cut(indices: Sequence[int]) -> np.ndarray:
@@ -148,15 +179,23 @@ class Samples:
             truth=None if truth is None else tuple(truth),
             box_scores=None if box_scores is None else tuple(box_scores),
             window=window,
+            images=images,
         )
 
     @classmethod
     def draw(
-        cls, path: Path, source: Iterable[tuple[Instance, np.ndarray]], *, profile: Profile, framing: Framing
+        cls,
+        path: Path,
+        source: Iterable[tuple[Instance, np.ndarray]],
+        *,
+        profile: Profile,
+        framing: Framing,
+        whole: bool = False,
     ) -> "Samples":
         """Return the samples of instances that come with their whole images, one at a time, by way of a file.
 
-        The file is there whole or not at all; crops stay in it, so that memory does not grow with their number.
+        The file is there whole or not at all; crops, or images if they are to stay `whole`, stay in it, so that memory
+        does not grow with their number.
 
         Raises:
             DataError: there is nothing to draw from.
@@ -165,10 +204,10 @@ class Samples:
         def crops() -> Iterator[tuple[Instance, np.ndarray]]:
             for instance, image in source:
                 _check([instance], profile, framing)
-                yield instance, crop(image, matrix_of(instance, framing), framing.input_size)
+                yield instance, image if whole else crop(image, matrix_of(instance, framing), framing.input_size)
 
         write_archive(path, crops(), profile=profile, framing=framing)
-        return cls.load(path)
+        return cls.load(path, whole=framing if whole else None)
 
     def __len__(self) -> int:
         return len(self.instances)
@@ -183,6 +222,26 @@ class Samples:
         """
         return self.cut([int(index) for index in indices])
 
+    def views(
+        self, indices: Int[np.ndarray, " some"], augmentation: Augmentation
+    ) -> tuple[Float32[np.ndarray, "some keypoint 2"], UInt8[np.ndarray, "some height width *channel"]]:
+        """Return the joints and the crops of some samples, whose images are kept whole, as an augmentation sees them.
+
+        Raises:
+            DataError: an image, or the file of images, cannot be read.
+        """
+        assert self.images is not None, "images that are augmented are loaded whole"
+        some = [int(index) for index in indices]
+        views = augmentation.views(
+            [self.instances[index] for index in some],
+            self.images(some),
+            profile=self.profile,
+            framing=self.framing,
+            window=self.window,
+        )
+        joints, crops = zip(*views, strict=True)
+        return np.stack(joints).astype(np.float32), stacked(crops)
+
     def targets(
         self, indices: Sequence[int] | Int[np.ndarray, " some"] | None = None
     ) -> Float32[np.ndarray, "some keypoint height width"]:
@@ -192,13 +251,14 @@ class Samples:
 
     def take(self, indices: Sequence[int] | Int[np.ndarray, " some"]) -> "Samples":
         """Return some of the samples as a split of their own, with nothing else to be found; crops are not copied."""
-        chosen = tuple(int(index) for index in indices)
+        chosen, images = tuple(int(index) for index in indices), self.images
         return type(self)(
             profile=self.profile,
             framing=self.framing,
             instances=tuple(self.instances[index] for index in chosen),
             cut=lambda some: self.cut([chosen[index] for index in some]),
             window=self.window,
+            images=None if images is None else lambda some: images([chosen[index] for index in some]),
         )
 
     @cached_property
@@ -272,14 +332,25 @@ class Samples:
         return self.instances if self.truth is None else self.truth
 
     @classmethod
-    def load(cls, path: Path) -> "Samples":
+    def load(cls, path: Path, *, whole: Framing | None = None) -> "Samples":
         """Return samples from a file that `draw` wrote; crops are read from it when they are asked for.
+
+        Of a file of `whole` images, they are cut out of these, by the framing that is given.
 
         Raises:
             DataError: the file is missing, broken or of another layout.
         """
-        profile, framing, instances, crops = read_archive(path)
-        return cls(profile=profile, framing=framing, instances=instances, cut=crops)
+        profile, framing, instances, stored = read_archive(path)
+        if whole is None:
+            return cls(profile=profile, framing=framing, instances=instances, cut=stored)
+
+        def images(indices: Sequence[int]) -> Iterator[np.ndarray]:
+            return (stored([index])[0] for index in indices)
+
+        def cut(indices: Sequence[int]) -> np.ndarray:
+            return stacked(list(_each_crop(instances, images, whole, indices)))
+
+        return cls(profile=profile, framing=whole, instances=instances, cut=cut, images=images)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -310,14 +381,22 @@ def in_turn(count: int, batch_size: int, rng: np.random.Generator | None = None)
 
 
 def batch_of(
-    samples: Samples, indices: Int[np.ndarray, " batch"], *, flipped: Bool[np.ndarray, " batch"] | None = None
+    samples: Samples,
+    indices: Int[np.ndarray, " batch"],
+    *,
+    flipped: Bool[np.ndarray, " batch"] | None = None,
+    augmentation: Augmentation | None = None,
 ) -> Batch:
-    """Return some samples with their targets; those that are `flipped` left to right.
+    """Return some samples with their targets, as an augmentation sees them; those that are `flipped` left to right.
 
     Raises:
         DataError: an image cannot be read; or some are flipped, and the profile does not say which joints that swaps.
     """
-    joints, visibility, images = samples.joints[indices], samples.visibility[indices], samples.crops(indices)
+    visibility = samples.visibility[indices]
+    if augmentation is None:
+        joints, images = samples.joints[indices], samples.crops(indices)
+    else:
+        joints, images = samples.views(indices, augmentation)
     if flipped is not None:
         sides = flip_partners(samples.profile)
         joints = flip_joints(joints, flipped, width=samples.framing.input_size[0], sides=sides)

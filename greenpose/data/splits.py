@@ -20,7 +20,7 @@ from greenpose.data.crops import Framing
 from greenpose.data.findings import Notebook, errors
 from greenpose.data.images import Window, image_reader, read_bytes, window_depth
 from greenpose.data.instances import Instance, Profile, load_profile
-from greenpose.data.samples import CACHE_BYTES, Samples
+from greenpose.data.samples import CACHE_BYTES, Samples, keeping
 from greenpose.data.synthetic import JOINTS, generate
 from greenpose.errors import DataError
 from greenpose.files import cache_folder
@@ -31,8 +31,8 @@ _DRAWN_BY = ("synthetic/*.py", "crops.py", "images.py", "archive.py")
 """The code that generated crops come from: another text of it may draw others."""
 
 
-def load_splits(config: DataConfig, *, only: Sequence[str] = SPLITS) -> dict[str, Samples]:
-    """Return the three splits, or only some of them, ready to train on.
+def load_splits(config: DataConfig, *, only: Sequence[str] = SPLITS, whole: bool = False) -> dict[str, Samples]:
+    """Return the three splits, or only some of them, ready to train on, the training split's images `whole` if asked.
 
     Raises:
         ConfigError: if the profile is unknown.
@@ -42,10 +42,12 @@ def load_splits(config: DataConfig, *, only: Sequence[str] = SPLITS) -> dict[str
     check_joints(config, profile)
     framing = Framing.of(config.input_size, sigma=config.sigma, padding=config.padding, stride=config.stride)
     if config.source == "synthetic":
-        return {split: _synthetic(config, split, profile, framing) for split in only}
+        return {split: _synthetic(config, split, profile, framing, whole=whole and split == "train") for split in only}
     found = inspect_splits(config)
     window = depth_window(config, found)
-    return {split: _annotated(found[split], window, profile, framing) for split in only}
+    return {
+        split: _annotated(found[split], window, profile, framing, whole=whole and split == "train") for split in only
+    }
 
 
 def annotations_sha256(config: DataConfig) -> dict[str, str]:
@@ -98,10 +100,17 @@ def window_of_run(config: DataConfig) -> tuple[float, float] | None:
     return None if own is None else (float(own[0]), float(own[1]))
 
 
-def _annotated(split: Split, window: Window | None, profile: Profile, framing: Framing) -> Samples:
-    truth = (*split.instances, *split.aside) if split.aside else None
+def _annotated(split: Split, window: Window | None, profile: Profile, framing: Framing, *, whole: bool) -> Samples:
     reader = image_reader(window=window)
-    return Samples.build(split.instances, reader, window=window, profile=profile, framing=framing, truth=truth)
+    return Samples.build(
+        split.instances,
+        keeping(reader, split.instances) if whole else reader,
+        window=window,
+        profile=profile,
+        framing=framing,
+        truth=(*split.instances, *split.aside) if split.aside else None,
+        cache_bytes=0 if whole else CACHE_BYTES,
+    )
 
 
 def check_joints(config: DataConfig, profile: Profile) -> None:
@@ -136,16 +145,16 @@ def inspect_splits(config: DataConfig) -> dict[str, Split]:
     return checked.splits
 
 
-def _synthetic(config: DataConfig, split: str, profile: Profile, framing: Framing) -> Samples:
+def _synthetic(config: DataConfig, split: str, profile: Profile, framing: Framing, *, whole: bool) -> Samples:
     """Return a generated split, from the cache where it is there."""
-    path = _cached(config, split, profile)
-    if path.exists():
-        return Samples.load(path)
+    path = _cached(config, split, profile, whole=whole)
     window = config.depth_window_mm or SYNTHETIC_WINDOW_MM
+    if path.exists():
+        return replace(Samples.load(path, whole=framing if whole else None), window=window)
 
     def drawn(place: Path) -> Samples:
         seen = ((instance, window_depth(depth, window)) for instance, depth in generate(config.synthetic, split))
-        return Samples.draw(place, seen, profile=profile, framing=framing)
+        return replace(Samples.draw(place, seen, profile=profile, framing=framing, whole=whole), window=window)
 
     try:
         return drawn(path)
@@ -158,13 +167,17 @@ def _synthetic(config: DataConfig, split: str, profile: Profile, framing: Framin
         return drawn(place / path.name)
 
 
-def _cached(config: DataConfig, split: str, profile: Profile) -> Path:
-    return cache_folder() / f"synthetic-{split}-{_key(config, split, profile)}"
+def _cached(config: DataConfig, split: str, profile: Profile, *, whole: bool = False) -> Path:
+    return cache_folder() / f"synthetic-{split}-{_key(config, split, profile, whole=whole)}"
 
 
-def _key(config: DataConfig, split: str, profile: Profile) -> str:
-    """Return the cache key of a generated split: its settings, its profile, and the code that makes it."""
-    settings = config.model_dump(mode="json", include={"input_size", "sigma", "padding", "depth_window_mm"})
+def _key(config: DataConfig, split: str, profile: Profile, *, whole: bool) -> str:
+    """Return the cache key of a generated split: its settings, its profile, and the code that makes it.
+
+    Those of crops say nothing of whole images.
+    """
+    cutting = set[str]() if whole else {"input_size", "sigma", "padding"}
+    settings = config.model_dump(mode="json", include={"depth_window_mm", *cutting})
     synthetic = config.synthetic.model_dump(mode="json", exclude={"patients", "frames"})
     numbers = [getattr(config.synthetic.patients, split), getattr(config.synthetic.frames, split)]
     text = json.dumps([settings, synthetic, numbers, split, profile.model_dump(mode="json")], sort_keys=True)
@@ -191,8 +204,8 @@ class Preview:
     """Images that a run must generate, or read and crop, before it can train; 0 where generated ones are cached."""
 
 
-def preview(config: DataConfig, *, num: int) -> Preview:
-    """Return the counts of an experiment's data and the first `num` samples of its training split.
+def preview(config: DataConfig, *, num: int, whole: bool = False) -> Preview:
+    """Return the counts of an experiment's data and the first `num` samples of its training split, `whole` if asked.
 
     Annotations are read, images only for those samples; where crops of a split would not fit into memory, these are cut
     out of their images at every use too, as they will be.
@@ -205,17 +218,19 @@ def preview(config: DataConfig, *, num: int) -> Preview:
     check_joints(config, profile)
     framing = Framing.of(config.input_size, sigma=config.sigma, padding=config.padding, stride=config.stride)
     if config.source == "synthetic":
-        return _synthetic_instances(config, profile, framing, num)
+        return _synthetic_instances(config, profile, framing, num, whole=whole)
     found = inspect_splits(config)
     window = depth_window(config, found)
     instances = found["train"].instances
+    some, reader = instances[:num], image_reader(window=window)
+    cache_bytes = CACHE_BYTES * len(some) // len(instances)
     few = Samples.build(
-        instances[:num],
-        image_reader(window=window),
+        some,
+        keeping(reader, some, most_bytes=cache_bytes) if whole else reader,
         window=window,
         profile=profile,
         framing=framing,
-        cache_bytes=CACHE_BYTES * min(num, len(instances)) // len(instances),
+        cache_bytes=0 if whole else cache_bytes,
     )
     counts, searched = {split: len(found[split].instances) for split in SPLITS}, num_boxes(config)
     return Preview(counts=counts, searched=searched, few=few, to_make=sum(counts.values()) + searched)
@@ -231,7 +246,7 @@ def repeated(samples: Samples, num: int) -> Samples:
     return replace(some, instances=tuple(renamed))
 
 
-def _synthetic_instances(config: DataConfig, profile: Profile, framing: Framing, num: int) -> Preview:
+def _synthetic_instances(config: DataConfig, profile: Profile, framing: Framing, num: int, *, whole: bool) -> Preview:
     synthetic = config.synthetic
     counts = {split: getattr(synthetic.patients, split) * getattr(synthetic.frames, split) for split in SPLITS}
     window = config.depth_window_mm or SYNTHETIC_WINDOW_MM
@@ -241,6 +256,8 @@ def _synthetic_instances(config: DataConfig, profile: Profile, framing: Framing,
     def image_of(instance: Instance) -> np.ndarray:
         return images[instance.image]
 
-    few = Samples.build([instance for instance, _ in made], image_of, profile=profile, framing=framing)
-    missing = [split for split in SPLITS if not _cached(config, split, profile).exists()]
+    some = [instance for instance, _ in made]
+    few = Samples.build(some, image_of, window=window, profile=profile, framing=framing)
+    kept = {split: _cached(config, split, profile, whole=whole and split == "train") for split in SPLITS}
+    missing = [split for split in SPLITS if not kept[split].exists()]
     return Preview(counts=counts, searched=0, few=few, to_make=sum(counts[split] for split in missing))

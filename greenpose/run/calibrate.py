@@ -74,16 +74,17 @@ def find_setups(cells: Sequence[Cell], meter: Meter) -> dict[str, Setup]:
     looks: dict[str, tuple[Preview, Cost]] = {}
     setups: dict[str, Setup] = {}
     for config in {distinct_work(cell.config): cell.config for cell in cells}.values():
-        data = config.data.model_dump_json()
+        whole = config.train.augment is not None
+        data = f"{config.data.model_dump_json()} {whole}"
         if data not in looks:
-            looks[data] = _look(config.data, meter)
+            looks[data] = _look(config.data, meter, whole=whole)
         setups[distinct_work(config)] = _setup(config, *looks[data], meter)
     return setups
 
 
-def _look(config: DataConfig, meter: Meter) -> tuple[Preview, Cost]:
+def _look(config: DataConfig, meter: Meter, *, whole: bool) -> tuple[Preview, Cost]:
     with meter.window("look", items=FEW_IMAGES) as opened:
-        seen = preview(config, num=FEW_IMAGES)
+        seen = preview(config, num=FEW_IMAGES, whole=whole)
     return seen, cost_of([opened.result]) * (1 / len(seen.few))
 
 

@@ -212,7 +212,7 @@ def _data(
     """Return the annotations' digests, which must be those that the run was begun with, the splits, detected boxes."""
     annotations = annotations_sha256(config.data)
     check_annotations(cell.get("annotations_sha256", {}), annotations, where=str(folder.path))
-    splits = load_splits(config.data)
+    splits = load_splits(config.data, whole=config.train.augment is not None)
     return annotations, splits, load_boxes(config.data, splits["test"])
 
 

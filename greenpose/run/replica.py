@@ -31,7 +31,7 @@ def follow(folder: RunFolder, rank: int, port: int) -> None:
         fit(
             net,
             build_objective(config),
-            load_splits(config.data, only=("train",)),
+            load_splits(config.data, only=("train",), whole=config.train.augment is not None),
             recipe=config.train,
             seed=config.seed,
             files=Files(checkpoint=folder.checkpoint, best=folder.best),

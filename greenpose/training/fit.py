@@ -22,6 +22,7 @@ import torch
 
 from greenpose.config import TrainConfig
 from greenpose.data import Batch, Samples, batch_of, in_turn
+from greenpose.data.augment import Augmentation, check_augmentation
 from greenpose.errors import GreenPoseError
 from greenpose.losses import Objective
 from greenpose.model import Network
@@ -209,7 +210,12 @@ def fit(
     The network stays on the device it is on. A checkpoint that is there is gone on from. After each epoch the ledger
     is asked whether that is enough; then training ends with that epoch validated and its checkpoint written. Where this
     process trains in a group that it does not lead, it only takes the steps.
+
+    Raises:
+        DataError: if the images are to be augmented in a way that they or their skeleton do not bear.
     """
+    if recipe.augment:
+        check_augmentation(recipe.augment, splits["train"].profile, splits["train"].window)
     told = ledger or _Nobody()
     optimizer = Adam(net.parameters(), lr=recipe.lr, fused=True)
     selection = EpochSelection(rule=recipe.selection)
@@ -287,10 +293,12 @@ def _set_rate(optimizer: torch.optim.Optimizer, lr: float) -> float:
 
 def _shards(samples: Samples, recipe: TrainConfig, seeds: tuple[int, int], step: Step) -> Iterator[tuple[Shard, Batch]]:
     """Yield this process's part of every batch; beside a GPU they are made ahead."""
+    augmentation = Augmentation(config=recipe.augment, seeds=seeds) if recipe.augment else None
     flipped = np.random.default_rng([*seeds, FLIP]).random(len(samples)) < recipe.mirror
 
     def made(shard: Shard) -> tuple[Shard, Batch]:
-        return shard, batch_of(samples, shard.indices, flipped=flipped[shard.indices] if recipe.mirror else None)
+        turned = flipped[shard.indices] if recipe.mirror else None
+        return shard, batch_of(samples, shard.indices, flipped=turned, augmentation=augmentation)
 
     order = in_turn(len(samples), recipe.batch, np.random.default_rng(seeds))
     shards = (step.group.shard(indices) for indices in order)

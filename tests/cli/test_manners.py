@@ -143,6 +143,29 @@ def test_a_skeleton_without_partners_is_refused_where_images_are_to_be_mirrored(
     assert greenpose("run", "e.yaml", "--set", "train.mirror=0", "--dry-run", cwd=tmp_path).code == 0
 
 
+def test_augmentations_that_data_or_skeleton_do_not_bear_are_refused_together_and_so_are_ranges_and_names(tmp_path):
+    babypose = (files("greenpose") / "data/profiles/babypose.yaml").read_text()
+    (tmp_path / "own.yaml").write_text(re.sub(r"(flip_pairs|upper_body): .*\n", "", babypose))
+    train = "{mirror: 0.5, augment: {half_body: 0.3, contrast: [0.8, 1.2]}}"
+    (tmp_path / "e.yaml").write_text(f"carbon: {{country: ITA}}\ndata: {{profile: own.yaml}}\ntrain: {train}\n")
+    done = greenpose("run", "e.yaml", "--dry-run", cwd=tmp_path)
+    assert done.code == 2
+    for fault in (
+        "train.augment: half_body: profile babypose does not say which keypoints are its upper_body",
+        "train.augment: contrast: is for 8-bit images, and these are depth, seen from 350 to 900 mm",
+        "train.mirror: profile babypose: has no flip_pairs",
+    ):
+        assert fault in done.err
+    settings = ["train.augment.rotations=9", "train.augment.scale=[2, 1]", "train.augment.shift=7"]
+    done = greenpose("run", "e.yaml", "--dry-run", *(w for s in settings for w in ("--set", s)), cwd=tmp_path)
+    assert done.code == 2
+    for fault in ("rotations: unknown key; did you mean rotation?", "[2, 1] is the wrong way round; write [1, 2]"):
+        assert fault in done.err
+    assert "train.augment.shift: must be at most 1" in done.err
+    good = ("--set", "train.mirror=0", "--set", "train.augment={half_body: 0, contrast: [1, 1], depth_noise_mm: 4}")
+    assert greenpose("run", "e.yaml", *good, "--dry-run", cwd=tmp_path).code == 0
+
+
 def test_a_fault_found_beforehand_names_the_file_and_the_setting_or_the_option(tmp_path):
     (tmp_path / "e.yaml").write_text("carbon: {country: ITA}\nmodel: {weights: none.pth}\n")
     for words in (["run", "e.yaml", "--dry-run"], ["measure", "e.yaml", "--set", "carbon.country=Itly"]):

@@ -16,7 +16,9 @@ train.batch=0 train.batch=1000000000 train.gamma=0 train.gamma=1e9 train.gamma=-
 train.milestones=[0] train.milestones=[-3] train.milestones=30 train.milestones=[1e12]
 train.warmup=1 train.warmup=-0.1 train.average=1 train.average=2 train.mirror=1.5 train.mirror=on
 train.patience=0 train.validate_every=0 train.validate_every=1e7 train.grow={4:0.5} train.grow={9:0.5}
-train.grow={2:1.5}
+train.grow={2:1.5} train.augment=on train.augment.rotation=181 train.augment.scale=[1.2,0.8] train.augment.scale=0.35
+train.augment.scale=[0,1] train.augment.shift=-0.1 train.augment.half_body=2 train.augment.brightness=[-2,0]
+train.augment.blur=[0.5] train.augment.depth_noise_mm=-1 train.augment.depth_dropout=yes train.augment.mirror=0.5
 train.recipe=red train.precision=float8 train.selection=best
 model.width=0 model.width=1e6 model.width=-32 model.width=true model.stem_width=1e6 model.modules=[0,1,1]
 model.modules=[1,1] model.modules=[1000,1,1] model.blocks=0 model.blocks=1e4 model.exits=[] model.exits=[5]

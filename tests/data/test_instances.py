@@ -91,6 +91,16 @@ def test_a_keypoint_named_or_mirrored_twice_is_refused(tmp_path, changes):
         load_profile(_write(tmp_path, **changes))
 
 
+@pytest.mark.parametrize(
+    ("upper", "fault"), [([0, 3], r"\[1\] is 3, indices go from 0 to 2"), ([2, 0, 1], "the lower half needs some too")]
+)
+def test_an_upper_body_has_joints_of_the_skeleton_and_leaves_some(tmp_path, upper, fault):
+    with pytest.raises(ConfigError, match=f"upper_body: .*{fault}"):
+        load_profile(_write(tmp_path, upper_body=upper))
+    assert load_profile(_write(tmp_path, upper_body=[0, 1])).upper_body == (0, 1)
+    assert "upper_body" not in load_profile(_write(tmp_path)).model_dump()
+
+
 @pytest.mark.parametrize("sigma", [9e18, 1.01, 0, -0.1])
 def test_a_sigma_beyond_the_subjects_own_size_is_refused(tmp_path, sigma):
     """OKS of a sigma of 9e18 is 1 for any pose: AP 100 %."""

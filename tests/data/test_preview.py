@@ -79,6 +79,16 @@ def test_the_few_samples_are_the_first_of_the_training_split(synthetic, folder):
         assert np.array_equal(few.targets(), whole.targets(range(3)))
 
 
+def test_images_that_are_to_be_augmented_are_looked_at_whole(synthetic, folder):
+    load_splits(synthetic)
+    assert preview(synthetic, num=2, whole=True).to_make == preview(synthetic, num=2).counts["train"]
+    for config in (synthetic, folder):
+        few, all_ = preview(config, num=3, whole=True).few, load_splits(config, whole=True)["train"]
+        assert few.window == all_.window
+        for image, same in zip(repeated(few, 5).images([4, 2]), all_.images([1, 2]), strict=True):
+            assert np.array_equal(image, same)
+
+
 def test_repeated_samples_show_the_same_and_are_images_of_their_own(synthetic):
     few = preview(synthetic, num=3).few
     many = repeated(few, 8)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from greenpose.data import Framing, Samples, batches, decode_heatmaps, encode_heatmaps
+from greenpose.data.samples import keeping
 from greenpose.errors import DataError
 from tests.data.fakes import PROFILE, instance
 
@@ -86,6 +87,26 @@ def test_crops_are_kept_in_colour_from_the_first_colour_image_on_where_they_fit_
     np.testing.assert_array_equal(mixed().crops(range(5)), mixed(cache_bytes=0).crops(range(5)))
     assert mixed().crops([0]).shape == (1, 32, 32, 3)
     assert mixed(cache_bytes=10_000).crops([0]).shape == (1, 32, 32)
+
+
+def test_whole_images_are_read_once_where_they_fit_and_at_every_use_where_not():
+    for room, later in ((3 * 40 * 30, []), (2 * 40 * 30, ["frame2"]), (0, ["frame0", "frame2"])):
+        reader = CountingReader()
+        samples = _samples(keeping(reader, _instances(), most_bytes=room), cache_bytes=0)
+        before = len(reader.asked)
+        np.testing.assert_array_equal(samples.crops(range(5)), _samples().crops(range(5)))
+        reader.asked[before:] = []
+        list(samples.images([0, 1, 4]))
+        assert reader.asked[before:] == later
+
+
+def test_all_whole_images_that_cannot_be_read_are_named_at_once():
+    def broken(one):
+        raise DataError([f"{one.image}: is empty"])
+
+    with pytest.raises(DataError) as caught:
+        keeping(broken, _instances())
+    assert caught.value.faults == ("frame0: is empty", "frame1: is empty", "frame2: is empty")
 
 
 def test_a_batch_with_one_colour_image_is_all_in_colour():

@@ -30,6 +30,18 @@ def test_what_comes_from_the_cache_is_what_was_generated(cache):
         np.testing.assert_array_equal(samples.joints, second[split].joints)
 
 
+def test_whole_images_of_the_training_split_are_kept_apart_for_all_sizes_and_give_the_same_crops(cache):
+    plain, whole = load_splits(config()), load_splits(config(), whole=True)
+    assert len(list(cache.iterdir())) == 4
+    np.testing.assert_array_equal(plain["train"].crops(range(2)), whole["train"].crops(range(2)))
+    np.testing.assert_array_equal(plain["train"].joints, whole["train"].joints)
+    assert [image.shape for image in whole["train"].images([1, 0])] == [(60, 80)] * 2
+    assert (plain["train"].images, whole["val"].images) == (None, None)
+    again = load_splits(config(padding=1.0), only=["train"], whole=True)["train"]
+    assert len(list(cache.iterdir())) == 4
+    assert not np.array_equal(again.crops(range(2)), plain["train"].crops(range(2)))
+
+
 def test_no_patient_is_in_two_splits(cache):
     subjects = [set(samples.subjects) for samples in load_splits(config()).values()]
     assert [len(some) for some in subjects] == [2, 1, 1]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from greenpose.config import AugmentConfig
 from greenpose.errors import GreenPoseError
 from greenpose.losses import Wiring
 from greenpose.training.checkpoint import save_state
@@ -40,8 +41,13 @@ def killed(monkeypatch):
 @pytest.mark.parametrize("end", ["stop_after", "enough_after"])
 @pytest.mark.parametrize(
     "recipe",
-    [{}, {"schedule": "one-cycle", "warmup": 0.2, "average": 0.7}, {"grow": {1: 0.34}}, {"mirror": 0.5}],
-    ids=str,
+    [
+        {},
+        {"schedule": "one-cycle", "warmup": 0.2, "average": 0.7},
+        {"grow": {1: 0.34}},
+        {"mirror": 0.5, "augment": AugmentConfig()},
+    ],
+    ids=["paper", "one-cycle", "grow", "augment"],
 )
 def test_a_training_that_was_stopped_or_had_enough_and_is_resumed_ends_where_an_undisturbed_one_does(
     tmp_path, recipe, end

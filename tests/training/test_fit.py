@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from greenpose.config import AugmentConfig
 from greenpose.data import batch_of
-from greenpose.errors import GreenPoseError
+from greenpose.errors import DataError, GreenPoseError
 from greenpose.model import load_weights
 from greenpose.training import predict
 from greenpose.training.step import Step
@@ -37,9 +38,9 @@ def test_every_epoch_sees_every_image_once_in_an_order_of_its_own(tmp_path):
 def test_a_part_of_the_images_is_mirrored_others_in_each_epoch_and_in_the_same_order(tmp_path, monkeypatch):
     seen = []
 
-    def listening(samples, indices, *, flipped=None):
+    def listening(samples, indices, *, flipped=None, augmentation=None):
         seen.append((tuple(indices), flipped))
-        return batch_of(samples, indices, flipped=flipped)
+        return batch_of(samples, indices, flipped=flipped, augmentation=augmentation)
 
     monkeypatch.setattr(MODULE, "batch_of", listening)
     train(tmp_path / "a")
@@ -56,6 +57,16 @@ def test_a_part_of_the_images_is_mirrored_others_in_each_epoch_and_in_the_same_o
     seen.clear()
     train(tmp_path / "c", mirror=1.0)
     assert all(flipped.all() for _, flipped in seen)
+
+
+def test_only_training_images_are_augmented_and_the_training_is_another_one(tmp_path):
+    """A split that has no whole images cannot be augmented; here that is the one for validation."""
+    splits = SPLITS | {"val": replace(SPLITS["val"], images=None)}
+    plain, _ = train(tmp_path / "a", splits=splits)
+    augmented, _ = train(tmp_path / "b", splits=splits, augment=AugmentConfig())
+    assert not same(plain.state_dict(), augmented.state_dict())
+    with pytest.raises(DataError, match="half_body: profile dots"):
+        train(tmp_path / "c", augment=AugmentConfig(half_body=0.3))
 
 
 GROWING = {"epochs": 4, "grow": {1: 0.5}}
