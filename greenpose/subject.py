@@ -224,7 +224,7 @@ def shape_of(config: Experiment) -> str:
 def training_of(config: Experiment) -> str:
     """Return what the cost of a training step depends on, as text."""
     parts: dict[str, Any] = dict.fromkeys(("model", "wiring", "loss", "train"), True) | {
-        "data": {"source", "profile", "input_size", "stride", "sigma", "padding", "depth_window_mm"},
+        "data": {"source", "profile", "input_size", "stride", "sigma", "decode", "padding", "depth_window_mm"},
         "process": {"device"},
     }
     return config.model_dump_json(include=parts, exclude={"model": {"weights", "init", "partial"}})

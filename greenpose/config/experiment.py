@@ -155,6 +155,14 @@ Stride = Annotated[
 """Pixels of the input for one of a heatmap; the usual one is not written down: runs that had no such setting stay."""
 
 
+Decode = Literal["quarter", "dark", "udp"]
+"""Names of the ways from joints to heatmaps and back (`greenpose.data.heatmaps`)."""
+
+
+def _is_papers(decode: str) -> bool:
+    return decode == "quarter"
+
+
 def _name_or_own(profile: Any) -> Any:
     if isinstance(profile, str | dict | Profile):
         return profile
@@ -203,6 +211,11 @@ class DataConfig(Document):
     """Pixels of the input for one of a heatmap, in width and in height; 4 is HRNet's."""
     sigma: Annotated[float, Field(ge=0.1, le=100), NO_TRUTH] = 2.0
     """Standard deviation of a target's Gaussian, in heatmap pixels."""
+    decode: Annotated[Decode, Field(exclude_if=_is_papers)] = "quarter"
+    """How joints become heatmaps, and these become joints. `quarter`: targets on whole pixels, peaks moved by a quarter
+    of one, as the paper; `dark`: targets between pixels, peaks moved to the maximum of the Gaussian (Zhang et al.
+    2020); `udp`: the same, and crops and heatmaps reckoned from the middle of their first pixel to that of their last
+    (Huang et al. 2020)."""
     padding: Annotated[float, Field(ge=0.1, le=10), NO_TRUTH] = 1.25
     """A crop is the subject's box times this."""
     depth_window_mm: tuple[Depth, Depth] | None = None

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from greenpose.config.augmentation import AugmentConfig
-from greenpose.data.crops import Framing, box_to_center_scale, crop, crop_matrix, frame_box, transform_points
+from greenpose.data.crops import Framing, box_to_center_scale, crop, frame_box, transform_points
 from greenpose.data.heatmaps import SCALE_UNIT_PX
 from greenpose.data.images import Window
 from greenpose.data.instances import Instance, Profile
@@ -100,7 +100,7 @@ class Augmentation:
             right, down = (within(-shift, shift, chance) for chance in chances[4:6])
             center = center + scale * SCALE_UNIT_PX * (right, down)
         angle = within(-turn, turn, chances[7]) if chances[6] < TURNED else 0.0
-        return turned(crop_matrix(center, scale, framing.input_size), center, angle)
+        return turned(framing.matrix(center, scale), center, angle)
 
     def _frame(
         self, instance: Instance, chances: Float[np.ndarray, "2"], profile: Profile, framing: Framing

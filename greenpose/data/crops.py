@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
-from greenpose.data.heatmaps import SCALE_UNIT_PX, encode_heatmaps
+from greenpose.config.experiment import DataConfig, Decode
+from greenpose.data.heatmaps import SCALE_UNIT_PX, decode_heatmaps, encode_heatmaps, extent
 from greenpose.data.instances import Profile
 from greenpose.errors import DataError
 
@@ -32,14 +33,36 @@ class Framing:
     """A crop is its box times this."""
     as_given: bool = False
     """True: boxes are taken as they are, which the reference code does with detected ones; False: as `clean_box`."""
+    decode: Decode = "quarter"
+    """How joints become heatmaps and back; `udp` cuts other crops too."""
 
     @classmethod
     def of(
-        cls, input_size: tuple[int, int], *, sigma: float = 2.0, padding: float = PADDING, stride: int = 4
+        cls,
+        input_size: tuple[int, int],
+        *,
+        sigma: float = 2.0,
+        padding: float = PADDING,
+        stride: int = 4,
+        decode: Decode = "quarter",
     ) -> "Framing":
         """Return the framing of a network whose heatmaps have a pixel for `stride` of the input; 4 is HRNet's."""
         heatmap_size = (input_size[0] // stride, input_size[1] // stride)
-        return cls(input_size=input_size, heatmap_size=heatmap_size, sigma=sigma, padding=padding)
+        return cls(input_size=input_size, heatmap_size=heatmap_size, sigma=sigma, padding=padding, decode=decode)
+
+    @classmethod
+    def of_data(cls, config: DataConfig) -> "Framing":
+        """Return the framing that an experiment's settings ask for."""
+        about = {name: getattr(config, name) for name in ("sigma", "padding", "stride", "decode")}
+        return cls.of(config.input_size, **about)
+
+    def matrix(
+        self,
+        center: Sequence[SupportsFloat] | Float[np.ndarray, "2"],
+        scale: Sequence[SupportsFloat] | Float[np.ndarray, "2"],
+    ) -> Float[np.ndarray, "2 3"]:
+        """Return the matrix that takes image px to px of a crop around `center`, of `scale` = (width, height) / 200."""
+        return crop_matrix(center, scale, self.input_size, decode=self.decode)
 
     def encode(
         self,
@@ -48,8 +71,19 @@ class Framing:
     ) -> tuple[Float32[np.ndarray, "*batch keypoint height width"], Float32[np.ndarray, "*batch keypoint"]]:
         """Return target heatmaps of joints in pixels of crops, and how much each keypoint counts."""
         return encode_heatmaps(
-            joints, visibility, input_size=self.input_size, heatmap_size=self.heatmap_size, sigma=self.sigma
+            joints,
+            visibility,
+            input_size=self.input_size,
+            heatmap_size=self.heatmap_size,
+            sigma=self.sigma,
+            decode=self.decode,
         )
+
+    def places(
+        self, heatmaps: Any, centers: Any, scales: Any
+    ) -> tuple[Float[np.ndarray, "batch keypoint 2"], Float[np.ndarray, "batch keypoint"]]:
+        """Return each keypoint's place in image pixels and the value of its peak, as `decode_heatmaps` does."""
+        return decode_heatmaps(heatmaps, centers, scales, decode=self.decode, sigma=self.sigma)
 
 
 def clean_box(box: Sequence[SupportsFloat], image_size: tuple[int, int]) -> Box | None:
@@ -109,10 +143,20 @@ def crop_matrix(
     center: Sequence[SupportsFloat] | Float[np.ndarray, "2"],
     scale: Sequence[SupportsFloat] | Float[np.ndarray, "2"],
     size: tuple[int, int],
+    *,
+    decode: Decode = "quarter",
 ) -> Float[np.ndarray, "2 3"]:
-    """Return the matrix that takes image px to px of a crop of `size`; only the scale's width counts."""
-    zoom = size[0] / (float(scale[0]) * SCALE_UNIT_PX) * np.eye(2)
-    shift = np.array(size) / 2 - zoom @ np.asarray(center, dtype=np.float64)
+    """Return the matrix that takes image px to px of a crop of `size`.
+
+    Only the scale's width counts; for `udp` its height does too: the middles of the first and last pixels lie on the
+    edges of the box, and sides that are a pixel less have another aspect.
+
+    Source: Sun et al. (2019), `get_affine_transform`; Huang et al. (2020), `get_warp_matrix`.
+    """
+    reckoned = extent(size, decode=decode)
+    zoom = reckoned / (np.asarray(scale, dtype=np.float64) * SCALE_UNIT_PX)
+    zoom = np.diag(zoom if decode == "udp" else zoom[[0, 0]])
+    shift = reckoned / 2 - zoom @ np.asarray(center, dtype=np.float64)
     return np.hstack([zoom, shift[:, None]])
 
 

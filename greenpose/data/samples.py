@@ -15,7 +15,6 @@ from greenpose.data.augment import Augmentation
 from greenpose.data.crops import (
     Framing,
     crop,
-    crop_matrix,
     flip_images,
     flip_joints,
     flip_partners,
@@ -80,7 +79,7 @@ def _kept(each: Iterable[np.ndarray], count: int, size: tuple[int, int], most_by
 def matrix_of(instance: Instance, framing: Framing) -> Float[np.ndarray, "2 3"]:
     """Return the matrix from the instance's image to its crop."""
     center, scale = frame_box(instance.box, instance.image_size, framing)
-    return crop_matrix(center.astype(np.float64), scale.astype(np.float64), framing.input_size)
+    return framing.matrix(center, scale)
 
 
 def stacked(crops: Sequence[np.ndarray]) -> UInt8[np.ndarray, "some height width *channel"]:

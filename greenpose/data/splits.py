@@ -40,7 +40,7 @@ def load_splits(config: DataConfig, *, only: Sequence[str] = SPLITS, whole: bool
     """
     profile = load_profile(config.profile)
     check_joints(config, profile)
-    framing = Framing.of(config.input_size, sigma=config.sigma, padding=config.padding, stride=config.stride)
+    framing = Framing.of_data(config)
     if config.source == "synthetic":
         return {split: _synthetic(config, split, profile, framing, whole=whole and split == "train") for split in only}
     found = inspect_splits(config)
@@ -176,7 +176,7 @@ def _key(config: DataConfig, split: str, profile: Profile, *, whole: bool) -> st
 
     Those of crops say nothing of whole images.
     """
-    cutting = set[str]() if whole else {"input_size", "sigma", "padding"}
+    cutting = set[str]() if whole else {"input_size", "stride", "sigma", "decode", "padding"}
     settings = config.model_dump(mode="json", include={"depth_window_mm", *cutting})
     synthetic = config.synthetic.model_dump(mode="json", exclude={"patients", "frames"})
     numbers = [getattr(config.synthetic.patients, split), getattr(config.synthetic.frames, split)]
@@ -216,7 +216,7 @@ def preview(config: DataConfig, *, num: int, whole: bool = False) -> Preview:
     """
     profile = load_profile(config.profile)
     check_joints(config, profile)
-    framing = Framing.of(config.input_size, sigma=config.sigma, padding=config.padding, stride=config.stride)
+    framing = Framing.of_data(config)
     if config.source == "synthetic":
         return _synthetic_instances(config, profile, framing, num, whole=whole)
     found = inspect_splits(config)

@@ -123,6 +123,8 @@ def _require_exportable(config: Experiment, *, folded: bool) -> None:
             f"data.stride: {config.data.stride}: an exported model's card knows heatmaps of a pixel for {STRIDE} of the"
             " image only; keep the run and use its weights, or put out heatmaps of that size"
         )
+    if config.data.decode != "quarter":
+        faults.append(f"data.decode: {config.data.decode}: an exported model's card knows decoding by quarter only")
     if folded and isinstance(config.model, OwnNetworkConfig):
         faults.append(
             f"--fold-bn: which convolution a norm of {config.model.factory} follows is not known here; leave it out:"

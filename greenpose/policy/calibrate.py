@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 
 from greenpose import accuracy
-from greenpose.data import Samples, decode_heatmaps, in_turn
+from greenpose.data import Samples, in_turn
 from greenpose.data.heatmaps import find_peaks
 from greenpose.errors import GreenPoseError
 from greenpose.intervals import Bounds
@@ -101,7 +101,7 @@ def _outputs_of(
     """Return joints, peaks, their places and the confidence of one exit for some images."""
     confidences = CONFIDENCES[confidence](heatmaps).cpu().numpy()
     maps = heatmaps.float().cpu().numpy()
-    joints, peaks = decode_heatmaps(maps, samples.centers[indices], samples.scales[indices])
+    joints, peaks = samples.framing.places(maps, samples.centers[indices], samples.scales[indices])
     return joints, peaks, find_peaks(maps)[0], confidences
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from greenpose.artefact import Artefact, open_model, read_artefact
-from greenpose.data import Framing, decode_heatmaps, load_profile
+from greenpose.data import Framing, load_profile
 from greenpose.data.crops import normalised
 from greenpose.data.images import Window
 from greenpose.data.instances import Profile
@@ -141,12 +141,13 @@ def of_run(
         about = _about(record.name, record.config_hash, exit_) | {"file": str(folder.best(exit_)), **about}
         said = f"{folder.path}, exit {exit_} ({why}), in float32 by {network.runtime()}"
     data = subject.config.data
+    framing = Framing.of_data(data)
     return Estimator(
         profile=load_profile(data.profile),
-        framing=Framing.of(data.input_size, sigma=data.sigma, padding=data.padding, stride=data.stride),
+        framing=framing,
         window=window_of_run(data),
         network=net,
-        places=decode_heatmaps,
+        places=framing.places,
         about=about,
         said=said,
     )

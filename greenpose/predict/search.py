@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from greenpose.accuracy.oks import detect
-from greenpose.data.crops import Framing, crop, crop_matrix, frame_box
+from greenpose.data.crops import Framing, crop, frame_box
 from greenpose.data.heatmaps import SCALE_UNIT_PX
 from greenpose.data.samples import stacked
 from greenpose.errors import DataError, ModelError
@@ -117,7 +117,7 @@ def _cut(views: Iterable[View], regions: Regions, framing: Framing, *, keep: boo
 def _task(view: View, boxes: Sequence[Located], framing: Framing) -> Task:
     assert view.image is not None
     frames = [frame_box(box, view.size, framing) for box, _ in boxes]
-    matrices = [crop_matrix(*frame, framing.input_size) for frame in frames]
+    matrices = [framing.matrix(*frame) for frame in frames]
     return Task(
         view,
         scores=[score for _, score in boxes],

@@ -131,7 +131,7 @@ def made_up(config: Any, some: int) -> Any:
 
     data, noise, profile = config.data, np.random.default_rng(0), load_profile(config.data.profile)
     width, height = data.input_size
-    about = {name: getattr(data, name) for name in ("sigma", "padding", "stride") if hasattr(data, name)}
+    about = {name: getattr(data, name) for name in ("sigma", "padding", "stride", "decode") if hasattr(data, name)}
     grey = data.source == "synthetic" or data.depth_window_mm is not None
     keypoints = (some, profile.num_keypoints)
     joints = noise.random((*keypoints, 2)) * (width - 1, height - 1)

@@ -13,7 +13,7 @@ from torch import Tensor
 from greenpose import accuracy
 from greenpose.accuracy.oks import evaluate
 from greenpose.accuracy.pck import Norm
-from greenpose.data import Samples, decode_heatmaps, in_turn
+from greenpose.data import Samples, in_turn
 from greenpose.data.heatmaps import find_peaks
 from greenpose.data.splits import repeated
 from greenpose.model import ExitNetwork, Network, OwnNetwork, PoseNetwork, fold_batchnorm
@@ -158,7 +158,7 @@ def _cropped(samples: Samples, indices: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _decoded(heatmaps: np.ndarray, samples: Samples, indices: np.ndarray) -> ExitPredictions:
-    joints, peaks = decode_heatmaps(heatmaps, samples.centers[indices], samples.scales[indices])
+    joints, peaks = samples.framing.places(heatmaps, samples.centers[indices], samples.scales[indices])
     return ExitPredictions(joints=joints, peaks=peaks, places=find_peaks(heatmaps)[0])
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from greenpose.config import DataConfig, SplitNumbers, SyntheticConfig
-from greenpose.data import load_profile
+from greenpose.data import Framing, load_profile
 from greenpose.data.splits import code_digest, load_splits
 from greenpose.errors import DataError
 
@@ -50,8 +50,10 @@ def test_no_patient_is_in_two_splits(cache):
 
 def test_other_settings_and_another_profile_are_other_data(cache, tmp_path_factory):
     load_splits(config())
-    load_splits(config(sigma=1.0))
-    assert len(list(cache.iterdir())) == 6
+    for changes in ({"sigma": 1.0}, {"stride": 8}, {"decode": "udp"}):
+        framing = load_splits(config(**changes))["test"].framing
+        assert framing == Framing.of_data(config(**changes))
+    assert len(list(cache.iterdir())) == 12
     text = load_profile("babypose").model_copy(update={"name": "mine", "sigmas": (0.1,) * 12}).model_dump_json()
     own = tmp_path_factory.mktemp("profiles") / "mine.yaml"
     own.write_text(text)
