@@ -1,9 +1,11 @@
-"""What README and documentation tell people to type is accepted, and the tutorial works as it is typed."""
+"""Every block of README and documentation is held by a test, and every command in them is understood."""
 
 import re
 import shlex
+import tomllib
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import typer
@@ -13,56 +15,45 @@ from greenpose.check.budgets import BudgetFile
 from greenpose.cli.app import app
 from greenpose.config import Experiment, Grid, expand
 from greenpose.config.profile import Profile
-from tests.cli.running import greenpose
+from tests.pages import PAGES, ROOT, blocks, blocks_of
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LANGUAGES = {"sh", "yaml", "python", "json", "js", "text"}
+EVERY = {
+    "sh": "test_typed.py types every page that has one",
+    "yaml": "here, and test_typed.py those with a title",
+    "python": "test_pages.py runs them, and test_typed.py writes those with a title",
+}
+"""Languages whose blocks are all held, those of a new page too, by whom."""
 CI_FILES = {True, "pages", "jobs", "footprint", "include", "extends"}
 """First keys of files of GitHub and GitLab, which tests/adoption reads; YAML reads `on` as true."""
-
-
-class Block(NamedTuple):
-    """One fenced block of a page."""
-
-    page: Path
-    line: int
-    language: str
-    title: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page.name}:{self.line}"
-
-
-def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of a page, in order."""
-    text = page.read_text()
-    found = re.finditer(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    return [Block(page, text[: one.start()].count("\n") + 1, one[1], one[2] or "", one[3]) for one in found]
-
-
 BLOCKS = [block for page in PAGES for block in blocks(page)]
+PROSE = {
+    (page.name, " ".join(span.split()))
+    for page in PAGES
+    for span in re.findall(
+        r"`([^`]+)`", re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    )
+}
 COMMANDS = [
-    pytest.param(line.split(" #")[0].strip(), id=f"{block.page.name}:{block.line + number}")
+    pytest.param(re.sub(r"\s+#.*", "", line), id=f"{block.page.name}:{block.line + number}")
     for block in BLOCKS
     if block.language == "sh"
     for number, line in enumerate(block.text.splitlines(), start=1)
-    if line.startswith("greenpose ")
+    if re.match(r"\S*greenpose ", line)
 ]
+COMMANDS += [pytest.param(span, id=f"{page}: {span}") for page, span in sorted(PROSE) if span.startswith("greenpose ")]
 
 
-def test_blocks_are_found_in_the_pages_that_have_them_and_say_their_language():
-    assert {block.page.name for block in BLOCKS} >= {
-        "README.md",
-        "tutorial.md",
-        "experiment.md",
-        "gate.md",
-        "deploy.md",
-    }
-    assert [str(block) for block in BLOCKS if block.language not in LANGUAGES] == []
-    fences = sum(len(re.findall(r"^```", page.read_text(), flags=re.MULTILINE)) for page in PAGES)
-    assert fences == 2 * len(BLOCKS)
+def test_every_fence_is_of_a_block_and_blocks_are_where_one_would_look_for_them():
+    assert {block.page.name for block in BLOCKS} >= {"README.md", "tutorial.md", "experiment.md", "gate.md"}
+    assert sum(page.read_text().count("```") for page in PAGES) == 2 * len(BLOCKS)
+
+
+def test_every_block_is_held_by_a_test():
+    """Those in other languages by a test that takes `blocks_of(PAGE, LANGUAGE)`."""
+    texts = [path.read_text() for path in ROOT.glob("tests/**/test_*.py")]
+    taken = {pair for text in texts for pair in re.findall(r'blocks_of\("(\S+)", "(\w+)"\)', text)}
+    held = [block for pair in taken for block in blocks_of(*pair)]
+    assert [str(block) for block in BLOCKS if block.language not in EVERY and block not in held] == []
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -73,7 +64,15 @@ def test_every_command_line_is_understood(line):
     context = command.make_context("greenpose", words[:], resilient_parsing=True)
     while getattr(command, "commands", None):
         command, words = command.commands[words[0]], words[1:]
-    command.make_context(command.name, words, parent=context)
+    if words:  # prose names commands bare
+        command.make_context(command.name, words, parent=context)
+
+
+def test_what_prose_tells_to_make_or_to_run_is_there():
+    made = {word for _, span in PROSE if re.match("make [a-z]", span) for word in re.findall(r" ([a-z-]+)", span)}
+    assert made <= set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    modules = {span.split()[2] for _, span in PROSE if span.startswith("python -m ")}
+    assert [name for name in modules if not find_spec(name)] == []
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "yaml"], ids=str)
@@ -91,78 +90,23 @@ def test_every_yaml_block_is_what_its_page_says(block):
         assert isinstance(data, list) or CI_FILES & set(data), f"{block}: {list(data)}: no test knows what this is"
 
 
-SMALLER = {
-    "train: 125, val: 20, test: 30": "train: 6, val: 2, test: 2",
-    "epochs: 8": "epochs: 2",
-    "[5, 7]": "[1]",
-    "seconds: 12": "seconds: 1, max_blocks: 2, step_blocks: 2",
-}
+def test_the_part_of_a_baseline_on_the_page_on_the_gate_is_from_ours():
+    (block,) = blocks_of("gate.md", "json")
+    ours = (ROOT / ".ci/baseline.json").read_text().splitlines()
+    head, values = block.text.splitlines()[:3], block.text.splitlines()[3:]
+    assert len(values) == 3
+    assert set(values) <= set(ours)
+    assert {line.partition(":")[0] for line in head} - {line.partition(":")[0] for line in ours} == {" ..."}
 
 
-OWN_SMALLER = {
-    "train: 125, val: 20, test: 60": "train: 3, val: 2, test: 2",
-    "train: 8, val: 5, test: 4": "train: 4, val: 2, test: 2",
-    "epochs: 12": "epochs: 1",
-    "[8, 11]": "[1]",
-    "seconds: 12": "seconds: 1, max_blocks: 2, step_blocks: 2",
-}
-
-
-@pytest.mark.parametrize("smaller", [OWN_SMALLER, pytest.param({}, marks=pytest.mark.slow)], ids=["small", "as-typed"])
-def test_the_page_on_networks_of_ones_own_works_as_it_is_typed(smaller, tmp_path):
-    _typed_page("own_network.md", smaller, tmp_path)
-    assert (tmp_path / "reports/own.html").stat().st_size > 50_000
-    assert len(list(tmp_path.glob("runs/own/own-*/exported/*.pt2"))) == 1
-
-
-@pytest.mark.parametrize("smaller", [SMALLER, pytest.param({}, marks=pytest.mark.slow)], ids=["small", "as-typed"])
-def test_the_tutorial_works_as_it_is_typed(smaller, tmp_path):
-    _typed_page("tutorial.md", smaller, tmp_path)
-    assert (tmp_path / "reports/mine.html").stat().st_size > 50_000
-    assert len(list((tmp_path / "poses/overlays").iterdir())) == 5
-
-
-def _typed_page(name: str, smaller: dict[str, str], folder: Path) -> None:
-    """Do what a page says: write its titled files, with fewer images and epochs where `smaller` says so, and type."""
-    texts = [block for block in blocks(ROOT / "docs" / name) if block.title]
-    assert [whole for whole in smaller if not any(whole in block.text for block in texts)] == []
-    for block in blocks(ROOT / "docs" / name):
-        if block.title:
-            text = block.text
-            for whole, part in smaller.items():
-                text = text.replace(whole, part)
-            (folder / block.title).write_text(text)
-        elif block.language == "sh":
-            for line in block.text.splitlines():
-                if not (smaller and " estimate " in line):  # it trains for as long, however small the set
-                    shorter = " --max-seconds 1" if smaller and " measure " in line else ""
-                    _typed(line + shorter, folder)
-
-
-def test_the_example_of_the_page_on_profiles_works_as_it_is_typed(tmp_path):
-    """But for the length of the run, and the folder of somebody else's images at the top."""
-    (lines,) = [block.text.splitlines() for block in blocks(ROOT / "docs/profile.md") if "data synth" in block.text]
-    shorter = {
-        "init": " --seconds 1",
-        "run": " --set train.epochs=1 --set measure.max_blocks=1 --set measure.step_blocks=1",
-    }
-    for line in lines:
-        _typed(line + shorter.get(line.split()[1], ""), tmp_path)
-    assert list((tmp_path / "runs").rglob("record.json"))
-
-
-def _typed(line: str, folder: Path) -> None:
-    """Run a line of a shell block, in words of its own, and hold it to the code that its comment says, or 0."""
-    typed, _, comment = line.partition(" #")
-    words = shlex.split(typed)
-    if words[0] == "sed":
-        _, change, source, _, target = words
-        before, after = change.split("/")[1:3]
-        text = (folder / source).read_text()
-        assert before in text
-        (folder / target).write_text(text.replace(before, after))
-        return
-    named = [str(path) for word in words[1:] if "*" in word for path in folder.glob(word)]
-    done = greenpose(*[named[0] if "*" in word else word for word in words[1:]], cwd=folder)
-    code = int(found[1]) if (found := re.search(r"code (\d)", comment)) else 0
-    assert done.code == code, done.out + done.err
+def test_the_drawing_of_rooms_has_them_in_the_order_in_which_they_import():
+    """The contract of import-linter is the order; it is written from the top, too."""
+    said, drawing = blocks_of("architecture.md", "text")
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    layers = [layer.split(" | ") for layer in contract["layers"]]
+    place = {room: number for number, layer in enumerate(layers) for room in layer}
+    drawn = [room for room in re.findall(r"(?:^|  )(\w+)", drawing.text, flags=re.MULTILINE) if room in place]
+    assert set(drawn) == set(place)
+    rows = [place[room] for room in dict.fromkeys(drawn)]  # a file of a room further down may have a room's name
+    assert rows == sorted(rows)
+    assert set(re.findall(r"\w+", said.text)) <= set(place)

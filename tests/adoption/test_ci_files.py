@@ -12,6 +12,7 @@ import yaml
 
 from greenpose.cli.check import WHEN
 from greenpose.cli.check_forms import WRITERS
+from tests.pages import PAGES, blocks
 
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / ".ci/action/action.yml").read_text())
@@ -92,6 +93,23 @@ def test_the_script_passes_on_what_was_given_and_nothing_else(pipeline):
     assert (pairs["--baseline"], pairs["--budgets"]) == ("b c.json", "l.yaml")
     assert (pairs["--against"], pairs["--name"]) == ("origin/main", "pose")
     assert ("--train" in full, "--data" in full) == (True, False)
+
+
+def test_what_the_pages_give_to_the_action_and_to_the_job_they_take():
+    said = [part for page in PAGES for block in blocks(page, "yaml") for part in _parts(yaml.safe_load(block.text))]
+    given = [part["with"] for part in said if "/.ci/action@" in part.get("uses", "")]
+    assert len(given) == 2
+    assert not [name for one in given for name in one if name not in ACTION["inputs"]]
+    (job,) = [part for part in said if part.get("extends") == ".greenpose"]
+    assert set(job["variables"]) <= {*GITLAB["variables"], "CANDIDATE"}
+
+
+def _parts(node):
+    """Yield every mapping of a YAML file, from the outside in."""
+    if isinstance(node, dict):
+        yield node
+    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _parts(part)
 
 
 def test_words_of_a_pull_request_never_become_part_of_a_script():

@@ -13,6 +13,7 @@ from greenpose.check import Filed, Selection, accept, compare
 from greenpose.metrics import COUNTED
 from greenpose.pytest_plugin import _worse
 from tests.check.candidates import counts, profiled
+from tests.pages import blocks_of
 from tests.torture.nursery import forked
 
 PROJECT = """
@@ -224,6 +225,15 @@ def test_processes_beside_each_other_lose_nothing_of_what_they_accept(tmp_path):
     )
     run(tmp_path, "-n", "2", "--footprint-update")
     assert sorted(accepted(tmp_path)["footprints"]) == sorted(names)
+
+
+def test_the_test_that_the_readme_shows_counts_a_network(tmp_path):
+    (block,) = [block for block in blocks_of("README.md", "python") if "footprint" in block.text]
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_shown.py").write_text(f"import torch\nnet = torch.nn.Conv2d(3, 4, 1)\n\n{block.text}")
+    assert again(tmp_path, "--footprint-update") == {"footprint": ""}
+    (values,) = accepted(tmp_path)["footprints"].values()
+    assert 4 * 3 * 256 * 192 in values.values()
 
 
 def test_other_images_and_a_wider_network_fail_by_what_is_comparable_too(outcomes):

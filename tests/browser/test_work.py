@@ -11,6 +11,7 @@ from greenpose.report.figures.what_if import Scenario, outcomes, shown_outcomes,
 from greenpose.report.study import study
 from greenpose.tables import quantity_cell
 from tests.browser.conftest import GRID
+from tests.pages import blocks_of
 from tests.report.records import record
 
 pytestmark = pytest.mark.browser
@@ -44,19 +45,10 @@ def type_into(page, text):
     page.keyboard.type(text)
 
 
-RECORDS = """async () => {
-    const said = JSON.parse(document.querySelector("#greenpose-records").textContent);
-    const bytes = Uint8Array.from(atob(said.data), each => each.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    const tables = await new Response(stream).json();
-    return tables.flatMap(table => table.name.map((_, run) =>
-        Object.fromEntries(Object.entries(table).map(([field, values]) => [field, values[run]]))));
-}"""
-"""How docs/report.md tells a browser to read them."""
-
-
 def test_a_browser_reads_the_records_that_the_page_holds(visit):
-    assert visit("one run").evaluate(RECORDS) == [json.loads(dumps(record("HRNet4-OKD")))]
+    (block,) = blocks_of("report.md", "js")
+    typed = f"async () => {{ {block.text} return records; }}"
+    assert visit("one run").evaluate(typed) == [json.loads(dumps(record("HRNet4-OKD")))]
 
 
 def test_tables_sort_by_value_down_up_and_back_as_printed(visit, tab_to):

@@ -6,6 +6,8 @@ import pytest
 
 from greenpose.data.annotations import LEFT_OUT, MENDED
 from greenpose.data.raw.prepare import Areas, Counts, Depth, Manifest, PatientNote, Remark, SplitRule
+from tests.data.raw.exports import write_tree
+from tests.pages import blocks_of
 
 PAGE = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
 _MODELS = (Manifest, SplitRule, Depth, Counts, Areas, PatientNote, Remark)
@@ -21,3 +23,11 @@ def test_every_field_of_the_manifest_is_on_the_page_and_says_what_it_means(model
 @pytest.mark.parametrize("kind", [*LEFT_OUT, *MENDED])
 def test_every_kind_of_annotation_that_is_left_out_or_mended_is_on_the_page(kind):
     assert f"`{kind}`" in PAGE
+
+
+def test_what_is_expected_is_all_that_a_sound_raw_tree_has(tmp_path):
+    (block,) = blocks_of("data.md", "text")
+    raw = write_tree(tmp_path / "RAW")
+    found = [set(tmp_path.glob(line.split()[0].replace("N", "*"))) for line in block.text.splitlines()]
+    assert all(found)
+    assert set.union(*found) == set(raw.rglob("*.*"))
