@@ -5,11 +5,15 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.network import Offline
-from tests.torture.nursery import forked
+from tests.torture.nursery import COMMAND, forked
+
+Act = Callable[[Sequence[str]], int]
+"""From the words of a command to the code that it ends with."""
 
 
 class Done(NamedTuple):
@@ -27,11 +31,14 @@ class Done(NamedTuple):
         return json.loads(self.out)
 
 
-def greenpose(*arguments: object, cwd: Path, cache: Path | None = None, cold: bool = False, **environment: str) -> Done:
+def greenpose(
+    *arguments: object, cwd: Path, cache: Path | None = None, cold: bool = False, act: Act = COMMAND, **environment: str
+) -> Done:
     """Run `greenpose ARGUMENTS` in `cwd` and return what it left; a try to reach the network fails the test.
 
     It, and every worker that it starts, is a process of its own, forked from one that has loaded everything and trained
-    once. A cold one starts as a user's does: for tests that look at how that goes.
+    once; `act` is what that does with the words. A cold one starts as a user's does: for tests that look at how
+    that goes.
     """
     with tempfile.TemporaryDirectory() as folder:
         offline = Offline(Path(folder) / "notes")
@@ -44,7 +51,7 @@ def greenpose(*arguments: object, cwd: Path, cache: Path | None = None, cold: bo
             done = Done(ended.returncode, ended.stdout, ended.stderr, offline.processes)
         else:
             out, err = Path(folder) / "out", Path(folder) / "err"
-            process = forked(words, cwd=cwd, out=out, err=err, environment=told)
+            process = forked(words, cwd=cwd, out=out, err=err, environment=told, act=act)
             process.join(600)
             assert process.exitcode is not None, f"still at work after 600 s: {err.read_text()}"
             done = Done(process.exitcode, out.read_text(), err.read_text(), offline.processes)

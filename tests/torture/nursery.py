@@ -103,8 +103,8 @@ def be(plan, arguments):
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv, Forking.plan = ["greenpose", *arguments], plan
-    sys.stdout, sys.stderr = (os.fdopen(os.dup(stream), "w") for stream in (1, 2))
+    sys.argv, Forking.plan, os.execve = ["greenpose", *arguments], plan, _again
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(os.dup(stream), how) for stream, how in enumerate("rww"))
     if plan and plan["who"] == arguments[0]:
         from tests.torture.shim import install
 
@@ -126,7 +126,18 @@ def be(plan, arguments):
 COMMAND = partial(be, None)
 
 
-def forked(words, *, cwd, out, err, environment, act=COMMAND):
+def _again(program, arguments, environment):
+    """Begin anew with another environment, as a command does that finds itself unpinned; what is loaded is kept.
+
+    What is pinned acts from a program's start only, which matters to figures, and no test holds those to anything.
+    """
+    assert (program, arguments[1:3]) == (sys.executable, ["-m", "greenpose"])
+    os.environ.clear()
+    os.environ.update(environment)
+    raise SystemExit(be(None, arguments[3:]))
+
+
+def forked(words, *, cwd, out, err, environment, act=COMMAND, stdin=os.devnull):
     """Start a warm command, or what else is done with its words, in a session of its own; its streams are files.
 
     It is kept from the network where its environment says so.
@@ -138,7 +149,7 @@ def forked(words, *, cwd, out, err, environment, act=COMMAND):
         del os.environ["PYTHONPATH"]  # only where processes come from is started with it
     else:
         os.environ["PYTHONPATH"] = path
-    streams = (os.devnull, str(out), str(err))
+    streams = (stdin, str(out), str(err))
     process = context.Process(target=_live, args=(list(words), str(cwd), streams, dict(environment), act))
     process.start()
     return process
