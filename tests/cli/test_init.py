@@ -4,17 +4,27 @@ import json
 import os
 import pty
 import select
-import subprocess
-import sys
 
 import yaml
 
-from greenpose.config.load import load_experiment
 from greenpose.data import load_profile
-from tests.cli.running import greenpose
+from greenpose.init import proposal
+from tests.cli import running
 from tests.init import folders
+from tests.torture.nursery import COMMAND, forked
 
 QUICK = ("--seconds", 1, "--hours", 0.005)
+LEAST = {"exits": [3, 4], "width": 4, "stem_width": 4, "modules": [1, 1, 1], "blocks": 1}
+
+
+def with_least_network(words):
+    """Be the command line where no larger network is proposed: the trial steps of those take seconds."""
+    proposal.NETWORKS = {"HRNet-W4": (LEAST, 2.0e-3)}
+    return COMMAND(words)
+
+
+def greenpose(*words, cwd):
+    return running.greenpose(*words, cwd=cwd, act=with_least_network)
 
 
 def files(folder):
@@ -43,6 +53,7 @@ def test_a_folder_that_trains_as_it_lies_is_not_copied(tmp_path):
     assert ran.code == 0, ran.err
     assert (tmp_path / "reports/mice.html").exists()
     assert load_profile(tmp_path / "profile.yaml").keypoints == folders.NAMES
+    assert yaml.safe_load((tmp_path / "experiment.yaml").read_text())["carbon"] == {"country": "ITA"}
 
 
 def test_another_layout_is_copied_and_the_country_is_said_to_be_missing(tmp_path):
@@ -66,10 +77,12 @@ def test_another_layout_is_copied_and_the_country_is_said_to_be_missing(tmp_path
     again = greenpose("init", "mice", "--out", "out", *QUICK, cwd=tmp_path)
     assert again.code == 2
     assert "profile.yaml, experiment.yaml, coco already there; --force replaces them" in again.err
-    forced = greenpose("init", "mice", "--out", "out", "--force", "--country", "FRA", *QUICK, cwd=tmp_path)
+    forced = greenpose("init", "mice", "--out", "out", "--force", "--name", "other", *QUICK, cwd=tmp_path)
     assert (forced.code, files(tmp_path / "out")) == (0, before)
-    (experiment,) = load_experiment(tmp_path / "out/experiment.yaml").experiments.values()
-    assert experiment["carbon"]["country"] == "FRA"
+    assert yaml.safe_load((tmp_path / "out/experiment.yaml").read_text())["name"] == "other"
+    assert "Which country" not in forced.err  # nobody sits there
+    assert any(line.startswith("missing") and "country" in line for line in forced.out.splitlines())
+    assert "greenpose run out/experiment.yaml --country XXX" in forced.out
 
 
 def test_all_faults_are_told_together_and_nothing_is_written(tmp_path):
@@ -118,32 +131,22 @@ def test_what_is_the_users_is_never_written_over(tmp_path):
 def test_a_terminal_is_asked_for_the_country_until_it_names_one(tmp_path):
     folders.coco(tmp_path / "mice")
     mine, theirs = pty.openpty()
-    command = [sys.executable, "-m", "greenpose", "init", "mice", *map(str, QUICK)]
     told = {**os.environ, "GREENPOSE_CACHE": str(tmp_path / "cache"), "TERM": "dumb", "NO_COLOR": "1"}
-    process = subprocess.Popen(command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, env=told)
-    os.close(theirs)
+    streams = dict.fromkeys(("stdin", "out", "err"), os.ttyname(theirs))
+    process = forked(
+        ["init", "mice", *map(str, QUICK)], cwd=tmp_path, environment=told, act=with_least_network, **streams
+    )
     said, answers = b"", [b"italy\n", b"ita\n"]
-    while select.select([mine], [], [], 120)[0]:
-        try:
-            part = os.read(mine, 4096)
-        except OSError:  # its end is closed
-            break
-        said += part
+    while mine in select.select([mine, process.sentinel], [], [], 120)[0]:
+        said += os.read(mine, 4096)
         if answers and said.count(b"Which country") > 2 - len(answers):
             os.write(mine, answers.pop(0))
-    assert process.wait(60) == 0, said.decode()
-    os.close(mine)
+    process.join(60)
+    assert process.exitcode == 0, said.decode()
+    for end in (mine, theirs):
+        os.close(end)
     assert said.count(b"Which country") == 2
     assert yaml.safe_load((tmp_path / "experiment.yaml").read_text())["carbon"] == {"country": "ITA"}
-
-
-def test_nobody_is_asked_where_nobody_sits(tmp_path):
-    folders.coco(tmp_path / "mice")
-    done = greenpose("init", "mice", *QUICK, cwd=tmp_path)
-    assert done.code == 0
-    assert "Which country" not in done.err
-    assert any(line.startswith("missing") and "country" in line for line in done.out.splitlines())
-    assert "greenpose run experiment.yaml --country XXX" in done.out
 
 
 def test_raw_depth_gets_a_window_that_is_said_to_be_guessed(tmp_path):
