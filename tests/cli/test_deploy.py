@@ -45,6 +45,7 @@ def test_a_policy_is_written_beside_the_record_and_the_report_draws_it(workplace
 def test_an_export_is_measured_beside_its_run_where_that_is_asked_for(tmp_path, monkeypatch, capsys):
     """In this process, which has the environment of a pinned one, so that nothing starts again."""
     run = small_run(tmp_path / "tiny-00c0ffee")
+    monkeypatch.setattr("greenpose.cli.export.PATIENT", ("measure.max_blocks=2", "measure.max_seconds=1"))
     for name, value in worker_environment(run.experiment().process, workers=1).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(GreenPoseError, match="--measure: safetensors hold weights only"):
