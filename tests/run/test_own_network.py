@@ -28,17 +28,24 @@ def run_of(workplace):
 
 @pytest.fixture(scope="module", params=["asked", "cut", "whole"])
 def trained(request, tmp_path_factory):
-    """A finished run of a network that is asked for its exits, cut, or neither; it was started from elsewhere."""
+    """A finished run of a network that is asked for its exits, cut, or neither; it was started from elsewhere.
+
+    The first is trained by a worker in a fresh interpreter.
+    """
     workplace = tmp_path_factory.mktemp(request.param)
     leave(
         workplace / "lab",
         f"net:{request.param}",
         run={"train": TRAIN | ({"grow": {1: 0.5}} if request.param == "asked" else {})},
     )
-    done = greenpose("run", "lab/own.yaml", cwd=workplace)
+    done = greenpose("run", "lab/own.yaml", cwd=workplace, cold=request.param == "asked")
     assert done.code == 0, done.err
     assert "Traceback" not in done.err
     return request.param, workplace, run_of(workplace), done
+
+
+ASKED = pytest.mark.parametrize("trained", ["asked"], indirect=True)
+"""For what hangs on the file alone, not on the way that its network is used."""
 
 
 def test_the_record_says_what_was_run_and_from_which_source(trained):
@@ -113,41 +120,41 @@ def test_leaving_early_is_refused_in_words(trained):
     assert "Traceback" not in done.err
 
 
-def test_a_changed_source_ends_what_the_run_can_be_used_for_and_makes_another_run(tmp_path):
-    leave(tmp_path)
-    assert greenpose("run", "own.yaml", "--no-report", cwd=tmp_path).code == 0
-    run = run_of(tmp_path)
-    (tmp_path / "net.py").write_text(NETS.replace("width=4", "width=6"))
-    refused = greenpose("measure", run.path, cwd=tmp_path)
+@ASKED
+def test_a_changed_source_ends_what_the_run_can_be_used_for_and_makes_another_run(trained):
+    _, workplace, run, _ = trained
+    (workplace / "lab/net.py").write_text(NETS.replace("width=4", "width=6"))
+    refused = greenpose("measure", run.path, cwd=workplace)
+    planned = greenpose("run", "lab/own.yaml", "--dry-run", "--json", cwd=workplace)
+    (workplace / "lab/net.py").write_text(NETS)
     assert refused.code == 2
     assert "net.py: the network's source is not what it was" in refused.err
-    planned = greenpose("run", "own.yaml", "--dry-run", "--json", cwd=tmp_path)
     assert [each["state"] for each in planned.json["runs"]] == ["to do"]
+    assert greenpose("run", "lab/own.yaml", "--dry-run", "--json", cwd=workplace).json["runs"][0]["state"] == "done"
 
 
-def test_a_source_that_lies_elsewhere_now_is_found_where_it_is_said_to_be(tmp_path):
-    leave(tmp_path / "lab")
-    assert greenpose("run", "lab/own.yaml", "--no-report", cwd=tmp_path).code == 0
-    run = run_of(tmp_path)
-    (tmp_path / "lab").rename(tmp_path / "moved")
+@ASKED
+def test_a_source_that_lies_elsewhere_now_is_found_where_it_is_said_to_be(trained):
+    _, workplace, run, _ = trained
+    (workplace / "lab").rename(workplace / "moved")
     call = ("measure", run.path, "--set", "measure.max_seconds=0.5")
-    lost = greenpose(*call, cwd=tmp_path)
+    lost = greenpose(*call, cwd=workplace)
+    found = greenpose(*call, "--set", f"model.folder={workplace}/moved", cwd=workplace)
+    (workplace / "moved").rename(workplace / "lab")
     assert lost.code == 2
     assert "net: no such module in" in lost.err
     assert "let measure know its place now: --set model.folder=FOLDER" in lost.err
-    found = greenpose(*call, "--set", f"model.folder={tmp_path}/moved", cwd=tmp_path)
     assert found.code == 0, found.err
 
 
-def test_a_worker_in_a_fresh_interpreter_finds_it_from_anywhere(tmp_path):
-    file = leave(tmp_path / "lab")
-    assert greenpose("run", file, "--no-report", "--set", "train.epochs=1", cwd=tmp_path, cold=True).code == 0
-    run = run_of(tmp_path)
+@ASKED
+def test_a_fresh_interpreter_finds_it_from_anywhere(trained):
     code = (
         "import sys; from pathlib import Path; from greenpose.run import peak_memory as peak;"
         " print(peak.of_exit(Path(sys.argv[1]), 1, batch=1, threads=1))"
     )
-    done = subprocess.run([sys.executable, "-c", code, run.path], cwd="/", capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code, trained[2].path]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
     assert int(done.stdout) > 10**7
 
 
@@ -172,7 +179,7 @@ def test_it_is_estimated_profiled_and_its_stride_may_be_another(tmp_path):
     assert profile.code == 0, profile.err
     assert [each["exit"] for each in profile.json[0]["exits"]] == [1, 2]
     assert "network of one's own" in greenpose("profile", "own.yaml", cwd=tmp_path).out
-    estimate = greenpose("estimate", "own.yaml", "--json", "--seconds", 2, cwd=tmp_path)
+    estimate = greenpose("estimate", "own.yaml", "--json", "--seconds", 1, cwd=tmp_path)
     assert estimate.code == 0, estimate.err
     done = greenpose("run", "own.yaml", "--no-report", cwd=tmp_path)
     assert done.code == 0, done.err
