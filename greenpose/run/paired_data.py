@@ -38,14 +38,28 @@ def prepare(request: Mapping[str, Any], config: Any) -> tuple[dict[str, Any], Ca
 
 def _batches(config: Any) -> int:
     """Load the training split and make all batches of some epochs, and return how many crops were in them."""
-    from greenpose.data import batches
     from greenpose.data.splits import load_splits
 
+    augment = getattr(config.train, "augment", None)  # which older code does not have
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(dict.fromkeys(CACHES, folder))
-        samples = load_splits(config.data)["train"]
-        epochs = (batches(samples, config.train.batch, np.random.default_rng(epoch)) for epoch in range(EPOCHS))
+        samples = load_splits(config.data, **({"whole": True} if augment else {}))["train"]
+        epochs = (_epoch(samples, config, epoch, augment) for epoch in range(EPOCHS))
         return sum(len(batch.indices) for epoch in epochs for batch in epoch)
+
+
+def _epoch(samples: Any, config: Any, epoch: int, augment: Any) -> Iterator[Any]:
+    """Return an epoch's batches, augmented as a training's where it is to be."""
+    from greenpose.data import batch_of, batches, in_turn
+
+    rng = np.random.default_rng(epoch)
+    if augment is None:
+        return batches(samples, config.train.batch, rng)
+    from greenpose.data.augment import Augmentation
+
+    how = Augmentation(config=augment, seeds=(config.seed, epoch))
+    order = in_turn(len(samples), config.train.batch, rng)
+    return (batch_of(samples, indices, augmentation=how) for indices in order)
 
 
 def _counted(call: Callable[[], int]) -> tuple[dict[str, int], int]:

@@ -47,6 +47,12 @@ def test_images_that_are_not_kept_are_decoded_again_in_every_epoch(place, monkey
     assert facts["counts"]["images_decoded"] == 2 * 4
 
 
+def test_augmented_images_are_read_once_too_and_cut_in_every_epoch(place):
+    facts, call = paired_data.prepare({}, read(place, "train.augment={}"))
+    assert facts["batch"] == call() == 2 * 4
+    assert facts["counts"] == paired_data.prepare({}, read(place))[0]["counts"]
+
+
 def test_generated_images_are_drawn_anew_in_every_call(place):
     synthetic = "{size: [64, 48], patients: {train: 1, val: 1, test: 1}, frames: {train: 3, val: 1, test: 1}}"
     config = read(place, "data.source=synthetic", "data.root=null", f"data.synthetic={synthetic}")
