@@ -11,6 +11,7 @@ from greenpose.config import AugmentConfig
 from greenpose.data import Framing, Samples, batch_of, load_profile
 from greenpose.data.augment import Augmentation, check_augmentation, turned, within
 from greenpose.data.crops import crop_matrix, transform_points
+from greenpose.data.images import window_depth
 from greenpose.errors import DataError
 from tests.data.fakes import PROFILE, instance
 from tests.training.samples import dots
@@ -171,6 +172,8 @@ def test_depth_is_shifted_by_its_window_and_no_return_and_both_ends_stay():
     assert near.tolist() == [0, 1, 1, 90, 240, 244, 255, 118]
     far = seen(flat(image, window=WINDOW), seeing(**STILL, depth_shift_mm=(20, 20)))[0, 0, :8]
     assert far.tolist() == [0, 1, 12, 110, 255, 255, 255, 138]
+    moved = seen(flat(2, window=WINDOW), seeing(**STILL, depth_shift_mm=(500, 500)))
+    assert (moved == window_depth(np.array([[352 + 500]]), WINDOW)).all()
 
 
 def test_depth_gets_noise_of_so_many_millimetres_at_most_and_loses_so_much_at_most():
