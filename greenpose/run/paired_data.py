@@ -41,9 +41,10 @@ def _batches(config: Any) -> int:
     from greenpose.data.splits import load_splits
 
     augment = getattr(config.train, "augment", None)  # which older code does not have
+    whole: dict[str, Any] = {"whole": True} if augment else {}
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(dict.fromkeys(CACHES, folder))
-        samples = load_splits(config.data, **({"whole": True} if augment else {}))["train"]
+        samples = load_splits(config.data, **whole)["train"]
         epochs = (_epoch(samples, config, epoch, augment) for epoch in range(EPOCHS))
         return sum(len(batch.indices) for epoch in epochs for batch in epoch)
 

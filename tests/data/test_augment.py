@@ -1,5 +1,7 @@
 """Augmented crops show what they should, joints stay where they belong, and what is drawn hangs on nothing else."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -62,8 +64,10 @@ def test_in_an_augmented_batch_every_joint_in_the_frame_still_lies_on_its_dot(tu
     assert found > 40
 
 
-def test_the_middle_of_a_dot_is_where_its_joint_is_to_a_third_of_a_pixel():
+@pytest.mark.parametrize("decode", ["quarter", "udp"])
+def test_the_middle_of_a_dot_is_where_its_joint_is_to_a_third_of_a_pixel(decode):
     samples = dots(40)
+    samples = replace(samples, framing=replace(samples.framing, decode=decode))
     joints, images = samples.views(np.arange(40), seeing(rotation=180, scale=(0.6, 1.2)))
     covered = np.abs(np.diff(samples.joints, axis=1)[:, 0]).max(1) < 9
     for number, ((x, y), image) in enumerate(zip(joints[:, 0], images, strict=True)):
