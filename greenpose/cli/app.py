@@ -23,6 +23,7 @@ from greenpose.cli.policy import policy
 from greenpose.cli.predict import predict
 from greenpose.cli.profile import profile
 from greenpose.cli.report import report
+from greenpose.cli.retest import retest
 from greenpose.cli.run import run, worker
 
 AGAIN_SECONDS = 0.01
@@ -52,6 +53,7 @@ app.command(epilog=EPILOG)(estimate)
 app.command(epilog=EPILOG)(report)
 app.command(epilog=EPILOG)(profile)
 app.command(epilog=EPILOG)(measure)
+app.command(epilog=EPILOG)(retest)
 app.command(epilog=EPILOG)(policy)
 app.command(epilog=EPILOG)(export)
 app.command(epilog=EPILOG)(predict)

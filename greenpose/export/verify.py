@@ -15,8 +15,8 @@ from greenpose.data.crops import normalised
 from greenpose.data.heatmaps import find_peaks
 from greenpose.intervals import Bounds
 from greenpose.quantity import Quantity
-from greenpose.training import ExitPredictions, ExitScores, detections, score
-from greenpose.training.evaluate import hits, oks
+from greenpose.training import ExitPredictions, ExitScores, score
+from greenpose.training.evaluate import hits, oks, oks_change, resampled
 
 JUDGED = ("ap", "ar", "pck")
 """What is said of each file."""
@@ -115,13 +115,9 @@ def accuracy_of(judged: Examined, how: str) -> dict[str, CardNumber]:
 def change_of(judged: Examined, reference: Examined, split: Examiner) -> dict[str, CardNumber]:
     """Return AP, AR and PCK of a file minus those of the network, both judged on the same resampled patients."""
     boxes = split.boxes or split.samples
-    groups = boxes.subject_of_image
-    if judged.scores.unit == "images":
-        groups = {image: str(image) for image in groups}
-    before, after = (detections(boxes, each.in_boxes or each.found) for each in (reference, judged))
-    intervals: dict[str, tuple[float, float]] = dict(
-        accuracy.oks_ap_difference_interval(boxes.ground_truth, before, after, boxes.profile.sigmas, groups=groups)
-    )
+    _, groups = resampled(split.samples, boxes)
+    before, after = (each.in_boxes or each.found for each in (reference, judged))
+    intervals = oks_change(boxes, before, after, groups)
     members = [groups[image] for image in split.samples.image_ids.tolist()]
     intervals["pck"] = accuracy.share_difference_interval(
         *(hits(split.samples, each.found, "paper") for each in (reference, judged)), groups=members

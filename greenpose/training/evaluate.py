@@ -13,7 +13,7 @@ from torch import Tensor
 from greenpose import accuracy
 from greenpose.accuracy.oks import evaluate
 from greenpose.accuracy.pck import Norm
-from greenpose.data import Samples, in_turn
+from greenpose.data import Framing, Samples, in_turn
 from greenpose.data.heatmaps import find_peaks
 from greenpose.data.splits import repeated
 from greenpose.model import ExitNetwork, Network, OwnNetwork, PoseNetwork, fold_batchnorm
@@ -60,17 +60,26 @@ def predict(net: PoseNetwork | OwnNetwork, samples: Samples, *, batch: int) -> d
     A copy with norms folded into convolutions does the work, and heatmaps are decoded batch by batch; `net` stays as it
     is, in the mode it is in.
     """
+    return predict_each(net, samples, [samples.framing], batch=batch)[0]
+
+
+def predict_each(
+    net: PoseNetwork | OwnNetwork, samples: Samples, framings: Sequence[Framing], *, batch: int
+) -> list[dict[int, ExitPredictions]]:
+    """Return the same by several ways of decoding one network's heatmaps, which is run once."""
     device = next(net.parameters()).device
     folded = fold_batchnorm(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs
-    found: dict[int, list[ExitPredictions]] = {}
+    found: list[dict[int, list[ExitPredictions]]] = [{} for _ in framings]
     some = in_turn(len(samples), batch)
     with torch.inference_mode():
         for indices, crops in prefetch(
             partial(_cropped, samples), some, threads=THREADS if device.type == "cuda" else 0
         ):
             for exit_, heatmaps in _outputs(folded, to_images(crops, device)).items():
-                found.setdefault(exit_, []).append(_decoded(heatmaps.float().cpu().numpy(), samples, indices))
-    return {exit_: _together(parts) for exit_, parts in found.items()}
+                maps = heatmaps.float().cpu().numpy()
+                for parts, framing in zip(found, framings, strict=True):
+                    parts.setdefault(exit_, []).append(_decoded(maps, samples, indices, framing))
+    return [{exit_: _together(each) for exit_, each in parts.items()} for parts in found]
 
 
 def judge(
@@ -98,8 +107,7 @@ def score(
     `searched` are detected boxes and what the exit says about them: then AP and AR are judged on these.
     """
     boxes, in_boxes = searched or (samples, found)
-    by_subject = len(set(samples.subjects)) > 1
-    groups = boxes.subject_of_image if by_subject else {image: str(image) for image in boxes.subject_of_image}
+    unit, groups = resampled(samples, boxes)
     members = [groups[image] for image in samples.image_ids.tolist()]
     values: dict[str, float] = dict(oks(boxes, in_boxes))
     intervals = dict(
@@ -115,9 +123,24 @@ def score(
     return ExitScores(
         values=values,
         intervals=intervals,
-        unit="patients" if by_subject else "images",
+        unit=unit,
         num_groups=len({*groups.values()}),
     )
+
+
+def resampled(samples: Samples, boxes: Samples) -> tuple[str, dict[int, str]]:
+    """Return what intervals over a split are over, `patients` or `images`, and each image's."""
+    if len(set(samples.subjects)) > 1:
+        return "patients", boxes.subject_of_image
+    return "images", {image: str(image) for image in boxes.subject_of_image}
+
+
+def oks_change(
+    boxes: Samples, before: ExitPredictions, after: ExitPredictions, groups: Mapping[int, str]
+) -> dict[str, tuple[float, float]]:
+    """Return the paired interval of what AP, AP50, AP75 and AR gain, over groups of images; nan for a single one."""
+    was, now = (detections(boxes, each) for each in (before, after))
+    return accuracy.oks_ap_difference_interval(boxes.ground_truth, was, now, boxes.profile.sigmas, groups=groups)
 
 
 def oks(samples: Samples, found: ExitPredictions) -> Mapping[str, float]:
@@ -157,8 +180,8 @@ def _cropped(samples: Samples, indices: np.ndarray) -> tuple[np.ndarray, np.ndar
     return indices, samples.crops(indices)
 
 
-def _decoded(heatmaps: np.ndarray, samples: Samples, indices: np.ndarray) -> ExitPredictions:
-    joints, peaks = samples.framing.places(heatmaps, samples.centers[indices], samples.scales[indices])
+def _decoded(heatmaps: np.ndarray, samples: Samples, indices: np.ndarray, framing: Framing) -> ExitPredictions:
+    joints, peaks = framing.places(heatmaps, samples.centers[indices], samples.scales[indices])
     return ExitPredictions(joints=joints, peaks=peaks, places=find_peaks(heatmaps)[0])
 
 

@@ -1,4 +1,4 @@
-"""`greenpose export` and `greenpose policy` as a user calls them."""
+"""`greenpose export`, `greenpose policy` and `greenpose retest` as a user calls them."""
 
 import json
 
@@ -7,9 +7,10 @@ import pytest
 from greenpose.cli.console import PLAIN
 from greenpose.cli.export import export
 from greenpose.cli.policy import policy
+from greenpose.cli.retest import Decoding, retest
 from greenpose.errors import GreenPoseError
 from greenpose.grid import worker_environment
-from greenpose.store import artefact_costs
+from greenpose.store import RunFolder, artefact_costs
 from tests.cli.running import greenpose
 from tests.run.measuring import finished_run
 from tests.run.test_measure_artefacts import small_run
@@ -42,6 +43,21 @@ def test_a_policy_is_written_beside_the_record_and_the_report_draws_it(workplace
     assert "Leaving early" in (workplace / "page.html").read_text()
 
 
+def test_exits_are_judged_by_another_decoding_and_their_runs_stay_as_they_are(workplace, capsys):
+    run = RunFolder(workplace / "tiny-00c0ffee")
+    before = sorted((file, file.stat().st_mtime_ns) for file in run.path.rglob("*"))
+    retest.__wrapped__([run.path], manner=PLAIN._replace(json=True))
+    ((_, document), *_) = json.loads(capsys.readouterr().out).items()
+    assert [one["exit"] for one in document[0]["exits"]] == [2, 3]
+    for one in document[0]["exits"]:
+        assert one["ap_change"] == pytest.approx(one["ap"]["dark"] - one["ap"]["quarter"])
+        assert one["resampled"] == {"patients": 3}
+    retest.__wrapped__([run.path, run.path], exits=[3])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines[1:3]] == [["tiny-00c0ffee", "3", "quarter"]] * 2
+    assert sorted((file, file.stat().st_mtime_ns) for file in run.path.rglob("*")) == before
+
+
 def test_an_export_is_measured_beside_its_run_where_that_is_asked_for(tmp_path, monkeypatch, capsys):
     """In this process, which has the environment of a pinned one, so that nothing starts again."""
     run = small_run(tmp_path / "tiny-00c0ffee")
@@ -69,6 +85,9 @@ def test_an_export_is_measured_beside_its_run_where_that_is_asked_for(tmp_path, 
             lambda run: policy.__wrapped__(run, exits=[3]),
             "leaving early takes two exits or more, and there is only exit 3",
         ),
+        (lambda run: retest.__wrapped__([run], decode=Decoding.QUARTER), "is decoded so already"),
+        (lambda run: retest.__wrapped__([run], decode=Decoding.UDP), "crops of udp are cut otherwise"),
+        (lambda run: retest.__wrapped__([run, run / "no"]), "tiny-00c0ffee/no: no such folder"),
     ],
 )
 def test_what_cannot_be_had_is_refused_in_words_and_nothing_is_written(workplace, call, words):

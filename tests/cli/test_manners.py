@@ -20,6 +20,7 @@ NAMES = (
     "report",
     "profile",
     "measure",
+    "retest",
     "policy",
     "export",
     "predict",

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from greenpose.accuracy import detect, oks_ap
 from greenpose.config import Experiment
+from greenpose.data import decode_heatmaps
+from greenpose.data.crops import normalised
 from greenpose.data.folders import write_coco
 from greenpose.data.splits import load_splits
 from greenpose.run import execute
+from greenpose.run.measure import trained_networks
+from greenpose.run.retest import retest
+from greenpose.run.setup import build_network
 from greenpose.store import RunFolder, read_record
 from tests.export.exporting import exported
 from tests.export.test_deploy import BLOCKED
@@ -54,6 +60,34 @@ def run(tmp_path_factory):
         yield folder
 
 
+def ap_of(joints, peaks, samples, truth=None):
+    """AP of a pose for each person in the test images."""
+    truth = truth or json.loads(Path("lights/annotations/person_keypoints_test.json").read_text())
+    said = detect(
+        joints,
+        peaks,
+        image_ids=[person["image_id"] for person in truth["annotations"]],
+        areas=samples.crop_areas,
+        sigmas=planted.PROFILE.sigmas,
+        category_id=1,
+    )
+    return oks_ap(truth, said, planted.PROFILE.sigmas)["ap"]
+
+
+def test_a_run_judged_anew_is_worth_what_its_record_says_and_what_its_heatmaps_decoded_otherwise_are(run):
+    record, config = read_record(run.record), run.experiment()
+    (one,) = retest(config, run, [2], "dark")
+    assert one.before == record.exit(2).ap
+    samples = load_splits(config.data, only=["test"])["test"]
+    net = trained_networks(build_network(config)[0], run, [2])[2]
+    with torch.inference_mode():
+        maps = net(torch.from_numpy(normalised(samples.crops(range(len(samples)))))).numpy()
+    joints, peaks = decode_heatmaps(maps, samples.centers, samples.scales, decode="dark", sigma=config.data.sigma)
+    assert one.after == pytest.approx(ap_of(joints, peaks, samples), abs=1e-9)
+    assert one.interval[0] <= one.after - one.before <= one.interval[1]
+    assert one.groups == 10
+
+
 @pytest.mark.parametrize("spoilt", [False, True], ids=["as it is", "with another padding"])
 def test_the_ap_of_run_py_on_a_runs_test_images_is_that_of_its_record(run, spoilt):
     record, samples = read_record(run.record), load_splits(run.experiment().data, only=["test"])["test"]
@@ -71,13 +105,5 @@ def test_the_ap_of_run_py_on_a_runs_test_images_is_that_of_its_record(run, spoil
     poses = {(Path(line["image"]).name, tuple(line["box"])): line["keypoints"] for line in lines}
     names = {image["id"]: Path(image["file_name"]).name for image in truth["images"]}
     found = np.array([poses[names[person["image_id"]], tuple(person["bbox"])] for person in people])
-    said = detect(
-        found[..., :2],
-        found[..., 2],
-        image_ids=[person["image_id"] for person in people],
-        areas=samples.crop_areas,
-        sigmas=planted.PROFILE.sigmas,
-        category_id=1,
-    )
-    ap = oks_ap(truth, said, planted.PROFILE.sigmas)["ap"]
+    ap = ap_of(found[..., :2], found[..., 2], samples, truth)
     assert (abs(ap - record.exit(2).ap) < 1e-6) is not spoilt
