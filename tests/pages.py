@@ -90,10 +90,8 @@ def type_page(page: Path, folder: Path, shorter: Mapping[str, str], skipped: Col
                 continue
             code, said[line] = type_line(line, folder, shorter)
             told = re.search(r"#.*code (\d)", line)
-            if code not in {
-                int(told[1]) if told else 0,
-                3 if re.search("--against|--budgets|--self-test", line) else 0,
-            }:
+            unsure = bool(re.search("--against|--budgets|--self-test", line)) and code == 3
+            if code != int(told[1] if told else 0) and not unsure:
                 faults.append(f"{block}: {line}\ncode {code}: {said[line][-1000:]}")
     assert faults == [], "\n\n".join(faults)
     return said
@@ -115,20 +113,21 @@ def type_line(line: str, folder: Path, shorter: Mapping[str, str]) -> tuple[int,
             done = greenpose(*itertools.chain(*named), *more, cwd=folder, PATH=SEARCHED)
             code, printed = done.code, done.out + done.err
         elif program == "make":
-            _, recipe = _shell(f"make -n {shlex.join(words)} | grep -o 'bin/greenpose .*'", folder)
+            _, recipe = shell(f"make -n {shlex.join(words)} | grep -o 'bin/greenpose .*'", folder)
             code, printed = type_line(" && ".join(recipe.splitlines()), folder, shorter)
         elif Path(program).name == "pip":
             (site,) = (folder / program).parents[1].glob("lib/python*/site-packages")
             (site / "here.pth").write_text("\n".join(filter(None, sys.path)))
         else:
-            code, printed = _shell(part, folder)
+            code, printed = shell(part, folder)
         said += printed
         if code:
             return code, said
     return 0, said
 
 
-def _shell(line: str, folder: Path) -> tuple[int, str]:
+def shell(line: str, folder: Path) -> tuple[int, str]:
+    """Have the shell do a line, or a script, in a folder; return its code and what it printed."""
     environment = {**os.environ, "PATH": SEARCHED}
     done = subprocess.run(
         ["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, check=False

@@ -8,11 +8,12 @@ import subprocess
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from tests.cli.running import greenpose
 from tests.data.raw import exports
 from tests.init import folders
-from tests.pages import PAGES, ROOT, blocks, blocks_of, type_line, type_page
+from tests.pages import PAGES, ROOT, blocks, blocks_of, shell, type_line, type_page
 
 NOT_TYPED = {
     "make test": "what runs all of this",
@@ -92,6 +93,8 @@ def test_a_page_works_as_it_is_typed_in_a_clone(page, demonstrated):
         (shown,) = blocks_of("deploy.md", "text")
         (printed,) = [text for line, text in said.items() if "predict bedside frames/" in line]
         assert _kinds(shown.text) == _kinds(printed)
+    if page.name == "gate.md":
+        _do_the_jobs_of_a_history(demonstrated)
 
 
 def _lacking(page, folder):
@@ -103,6 +106,21 @@ def _kinds(text: str) -> set[str]:
     """Return the lines that were printed, in any order of the two streams, without numbers and what hangs on them."""
     lines = re.sub(r"[\d.]*\d", "0", re.sub(r"-[0-9a-f]{8}\b|[≈†]", "", text.replace("\xa0", " "))).splitlines()
     return {line.strip() for line in lines if "other processes used" not in line}
+
+
+def _do_the_jobs_of_a_history(folder):
+    """Do what the page's jobs on GitHub and on GitLab do, but for checking out, installing and publishing."""
+    github, gitlab = (yaml.safe_load(one.text) for one in blocks_of("gate.md", "yaml") if "--history" in one.text)
+    jobs = [
+        (step["run"], step.get("working-directory", "")) for step in github["jobs"]["history"]["steps"] if "run" in step
+    ]
+    jobs = [job for job in jobs if " pip " not in job[0]] + [("\n".join(gitlab["pages"]["script"]), "")]
+    settings = "set -e; export GITHUB_SHA=1a2b3c4 CANDIDATE=experiments/quick.yaml"
+    assert shell("git worktree add -q history footprint-history", folder)[0] == 0
+    assert [said for one, where in jobs for code, said in [shell(f"{settings}\n{one}", folder / where)] if code] == []
+    assert len((folder / "history/quick.jsonl").read_text().splitlines()) > 20
+    for page in ("site/index.html", "public/index.html"):
+        assert "<svg" in (folder / page).read_text()
 
 
 def _give(page, folder):
