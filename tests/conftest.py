@@ -1,5 +1,6 @@
 """Shapes and types in signatures are enforced while tests run; one thread keeps arithmetic repeatable."""
 
+import gc
 import os
 import signal
 import sys
@@ -27,17 +28,22 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQU
         signal.signal(number, usual)
 
 
+gc.set_threshold(50_000, 20, 20)  # of the many objects that torch and the tests hold few ever become garbage
+
+
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="accept what the code produces as golden")
 
 
 SLOWEST = (
-    *("run/test_end_to_end", "cli/test_console", "test_examples", "report/test_honesty", "report/test_page"),
-    *("run/test_official", "cli/test_estimate", "cli/test_report", "model/test_hrnet", "counting/test_macs"),
-    *("adoption/test_pytest_plugin", "model/test_weights", "torture/test_runs", "report/test_scale"),
-    *("training/test_checkpoint", "torture/test_reading", "test_metrics", "data/test_conventions"),
-    *("run/test_relabelled", "run/test_own_network", "report/test_drawings"),
-    *("counting/test_counts", "report/test_repeated_runs"),
+    *("test_typed", "run/test_end_to_end", "cli/test_init", "run/test_own_network", "export/test_deploy"),
+    *("torture/test_deployed", "torture/test_runs", "cli/test_deploy", "cli/test_console", "test_examples"),
+    *("report/test_honesty", "report/test_page", "run/test_measure_artefacts", "cli/test_artefact_costs"),
+    *("training/test_distributed", "cli/test_estimate", "cli/test_report", "cli/test_measure", "run/test_official"),
+    *("model/test_hrnet", "counting/test_macs", "adoption/test_pytest_plugin", "model/test_weights"),
+    *("report/test_scale", "training/test_checkpoint", "torture/test_reading", "test_metrics", "test_own_loops"),
+    *("export/test_run_py", "run/test_own_profile", "data/test_conventions", "run/test_relabelled", "test_extras"),
+    *("report/test_drawings", "counting/test_counts", "report/test_repeated_runs"),
 )
 """Files that take a worker longest. They come first, so that no worker is still at one when the others have ended."""
 
@@ -50,3 +56,7 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     place = {f"tests/{name}.py": number for number, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(SLOWEST)))
+
+
+def pytest_collection_finish():
+    gc.freeze()  # what is loaded stays

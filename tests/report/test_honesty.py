@@ -86,6 +86,7 @@ def test_no_number_has_more_digits_than_its_interval(page):
     assert checked > 20 or not page.all("table")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_every_number_that_is_missing_leads_to_its_reason():
     page = read(render([record("HRNet4-OKD", evaluated=False, metered=False)], **CONSTANT))
     reasons = 0
@@ -121,6 +122,7 @@ def beside_load(run, foreign=0.0, steal=0.0):
     return run.model_copy(update={"exits": exits})
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("foreign", "steal"), [(0.9, 0.0), (0.0, 0.3), (0.11, 0.03)])
 def test_a_number_that_was_metered_beside_much_load_is_marked_wherever_it_stands(foreign, steal):
     runs = [beside_load(with_making(run), foreign, steal) for run in paper_grid((1, 2), GRID)]
@@ -142,6 +144,7 @@ def test_a_number_that_was_metered_beside_much_load_is_marked_wherever_it_stands
     assert [text for text in fixed if "†" in text] == [], "load cannot move these"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_answer_says_how_much_others_took_and_its_own_numbers_are_marked():
     quiet, busy = record("HRNet3", ap={3: 0.9}), beside_load(record("HRNet4", ap={4: 0.5}), 0.9)
     page = read(render([quiet, busy], **CONSTANT))
@@ -155,12 +158,14 @@ def test_the_answer_says_how_much_others_took_and_its_own_numbers_are_marked():
     )
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_the_meter_does_not_warn_of_marks_nothing():
     page = read(render([beside_load(run, 0.1, 0.02) for run in paper_grid((1, 2), GRID)], **CONSTANT))
     assert [cell.text for _, _, _, cell in cells(page) if "†" in cell.text] == []
     assert "other processes took up to" not in page.all("main")[0].text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_is_in_doubt_is_in_the_answer_and_told_run_by_run():
     wrong = "cpu energy is missing in 2 of 8 windows (train 3, train 4): its counter went back by 10 J"
     doubted = record("HRNet3", grade="B", doubts=[wrong, "the date was set in 1 of 8 windows (train 5): <b>back</b>"])

@@ -142,6 +142,7 @@ def test_every_chart_says_in_words_what_it_shows_and_has_its_data(page):
         assert figure.all("details")[0].all("table")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_non_zero_numbers_never_print_as_zero():
     tiny = record("HRNet4-OKD")
     exits = []

@@ -72,6 +72,7 @@ def test_it_is_no_larger_than_a_page_of_sixty_runs(page):
     assert not re.search(r"(?:\d+, ){20}", page), "seeds are not counted out"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_is_left_out_of_records_or_shared_changes_no_number():
     runs, known = published(experiments=6, seeds=2), {}
     full, light = study(runs), study([lean(run, known) for run in runs])

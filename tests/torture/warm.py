@@ -1,5 +1,6 @@
 """Loaded by the process that others are forked from: everything that a run loads, after one run."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -23,6 +24,8 @@ with tempfile.TemporaryDirectory() as place:
     one.folder.write_cell(written(one.cell))
     execute(one.folder, observer=Silent())
     os.chdir(before)
+gc.collect()
+gc.freeze()  # whoever is forked shares these pages, and does not look through them for garbage
 assert threading.active_count() == 1, "what is forked must not hold threads"
 assert "torch" in sys.modules
 assert app

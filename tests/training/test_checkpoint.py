@@ -122,7 +122,7 @@ def test_a_checkpoint_with_changed_bytes_is_taken_or_refused_in_words(tmp_path):
     path, draw = finished(tmp_path / "a"), random.Random(1)
     whole = path.read_bytes()
     refused = 0
-    for _ in range(60):
+    for _ in range(24):
         content = bytearray(whole)
         match draw.randrange(3):
             case 0:
@@ -137,7 +137,7 @@ def test_a_checkpoint_with_changed_bytes_is_taken_or_refused_in_words(tmp_path):
         refused += bool(complaint)
         assert not complaint or complaint.startswith(f"{path}: cannot be read")
         assert "\n" not in complaint
-    assert refused > 30
+    assert refused > 12
 
 
 def spoilt(state, draw):
@@ -158,14 +158,14 @@ def test_a_checkpoint_with_parts_missing_or_replaced_is_taken_or_refused_in_word
     path, draw = finished(tmp_path / "a"), random.Random(2)
     whole = torch.load(path, weights_only=True)
     refused = 0
-    for _ in range(150):
+    for _ in range(50):
         state = copy.deepcopy(whole)
         spoilt(state, draw)
         torch.save(state, path)
         complaint = complained(tmp_path / "a", epochs=RECIPE.epochs + 1)
         refused += bool(complaint)
         assert not complaint or complaint.startswith((f"{path}: cannot be read", "training diverged"))
-    assert refused > 75
+    assert refused > 25
 
 
 @pytest.mark.parametrize(
