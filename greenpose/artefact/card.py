@@ -2,8 +2,9 @@
 
 from typing import Any, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from greenpose.config.experiment import Decode
 from greenpose.config.profile import Profile
 from greenpose.data import MEAN, STD, Framing
 from greenpose.quantity import Quantity
@@ -126,16 +127,31 @@ class CropRule(Document):
     """Order of the channels. Grey is repeated in all three."""
 
 
+def _is_none(value: float | None) -> bool:
+    return value is None
+
+
 class Decoding(Document):
     """How heatmaps become places and confidences."""
 
-    method: Literal["quarter"] = "quarter"
-    """The highest pixel, moved a quarter of a pixel towards its higher neighbour in x and in y, unless it lies at the
-    first two columns or rows or the last ones; a map without a positive value is at (0, 0)."""
+    method: Decode = "quarter"
+    """`quarter`: the highest pixel, moved a quarter of a pixel towards its higher neighbour in x and in y, unless it
+    lies at the first two columns or rows or the last ones; a map without a positive value is at (0, 0). `dark`: the
+    highest pixel, moved to the maximum of the Gaussian of `sigma` (Zhang et al. 2020). `udp`: the same, and sides of
+    boxes, crops and heatmaps are reckoned between the middles of their first and last pixels (Huang et al. 2020)."""
+    sigma: float | None = Field(default=None, gt=0, exclude_if=_is_none)
+    """Of the Gaussian, in heatmap pixels; null, and not written down, where the method knows none."""
     stride: Literal[4] = STRIDE
-    """Pixels of the crop for one of a heatmap: x of the crop is 4 times x of the heatmap."""
+    """Pixels of the crop for one of a heatmap: x of the crop is 4 times x of the heatmap; by `udp`, sides less a pixel
+    are each other's multiples."""
     confidence: Literal["peak"] = "peak"
     """The confidence of a keypoint is the value of its heatmap's highest pixel."""
+
+    @model_validator(mode="after")
+    def _whose_gaussian(self) -> "Decoding":
+        if (self.sigma is None) is not (self.method == "quarter"):
+            raise ValueError(f"sigma is {self.sigma} for {self.method}; dark and udp have one, and quarter has none")
+        return self
 
 
 class Normalisation(Document):
@@ -236,4 +252,6 @@ class Card(Document):
             heatmap_size=(width // STRIDE, height // STRIDE),
             padding=self.crop.padding,
             as_given=self.crop.as_given,
+            decode=self.decoding.method,
+            sigma=self.decoding.sigma or 2.0,
         )

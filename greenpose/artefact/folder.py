@@ -12,7 +12,6 @@ from jaxtyping import Float, Float32
 
 from greenpose.artefact.card import CARD_SCHEMA, Card, CardFile
 from greenpose.artefact.onnx_file import read_onnx_file
-from greenpose.data import decode_heatmaps
 from greenpose.data.heatmaps import SCALE_UNIT_PX
 from greenpose.errors import ArtefactError
 from greenpose.metering.machine import this_machine
@@ -54,7 +53,7 @@ class Artefact:
         `centers` [batch, 2] in image pixels and `scales` [batch, 2] = (width, height) / 200 are those of the crops.
         """
         if self.file.outputs == "heatmaps":
-            return decode_heatmaps(outputs, centers, scales)
+            return self.card.framing.places(outputs, centers, scales)
         size = np.array(self.card.framing.input_size)
         zoom = np.asarray(scales, dtype=np.float64)[:, :1] * SCALE_UNIT_PX / size[0]
         offset = (outputs[..., :2] - size / 2) * zoom[:, None]

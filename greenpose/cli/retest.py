@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from greenpose.run.retest import Retested
 
 
-class Decoding(enum.StrEnum):
+class DecodingKind(enum.StrEnum):
     """As `data.decode` of an experiment."""
 
     QUARTER = "quarter"
@@ -33,7 +33,7 @@ class Decoding(enum.StrEnum):
 @with_manners
 def retest(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
-    decode: Annotated[Decoding, typer.Option(help="How heatmaps are decoded now.")] = Decoding.DARK,
+    decode: Annotated[DecodingKind, typer.Option(help="How heatmaps are decoded now.")] = DecodingKind.DARK,
     exits: Annotated[list[int] | None, typer.Option("--exit", help="Exit to judge; repeatable. Default: all.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Dotted key=value, e.g. data.root=DIR.")] = None,
     device: DeviceOption = None,

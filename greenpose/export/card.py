@@ -55,7 +55,7 @@ def make_card(
         crop=CropRule(aspect=width / height, padding=framing.padding, as_given=False),
         depth_window_mm=window,
         output=Port(name="heatmaps", shape=heatmaps),
-        decoding=Decoding(),
+        decoding=Decoding(method=framing.decode, sigma=None if framing.decode == "quarter" else framing.sigma),
         numbers={name: _number(entry, name) for name in NUMBERS},
         train_energy_kwh=_number(record, "train_energy_kwh"),
         train_co2eq_g=_number(record, "train_co2eq_g"),
@@ -75,12 +75,13 @@ def card_text(card: Card) -> str:
     folded = "folded into the convolutions" if card.folded else "as trained"
     shape = ", ".join(map(str, card.input.shape))
     how = f"a box is grown to {card.crop.aspect:g} (width over height), times {card.crop.padding:g}; {card.crop.order}"
+    by = "" if card.decoding.method == "quarter" else f", decoded by {card.decoding.method}"
     return "\n".join(
         [
             f"# {card.run}, exit {card.exit}",
             "",
-            f"Input `images` [{shape}], float32, normalised as in `card.json`: {how}. Output: {card.output.name}, or"
-            f" keypoints where a file says so. Norms {folded}.",
+            f"Input `images` [{shape}], float32, normalised as in `card.json`: {how}. Output:"
+            f" {card.output.name}{by}, or keypoints where a file says so. Norms {folded}.",
             *([f"16-bit depth is seen from {_window(card)} mm."] if card.depth_window_mm else []),
             "",
             "| file | bytes | SHA-256 | AP | against float32, 95 % interval | off by |",

@@ -95,7 +95,7 @@ def export_exit(config: Experiment, folder: RunFolder, exit_: int, *, wish: Expo
         GreenPoseError: if the weights or the data cannot be read, or files not be written.
     """
     record = read_record(folder.record)
-    _require_exportable(config, folded=wish.folded)
+    _require_exportable(config, wish)
     require_same_exit(output, record, exit_)
     trained = _plain_layout(trained_networks(build_network(config)[0], folder, [exit_])[exit_].cpu())
     error = _folding_error(trained, exit_, config) if wish.folded else None
@@ -115,7 +115,7 @@ def export_exit(config: Experiment, folder: RunFolder, exit_: int, *, wish: Expo
     return card
 
 
-def _require_exportable(config: Experiment, *, folded: bool) -> None:
+def _require_exportable(config: Experiment, wish: ExportWish) -> None:
     """Refuse what a card, or folding, could not say of a network of one's own."""
     faults = []
     if config.data.stride != STRIDE:
@@ -123,9 +123,12 @@ def _require_exportable(config: Experiment, *, folded: bool) -> None:
             f"data.stride: {config.data.stride}: an exported model's card knows heatmaps of a pixel for {STRIDE} of the"
             " image only; keep the run and use its weights, or put out heatmaps of that size"
         )
-    if config.data.decode != "quarter":
-        faults.append(f"data.decode: {config.data.decode}: an exported model's card knows decoding by quarter only")
-    if folded and isinstance(config.model, OwnNetworkConfig):
+    if wish.with_decoding and config.data.decode != "quarter":
+        faults.append(
+            f"--with-decoding: the run is decoded by {config.data.decode}, and only quarter's decoding goes into a"
+            " model; leave it out: run.py and greenpose decode heatmaps as the card says"
+        )
+    if wish.folded and isinstance(config.model, OwnNetworkConfig):
         faults.append(
             f"--fold-bn: which convolution a norm of {config.model.factory} follows is not known here; leave it out:"
             " the runtimes of ONNX and OpenVINO fold by themselves"

@@ -7,7 +7,7 @@ import pytest
 from greenpose.cli.console import PLAIN
 from greenpose.cli.export import export
 from greenpose.cli.policy import policy
-from greenpose.cli.retest import Decoding, retest
+from greenpose.cli.retest import DecodingKind, retest
 from greenpose.errors import GreenPoseError
 from greenpose.grid import worker_environment
 from greenpose.store import RunFolder, artefact_costs
@@ -85,8 +85,8 @@ def test_an_export_is_measured_beside_its_run_where_that_is_asked_for(tmp_path, 
             lambda run: policy.__wrapped__(run, exits=[3]),
             "leaving early takes two exits or more, and there is only exit 3",
         ),
-        (lambda run: retest.__wrapped__([run], decode=Decoding.QUARTER), "is decoded so already"),
-        (lambda run: retest.__wrapped__([run], decode=Decoding.UDP), "crops of udp are cut otherwise"),
+        (lambda run: retest.__wrapped__([run], decode=DecodingKind.QUARTER), "is decoded so already"),
+        (lambda run: retest.__wrapped__([run], decode=DecodingKind.UDP), "crops of udp are cut otherwise"),
         (lambda run: retest.__wrapped__([run, run / "no"]), "tiny-00c0ffee/no: no such folder"),
     ],
 )

@@ -4,6 +4,7 @@ import copy
 import errno
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from scipy.stats import spearmanr
 from greenpose.accuracy import detect, oks_ap
 from greenpose.artefact import Model, open_model, read_artefact
 from greenpose.artefact.folder import read_card
-from greenpose.data import decode_heatmaps
+from greenpose.data import Framing, decode_heatmaps
 from greenpose.data.crops import crop, crop_matrix, frame_box, normalised
 from greenpose.data.images import read_image
 from greenpose.data.instances import Instance, coco_document
@@ -33,7 +34,7 @@ from greenpose.export.quantise import calibration_indices, costliest_layers
 from greenpose.export.verify import change_of, validated
 from greenpose.model import Architecture, SubNetwork, fold_batchnorm
 from greenpose.record.numbers import Interval
-from greenpose.store import read_document
+from greenpose.store import RunFolder, read_document
 from tests.export.exporting import exported
 from tests.predict import planted
 from tests.run.measuring import finished_run
@@ -70,6 +71,29 @@ def decoding(run, tmp_path_factory):
     output = tmp_path_factory.mktemp("deploy") / "decoding"
     exported(run, "openvino,onnx", precision="fp32,int8", with_decoding=True, folded=True, output=output)
     return output
+
+
+def decoded_by(decode, run, tmp_path_factory):
+    """An exit of a run that was trained for another decoding, which does not go into its model."""
+    other, output = RunFolder(tmp_path_factory.mktemp("run") / decode), tmp_path_factory.mktemp("deploy") / decode
+    shutil.copytree(run.path, other.path)
+    cell = run.read_cell()
+    cell["experiment"]["data"]["decode"] = decode
+    other.write_cell(cell)
+    with pytest.raises(GreenPoseError, match=f"--with-decoding: the run is decoded by {decode}, and only quarter's"):
+        exported(other, "onnx", with_decoding=True, output=output)
+    exported(other, "onnx", output=output)
+    return output
+
+
+@pytest.fixture(scope="module")
+def dark(run, tmp_path_factory):
+    return decoded_by("dark", run, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def udp(run, tmp_path_factory):
+    return decoded_by("udp", run, tmp_path_factory)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["as trained", "folded"])
@@ -399,7 +423,18 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("which", ["whole", "decoding"])
+def test_a_card_says_how_heatmaps_are_decoded_and_by_what_crops(udp, tmp_path):
+    card = read_card(udp / "card.json")
+    assert card.framing == Framing.of((32, 32), decode="udp")
+    assert "heatmaps, decoded by udp, or" in card_text(card)
+    told = json.loads((udp / "card.json").read_text())
+    for change in ({"sigma": None}, {"method": "quarter"}, {"method": "darc"}, {"sigma": 0}):
+        (tmp_path / "spoilt.json").write_text(json.dumps(told | {"decoding": told["decoding"] | change}))
+        with pytest.raises(GreenPoseError, match="decoding"):
+            read_card(tmp_path / "spoilt.json")
+
+
+@pytest.mark.parametrize("which", ["whole", "decoding", "dark", "udp"])
 def test_run_py_says_what_greenpose_says_without_it_and_without_torch(request, run, tmp_path, which):
     folder = request.getfixturevalue(which)
     assert len((folder / "run.py").read_text().splitlines()) <= 80
@@ -410,14 +445,14 @@ def test_run_py_says_what_greenpose_says_without_it_and_without_torch(request, r
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert [Path(each["image"]).name for each in said] == list(boxes)
     artefact = read_artefact(folder)[0]
-    assert artefact.file.file == "exit2-int8.xml"
+    assert artefact.file.file == ("exit2.onnx" if which in {"dark", "udp"} else "exit2-int8.xml")
     model, card = open_model(artefact), artefact.card
     for each in said:
         path = Path(each["image"])
         image = read_image(path, window=card.depth_window_mm if path.name == "depth.png" else None)
         size = (image.shape[1], image.shape[0])
         center, scale = frame_box(boxes[path.name], size, card.framing)
-        cut = crop(image, crop_matrix(center, scale, card.framing.input_size), card.framing.input_size)
+        cut = crop(image, card.framing.matrix(center, scale), card.framing.input_size)
         cut = cut if cut.ndim == 3 else np.repeat(cut[..., None], 3, -1)
         joints, peaks = artefact.places(model(normalised(cut[None])), center[None], scale[None])
         found = np.array(each["keypoints"])
@@ -428,7 +463,7 @@ def test_run_py_says_what_greenpose_says_without_it_and_without_torch(request, r
 WRONG = {
     "right": ("", ""),
     "blue first": ("2::-1", ":3"),
-    "another stride": ('["stride"]', '["stride"] * 1.1'),
+    "another stride": ("place * reach", "place * 1.1 * reach"),
     "another shift": ("0.25", "2"),
 }
 
