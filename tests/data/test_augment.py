@@ -19,6 +19,7 @@ from tests.data.fakes import PROFILE, instance
 from tests.training.samples import dots
 
 STILL = {"rotation": 0, "scale": (1, 1), "shift": 0}
+LAW = truncnorm(-1, 1)
 WINDOW = (350.0, 858.0)
 """A grey level is 2 mm."""
 
@@ -110,7 +111,7 @@ def test_parts_of_the_images_are_turned_and_shifted_as_far_as_is_said():
 @given(st.floats(-10, 10), st.floats(0, 10), st.floats(0, 1))
 def test_a_range_is_drawn_from_as_scipy_s_truncated_normal_distribution(low, length, chance):
     high = low + length
-    expected = (low + high) / 2 + length / 2 * truncnorm(-1, 1).ppf(chance)
+    expected = (low + high) / 2 + length / 2 * LAW.ppf(chance)
     assert within(low, high, chance) == pytest.approx(expected, abs=1e-6)
 
 
