@@ -10,11 +10,11 @@ from typing import Any, Protocol, runtime_checkable
 from greenpose.config import Experiment, LossConfig
 from greenpose.config.accounting import Budget
 from greenpose.formatting import joules_to_kwh, lasting, significant
+from greenpose.ledger.forecast import busy_share, forecast, joules_of, predict_training, seconds_of
 from greenpose.ledger.phases import energy_of, epoch_costs, epoch_of, training_windows, whole_epochs
 from greenpose.metering import CarbonAccounting, Meter, OpenWindow, Window
 from greenpose.quantity import Quantity
 from greenpose.record import Forecast
-from greenpose.run.forecast import busy_share, forecast, joules_of, predict_training, seconds_of
 from greenpose.store import RunFolder, append_line
 from greenpose.store.records import outermost
 from greenpose.training import Epoch

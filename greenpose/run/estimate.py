@@ -9,9 +9,11 @@ from functools import reduce
 from operator import add
 
 from greenpose.config import Cell, Experiment
+from greenpose.config.epochs import depth_schedule, earliest_end, num_validations, whole_epochs_worth
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import joules_to_kwh
 from greenpose.intervals import Bounds
+from greenpose.ledger.forecast import busy_share
 from greenpose.ledger.phases import Cost, cost_of, energy_of, total
 from greenpose.metering import Joules, Meter, MicroPlan, carbon_of, worst_kind
 from greenpose.metering.inference import BLOCKS_PER_LOOK, PERIODS_PER_WINDOW, idle_windows
@@ -27,10 +29,8 @@ from greenpose.run.calibrate import (
     distinct_work,
     find_setups,
 )
-from greenpose.run.forecast import busy_share, earliest_end, num_validations
 from greenpose.run.segments import LONGEST_STEP_SECONDS
 from greenpose.run.setup import build_meter, require_device, seed_everything
-from greenpose.training.fit import depth_schedule, whole_epochs_worth
 
 SCALED_ERROR = 0.2
 """Relative standard error of a cost that was scaled by multiply-accumulates, unless those measured show a larger one: a

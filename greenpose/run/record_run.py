@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from greenpose.config.epochs import depth_schedule, parts_trained
 from greenpose.counting import ExitCount
 from greenpose.data.boxes import Detected
 from greenpose.formatting import joules_to_kwh, listed
@@ -43,7 +44,6 @@ from greenpose.run.callbacks import outweighed
 from greenpose.run.record_exits import RunResult, exit_entry
 from greenpose.run.setup import surroundings
 from greenpose.store.records import Attempt, attempts_of, kind_of, missing_windows, phase_of
-from greenpose.training.fit import depth_schedule, parts_trained
 
 
 def learning_curve(windows: Sequence[Window], epochs: Iterable[Mapping[str, Any]]) -> list[Validation]:

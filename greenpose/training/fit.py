@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from greenpose.config import TrainConfig
+from greenpose.config.epochs import depth_schedule
 from greenpose.data import Batch, Samples, batch_of, in_turn
 from greenpose.data.augment import Augmentation, check_augmentation
 from greenpose.errors import GreenPoseError
@@ -89,25 +90,6 @@ def learning_rate(recipe: TrainConfig, epoch: int, done: float) -> float:
     if progress < recipe.warmup:
         return recipe.lr * (progress + 1e-2) / (recipe.warmup + 1e-2)
     return recipe.lr * (1 + math.cos(math.pi * (progress - recipe.warmup) / (1 - recipe.warmup))) / 2
-
-
-def depth_schedule(recipe: TrainConfig, exits: Collection[int]) -> tuple[int, ...]:
-    """Return as far as which exit each epoch trains, from the first one on; a part of all epochs is rounded."""
-    ends = {exit_: round(part * recipe.epochs) for exit_, part in recipe.grow.items()}
-    return tuple(
-        min((exit_ for exit_, last in ends.items() if epoch <= last), default=max(exits))
-        for epoch in range(1, recipe.epochs + 1)
-    )
-
-
-def parts_trained(trained: Sequence[int], exits: Collection[int]) -> dict[int, float]:
-    """Return for each exit the part of all epochs that trained as far as it or further."""
-    return {exit_: sum(depth >= exit_ for depth in trained) / len(trained) for exit_ in exits}
-
-
-def whole_epochs_worth(trained: Sequence[int], macs: Mapping[int, float]) -> float:
-    """Return how many epochs of the whole network cost as much; `macs` are those of each exit's own network."""
-    return sum(macs[depth] for depth in trained) / max(macs.values())
 
 
 EMPTY = 0.5

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from greenpose.config import ProcessConfig, TrainConfig
+from greenpose.config.epochs import depth_schedule, earliest_end, num_validations
 from greenpose.formatting import joules_to_kwh
 from greenpose.ledger.phases import training_windows, whole_epochs
 from greenpose.metering import Window, this_machine
 from greenpose.metering.prediction import Neighbours, Repeated, predict_total
 from greenpose.quantity import Quantity
 from greenpose.record import Forecast, with_bases
-from greenpose.training.fit import depth_schedule
 
 VALIDATION_SHARE = 0.5
 """What validating an image costs of training on one, as long as none was: the forward pass is a third of a training
@@ -83,19 +83,6 @@ def busy_share(process: ProcessConfig) -> float:
     """Return the part of this machine's CPUs that a training keeps busy: on GPUs, one of them to drive each."""
     threads = process.replicas * (process.threads if process.device == "cpu" else 1)
     return min(1.0, threads / this_machine().vcpus)
-
-
-def num_validations(recipe: TrainConfig, *, after: int = 0) -> int:
-    """Return how many validations follow an epoch, if no early stop ends training."""
-    return sum(
-        number % recipe.validate_every == 0 or number == recipe.epochs for number in range(after + 1, recipe.epochs + 1)
-    )
-
-
-def earliest_end(recipe: TrainConfig) -> int | None:
-    """Return the epoch with which early stopping may end training at the earliest; None where it cannot."""
-    epoch = (1 + recipe.patience) * recipe.validate_every
-    return epoch if epoch < recipe.epochs else None
 
 
 def forecast(epoch: int, energy: Quantity, time: Quantity, *, recipe: TrainConfig) -> Forecast:

@@ -6,16 +6,15 @@ from dataclasses import replace
 import pytest
 
 from greenpose.config import TrainConfig
-from greenpose.metering.prediction import predict_total
-from greenpose.run.forecast import (
+from greenpose.config.epochs import earliest_end, num_validations
+from greenpose.ledger.forecast import (
     VALIDATION_SHARE,
-    earliest_end,
     forecast,
     joules_of,
-    num_validations,
     predict_training,
     seconds_of,
 )
+from greenpose.metering.prediction import predict_total
 from tests.metering.fakes import TickingClock, TickingSource, metering
 
 TRAIN, VALIDATE, CHECKPOINT, WARM_UP = 10.0, 4.0, 1.0, 7.0
