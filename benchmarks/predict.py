@@ -81,8 +81,8 @@ def _wall(estimator: Estimator, coco: Path, place: Path) -> list[str]:
     regions = find_regions(None, inputs, estimator.profile)
     ratios: list[float] = []
     totals = {"decode": 0.0, "network": 0.0, "whole": 0.0}
-    for turn, start in product(range(PASSES), range(0, len(inputs.files), BLOCK)):
-        some = replace(inputs, files=inputs.files[start : start + BLOCK], ids=inputs.ids[start : start + BLOCK])
+    for turn, start in product(range(PASSES), range(0, len(inputs.names), BLOCK)):
+        some = replace(inputs, names=inputs.names[start : start + BLOCK], ids=inputs.ids[start : start + BLOCK])
         crops = _crops(some, estimator)
         jobs: dict[str, Callable[[], object]] = {
             "decode": partial(_decode, some, estimator),
@@ -93,7 +93,7 @@ def _wall(estimator: Estimator, coco: Path, place: Path) -> list[str]:
         totals = {name: totals[name] + took[name] for name in totals}
         ratios.append(took["whole"] / (took["decode"] + took["network"]))
     found, (low, high) = statistics.median(ratios), order_interval(ratios)
-    each = ", ".join(f"{name} {with_prefix(total / len(inputs.files) / PASSES, 's')}" for name, total in totals.items())
+    each = ", ".join(f"{name} {with_prefix(total / len(inputs.names) / PASSES, 's')}" for name, total in totals.items())
     print(f"{estimator.said}: an image takes {each}")
     print(f"wall time over decoding and network: {found:.2f} ({low:.2f} to {high:.2f}), promised at most {MOST}")
     return [f"wall time may be {high:.2f} times decoding and network"] if high > MOST else []

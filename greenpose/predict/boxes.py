@@ -1,6 +1,6 @@
 """Boxes: where in each image a subject is looked for: as a file says, everywhere, or where something stands out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -198,7 +198,7 @@ def _picture(file: Path) -> ListedImage | None:
         return None
 
 
-def _given(names: Mapping[int | None, str], files: Sequence[Path]) -> dict[int, Path]:
+def _given(names: Mapping[int | None, str], files: Iterable[Path]) -> dict[int, Path]:
     """Return the file that was given for each image of a COCO file: the one whose path ends in its file name.
 
     A file name without a folder, or of other folders, is told by its last part where only one file has it.

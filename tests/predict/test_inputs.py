@@ -51,7 +51,7 @@ def test_hidden_files_of_a_folder_are_passed_over_and_doubles_taken_once(tmp_pat
     first, second = write(tmp_path / "a.png", image), write(tmp_path / "b/c.JPG", image)
     write(tmp_path / ".trash/d.png", image)
     (tmp_path / "notes.txt").write_text("none")
-    assert find_inputs([str(tmp_path), str(first)], PROFILE).files == (first, second)
+    assert find_inputs([str(tmp_path), str(first)], PROFILE).names == (str(first), str(second))
 
 
 def test_unreadable_images_are_named_and_the_others_kept(model, tmp_path):
