@@ -25,6 +25,7 @@ from greenpose.cli.profile import profile
 from greenpose.cli.report import report
 from greenpose.cli.retest import retest
 from greenpose.cli.run import run, worker
+from greenpose.cli.status import status
 
 AGAIN_SECONDS = 0.01
 """Until Ctrl-C is tried again where it could not be heard."""
@@ -49,6 +50,7 @@ app = _App(
 )
 app.command(epilog=EPILOG)(init)
 app.command(epilog=EPILOG)(run)
+app.command(epilog=EPILOG)(status)
 app.command(epilog=EPILOG)(estimate)
 app.command(epilog=EPILOG)(report)
 app.command(epilog=EPILOG)(profile)

@@ -45,6 +45,7 @@ from greenpose.config.accounting import Budget
 from greenpose.config.grid import shuffled
 from greenpose.errors import DataError, GreenPoseError, RecordError, said
 from greenpose.grid import Outcome, Planned, plan, run_all, set_aside, worker_command
+from greenpose.status import write_plan
 from greenpose.store import State, read_document
 from greenpose.tables import terminal_table
 
@@ -122,6 +123,7 @@ def run(
         return
     if not resume:
         planned = [set_aside(one) for one in planned]
+    write_plan(runs, name, {one.cell.name: one.cell.experiment for one in planned}, budget)
     following = _following(log or [])
     command = partial(worker_command, verbose=manner.verbose, budget=budget, elsewhere=elsewhere)
     todo = _todo(planned, budget, err(quiet=manner.quiet))

@@ -1,0 +1,212 @@
+"""`greenpose status`: how far the runs of a folder are, asked from any terminal."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from greenpose.cli.console import PLAIN, Manner, out, print_json, with_manners
+from greenpose.formatting import lasting, listed, percent, plain, plural, shown, significant
+from greenpose.quantity import Quantity
+from greenpose.tables import Cell, Heading, TableCell, number_columns, terminal_table
+
+if TYPE_CHECKING:
+    from greenpose.status import GridStatus, RunStatus
+
+SCHEMA = "greenpose.status/1"
+LOOK_SECONDS = 2.0
+"""Between two looks at a folder that is watched."""
+MOST_RUNS = 30
+"""Runs of which each has a line; of more, those that are done or have not begun are counted."""
+QUIET_STATES = ("done", "to do")
+STYLES = {"done": "green", "running": "bold", "failed": "red", "lost": "red", "interrupted": "yellow"}
+
+
+@with_manners
+def status(
+    folder: Annotated[Path, typer.Argument(help="Folder of runs, e.g. runs/quick.", show_default=False)],
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again and again, until all is done.")] = False,
+    manner: Manner = PLAIN,
+) -> None:
+    """Say how far the runs of a grid are: epochs, AP, energy so far and in all, who is at work, what was lost.
+
+    It only reads: a grid at work is not disturbed, on this machine or on another that shares the folder. With --watch a
+    terminal shows it live; elsewhere each change is a line, and with --json a document.
+
+    Examples:
+      greenpose status runs/quick
+      greenpose status runs/table1_small --watch
+    """
+    from greenpose.status import status_of
+
+    found = status_of(folder)
+    if not watch:
+        _show(found, manner)
+        return
+    if out().is_terminal and not manner.json:
+        with Live(Group(*_view(found, verbose=manner.verbose)), console=out(), auto_refresh=False) as live:
+            while not _ended(found):
+                time.sleep(LOOK_SECONDS)
+                found = status_of(folder)
+                live.update(Group(*_view(found, verbose=manner.verbose)), refresh=True)
+        return
+    told: dict[str, str] = {}
+    _show_changes(found, told, manner)
+    while not _ended(found):
+        time.sleep(LOOK_SECONDS)
+        found = status_of(folder)
+        _show_changes(found, told, manner)
+
+
+def _ended(found: "GridStatus") -> bool:
+    return set(found.counts) <= {"done", "stopped at its budget", "failed"}
+
+
+def _show(found: "GridStatus", manner: Manner) -> None:
+    if manner.json:
+        print_json(_document(found))
+        return
+    for part in _view(found, verbose=manner.verbose):
+        out().print(part, soft_wrap=isinstance(part, Text))
+
+
+def _show_changes(found: "GridStatus", told: dict[str, str], manner: Manner) -> None:
+    """Print a line for each run that is further than when it was last told of; `told` is brought up to date."""
+    changed = False
+    for run in found.runs:
+        line = "  ".join(filter(None, (run.name, run.state, _epochs(run), _ap(run), run.fault)))
+        if told.get(run.name) != line:
+            told[run.name], changed = line, True
+            if not manner.json:
+                out().print(Text(line), soft_wrap=True)
+    if changed and manner.json:
+        print_json(_document(found))
+
+
+def _view(found: "GridStatus", *, verbose: bool) -> list[Table | Text]:
+    """Return the table of runs, what was said of those that went wrong, and the whole in a sentence."""
+    brief = len(found.runs) > MOST_RUNS and not verbose
+    runs = [run for run in found.runs if not (brief and run.state in QUIET_STATES)]
+    remarks = [remark for remark in map(_remark, runs) if remark is not None]
+    return [*([_table(runs)] if runs else []), *remarks, *_sentences(found)]
+
+
+def _remark(run: "RunStatus") -> Text | None:
+    """Return who is at work on a run, and what of its budget is used, or why there is less to be told of it."""
+    if run.fault:
+        return Text(f"{run.name}: {shown(run.fault)}", "red")
+    used = [f"{percent(part)} of its budget of {name.removesuffix('_kwh')}" for name, part in run.budget_used.items()]
+    told = [*([run.holder] if run.holder else []), *([f"{listed(used)} used"] if used else [])]
+    return Text(f"{run.name}: {'; '.join(told)}", "dim") if told else None
+
+
+def _table(runs: "list[RunStatus]") -> Table:
+    numbers = number_columns("epoch"), number_columns("Wh so far", "Wh in all")
+    heads: tuple[Heading, ...] = ("run", "state", *numbers[0], "AP, %", *numbers[1], "training left")
+    return terminal_table(heads, [_row(run) for run in runs])
+
+
+def _row(run: "RunStatus") -> tuple[Cell, ...]:
+    whole = run.expected["energy_kwh"]
+    at_work = run.state == "running"
+    return (
+        run.name,
+        TableCell(value=run.state, style=STYLES.get(run.state, "")),
+        _epochs(run),
+        _ap(run),
+        significant(1e3 * run.spent["energy_kwh"]) if run.spent["energy_kwh"] else "",
+        "" if whole.value is None or run.state in QUIET_STATES else _spread(whole),
+        _left(run) if at_work else "",
+    )
+
+
+def _epochs(run: "RunStatus") -> str:
+    return f"{run.epoch}/{run.epochs}" if run.epochs else ""
+
+
+def _ap(run: "RunStatus") -> str:
+    """Return AP of each exit in percent; of a run that is not done it is the best on validation images so far."""
+    aps = "  ".join(f"{exit_}: {plain(100 * ap)}" for exit_, ap in run.ap.items())
+    return aps if run.state == "done" or not aps else f"{aps} (val)"
+
+
+def _spread(amount: Quantity) -> str:
+    """Return kWh in Wh, with the interval."""
+    low, value, high = (1e3 * end for end in _ends(amount))
+    ends = (significant(low, 2), significant(high, 2))
+    return significant(value) + (f" ({ends[0]} to {ends[1]})" if ends[0] != ends[1] else "")
+
+
+def _ends(amount: Quantity) -> tuple[float, float, float]:
+    low, high = amount.type_a or (amount.known, amount.known)
+    return low, amount.known, high
+
+
+def _left(run: "RunStatus") -> str:
+    """Return how long training goes on, with its interval."""
+    whole, spent = run.expected["seconds"], run.spent["seconds"]
+    return "" if whole.value is None else _lasts(whole, spent)
+
+
+def _lasts(whole: Quantity, spent: float) -> str:
+    """Return how long is left of a whole of which something is spent."""
+    low, left, high = (lasting(max(0.0, end - spent)) for end in _ends(whole))
+    return left if low == high else f"{left} ({low} to {high})"
+
+
+def _sentences(found: "GridStatus") -> list[Text]:
+    counts = [f"{number} {state}" for state, number in found.counts.items()]
+    took, whole, time_ = found.spent, found.expected["energy_kwh"], found.expected["seconds"]
+    head = f"{plural(len(found.runs), 'run')}: {listed(counts)}"
+    so_far = f"training took {significant(1e3 * took['energy_kwh'])} Wh and {lasting(took['seconds'])} so far"
+    if whole.value is None or time_.value is None:
+        return [
+            Text(f"{head}; {so_far}"),
+            Text(f"the rest cannot be told yet: {whole.missing or time_.missing}", "dim"),
+        ]
+    if _ended(found):
+        return [Text(f"{head}; {so_far}")]
+    end = datetime.now(UTC) + timedelta(seconds=max(0.0, time_.known - took["seconds"]))
+    rest = f"{_spread(whole)} Wh in all, {_lasts(time_, took['seconds'])} of training left, one run after the other"
+    return [Text(f"{head}; {so_far}"), Text(f"{rest}: not before {end:%Y-%m-%d %H:%M} UTC; tests and measuring on top")]
+
+
+def _document(found: "GridStatus") -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "folder": str(found.folder),
+        "counts": found.counts,
+        "spent": dict(found.spent),
+        "expected": _expected(found.expected),
+        "runs": [
+            {
+                "name": run.name,
+                "experiment": run.experiment,
+                "state": run.state,
+                "epoch": run.epoch,
+                "epochs": run.epochs,
+                "ap": {str(exit_): ap for exit_, ap in run.ap.items()},
+                "ap_split": "test" if run.state == "done" else "val",
+                "spent": dict(run.spent),
+                "expected": _expected(run.expected),
+                "budget_used": dict(run.budget_used),
+                "holder": run.holder,
+                "fault": run.fault,
+            }
+            for run in found.runs
+        ],
+    }
+
+
+def _expected(amounts: Mapping[str, Quantity]) -> dict[str, Any]:
+    return {
+        name: {"value": each.value, "type_a": list(each.type_a or ()), "missing": each.missing}
+        for name, each in amounts.items()
+    }

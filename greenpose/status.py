@@ -1,0 +1,269 @@
+"""The status of a grid's runs, from their files alone: how far each is, what it took, what the rest will take.
+
+Nothing is written and nobody at work is disturbed: it can be asked from another terminal, or another machine that sees
+the folder, as often as one likes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from greenpose.config import Experiment
+from greenpose.config.accounting import Budget
+from greenpose.config.epochs import depth_schedule
+from greenpose.errors import FaultsError, GreenPoseError, RecordError
+from greenpose.files import now, write_text
+from greenpose.formatting import joules_to_kwh
+from greenpose.ledger.forecast import CostOf, busy_share, joules_of, predict_training, seconds_of
+from greenpose.ledger.phases import training_windows, whole_epochs
+from greenpose.metering import Log, Window, read_log
+from greenpose.metering.prediction import Repeated, predict_total
+from greenpose.quantity import Quantity, missing
+from greenpose.record import Failure
+from greenpose.schema import Document, from_json, loaded
+from greenpose.store import RunFolder, State, read_document, read_lines, read_record
+from greenpose.store.records import outermost, read_text
+
+PLAN = ".plan.json"
+"""What `greenpose run` leaves in a folder of runs: those that it was asked for, begun or not."""
+LOST = "lost"
+"""A run whose process is gone without a word; the command that began it goes on with it."""
+ENDED = (State.DONE.value, State.STOPPED.value)
+"""States of runs that take nothing more."""
+UNITS = {"energy_kwh": "kWh", "seconds": "s"}
+"""What a run takes, and in what."""
+_COSTS: Mapping[str, CostOf] = {
+    "energy_kwh": lambda window: joules_to_kwh(joules_of(window)),
+    "seconds": seconds_of,
+}
+
+
+class WantedRuns(Document):
+    """The runs of a folder that somebody wants."""
+
+    schema_: Literal["greenpose.plan/1"] = Field(default="greenpose.plan/1", alias="schema")
+    """Version of this layout."""
+    grid: str
+    """Name of the grid."""
+    at: str
+    """UTC time when it was last asked for, ISO 8601."""
+    runs: dict[str, str]
+    """Experiment of each run, by the run's name, in the order in which they are to be done."""
+    budget: dict[str, float] = Field(default_factory=dict)
+    """Limits of each run: `energy_kwh`, `co2eq_g`, `seconds`."""
+
+
+def write_plan(folder: Path, grid: str, runs: Mapping[str, str], budget: Budget) -> None:
+    """Leave in a folder of runs which of them are wanted.
+
+    Raises:
+        GreenPoseError: if it cannot be written.
+    """
+    plan = WantedRuns(grid=grid, at=now(), runs=dict(runs), budget=budget.limits)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / PLAN, plan.model_dump_json(by_alias=True, indent=2) + "\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """How far one run is."""
+
+    name: str
+    """Its name, which is its folder's."""
+    experiment: str
+    """Its experiment; empty where its folder does not say so."""
+    state: str
+    """A `State`, or `lost`."""
+    epoch: int = 0
+    """Epochs that were trained to their end."""
+    epochs: int | None = None
+    """Epochs of its recipe; None where its folder does not say so."""
+    ap: Mapping[int, float]
+    """AP of each exit as a fraction: on the test split of a finished run, else the best on the validation split."""
+    spent: Mapping[str, float]
+    """What its training took so far: `energy_kwh` and `seconds`."""
+    expected: Mapping[str, Quantity]
+    """The same for all of its training, with 95 % prediction intervals, or why that cannot be told yet."""
+    budget_used: Mapping[str, float]
+    """What the whole run took of each limit of its budget, as a fraction."""
+    holder: str = ""
+    """Who is at work on it and since when; empty for nobody."""
+    fault: str = ""
+    """What could not be read, or what its last attempt said at its end; empty for nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridStatus:
+    """How far the runs of a folder are."""
+
+    folder: Path
+    """Where they lie."""
+    runs: tuple[RunStatus, ...]
+    """Those that are wanted, in the order in which they are done, then others that lie there."""
+    spent: Mapping[str, float]
+    """What all their trainings took so far, failed attempts included: `energy_kwh` and `seconds`."""
+    expected: Mapping[str, Quantity]
+    """The same when all are done one after the other, with 95 % prediction intervals."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return how many runs are in which state, in the order of their progress."""
+        known = [State.DONE, State.STOPPED, State.RUNNING, State.INTERRUPTED, State.FAILED]
+        names = [*(state.value for state in known), LOST, State.TODO.value]
+        counted = {name: sum(run.state == name for run in self.runs) for name in names}
+        return {name: number for name, number in counted.items() if number}
+
+
+def status_of(folder: Path) -> GridStatus:
+    """Return how far the runs of a folder are; one whose files are damaged says so and hides none of the others.
+
+    Raises:
+        RecordError: if there is no such folder, or no run in it.
+    """
+    if not folder.is_dir():
+        raise RecordError([f"{folder}: there is no such folder; give one of runs, e.g. runs/quick"])
+    plan = _plan(folder / PLAN)
+    begun = sorted(file.parent.name for file in folder.glob("*/config.yaml"))
+    if not begun and not plan.runs:
+        raise RecordError([f"{folder}: no run in it; give a folder of runs, e.g. runs/quick"])
+    names = list(dict.fromkeys([*plan.runs, *begun]))
+    runs = tuple(_run(RunFolder(folder / name), plan) for name in names)
+    spent = {name: sum(run.spent[name] for run in runs) for name in UNITS}
+    return GridStatus(folder=folder, runs=runs, spent=spent, expected={name: _whole(runs, name) for name in UNITS})
+
+
+def _plan(path: Path) -> WantedRuns:
+    """Return what is wanted of a folder; nothing where nobody, or nobody that can be read, says so."""
+    if not path.exists():
+        return WantedRuns(grid="", at="", runs={})
+    return loaded(WantedRuns, read_text(path), where=str(path), error=RecordError)
+
+
+def _run(folder: RunFolder, plan: WantedRuns) -> RunStatus:
+    experiment = plan.runs.get(folder.path.name, "")
+    state = folder.state()
+    shown = {"name": folder.path.name, "experiment": experiment, "state": state.value}
+    if state is State.TODO:
+        return _untold(shown, "it has not begun")
+    try:
+        if state is State.DONE:
+            return _finished(folder, shown)
+        return _under_way(folder, state, shown, plan)
+    except FaultsError as error:
+        return _untold(shown, "its files cannot be read", fault=error.faults[0])
+    except (GreenPoseError, OSError) as error:
+        return _untold(shown, "its files cannot be read", fault=str(error))
+
+
+def _untold(shown: Mapping[str, Any], why: str, *, fault: str = "") -> RunStatus:
+    nothing = dict.fromkeys(UNITS, 0.0)
+    expected = {name: missing(why, unit=unit) for name, unit in UNITS.items()}
+    return RunStatus(**shown, spent=nothing, expected=expected, budget_used={}, ap={}, fault=fault)
+
+
+def _finished(folder: RunFolder, shown: Mapping[str, Any]) -> RunStatus:
+    record = read_record(folder.record)
+    spent = {"energy_kwh": record.train_energy_kwh, "seconds": record.train_seconds}
+    return RunStatus(
+        **{**shown, "experiment": record.experiment},
+        epoch=record.epochs,
+        epochs=record.epochs,
+        ap={entry.exit: entry.ap for entry in record.exits if entry.ap is not None},
+        spent=spent,
+        expected={name: predict_total([], spent=used) for name, used in spent.items()},
+        budget_used={},
+    )
+
+
+def _under_way(folder: RunFolder, state: State, shown: Mapping[str, Any], plan: WantedRuns) -> RunStatus:
+    config = folder.experiment()
+    log = read_log(folder.windows) if folder.windows.exists() else Log([], {}, [])
+    epochs = list(read_lines(folder.epochs))
+    spent = {name: sum(map(cost, training_windows(log.windows))) for name, cost in _COSTS.items()}
+    known = {"state": LOST if state is State.STARTED else state.value, "experiment": config.name}
+    return RunStatus(
+        **{**shown, **known},
+        epoch=max((epoch["epoch"] for epoch in epochs if isinstance(epoch.get("epoch"), int)), default=0),
+        epochs=config.train.epochs,
+        ap=_best(epochs),
+        spent=spent,
+        expected={name: _expected(log.windows, config, name) for name in UNITS},
+        budget_used=_used(log.windows, plan.budget),
+        holder=_holder(folder) if state is State.RUNNING else "",
+        fault=_last_words(folder) if state in (State.FAILED, State.INTERRUPTED) else "",
+    )
+
+
+def _best(epochs: Iterable[Mapping[str, Any]]) -> dict[int, float]:
+    """Return the best AP of each exit in a log of epochs."""
+    best: dict[int, float] = {}
+    for epoch in epochs:
+        for exit_, ap in (epoch.get("ap") or {}).items():
+            best[int(exit_)] = max(float(ap), best.get(int(exit_), 0.0))
+    return dict(sorted(best.items()))
+
+
+def _expected(windows: Sequence[Window], config: Experiment, name: str) -> Quantity:
+    """Return what all of a training will take, from the epochs so far."""
+    unit, done = UNITS[name], whole_epochs(windows)
+    if not done:
+        return missing("no epoch is done", unit=unit)
+    macs, made = dict.fromkeys(config.model.exits, 1.0), config.data.synthetic
+    schedule, last = depth_schedule(config.train, macs), max(done)
+    if set(schedule[last:]) - set(schedule[:last]):
+        return missing("deeper exits are still to join (train.grow), and nothing of them was trained yet", unit=unit)
+    found = predict_training(
+        windows,
+        _COSTS[name],
+        recipe=config.train,
+        macs=macs,
+        validated_images=made.patients.val * made.frames.val if config.data.source == "synthetic" else 0,
+        cpus=busy_share(config.process),
+    )
+    return replace(found, unit=unit)
+
+
+def _whole(runs: Sequence[RunStatus], name: str) -> Quantity:
+    """Return what all trainings take: done, as forecast, and for those without a forecast as their experiment's others.
+
+    Ends are added to ends, since the same neighbours move all of them.
+    """
+    told = {run.name: run.expected[name] for run in runs if run.expected[name].value is not None}
+    total = predict_total([], spent=sum(run.spent[name] for run in runs if run.state in ENDED and run.name not in told))
+    for experiment in dict.fromkeys(run.experiment for run in runs):
+        those = [run for run in runs if run.experiment == experiment and run.state not in ENDED]
+        known = [told[run.name] for run in runs if run.experiment == experiment and run.name in told]
+        untold = sum(run.name not in told for run in those)
+        if untold and not known:
+            return missing(f"nothing of {experiment} was trained yet", unit=UNITS[name])
+        for each in known:
+            total += each
+        if untold:
+            total += predict_total([Repeated(costs=[each.known for each in known], remaining=untold)], spent=0.0)
+    return replace(total, unit=UNITS[name])
+
+
+def _used(windows: Sequence[Window], limits: Mapping[str, float]) -> dict[str, float]:
+    """Return the part of each limit that is used; of emissions nothing is said, which take the grid's hours."""
+    roots = outermost(list(windows))
+    return {name: sum(map(_COSTS[name], roots)) / limit for name, limit in limits.items() if name in _COSTS}
+
+
+def _holder(folder: RunFolder) -> str:
+    """Return who is at work in a folder, as its lock file says; empty where that cannot be read just now."""
+    try:
+        said = from_json(folder.running.read_text(encoding="utf-8"))
+        since = datetime.fromisoformat(said["since"]).astimezone(UTC)
+        return f"{said['host']}, process {said['pid']}, since {since:%Y-%m-%d %H:%M} UTC"
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
+
+
+def _last_words(folder: RunFolder) -> str:
+    """Return why the last attempt ended."""
+    note = read_document(folder.failure)
+    return f"in {note.phase or 'start'}: {note.message}" if isinstance(note, Failure) else ""
