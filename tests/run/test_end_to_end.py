@@ -82,6 +82,15 @@ def test_what_a_run_records_passes_the_gate_of_its_grid_as_it_was_profiled(finis
     assert {one["metric"] for one in done.json["findings"]} >= {"params", "macs", "peak_bytes", "operations"}
 
 
+def test_its_status_is_that_of_its_records(finished, records):
+    said = greenpose("status", "runs/tiny", "--json", cwd=finished).json
+    assert (said["counts"], [run["state"] for run in said["runs"]]) == ({"done": len(records)}, ["done"] * len(records))
+    assert {run["name"] for run in said["runs"]} == {record.name for record in records}
+    whole = sum(record.train_energy_kwh for record in records)
+    assert said["spent"]["energy_kwh"] == pytest.approx(whole)
+    assert said["expected"]["energy_kwh"]["value"] == pytest.approx(whole)
+
+
 def test_every_number_of_an_exit_has_a_unit_and_a_provenance(records):
     for record in records:
         for entry in record.exits:
