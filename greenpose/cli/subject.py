@@ -50,7 +50,8 @@ def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
         "model.weights": _check_weights,
         "train.grow": _check_growth,
         "process.device": _check_device,
-        "train.augment": _check_augment,
+        "train.augment.half_body": _check_half_body,
+        "train.augment": _check_sensor,
         "train.mirror": _check_mirror,
         "train.precision": _check_precision,
     }
@@ -139,13 +140,20 @@ def _check_mirror(config: Experiment) -> None:
         flip_partners(_check_profile(config))
 
 
-def _check_augment(config: Experiment) -> None:
-    augment = config.train.augment
-    if augment:
-        from greenpose.data.augment import check_augmentation
+def _check_half_body(config: Experiment) -> None:
+    if config.train.augment:
+        from greenpose.data.augment import check_half_body
+
+        check_half_body(config.train.augment, _check_profile(config))
+
+
+def _check_sensor(config: Experiment) -> None:
+    there = config.data.source == "synthetic" or Path(config.data.root or "").is_dir()
+    if config.train.augment and there:
+        from greenpose.data.augment import check_sensor
         from greenpose.data.splits import window_of_run
 
-        check_augmentation(augment, _check_profile(config), window_of_run(config.data))
+        check_sensor(config.train.augment, window_of_run(config.data))
 
 
 def _check_precision(config: Experiment) -> None:

@@ -45,22 +45,33 @@ def within(low: float, high: float, chance: float) -> float:
     return (low + high) / 2 + deviations * (high - low) / 2
 
 
-def check_augmentation(augment: AugmentConfig, profile: Profile, window: Window | None) -> None:
-    """Refuse what skeleton or images do not bear.
+def check_half_body(augment: AugmentConfig, profile: Profile) -> None:
+    """Refuse to crop halves of bodies that have none.
 
     Raises:
-        DataError: with every fault.
+        DataError: if the profile names no upper half.
     """
-    faults = []
     if augment.half_body and not profile.upper_body:
-        faults.append(f"half_body: profile {profile.name} does not say which keypoints are its upper_body")
+        raise DataError([f"profile {profile.name}: has no upper_body, without which train.augment.half_body must be 0"])
+
+
+def check_sensor(augment: AugmentConfig, window: Window | None) -> None:
+    """Refuse to change images as another sensor's: depth is seen through a window, others are not.
+
+    Raises:
+        DataError: naming each setting that is for other images.
+    """
     if window is None:
-        faults += [f"{name}: is for depth in mm, and these are 8-bit images" for name in augment.of_depth]
+        wrong, these = (
+            augment.of_depth,
+            "depth in mm, and these are 8-bit images; theirs are contrast, brightness, blur",
+        )
     else:
-        seen = f"these are depth, seen from {window[0]:g} to {window[1]:g} mm"
-        faults += [f"{name}: is for 8-bit images, and {seen}; take depth_shift_mm" for name in augment.of_light]
-    if faults:
-        raise DataError(faults)
+        seen = f"depth, seen from {window[0]:g} to {window[1]:g} mm"
+        wrong = augment.of_light
+        these = f"8-bit images, and these are {seen}; theirs are depth_noise_mm, depth_dropout, depth_shift_mm"
+    if wrong:
+        raise DataError([f"{name}: is for {these}" for name in wrong])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

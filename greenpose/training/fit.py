@@ -23,7 +23,7 @@ import torch
 from greenpose.config import TrainConfig
 from greenpose.config.epochs import depth_schedule
 from greenpose.data import Batch, Samples, batch_of, in_turn
-from greenpose.data.augment import Augmentation, check_augmentation
+from greenpose.data.augment import Augmentation, check_half_body, check_sensor
 from greenpose.errors import GreenPoseError
 from greenpose.losses import Objective
 from greenpose.model import Network
@@ -197,7 +197,8 @@ def fit(
         DataError: if the images are to be augmented in a way that they or their skeleton do not bear.
     """
     if recipe.augment:
-        check_augmentation(recipe.augment, splits["train"].profile, splits["train"].window)
+        check_half_body(recipe.augment, splits["train"].profile)
+        check_sensor(recipe.augment, splits["train"].window)
     told = ledger or _Nobody()
     optimizer = Adam(net.parameters(), lr=recipe.lr, fused=True)
     selection = EpochSelection(rule=recipe.selection)

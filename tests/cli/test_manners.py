@@ -152,7 +152,7 @@ def test_augmentations_that_data_or_skeleton_do_not_bear_are_refused_together_an
     done = greenpose("run", "e.yaml", "--dry-run", cwd=tmp_path)
     assert done.code == 2
     for fault in (
-        "train.augment: half_body: profile babypose does not say which keypoints are its upper_body",
+        "train.augment.half_body: profile babypose: has no upper_body",
         "train.augment: contrast: is for 8-bit images, and these are depth, seen from 350 to 900 mm",
         "train.mirror: profile babypose: has no flip_pairs",
     ):

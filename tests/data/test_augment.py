@@ -11,7 +11,7 @@ from scipy.stats import truncnorm
 
 from greenpose.config import AugmentConfig
 from greenpose.data import Framing, Samples, batch_of, load_profile
-from greenpose.data.augment import Augmentation, check_augmentation, turned, within
+from greenpose.data.augment import Augmentation, check_half_body, check_sensor, turned, within
 from greenpose.data.crops import crop_matrix, transform_points
 from greenpose.data.images import window_depth
 from greenpose.errors import DataError
@@ -193,15 +193,16 @@ def test_depth_gets_noise_of_so_many_millimetres_at_most_and_loses_so_much_at_mo
     assert (holes.reshape(64, 4, 64, 4).sum((1, 3)) % 16 == 0).all()
 
 
-def test_what_skeleton_or_images_do_not_bear_is_refused_together():
+def test_halves_without_an_upper_body_and_what_is_for_another_sensor_are_refused():
     asked = AugmentConfig(half_body=0.3, depth_noise_mm=5, depth_shift_mm=(-9, 9), blur=(0, 1))
+    with pytest.raises(DataError, match=r"profile stick: has no upper_body, .* train\.augment\.half_body must be 0"):
+        check_half_body(asked, PROFILE)
     with pytest.raises(DataError) as caught:
-        check_augmentation(asked, PROFILE, None)
-    assert caught.value.faults == (
-        "half_body: profile stick does not say which keypoints are its upper_body",
-        "depth_noise_mm: is for depth in mm, and these are 8-bit images",
-        "depth_shift_mm: is for depth in mm, and these are 8-bit images",
-    )
+        check_sensor(asked, None)
+    settings = [fault.partition(": is for depth in mm, and these are 8-bit images")[0] for fault in caught.value.faults]
+    assert settings == ["depth_noise_mm", "depth_shift_mm"]
     with pytest.raises(DataError, match="blur: is for 8-bit images, and these are depth, seen from 350 to 858 mm"):
-        check_augmentation(asked, load_profile("babypose"), WINDOW)
-    check_augmentation(AugmentConfig(), PROFILE, None)
+        check_sensor(asked, WINDOW)
+    for window in (None, WINDOW):
+        check_sensor(AugmentConfig(), window)
+    check_half_body(asked, load_profile("coco"))

@@ -65,7 +65,7 @@ def test_only_training_images_are_augmented_and_the_training_is_another_one(tmp_
     plain, _ = train(tmp_path / "a", splits=splits)
     augmented, _ = train(tmp_path / "b", splits=splits, augment=AugmentConfig())
     assert not same(plain.state_dict(), augmented.state_dict())
-    with pytest.raises(DataError, match="half_body: profile dots"):
+    with pytest.raises(DataError, match="profile dots: has no upper_body"):
         train(tmp_path / "c", augment=AugmentConfig(half_body=0.3))
 
 
