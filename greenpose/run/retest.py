@@ -2,15 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
 
 from greenpose.config import Experiment
 from greenpose.config.experiment import Decode
+from greenpose.data import Framing, load_profile
 from greenpose.data.boxes import load_boxes
+from greenpose.data.crops import flip_partners
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
-from greenpose.run.measure import trained_networks
-from greenpose.run.setup import build_network, require_device, seed_everything
+from greenpose.metering import ExitMeasurement, worst_kind
+from greenpose.metering.inference import measure_in_turns
+from greenpose.model import ExitNetwork
+from greenpose.run.measure import random_crops, trained_networks
+from greenpose.run.setup import build_meter, build_network, plan_of, require_device, seed_everything
 from greenpose.store import RunFolder
-from greenpose.training.evaluate import oks, oks_change, predict_each, resampled
+from greenpose.training.evaluate import averaged, oks, oks_change, predict_each, resampled
+from greenpose.training.step import to_images
 
 CUT_OTHERWISE = "udp"
 """Its crops are not those of the other decodings."""
@@ -18,10 +28,12 @@ CUT_OTHERWISE = "udp"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retested:
-    """One exit, judged by the decoding that its run was trained and tested with, and by another one."""
+    """One exit, judged as its run was tested, and otherwise."""
 
     exit: int
     """The exit."""
+    ways: tuple[str, str]
+    """How heatmaps were decoded, as the run does and as was asked for: `quarter`, `dark+flip`."""
     before: float
     """AP as the run decodes, as a fraction."""
     after: float
@@ -34,29 +46,34 @@ class Retested:
     """How many of them there are."""
 
 
-def undecodable(config: Experiment, decode: Decode, *, source: str) -> str:
-    """Return why a run cannot be judged anew by a decoding: it was already, or other crops were; empty if it can."""
-    have = config.data.decode
-    if have == decode:
-        return f"--decode {decode}: {source} is decoded so already; its record says what that is worth"
-    if CUT_OTHERWISE in (have, decode):
-        return (
+def refusals(config: Experiment, decode: Decode, *, flip: bool, source: str) -> list[str]:
+    """Return why a run cannot be judged so: it was already, its crops are others, nobody says what mirrors swap."""
+    have, profile = config.data.decode, load_profile(config.data.profile)
+    faults = []
+    if have == decode and not flip:
+        faults.append(f"--decode {decode}: {source} is decoded so already; its record says what that is worth")
+    if have != decode and CUT_OTHERWISE in (have, decode):
+        faults.append(
             f"--decode {decode}: {source} was trained with data.decode={have}, and crops of {CUT_OTHERWISE} are cut"
             f" otherwise; only quarter and dark share theirs: train anew with --set data.decode={decode}"
         )
-    return ""
+    if flip and not profile.flip_pairs:
+        faults.append(f"--flip: profile {profile.name} of {source} has no flip_pairs, which say what a mirror swaps")
+    return faults
 
 
-def retest(config: Experiment, folder: RunFolder, exits: Sequence[int], decode: Decode) -> list[Retested]:
-    """Return what each exit of a finished run is worth by its own decoding and by another one of the same heatmaps.
+def retest(
+    config: Experiment, folder: RunFolder, exits: Sequence[int], decode: Decode, *, flip: bool = False
+) -> list[Retested]:
+    """Return what each exit of a finished run is worth as it was tested, and by another decoding of the same heatmaps.
 
-    Its record stays as it is. AP is judged in detected boxes where the run's was.
+    With `flip` each image is seen twice, as it is and mirrored, and its heatmaps are averaged. The record stays as it
+    is. AP is judged in detected boxes where the run's was.
 
     Raises:
         GreenPoseError: weights or data cannot be read, or are not those of the run.
     """
-    require_device(config.process.device)
-    seed_everything(config)
+    subs = _networks(config, folder, exits)
     check_annotations(
         folder.read_cell().get("annotations_sha256", {}), annotations_sha256(config.data), where=str(folder.path)
     )
@@ -64,13 +81,17 @@ def retest(config: Experiment, folder: RunFolder, exits: Sequence[int], decode: 
     detected = load_boxes(config.data, samples)
     boxes = samples if detected is None else detected.samples
     unit, groups = resampled(samples, boxes)
-    framings = [boxes.framing, replace(boxes.framing, decode=decode)]
+    usual, other = boxes.framing, replace(boxes.framing, decode=decode)
     judged = []
-    for exit_, net in trained_networks(build_network(config)[0], folder, exits).items():
-        before, after = (found[exit_] for found in predict_each(net, boxes, framings, batch=config.train.batch))
+    for exit_, net in subs.items():
+        found = predict_each(net, boxes, [usual, other], batch=config.train.batch)
+        if flip:
+            found[1:] = predict_each(net, boxes, [other], batch=config.train.batch, flip=True)
+        before, after = (each[exit_] for each in found)
         judged.append(
             Retested(
                 exit=exit_,
+                ways=(usual.decode, f"{decode}+flip" if flip else decode),
                 before=oks(boxes, before)["ap"],
                 after=oks(boxes, after)["ap"],
                 interval=oks_change(boxes, before, after, groups)["ap"],
@@ -79,3 +100,40 @@ def retest(config: Experiment, folder: RunFolder, exits: Sequence[int], decode: 
             )
         )
     return judged
+
+
+def price_of_mirrors(config: Experiment, folder: RunFolder, exits: Sequence[int]) -> dict[int, ExitMeasurement]:
+    """Return what an image costs at each exit that is run on it and on its mirror image, in turns with once alone.
+
+    `ratios` are to the exit that is run once. Heatmaps are averaged within what is measured.
+
+    Raises:
+        GreenPoseError: weights cannot be read.
+    """
+    framing, sides = Framing.of_data(config.data), flip_partners(load_profile(config.data.profile))
+    images = to_images(random_crops(config), torch.device(config.process.device))
+    priced = {}
+    for exit_, net in _networks(config, folder, exits).items():
+
+        def twice(net: ExitNetwork = net) -> Tensor:
+            return averaged(net(images), net(images.flip(-1)), sides, framing)
+
+        with build_meter(config) as meter, torch.inference_mode():
+            found = measure_in_turns(
+                {"once": partial(net, images), "twice": twice},
+                meter,
+                reference="once",
+                items_per_call=len(images),
+                plan=plan_of(config.measure),
+                seed=config.seed,
+            )
+        kind = worst_kind(meter.total.joules, meter.provenances)
+        ratios = {name: replace(ratio, kind=kind) for name, ratio in found["twice"].ratios.items()}
+        priced[exit_] = replace(found["twice"], ratios=ratios)
+    return priced
+
+
+def _networks(config: Experiment, folder: RunFolder, exits: Sequence[int]) -> dict[int, ExitNetwork]:
+    require_device(config.process.device)
+    seed_everything(config)
+    return trained_networks(build_network(config)[0], folder, exits)

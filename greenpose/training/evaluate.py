@@ -14,6 +14,7 @@ from greenpose import accuracy
 from greenpose.accuracy.oks import evaluate
 from greenpose.accuracy.pck import Norm
 from greenpose.data import Framing, Samples, in_turn
+from greenpose.data.crops import flip_partners
 from greenpose.data.heatmaps import find_peaks
 from greenpose.data.splits import repeated
 from greenpose.model import ExitNetwork, Network, OwnNetwork, PoseNetwork, fold_batchnorm
@@ -64,9 +65,16 @@ def predict(net: PoseNetwork | OwnNetwork, samples: Samples, *, batch: int) -> d
 
 
 def predict_each(
-    net: PoseNetwork | OwnNetwork, samples: Samples, framings: Sequence[Framing], *, batch: int
+    net: PoseNetwork | OwnNetwork, samples: Samples, framings: Sequence[Framing], *, batch: int, flip: bool = False
 ) -> list[dict[int, ExitPredictions]]:
-    """Return the same by several ways of decoding one network's heatmaps, which is run once."""
+    """Return the same by several ways of decoding one network's heatmaps, which is run once on each batch.
+
+    With `flip` it is run on each batch and on its mirror images, whose heatmaps are averaged.
+
+    Raises:
+        DataError: some images are mirrored, and the profile does not say which joints that swaps.
+    """
+    sides = flip_partners(samples.profile) if flip else []
     device = next(net.parameters()).device
     folded = fold_batchnorm(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs
     found: list[dict[int, list[ExitPredictions]]] = [{} for _ in framings]
@@ -75,11 +83,39 @@ def predict_each(
         for indices, crops in prefetch(
             partial(_cropped, samples), some, threads=THREADS if device.type == "cuda" else 0
         ):
-            for exit_, heatmaps in _outputs(folded, to_images(crops, device)).items():
+            images = to_images(crops, device)
+            outputs = _outputs(folded, images)
+            if flip:
+                turned = _outputs(folded, images.flip(-1))
+                outputs = {
+                    exit_: averaged(maps, turned[exit_], sides, samples.framing) for exit_, maps in outputs.items()
+                }
+            for exit_, heatmaps in outputs.items():
                 maps = heatmaps.float().cpu().numpy()
                 for parts, framing in zip(found, framings, strict=True):
                     parts.setdefault(exit_, []).append(_decoded(maps, samples, indices, framing))
     return [{exit_: _together(each) for exit_, each in parts.items()} for parts in found]
+
+
+def averaged(
+    seen: Float[Tensor, "batch keypoint height width"],
+    turned: Float[Tensor, "batch keypoint height width"],
+    sides: Sequence[int],
+    framing: Framing,
+) -> Float[Tensor, "batch keypoint height width"]:
+    """Return the mean of heatmaps and of those of the mirrored images, turned back; `sides` are a profile's partners.
+
+    At HRNet's stride of 4, heatmaps that are turned back lie three quarters of a pixel left of the others: they are
+    moved one to the right. Those of `udp` lie on each other, as do those of a stride of 1.
+
+    Source: HRNet's code (2019), `validate` with FLIP_TEST and SHIFT_HEATMAP; Huang et al. (2020), section 3.2,
+    https://arxiv.org/abs/1911.07524.
+    """
+    back = turned.flip(-1)[:, sides]
+    stride = framing.input_size[0] / framing.heatmap_size[0]
+    if framing.decode != "udp" and round((stride - 1) / stride):
+        back = torch.cat([back[..., :1], back[..., :-1]], -1)
+    return (seen + back) / 2
 
 
 def judge(

@@ -10,6 +10,7 @@ from greenpose.cli.policy import policy
 from greenpose.cli.retest import DecodingKind, retest
 from greenpose.errors import GreenPoseError
 from greenpose.grid import worker_environment
+from greenpose.run.retest import price_of_mirrors
 from greenpose.store import RunFolder, artefact_costs
 from tests.cli.running import greenpose
 from tests.run.measuring import finished_run
@@ -54,6 +55,11 @@ def test_exits_are_judged_by_another_decoding_and_their_runs_stay_as_they_are(wo
         assert one["resampled"] == {"patients": 3}
     retest.__wrapped__([run.path, run.path], exits=[3])
     lines = capsys.readouterr().out.splitlines()
+    retest.__wrapped__([run.path], exits=[2], flip=True, measured=False, manner=PLAIN._replace(json=True))
+    (flipped,) = json.loads(capsys.readouterr().out)["runs"][0]["exits"]
+    assert [*flipped["ap"]] == ["quarter", "quarter+flip"]
+    (price,) = price_of_mirrors(run.experiment(), run, [2]).values()
+    assert 1 < price.ratios["cpu_s_per_item"].known < 4
     assert [line.split()[:3] for line in lines[1:3]] == [["tiny-00c0ffee", "3", "quarter"]] * 2
     assert sorted((file, file.stat().st_mtime_ns) for file in run.path.rglob("*")) == before
 

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from greenpose import accuracy
-from greenpose.data import decode_heatmaps
+from greenpose.data import Framing, decode_heatmaps
 from greenpose.model import HRNet
 from greenpose.training import ExitPredictions, predict, score, validation_scores
-from greenpose.training.evaluate import detections
+from greenpose.training.evaluate import averaged, detections, predict_each
 from greenpose.training.step import to_images
 from tests.training.samples import dots
 
@@ -86,6 +86,36 @@ def test_pck_without_heatmaps_is_that_of_the_heatmaps():
         assert values["pck"] == pytest.approx(pck[exit_])
         corrected = accuracy.pck(maps, samples.targets(), norm="corrected")
         assert values["pck_corrected"] == pytest.approx(corrected)
+
+
+def test_mirrored_passes_are_turned_back_renamed_and_averaged_and_without_them_nothing_changes():
+    net, samples = network(), dots(5)
+    (usual,), (flipped,) = (predict_each(net, samples, [samples.framing], batch=2, flip=flip) for flip in (False, True))
+    with torch.no_grad():
+        images = to_images(samples.crops(range(5)), torch.device("cpu"))
+        seen, turned = ({e: maps.numpy() for e, maps in net.eval()(x).items()} for x in (images, images.flip(-1)))
+    for exit_ in seen:
+        back = turned[exit_][:, [1, 0], :, ::-1]
+        mean = (seen[exit_] + np.concatenate([back[..., :1], back[..., :-1]], -1)) / 2
+        for maps, found in ((seen[exit_], usual[exit_]), (mean, flipped[exit_])):
+            joints, peaks = decode_heatmaps(maps, samples.centers, samples.scales)
+            np.testing.assert_allclose(found.joints, joints, atol=1e-4)
+            np.testing.assert_allclose(found.peaks, peaks, atol=1e-4)
+
+
+@pytest.mark.parametrize(("decode", "most"), [("quarter", 0.75), ("dark", 0.3), ("udp", 0.005)])
+def test_averaging_a_perfect_networks_mirrors_leaves_joints_where_they_are(decode, most):
+    """In heatmap pixels: by udp exactly; else a pixel's shift stands for three quarters, and pixels are whole."""
+    framing = Framing.of((64, 96), decode=decode)
+    joints = np.random.default_rng(2).uniform([20, 24], [44, 72], (50, 2, 2)).astype(np.float32)
+    mirrored = np.stack([63 - joints[:, ::-1, 0], joints[:, ::-1, 1]], -1)
+    seen, turned = (torch.from_numpy(framing.encode(each, np.ones((50, 2), int))[0]) for each in (joints, mirrored))
+    mean = averaged(seen, turned, [1, 0], framing)
+    center, scale = np.full((50, 2), [31.5, 47.5]), np.full((50, 2), [63 / 200, 95 / 200])
+    if decode != "udp":
+        center, scale = np.full((50, 2), [32, 48]), np.full((50, 2), [64 / 200, 96 / 200])
+    off = np.abs(framing.places(mean.numpy(), center, scale)[0] - joints) / 4
+    assert off.max() < most
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 4), (2, 5, 4, 3)])
