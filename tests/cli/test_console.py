@@ -70,7 +70,7 @@ def test_what_a_terminal_cannot_show_is_put_plainer_and_moves_no_verdict(place, 
 
 @pytest.mark.parametrize("command", [["--help"], ["check", "--help"], ["doctor"], ["run", "--dry-run"]])
 def test_every_kind_of_output_fits_an_ascii_terminal(place, command):
-    done = greenpose(*command, cwd=place, cold=True, PYTHONIOENCODING="ascii")
+    done = greenpose(*command, cwd=place, PYTHONIOENCODING="ascii")
     assert (done.code, done.err) == (0, "")
     assert done.out.isascii()
     assert "\\u" not in done.out
@@ -81,7 +81,7 @@ def test_json_is_whole_whatever_the_terminal_can_show(place):
     (place / "budgets.yaml").write_text(json.dumps(file, ensure_ascii=False), encoding="utf-8")
     for encoding in ("ascii", "utf-8"):
         budgets = ("--budgets", "budgets.yaml", "--json")
-        done = greenpose("check", "run", *budgets, cwd=place, cold=True, PYTHONIOENCODING=encoding)
+        done = greenpose("check", "run", *budgets, cwd=place, PYTHONIOENCODING=encoding)
         assert done.code == 0
         assert file["budgets"][0]["reason"] in done.json["findings"][-1]["says"]
 
@@ -120,26 +120,31 @@ def test_a_run_goes_on_to_its_end_without_anybody_to_tell(place):
 
 
 def test_a_crash_inside_a_command_ends_with_a_code_that_is_no_verdict():
+    faults = {
+        "KeyError('gone')": "nothing was compared",
+        "MemoryError()": "nothing was compared",
+        "ModuleNotFoundError('No', name='greenpose.gone')": "nothing was compared",
+        "EOFError('Ran out of input')": "something read ended before it was whole: Ran out of input",
+        "BrokenPipeError(32, 'Broken pipe')": "another process ended before it was told everything",
+    }
     code = (
-        "import sys, greenpose.metering as metering\n"
-        "def examine(**_): raise {}\n"
-        "metering.examine = examine\n"
-        "sys.argv = ['greenpose', 'doctor']\n"
+        "import os, sys, greenpose.metering as metering\n"
         "from greenpose.cli import main\n"
-        "main()\n"
+        "sys.argv = ['greenpose', 'doctor']\n"
+        f"for fault in ({', '.join(faults)}):\n"
+        "    def examine(**_): raise fault\n"
+        "    metering.examine = examine\n"
+        "    if not os.fork():\n"
+        "        main()\n"
+        "    code = os.waitstatus_to_exitcode(os.wait()[1])\n"
+        "    print('code', code, file=sys.stderr, flush=True)\n"
     )
-    for fault, words in (
-        ("KeyError('gone')", "nothing was compared"),
-        ("MemoryError", "nothing was compared"),
-        ("ModuleNotFoundError('No', name='greenpose.gone')", "nothing was compared"),
-        ("EOFError('Ran out of input')", "something read ended before it was whole: Ran out of input"),
-        ("BrokenPipeError(32, 'Broken pipe')", "another process ended before it was told everything"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", code.format(fault)], capture_output=True, text=True, check=False, timeout=60
-        )
-        assert (done.returncode, done.stdout) == (2, ""), fault
-        assert words in done.stderr
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == ""
+    *said, rest = done.stderr.split("code 2\n")
+    assert rest == ""
+    for fault, words, told in zip(faults, faults.values(), said, strict=True):
+        assert words in told, fault
 
 
 @pytest.mark.parametrize(

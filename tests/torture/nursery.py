@@ -104,7 +104,8 @@ def be(plan, arguments):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv, Forking.plan, os.execve = ["greenpose", *arguments], plan, _again
-    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(os.dup(stream), how) for stream, how in enumerate("rww"))
+    encoding = os.environ.get("PYTHONIOENCODING")
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(os.dup(n), how, encoding=encoding) for n, how in enumerate("rww"))
     if plan and plan["who"] == arguments[0]:
         from tests.torture.shim import install
 
