@@ -22,6 +22,7 @@ from greenpose.metering.inference import (
 from greenpose.metering.inference_samples import ExitMeasurement, between_runs
 from greenpose.metering.interference import Interference, LoadMonitor
 from greenpose.metering.machine import (
+    SHARED_NODE,
     host_of,
     is_pinned,
     pinned_environment,
@@ -38,6 +39,7 @@ from greenpose.metering.window import MEANING, Log, Window, gaps, grade, read_lo
 __all__ = [
     "MEANING",
     "NO_ENERGY",
+    "SHARED_NODE",
     "CarbonAccounting",
     "Choice",
     "CodeCarbon",

@@ -19,7 +19,7 @@ from typing import final
 
 from greenpose.errors import MeteringError
 from greenpose.metering.counters import Periodic, WrappingCounter
-from greenpose.metering.machine import Host, Unusable
+from greenpose.metering.machine import SHARED_NODE, Host, Unusable
 from greenpose.metering.sources import Attribution, Component, Joules, Provenance, Source
 
 POWERCAP = "sys/class/powercap"
@@ -205,6 +205,9 @@ def rapl_dram(host: Host) -> Source | Unusable:
 
 def _source(host: Host, name: str, found: Sequence[Zone]) -> Source | Unusable:
     """Open every counter; one that does not open would leave the sum short."""
+    if host.environ.get(SHARED_NODE):
+        why = "other jobs may be at work on this node, and it counts them too"
+        return Unusable(name=name, why=why, remedy="ask for the whole node: --exclusive")
     counters = []
     for zone in found:
         place = f"/{(zone.folder / COUNTER).relative_to(host.root)}"

@@ -26,6 +26,7 @@ _INNER: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
     "process": {
         "torch_threads": ((int, _NONE), "a whole number"),
         "concurrent_workers": ((int,), "a whole number"),
+        "shared_node": ((bool,), "true or false"),
         "pinned": ((bool, _NONE), "true or false"),
         "environment": ((dict, _NONE), "variables by name"),
     },

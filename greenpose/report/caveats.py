@@ -49,6 +49,8 @@ def _modelled(study: Study) -> str:
 def _settings(study: Study) -> str:
     if study.comparable:
         return ""
+    if len(study.settings) == 1:
+        return "the runs shared their nodes with other jobs, so time, energy and emissions do not compare"
     return f"the runs come from {len(study.settings)} different settings, so time, energy and emissions do not compare"
 
 

@@ -41,7 +41,9 @@ REASONS = (
     Reason(words="another device", of=lambda run: run.process.get("device"), figures=_SAME_MACHINE),
     Reason(words="another number of threads", of=lambda run: run.process.get("torch_threads"), figures=_SAME_MACHINE),
     Reason(
-        words="other runs at the same time", of=lambda run: run.process.get("concurrent_workers"), figures=_SAME_MACHINE
+        words="other runs at the same time",
+        of=lambda run: [run.process.get(key) for key in ("concurrent_workers", "shared_node")],
+        figures=_SAME_MACHINE,
     ),
     Reason(
         words="another energy source",

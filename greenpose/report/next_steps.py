@@ -351,11 +351,12 @@ def _counted(study: Study, _: Preference | None) -> NextStep:
 def _alone(study: Study, choice: Preference | None) -> NextStep:
     name, said = "Measure on a quiet machine", [disturbance(entry) for run in study.records for entry in run.exits]
     foreign, steal = (max(each) for each in zip((0.0, 0.0), *said, strict=True))
-    beside = sum((run.process.get("concurrent_workers") or 1) > 1 for run in study.records)
+    process = [run.process for run in study.records]
+    shared = sum((each.get("concurrent_workers") or 1) > 1 or bool(each.get("shared_node")) for each in process)
     unsettled = len(not_converged(study))
     found = [f"other processes took up to {percent(foreign)} of the CPU"] if foreign else []
     found += [f"other guests took up to {percent(steal)}"] if steal else []
-    found += [f"{plural(beside, 'run')} ran beside another"] if beside else []
+    found += [f"{plural(shared, 'run')} ran beside another"] if shared else []
     found += [f"blocks of {plural(unsettled, 'exit')} did not agree as well as asked"] if unsettled else []
     if not found:
         return NextStep(name=name, state="pass", finding="nothing is recorded that disturbed it")

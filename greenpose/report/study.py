@@ -155,7 +155,7 @@ class Study:
     @property
     def comparable(self) -> bool:
         """Return whether time and energy of all runs may be compared."""
-        return len(self.settings) <= 1
+        return len(self.settings) <= 1 and not any(run.process.get("shared_node") for run in self.settings.values())
 
     def run_label(self, run: Record) -> str:
         """Return a run's experiment, with its seed where that has been run more than once."""
@@ -226,6 +226,7 @@ def setting(record: Record) -> str:
     fingerprint = record.host.get("fingerprint") or json.dumps(record.host, sort_keys=True, default=str)
     sources = [[part.component, part.kind, part.method] for part in record.components]
     process = [record.process.get(key) for key in ("device", "torch_threads", "concurrent_workers")]
+    process += [True] if record.process.get("shared_node") else []
     return json.dumps([fingerprint, process, sources, record.carbon.country], default=str)
 
 
@@ -418,7 +419,10 @@ def setting_facts(run: Record) -> list[tuple[str, str]]:
         ("Machine", host_name(run)),
         ("Threads", plural(threads, "torch thread") if threads else "not recorded"),
         ("Allocator", _allocator(pinned, environment)),
-        ("Other runs at the same time", _neighbours(workers)),
+        (
+            "Other runs at the same time",
+            "unknown: a shared node" if process.get("shared_node") else _neighbours(workers),
+        ),
         ("Energy sources", "; ".join(f"{part.component}: {part.method} ({part.kind})" for part in run.components)),
         ("Software", ", ".join(f"{name}{NBSP}{version}" for name, version in run.software.items())),
     ]

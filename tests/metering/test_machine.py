@@ -11,7 +11,7 @@ import pytest
 
 from greenpose.metering import is_pinned, pinned_environment, process_settings, software_versions
 from greenpose.metering.interference import LoadMonitor
-from greenpose.metering.machine import allocator_of_process, instruction_sets, quota_cpus, read_machine
+from greenpose.metering.machine import SHARED_NODE, allocator_of_process, instruction_sets, quota_cpus, read_machine
 from tests.metering.fakes import kernel, machine, stat, write
 
 
@@ -174,6 +174,8 @@ def test_settings_name_what_moves_numbers_and_nothing_private():
     settings = process_settings(torch_threads=1, workers=3, environ=environ)
     assert settings["environment"] == {"MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
     assert (settings["torch_threads"], settings["concurrent_workers"], settings["pinned"]) == (1, 3, False)
+    assert "shared_node" not in settings
+    assert process_settings(environ=environ | {SHARED_NODE: "1"})["shared_node"] is True
 
 
 def test_versions_leave_out_what_is_not_installed():

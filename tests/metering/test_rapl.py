@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from greenpose.errors import MeteringError
-from greenpose.metering.machine import OpenFile, Unusable, host_of
+from greenpose.metering.machine import SHARED_NODE, OpenFile, Unusable, host_of
 from greenpose.metering.rapl import rapl, rapl_dram
 from tests.metering.fakes import RANGE_UJ, TickingClock, machine, powercap, zone
 
@@ -50,6 +50,14 @@ def test_two_sockets_are_added(tmp_path):
     source = rapl(host(root))
     assert used(source, root, ("intel-rapl:0", "intel-rapl:1"), 1_000_000).mid == pytest.approx(2.0)
     assert "2 packages" in source.provenance.method
+
+
+def test_counters_that_see_other_jobs_too_are_not_read(tmp_path):
+    root = powercap(tmp_path, rapl_0=zone("package-0"), rapl_0_0=zone("dram"))
+    shared = replace(host(root), environ={SHARED_NODE: "1"})
+    for probe in (rapl, rapl_dram):
+        assert not isinstance(probe(host(root)), Unusable)
+        assert probe(shared).why == "other jobs may be at work on this node, and it counts them too"
 
 
 def test_one_socket_may_wrap_while_the_other_does_not(tmp_path):

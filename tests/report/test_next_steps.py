@@ -221,6 +221,7 @@ def process(run, **changes):
         ("Pin allocator and threads", process(record(), pinned=None), "not applicable"),
         ("Measure on a quiet machine", record(), "pass"),
         ("Measure on a quiet machine", process(record(), concurrent_workers=2), "look"),
+        ("Measure on a quiet machine", process(record(), shared_node=True), "look"),
         ("Measure on a quiet machine", record(converged=False), "look"),
         ("Measure with a power counter", record(grade="A"), "pass"),
         ("Measure with a power counter", record(grade="B"), "look"),

@@ -172,6 +172,13 @@ def test_the_setting_tells_threads_allocator_and_neighbours():
     busy = run.model_copy(update={"process": {"concurrent_workers": 3, "pinned": False}})
     assert dict(setting_facts(busy))["Other runs at the same time"].startswith("2:")
     assert dict(setting_facts(busy))["Allocator"].startswith("not pinned")
+    shared = run.model_copy(update={"process": run.process | {"shared_node": True}})
+    assert dict(setting_facts(shared))["Other runs at the same time"] == "unknown: a shared node"
+    assert (study([run]).comparable, study([shared]).comparable, study([run, shared]).comparable) == (
+        True,
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
