@@ -286,7 +286,8 @@ def _begin(
         return Outcome(planned=planned, state=State.FAILED, code=1, seconds=0.0, message=said(error))
 
 
-def _start(planned: Planned, command: Command, *, workers: int, quiet: bool) -> _Job:
+def write_down(planned: Planned) -> None:
+    """Write what a worker is to do into the folder of the run, which is made where it is not there."""
     from greenpose.data.splits import annotations_sha256  # what reads images is not needed to say what a command does
 
     cell = planned.cell
@@ -302,12 +303,16 @@ def _start(planned: Planned, command: Command, *, workers: int, quiet: bool) -> 
         }
         | ({"trained_in": dict(planned.trained_in)} if planned.trained_in else {})
     )
+
+
+def _start(planned: Planned, command: Command, *, workers: int, quiet: bool) -> _Job:
+    write_down(planned)
     process = subprocess.Popen(
         command(planned, quiet=quiet or workers > 1),
         stdin=subprocess.PIPE,  # nothing is written: it ends when we do, however that is, and the worker notices
         stdout=subprocess.DEVNULL,
         process_group=0,  # Ctrl-C on the terminal reaches us alone; we pass it on once
-        env=worker_environment(cell.config.process, workers) | {TIED: "1"},
+        env=worker_environment(planned.cell.config.process, workers) | {TIED: "1"},
     )
     return _Job(planned=planned, process=process, started=time.monotonic())
 

@@ -19,6 +19,7 @@ NOT_TYPED = {
     "make test": "what runs all of this",
     "source ": "the environment that runs this",
     "--device cuda": "a GPU, BabyPose, and its weights",
+    "--grid quick --launcher slurm": "a cluster: `make test-slurm`",
     "--log ": "packages of other people: `make test-trackers`",
 }
 """Pieces of lines that are not typed, each with what such a line wants that is not to be had here."""
@@ -169,6 +170,7 @@ THEIRS = {
 }
 """What people who read the pages have, and how it is made."""
 LEFT = {
+    "slurm.md": ("runs/quick/.slurm/block-1.sh",),
     "README.md": ("both.html", "deploy/card.json", "BABYPOSE/SHA256SUMS", "poses/overlays/*", "runs/train/record.json"),
     "deploy.md": ("bedside/*.pt2", "poses/overlays/*", "night/night.mp4", "runs/quick/*/artefacts.json"),
     "gate.md": ("greenpose-baseline.json",),

@@ -112,6 +112,7 @@ EXTRAS: Mapping[str, frozenset[str]] = {
     "deploy": frozenset(("nncf", "onnx", "onnxruntime", "onnxscript", "openvino")),
     "predict": frozenset(("PIL", "cv2", "jaxtyping", "onnxruntime", "openvino")),
     "init": frozenset(("sleap_io",)),
+    "slurm": frozenset(("submitit",)),
 }
 """What each extra brings beside what `pip install greenpose` does, by the names that are imported."""
 

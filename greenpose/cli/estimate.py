@@ -51,7 +51,7 @@ def estimate(
     """
     chosen = [*(settings or []), *changes(country=country, device=device)]
     with as_written(settings):
-        name, cells = find_cells(file, err(quiet=manner.quiet), as_grid=grid, settings=chosen, seeds=seed or [])
+        asked, cells = find_cells(file, err(quiet=manner.quiet), as_grid=grid, settings=chosen, seeds=seed or [])
     cells = select(cells, only or [])
     start_again_pinned(cells[0].config.process)
     with err(quiet=manner.quiet).status("starting") as status:
@@ -61,7 +61,7 @@ def estimate(
             cells, seconds=seconds, on_progress=lambda line: status.update(Text(f"trial steps: {line}"))
         )
     if manner.json:
-        print_json(_document(name, found))
+        print_json(_document(asked.name, found))
         return
     from greenpose.cli.estimate_table import show
 

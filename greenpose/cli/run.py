@@ -7,7 +7,7 @@ itself, as its children: only so does its meter see what they cost. The others h
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +28,21 @@ from greenpose.cli.console import (
     print_json,
     with_manners,
 )
+from greenpose.cli.launcher import (
+    AccountOption,
+    ExclusiveOption,
+    LauncherOption,
+    ParallelOption,
+    PartitionOption,
+    SetupOption,
+    SlurmOption,
+    TimeOption,
+    array_of,
+    asked,
+    plan_line,
+    run_array,
+    show_scripts,
+)
 from greenpose.cli.subject import (
     CountryOption,
     DeviceOption,
@@ -40,9 +55,11 @@ from greenpose.cli.subject import (
     changes,
     find_cells,
     relabelled,
+    start_again_pinned,
 )
 from greenpose.config.accounting import Budget
 from greenpose.config.grid import shuffled
+from greenpose.config.launcher import Launcher
 from greenpose.errors import DataError, GreenPoseError, RecordError, said
 from greenpose.grid import Outcome, Planned, plan, run_all, set_aside, worker_command
 from greenpose.status import write_plan
@@ -85,6 +102,14 @@ def run(
     only: OnlyOption = None,
     resume: Annotated[bool, typer.Option("--resume/--fresh", help="Skip finished runs, or start anew.")] = True,
     elsewhere: Annotated[bool, typer.Option("--elsewhere", help="Go on with runs begun on another machine.")] = False,
+    launcher: LauncherOption = None,
+    partition: PartitionOption = None,
+    account: AccountOption = None,
+    time: TimeOption = None,
+    parallel: ParallelOption = None,
+    exclusive: ExclusiveOption = None,
+    setup: SetupOption = None,
+    slurm: SlurmOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
     budget_kwh: Annotated[float | None, typer.Option(help="End training of each run before this is passed.")] = None,
     budget_gco2: Annotated[float | None, typer.Option(help="The same for emissions, in gCO2eq.")] = None,
@@ -109,52 +134,63 @@ def run(
     """
     if is_spare():
         return
+    console = err(quiet=manner.quiet)
     budget = Budget(energy_kwh=budget_kwh, co2eq_g=budget_gco2, seconds=budget_seconds)
     chosen = [*(settings or []), *changes(country=country, device=device), *replicas()]
     with as_written(settings):
-        name, cells = find_cells(file, err(quiet=manner.quiet), as_grid=grid, settings=chosen, seeds=seed or [])
+        found, cells = find_cells(file, console, as_grid=grid, settings=chosen, seeds=seed or [])
+    asks = {"kind": launcher, "partition": partition, "account": account, "time": time, "parallel": parallel}
+    launch, name = asked(found, setup=setup, slurm=slurm, exclusive=exclusive, **asks), found.name
     runs = where or Path("runs") / name
     page = (where or Path("reports")) / f"{name}.html"
     planned = plan(shuffled(cells), runs, only=only or [])
     if resume and (faults := relabelled(planned)):
         raise DataError(faults)
     if dry_run:
-        _show_plan(planned, as_json=manner.json)
+        _show_plan(planned, launch, as_json=manner.json)
         return
+    array = array_of(runs, launch, workers=workers, resume=resume)
     if not resume:
         planned = [set_aside(one) for one in planned]
     write_plan(runs, name, {one.cell.name: one.cell.experiment for one in planned}, budget)
     following = _following(log or [])
     command = partial(worker_command, verbose=manner.verbose, budget=budget, elsewhere=elsewhere)
-    todo = _todo(planned, budget, err(quiet=manner.quiet))
+    todo = _todo(planned, budget, console, watched=array.jobs if array else ())
+    if launch.kind == "script":
+        show_scripts(todo, runs, launch, command, as_json=manner.json)
+        return
     quiet = manner.quiet or (manner.json and not manner.verbose)
-    run_them = partial(run_all, workers=workers, quiet=quiet, command=command, budget=budget)
-    together = workers > 1 and len(todo) > 1
-    outcomes = _run(todo, len(planned), err(quiet=manner.quiet), run_them, following, together=together)
+    locally = partial(run_all, workers=workers, quiet=quiet)
+    run_them = partial(partial(run_array, array, console) if array else locally, command=command, budget=budget)
+    together = (array is not None or workers > 1) and len(todo) > 1
+    if together and array is None:
+        console.print(note("runs at the same time share this machine: their energy and time blur"))
+    outcomes = _run(todo, len(planned), console, run_them, following, named=together)
     damaged = _write_report(plan(cells, runs), page, name) if make_report else []
-    for fault in damaged:
-        err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
-    _conclude(planned, outcomes, page if make_report else None, err(quiet=manner.quiet), as_json=manner.json)
-    if damaged:
-        raise typer.Exit(EXIT_RUNS_FAILED)
+    _conclude(planned, outcomes, page if make_report else None, console, damaged, as_json=manner.json)
 
 
-def _show_plan(planned: list[Planned], *, as_json: bool) -> None:
+def _show_plan(planned: list[Planned], launcher: Launcher, *, as_json: bool) -> None:
+    elsewhere = launcher.kind != "local"
     if as_json:
-        print_json({"runs": [_line(one) for one in planned]})
+        print_json(
+            {"runs": [_line(one) for one in planned]} | ({"launcher": launcher.model_dump()} if elsewhere else {})
+        )
         return
     rows = [(one.cell.name, one.state.value, str(one.folder.path)) for one in planned]
     out().print(terminal_table(("run", "state", "folder"), rows))
+    if elsewhere:
+        out().print(plan_line(launcher, planned), soft_wrap=True)
 
 
-def _todo(planned: list[Planned], budget: Budget, console: Console) -> list[Planned]:
-    """Return the runs that are to be done now; say why the others are not."""
+def _todo(planned: list[Planned], budget: Budget, console: Console, watched: Collection[str]) -> list[Planned]:
+    """Return the runs that are to be done now, or that jobs which are `watched` do; say why the others are not."""
     todo = []
     for one in planned:
         name = one.cell.name
         if one.damage:
             console.print(note(f"{one.damage}; what is run anew writes it anew"), soft_wrap=True)
-        if one.state is State.RUNNING:
+        if one.state is State.RUNNING and name not in watched:
             console.print(note(f"another process is at work on {name}; it is left alone"))
         elif one.state is State.STOPPED and not one.folder.may_go_on(budget):
             console.print(note(f"{name} stopped at its budget; a higher one lets it go on"))
@@ -200,10 +236,8 @@ def _run(
     run_them: Callable[..., list[Outcome]],
     following: "Following | None",
     *,
-    together: bool,
+    named: bool,
 ) -> list[Outcome]:
-    if together:
-        console.print(note("runs at the same time share this machine: their energy and time blur"))
     counter = iter(range(num_planned - len(todo) + 1, num_planned + 1))
 
     def started(one: Planned) -> None:
@@ -212,7 +246,7 @@ def _run(
             following.begin(one.folder, one.cell.grid, one.cell.name, one.cell.config.model_dump(mode="json"))
 
     def ended(outcome: Outcome) -> None:
-        console.print(_sentence(outcome, named=together), soft_wrap=True)
+        console.print(_sentence(outcome, named=named), soft_wrap=True)
         if following:
             following.end(outcome.planned.folder)
             for fault in following.faults:
@@ -269,10 +303,18 @@ def _write_report(grid: list[Planned], page: Path, name: str) -> list[str]:
 
 
 def _conclude(
-    planned: list[Planned], outcomes: list[Outcome], page: Path | None, console: Console, *, as_json: bool
+    planned: list[Planned],
+    outcomes: list[Outcome],
+    page: Path | None,
+    console: Console,
+    damaged: list[str],
+    *,
+    as_json: bool,
 ) -> None:
     from greenpose.cli.progress import grid_table
 
+    for fault in damaged:
+        err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
     ended = {outcome.planned.cell.name: outcome for outcome in outcomes}
     results = [(one, _missing(one, ended.get(one.cell.name))) for one in planned]
     if as_json:
@@ -283,7 +325,7 @@ def _conclude(
             console.print(grid_table(rows), "")
         if page:
             out().print(str(page), soft_wrap=True, markup=False)
-    if any(outcome.state not in FINE for outcome in outcomes):
+    if damaged or any(outcome.state not in FINE for outcome in outcomes):
         raise typer.Exit(EXIT_RUNS_FAILED)
 
 
@@ -329,8 +371,11 @@ def worker(
 
     tied = bool(os.environ.pop(TIED, ""))
     if tied:
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm sends it to all of a job, whose block then stops us
         threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        if not tied:  # else who started us has pinned us
+            start_again_pinned(RunFolder(folder).experiment().process)
         from greenpose.run import execute
 
         with RunProgress(err(quiet=manner.quiet), verbose=manner.verbose) as progress:

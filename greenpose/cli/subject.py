@@ -15,6 +15,7 @@ from greenpose.cli.console import note
 from greenpose.config import (
     Cell,
     Experiment,
+    Grid,
     OwnNetworkConfig,
     ProcessConfig,
     expand,
@@ -202,8 +203,8 @@ OnlyOption = Annotated[list[str] | None, typer.Option(help="Experiment or run na
 
 def find_cells(
     file: Path | None, console: Console, *, as_grid: bool, settings: Sequence[str] = (), seeds: Sequence[int] = ()
-) -> tuple[str, list[Cell]]:
-    """Return a file's name for its runs, and the runs; without a file those of the packaged quick grid.
+) -> tuple[Grid, list[Cell]]:
+    """Return the grid that a file is, and its runs; without a file those of the packaged quick grid.
 
     Where there is no such file, a packaged experiment may have the name. A grid is taken for one whether or not it was
     called so, which `console` is told.
@@ -221,7 +222,7 @@ def find_cells(
         console.print(note(f"{file} is a grid: it has {len(cells)} runs"), soft_wrap=True)
     for hint in dict.fromkeys(hint for cell in cells for hint in hints_of(cell.config)):
         console.print(note(hint), soft_wrap=True)
-    return grid.name, cells
+    return grid, cells
 
 
 def hints_of(config: Experiment) -> list[str]:

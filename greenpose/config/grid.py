@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from greenpose.config.experiment import Experiment, Name
+from greenpose.config.launcher import Launcher
 from greenpose.config.own_network import with_source
 from greenpose.config.profile import is_file, own_profile
 from greenpose.errors import ConfigError
@@ -104,6 +105,8 @@ class Grid(Document):
     """Runs to leave out: those whose `experiment` and axis values all match a row."""
     overrides: dict[str, Any] = Field(default_factory=dict)
     """Dotted keys set in every run, after everything else; what `--set` fills."""
+    launcher: Launcher = Field(default_factory=Launcher)
+    """Who starts the runs, and what is asked of a cluster for them ([slurm.md](slurm.md))."""
 
     def adjusted(self, *, overrides: Mapping[str, Any], seeds: tuple[int, ...]) -> "Grid":
         """Return the grid with more overrides, and with its seeds replaced where any are given."""

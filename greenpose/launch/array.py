@@ -1,0 +1,240 @@
+"""Blocks of runs as one array of jobs under Slurm: submitted once, found again, watched by their own files.
+
+What a run came to its folder says: done = record.json, failed = failure.json. Slurm is asked for one thing only, at
+most once in QUERY_SECONDS for all jobs together: which of them it still has. Lost is what left neither and has no job.
+"""
+
+import contextlib
+import getpass
+import io
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from greenpose.config.accounting import Budget
+from greenpose.config.launcher import Launcher
+from greenpose.errors import GreenPoseError
+from greenpose.files import now, write_text
+from greenpose.grid import Command, Outcome, Planned
+from greenpose.launch.block import FOLDER, NOTICE_SECONDS, Block, blocks_of
+from greenpose.store import State
+from greenpose.store.records import write_failure
+
+QUERY_SECONDS = 30.0
+"""Slurm's controller serves everybody: it is asked no more often than this."""
+LOOK_SECONDS = 1.0
+"""Between two looks at the runs' files."""
+EACH_SECONDS = 1e-3
+"""What looking at one run is to take of that time at most: ten thousand are looked at every ten seconds."""
+MOST_TIMES = 50
+"""A job that has run out of its time so often is not queued again."""
+
+
+class Queue:
+    """Which jobs of this user Slurm still has."""
+
+    def __init__(self, *, every: float = QUERY_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        """Ask no more often than once in `every` seconds of `clock`."""
+        self._every, self._clock = every, clock
+        self._asked: float | None = None
+        self._absent: frozenset[str] = frozenset()
+        self._gone: frozenset[str] = frozenset()
+
+    def ask(self) -> frozenset[str]:
+        """Return the jobs that Slurm has, those of arrays one by one.
+
+        Raises:
+            GreenPoseError: if it does not answer.
+        """
+        self._asked = self._clock()
+        command = ["squeue", "--noheader", "--array", "--format=%i", f"--user={getpass.getuser()}"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        except (OSError, subprocess.SubprocessError) as error:
+            said = getattr(error, "stderr", None) or error
+            raise GreenPoseError(f"squeue does not say which jobs there are: {in_a_line(str(said))}") from None
+        return frozenset(done.stdout.split())
+
+    def gone(self, jobs: Collection[str]) -> frozenset[str]:
+        """Return which of the jobs were missing in the last two answers; where none comes, nothing new is known."""
+        if self._asked is None or self._clock() - self._asked >= self._every:
+            with contextlib.suppress(GreenPoseError):
+                absent = frozenset(jobs) - self.ask()
+                self._gone, self._absent = absent & self._absent, absent
+        return self._gone
+
+
+class Array:
+    """The jobs of one grid."""
+
+    def __init__(
+        self,
+        root: Path,
+        launcher: Launcher,
+        *,
+        executor: Any = None,
+        queue: Queue | None = None,
+        look: float = LOOK_SECONDS,
+    ) -> None:
+        """Find the jobs that an earlier start left at work on the runs below `root`.
+
+        `executor` is submitit's, by default that of Slurm with what the launcher asks for.
+
+        Raises:
+            GreenPoseError: if there is no Slurm here, or it does not say which jobs there are.
+        """
+        self._folder, self.launcher, self._look = root / FOLDER, launcher, look
+        self._queue = queue or Queue()
+        self._seen: dict[str, float] = {}
+        self._executor = executor or _slurm(self._folder, launcher)
+        self.jobs: dict[str, str] = {}
+        """The job of each run that Slurm has one for."""
+        if self._file.exists():
+            there = self._queue.ask()
+            self.jobs = {name: job for name, job in self._written().items() if job in there}
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / "jobs.json"
+
+    def _written(self) -> dict[str, str]:
+        try:
+            return dict(json.loads(self._file.read_text(encoding="utf-8")))
+        except ValueError:
+            why = "is damaged: it says which jobs are at work; remove it once squeue shows none of this grid"
+            raise GreenPoseError(f"{self._file}: {why}") from None
+
+    @property
+    def numbers(self) -> str:
+        """Return the numbers of the jobs, an array's once: what `scancel` takes."""
+        return " ".join(sorted({job.partition("_")[0] for job in self.jobs.values()}))
+
+    def run(
+        self,
+        todo: Sequence[Planned],
+        *,
+        command: Command,
+        budget: Budget,
+        say: Callable[[str], None] = lambda _: None,
+        started: Callable[[Planned], None] = lambda _: None,
+        ended: Callable[[Outcome], None] = lambda _: None,
+        watch: Callable[[], None] = lambda: None,
+    ) -> list[Outcome]:
+        """Submit the runs that have no job yet, and return how each ended, as `greenpose.grid.run_all` does.
+
+        Whoever interrupts it leaves the jobs at work.
+
+        Raises:
+            GreenPoseError: if Slurm does not take them, in its own words.
+        """
+        new = [one for one in todo if one.cell.name not in self.jobs]
+        if len(new) < len(todo):
+            say(f"{len(todo) - len(new)} runs are under way already, in Slurm's jobs {self.numbers}")
+        if new:
+            self._submit(new, command, budget)
+            try:
+                write_text(self._file, json.dumps(self.jobs, indent=1) + "\n")
+            finally:  # whatever cannot be written: these go on, and only their numbers end them
+                say(f"{len(new)} runs are submitted, a job for each seed: {self.numbers}")
+        waiting, outcomes = list(todo), list[Outcome]()
+        while waiting:
+            gone = self._queue.gone(self.jobs.values())
+            for one in tuple(waiting):
+                self._see(one, started)
+                if outcome := self._outcome(one, gone, budget):
+                    waiting.remove(one)
+                    outcomes.append(outcome)
+                    self._see(one, started, over=True)
+                    ended(outcome)
+            watch()
+            if waiting:
+                time.sleep(max(self._look, len(waiting) * EACH_SECONDS))
+        return outcomes
+
+    def _see(self, one: Planned, started: Callable[[Planned], None], *, over: bool = False) -> None:
+        """Tell once of a run that a process is at work on, or that is over before one was seen."""
+        if one.cell.name not in self._seen and (over or one.folder.is_taken()):
+            self._seen[one.cell.name] = time.monotonic()
+            started(one)
+
+    def _submit(self, new: Sequence[Planned], command: Command, budget: Budget) -> None:
+        for one in new:
+            one.folder.shelve_failure()  # what fails from now on has failed in its job
+        shared = not self.launcher.exclusive
+        blocks = [Block(runs=runs, command=command, budget=budget, shared=shared) for runs in blocks_of(new)]
+        jobs = _submitted(self._executor, self._folder, blocks)
+        self.jobs |= {one.cell.name: job for block, job in zip(blocks, jobs, strict=True) for one in block.runs}
+
+    def _outcome(self, one: Planned, gone: Collection[str], budget: Budget) -> Outcome | None:
+        """Return how a run ended; None where its job is at work on it, or still to be."""
+        job, state = self.jobs[one.cell.name], one.folder.state()
+        seconds = time.monotonic() - self._seen.get(one.cell.name, time.monotonic())
+        if state is not State.RUNNING and not one.folder.may_go_on(budget):
+            return Outcome(planned=one, state=state, code=0, seconds=seconds)
+        if state is State.FAILED:
+            return Outcome(planned=one, state=state, code=1, seconds=seconds)
+        if job not in gone or state is State.RUNNING:
+            return None
+        message = f"Slurm has no job {job} any more, and it left no record; {self._last_words(job)}"
+        if state is State.STARTED:
+            write_failure(one.folder, reason="lost", message=message, phase="", at=now())
+        return Outcome(planned=one, state=one.folder.state(), code=1, seconds=seconds, message=message)
+
+    def _last_words(self, job: str) -> str:
+        """Return the end of a job's log."""
+        log = self._folder / f"{job}_0_log.err"
+        if not log.exists():
+            return f"nor a log at {log}: can its node see this folder?"
+        lines = log.read_text(errors="replace").strip().splitlines()
+        return f"its log ends: {'; '.join(lines[-2:])} ({log})" if lines else f"its log is empty ({log})"
+
+
+def _slurm(folder: Path, launcher: Launcher) -> Any:
+    """Return submitit's executor for jobs as the launcher asks for them."""
+    from submitit import SlurmExecutor
+
+    missing = [name for name in ("sbatch", "srun", "squeue") if shutil.which(name) is None]
+    if missing:
+        raise GreenPoseError(
+            f"--launcher slurm: {missing[0]} is not on the PATH: it starts on a login node of a Slurm cluster; "
+            "--launcher script writes files to take there"
+        )
+    executor = SlurmExecutor(folder=folder, max_num_timeout=MOST_TIMES)
+    asked = {"partition": launcher.partition, "account": launcher.account, "array_parallelism": launcher.parallel}
+    executor.update_parameters(
+        **{name: value for name, value in asked.items() if value},
+        time=launcher.minutes,
+        exclusive=launcher.exclusive or None,
+        setup=launcher.checked_setup,
+        signal_delay_s=NOTICE_SECONDS,
+        job_name=f"greenpose-{folder.absolute().parent.name}",
+        additional_parameters={**launcher.slurm, "requeue": True},
+        srun_args=["--cpu-bind=none"] if launcher.exclusive else [],
+        wckey=None,
+    )
+    return executor
+
+
+def _submitted(executor: Any, folder: Path, blocks: Sequence[Block]) -> list[str]:
+    """Return the job of each block; where Slurm takes none, nothing is left of the try."""
+    from submitit.core.utils import FailedSubmissionError, UncompletedJobError
+
+    before = {*folder.glob("*"), *folder.glob(".*")}
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):  # submitit prints what sbatch says, and raises it too
+            return [job.job_id for job in executor.submit_array(blocks)]
+    except (FailedSubmissionError, UncompletedJobError, OSError) as error:
+        for left in {*folder.glob("*"), *folder.glob(".*")} - before:
+            left.unlink(missing_ok=True)
+        raise GreenPoseError(f"Slurm does not take the jobs: {in_a_line(str(error))}") from None
+
+
+def in_a_line(said: str) -> str:
+    """Return what a command of Slurm said, in one line and without its own name."""
+    lines = [line.partition("error: ")[2] or line for line in said.splitlines() if line.strip()]
+    return "; ".join(dict.fromkeys(lines))

@@ -1,0 +1,183 @@
+"""Runs that submitit starts, here on this machine: submitted once, found again, lost where nothing is left of them."""
+
+import itertools
+import json
+import time
+
+import pytest
+from submitit import LocalExecutor
+
+from greenpose.config.launcher import Launcher
+from greenpose.errors import GreenPoseError
+from greenpose.grid import write_down
+from greenpose.launch import Array
+from greenpose.launch.array import Queue, in_a_line
+from greenpose.store import State
+from tests.launch.cells import NOBODY_CARES, planned, shell, starts
+
+SLURM = Launcher(kind="slurm", time="10")
+SQUEUE = """#!/bin/sh
+echo asked >> {place}/asked
+[ -e {place}/broken ] && {{ echo "squeue: error: Unable to contact slurm controller" >&2; exit 1; }}
+cat {place}/queue 2> /dev/null
+for file in {place}/runs/.slurm/*_submitted.pkl; do
+    job=$(basename $file _submitted.pkl)
+    [ -d /proc/$job ] && ! grep -q "^State:.Z" /proc/$job/status && echo $job
+done
+true
+"""
+
+
+class Local(LocalExecutor):
+    """Submitit's executor of jobs on this machine, which ends with a test."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.jobs = []
+
+    def submit_array(self, functions):
+        self.jobs += super().submit_array(functions)
+        return self.jobs[-len(functions) :]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with a `squeue` on the PATH, which has the jobs of `queue`, and those of the executor that live."""
+    (tmp_path / "squeue").write_text(SQUEUE.format(place=tmp_path))
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return tmp_path
+
+
+@pytest.fixture
+def executor(place):
+    local = Local(place / "runs/.slurm")
+    yield local
+    for job in local.jobs:
+        job._process.wait(timeout=60)
+
+
+def array(place, executor, **queue):
+    return Array(place / "runs", SLURM, executor=executor, queue=Queue(**queue), look=0.1)
+
+
+def asked(place):
+    return (place / "asked").read_text().count("asked") if (place / "asked").exists() else 0
+
+
+def run(array, todo, command=None, **told):
+    return array.run(todo, command=command or shell(), budget=NOBODY_CARES, **told)
+
+
+def test_of_sixty_runs_a_fifth_is_killed_and_the_same_command_does_those_again_and_no_other(place, executor):
+    dying, sound = ([f"{kind}{number}" for number in range(count)] for kind, count in (("dies", 6), ("sound", 24)))
+    names = " ".join([*dying, *sound])
+    dies = shell(
+        **dict.fromkeys(dying, "[ $(wc -l < ../starts-$(basename $PWD)) -gt 1 ] || kill -9 $$; echo > record.json")
+    )
+    every = planned(place / "runs", names, seeds=2)
+    began = time.monotonic()
+    outcomes = run(array(place, executor), every, dies)
+    states = {outcome.planned.cell.name: outcome.state for outcome in outcomes}
+    assert len(states) == len(outcomes) == 60
+    assert {name for name, state in states.items() if state is State.FAILED} == {
+        one.cell.name for one in every if one.cell.experiment in dying
+    }
+    assert asked(place) <= 1 + (time.monotonic() - began) / 30
+    for job in executor.jobs:
+        job._process.wait(timeout=60)
+    left = [one for one in planned(place / "runs", names, seeds=2) if one.state is not State.DONE]
+    assert {outcome.state for outcome in run(array(place, executor), left, dies)} == {State.DONE}
+    assert [one.folder.record.exists() for one in every] == [True] * 60
+    assert [starts(one) for one in every] == [2 if one.cell.experiment in dying else 1 for one in every]
+
+
+def test_slurm_is_asked_for_all_jobs_together_and_no_more_often_than_is_said(place):
+    seconds = [0.0]
+    queue = Queue(clock=seconds.pop)
+    (place / "queue").write_text("7_0\n7_1\n")
+    for at, gone, times in ((0.0, set(), 1), (29.0, set(), 1), (30.0, {"7_2"}, 2), (59.0, {"7_2"}, 2)):
+        seconds[:] = [at, at]
+        assert queue.gone({"7_0", "7_1", "7_2"}) == gone
+        assert asked(place) == times
+
+
+def test_where_slurm_does_not_answer_nothing_is_lost_and_nothing_is_submitted_twice(place):
+    queue = Queue(every=0)
+    assert queue.gone({"7_0"}) == set()
+    (place / "broken").touch()
+    assert queue.gone({"7_0"}) == queue.gone({"7_0"}) == set()
+    (place / "runs/.slurm").mkdir(parents=True)
+    (place / "runs/.slurm/jobs.json").write_text('{"A": "7_0"}')
+    with pytest.raises(GreenPoseError, match=r"squeue does not say which jobs there are: Unable to contact slurm"):
+        Array(place / "runs", SLURM, executor=object())
+
+
+def test_a_damaged_list_of_jobs_is_told_with_what_to_do(place):
+    (place / "runs/.slurm").mkdir(parents=True)
+    (place / "runs/.slurm/jobs.json").write_bytes(b"\xff")
+    with pytest.raises(
+        GreenPoseError, match=r"jobs\.json: is damaged: .* remove it once squeue shows none of this grid"
+    ):
+        array(place, object())
+
+
+def test_after_a_lost_login_the_same_command_waits_for_the_jobs_that_are_there(place):
+    first, second = planned(place / "runs", "A B")
+    first.folder.path.mkdir(parents=True)
+    (place / "runs/.slurm").mkdir()
+    (place / "runs/.slurm/jobs.json").write_text(json.dumps({first.cell.name: "7_0", second.cell.name: "7_0"}))
+    (place / "queue").write_text("7_0\n")
+    said, begun = [], []
+    again = array(place, object())  # which would fail where anything was submitted
+
+    def watch():
+        for one in (first, second):
+            one.folder.path.mkdir(parents=True, exist_ok=True)
+            one.folder.record.write_text("{}")
+
+    outcomes = run(again, [first, second], say=said.append, started=begun.append, watch=watch)
+    assert [outcome.state for outcome in outcomes] == [State.DONE, State.DONE]
+    assert begun == [first, second]
+    assert said == ["2 runs are under way already, in Slurm's jobs 7"]
+    assert again.numbers == "7"
+
+
+def test_what_left_neither_record_nor_failure_and_has_no_job_is_lost_with_the_end_of_its_log(place):
+    first, second = todo = planned(place / "runs", "A B")
+    again = array(place, object(), every=0)
+    again.jobs = {first.cell.name: "7_0", second.cell.name: "7_1"}
+    write_down(first)
+    first.folder.windows.write_text("")
+    (place / "runs/.slurm").mkdir()
+    (place / "runs/.slurm/7_0_0_log.err").write_text("one\n\ntwo\nslurmstepd: error: *** JOB 7 ON n CANCELLED ***\n")
+    outcomes = run(again, todo)
+    assert [outcome.state for outcome in outcomes] == [State.FAILED, State.TODO]
+    assert outcomes[0].message.startswith(
+        "Slurm has no job 7_0 any more, and it left no record; its log ends: "
+        "two; slurmstepd: error: *** JOB 7 ON n CANCELLED *** ("
+    )
+    assert outcomes[1].message.endswith("7_1_0_log.err: can its node see this folder?")
+    failure = json.loads(first.folder.failure.read_text())
+    assert (failure["reason"], failure["message"]) == ("lost", outcomes[0].message)
+
+
+def test_whoever_is_at_work_on_a_run_whose_job_is_gone_is_waited_for(place):
+    (one,) = todo = planned(place / "runs", "A")
+    again = array(place, object(), every=0)
+    again.jobs = {one.cell.name: "7"}
+    one.folder.path.mkdir(parents=True)
+    looks = itertools.count()
+    with one.folder.claimed():
+
+        def watch():
+            if next(looks) == 5:
+                one.folder.record.write_text("{}")
+
+        outcomes = run(again, todo, watch=watch)
+    assert [outcome.state for outcome in outcomes] == [State.DONE]
+
+
+def test_slurms_words_fit_into_a_line():
+    assert in_a_line("sbatch: error: a\n\nsbatch: error: b\nsbatch: error: a\n") == "a; b"
+    assert in_a_line("squeue: no such thing") == "squeue: no such thing"
