@@ -7,7 +7,7 @@ BROWSER := $(VENV)/.browser
 DOCS := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-deploy test test-slow test-gpu test-browser test-trackers torture check gate examples docs format clean
+.PHONY: help setup demo demo-deploy test test-slow test-gpu test-browser test-trackers test-slurm torture check gate examples docs format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ $(BROWSER): $(STAMP)
 test-trackers: setup  ## run the trackers' tests against MLflow, TensorBoard and W&B themselves, which it installs
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt mlflow-skinny sqlalchemy alembic tensorboard wandb
 	$(BIN)/pytest -m trackers tests/test_trackers.py
+
+test-slurm: setup  ## run the tests on a Slurm that they start: Debian's, installed where root and apt allow
+	@! tests/slurm/prepare.sh || $(BIN)/pytest -m slurm tests/slurm
 
 torture: setup  ## kills, rivals, broken disks, damaged files, hostile words, lying counters: at length, figures printed
 	$(BIN)/pytest tests/torture -m torture -s
