@@ -38,7 +38,7 @@ def stages(tmp_path_factory) -> dict[str, PhaseTracker]:
 
     def stage(*budget: object) -> PhaseTracker:
         done = run(workplace, *budget)
-        (folder,) = (RunFolder(path) for path in (workplace / "runs" / "tiny").iterdir())
+        (folder,) = (RunFolder(path) for path in (workplace / "runs" / "tiny").glob("*-*"))
         (record,) = collect([folder.record])
         assert isinstance(record, Record)
         assert len(pictures([folder.path])) == 1, "its picture is that of its last record"

@@ -212,7 +212,7 @@ def test_a_killed_run_is_reported_and_then_goes_on_with_nothing_lost(tmp_path):
     assert failure.reason == "lost"
     assert failure.energy_kwh > 0
     assert failure.co2eq_g == pytest.approx(failure.energy_kwh * 330.72, rel=0.01)
-    (folder,) = (tmp_path / "runs" / "tiny").iterdir()
+    (folder,) = (tmp_path / "runs" / "tiny").glob("*-*")
     _shorten(folder)
     done = greenpose("worker", folder, cwd=tmp_path)
     assert done.code == 0, done.err
@@ -273,7 +273,7 @@ def test_a_run_ends_with_the_process_that_started_it_however_that_is_made_to_qui
 
 
 def _check_interrupted(tmp_path: Path) -> None:
-    (folder,) = (tmp_path / "runs" / "tiny").iterdir()
+    (folder,) = (tmp_path / "runs" / "tiny").glob("*-*")
     assert json.loads((folder / "failure.json").read_text())["reason"] == "interrupted"
     assert not (folder / "running.json").exists()
 
@@ -288,7 +288,7 @@ def test_an_interrupt_keeps_everything_and_exits_with_130(tmp_path):
     complaint = process.said.read_text()
     assert "the same command goes on from there" in complaint
     assert "Traceback" not in complaint
-    (folder,) = (tmp_path / "runs" / "tiny").iterdir()
+    (folder,) = (tmp_path / "runs" / "tiny").glob("*-*")
     assert json.loads((folder / "failure.json").read_text())["reason"] == "interrupted"
     assert (folder / "checkpoint.pt").exists()
     assert not (folder / "running.json").exists()
@@ -329,7 +329,7 @@ def test_a_cache_that_cannot_be_written_costs_time_and_no_run(tmp_path):
     settings = ("--only", "HRNet2", "--set", "train.epochs=1", "--set", "train.milestones=[]", "--no-report")
     done = greenpose("run", "--grid", "tiny.yaml", *settings, cwd=tmp_path, cache=tmp_path / "file" / "cache")
     assert done.code == 0, done.err
-    (folder,) = (tmp_path / "runs" / "tiny").iterdir()
+    (folder,) = (tmp_path / "runs" / "tiny").glob("*-*")
     log = (folder / "log.txt").read_text()
     assert "file/cache/synthetic-train-" in log
     assert "cannot be kept (Not a directory); drawn for this run alone" in log
