@@ -16,6 +16,7 @@ HEAVY = ("torch", "pandas", "matplotlib", "codecarbon", "thop", "ptflops")
 NAMES = (
     "init",
     "run",
+    "status",
     "estimate",
     "report",
     "profile",
