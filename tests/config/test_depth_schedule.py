@@ -3,7 +3,7 @@
 import pytest
 
 from greenpose.config import TrainConfig
-from greenpose.config.epochs import depth_schedule, parts_trained, whole_epochs_worth
+from greenpose.config.experiment import depth_schedule, parts_trained, whole_epochs_worth
 
 
 @pytest.mark.parametrize(
