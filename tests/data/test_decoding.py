@@ -5,8 +5,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from greenpose.accuracy import detect, oks_ap
 from greenpose.config import DataConfig
@@ -34,13 +32,17 @@ def decoded(maps, **how):
     return decode_heatmaps(maps, np.repeat(size / 2, len(maps), 0), np.repeat(size / 200, len(maps), 0), **how)[0]
 
 
-@given(x=st.floats(5, 42), y=st.floats(5, 58), sigma=st.floats(1, 3), decode=st.sampled_from(["dark", "udp"]))
-def test_the_maximum_of_a_gaussian_is_found_wherever_it_lies_between_pixels(x, y, sigma, decode):
-    columns, rows = np.arange(WIDTH), np.arange(HEIGHT)[:, None]
-    bell = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
-    off = decoded(bell[None, None], decode=decode, sigma=sigma)[0, 0] - [x, y]
-    inside = 4.5 * sigma < min(x, y, WIDTH - 1 - x, HEIGHT - 1 - y)
-    assert np.abs(off).max() < (0.005 if inside else 0.35)
+@pytest.mark.parametrize("decode", ["dark", "udp"])
+@pytest.mark.parametrize("sigma", [1, 1.7, 3])
+def test_the_maximum_of_a_gaussian_is_found_wherever_it_lies_between_pixels(decode, sigma):
+    places = np.random.default_rng(6).uniform([5, 5], [42, 58], (200, 2))
+    x, y = places.T[:, :, None, None]
+    bells = np.exp(-((np.arange(WIDTH) - x) ** 2 + (np.arange(HEIGHT)[:, None] - y) ** 2) / (2 * sigma**2))
+    off = np.abs(decoded(bells[:, None], decode=decode, sigma=sigma)[:, 0] - places).max(1)
+    inside = 4.5 * sigma < np.minimum(places, (WIDTH - 1, HEIGHT - 1) - places).min(1)
+    assert inside.any()
+    assert off[inside].max() < 0.005
+    assert off.max() < 0.35
 
 
 def darks_places(maps, sigma):
@@ -87,18 +89,18 @@ def test_maps_without_a_maximum_are_decoded_to_their_peak():
         np.testing.assert_allclose(found[0], [[0, 0], [0, 0], [0, 0], [0, 0], [7, 0], [11, 9]], atol=1e-9)
 
 
-@given(x=st.floats(24, 164), y=st.floats(24, 228), sigma=st.sampled_from([1.0, 4 / 3, 2.0]))
-def test_targets_between_pixels_peak_at_the_joint_and_whole_ones_beside_it(x, y, sigma):
+@pytest.mark.parametrize("sigma", [1.0, 4 / 3, 2.0])
+def test_targets_between_pixels_peak_at_the_joint_and_whole_ones_beside_it(sigma):
+    joints, seen = np.random.default_rng(7).uniform([24, 24], [164, 228], (100, 1, 2)), np.ones((100, 1))
     for decode in ("dark", "udp"):
-        maps, weight = encode_heatmaps([[[x, y]]], [[1]], **SIZES, sigma=sigma, decode=decode)
-        place = in_heatmap(np.array([x, y]), decode)
-        assert weight == 1
-        assert np.abs(decoded(maps, decode=decode, sigma=sigma)[0, 0] - place).max() < 0.1
-        row, column = np.unravel_index(maps[0, 0].argmax(), (HEIGHT, WIDTH))
-        distance = ((column, row) - place) ** 2
-        assert maps.max() == pytest.approx(np.exp(-distance.sum() / (2 * sigma**2)), rel=1e-5)
-    whole, _ = encode_heatmaps([[[x, y]]], [[1]], **SIZES, sigma=sigma)
-    assert whole.max() == 1
+        maps, weight = encode_heatmaps(joints, seen, **SIZES, sigma=sigma, decode=decode)
+        places = in_heatmap(joints, decode)
+        assert (weight == 1).all()
+        assert np.abs(decoded(maps, decode=decode, sigma=sigma) - places).max() < 0.1
+        distance = ((np.rint(places) - places) ** 2).sum(-1)
+        np.testing.assert_allclose(maps.max((2, 3)), np.exp(-distance / (2 * sigma**2)), rtol=1e-5)
+    whole, _ = encode_heatmaps(joints, seen, **SIZES, sigma=sigma)
+    assert (whole.max((2, 3)) == 1).all()
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +137,7 @@ def test_perfect_heatmaps_of_small_crops_are_worth_everything_by_dark_and_udp_an
         )
         return oks_ap(samples.ground_truth, found, samples.profile.sigmas)["ap"]
 
-    for sigma in (1.0, 1.5, 2.0):
+    for sigma in (1.0, 2.0):
         assert ap("dark", sigma) >= 0.99
         assert ap("udp", sigma) >= 0.99
         assert ap("quarter", sigma) == pytest.approx(0.9, abs=0.1)
