@@ -1,4 +1,4 @@
-"""Loaded by the process that others are forked from: everything that a run loads, after one run."""
+"""Loaded by the process that others are forked from: what a run, its page, its sizes and its export load."""
 
 import gc
 import os
@@ -12,7 +12,7 @@ from greenpose.config import expand, load_grid
 from greenpose.grid import plan
 from greenpose.run import execute
 from tests.run.tiny import Silent, written
-from tests.torture.nursery import GRID, settings
+from tests.torture.nursery import GRID, command, settings
 
 before = Path.cwd()
 with tempfile.TemporaryDirectory() as place:
@@ -23,6 +23,13 @@ with tempfile.TemporaryDirectory() as place:
     one.folder.path.mkdir(parents=True)
     one.folder.write_cell(written(one.cell))
     execute(one.folder, observer=Silent())
+    for words in (
+        ("report", one.folder.path, "-o", "page.html"),
+        ("profile", "t.yaml"),
+        ("export", one.folder.path, "--to", "pt2", "-o", "files"),
+    ):
+        code, said, _ = command(*words)
+        assert code == 0, said
     os.chdir(before)
 gc.collect()
 gc.freeze()  # whoever is forked shares these pages, and does not look through them for garbage
