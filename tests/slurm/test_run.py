@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -72,3 +73,27 @@ def test_a_file_for_sbatch_leaves_the_same(slurm, tmp_path):
     ((name, record),) = records(tmp_path / "there").items()
     assert name.startswith("HRNet2-")
     assert (record["process"]["pinned"], record["process"]["concurrent_workers"]) == (True, 1)
+
+
+def test_a_training_that_is_queued_again_goes_on_from_its_last_epoch_and_says_that_its_node_is_shared(slurm, tmp_path):
+    write_grid(tmp_path)
+    longer = ("--only", "HRNet2", "--set", "train.epochs=100", "--set", "train.patience=100")
+    run = started("there", "--launcher", "slurm", "--time", "10", "--share", *longer, folder=tmp_path)
+    number = next(line for line in run.stderr if "submitted" in line).split()[-1]
+    while not any(len(file.read_text().splitlines()) > 3 for file in tmp_path.glob("there/*/epochs.jsonl")):
+        time.sleep(0.05)
+    subprocess.run(["scancel", "--signal=USR2", number], check=True)
+    while run.poll() is None:  # Slurm lets it wait for two minutes
+        time.sleep(1)
+        hurry = ["scontrol", "update", f"JobId={number}", "StartTime=now"]
+        subprocess.run(hurry, check=False, capture_output=True)
+    _, err = run.communicate()
+    assert run.returncode == 0, err
+    (record,) = records(tmp_path / "there").values()
+    assert (record["attempts"], record["epochs"], record["process"]["shared_node"]) == (2, 100, True)
+    epochs = [
+        json.loads(line)["epoch"] for line in next(tmp_path.glob("there/*/epochs.jsonl")).read_text().splitlines()
+    ]
+    assert epochs == [*range(1, 101)]
+    (failure,) = tmp_path.glob("there/*/failure-1.json")
+    assert json.loads(failure.read_text())["reason"] == "interrupted"
