@@ -122,6 +122,13 @@ def test_labels_that_need_another_extra_say_which_and_nothing_is_written(without
     assert [each.name for each in tmp_path.iterdir()] == ["mice"]
 
 
+def test_a_cluster_without_its_extra_is_told_which_brings_it(without, tmp_path):
+    asked = ("run", "--grid", "quick", "--launcher", "slurm", "--time", "10")
+    done = without(("train",), "-m", "greenpose", *asked, cwd=tmp_path)
+    says = "error: submitit, which this needs, is not installed: pip install 'greenpose[slurm]' brings it\n"
+    assert (done.returncode, done.stderr) == (2, says)
+
+
 ROOMS = """
 import importlib, pkgutil, greenpose
 for each in pkgutil.walk_packages(greenpose.__path__, "greenpose."):

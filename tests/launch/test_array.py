@@ -3,6 +3,7 @@
 import itertools
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 from submitit import LocalExecutor
@@ -141,6 +142,25 @@ def test_after_a_lost_login_the_same_command_waits_for_the_jobs_that_are_there(p
     assert begun == [first, second]
     assert said == ["2 runs are under way already, in Slurm's jobs 7"]
     assert again.numbers == "7"
+
+
+def test_runs_whose_jobs_slurm_has_no_more_are_submitted_anew(place):
+    first, second = todo = planned(place / "runs", "A B", seeds=2)[:2]
+    (place / "runs/.slurm").mkdir(parents=True)
+    (place / "runs/.slurm/jobs.json").write_text(json.dumps({first.cell.name: "7_0", second.cell.name: "7_1"}))
+    (place / "queue").write_text("7_1\n9\n")
+    for one in todo:
+        one.folder.path.mkdir(parents=True)
+    submitted = []
+
+    def submit_array(blocks):
+        submitted.extend(one.cell.name for block in blocks for one in block.runs)
+        return [SimpleNamespace(job_id="9")]
+
+    again = array(place, SimpleNamespace(submit_array=submit_array))
+    run(again, todo, watch=lambda: [one.folder.record.write_text("{}") for one in todo])
+    assert submitted == [first.cell.name]
+    assert json.loads((place / "runs/.slurm/jobs.json").read_text()) == {second.cell.name: "7_1", first.cell.name: "9"}
 
 
 def test_what_left_neither_record_nor_failure_and_has_no_job_is_lost_with_the_end_of_its_log(place):

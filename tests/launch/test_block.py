@@ -37,11 +37,16 @@ def test_a_job_that_starts_again_does_not_try_again_what_failed_in_it(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM])
-def test_a_job_that_is_told_to_stop_stops_its_run_and_is_queued_again_before_its_time_is_over_only(tmp_path, number):
+@pytest.mark.parametrize(
+    ("trap", "left"), [("trap 'touch stopped; exit 130' TERM", State.INTERRUPTED), ("true", State.TODO)]
+)
+def test_a_job_that_is_told_to_stop_stops_its_run_and_is_queued_again_before_its_time_is_over_only(
+    tmp_path, number, trap, left
+):
     every = planned(tmp_path)
     queued: list[int] = []
     before = signal.signal(signal.SIGUSR2, lambda *heard: queued.append(heard[0]))
-    waits = "trap 'touch stopped; exit 130' TERM; touch began; while :; do sleep 0.05; done"
+    waits = f"{trap}; touch began; while :; do sleep 0.05; done"
 
     def tell():
         while not (every[1].folder.path / "began").exists():
@@ -58,8 +63,8 @@ def test_a_job_that_is_told_to_stop_stops_its_run_and_is_queued_again_before_its
         signal.signal(signal.SIGUSR2, before)
     assert caught.value.code == 128 + number
     assert queued == [signal.SIGUSR2] * (number == signal.SIGUSR2)
-    assert (every[1].folder.path / "stopped").exists()
-    assert [one.folder.state() for one in every] == [State.DONE, State.INTERRUPTED, State.TODO]
+    assert (every[1].folder.path / "stopped").exists() == (trap != "true")
+    assert [one.folder.state() for one in every] == [State.DONE, left, State.TODO]
     block(every)()
     assert {one.folder.state() for one in every} == {State.DONE}
 

@@ -1,6 +1,7 @@
 """On a real Slurm runs are killed, fail, are queued again and cancelled; the same command ends with all records."""
 
 import subprocess
+import time
 
 import pytest
 
@@ -21,6 +22,10 @@ COMMAND = shell(
 )
 
 
+REVOKED_SECONDS = 4.0
+"""So long no node takes a job that is queued again, which is why Slurm lets it wait, for two minutes."""
+
+
 def launched(root, todo, meddle=id, **asked):
     """Do runs under Slurm, meddling with their jobs; return these, and the outcomes by experiment and seed."""
     array = Array(root, Launcher(kind="slurm", time="10", **asked), queue=Queue(every=1), look=0.5)
@@ -35,8 +40,9 @@ def once(one, *command):
     def meddle(array):
         job = array.jobs[one.cell.name]
         if starts(one) == 1 and not done:
-            done.append(subprocess.run([*command, job], check=True))
-        elif starts(one) == 1:  # Slurm lets it wait for two minutes
+            subprocess.run([*command, job], check=True)
+            done.append(time.monotonic())
+        elif starts(one) == 1 and time.monotonic() > done[0] + REVOKED_SECONDS:
             hurry = ["scontrol", "update", f"JobId={job}", "StartTime=now"]
             subprocess.run(hurry, check=False, capture_output=True)
 
@@ -52,13 +58,26 @@ def test_twelve_runs_of_which_some_are_killed_fail_are_queued_again_and_cancelle
     every = planned(runs, "killed raises waits fine", seeds=3)
     waits = [one for one in every if one.cell.experiment == "waits"]
     again, cancel = once(waits[0], "scontrol", "requeue"), once(waits[1], "scancel")
-    array, first = launched(runs, every, lambda array: (again(array), cancel(array)))
+    array, first = launched(
+        runs, every, lambda array: (again(array), cancel(array)), parallel=2, slurm={"comment": "x"}
+    )
     states = {name: outcome.state for name, outcome in first.items()}
     assert len(states) == 12
     assert states["killed-seed=1"] is states["raises-seed=1"] is State.FAILED
     assert {states[f"{name}-seed={seed}"] for name in ("waits", "fine") for seed in (1, 3)} == {State.DONE}
     assert states["waits-seed=2"] is State.TODO
     assert f"Slurm has no job {array.numbers}_1 any more, and it left no record" in first["waits-seed=2"].message
+    asked = {line for line in next(runs.glob(".slurm/*_submission.sh")).read_text().splitlines() if "#SBATCH" in line}
+    options = (
+        "array=0-2%2",
+        "comment=x",
+        "exclusive",
+        "requeue",
+        "signal=USR2@90",
+        "time=10",
+        "job-name=greenpose-runs",
+    )
+    assert {f"#SBATCH --{option}" for option in options} <= asked
     _, second = launched(runs, left(runs))
     assert {outcome.state for outcome in second.values()} == {State.DONE}
     assert left(runs) == []

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.run.tiny import write_grid
+from tests.slurm.test_array import REVOKED_SECONDS
 
 pytestmark = pytest.mark.slurm
 METERED = re.compile(
@@ -83,8 +84,8 @@ def test_a_training_that_is_queued_again_goes_on_from_its_last_epoch_and_says_th
     while not any(len(file.read_text().splitlines()) > 3 for file in tmp_path.glob("there/*/epochs.jsonl")):
         time.sleep(0.05)
     subprocess.run(["scancel", "--signal=USR2", number], check=True)
-    while run.poll() is None:  # Slurm lets it wait for two minutes
-        time.sleep(1)
+    while run.poll() is None:
+        time.sleep(REVOKED_SECONDS)
         hurry = ["scontrol", "update", f"JobId={number}", "StartTime=now"]
         subprocess.run(hurry, check=False, capture_output=True)
     _, err = run.communicate()
