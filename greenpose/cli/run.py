@@ -85,6 +85,13 @@ def replicas(environ: Mapping[str, str] = os.environ) -> list[str]:
     return [f"process.replicas={size}"] if size > 1 else []
 
 
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder for runs and page. Default: runs/NAME and reports/.")
+]
+LogOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Tell a tracker, offline: mlflow:DIR, tensorboard:DIR or wandb:DIR; repeatable."),
+]
 FINE = (State.DONE, State.STOPPED, State.RUNNING)
 """States of runs that did what was asked of them, or that another process is at work on."""
 
@@ -93,9 +100,7 @@ FINE = (State.DONE, State.STOPPED, State.RUNNING)
 def run(
     file: FileArgument = None,
     grid: GridOption = False,
-    where: Annotated[
-        Path | None, typer.Option("--out", help="Folder for runs and page. Default: runs/NAME and reports/.")
-    ] = None,
+    where: OutOption = None,
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time; more than one blurs energy and time.")] = 1,
     seed: SeedOption = None,
     settings: SetOption = None,
@@ -116,10 +121,7 @@ def run(
     budget_seconds: Annotated[float | None, typer.Option(help="The same for wall time.")] = None,
     country: CountryOption = None,
     device: DeviceOption = None,
-    log: Annotated[
-        list[str] | None,
-        typer.Option(help="Tell a tracker, offline: mlflow:DIR, tensorboard:DIR or wandb:DIR; repeatable."),
-    ] = None,
+    log: LogOption = None,
     make_report: Annotated[bool, typer.Option("--report/--no-report", help="Render the page at the end.")] = True,
     manner: Manner = PLAIN,
 ) -> None:
@@ -159,15 +161,18 @@ def run(
     if launch.kind == "script":
         show_scripts(todo, runs, launch, command, as_json=manner.json)
         return
-    quiet = manner.quiet or (manner.json and not manner.verbose)
-    locally = partial(run_all, workers=workers, quiet=quiet)
-    run_them = partial(partial(run_array, array, console) if array else locally, command=command, budget=budget)
-    together = (array is not None or workers > 1) and len(todo) > 1
-    if together and array is None:
-        console.print(note("runs at the same time share this machine: their energy and time blur"))
-    outcomes = _run(todo, len(planned), console, run_them, following, named=together)
+    together = len(todo) > 1 and (array is not None or workers > 1)
+    do = partial(run_array, array, console) if array else _here(manner, console, workers, blurs=together)
+    outcomes = _run(todo, len(planned), console, partial(do, command=command, budget=budget), following, named=together)
     damaged = _write_report(plan(cells, runs), page, name) if make_report else []
     _conclude(planned, outcomes, page if make_report else None, console, damaged, as_json=manner.json)
+
+
+def _here(manner: Manner, console: Console, workers: int, *, blurs: bool) -> Callable[..., list[Outcome]]:
+    """Return what does runs on this machine, after a note where it does several at a time."""
+    if blurs:
+        console.print(note("runs at the same time share this machine: their energy and time blur"))
+    return partial(run_all, workers=workers, quiet=manner.quiet or (manner.json and not manner.verbose))
 
 
 def _show_plan(planned: list[Planned], launcher: Launcher, *, as_json: bool) -> None:
