@@ -123,7 +123,7 @@ def test_leaving_early_is_refused_in_words(trained):
 @ASKED
 def test_a_changed_source_ends_what_the_run_can_be_used_for_and_makes_another_run(trained):
     _, workplace, run, _ = trained
-    (workplace / "lab/net.py").write_text(NETS.replace("width=4", "width=6"))
+    (workplace / "lab/net.py").write_text(NETS.replace("width=4", "width=16"))
     refused = greenpose("measure", run.path, cwd=workplace)
     planned = greenpose("run", "lab/own.yaml", "--dry-run", "--json", cwd=workplace)
     (workplace / "lab/net.py").write_text(NETS)
