@@ -138,10 +138,14 @@ def _open_onnx(path: Path, _precision: Arithmetic, threads: int) -> Model:
 
 
 def onnx_options(onnxruntime: Any, threads: int) -> Any:
-    """Return the settings of a session: threads pinned, none spinning, errors alone told."""
+    """Return the settings of a session: threads pinned, none spinning, errors alone told, the graph's arithmetic kept.
+
+    One of onnxruntime's optimisers would quantise weights between quantised layers that the file keeps in float.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
+    options.add_session_config_entry("optimization.disable_specified_optimizers", "WeightBiasQuantization")
     for pool in ("intra", "inter"):
         options.add_session_config_entry(f"session.{pool}_op.allow_spinning", "0")
     return options

@@ -154,8 +154,8 @@ def run(
     array = array_of(runs, launch, workers=workers, resume=resume)
     if not resume:
         planned = [set_aside(one) for one in planned]
-    write_plan(runs, name, {one.cell.name: one.cell.experiment for one in planned}, budget)
     following = _following(log or [])
+    write_plan(runs, name, {one.cell.name: one.cell.experiment for one in planned}, budget)
     command = partial(worker_command, verbose=manner.verbose, budget=budget, elsewhere=elsewhere)
     todo = _todo(planned, budget, console, watched=array.jobs if array else ())
     if launch.kind == "script":

@@ -26,6 +26,7 @@ def open_model(card: Any, name: str | None = None, threads: int = 1) -> tuple[An
         compiled = runtime.Core().compile_model(HERE / file["file"], "CPU", settings)
         return file, lambda images: compiled([images])[0]
     (options := runtime.SessionOptions()).intra_op_num_threads = threads
+    options.add_session_config_entry("optimization.disable_specified_optimizers", "WeightBiasQuantization")
     session = runtime.InferenceSession(HERE / file["file"], options, providers=["CPUExecutionProvider"])
     return file, lambda images: session.run(None, {"images": images})[0]
 
