@@ -19,14 +19,14 @@ from greenpose.errors import FaultsError, GreenPoseError, RecordError
 from greenpose.files import now, write_text
 from greenpose.formatting import joules_to_kwh
 from greenpose.ledger.forecast import CostOf, busy_share, joules_of, predict_training, seconds_of
-from greenpose.ledger.phases import training_windows, whole_epochs
+from greenpose.ledger.phases import energy_of, training_windows, whole_epochs
 from greenpose.metering import Log, Window, read_log
 from greenpose.metering.prediction import Repeated, predict_total
-from greenpose.quantity import Quantity, missing
+from greenpose.quantity import Kind, Quantity, missing, worst
 from greenpose.record import Failure
 from greenpose.schema import Document, from_json, loaded
 from greenpose.store import RunFolder, State, read_document, read_lines, read_record
-from greenpose.store.records import outermost, read_text
+from greenpose.store.records import attempts_of, kind_of, outermost, read_text
 
 PLAN = ".plan.json"
 """What `greenpose run` leaves in a folder of runs: those that it was asked for, begun or not."""
@@ -90,6 +90,10 @@ class RunStatus:
     """The same for all of its training, with 95 % prediction intervals, or why that cannot be told yet."""
     budget_used: Mapping[str, float]
     """What the whole run took of each limit of its budget, as a fraction."""
+    kind: Kind = "not_covered"
+    """How its energy was obtained; `not_covered` before there is any."""
+    factors: tuple[float, float] | None = None
+    """Interval of systematic error of its energy, as factors, e.g. (0.5, 2); None where it is not known."""
     holder: str = ""
     """Who is at work on it and since when; empty for nobody."""
     fault: str = ""
@@ -108,6 +112,16 @@ class GridStatus:
     """What all their trainings took so far, failed attempts included: `energy_kwh` and `seconds`."""
     expected: Mapping[str, Quantity]
     """The same when all are done one after the other, with 95 % prediction intervals."""
+
+    @property
+    def energy_note(self) -> str:
+        """Return how all that energy was obtained and how wrong it may be: `modelled, syst. x0.35-2`."""
+        told = [run for run in self.runs if run.spent["energy_kwh"]]
+        factors = [run.factors for run in told if run.factors]
+        spread = (
+            f", syst. ×{min(low for low, _ in factors):.2g}–{max(high for _, high in factors):.2g}" if factors else ""
+        )
+        return f"{worst(run.kind for run in told)}{spread}" if told else ""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -176,6 +190,8 @@ def _finished(folder: RunFolder, shown: Mapping[str, Any]) -> RunStatus:
         spent=spent,
         expected={name: predict_total([], spent=used) for name, used in spent.items()},
         budget_used={},
+        kind=record.quantity("train_energy_kwh").kind,
+        factors=record.quantity("train_energy_kwh").factors,
     )
 
 
@@ -183,7 +199,8 @@ def _under_way(folder: RunFolder, state: State, shown: Mapping[str, Any], plan: 
     config = folder.experiment()
     log = read_log(folder.windows) if folder.windows.exists() else Log([], {}, [])
     epochs = list(read_lines(folder.epochs))
-    spent = {name: sum(map(cost, training_windows(log.windows))) for name, cost in _COSTS.items()}
+    trained = training_windows(log.windows)
+    spent, energy = {name: sum(map(cost, trained)) for name, cost in _COSTS.items()}, energy_of(trained)
     known = {"state": LOST if state is State.STARTED else state.value, "experiment": config.name}
     return RunStatus(
         **{**shown, **known},
@@ -193,6 +210,8 @@ def _under_way(folder: RunFolder, state: State, shown: Mapping[str, Any], plan: 
         spent=spent,
         expected={name: _expected(log.windows, config, name) for name in UNITS},
         budget_used=_used(log.windows, plan.budget),
+        kind=kind_of(attempts_of(log)),
+        factors=(energy.low / energy.mid, energy.high / energy.mid) if energy.mid else None,
         holder=_holder(folder) if state is State.RUNNING else "",
         fault=_last_words(folder) if state in (State.FAILED, State.INTERRUPTED) else "",
     )

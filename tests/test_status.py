@@ -90,6 +90,7 @@ def test_what_was_spent_and_what_is_to_come_is_epochs_times_their_cost(grid):
     assert at_work.expected["energy_kwh"].known == pytest.approx(whole * WATTS / 3.6e6)
     low, high = at_work.expected["seconds"].type_a
     assert seconds < low < whole < high
+    assert (at_work.kind, at_work.factors) == ("measured", pytest.approx((0.5, 2.0)))  # as the fake source reads
     assert at_work.budget_used == pytest.approx({"seconds": seconds / 140})
 
 
@@ -141,6 +142,7 @@ def test_the_command_shows_a_line_a_run_and_the_whole_and_the_same_as_one_docume
     assert "4: 6" in lines[2]
     assert "5 runs: 1 done, 1 running, 1 failed, 1 lost and 1 to do; training took" in text
     assert "at-work-1: " in text
+    assert " Wh (modelled, syst. ×" in text  # as the finished run's is: the worst kind tells
     assert "56 % of its budget of seconds used" in text
     assert "failed-1: in train: the disk is full" in text
     document = greenpose("status", grid, "--json", cwd=grid.parent).json

@@ -163,9 +163,10 @@ def _lasts(whole: Quantity, spent: float) -> str:
 
 def _sentences(found: "GridStatus") -> list[Text]:
     counts = [f"{number} {state}" for state, number in found.counts.items()]
+    note = f" ({found.energy_note})" if found.energy_note else ""
     took, whole, time_ = found.spent, found.expected["energy_kwh"], found.expected["seconds"]
     head = f"{plural(len(found.runs), 'run')}: {listed(counts)}"
-    so_far = f"training took {significant(1e3 * took['energy_kwh'])} Wh and {lasting(took['seconds'])} so far"
+    so_far = f"training took {significant(1e3 * took['energy_kwh'])} Wh{note} and {lasting(took['seconds'])} so far"
     if whole.value is None or time_.value is None:
         return [
             Text(f"{head}; {so_far}"),
@@ -183,6 +184,7 @@ def _document(found: "GridStatus") -> dict[str, Any]:
         "schema": SCHEMA,
         "folder": str(found.folder),
         "counts": found.counts,
+        "energy": found.energy_note,
         "spent": dict(found.spent),
         "expected": _expected(found.expected),
         "runs": [
