@@ -94,13 +94,13 @@ class Hours:
         if start.tzinfo is None:
             raise MeteringError(f"{start.isoformat()}: has no time zone, so that its hour of the grid is not known")
         low = mid = high = guessed = 0.0
-        for index, share in self._shares(start.astimezone(UTC), seconds):
-            hour = self._hour(index)
+        for index, share in self.shares(start.astimezone(UTC), seconds):
+            hour = self.hour(index)
             low, mid, high = low + share * hour.low, mid + share * hour.mid, high + share * hour.high
             guessed += share * hour.guessed
         return Period(low, mid, high, guessed)
 
-    def _shares(self, start: datetime, seconds: float) -> Iterator[tuple[int, float]]:
+    def shares(self, start: datetime, seconds: float) -> Iterator[tuple[int, float]]:
         """Yield each hour that the period touches, as its number in the file, and the part of the period in it."""
         begin = (start - self.first) / HOUR
         end = begin + max(0.0, seconds) / 3600
@@ -110,7 +110,8 @@ class Hours:
         for index in range(math.floor(begin), math.ceil(end)):
             yield index, (min(end, index + 1) - max(begin, index)) / (end - begin)
 
-    def _hour(self, index: int) -> Period:
+    def hour(self, index: int) -> Period:
+        """Return the intensity of an hour, counted from the file's first; what stands in for one outside it."""
         if 0 <= index < len(self.values):
             return _within(self.values[index], HOURLY_ERROR, guessed=0.0)
         same = self.values[index % 24 :: 24]
