@@ -55,19 +55,45 @@ class Manner(NamedTuple):
 
 PLAIN = Manner()
 MANNERS = {
-    "json": typer.Option("--json", help="Print one JSON document on stdout, nothing else."),
-    "quiet": typer.Option("--quiet", "-q", help="Print results and errors only."),
-    "verbose": typer.Option("--verbose", "-v", help="Say more, where there is more to say."),
+    "json": (bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")),
+    "quiet": (bool, typer.Option("--quiet", "-q", help="Print results and errors only.")),
+    "verbose": (bool, typer.Option("--verbose", "-v", help="Say more, where there is more to say.")),
 }
 """The options that every command has, whether or not it has more to say."""
+
+
+def gathered(
+    name: str, kind: Callable[..., object], options: Mapping[str, tuple[Any, Any]], default: Any = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator, by which a command takes `options` in the place of its parameter `name`: a `kind` of them.
+
+    Each option is a type, and what typer is to know of it.
+    """
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def taking(**given: Any) -> None:
+            taken = {option: given.pop(option) for option in options}
+            command(**given, **{name: kind(**taken)})
+
+        own = [each for each in inspect.signature(command).parameters.values() if each.name != name]
+        added = [
+            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[of, about])
+            for option, (of, about) in options.items()
+        ]
+        signature = inspect.Signature([*own, *added])
+        taking.__dict__["__signature__"] = signature
+        taking.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}
+        return taking
+
+    return decorated
 
 
 def with_manners(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command that takes these options in the place of its parameter `manner`, and tells faults in words."""
 
     @functools.wraps(command)
-    def answered(**given: Any) -> None:
-        manner = Manner(**{name: given.pop(name) for name in MANNERS})
+    def answered(*, manner: Manner, **given: Any) -> None:
         try:
             command(**given, manner=manner)
         except (GreenPoseError, EOFError, ImportError, OSError) as error:
@@ -80,15 +106,7 @@ def with_manners(command: Callable[..., None]) -> Callable[..., None]:
                 print_json({"error": list(faults)})
             raise typer.Exit(EXIT_USAGE) from error
 
-    own = [each for each in inspect.signature(command).parameters.values() if each.name != "manner"]
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, option])
-        for name, option in MANNERS.items()
-    ]
-    signature = inspect.Signature([*own, *added])
-    answered.__dict__["__signature__"] = signature
-    answered.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}
-    return answered
+    return gathered("manner", Manner, MANNERS, default=False)(answered)
 
 
 def faults_in(error: Exception, command: str = "") -> tuple[str, ...]:

@@ -3,12 +3,12 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 
-from greenpose.cli.console import note, out, print_json
+from greenpose.cli.console import gathered, note, out, print_json
 from greenpose.config.accounting import Budget
 from greenpose.config.grid import Grid
 from greenpose.config.launcher import Launcher, launcher_of, settings_of, user_file
@@ -18,29 +18,38 @@ if TYPE_CHECKING:
     from greenpose.grid import Command, Outcome, Planned
     from greenpose.launch import Array
 
-LauncherOption = Annotated[
-    str | None, typer.Option(help="Who starts the runs: local, slurm (an array of jobs) or script (files for sbatch).")
-]
-PartitionOption = Annotated[str | None, typer.Option(help="Slurm's partition.")]
-AccountOption = Annotated[str | None, typer.Option(help="Slurm's account.")]
-TimeOption = Annotated[
-    str | None, typer.Option(help="Time of a Slurm job, e.g. 12:00:00; then it goes on in the next.")
-]
-ParallelOption = Annotated[int | None, typer.Option(min=1, help="Slurm jobs at a time; each does all runs of a seed.")]
-ExclusiveOption = Annotated[
-    bool | None, typer.Option("--exclusive/--share", help="A whole node for a job (default), or a part of one.")
-]
-SetupOption = Annotated[list[str] | None, typer.Option(help="Line of shell before a job's runs; repeatable.")]
-SlurmOption = Annotated[list[str] | None, typer.Option(help="Further option of sbatch, key=value; repeatable.")]
+with_launcher = gathered(
+    "cluster",
+    dict,
+    {
+        "launcher": (
+            str | None,
+            typer.Option(help="Who starts the runs: local, slurm (an array of jobs) or script (files for sbatch)."),
+        ),
+        "partition": (str | None, typer.Option(help="Slurm's partition.")),
+        "account": (str | None, typer.Option(help="Slurm's account.")),
+        "time": (str | None, typer.Option(help="Time of a Slurm job, e.g. 12:00:00; then it goes on in the next.")),
+        "parallel": (int | None, typer.Option(min=1, help="Slurm jobs at a time; each does all runs of a seed.")),
+        "exclusive": (
+            bool | None,
+            typer.Option("--exclusive/--share", help="A whole node for a job (default), or a part of one."),
+        ),
+        "setup": (list[str] | None, typer.Option(help="Line of shell before a job's runs; repeatable.")),
+        "slurm": (list[str] | None, typer.Option(help="Further option of sbatch, key=value; repeatable.")),
+    },
+)
+"""Gives a command the options that `asked` takes, as its parameter `cluster`."""
 
 
-def asked(grid: Grid, *, setup: Sequence[str] | None, slurm: Sequence[str] | None, **given: Any) -> Launcher:
+def asked(
+    grid: Grid, *, launcher: str | None, setup: Sequence[str] | None, slurm: Sequence[str] | None, **given: Any
+) -> Launcher:
     """Return who starts the runs of a grid: the options, over the grid's section, over the user's own file.
 
     Raises:
         ConfigError: if the options or the file are wrong.
     """
-    options = {name: value for name, value in given.items() if value is not None}
+    options = {name: value for name, value in {"kind": launcher, **given}.items() if value is not None}
     options |= {"setup": list(setup)} if setup else {}
     options |= {"slurm": settings_of(slurm)} if slurm else {}
     return launcher_of(options, grid.launcher, user_file())

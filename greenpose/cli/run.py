@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,20 +30,14 @@ from greenpose.cli.console import (
     with_manners,
 )
 from greenpose.cli.launcher import (
-    AccountOption,
-    ExclusiveOption,
-    LauncherOption,
-    ParallelOption,
-    PartitionOption,
-    SetupOption,
-    SlurmOption,
-    TimeOption,
     array_of,
     asked,
     plan_line,
     run_array,
     show_scripts,
+    with_launcher,
 )
+from greenpose.cli.start_time import AT_ONCE, CleanHours, Start, begun, clean_hours, in_its_hours, with_start
 from greenpose.cli.subject import (
     CountryOption,
     DeviceOption,
@@ -97,6 +92,8 @@ FINE = (State.DONE, State.STOPPED, State.RUNNING)
 
 
 @with_manners
+@with_start
+@with_launcher
 def run(
     file: FileArgument = None,
     grid: GridOption = False,
@@ -107,14 +104,6 @@ def run(
     only: OnlyOption = None,
     resume: Annotated[bool, typer.Option("--resume/--fresh", help="Skip finished runs, or start anew.")] = True,
     elsewhere: Annotated[bool, typer.Option("--elsewhere", help="Go on with runs begun on another machine.")] = False,
-    launcher: LauncherOption = None,
-    partition: PartitionOption = None,
-    account: AccountOption = None,
-    time: TimeOption = None,
-    parallel: ParallelOption = None,
-    exclusive: ExclusiveOption = None,
-    setup: SetupOption = None,
-    slurm: SlurmOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
     budget_kwh: Annotated[float | None, typer.Option(help="End training of each run before this is passed.")] = None,
     budget_gco2: Annotated[float | None, typer.Option(help="The same for emissions, in gCO2eq.")] = None,
@@ -123,6 +112,8 @@ def run(
     device: DeviceOption = None,
     log: LogOption = None,
     make_report: Annotated[bool, typer.Option("--report/--no-report", help="Render the page at the end.")] = True,
+    cluster: Mapping[str, Any] = MappingProxyType({}),
+    start: Start = AT_ONCE,
     manner: Manner = PLAIN,
 ) -> None:
     """Train, evaluate, meter and record; then render the report and print its path.
@@ -141,15 +132,17 @@ def run(
     chosen = [*(settings or []), *changes(country=country, device=device), *replicas()]
     with as_written(settings):
         found, cells = find_cells(file, console, as_grid=grid, settings=chosen, seeds=seed or [])
-    asks = {"kind": launcher, "partition": partition, "account": account, "time": time, "parallel": parallel}
-    launch, name = asked(found, setup=setup, slurm=slurm, exclusive=exclusive, **asks), found.name
+    launch, name = asked(found, **cluster), found.name
     runs = where or Path("runs") / name
     page = (where or Path("reports")) / f"{name}.html"
     planned = plan(shuffled(cells), runs, only=only or [])
     if resume and (faults := relabelled(planned)):
         raise DataError(faults)
+    words = _words(file, chosen, seed or [], as_grid=grid)
+    when = clean_hours(start, planned, resume=resume, launcher=launch, workers=workers, words=words)
+    launch = begun(launch, when)
     if dry_run:
-        _show_plan(planned, launch, as_json=manner.json)
+        _show_plan(planned, launch, when, as_json=manner.json)
         return
     array = array_of(runs, launch, workers=workers, resume=resume)
     if not resume:
@@ -163,9 +156,10 @@ def run(
         return
     together = len(todo) > 1 and (array is not None or workers > 1)
     do = partial(run_array, array, console) if array else _here(manner, console, workers, blurs=together)
+    do = in_its_hours(do, when, launch, console)
     outcomes = _run(todo, len(planned), console, partial(do, command=command, budget=budget), following, named=together)
     damaged = _write_report(plan(cells, runs), page, name) if make_report else []
-    _conclude(planned, outcomes, page if make_report else None, console, damaged, as_json=manner.json)
+    _conclude(planned, outcomes, page if make_report else None, console, damaged, when, as_json=manner.json)
 
 
 def _here(manner: Manner, console: Console, workers: int, *, blurs: bool) -> Callable[..., list[Outcome]]:
@@ -175,17 +169,25 @@ def _here(manner: Manner, console: Console, workers: int, *, blurs: bool) -> Cal
     return partial(run_all, workers=workers, quiet=manner.quiet or (manner.json and not manner.verbose))
 
 
-def _show_plan(planned: list[Planned], launcher: Launcher, *, as_json: bool) -> None:
+def _words(file: Path | None, settings: Sequence[str], seeds: Sequence[int], *, as_grid: bool) -> list[str]:
+    """Return what says to another command which runs are meant."""
+    named = [*(["--grid"] if as_grid else []), *([str(file)] if file else [])]
+    return [*named, *(word for each in settings for word in ("--set", each)), *(f"--seed={seed}" for seed in seeds)]
+
+
+def _show_plan(planned: list[Planned], launcher: Launcher, when: CleanHours | None, *, as_json: bool) -> None:
     elsewhere = launcher.kind != "local"
     if as_json:
-        print_json(
-            {"runs": [_line(one) for one in planned]} | ({"launcher": launcher.model_dump()} if elsewhere else {})
-        )
+        document: dict[str, Any] = {"runs": [_line(one) for one in planned]}
+        document |= {"launcher": launcher.model_dump()} if elsewhere else {}
+        print_json(document | ({"start": when.document()} if when else {}))
         return
     rows = [(one.cell.name, one.state.value, str(one.folder.path)) for one in planned]
     out().print(terminal_table(("run", "state", "folder"), rows))
     if elsewhere:
         out().print(plan_line(launcher, planned), soft_wrap=True)
+    if when:
+        out().print(when.first(), soft_wrap=True, markup=False, highlight=False)
 
 
 def _todo(planned: list[Planned], budget: Budget, console: Console, watched: Collection[str]) -> list[Planned]:
@@ -313,6 +315,7 @@ def _conclude(
     page: Path | None,
     console: Console,
     damaged: list[str],
+    when: CleanHours | None,
     *,
     as_json: bool,
 ) -> None:
@@ -323,7 +326,8 @@ def _conclude(
     ended = {outcome.planned.cell.name: outcome for outcome in outcomes}
     results = [(one, _missing(one, ended.get(one.cell.name))) for one in planned]
     if as_json:
-        print_json({"runs": [_result(one, missing) for one, missing in results], "report": page and str(page)})
+        document = {"runs": [_result(one, missing) for one, missing in results], "report": page and str(page)}
+        print_json(document | ({"start": when.document()} if when else {}))
     else:
         if len(planned) > 1:
             rows = [(one.cell.name.rpartition("-")[0], one.folder, missing) for one, missing in results]

@@ -25,6 +25,9 @@ BEYOND = timedelta(days=1)
 ALIKE = 6
 """Decimals of g/kWh to which two starts are the same; the earlier is taken."""
 
+ROUNDING_SECONDS = 1e-3
+"""Moments have whole microseconds, and many runs follow one another."""
+
 
 class Range(NamedTuple):
     """An expectation, and both ends of its interval."""
@@ -106,7 +109,7 @@ def choose(
     length = seconds.mid / 3600 / blocks
     last = deadline or max(now, hours.end) + BEYOND + timedelta(seconds=seconds.high)
     left = (last - now).total_seconds()
-    if left < seconds.mid:
+    if left < seconds.mid - ROUNDING_SECONDS:
         raise GreenPoseError(_too_near(last, left, work))
     end = begin + max(seconds.mid, left - (seconds.high - seconds.mid)) / 3600
     course = _Course(hours, math.floor(begin), math.ceil(end) + 2)
@@ -122,7 +125,7 @@ def choose(
         size=size,
         expected=_expected(hours, work, now, moments),
         is_clean=is_clean,
-        is_tight=left < seconds.high,
+        is_tight=left < seconds.high - ROUNDING_SECONDS,
     )
 
 
@@ -239,7 +242,7 @@ def _over(hours: Hours, parts: Mapping[int, float]) -> Range:
 def _too_near(deadline: datetime, left: float, work: Work) -> str:
     if left <= 0:
         return f"--finish-by: {deadline:%Y-%m-%d %H:%M} UTC is over; give a time to come"
-    took = f"{lasting(work.seconds.mid)}, at most {lasting(work.seconds.high)}"
+    took = lasting(work.seconds.mid) + (f", at most {lasting(work.seconds.high)}" if work.seconds.high > left else "")
     why = f"is in {lasting(left)}, and what is to be done takes {took}"
     return f"--finish-by: {deadline:%Y-%m-%d %H:%M} UTC {why}; give a later time, or leave it out to start at once"
 
