@@ -57,7 +57,9 @@ with_start = gathered(
     {
         "start_below": (
             float | None,
-            typer.Option(min=0, help="Wait until the grid is below so many g/kWh, hour by hour in carbon.hourly."),
+            typer.Option(
+                min=0, max=10_000, help="Wait until the grid is below so many g/kWh, hour by hour in carbon.hourly."
+            ),
         ),
         "finish_by": (
             str | None,
@@ -65,7 +67,10 @@ with_start = gathered(
                 help="Wait for the cleanest hours, and be done by then: 08:00, 2026-12-01T08:00 or ...Z (UTC)."
             ),
         ),
-        "takes": (float | None, typer.Option(min=1e-3, help="Hours that it takes at most. Default: by trial steps.")),
+        "takes": (
+            float | None,
+            typer.Option(min=1e-3, max=8784, help="Hours that it takes at most. Default: by trial steps."),
+        ),
         "intensity": (str | None, typer.Option(help="CSV of hourly intensities to wait by. Default: carbon.hourly.")),
     },
 )
@@ -249,7 +254,7 @@ class CleanHours:
             "runs_each": choice.size,
             "finish_by": self.deadline and self.deadline.isoformat(timespec="seconds"),
             "start_below": self.below,
-            "is_below": choice.is_clean,
+            "is_below": None if self.below is None else choice.is_clean,
             "may_be_late": choice.is_tight,
             "guessed": guessed,
             **{name: {"low": each.low, "value": each.mid, "high": each.high} for name, each in ranges.items()},
@@ -324,7 +329,7 @@ def _tried(planned: Sequence["Planned"], words: Sequence[str], option: str) -> d
     Raises:
         GreenPoseError: if it finds nothing, in its own words.
     """
-    command = [sys.executable, "-m", "greenpose", "estimate", *words, "--json", "--quiet"]
+    command = [sys.executable, "-m", "greenpose", "estimate", *words, "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     try:
         document = json.loads(done.stdout)

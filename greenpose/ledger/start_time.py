@@ -20,8 +20,8 @@ from greenpose.metering.hourly_intensity import HOUR, Hours
 
 LEAST_BLOCK_HOURS = 0.25
 """Runs that are shorter are held back several together."""
-BEYOND = timedelta(days=1)
-"""So long after the file's end a clean hour is looked for where there is no deadline: from there on days repeat."""
+BEYOND = timedelta(days=30)
+"""So long after the file's end clean hours are looked for: from there on days repeat."""
 ALIKE = 6
 """Decimals of g/kWh to which two starts are the same; the earlier is taken."""
 
@@ -107,7 +107,8 @@ def choose(
     seconds, size = work.seconds, _runs_of_a_block(work) if pauses else work.runs
     blocks, begin = math.ceil(work.runs / size), (now - hours.first) / HOUR
     length = seconds.mid / 3600 / blocks
-    last = deadline or max(now, hours.end) + BEYOND + timedelta(seconds=seconds.high)
+    last = max(now, hours.end) + BEYOND + timedelta(seconds=seconds.high)
+    last = min(deadline, last) if deadline else last
     left = (last - now).total_seconds()
     if left < seconds.mid - ROUNDING_SECONDS:
         raise GreenPoseError(_too_near(last, left, work))
@@ -250,8 +251,8 @@ def _too_near(deadline: datetime, left: float, work: Work) -> str:
 def _never(course: _Course, threshold: float, turns: Iterator[float], length: float, first: datetime) -> str:
     least, turn = min((course.mean(turn, length), turn) for turn in turns)
     when = f"{first + turn * HOUR:%Y-%m-%d %H:%M} UTC"
+    often = "never" if least >= threshold else "too seldom"
     return (
-        f"--start-below {threshold:g}: the grid is not below that for {lasting(length * 3600)}, as a run takes, in "
-        f"any hour of the file; {significant(least)} g/kWh from {when} on is the least; give more, or "
-        "--finish-by TIME as well"
+        f"--start-below {threshold:g}: the grid is {often} below that for {lasting(length * 3600)}, as a run takes; "
+        f"{significant(least)} g/kWh from {when} on is the least; give more, or --finish-by TIME as well"
     )

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.start_time import FIRST, as_csv, done, made_up_year
+from benchmarks.start_time import FIRST, a_year_of_starts, as_csv, done, made_up_year
 from greenpose.errors import GreenPoseError
 from greenpose.ledger.start_time import Range, Work, choose
 from greenpose.metering.hourly_intensity import HOUR, HOURLY_ERROR, Hours, read_hours
+from tests.pages import ROOT
 
 ROUNDING = 1e-5
 """In g/kWh: starts are told apart to six decimals."""
@@ -132,7 +133,10 @@ def test_what_cannot_be_done_below_the_threshold_in_time_is_done_with_the_least_
 
 
 def test_a_threshold_that_is_never_met_is_refused_with_the_least_there_is():
-    with pytest.raises(GreenPoseError, match=r"--start-below 90: .* for 2.0 h, .* 100 g/kWh from 2027-01-02 00:00 UTC"):
+    with pytest.raises(
+        GreenPoseError,
+        match=r"--start-below 90: the grid is never .* for 2.0 h, .* 100 g/kWh from 2027-01-02 00:00 UTC",
+    ):
         choose(DAY, work(2), NOON, below=90)
 
 
@@ -180,3 +184,27 @@ def test_the_made_up_year_is_a_file_that_can_be_read_and_says_so(tmp_path):
     hours = read_hours(tmp_path / "year.csv")
     assert (hours.values, hours.first, hours.doubt) == (YEAR.values, datetime(2027, 1, 1, tzinfo=UTC), None)
     assert (tmp_path / "year.csv").read_text().count("made up") == len(hours.values) == 8760
+
+
+def test_days_that_repeat_beyond_the_file_are_counted_with_but_not_for_ever():
+    half = grid([400.0 if hour % 24 < 22 else 100.0 for hour in range(48)])
+    choice = choose(half, work(8, 8), FIRST, below=150)
+    assert [(start - FIRST) / HOUR for start in choice.starts] == [22, 23, 46, 47, 70, 71, 94, 95]
+    assert choice.expected.guessed == pytest.approx(0.5)
+    with pytest.raises(
+        GreenPoseError, match=r"the grid is too seldom below that for 60 min, as a run takes; 100 g/kWh"
+    ):
+        choose(half, work(70, 70), FIRST, below=150)
+    far = choose(half, work(2), FIRST, deadline=FIRST + timedelta(days=50_000))
+    assert far.starts == (FIRST + 22 * HOUR,)
+
+
+def test_a_year_of_starts_saves_what_the_documentation_says_and_misses_no_deadline():
+    outcomes = list(a_year_of_starts(YEAR, 3, 1, 24, 0.25))
+    once, chosen = (sum(column) for column in list(zip(*outcomes, strict=True))[:2])
+    rows = (ROOT / "docs/method.md").read_text().splitlines()
+    (row,) = [row.split("|") for row in rows if row.startswith("| 3 h |")]
+    assert row[3].strip() == f"{1 - chosen / once:.0%}".replace("%", " %")
+    assert max(outcome.late for outcome in outcomes) < 1e-3
+    sure = list(a_year_of_starts(YEAR, 3, 1, 24, 0.0))
+    assert [outcome.chosen for outcome in sure] == pytest.approx([outcome.best_hour for outcome in sure], abs=ROUNDING)
