@@ -77,11 +77,13 @@ with_start = gathered(
 """Gives a command the options of `Start`, as its parameter `start`."""
 
 
-class _Need(NamedTuple):
+class Need(NamedTuple):
     """What one run takes."""
 
     seconds: "Range"
+    """Wall time."""
     kwh: "Range | None"
+    """Energy, with the building's part; None where nobody knows."""
 
 
 def moment_of(text: str, now: datetime) -> datetime:
@@ -127,7 +129,7 @@ class CleanHours:
     hours: "Hours"
     todo: Sequence["Planned"]
     """Runs that are not done."""
-    needs: Mapping[str, _Need]
+    needs: Mapping[str, Need]
     """What each run takes, by its name."""
     deadline: datetime | None
     below: float | None
@@ -317,13 +319,13 @@ def _hours(start: Start, todo: Sequence["Planned"]) -> "Hours":
     return read_hours(file)
 
 
-def _given(hours: float, planned: Sequence["Planned"]) -> dict[str, _Need]:
+def _given(hours: float, planned: Sequence["Planned"]) -> dict[str, Need]:
     from greenpose.ledger.start_time import Range
 
-    return {one.cell.name: _Need(Range(*[hours * 3600] * 3), None) for one in planned}
+    return {one.cell.name: Need(Range(*[hours * 3600] * 3), None) for one in planned}
 
 
-def _tried(planned: Sequence["Planned"], words: Sequence[str], option: str) -> dict[str, _Need]:
+def _tried(planned: Sequence["Planned"], words: Sequence[str], option: str) -> dict[str, Need]:
     """Return what `greenpose estimate` finds in a process of its own, which keeps torch out of this one.
 
     Raises:
@@ -337,10 +339,10 @@ def _tried(planned: Sequence["Planned"], words: Sequence[str], option: str) -> d
     except (ValueError, KeyError):
         raise GreenPoseError(f"{option}: how long it takes is not known; give --takes HOURS") from None
     pue = {one.cell.name: one.cell.config.carbon.pue for one in planned}
-    return {name: _need(found[name], factor) for name, factor in pue.items()}
+    return {name: need_of(found[name], pue=factor) for name, factor in pue.items()}
 
 
-def _need(found: Mapping[str, Any], pue: float) -> _Need:
+def need_of(found: Mapping[str, Any], *, pue: float) -> Need:
     """Return what a run takes as an estimate says; both intervals of its energy joined, as factors, in quadrature."""
     from greenpose.ledger.start_time import Range
 
@@ -350,7 +352,7 @@ def _need(found: Mapping[str, Any], pue: float) -> _Need:
     if value > 0 and all(low > 0 for low, _ in pairs):
         low, high = (math.exp(math.hypot(*(math.log(pair[end] / value) for pair in pairs))) for end in (0, 1))
         kwh = Range(pue * value / low, pue * value, pue * value * high)
-    return _Need(Range(seconds["type_a"][0], seconds["value"], seconds["type_a"][1]), kwh)
+    return Need(Range(seconds["type_a"][0], seconds["value"], seconds["type_a"][1]), kwh)
 
 
 def begun(launcher: Launcher, when: CleanHours | None) -> Launcher:

@@ -165,6 +165,18 @@ def test_what_is_saved_has_the_intervals_of_the_hours_and_of_what_the_work_takes
     assert longer.at_once.high == pytest.approx((6 * 300 + 2 * 400) / 8 * (1 + HOURLY_ERROR))
 
 
+def test_runs_that_take_longer_push_those_behind_them():
+    choice = choose(grid([100.0] * 2 + [300.0] * 22), work(2, 2, high=4), FIRST, deadline=FIRST + 4 * HOUR)
+    assert choice.starts == (FIRST, FIRST + HOUR)
+    assert choice.expected.g_per_kwh.high == pytest.approx((100 + 300) / 2 * (1 + HOURLY_ERROR))
+
+
+def test_pauses_end_with_the_hours_also_where_the_work_comes_up_within_one():
+    clean = grid([100.0 if hour in (3, 6) else 300.0 for hour in range(24)])
+    choice = choose(clean, work(2, 2), FIRST + HOUR / 3, deadline=FIRST + 10 * HOUR)
+    assert choice.starts == (FIRST + 3 * HOUR, FIRST + 6 * HOUR)
+
+
 def test_hours_that_both_have_in_common_neither_save_nor_err():
     now = FIRST + 5.5 * HOUR
     choice = choose(grid([200.0] * 6 + [100.0] * 18), work(10), now, deadline=now + 11 * HOUR)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -63,6 +64,30 @@ def test_ctrl_c_leaves_the_jobs_at_work_and_the_same_command_comes_back_to_the_s
         differ = [path for path in ours_of | theirs_of if ours_of.get(path, path) != theirs_of.get(path, path)]
         assert [path for path in differ if not METERED.search(".".join(map(str, path)))] == []
         assert ("exits", 0, "ap") in ours_of
+
+
+def test_jobs_of_a_grid_that_waits_for_clean_hours_begin_when_it_says(slurm, tmp_path):
+    write_grid(tmp_path)
+    begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    grams = {hour: 100 if hour in (4, 5) else 400 for hour in range(-24, 24)}
+    lines = [f"{begin + timedelta(hours=hour):%Y-%m-%dT%H:%MZ},{value}" for hour, value in grams.items()]
+    (tmp_path / "grid.csv").write_text("\n".join(["datetime,g_per_kwh", *lines]))
+    cluster = ("--launcher", "slurm", "--time", "10", "--partition", "tests")
+    clean = ("--intensity", "grid.csv", "--start-below", "200", "--takes", "1")
+    run = started("there", *cluster, *clean, folder=tmp_path)
+    said = [next(run.stderr) for _ in range(2)]
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    number = said[1].split()[-1]
+    try:
+        shown = ("scontrol", "show", "job", "--oneliner", number)
+        told = subprocess.run(shown, check=True, capture_output=True, text=True).stdout
+        (start,) = set(re.findall(r"StartTime=(\S+)", told))
+        assert "JobState=PENDING" in told
+        assert datetime.fromisoformat(start).astimezone(UTC) == begin + timedelta(hours=4)
+        assert said[0].startswith(f"waits until {begin + timedelta(hours=4):%Y-%m-%d %H:%M} UTC")
+    finally:
+        subprocess.run(["scancel", number], check=True)
 
 
 def test_a_file_for_sbatch_leaves_the_same(slurm, tmp_path):
