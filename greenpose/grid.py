@@ -168,7 +168,8 @@ def set_aside(planned: Planned) -> Planned:
         shelf.mkdir(exist_ok=True)
         number = 1 + sum(1 for _ in shelf.glob(f"{planned.cell.name}.*"))
         aside = RunFolder(planned.folder.path.rename(shelf / f"{planned.cell.name}.{number}"))
-        aside.running.unlink()
+        aside.running.unlink(missing_ok=True)
+        aside.lease.unlink()
     return replace(planned, state=State.TODO, trained_in=None, anew="")
 
 

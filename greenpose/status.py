@@ -6,7 +6,6 @@ the folder, as often as one likes.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +23,7 @@ from greenpose.metering import Log, Window, read_log
 from greenpose.metering.prediction import Repeated, predict_total
 from greenpose.quantity import Kind, Quantity, missing, worst
 from greenpose.record import Failure
-from greenpose.schema import Document, from_json, loaded
+from greenpose.schema import Document, loaded
 from greenpose.store import RunFolder, State, read_document, read_lines, read_record
 from greenpose.store.records import attempts_of, kind_of, outermost, read_text
 
@@ -212,7 +211,7 @@ def _under_way(folder: RunFolder, state: State, shown: Mapping[str, Any], plan: 
         budget_used=_used(log.windows, plan.budget),
         kind=kind_of(attempts_of(log)),
         factors=(energy.low / energy.mid, energy.high / energy.mid) if energy.mid else None,
-        holder=_holder(folder) if state is State.RUNNING else "",
+        holder=folder.holder() if state is State.RUNNING else "",
         fault=_last_words(folder) if state in (State.FAILED, State.INTERRUPTED) else "",
     )
 
@@ -270,16 +269,6 @@ def _used(windows: Sequence[Window], limits: Mapping[str, float]) -> dict[str, f
     """Return the part of each limit that is used; of emissions nothing is said, which take the grid's hours."""
     roots = outermost(list(windows))
     return {name: sum(map(_COSTS[name], roots)) / limit for name, limit in limits.items() if name in _COSTS}
-
-
-def _holder(folder: RunFolder) -> str:
-    """Return who is at work in a folder, as its lock file says; empty where that cannot be read just now."""
-    try:
-        said = from_json(folder.running.read_text(encoding="utf-8"))
-        since = datetime.fromisoformat(said["since"]).astimezone(UTC)
-        return f"{said['host']}, process {said['pid']}, since {since:%Y-%m-%d %H:%M} UTC"
-    except (OSError, ValueError, TypeError, KeyError):
-        return ""
 
 
 def _last_words(folder: RunFolder) -> str:

@@ -90,12 +90,15 @@ def run_array(
         console.print(note("jobs share their nodes: energy is modelled from CPU time, and no exit is ranked by it"))
     try:
         told["say"] = lambda words: console.print(note(words), soft_wrap=True)
-        return array.run(todo, command=command, budget=budget, **told)
+        outcomes = array.run(todo, command=command, budget=budget, **told)
     except KeyboardInterrupt:
         if array.jobs:
             parting = f"the jobs go on: the same command comes back to them, `scancel {array.numbers}` ends them"
             console.print(note(parting), soft_wrap=True)
         raise
+    for sentence in array.crosscheck():
+        console.print(note(sentence), soft_wrap=True)
+    return outcomes
 
 
 def show_scripts(

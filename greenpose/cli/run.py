@@ -198,7 +198,7 @@ def _todo(planned: list[Planned], budget: Budget, console: Console, watched: Col
         if one.damage:
             console.print(note(f"{one.damage}; what is run anew writes it anew"), soft_wrap=True)
         if one.state is State.RUNNING and name not in watched:
-            console.print(note(f"another process is at work on {name}; it is left alone"))
+            console.print(note(f"{name} is left alone: {_at_work(one)}"), soft_wrap=True)
         elif one.state is State.STOPPED and not one.folder.may_go_on(budget):
             console.print(note(f"{name} stopped at its budget; a higher one lets it go on"))
         elif one.state is State.DONE:
@@ -281,12 +281,18 @@ def _told(outcome: Outcome) -> str:
     if outcome.message:
         return outcome.message
     if outcome.state is State.RUNNING:
-        return f"another process is at work on {outcome.planned.cell.name}"
+        return _at_work(outcome.planned)
     folder = outcome.planned.folder
     try:
         return record_line(folder) if outcome.state in FINE else failure_line(folder, code=outcome.code)
     except GreenPoseError as error:
         return said(error)
+
+
+def _at_work(one: Planned) -> str:
+    """Return who else does a run."""
+    who = one.folder.holder()
+    return f"another process is at work on it{f' ({who})' if who else ''}"
 
 
 def _write_report(grid: list[Planned], page: Path, name: str) -> list[str]:
@@ -344,7 +350,7 @@ def _missing(one: Planned, outcome: Outcome | None) -> str:
 
     state = one.folder.state()
     if state is State.RUNNING:
-        return "another process is at work on it"
+        return _at_work(one)
     if state not in FINE:
         return f"{state.value}: {_told(outcome)}" if outcome else state.value
     try:

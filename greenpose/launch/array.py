@@ -1,15 +1,13 @@
 """Blocks of runs as one array of jobs under Slurm: submitted once, found again, watched by their own files.
 
 What a run came to its folder says: done = record.json, failed = failure.json. Slurm is asked for one thing only, at
-most once in QUERY_SECONDS for all jobs together: which of them it still has. Lost is what left neither and has no job.
+most once in half a minute for all jobs together: which of them it still has. Lost is what left neither and has no job.
 """
 
 import contextlib
-import getpass
 import io
 import json
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -20,52 +18,18 @@ from greenpose.config.launcher import Launcher
 from greenpose.errors import GreenPoseError
 from greenpose.files import now, write_text
 from greenpose.grid import Command, Outcome, Planned
+from greenpose.launch.accounting import crosscheck
 from greenpose.launch.block import FOLDER, NOTICE_SECONDS, Block, blocks_of
+from greenpose.scheduler import QUEUE, Queue, in_a_line
 from greenpose.store import State
 from greenpose.store.records import write_failure
 
-QUERY_SECONDS = 30.0
-"""Slurm's controller serves everybody: it is asked no more often than this."""
 LOOK_SECONDS = 1.0
 """Between two looks at the runs' files."""
 EACH_SECONDS = 1e-3
 """What looking at one run is to take of that time at most: ten thousand are looked at every ten seconds."""
 MOST_TIMES = 50
 """A job that has run out of its time so often is not queued again."""
-
-
-class Queue:
-    """Which jobs of this user Slurm still has."""
-
-    def __init__(self, *, every: float = QUERY_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
-        """Ask no more often than once in `every` seconds of `clock`."""
-        self._every, self._clock = every, clock
-        self._asked: float | None = None
-        self._absent: frozenset[str] = frozenset()
-        self._gone: frozenset[str] = frozenset()
-
-    def ask(self) -> frozenset[str]:
-        """Return the jobs that Slurm has, those of arrays one by one.
-
-        Raises:
-            GreenPoseError: if it does not answer.
-        """
-        self._asked = self._clock()
-        command = ["squeue", "--noheader", "--array", "--format=%i", f"--user={getpass.getuser()}"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-        except (OSError, subprocess.SubprocessError) as error:
-            said = getattr(error, "stderr", None) or error
-            raise GreenPoseError(f"squeue does not say which jobs there are: {in_a_line(str(said))}") from None
-        return frozenset(done.stdout.split())
-
-    def gone(self, jobs: Collection[str]) -> frozenset[str]:
-        """Return which of the jobs were missing in the last two answers; where none comes, nothing new is known."""
-        if self._asked is None or self._clock() - self._asked >= self._every:
-            with contextlib.suppress(GreenPoseError):
-                absent = frozenset(jobs) - self.ask()
-                self._gone, self._absent = absent & self._absent, absent
-        return self._gone
 
 
 class Array:
@@ -88,7 +52,7 @@ class Array:
             GreenPoseError: if there is no Slurm here, or it does not say which jobs there are.
         """
         self._folder, self.launcher, self._look = root / FOLDER, launcher, look
-        self._queue = queue or Queue()
+        self._queue = queue or QUEUE
         self._seen: dict[str, float] = {}
         self._executor = executor or _slurm(self._folder, launcher)
         self.jobs: dict[str, str] = {}
@@ -154,6 +118,10 @@ class Array:
             if waiting:
                 time.sleep(max(self._look, len(waiting) * EACH_SECONDS))
         return outcomes
+
+    def crosscheck(self) -> list[str]:
+        """Return what Slurm's own counters say of the jobs that are over, a sentence each; where a site has them."""
+        return crosscheck(self._folder.parent, self._folder, self._written()) if self._file.exists() else []
 
     def _see(self, one: Planned, started: Callable[[Planned], None], *, over: bool = False) -> None:
         """Tell once of a run that a process is at work on, or that is over before one was seen."""
@@ -232,9 +200,3 @@ def _submitted(executor: Any, folder: Path, blocks: Sequence[Block]) -> list[str
         for left in {*folder.glob("*"), *folder.glob(".*")} - before:
             left.unlink(missing_ok=True)
         raise GreenPoseError(f"Slurm does not take the jobs: {in_a_line(str(error))}") from None
-
-
-def in_a_line(said: str) -> str:
-    """Return what a command of Slurm said, in one line and without its own name."""
-    lines = [line.partition("error: ")[2] or line for line in said.splitlines() if line.strip()]
-    return "; ".join(dict.fromkeys(lines))

@@ -3,10 +3,12 @@
 import json
 import logging
 import math
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -44,6 +46,9 @@ from greenpose.training import ExitPredictions, ExitScores, Files, Fitted, fit, 
 from greenpose.training.distributed import leading
 from greenpose.training.fit import Best
 from greenpose.training.step import require_precision, to_images
+
+TAKEN_OVER = 75
+"""Exit code of a process whose run another host has taken over: that of a failure that may pass, EX_TEMPFAIL."""
 
 
 class FailureNote:
@@ -118,9 +123,11 @@ def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = No
         GreenPoseError: if the folder is taken, or the configuration cannot be run.
     """
     budget = budget or Budget()
-    with folder.claimed() as mine:
+    with folder.claimed(lost=partial(_leave, folder)) as mine:
         if not mine:
-            raise GreenPoseError(f"{folder.path}: another process is at work here ({folder.running.name} says which)")
+            raise GreenPoseError(
+                f"{folder.path}: another process is at work here: {folder.holder() or 'since just now'}"
+            )
         if not folder.may_go_on(budget):
             observer.say("done already")
             return
@@ -132,6 +139,12 @@ def execute(folder: RunFolder, *, observer: Observer, budget: Budget | None = No
             folder.write_record(record)
         with logging_to(folder):
             leave_picture(folder, result.splits["test"], result.found, record)
+
+
+def _leave(folder: RunFolder) -> None:
+    """End this process at once, as if killed: another host is at work in the folder now, and goes on from its files."""
+    sys.stderr.write(f"{folder.path}: another host has taken it over, since this process could not reach it\n")
+    os._exit(TAKEN_OVER)
 
 
 def _run(

@@ -2,9 +2,7 @@
 
 import enum
 import json
-import os
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +14,11 @@ import yaml
 from greenpose.config import Experiment, read_yaml
 from greenpose.config.accounting import Budget
 from greenpose.errors import ConfigError, GreenPoseError, RecordError, writing
-from greenpose.files import is_locked, locked, now, write_text
+from greenpose.files import locked, write_text
 from greenpose.record import Failure, Record, dumps, loads
 from greenpose.record.artefacts import ArtefactCosts, Turns
 from greenpose.schema import from_json, loaded, parse
+from greenpose.store import claim
 
 CELL = MappingProxyType({"name": str, "grid": str, "axes": dict, "experiment": dict})
 """What stands in a run's `config.yaml`, and what it is."""
@@ -63,8 +62,10 @@ class RunFolder:
     """The record: there if and only if the run finished."""
     failure = _In("failure.json")
     """The note that the last attempt left when it did not finish."""
-    running = _In("running.json")
-    """The lock file that is held by the process at work here, and says which one it is."""
+    running = _In(claim.NOTE)
+    """Which process is at work here, on which host."""
+    lease = _In(claim.LEASE)
+    """What that process touches as long as it lives."""
     config = _In("config.yaml")
     """The resolved configuration."""
     windows = _In("windows.jsonl")
@@ -104,8 +105,12 @@ class RunFolder:
         return State.STARTED if self.windows.exists() or self.checkpoint.exists() else State.TODO
 
     def is_taken(self) -> bool:
-        """Return whether a process that is alive now is at work here."""
-        return is_locked(self.running)
+        """Return whether a process that is alive now, on this host or another one, is at work here."""
+        return claim.is_claimed(self.path)
+
+    def holder(self) -> str:
+        """Return who is at work here and since when, for people; empty where nobody says so."""
+        return claim.said_of(self.path)
 
     def stopped_at(self) -> dict[str, float]:
         """Return the limits at which the recorded run stopped; none where it went to its end or has no record."""
@@ -120,17 +125,16 @@ class RunFolder:
         return budget.allows_more_than(limits) if limits else not self.record.exists()
 
     @contextmanager
-    def claimed(self) -> Iterator[bool]:
+    def claimed(self, *, lost: Callable[[], None] = lambda: None) -> Iterator[bool]:
         """Yield whether this process alone may work here until the block ends; what killed ones left goes first.
 
+        `lost` is called where another host took the folder over meanwhile, as `greenpose.store.claim.claimed` says.
+
         Raises:
-            GreenPoseError: if nothing can be locked here.
+            GreenPoseError: if nothing can be claimed here.
         """
-        with locked(self.running, wait=False) as mine:
+        with claim.claimed(self.path, lost=lost) as mine:
             if mine:
-                me = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
-                with suppress(OSError):  # for people: the lock says it all
-                    self.running.write_text(json.dumps(me) + "\n", encoding="utf-8")
                 self._sweep()
             yield mine
 
@@ -204,7 +208,12 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Sweep what a process left that was killed just after the run was done, where this process may."""
-        if self.checkpoint.exists() or self.running.exists() or any(self.path.glob(OF_SAFETENSORS)):
+        if (
+            self.checkpoint.exists()
+            or self.lease.exists()
+            or self.running.exists()
+            or any(self.path.glob(OF_SAFETENSORS))
+        ):
             with suppress(OSError, GreenPoseError), self.claimed():
                 pass
 

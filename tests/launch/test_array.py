@@ -12,7 +12,7 @@ from greenpose.config.launcher import Launcher
 from greenpose.errors import GreenPoseError
 from greenpose.grid import write_down
 from greenpose.launch import Array
-from greenpose.launch.array import Queue, in_a_line
+from greenpose.scheduler import Queue, in_a_line
 from greenpose.store import State
 from tests.launch.cells import NOBODY_CARES, planned, shell, starts
 

@@ -8,7 +8,7 @@ import pytest
 from greenpose.config.launcher import Launcher
 from greenpose.errors import GreenPoseError
 from greenpose.launch import Array
-from greenpose.launch.array import Queue
+from greenpose.scheduler import Queue
 from greenpose.store import State
 from tests.launch.cells import NOBODY_CARES, planned, shell, starts
 
