@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from select import select
 
 import pytest
 
@@ -142,10 +143,18 @@ def test_what_a_host_that_went_down_held_goes_to_one_of_its_rivals(elsewhere, be
         time.sleep(0.01)
     assert time.monotonic() - began >= SOON - 0.2
     winner = next(rival for rival in rivals if rival.pid == held.pid)
-    assert winner.stdout.readline() == "mine\n"
+    assert select([winner.stdout], [], [], 20.0)[0]
     time.sleep(0.5)
     assert claim.is_claimed(tmp_path)
     assert claim.holder_of(tmp_path) == held
+
+
+def test_one_rival_at_a_time_judges_and_breaks_what_the_dead_hold(elsewhere, tmp_path):
+    os.kill(elsewhere.pid, signal.SIGKILL)
+    time.sleep(SOON + 0.3)
+    with claim._lease(tmp_path, name=".claim.break").acquire():
+        assert not is_mine(tmp_path)
+    assert is_mine(tmp_path)
 
 
 def test_rivals_on_many_hosts_without_locks_are_never_two_inside(begin, tmp_path):
@@ -179,8 +188,8 @@ def test_a_holder_that_was_taken_for_dead_is_told_and_leaves_the_new_one_alone(e
     with claim.claimed(tmp_path) as mine:
         assert mine
         os.kill(elsewhere.pid, signal.SIGCONT)
-        assert elsewhere.stdout.readline() == "lost\n"
-        elsewhere.communicate("")
+        assert select([elsewhere.stdout], [], [], 20.0)[0]
+        assert elsewhere.communicate("", timeout=20)[0] == "lost\n"
         assert claim.is_claimed(tmp_path)
         assert (tmp_path / ".claim").exists()
     assert not claim.is_claimed(tmp_path)
@@ -228,6 +237,18 @@ def test_a_silent_job_is_dead_once_slurm_does_not_have_it(elsewhere, tmp_path, m
     time.sleep(SOON + 0.6)
     assert claim.is_claimed(tmp_path) is not dead
     assert is_mine(tmp_path) is dead
+
+
+def test_who_held_it_before_says_nothing_of_who_holds_it_now(elsewhere, tmp_path):
+    note = json.loads((tmp_path / "running.json").read_text())
+    gone = {
+        "host": socket.gethostname(),
+        "namespace": Path("/proc/self/ns/pid").stat().st_ino,
+        "boot": "an earlier one",
+    }
+    (tmp_path / "running.json").write_text(json.dumps(note | gone | {"token": "of an earlier lease"}))
+    assert claim.is_claimed(tmp_path)
+    assert elsewhere.poll() is None
 
 
 @pytest.mark.parametrize("note", ["{", '{"host": 1, "pid": "x", "since": "then"}'])
