@@ -403,8 +403,10 @@ def _study(runs: Sequence[Path], left_out: list[str]) -> "Study":
 def _copies(first: "Sequence[Record | Failure]", second: "Sequence[Record | Failure]") -> bool:
     """Return whether one of two sets of runs holds nothing but what the other one holds too."""
     fewer, others = sorted((first, second), key=len)
-    known = {entry.name: entry for entry in others}
-    return all(known.get(entry.name) == entry for entry in fewer)
+    known: dict[str, list[Record | Failure]] = {}
+    for entry in others:  # two hosts may each have a run of a name
+        known.setdefault(entry.name, []).append(entry)
+    return all(entry in known.get(entry.name, ()) for entry in fewer)
 
 
 def _answer(compared: "Study") -> str:

@@ -3,10 +3,11 @@
 from statistics import fmean
 
 from greenpose.formatting import listed, percent, plural
-from greenpose.metrics import ENERGY, PERCENT
+from greenpose.metrics import PERCENT
 from greenpose.quantity import DISTURBED
+from greenpose.report.hosts import hosts_of, metered, reference
 from greenpose.report.quantities import disturbance
-from greenpose.report.study import Point, Study, entries, not_converged
+from greenpose.report.study import Point, Study, entries, not_converged, short_name
 
 STILL_RISING = 1.0
 """Percentage points by which validation AP rises over the last quarter of training where it has not levelled off."""
@@ -51,7 +52,11 @@ def _settings(study: Study) -> str:
         return ""
     if len(study.settings) == 1:
         return "the runs shared their nodes with other jobs, so time, energy and emissions do not compare"
-    return f"the runs come from {len(study.settings)} different settings, so time, energy and emissions do not compare"
+    held, but = reference(study), ""
+    if held is not None and len(hosts_of(study)) > 1:
+        but = f", but for energy beside {short_name(held)} on the same host"
+    apart = f"the runs come from {len(study.settings)} different settings"
+    return f"{apart}, so time, energy and emissions do not compare{but}"
 
 
 def _gaps(study: Study) -> str:
@@ -60,7 +65,7 @@ def _gaps(study: Study) -> str:
     if not points:
         return ""
     unscored = len(points) - len(study.scored)
-    unmetered = sum(point.figure(ENERGY).value is None for point in points)
+    unmetered = sum(not metered(point) for point in points)
     clauses = []
     if unscored and study.scored:
         clauses.append(

@@ -10,6 +10,7 @@ from greenpose.report.comparison import Changes
 from greenpose.report.figures.totals import paid
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.first_screen import year_g
+from greenpose.report.hosts import across_hosts
 from greenpose.report.savings import MEASURING
 from greenpose.report.study import Study
 
@@ -52,7 +53,7 @@ def _to_copy(num_texts: int) -> Chapter:
 
 
 def _networks(study: Study) -> str:
-    metric = study.accuracy
+    study, metric = across_hosts(study), study.accuracy
     measured = f"{_range(study, metric)}{metric.suffix}" if study.scored else "not measured"
     parts = [f"{metric.words} {measured}"]
     cost = study.shown(ENERGY) if _values(study, ENERGY) else MACS

@@ -38,6 +38,7 @@ UNKNOWN = object()
 """What a record of an earlier version does not tell: no reason not to compare."""
 REASONS = (
     Reason(words="another machine", of=lambda run: run.host.get("fingerprint") or run.host, figures=_SAME_MACHINE),
+    Reason(words="another host of that make", of=lambda run: run.host.get("host", UNKNOWN), figures=_SAME_MACHINE),
     Reason(words="another device", of=lambda run: run.process.get("device"), figures=_SAME_MACHINE),
     Reason(words="another number of threads", of=lambda run: run.process.get("torch_threads"), figures=_SAME_MACHINE),
     Reason(
@@ -252,7 +253,7 @@ def _facts(study: Study, pairs: Sequence[Pair]) -> Iterator[tuple[str, tuple[str
     told: Mapping[str, Callable[[Record], str]] = {
         "Date": lambda run: run.finished_at[:10],
         "Code": code,
-        "Host": lambda run: str(run.host.get("fingerprint") or ""),
+        "Host": lambda run: " ".join(str(run.host[key]) for key in ("fingerprint", "host") if run.host.get(key)),
         "Device": lambda run: str(run.process.get("device") or "not recorded"),
         "Place and grid": place,
         "Grade": lambda run: run.grade,

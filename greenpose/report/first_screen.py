@@ -28,6 +28,7 @@ from greenpose.report.differences import FEWEST_PAIRS, interval_of
 from greenpose.report.figures.totals import grand_total, paid
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.headline import settling
+from greenpose.report.hosts import across_hosts, metered
 from greenpose.report.ranking import (
     Preference,
     cost_figure,
@@ -79,7 +80,7 @@ def _identity(compared: Study) -> str:
         return plural(len(compared.failures), "run") + " that did not finish"
     runs = compared.records
     seeds = max(len(each) for each in _seeds_by_side(compared))
-    networks = len({group.name if group.side else group.label for group in compared.groups})
+    networks = len({group.name if group.side else group.label for group in across_hosts(compared).groups})
     failed = f", {plural(len(compared.failures), 'run')} failed" if compared.failures else ""
     parts = [f"{plural(networks, 'network')} × {plural(seeds, 'seed')}{failed}", *_once(map(_data, runs))]
     if not compared.points:
@@ -117,7 +118,7 @@ def _tested(run: Record) -> str:
 def _verdict(compared: Study) -> str:
     """Return the answer in at most 15 words, a name counting as one."""
     told = changes(compared)
-    return told.verdict if told else verdict(compared)
+    return told.verdict if told else verdict(latest(compared))
 
 
 def verdict(study: Study) -> str:
@@ -228,7 +229,7 @@ def _cost_tiles(study: Study, told: Point, best: Point, file: Deployment | None 
                 "value": with_prefix(macs * 1e9, "MACs", 2) if told == best else _change(macs / known(best, MACS)),
                 "aside": "" if told == best else with_prefix(macs * 1e9, "MACs", 2),
                 "share": macs / known(best, MACS),
-                "note": f"energy: {energy.missing or 'not measured'}",
+                "note": f"energy: {energy.missing or 'not measured'}" if share.value is None else _on_its_host(share),
             }
         ]
     each = f"{kind_mark(energy.kind)}{with_prefix(energy.value, 'J', 2)}"
@@ -244,6 +245,11 @@ def _cost_tiles(study: Study, told: Point, best: Point, file: Deployment | None 
             "note": _joined(share_words(share), _truly(energy, "J")),
         }
     return [tile, _camera(study, told, best, energy)]
+
+
+def _on_its_host(share: Quantity) -> str:
+    """Return what is told of energy where no joules are, since they would be of several hosts."""
+    return f"energy on the same host {_change(share.value or 0.0)}, {share_words(share)}"
 
 
 def _truly(each: Quantity, unit: str, scale: float = 1.0) -> str:
@@ -420,7 +426,7 @@ def _absolutes(study: Study) -> dict[str, str]:
     """Return how far joules and grams can be trusted, by the worst grade."""
     grade = max(run.grade for run in study.records)
     level = {"A": SURE, "B": LIKELY}.get(grade, ROUGH)
-    energies = [each for point in study.points if (each := point.figure(ENERGY)).value is not None]
+    energies = [Point(group=each, exit=point.exit).figure(ENERGY) for point in study.points for each in metered(point)]
     known_errors = [each.factors for each in energies if each.factors]
     source = {"A": "Read from power counters", "B": "In part read from counters"}.get(grade, "No power meter here")
     if not energies:

@@ -25,6 +25,7 @@ from greenpose.report.comparison import Changes, changes
 from greenpose.report.drawing import Drawing
 from greenpose.report.figures.artefacts import artefacts_table
 from greenpose.report.figures.exits import means_table
+from greenpose.report.figures.hosts import hosts_tables
 from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table
 from greenpose.report.next_steps import next_steps, steps_table
@@ -71,6 +72,7 @@ def _tables(compared: Study) -> Iterator[tuple[str, Table]]:
     exported = artefacts_table(latest(compared))
     if exported is not None:
         yield "Exported models", exported
+    yield from hosts_tables(compared)
     if compared.points:
         yield "Every exit", means_table(compared)
     yield "Total bill", totals_table(compared)
@@ -279,6 +281,8 @@ class CsvLine:
     """Why there is no number; empty where there is one."""
     side: str = ""
     """`first` or `second` where two sides are compared; else empty."""
+    host: str = ""
+    """Digest of the host's name, by which runs of two hosts are told apart; empty where the record does not say."""
 
 
 COLUMNS = tuple(field.name for field in fields(CsvLine))
@@ -393,7 +397,8 @@ def _of_failure(entry: Failure) -> Iterator[CsvLine]:
 
 
 def _named(run: Record, exit_: int | None) -> dict[str, Any]:
-    return {"experiment": run.experiment, "run": run.name, "seed": run.seed, "status": "finished", "exit": exit_}
+    named = {"experiment": run.experiment, "run": run.name, "seed": run.seed, "status": "finished", "exit": exit_}
+    return named | {"host": str(run.host.get("host") or "")}
 
 
 def _whole(quantity: Quantity) -> float | int | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Literal
 
 from greenpose.formatting import (
@@ -20,8 +19,10 @@ from greenpose.formatting import (
     shown,
     with_prefix,
 )
+from greenpose.intervals import Bounds
 from greenpose.metrics import ENERGY, PERCENT
 from greenpose.quantity import Quantity, kind_mark, over_runs
+from greenpose.record import Record
 from greenpose.report.caveats import STILL_RISING, rise
 from greenpose.report.commands import grid_file, of_run, run_again, run_folder, run_more
 from greenpose.report.deployment import chosen, deployments, fitness, unsettled
@@ -31,7 +32,18 @@ from greenpose.report.figures.totals import paid
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.quantities import disturbance
 from greenpose.report.ranking import Preference, energy_share, preference, unlike_best
-from greenpose.report.savings import after_best, again, halved, joules, measured, of_exit, of_file, of_policy, rises
+from greenpose.report.savings import (
+    after_best,
+    again,
+    halved,
+    joules,
+    measured,
+    of_exit,
+    of_file,
+    of_policy,
+    on_hosts,
+    rises,
+)
 from greenpose.report.study import Group, Point, Study, energy_kind, gross_kwh, not_converged, short_name
 from greenpose.tables import Table, table_of
 
@@ -136,21 +148,22 @@ def _smaller_exit(study: Study, choice: Preference | None) -> NextStep:
         return NextStep(name=name, state="pass", finding=f"no smaller exit keeps within {_margin(study)}")
     if verdict == "open":
         return NextStep(name=name, state="not applicable", finding=f"whether {short_name(other)} may is not settled")
-    saved = of_exit(study, other, best)
-    if saved.value is None:
+    saved, share = of_exit(study, other, best), energy_share(study, other, best)
+    if share.value is None or (saved.value is None and not best.group.parts):
         return NextStep(name=name, state="not applicable", finding=f"its saving is not known: {saved.missing}")
-    if _least(saved) <= 0:
+    most = share.type_a.high if share.type_a else share.value
+    if most >= 1 if saved.value is None else _least(saved) <= 0:
         return NextStep(name=name, state="pass", finding=f"{short_name(other)} is not shown to save energy")
     return NextStep(
         name=name,
         state="act",
         finding=f"{study.accuracy.label} of {short_name(other)} keeps within {_margin(study)} of {short_name(best)}’s; "
-        f"{_a_year(study, saved)}",
-        evidence=f"{_loss(other, best)}; {percent(energy_share(study, other, best).known)} of its energy",
+        + (_a_year(study, saved) if saved.value is not None else "each host saves joules of its own"),
+        evidence=f"{_loss(other, best)}; {percent(share.known)} of its energy",
         command=of_run("export", other.group.runs[0], f"--exit {other.exit}"),
         saves=saved,
         per="J an image",
-        joules=saved.value * DEFAULT.per_year,
+        joules=(saved.value or 0.0) * DEFAULT.per_year,
     )
 
 
@@ -194,7 +207,7 @@ def _settled(study: Study, choice: Preference | None) -> NextStep:
     unit, count = needed
     groups, saved, ends = _groups(best, other), of_exit(study, other, best), interval_of(best, other, study.accuracy)
     price = again(groups, [count if unit == "seed" else len(group.runs) for group in groups])
-    cost = f"{'' if unit == 'seed' else 'at least '}{kind_mark(energy_kind(study.records))}{with_prefix(price, 'J', 2)}"
+    cost = f"{'' if unit == 'seed' else 'at least '}{_price(price, study.records)}"
     return NextStep(
         name=name,
         state="look",
@@ -206,7 +219,7 @@ def _settled(study: Study, choice: Preference | None) -> NextStep:
         command=run_more(groups, unit, count),
         saves=saved,
         per="J an image",
-        joules=max(0.0, (saved.value or 0.0) * DEFAULT.per_year - price),
+        joules=max(0.0, (saved.value or 0.0) * DEFAULT.per_year - price.high),
     )
 
 
@@ -270,7 +283,7 @@ def _stopped_earlier(study: Study, _: Preference | None) -> NextStep:
         + ("" if same else "; but its schedule is spread over all epochs, so that fewer take another course"),
         evidence=f"validation AP of {plural(len(group.runs), 'run')}; {percent(part)} of the energy came later",
         command=run_again([group], f"train.epochs={epoch}"),
-        saves=over_runs(after),
+        saves=None if group.parts else over_runs(after),
         per="J a training",
         joules=spent,
     )
@@ -291,13 +304,12 @@ def _longer(study: Study, choice: Preference | None) -> NextStep:
     if rise(point) < STILL_RISING:
         return NextStep(name=name, state="pass", finding="validation AP had levelled off where it matters")
     runs = point.group.runs
-    epochs, cost = max(run.epochs for run in runs), fmean(run.train_energy_kwh for run in runs)
-    doubled = with_prefix(kwh_to_joules(cost), "J", 2)
+    epochs, cost = max(run.epochs for run in runs), on_hosts(point.group, lambda run: run.train_energy_kwh)
     return NextStep(
         name=name,
         state="look",
         finding=f"validation AP of {short_name(point)} was still rising at the end; as many epochs again cost "
-        f"{kind_mark(energy_kind(runs))}{doubled} a training",
+        f"{_price(cost, runs)} a training",
         evidence=f"over the last quarter of {epochs} epochs, {plural(len(runs), 'run')}",
         command=run_again([point.group], f"train.epochs={2 * epochs}"),
         saves=over_runs(rises(point)),
@@ -325,7 +337,7 @@ def _measured_less(study: Study, _: Preference | None) -> NextStep:
         finding=f"it took {percent(share)} of the bill; windows half as long halve it, and widen intervals",
         evidence=f"{plural(len(runs), 'run')} with windows of {plain(window, 2)}{NBSP}s",
         command=run_again(study.groups, f"measure.min_window_seconds={window / 2:g}"),
-        saves=over_runs(saved),
+        saves=None if any(group.parts for group in study.groups) else over_runs(saved),
         per="J a run",
         joules=sum(each.known for each in saved),
     )
@@ -421,6 +433,12 @@ def _groups(*points: Point) -> list[Group]:
 def _least(each: Quantity) -> float:
     """Return the lower end of a number's interval; itself where it has none."""
     return each.type_a.low if each.type_a else each.known
+
+
+def _price(ends: Bounds, runs: Sequence[Record]) -> str:
+    """Return joules in words; where hosts differ, from those of the least to those of the most."""
+    said = dict.fromkeys(with_prefix(end, "J", 2) for end in ends)
+    return f"{kind_mark(energy_kind(runs))}{' to '.join(said)}"
 
 
 def _count(count: int) -> str:

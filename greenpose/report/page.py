@@ -33,6 +33,7 @@ from greenpose.report.figures.exits import (
     means_table,
     runs_table,
 )
+from greenpose.report.figures.hosts import hosts_picture, hosts_table
 from greenpose.report.figures.learning_curves import courses_picture, targets_table
 from greenpose.report.figures.repeated_runs import precision, repeats_picture, sureness_table, warnings
 from greenpose.report.figures.samples import blocks_picture, poses, power_picture
@@ -51,6 +52,7 @@ from greenpose.report.first_screen import first_screen
 from greenpose.report.glossary import Terms, glossary_of
 from greenpose.report.header import facts
 from greenpose.report.headline import headline
+from greenpose.report.hosts import across_hosts
 from greenpose.report.index import description, runs_told
 from greenpose.report.limits import limits
 from greenpose.report.next_steps import next_steps, told
@@ -320,7 +322,7 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
         "settings": {letter: setting_facts(run) for letter, run in compared.settings.items()},
         "limits": limits(compared),
         "disclosures": texts,
-        "configurations": configurations(shown),
+        "configurations": configurations(across_hosts(shown)),
         **(_of_exits(compared, shown) if compared.points else {}),
         **_of_single_runs(compared),
     }
@@ -331,6 +333,8 @@ def _of_exits(compared: Study, shown: Study) -> dict[str, Any]:
     return {
         "front": front_table(latest(compared)),
         "tradeoff": tradeoff_pictures(compared),
+        "hosts": hosts_table(compared),
+        "beside": hosts_picture(compared),
         "leaving": leaving_picture(shown),
         "artefacts": artefacts_picture(shown),
         "slopes": exits_picture(shown),
@@ -364,6 +368,7 @@ def pictures_of(study: Study) -> list[Picture]:
     found = (
         choice_picture(latest(study)),
         *tradeoff_pictures(study),
+        hosts_picture(study),
         leaving_picture(study),
         artefacts_picture(study),
         exits_picture(study),
@@ -384,7 +389,7 @@ def answer(compared: Study) -> list[str]:
 
     The bill of both stands under Total bill.
     """
-    found = headline(compared)
+    found = headline(across_hosts(compared))
     changed = changes(compared)
     if changed is None:
         return found

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 
 from greenpose.intervals import Bounds
 from greenpose.metrics import ENERGY, MACS, Metric
-from greenpose.quantity import Quantity, missing, ratio
+from greenpose.quantity import Quantity, missing
 from greenpose.report.differences import (
     Difference,
     NonInferiority,
     contrast,
     interval_of,
     non_inferiority,
-    share,
 )
+from greenpose.report.hosts import beside, on_one_host, over_hosts
 from greenpose.report.study import Point, Study
 
 
@@ -108,12 +108,15 @@ def score(point: Point) -> float:
 
 
 def energy_share(study: Study, part: Point, whole: Point) -> Quantity:
-    """Return energy per image at one exit over that at another, within blocks of calls where one run has both."""
-    if part.group == whole.group and whole.final:
-        return share(part, ENERGY)
-    if not study.comparable:
+    """Return energy per image at one exit over that at another, within blocks of calls where one run has both.
+
+    Where runs are of several hosts it is the mean of the ratios on those that ran both.
+    """
+    if part.group.parts or whole.group.parts:
+        return over_hosts(beside(part, whole))
+    if not study.comparable and not (part.group == whole.group and whole.final):
         return missing("measured in different settings")
-    return ratio(part.figure(ENERGY), whole.figure(ENERGY))
+    return on_one_host(part, whole)
 
 
 def most_accurate(study: Study) -> Point:

@@ -1,7 +1,7 @@
 """Savings: what another exit, fewer epochs or shorter measuring would save, each by a formula from the records."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 
 from greenpose.formatting import kwh_to_joules
@@ -11,6 +11,7 @@ from greenpose.quantity import Quantity, missing
 from greenpose.record import Record
 from greenpose.record.policy import PolicyCurve
 from greenpose.report.deployment import Deployment
+from greenpose.report.hosts import parts_of
 from greenpose.report.ranking import energy_share
 from greenpose.report.study import Group, Point, Study, energy_kind, gross_kwh
 
@@ -102,10 +103,19 @@ def halved(runs: Sequence[Record]) -> list[Quantity]:
     return joules([measured(run, MEASURING[:1]) / 2 for run in runs], like=runs)
 
 
-def again(groups: Sequence[Group], times: Sequence[int]) -> float:
-    """Return the joules of so many more runs of each experiment, at the mean of those that there are."""
-    kwh = [n * fmean(map(gross_kwh, group.runs)) for n, group in zip(times, groups, strict=True)]
-    return kwh_to_joules(sum(kwh))
+def again(groups: Sequence[Group], times: Sequence[int]) -> Bounds:
+    """Return the joules of so many more runs of each experiment, at the mean of those that there are.
+
+    Where these are of several hosts, as the host with the least and the one with the most of them takes.
+    """
+    found = [on_hosts(group, gross_kwh) for group in groups]
+    return Bounds(*(sum(n * end for n, end in zip(times, ends, strict=True)) for ends in zip(*found, strict=True)))
+
+
+def on_hosts(group: Group, kwh: Callable[[Record], float]) -> Bounds:
+    """Return the joules of a run, mean over the runs of one host: on the host with the least, and with the most."""
+    means = [kwh_to_joules(fmean(map(kwh, part.runs))) for part in parts_of(group)]
+    return Bounds(min(means), max(means))
 
 
 def joules(kwh: Iterable[float], *, like: Sequence[Record]) -> list[Quantity]:

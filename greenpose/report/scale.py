@@ -11,6 +11,7 @@ from typing import Any
 from greenpose.formatting import exact, shown
 from greenpose.metrics import Metric
 from greenpose.record import Basis, Exit, Failure, Phase, Record
+from greenpose.report.hosts import across_hosts
 from greenpose.report.ranking import cost_figure, pareto_front, score
 from greenpose.report.study import SECOND, Group, Point, Study
 from greenpose.schema import Document
@@ -83,9 +84,9 @@ def restricted(study: Study, groups: tuple[Group, ...]) -> Study:
 
 
 def latest(compared: Study) -> Study:
-    """Return the second of two sides; all that was compared where there are none."""
+    """Return what the answer is of: the second of two sides, all where there are none; runs of all hosts together."""
     second = tuple(group for group in compared.groups if group.side == SECOND)
-    return restricted(compared, second) if compared.sides else compared
+    return across_hosts(restricted(compared, second) if compared.sides else compared)
 
 
 def notices(study: Study) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from greenpose.errors import ReportError
 from greenpose.formatting import NBSP, exact, listed, plain, plural, shown
 from greenpose.metrics import AP, PERCENT, TRAIN_ENERGY, Metric
-from greenpose.quantity import Kind, Quantity, over_runs, worst
+from greenpose.quantity import Kind, Quantity, missing, over_runs, worst
 from greenpose.record import Exit, Failure, Record
 from greenpose.record.artefacts import ArtefactCosts
 from greenpose.record.policy import PolicyCurve
@@ -28,6 +28,7 @@ LONGEST_SETTINGS = 80
 """Characters that these may take in a label."""
 MARGIN, FLOOR = 2.0, 20.0
 """Points of AP that a cheaper exit may lose, and the AP in percent that an exit must reach, to be recommended."""
+_SEVERAL_HOSTS = "its runs are of several hosts, whose time and energy are not averaged"
 FIRST, SECOND = "first", "second"
 """The two sides of a comparison."""
 
@@ -47,7 +48,9 @@ class Group:
     side: str = ""
     """`first` or `second` where two sides are compared; else empty."""
     setting: str = ""
-    """Circumstances of measurement, which its runs share."""
+    """Circumstances of measurement, which its runs share; empty where they are of several hosts."""
+    parts: tuple["Group", ...] = ()
+    """Where its runs are of several hosts, all of them by setting, a seed that several ran once in each; else none."""
     known: dict[tuple[str, int], Quantity] = field(default_factory=dict, compare=False, repr=False)
     """Means over the runs that were asked for before: many tables and charts ask for the same ones."""
     by_seed: dict[tuple[str, int], dict[int, Quantity]] = field(default_factory=dict, compare=False, repr=False)
@@ -85,6 +88,8 @@ class Point:
 
     def figure(self, metric: Metric) -> Quantity:
         """Return the mean of one number over the runs, in display units."""
+        if metric.per_machine and self.group.parts:
+            return missing(_SEVERAL_HOSTS)
         known, asked = self.group.known, (metric.name, self.exit)
         if asked not in known:
             read = recorded if metric.per_machine else of_exit  # sizes and accuracies have one unit wherever they stand
@@ -159,7 +164,8 @@ class Study:
 
     def run_label(self, run: Record) -> str:
         """Return a run's experiment, with its seed where that has been run more than once."""
-        group = next(group for group in self.groups if any(each is run for each in group.runs))
+        of = ((group, each) for group in self.groups for part in group.parts or (group,) for each in part.runs)
+        group = next(group for group, each in of if each is run)
         return group.label if len(group.runs) == 1 else f"{group.label}, seed {run.seed}"
 
     def shown(self, figure: Metric) -> Metric:
@@ -224,10 +230,28 @@ def host_name(record: Record) -> str:
 def setting(record: Record) -> str:
     """Return what has to be equal before seconds and joules are compared: machine, process, energy source."""
     fingerprint = record.host.get("fingerprint") or json.dumps(record.host, sort_keys=True, default=str)
+    name = record.host.get("host")  # last, so that letters follow the kind of machine
     sources = [[part.component, part.kind, part.method] for part in record.components]
     process = [record.process.get(key) for key in ("device", "torch_threads", "concurrent_workers")]
     process += [True] if record.process.get("shared_node") else []
-    return json.dumps([fingerprint, process, sources, record.carbon.country], default=str)
+    return json.dumps([fingerprint, process, sources, record.carbon.country, name], default=str)
+
+
+def host_of(record: Record) -> str:
+    """Return what tells a host from others, machines of one make included: its fingerprint and its name's digest."""
+    return " ".join(str(record.host.get(key)) for key in ("fingerprint", "host"))
+
+
+def run_names(study: Study) -> list[str]:
+    """Return the names of all runs, those that several hosts have with their settings."""
+    times, letter = (
+        Counter(run.name for run in study.records),
+        {setting(run): key for key, run in study.settings.items()},
+    )
+    return [
+        f"{run.name} (setting {letter[setting(run)]})" if times[run.name] > 1 and len(letter) > 1 else run.name
+        for run in study.records
+    ]
 
 
 def seeds(runs: Sequence[Record]) -> str:
@@ -280,6 +304,16 @@ def _judged(study: Study) -> Study:
     margin = metric.margin if metric.margin is not None else MARGIN if metric.unit == "%" else relative
     floor = metric.floor if metric.floor is not None else metric.gain(-math.inf)
     return replace(study, margin=float(f"{margin:.2g}"), floor=floor)
+
+
+def over_settings(study: Study) -> list[tuple[str, tuple[Group, ...]]]:
+    """Return the groups of one experiment, which differ in their setting only, together, each with a label for all."""
+    found: dict[tuple[str, ...], list[Group]] = {}
+    for group in study.groups:
+        found.setdefault((group.side, *_identity(group.runs[0])[1:]), []).append(group)
+    named = {key: _with(some[0].name, "", (), some[0].side) for key, some in found.items()}
+    labels = _told_apart(named, {key: some[0].runs for key, some in found.items()})
+    return [(labels[key], tuple(some)) for key, some in found.items()]
 
 
 def _groups(records: Sequence[Record], *, among: Sequence[Record] = (), side: str = "") -> tuple[Group, ...]:

@@ -86,12 +86,15 @@ def stream(paths: Iterable[Path], *, left_out: list[str] | None = None) -> Itera
 
 
 class _RunsMet:
-    """The runs that were met so far, each once: by name, configuration and start, a failure by its name and end."""
+    """The runs that were met so far, each once: by name, configuration, host and start, a failure by its name and end.
+
+    Two hosts may have done the same cell, even at the same time: both are kept.
+    """
 
     def __init__(self) -> None:
-        self._starts: dict[tuple[str, str, str], tuple[Path, str]] = {}
+        self._starts: dict[tuple[str, ...], tuple[Path, str]] = {}
         self._spans: dict[str, list[tuple[str, str]]] = {}
-        self._failures: dict[tuple[str, str], Failure] = {}
+        self._failures: dict[tuple[str, str, str], Failure] = {}
 
     @property
     def any(self) -> bool:
@@ -102,8 +105,8 @@ class _RunsMet:
         """Yield the finished runs, and keep the others."""
         for path in paths:
             files, deserted = files_of(path), _deserted(path)
-            for note in map(lost, deserted):
-                self._failures.setdefault((note.name, note.at), note)
+            for folder in deserted:
+                self._keep(lost(folder), folder)
             if not files and not deserted:
                 faults.append(f"{path}: no record.json or failure.json in or below it")
             for file in files:
@@ -113,20 +116,29 @@ class _RunsMet:
                     faults += error.faults
                     continue
                 if isinstance(entry, Failure):
-                    self._failures.setdefault((entry.name, entry.at), entry)
+                    self._keep(entry, RunFolder(file.parent))
                 elif self._new(entry, file, faults):
                     yield entry
 
     def failures(self) -> Iterator[Failure]:
         """Yield the runs that did not finish, but none that a finished run holds as an earlier attempt of its own."""
-        for (name, at), entry in self._failures.items():
-            if not any(start <= at <= end for start, end in self._spans.get(name, ())):
+        for (name, at, begun), entry in self._failures.items():
+            spans = self._spans.get(name, ())
+            if not any(begun == start if begun else start <= at <= end for start, end in spans):
                 yield entry
+
+    def _keep(self, entry: Failure, folder: RunFolder) -> None:
+        """Keep a run that did not finish; when it began tells it from another host's, where its log is there."""
+        begun = next((window.started_at for window in log_of(folder).windows), "")
+        self._failures.setdefault((entry.name, entry.at, begun), entry)
 
     def _new(self, run: Record, file: Path, faults: list[str]) -> bool:
         """Return whether a run was not met before; two states of one run are a fault."""
-        identity = (run.name, run.config_hash, run.started_at)
+        begun_on = str(run.host.get("fingerprint")).partition("+")[0]
+        identity = (run.name, run.config_hash, run.started_at, begun_on)
         first, finished = self._starts.setdefault(identity, (file, run.finished_at))
+        if finished == run.finished_at:  # machines of one make are told apart by their hosts
+            first, _ = self._starts.setdefault((*identity, str(run.host.get("host"))), (file, finished))
         if first is file:
             self._spans.setdefault(run.name, []).append((run.started_at, run.finished_at))
         elif finished != run.finished_at:

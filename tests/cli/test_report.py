@@ -15,6 +15,7 @@ from greenpose.report.study import FLOOR, MARGIN
 from greenpose.tables import plain_text
 from tests.cli.running import greenpose
 from tests.report.records import failure, paper_grid, record
+from tests.report.several_hosts import on_host, table_1
 
 
 def written(folder, entries):
@@ -168,6 +169,26 @@ def test_other_seeds_or_experiments_in_two_folders_stay_one_set(tmp_path):
     page = (tmp_path / "both.html").read_text()
     assert "What changed" not in page
     assert "2\u00a0finished" in page
+
+
+def test_folders_of_three_hosts_are_one_report_wherever_their_copies_lie(tmp_path):
+    runs = table_1(seeds=(1,), names=("HRNet3", "HRNet4"))
+    for host, factor in (("A", 1.0), ("B", 3.0), ("C", 3.3)):
+        written(tmp_path / "all" / host, [on_host(run, host, factor) for run in runs])
+    written(tmp_path / "again", [on_host(run, "A") for run in runs])
+    constant = ("--title", "Hosts", "--date", "2025-06-01T12:00:00Z")
+    for name, places in (
+        ("named", [f"all/{host}" for host in "ABC"]),
+        ("together", ["all"]),
+        ("copies", ["all", "again"]),
+    ):
+        done = greenpose("report", *places, "-o", f"{name}.md", *constant, cwd=tmp_path)
+        assert done.code == 0, done.err
+    texts = {(tmp_path / f"{name}.md").read_text() for name in ("named", "together", "copies")}
+    assert len(texts) == 1
+    (text,) = texts
+    assert "6\u00a0finished runs" in text
+    assert all(digest in text for digest in ("aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc"))
 
 
 def test_a_verdict_is_shown_on_the_page_and_a_wrong_file_is_refused(runs, tmp_path):

@@ -119,6 +119,16 @@ def test_one_experiment_that_moved_to_another_machine_is_refused_alone():
     assert any("of HRNet3, since the second side has another machine" in sentence for sentence in found.sentences)
 
 
+def test_two_hosts_of_one_make_are_not_subtracted_and_said_to_differ():
+    first = record("HRNet3")
+    found = compared([first], [first.model_copy(update={"host": HOST | {"host": "another"}})])
+    assert ("HRNet3", "3", "Gross energy") not in cells(found.exits)
+    assert any(each.endswith("since the second side has another host of that make.") for each in found.sentences)
+    assert [row.head for row in found.circumstances.sections[0].rows] == ["Host"]
+    older = first.model_copy(update={"host": {key: each for key, each in HOST.items() if key != "host"}})
+    assert cells(compared([first], [older]).exits)["HRNet3", "3", "Gross energy"].value == "same"
+
+
 def test_what_differs_around_the_runs_is_listed_and_the_rest_is_not():
     first = record("HRNet3")
     second = first.model_copy(

@@ -6,6 +6,7 @@ import pytest
 from greenpose.errors import GreenPoseError, RecordError
 from greenpose.record import Failure, dumps, loads
 from greenpose.store import RunFolder, State, append_line, collect, read_lines, stream
+from tests.metering.test_window import window
 from tests.report.records import record
 
 
@@ -145,3 +146,28 @@ def test_a_full_disk_is_said_by_the_file_that_could_not_be_written(tmp_path):
     full.epochs.symlink_to("/dev/full")
     with pytest.raises(GreenPoseError, match=r"epochs\.jsonl: cannot be written: No space left on device"):
         append_line(full.epochs, {"epoch": 1})
+
+
+def test_two_hosts_runs_of_one_cell_are_both_kept_even_of_one_moment_and_a_copy_counts_once(tmp_path):
+    run = record()
+    twin = run.model_copy(update={"host": run.host | {"host": "another"}})
+    other = run.model_copy(
+        update={"host": run.host | {"fingerprint": "another"}, "finished_at": "2025-06-01T09:31:00Z"}
+    )
+    for place, each in {"a": run, "b": twin, "c": other, "copies/a": run, "copies/b": twin}.items():
+        RunFolder(tmp_path / place).write_record(each)
+    faults = []
+    assert list(stream([tmp_path], left_out=faults)) == [run, twin, other]
+    assert faults == []
+
+
+def test_a_failure_on_another_host_is_no_earlier_attempt_of_the_run_that_finished_here(tmp_path):
+    """Both are of one name, and it ended while this one was under way; its log says that it began at another moment."""
+    run = record()
+    RunFolder(tmp_path / "here").write_record(run)
+    failed = failure().model_copy(update={"name": run.name, "at": "2025-06-01T08:30:00Z"})
+    for place, begun in (("there", "2025-06-01T08:00:01.500+00:00"), ("copy", run.started_at)):
+        folder = RunFolder(tmp_path / place)
+        folder.write_failure(failed)
+        folder.windows.write_text(json.dumps(window(started_at=begun).as_dict()) + "\n")
+    assert list(collect([tmp_path])) == [run, failed]

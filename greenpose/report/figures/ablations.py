@@ -25,6 +25,7 @@ from greenpose.report.drawing import (
     strokes,
     write,
 )
+from greenpose.report.hosts import across_hosts, parts_of
 from greenpose.report.picture import Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
 from greenpose.report.ranking import leaders
@@ -39,7 +40,7 @@ class Partners:
     """Finds, for a run, another of the same seed, setting, side, trunk, data and recipe."""
 
     def __init__(self, study: Study) -> None:
-        self._groups = {id(run): group for group in study.groups for run in group.runs}
+        self._groups = {id(run): each for each in study.groups for part in parts_of(each) for run in part.runs}
         recipes = {id(group): (comparable(group.runs[0]), group.side) for group in study.groups}
         self._recipes = {id(run): (*recipes[id(self.group(run))], run.seed) for run in study.records}
         self._alone: dict[Any, Record] = {}
@@ -167,9 +168,9 @@ class Pairs:
 
 def pairs_pictures(study: Study) -> list[Picture]:
     """Return what teaching changes in accuracy, seed by seed; none where the page has nothing to hold it against."""
-    best = {short_name(point) for point in leaders(study)}
-    pictures = []
-    for chart in comparisons(study):
+    together, pictures = across_hosts(study), []
+    best = {short_name(point) for point in leaders(together)}
+    for chart in comparisons(together):
         pairs = drawn(chart.pairs, MOST_LINES, leads=lambda pair: pair.name in best)
         drawing, notes = draw(replace(chart, pairs=pairs)), left_out(len(pairs), len(chart.pairs))
         pictures.append(

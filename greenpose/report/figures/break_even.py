@@ -15,7 +15,7 @@ from greenpose.report.figures.ablations import Partners
 from greenpose.report.picture import MOST_PANELS, Picture, drawn, left_out
 from greenpose.report.quantities import of_record, training_figure
 from greenpose.report.ranking import leaders
-from greenpose.report.study import Group, Point, Study, energy_kind
+from greenpose.report.study import Group, Point, Study, energy_kind, run_names
 from greenpose.tables import FINAL_ITSELF, Column, Table, TableCell, figure_column, quantity_cell, table_of
 
 BREAK_EVEN = Metric(name="break_even_images", label="Won back after", unit="images")
@@ -308,7 +308,7 @@ def forecast_table(study: Study) -> Table | None:
         "Training energy as expected after the first epochs, with its 95 % prediction interval, and what it came to. "
         "Early stopping ends a training below what was expected.",
         ("Run",),
-        [run.name for run, _ in told],
+        [name for name, run in zip(run_names(study), study.records, strict=True) if run.forecast is not None],
         [
             (
                 replace(energy, label="Expected"),

@@ -40,10 +40,11 @@ from greenpose.report.drawing import (
     write,
 )
 from greenpose.report.figures.axes import reach
+from greenpose.report.hosts import across_hosts, parts_of
 from greenpose.report.picture import MOST_PANELS, Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
 from greenpose.report.ranking import leaders
-from greenpose.report.study import Group, Point, Study, by_exit, entries
+from greenpose.report.study import Group, Point, Study, by_exit, entries, run_names
 from greenpose.tables import (
     Column,
     Table,
@@ -115,7 +116,10 @@ def runs_table(study: Study) -> Table:
         f"Every exit of every run, with the run’s own intervals: {_accuracy_by(study)}, over blocks of calls for time "
         "and energy.",
         ("Run", "Exit"),
-        [(run.name, [str(entry.exit) for entry in run.exits]) for run in study.records],
+        [
+            (name, [str(entry.exit) for entry in run.exits])
+            for name, run in zip(run_names(study), study.records, strict=True)
+        ],
         [
             *([] if any(run.own for run in study.records) else [_best_epochs(exits)]),
             *((metric, [of_exit(entry, metric) for entry in exits]) for metric in shown),
@@ -221,12 +225,17 @@ def _epoch(entry: Exit) -> TableCell:
 
 def _share_cell(point: Point, metric: Metric) -> TableCell:
     """Return a number of an exit in percent of the final exit's, with a bar as long."""
-    whole = point.figure(metric)
     if point.final:
-        return TableCell(value="100", bar=1.0) if whole.value else missing_cell(whole.missing or NO_SHARE_OF_ZERO)
+        reason = point.figure(metric).missing or NO_SHARE_OF_ZERO
+        return TableCell(value="100", bar=1.0) if _known(point, metric) else missing_cell(reason)
     each = share(point, metric)
     cell = quantity_cell(each * PERCENT, AP)
     return cell if each.value is None else replace(cell, bar=min(1.0, max(0.0, each.value)))
+
+
+def _known(point: Point, metric: Metric) -> bool:
+    """Return whether a number of an exit is known, on each host where its runs are of several."""
+    return all(Point(group=part, exit=point.exit).figure(metric).value for part in parts_of(point.group))
 
 
 def _sizes(study: Study, size: Metric) -> list[int | None]:
@@ -275,6 +284,7 @@ class Slopes:
 
 def exits_picture(study: Study) -> Picture | None:
     """Return each exit as a share of the final one; None where no run has two exits."""
+    study = across_hosts(study)
     charts, table = slopes(study), shares_table(study)
     if table is None:
         return None
@@ -310,7 +320,7 @@ def _slopes(group: Group, id_: str) -> Slopes:
 
 def _shares(group: Group, metric: Metric) -> list[Quantity]:
     points = [Point(group=group, exit=exit_) for exit_ in group.exits]
-    whole = Quantity(value=PERCENT if points[-1].figure(metric).value else None, kind="computed")
+    whole = Quantity(value=PERCENT if _known(points[-1], metric) else None, kind="computed")
     return [*(share(point, metric) * PERCENT for point in points[:-1]), whole]
 
 

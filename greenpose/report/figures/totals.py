@@ -69,13 +69,20 @@ def finished_total(records: Sequence[Record]) -> Total:
 
 def paid(records: Sequence[Record]) -> list[Record]:
     """Return the runs with the phases that each was paid for: training taken over from another one was paid there."""
-    by_name = {run.name: run for run in records}
+    by_name: dict[str | None, list[Record]] = {}
+    for run in records:
+        by_name.setdefault(run.name, []).append(run)
     return [
-        run.model_copy(update={"phases": _less(run.phases, by_name[run.trained_in].phases)})
+        run.model_copy(update={"phases": _less(run.phases, _trained(run, by_name[run.trained_in]).phases)})
         if run.trained_in in by_name
         else run
         for run in records
     ]
+
+
+def _trained(run: Record, named: Sequence[Record]) -> Record:
+    """Return whose training a run took over, of the runs of that name on several hosts: the one that cost as much."""
+    return min(named, key=lambda each: abs(each.train_energy_kwh - run.train_energy_kwh))
 
 
 def _less(phases: Sequence[Phase], taken: Sequence[Phase]) -> list[Phase]:

@@ -30,6 +30,7 @@ from greenpose.report.drawing import (
     write_label,
 )
 from greenpose.report.figures.axes import axis_title, ends_of, extent, name_axis, padded, reach
+from greenpose.report.hosts import across_hosts
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import FOOTPRINTS, training_figure
 from greenpose.report.ranking import (
@@ -176,6 +177,7 @@ def scatters(study: Study) -> list[Scatter]:
     """Return one chart for each footprint quantity; the quantity that exits are ranked by comes first."""
     training = training_figure(study.records)
     metrics = [training if metric is TRAIN_ENERGY else metric for metric in FOOTPRINTS]
+    study = across_hosts(study)
     lead, named = cost_figure(study), answered(study)
     return [scatter(study, metric, named=named) for metric in sorted(metrics, key=lambda metric: metric is not lead)]
 

@@ -11,7 +11,7 @@ from greenpose.record import CrossCheck, Failure, Record
 from greenpose.report.figures.energy import COMPONENTS
 from greenpose.report.limits import allocation
 from greenpose.report.quantities import energy_figure, kind_of, of_record, training_figure
-from greenpose.report.study import Study, by_exit, energy_kind
+from greenpose.report.study import Study, by_exit, energy_kind, run_names
 from greenpose.tables import (
     Column,
     Table,
@@ -54,7 +54,7 @@ def training_table(study: Study) -> Table:
         "Training of each run, validation and every attempt included."
         + (" Runs that did not finish stand last, with all that they took until they ended." if failures else ""),
         ("Run",),
-        [*(run.name for run in runs), *(each.name for each in failures)],
+        [*run_names(study), *(each.name for each in failures)],
         [
             (Column(head="Epochs", unit="count"), [*map(_epochs, runs), *map(_end, failures)]),
             column(_TRAIN_SECONDS, lost[0]),
