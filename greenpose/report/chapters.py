@@ -56,7 +56,7 @@ def _networks(study: Study) -> str:
     study, metric = across_hosts(study), study.accuracy
     measured = f"{_range(study, metric)}{metric.suffix}" if study.scored else "not measured"
     parts = [f"{metric.words} {measured}"]
-    cost = study.shown(ENERGY) if _values(study, ENERGY) else MACS
+    cost = study.shown(ENERGY) if _values(study, ENERGY) and len(study.settings) <= 1 else MACS
     unit = cost.unit.removesuffix("/image")
     mark = next((kind_mark(point.figure(cost).kind) for point in study.points), "")
     parts.append(f"{mark}{_range(study, cost)}{NBSP}{unit} an image")

@@ -229,7 +229,9 @@ def _cost_tiles(study: Study, told: Point, best: Point, file: Deployment | None 
                 "value": with_prefix(macs * 1e9, "MACs", 2) if told == best else _change(macs / known(best, MACS)),
                 "aside": "" if told == best else with_prefix(macs * 1e9, "MACs", 2),
                 "share": macs / known(best, MACS),
-                "note": f"energy: {energy.missing or 'not measured'}" if share.value is None else _on_its_host(share),
+                "note": f"energy: {energy.missing or 'not measured'}"
+                if itself or not share.value
+                else _on_its_host(share),
             }
         ]
     each = f"{kind_mark(energy.kind)}{with_prefix(energy.value, 'J', 2)}"
@@ -249,7 +251,7 @@ def _cost_tiles(study: Study, told: Point, best: Point, file: Deployment | None 
 
 def _on_its_host(share: Quantity) -> str:
     """Return what is told of energy where no joules are, since they would be of several hosts."""
-    return f"energy on the same host {_change(share.value or 0.0)}, {share_words(share)}"
+    return f"energy on the same host {_change(share.known)}, {share_words(share)}"
 
 
 def _truly(each: Quantity, unit: str, scale: float = 1.0) -> str:

@@ -21,6 +21,7 @@ from greenpose.report.figures.exits import runs_table
 from greenpose.report.figures.hosts import hosts_picture, hosts_table, hosts_tables
 from greenpose.report.figures.totals import paid, run_total
 from greenpose.report.figures.tradeoff import scatters
+from greenpose.report.first_screen import first_screen
 from greenpose.report.forms import tidy_lines, to_latex, to_markdown
 from greenpose.report.hosts import across_hosts, beside, mean_of_hosts, over_hosts, reference
 from greenpose.report.next_steps import next_steps
@@ -146,6 +147,16 @@ def test_the_answer_of_a_grid_in_blocks_is_that_of_its_accuracies_with_energy_as
     assert "energy per image was not measured" not in told[2]
     pairs = pairs_pictures(spread)
     assert [each.data for each in pairs] == [each.data for each in pairs_pictures(alone)]
+
+
+def test_the_tile_tells_of_energy_as_a_ratio_and_of_an_exit_beside_itself_nothing():
+    (tile,) = [
+        each for each in first_screen(blocks({"A": 1.0, "B": 3.0, "C": 10.0}))["tiles"] if "Compute" in each["name"]
+    ]
+    assert re.match(r"energy on the same host −\d+", tile["note"])
+    alone = study([on_host(run, HOSTS[run.seed - 1]) for run in PUBLISHED if run.experiment == "HRNet4"])
+    (tile,) = [each for each in first_screen(alone)["tiles"] if "Compute" in each["name"]]
+    assert tile["note"].startswith("energy: its runs are of several hosts")
 
 
 def test_a_smaller_exit_is_a_step_to_take_where_every_host_shows_that_it_saves():
