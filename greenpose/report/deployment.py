@@ -10,6 +10,7 @@ from greenpose.quantity import Quantity, missing, scaled, worst
 from greenpose.record import Record
 from greenpose.record.artefacts import ArtefactCost, Turns
 from greenpose.report.differences import NonInferiority
+from greenpose.report.hosts import parts_of
 from greenpose.report.quantities import disturbance, in_unit
 from greenpose.report.ranking import Preference, energy_share, known, unlike_best
 from greenpose.report.study import Point, Study
@@ -96,7 +97,7 @@ def deployments(study: Study) -> list[Deployment]:
     """
     found: list[Deployment] = []
     for group in study.groups:
-        for run in group.runs:
+        for run in (run for part in parts_of(group) for run in part.runs):
             for known_ in (each for each in study.artefacts if each.belongs_to(run)):
                 newest = {turns.machine: turns for turns in known_.measurements}
                 for turns in known_.measurements:

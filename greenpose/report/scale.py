@@ -91,7 +91,7 @@ def latest(compared: Study) -> Study:
 
 def notices(study: Study) -> list[str]:
     """Return in a sentence each what the page leaves out, and where it is; none for a page that leaves out nothing."""
-    said = []
+    said, each = [], ", each host’s apart," if len(study.settings) > 1 else ""
     if is_large(study):
         said.append(
             f"This page tells of {exact(len(study.records))} runs by experiment and exit, over all runs of each; lines "
@@ -99,8 +99,9 @@ def notices(study: Study) -> list[str]:
         )
     if len(study.groups) > MANY_EXPERIMENTS:
         said.append(
-            f"Tables below the answer tell of {MANY_EXPERIMENTS} experiments of {exact(len(study.groups))}: those that "
-            "no other beats, then the most accurate. The answer, the total bill and charts of accuracy hold all."
+            f"Tables below the answer tell of {MANY_EXPERIMENTS} experiments{each} of {exact(len(study.groups))}: "
+            "those that no other beats, then the most accurate. The answer, the total bill and charts of accuracy hold "
+            "all."
         )
     if said:
         said.append("Every number of every run: greenpose report RUNS -o FILE.csv.")

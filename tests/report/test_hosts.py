@@ -16,6 +16,7 @@ from greenpose.metrics import AP, ENERGY, LATENCY, OF_TRAINING, ON_PAGE
 from greenpose.quantity import Quantity
 from greenpose.report import render, study
 from greenpose.report.caveats import caveats
+from greenpose.report.deployment import chosen
 from greenpose.report.figures.ablations import pairs_pictures
 from greenpose.report.figures.exits import runs_table
 from greenpose.report.figures.hosts import hosts_picture, hosts_table, hosts_tables
@@ -29,8 +30,10 @@ from greenpose.report.page import answer
 from greenpose.report.ranking import cost_figure, energy_share, preference
 from greenpose.report.scale import latest
 from greenpose.report.study import Point, run_names, short_name
+from tests.artefact_costs import cost, known_of, turns
 from tests.report.html_tree import read
 from tests.report.published import published
+from tests.report.records import record
 from tests.report.several_hosts import on_host, table_1
 
 NAMES = ("HRNet3", "HRNet4", "HRNet4-OKD-DS")
@@ -147,6 +150,23 @@ def test_the_answer_of_a_grid_in_blocks_is_that_of_its_accuracies_with_energy_as
     assert "energy per image was not measured" not in told[2]
     pairs = pairs_pictures(spread)
     assert [each.data for each in pairs] == [each.data for each in pairs_pictures(alone)]
+
+
+def test_files_of_a_run_that_another_host_ran_too_are_told_and_the_one_to_use_is_found():
+    run = record("HRNet4-OKD", ap={3: 0.935, 4: 0.94}, half=0.004)
+    here, there = on_host(run, "A"), on_host(run, "B", 3.0)
+    files = [
+        cost("torch", exit_=4, share=1.0, ap=0.94),
+        cost("torch", share=0.6, ap=0.935),
+        cost("onnx", share=0.3, ap=0.935),
+    ]
+    for measured in (here, there):
+        found = study([here, there], artefacts=[known_of(measured, turns(files, measured))])
+        shown = latest(found)
+        assert len(shown.groups) == 1
+        assert chosen(shown, preference(shown)).label == "exit\u00a03, float32 in onnxruntime"
+        assert first_screen(found)["verdict"].startswith("Use exit\u00a03 of HRNet4-OKD, float32 in onnxruntime: 70")
+        assert "energy on the same host −70" in first_screen(found)["tiles"][1]["note"]
 
 
 def test_the_tile_tells_of_energy_as_a_ratio_and_of_an_exit_beside_itself_nothing():

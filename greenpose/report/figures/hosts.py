@@ -108,7 +108,7 @@ def _chart(study: Study, held: Point, ratios: Sequence[tuple[Point, Ratios]]) ->
 
 def _figure(held: Point) -> Metric:
     words = f"energy beside {short_name(held)} on the same host"
-    return Metric(name="hosts_share", label="Energy, mean over hosts", unit="% of it", words=words)
+    return Metric(name="hosts_share", label="Energy, mean over hosts", unit="%", words=words)
 
 
 def _mean(point: Point, held: Point, ratios: Ratios) -> Quantity:
@@ -133,7 +133,7 @@ def _shares_table(study: Study, held: Point, ratios: Sequence[tuple[Point, Ratio
             (Column(head="Hosts", unit="count"), [str(_num_hosts(some)) for _, some in ratios]),
             *(
                 (
-                    Column(head=f"On {letter}", unit="% of it"),
+                    Column(head=f"On {letter}", unit="%"),
                     [_cell(point, held, _in_setting(some, asked)) for point, some in ratios],
                 )
                 for letter, asked in letters[:MOST_COLUMNS]
@@ -164,7 +164,7 @@ def _notes(study: Study, held: Point) -> list[str]:
     letters = {setting(run): letter for letter, run in study.settings.items()}
     said = [
         "Intervals hold how hosts differ: Student’s t from three hosts on, never narrower than the hosts’ own allow; "
-        "for two from the lowest to the highest end of theirs."
+        "for two from the lowest to the highest end of theirs; one host’s own holds no other host."
     ]
     for settings, why in ((without, f"which did not meter {short_name(held)}"), (shared, "whose node was shared")):
         if settings:
