@@ -138,7 +138,7 @@ def run(
     planned = plan(shuffled(cells), runs, only=only or [])
     if resume and (faults := relabelled(planned)):
         raise DataError(faults)
-    words = _words(file, chosen, seed or [], grid=grid, quiet=manner.quiet)
+    words = _words(file, chosen, seed or [], only or [], grid=grid, quiet=manner.quiet)
     when = clean_hours(start, planned, resume=resume, launcher=launch, workers=workers, words=words)
     launch = begun(launch, when)
     if dry_run:
@@ -169,10 +169,13 @@ def _here(manner: Manner, console: Console, workers: int, *, blurs: bool) -> Cal
     return partial(run_all, workers=workers, quiet=manner.quiet or (manner.json and not manner.verbose))
 
 
-def _words(file: Path | None, settings: Sequence[str], seeds: Sequence[int], **flags: bool) -> list[str]:
+def _words(
+    file: Path | None, settings: Sequence[str], seeds: Sequence[int], only: Sequence[str], **flags: bool
+) -> list[str]:
     """Return what says to another command which runs are meant."""
     named = [*(f"--{flag}" for flag, given in flags.items() if given), *([str(file)] if file else [])]
-    return [*named, *(word for each in settings for word in ("--set", each)), *(f"--seed={seed}" for seed in seeds)]
+    options = {"set": settings, "seed": seeds, "only": only}
+    return [*named, *(f"--{option}={value}" for option, values in options.items() for value in values)]
 
 
 def _show_plan(planned: list[Planned], launcher: Launcher, when: CleanHours | None, *, as_json: bool) -> None:
