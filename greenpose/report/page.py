@@ -59,18 +59,25 @@ from greenpose.report.next_steps import next_steps, told
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import disturbance, legend
 from greenpose.report.scale import detailed, is_large, latest, notices
-from greenpose.report.study import Study, energy_kind, seeds, setting_facts, study
+from greenpose.report.study import Study, energy_kind, run_names, seeds, setting_facts, study
 from greenpose.report.verdict import Verdict, verdict_table
 from greenpose.tables import systematic_notes
 
 
 def view_data(study: Study) -> str:
-    """Return experiments with their exits and runs, and the scenario, as JSON safe inside a script element."""
-    runs_are_told = not is_large(study)
+    """Return experiments with their exits and runs, and the scenario, as JSON safe inside a script element.
+
+    Those that several hosts ran stand there once for all of them too, without runs.
+    """
+    names = {} if is_large(study) else dict(zip(map(id, study.records), run_names(study), strict=True))
+    together = [group for group in across_hosts(study).groups if group.parts]
     data: dict[str, Any] = {
         "experiments": [
-            [group.label, list(group.exits), [run.name for run in group.runs if runs_are_told]]
-            for group in study.groups
+            *([group.label, list(group.exits), []] for group in together),
+            *(
+                [group.label, list(group.exits), [names[id(run)] for run in group.runs if names]]
+                for group in study.groups
+            ),
         ],
         "scenario": scenario_data(study),
     }

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import json
 import math
 import random
 import re
@@ -26,7 +27,7 @@ from greenpose.report.first_screen import first_screen
 from greenpose.report.forms import tidy_lines, to_latex, to_markdown
 from greenpose.report.hosts import across_hosts, beside, mean_of_hosts, over_hosts, reference
 from greenpose.report.next_steps import next_steps
-from greenpose.report.page import answer
+from greenpose.report.page import answer, view_data
 from greenpose.report.ranking import cost_figure, energy_share, preference
 from greenpose.report.scale import latest
 from greenpose.report.study import Point, run_names, short_name
@@ -283,6 +284,14 @@ def test_runs_of_one_name_are_told_apart_in_every_form(undrawn):
     assert "HRNet3 (setting A)" in to_latex(found, title="Hosts", version="0")
     alone = study([run_on(place, "A", 1.0) for place in range(3)])
     assert run_names(alone) == [run.name for run in alone.records]
+
+
+def test_the_filter_knows_experiments_of_all_hosts_and_of_each_and_every_run_by_its_name():
+    runs = [on_host(run, host, factor) for run in PUBLISHED for host, factor in (("A", 1.0), ("B", 3.0))]
+    found = study(runs)
+    told = json.loads(view_data(found))["experiments"]
+    assert [label for label, *_ in told[:4]] == [*NAMES, "HRNet3 (setting A)"]
+    assert sorted(name for *_, names in told for name in names) == sorted(run_names(found))
 
 
 def test_charts_of_all_hosts_have_no_joules_of_any():
