@@ -326,6 +326,7 @@ def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
         "crosscheck": crosscheck_table(shown),
         "crosscheck_sentences": crosscheck_sentences(compared),
         "power": power_picture(compared),
+        "hosts": hosts_table(compared),
         "settings": {letter: setting_facts(run) for letter, run in compared.settings.items()},
         "limits": limits(compared),
         "disclosures": texts,
@@ -340,7 +341,6 @@ def _of_exits(compared: Study, shown: Study) -> dict[str, Any]:
     return {
         "front": front_table(latest(compared)),
         "tradeoff": tradeoff_pictures(compared),
-        "hosts": hosts_table(compared),
         "beside": hosts_picture(compared),
         "leaving": leaving_picture(shown),
         "artefacts": artefacts_picture(shown),

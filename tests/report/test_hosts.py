@@ -215,6 +215,14 @@ def test_where_no_two_hosts_ran_one_exit_nothing_is_held_against_it(undrawn):
     assert "HRNet3 (setting A)" in page
 
 
+def test_a_bill_of_two_hosts_has_their_table_and_no_ratios(undrawn):
+    told = {"exits": [], "own": "command", "dataset": {}, "config": {"name": "lab"}}
+    runs = [on_host(record().model_copy(update=told), host) for host in "AB"]
+    tables = [each.attributes["id"] for each in read(render(runs, **CONSTANT)).all("table")]
+    assert "hosts" in tables
+    assert "hosts-share-data" not in tables
+
+
 def test_the_table_of_hosts_says_what_each_measures():
     table = hosts_table(blocks({"A": 1.0, "B": 3.0, "C": 3.3}))
     lines = {row.head: [cell.value for cell in row.cells] for row in table.sections[0].rows}
