@@ -236,7 +236,7 @@ class CleanHours:
         if choice.expected.guessed >= SHOWN:
             hours = f"{self.hours.name}, which holds {self.hours.vintage}: its mean for the same hours of the day"
             remarks.append(f"{choice.expected.guessed:.0%} of it lies outside {hours}")
-        return remarks
+        return [*remarks, *([self.hours.doubt] if self.hours.doubt else [])]
 
     def first(self) -> str:
         """Return when the first of all runs begins, and what that is expected to save, in words."""

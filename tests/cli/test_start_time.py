@@ -75,6 +75,16 @@ def test_how_long_it_takes_is_found_by_trial_steps_and_then_grams_are_told(workp
     assert saved["low"] < saved["value"] < saved["high"]
 
 
+def test_hours_that_the_file_does_not_hold_or_that_are_no_grid_s_are_said(workplace):
+    lines = (workplace / "grid.csv").read_text().splitlines()
+    (workplace / "short.csv").write_text("\n".join([*lines[:28], lines[28].replace(",400", ",0.4")]))
+    done = greenpose(*PLAN, "--finish-by", later(30), "--intensity", "short.csv", "--takes", 20, cwd=workplace)
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + 4 * HOUR
+    line = done.out.splitlines()[-1].replace("\u00a0", " ")
+    assert f"to {end:%Y-%m-%d %H:%M} UTC: its mean for the same hours of the day" in line
+    assert line.endswith("1 of 28 hours lie outside 1 to 2000 g/kWh (0.4 in line 29): were other units meant?")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
