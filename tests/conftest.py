@@ -5,6 +5,9 @@ import os
 import signal
 import sys
 
+import pytest
+from filelock import FileLock
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Hundreds of processes start here; each would compile everything anew where no compiled files may be written.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -33,6 +36,24 @@ gc.set_threshold(50_000, 20, 20)  # of the many objects that torch and the tests
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="accept what the code produces as golden")
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """Return the folder of a name, which the first worker to ask for it has had made; nobody writes into it."""
+
+    def made(name, make):
+        folder = tmp_path_factory.getbasetemp() / name
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            folder = folder.parents[1] / name
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.exists():
+                unfinished = folder.with_suffix(".unfinished")
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return made
 
 
 SLOWEST = (

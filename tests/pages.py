@@ -1,7 +1,6 @@
 """Documentation that is run: Python blocks of a page in one process, lines of shell blocks as somebody types them."""
 
 import itertools
-import json
 import os
 import re
 import shlex
@@ -11,18 +10,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.cli.running import greenpose
+from tests.cli.running import COMMAND, Act, as_python, greenpose
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SEARCHED = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 """Where a line's programs are looked for: an environment that is active."""
-RUNNER = """
-import json, sys
-namespace = {"__name__": "__main__"}
-for line, where, code in json.load(sys.stdin):
-    exec(compile("\\n" * line + code, where, "exec"), namespace)
-"""
 
 
 class Block(NamedTuple):
@@ -55,31 +48,31 @@ def blocks_of(name: str, language: str) -> list[Block]:
     return blocks(page, language)
 
 
-def run_blocks(page: Path, folder: Path, *, before: str = "", timeout_s: float = 300) -> str:
+def run_blocks(page: Path, folder: Path) -> str:
     """Run all Python blocks of a page in one process that works in `folder`, and return what they print.
 
-    `before` is run first: what the page takes for granted. An error names the page and the line.
+    An error names the page and the line.
     """
-    texts = [(block.line, str(page), block.text) for block in blocks(page, "python")]
-    done = subprocess.run(
-        [sys.executable, "-c", RUNNER],
-        input=json.dumps([(0, "before", before), *texts]),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    lines = [""] * len(page.read_text().splitlines())
+    for block in blocks(page, "python"):
+        code = block.text.splitlines()
+        lines[block.line : block.line + len(code)] = code
+    file = folder / "python" / page.name
+    file.parent.mkdir()
+    file.write_text("\n".join(lines))
+    done = greenpose(file, cwd=folder, act=as_python)
+    assert done.code == 0, done.err
+    return done.out
 
 
-def type_page(page: Path, folder: Path, shorter: Mapping[str, str], skipped: Collection[str] = ()) -> dict[str, str]:
+def type_page(
+    page: Path, folder: Path, shorter: Mapping[str, str], skipped: Collection[str] = (), *, act: Act = COMMAND
+) -> dict[str, str]:
     """Do what a page says, in order: write its titled files, type its shell lines. Return what each line printed.
 
-    A command of GreenPose also gets the words that `shorter` has for its name, so that it takes less time. A line with
-    a piece that is `skipped` is not typed. Every other one has to end with the code that its comment says, or 0; what
-    is measured may also leave a check unable to tell.
+    A command of GreenPose also gets the words that `shorter` has for its first ones, so that it takes less time; `act`
+    does it. A line with a piece that is `skipped` is not typed. Every other one has to end with the code that its
+    comment says, or 0; what is measured may also leave a check unable to tell.
     """
     said, faults = {}, []
     for block in blocks(page):
@@ -88,7 +81,7 @@ def type_page(page: Path, folder: Path, shorter: Mapping[str, str], skipped: Col
         for line in block.text.splitlines() if block.language == "sh" else ():
             if any(piece in line for piece in skipped):
                 continue
-            code, said[line] = type_line(line, folder, shorter)
+            code, said[line] = type_line(line, folder, shorter, act)
             told = re.search(r"#.*code (\d)", line)
             unsure = bool(re.search("--against|--budgets|--self-test", line)) and code == 3
             if code != int(told[1] if told else 0) and not unsure:
@@ -97,7 +90,7 @@ def type_page(page: Path, folder: Path, shorter: Mapping[str, str], skipped: Col
     return said
 
 
-def type_line(line: str, folder: Path, shorter: Mapping[str, str]) -> tuple[int, str]:
+def type_line(line: str, folder: Path, shorter: Mapping[str, str], act: Act = COMMAND) -> tuple[int, str]:
     """Type a shell line in a folder; return its code and what it printed.
 
     GreenPose is forked from a process that is warm. What pip would bring is here already: an environment is given it.
@@ -109,12 +102,12 @@ def type_line(line: str, folder: Path, shorter: Mapping[str, str]) -> tuple[int,
         code, printed = 0, ""
         if Path(program).name == "greenpose":
             named = [sorted(map(str, folder.glob(word))) or [word] if "*" in word else [word] for word in words]
-            more = shlex.split(shorter.get(words[0], ""))
-            done = greenpose(*itertools.chain(*named), *more, cwd=folder, PATH=SEARCHED)
+            more = " ".join(few for first, few in shorter.items() if f"{shlex.join(words)} ".startswith(f"{first} "))
+            done = greenpose(*itertools.chain(*named), *shlex.split(more), cwd=folder, act=act, PATH=SEARCHED)
             code, printed = done.code, done.out + done.err
         elif program == "make":
             _, recipe = shell(f"make -n {shlex.join(words)} | grep -o 'bin/greenpose .*'", folder)
-            code, printed = type_line(" && ".join(recipe.splitlines()), folder, shorter)
+            code, printed = type_line(" && ".join(recipe.splitlines()), folder, shorter, act)
         elif Path(program).name == "pip":
             (site,) = (folder / program).parents[1].glob("lib/python*/site-packages")
             (site / "here.pth").write_text("\n".join(filter(None, sys.path)))

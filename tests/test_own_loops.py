@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
 import sys
 import types
 from pathlib import Path
@@ -11,15 +10,16 @@ import pytest
 
 from greenpose.record import Failure, Record
 from greenpose.store import read_record
+from tests.cli.running import as_python, greenpose
 
 LOOPS = Path(__file__).parent.parent / "experiments/own_loops"
 QUICK = {"max_seconds": 0.2, "max_blocks": 2, "min_window_seconds": 0.005}
 
 
 def run_example(name: str, folder: Path, *words: str) -> Record:
-    command = [sys.executable, str(LOOPS / name), "--out", str(folder), "--seconds", "0.1", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return read_record(Path(done.stdout.strip()) / "record.json")
+    done = greenpose(LOOPS / name, "--out", folder, "--seconds", "0.1", *words, cwd=folder, act=as_python)
+    assert done.code == 0, done.err
+    return read_record(Path(done.out.strip()) / "record.json")
 
 
 def test_the_classifier_leaves_three_exits_each_costlier_than_the_one_before(tmp_path):
@@ -44,10 +44,9 @@ def test_the_notebooks_cells_run_in_their_order(tmp_path):
     cells = json.loads((LOOPS / "notebook.ipynb").read_text())["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     assert len(code) > 5
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(code)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "cells.py").write_text("\n".join(code))
+    done = greenpose("cells.py", cwd=tmp_path, act=as_python)
+    assert done.code == 0, done.err
     assert read_record(tmp_path / "runs/notebook/notebook/record.json").exits[0].metrics["error"] < 2
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.network import Offline
-from tests.torture.nursery import COMMAND, forked
+from tests.torture.nursery import COMMAND, ended, forked
 
 Act = Callable[[Sequence[str]], int]
 """From the words of a command to the code that it ends with."""
+
+
+LEAST = {"exits": [3, 4], "width": 4, "stem_width": 4, "modules": [1, 1, 1], "blocks": 1}
 
 
 class Done(NamedTuple):
@@ -57,3 +61,17 @@ def greenpose(
             done = Done(process.exitcode, out.read_text(), err.read_text(), offline.processes)
         assert not offline.tries, offline.tries
         return done
+
+
+def with_least_network(words: Sequence[str]) -> int:
+    """Be the command line where `init` proposes no larger network: the trial steps of those take seconds."""
+    from greenpose.init import proposal
+
+    proposal.NETWORKS = {"HRNet-W4": (LEAST, 2.0e-3)}
+    return COMMAND(words)
+
+
+def as_python(words: Sequence[str]) -> int:
+    """Be Python with a file and its words, where torch and all else is loaded."""
+    sys.argv = list(words)
+    return ended(lambda: runpy.run_path(words[0], run_name="__main__"))

@@ -4,12 +4,10 @@ import copy
 import errno
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,28 +15,21 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
-from greenpose.accuracy import detect, oks_ap
 from greenpose.artefact import Model, open_model, read_artefact
 from greenpose.artefact.folder import read_card
-from greenpose.data import Framing, decode_heatmaps
-from greenpose.data.crops import crop, crop_matrix, frame_box, normalised
-from greenpose.data.images import read_image
-from greenpose.data.instances import Instance, coco_document
+from greenpose.data import decode_heatmaps
+from greenpose.data.crops import normalised
 from greenpose.data.splits import load_splits
 from greenpose.errors import GreenPoseError
 from greenpose.export import Kind, chosen_kinds
 from greenpose.export.card import card_text
 from greenpose.export.decoding import Decoder
-from greenpose.export.folder import STANDALONE
 from greenpose.export.quantise import calibration_indices, costliest_layers
 from greenpose.export.verify import change_of, validated
 from greenpose.model import Architecture, SubNetwork, fold_batchnorm
 from greenpose.record.numbers import Interval
-from greenpose.store import RunFolder, read_document
+from greenpose.store import read_document
 from tests.export.exporting import exported
-from tests.predict import planted
-from tests.run.measuring import experiment, finished_run
-from tests.run.measuring import network as drawn_network
 
 MADE = {
     "exit2.xml": "float32",
@@ -52,53 +43,6 @@ MADE = {
     "exit2-bf16.safetensors": "float32",
 }
 """Files, and what each is computed in."""
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run whose costliest layer to round lies between two others, where onnxruntime would round it by itself."""
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        net = drawn_network(experiment())
-    return finished_run(tmp_path_factory.mktemp("run") / "tiny-00c0ffee", net=net)
-
-
-@pytest.fixture(scope="module")
-def whole(run, tmp_path_factory):
-    """Everything that can be exported, norms as trained."""
-    output = tmp_path_factory.mktemp("deploy") / "there"
-    exported(run, "openvino,onnx,pt2,safetensors", precision="fp32,bf16,int8", output=output)
-    return output
-
-
-@pytest.fixture(scope="module")
-def decoding(run, tmp_path_factory):
-    output = tmp_path_factory.mktemp("deploy") / "decoding"
-    exported(run, "openvino,onnx", precision="fp32,int8", with_decoding=True, folded=True, output=output)
-    return output
-
-
-def decoded_by(decode, run, tmp_path_factory):
-    """An exit of a run that was trained for another decoding, which does not go into its model."""
-    other, output = RunFolder(tmp_path_factory.mktemp("run") / decode), tmp_path_factory.mktemp("deploy") / decode
-    shutil.copytree(run.path, other.path)
-    cell = run.read_cell()
-    cell["experiment"]["data"]["decode"] = decode
-    other.write_cell(cell)
-    with pytest.raises(GreenPoseError, match=f"--with-decoding: the run is decoded by {decode}, and only quarter's"):
-        exported(other, "onnx", with_decoding=True, output=output)
-    exported(other, "onnx", output=output)
-    return output
-
-
-@pytest.fixture(scope="module")
-def dark(run, tmp_path_factory):
-    return decoded_by("dark", run, tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def udp(run, tmp_path_factory):
-    return decoded_by("udp", run, tmp_path_factory)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["as trained", "folded"])
@@ -403,132 +347,6 @@ def test_a_model_with_decoding_says_what_its_twin_without_says(decoding, whole, 
     same = np.abs(found[0][0] - found[1][0]).max(-1) < 1e-3
     assert same.mean() > 0.95
     np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-5 if "int8" not in name else 0.05)
-
-
-def pictures(folder):
-    """Write a colour photograph, a grey one and 16-bit depth of noise; return each with a box."""
-    rng = np.random.default_rng(0)
-    blurred = {
-        "colour.png": cv2.blur(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8), (9, 9)),
-        "depth.png": cv2.blur(rng.integers(300, 1000, (90, 120), dtype=np.uint16), (5, 5)),
-        "grey.png": cv2.blur(rng.integers(0, 256, (90, 120), dtype=np.uint8), (9, 9)),
-    }
-    folder.mkdir()
-    for name, pixels in blurred.items():
-        assert cv2.imwrite(str(folder / name), pixels)
-    return {name: box for name in blurred for box in [(20.0, -5.0, 60.0, 70.0)]}
-
-
-BLOCKED = """
-import runpy, sys
-for name in ("torch", "greenpose", "pandas", "matplotlib"):
-    sys.modules[name] = None
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def test_a_card_says_how_heatmaps_are_decoded_and_by_what_crops(udp, tmp_path):
-    card = read_card(udp / "card.json")
-    assert card.framing == Framing.of((32, 32), decode="udp")
-    assert "heatmaps, decoded by udp, or" in card_text(card)
-    told = json.loads((udp / "card.json").read_text())
-    for change in ({"sigma": None}, {"method": "quarter"}, {"method": "darc"}, {"sigma": 0}):
-        (tmp_path / "spoilt.json").write_text(json.dumps(told | {"decoding": told["decoding"] | change}))
-        with pytest.raises(GreenPoseError, match="decoding"):
-            read_card(tmp_path / "spoilt.json")
-
-
-@pytest.mark.parametrize("which", ["whole", "decoding", "dark", "udp"])
-def test_run_py_says_what_greenpose_says_without_it_and_without_torch(request, run, tmp_path, which):
-    folder = request.getfixturevalue(which)
-    assert len((folder / "run.py").read_text().splitlines()) <= 80
-    boxes = pictures(tmp_path / "images")
-    call = [sys.executable, "-c", BLOCKED, str(folder / "run.py"), str(tmp_path / "images"), "20,-5,60,70"]
-    done = subprocess.run(call, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    said = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [Path(each["image"]).name for each in said] == list(boxes)
-    artefact = read_artefact(folder)[0]
-    assert artefact.file.file == ("exit2.onnx" if which in {"dark", "udp"} else "exit2-int8.xml")
-    model, card = open_model(artefact), artefact.card
-    for each in said:
-        path = Path(each["image"])
-        image = read_image(path, window=card.depth_window_mm if path.name == "depth.png" else None)
-        size = (image.shape[1], image.shape[0])
-        center, scale = frame_box(boxes[path.name], size, card.framing)
-        cut = crop(image, card.framing.matrix(center, scale), card.framing.input_size)
-        cut = cut if cut.ndim == 3 else np.repeat(cut[..., None], 3, -1)
-        joints, peaks = artefact.places(model(normalised(cut[None])), center[None], scale[None])
-        found = np.array(each["keypoints"])
-        assert np.mean(np.abs(found[:, :2] - joints[0]).max(-1) < 0.01) > 0.9
-        np.testing.assert_allclose(found[:, 2], peaks[0], atol=0.01)
-
-
-WRONG = {
-    "right": ("", ""),
-    "blue first": ("2::-1", ":3"),
-    "another stride": ("place * reach", "place * 1.1 * reach"),
-    "another shift": ("0.25", "2"),
-}
-
-
-@pytest.mark.parametrize(("changed", "to"), WRONG.values(), ids=WRONG)
-def test_the_ap_of_run_py_is_that_of_the_model_and_falls_with_another_order_of_channels_or_decoding(
-    tmp_path, changed, to
-):
-    folder = planted.artefact(tmp_path / "lights")
-    text = STANDALONE.read_text()
-    assert changed in text
-    (folder / "run.py").write_text(text.replace(changed, to))
-    rng = np.random.default_rng(0)
-    joints = rng.uniform([30, 25], [130, 95], size=(12, 3, 2))
-    box = (20.0, 15.0, 120.0, 90.0)
-    for number, truth in enumerate(joints):
-        planted.write(tmp_path / "images" / f"{number:02d}.png", planted.lights(truth, radius=2))
-    call = [sys.executable, "-c", BLOCKED, str(folder / "run.py"), str(tmp_path / "images"), "20,15,120,90"]
-    done = subprocess.run(call, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    rows = np.array([json.loads(line)["keypoints"] for line in done.stdout.splitlines()])
-    ids, area = range(1, 13), 2000.0
-    instances = [
-        Instance(
-            id=each,
-            image_id=each,
-            image=f"{each}.png",
-            subject="",
-            image_size=(160, 120),
-            box=box,
-            area=area,
-            joints=truth,
-            visibility=np.full(3, 2),
-        )
-        for each, truth in zip(ids, joints, strict=True)
-    ]
-    truth = coco_document(instances, planted.PROFILE)
-    found = detect(
-        rows[..., :2], rows[..., 2], image_ids=list(ids), areas=np.full(12, area), sigmas=planted.PROFILE.sigmas
-    )
-    ap = oks_ap(truth, found, planted.PROFILE.sigmas)["ap"]
-    (opened,) = read_artefact(folder)
-    center, scale = frame_box(box, (160, 120), opened.card.framing)
-    size, matrix = opened.card.framing.input_size, crop_matrix(center, scale, opened.card.framing.input_size)
-    crops = np.stack([crop(planted.lights(each, radius=2), matrix, size) for each in joints])
-    places, peaks = opened.places(
-        open_model(opened)(normalised(crops)), np.tile(center, (12, 1)), np.tile(scale, (12, 1))
-    )
-    ours = detect(places, peaks, image_ids=list(ids), areas=np.full(12, area), sigmas=planted.PROFILE.sigmas)
-    expected = oks_ap(truth, ours, planted.PROFILE.sigmas)["ap"]
-    assert expected > 0.5
-    assert ap == pytest.approx(expected, abs=1e-9) if not changed else ap < expected - 0.1
-
-
-def test_run_py_names_what_it_cannot_read(whole, tmp_path):
-    (tmp_path / "no.png").write_text("no image")
-    call = [sys.executable, str(whole / "run.py"), str(tmp_path / "no.png")]
-    done = subprocess.run(call, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"{tmp_path / 'no.png'}: is no image")
 
 
 OFFLINE = """

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,11 +24,13 @@ from tests.torture.nursery import forked
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    """A folder in which the tiny grid has run from data to report; nothing of it tried to reach the network."""
+    """A folder in which the tiny grid has run from data to report, side by side; nothing tried to reach the network."""
     folder = tmp_path_factory.mktemp("finished")
     write_grid(folder)
-    done = greenpose("run", "--grid", "tiny.yaml", "--json", cwd=folder, cold=True)
+    done = greenpose("run", "--grid", "tiny.yaml", "--json", "--workers", "2", cwd=folder, cold=True)
     assert done.code == 0, done.err
+    ends = {line.split()[1] for line in done.err.splitlines() if line.split()[:1] == ["done"]}
+    assert ends == {run["name"] for run in done.json["runs"]}, "each end says of which run"
     assert [run["state"] for run in done.json["runs"]] == ["done", "done"]
     assert done.json["report"] == "reports/tiny.html"
     assert any(" worker " in command for command in done.processes)
@@ -37,14 +40,6 @@ def finished(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def records(finished) -> list[Record]:
     return collect([finished / "runs"])
-
-
-def test_where_two_runs_work_side_by_side_each_end_says_of_which(tmp_path):
-    write_grid(tmp_path)
-    done = greenpose("run", "--grid", "tiny.yaml", "--workers", "2", cwd=tmp_path)
-    assert done.code == 0, done.err
-    ends = {line.split()[1] for line in done.err.splitlines() if line.split()[:1] == ["done"]}
-    assert ends == {record.name for record in collect([tmp_path / "runs"])}
 
 
 def test_the_page_shows_every_run_and_loads_nothing(finished):
@@ -335,11 +330,13 @@ def test_a_cache_that_cannot_be_written_costs_time_and_no_run(tmp_path):
     assert "cannot be kept (Not a directory); drawn for this run alone" in log
 
 
-def test_a_setting_that_changes_no_training_is_accounted_and_measured_anew_but_not_trained_again(tmp_path):
+def test_a_setting_that_changes_no_training_is_accounted_and_measured_anew_but_not_trained_again(
+    finished, records, tmp_path
+):
     write_grid(tmp_path)
     command = ("run", "--grid", "tiny.yaml", "--only", "HRNet3-OKD-DS", "--no-report")
-    assert greenpose(*command, cwd=tmp_path).code == 0
-    (first,) = collect([tmp_path / "runs"])
+    first = records[1]
+    shutil.copytree(finished / "runs/tiny" / first.name, tmp_path / "runs/tiny" / first.name)
     done = greenpose(*command, "--country", "FRA", "--set", "measure.batch=3", cwd=tmp_path)
     assert done.code == 0, done.err
     assert f"differs from {first.name} in accounting or metering alone" in done.err

@@ -110,8 +110,13 @@ def be(plan, arguments):
         from tests.torture.shim import install
 
         install(Path.cwd(), plan)
+    return ended(main)
+
+
+def ended(program):
+    """Return the code that a process ends with which does this, its streams written out."""
     try:
-        main()
+        program()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
