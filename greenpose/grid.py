@@ -5,13 +5,15 @@ than one worker is possible, and every record says how many there were.
 """
 
 import contextlib
+import functools
 import glob
+import json
 import os
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,41 +60,57 @@ def plan(cells: Sequence[Cell], root: Path, *, only: Sequence[str] = ()) -> list
         ConfigError: if a pattern matches nothing.
     """
     chosen = select(cells, only)
-    planned = [_planned(cell, RunFolder(root / cell.name)) for cell in chosen]
+    beside = functools.cache(functools.partial(_by_training, root, {cell.name: cell.config for cell in cells}))
+    planned = [_planned(cell, RunFolder(root / cell.name), beside) for cell in chosen]
     faults = [fault for one in planned for fault in one.moved]
     if faults:
         raise ConfigError(faults)
     return planned
 
 
-def _planned(cell: Cell, folder: RunFolder) -> Planned:
+Beside = Callable[[str], Mapping[str, list[tuple[RunFolder, Experiment]]]]
+"""Takes an experiment; returns its runs in a folder by all that training depends on but the number of epochs."""
+
+
+def _planned(cell: Cell, folder: RunFolder, beside: Beside) -> Planned:
     """Return where a cell stands; a damaged configuration in its folder says nothing, and is written anew."""
     moved: list[str] = []
     damage = None
-    if folder.config.exists():
+    state = folder.state()
+    if not (state is State.DONE and _in_place(folder, cell.config)) and folder.config.exists():
         try:
             moved = _moved(folder, folder.experiment(), cell.config)
         except ConfigError as error:
             damage = error.faults[0]
-    state = folder.state()
     return Planned(
         cell=cell,
         folder=folder,
         state=state,
         moved=tuple(moved),
         damage=damage,
-        trained_in=None if damage or state in BEYOND_TRAINING else _trained_in(cell, folder),
-        anew=_anew(cell, folder) if state is State.TODO else "",
+        trained_in=None if damage or state in BEYOND_TRAINING else _trained_in(cell, folder, beside),
+        anew=_anew(cell, beside) if state is State.TODO else "",
     )
 
 
-def _anew(cell: Cell, folder: RunFolder) -> str:
+def _in_place(folder: RunFolder, config: Experiment) -> bool:
+    """Return whether a finished run's files lie where it had them, by the lines that say so.
+
+    Reading the settings of a run takes a millisecond, and nothing else of them counts any more.
+    """
+    places = {"root": config.data.root, "weights": config.model.weights}
+    lines = [f"\n    {name}: {place}\n" for name, place in places.items() if place]
+    with contextlib.suppress(OSError):
+        return not lines or all(map(folder.config.read_text(errors="replace").__contains__, lines))
+    return False
+
+
+def _anew(cell: Cell, beside: Beside) -> str:
     """Return why a run that differs in fewer epochs alone is not gone on with; empty where there is none."""
     recipe = cell.config.train
-    same = _training_of(cell.config) | {"train": recipe.model_dump(exclude={"epochs"})}
-    for other, before, state in _beside(cell, folder):
-        alike = _training_of(before) | {"train": before.train.model_dump(exclude={"epochs"})} == same
-        if not alike or before.train.epochs >= recipe.epochs or state is State.TODO:
+    for other, before in beside(cell.experiment).get(_training_but_epochs(cell.config), ()):
+        state = other.state()
+        if before.train.epochs >= recipe.epochs or state is State.TODO:
             continue
         if recipe.schedule == "one-cycle" or recipe.grow:
             why = f"its train.{'grow' if recipe.grow else 'schedule'} depends on the number of epochs"
@@ -104,20 +122,29 @@ def _anew(cell: Cell, folder: RunFolder) -> str:
     return ""
 
 
-def _beside(cell: Cell, folder: RunFolder) -> Iterator[tuple[RunFolder, Experiment, State]]:
-    """Yield the runs of the same experiment beside a folder, those that can be read."""
-    for config in sorted(folder.path.parent.glob(f"{glob.escape(cell.experiment)}-*/config.yaml")):
-        other = RunFolder(config.parent)
+def _by_training(
+    root: Path, known: Mapping[str, Experiment], experiment: str
+) -> Mapping[str, list[tuple[RunFolder, Experiment]]]:
+    """Return the runs of an experiment in a folder, those that can be read, as `Beside` says.
+
+    What is `known` of a run by its name, which ends with the hash of its settings, is not read.
+    """
+    found: dict[str, list[tuple[RunFolder, Experiment]]] = {}
+    for config in sorted(root.glob(f"{glob.escape(experiment)}-*/config.yaml")):
+        folder = RunFolder(config.parent)
         with contextlib.suppress(FaultsError):
-            yield other, other.experiment(), other.state()
+            settings = known.get(folder.path.name) or folder.experiment()
+            found.setdefault(_training_but_epochs(settings), []).append((folder, settings))
+    return found
 
 
-def _training_of(config: Experiment) -> dict[str, Any]:
-    """Return what of a configuration the training depends on."""
-    return config.model_dump(exclude=set(NOT_TRAINING))
+def _training_but_epochs(config: Experiment) -> str:
+    """Return what of a configuration the training depends on, but the number of its epochs."""
+    told = config.model_dump(mode="json", exclude={**dict.fromkeys(NOT_TRAINING, True), "train": {"epochs"}})
+    return json.dumps(told, sort_keys=True)
 
 
-def _trained_in(cell: Cell, folder: RunFolder) -> Mapping[str, Any] | None:
+def _trained_in(cell: Cell, folder: RunFolder, beside: Beside) -> Mapping[str, Any] | None:
     """Return the finished run beside a folder that differs in what does not change training, and how training went.
 
     A run that was begun keeps what it was begun with.
@@ -125,9 +152,8 @@ def _trained_in(cell: Cell, folder: RunFolder) -> Mapping[str, Any] | None:
     if folder.checkpoint.exists() or folder.windows.exists():
         begun: Mapping[str, Any] | None = folder.read_cell().get("trained_in") if folder.config.exists() else None
         return begun
-    same = _training_of(cell.config)
-    for other, before, state in _beside(cell, folder):
-        if state is not State.DONE or _training_of(before) != same:
+    for other, before in beside(cell.experiment).get(_training_but_epochs(cell.config), ()):
+        if before.train.epochs != cell.config.train.epochs or other.state() is not State.DONE:
             continue
         with contextlib.suppress(FaultsError):
             record = read_document(other.record)

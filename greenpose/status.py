@@ -24,8 +24,8 @@ from greenpose.metering.prediction import Repeated, predict_total
 from greenpose.quantity import Kind, Quantity, missing, worst
 from greenpose.record import Failure
 from greenpose.schema import Document, loaded
-from greenpose.store import RunFolder, State, read_document, read_lines, read_record
-from greenpose.store.records import attempts_of, kind_of, outermost, read_text
+from greenpose.store import RunFolder, State, read_document, read_lines
+from greenpose.store.records import attempts_of, kind_of, outermost, read_brief, read_text
 
 PLAN = ".plan.json"
 """What `greenpose run` leaves in a folder of runs: those that it was asked for, begun or not."""
@@ -179,18 +179,19 @@ def _untold(shown: Mapping[str, Any], why: str, *, fault: str = "") -> RunStatus
 
 
 def _finished(folder: RunFolder, shown: Mapping[str, Any]) -> RunStatus:
-    record = read_record(folder.record)
+    record = read_brief(folder.record)
+    energy = record.quantity("train_energy_kwh")
     spent = {"energy_kwh": record.train_energy_kwh, "seconds": record.train_seconds}
     return RunStatus(
         **{**shown, "experiment": record.experiment},
         epoch=record.epochs,
         epochs=record.epochs,
-        ap={entry.exit: entry.ap for entry in record.exits if entry.ap is not None},
+        ap={exit_: ap for exit_, ap in record.ap.items() if ap is not None},
         spent=spent,
         expected={name: predict_total([], spent=used) for name, used in spent.items()},
         budget_used={},
-        kind=record.quantity("train_energy_kwh").kind,
-        factors=record.quantity("train_energy_kwh").factors,
+        kind=energy.kind,
+        factors=energy.factors,
     )
 
 
@@ -251,17 +252,21 @@ def _whole(runs: Sequence[RunStatus], name: str) -> Quantity:
     Ends are added to ends, since the same neighbours move all of them.
     """
     told = {run.name: run.expected[name] for run in runs if run.expected[name].value is not None}
-    total = predict_total([], spent=sum(run.spent[name] for run in runs if run.state in ENDED and run.name not in told))
-    for experiment in dict.fromkeys(run.experiment for run in runs):
-        those = [run for run in runs if run.experiment == experiment and run.state not in ENDED]
-        known = [told[run.name] for run in runs if run.experiment == experiment and run.name in told]
-        untold = sum(run.name not in told for run in those)
+    over = [run for run in runs if run.state == ENDED[0] or (run.state in ENDED and run.name not in told)]
+    total = predict_total([], spent=sum(run.spent[name] for run in over))
+    by_experiment: dict[str, list[RunStatus]] = {}
+    for run in runs:
+        by_experiment.setdefault(run.experiment, []).append(run)
+    for experiment, those in by_experiment.items():
+        known = [told[run.name].known for run in those if run.name in told]
+        untold = sum(run.state not in ENDED and run.name not in told for run in those)
         if untold and not known:
             return missing(f"nothing of {experiment} was trained yet", unit=UNITS[name])
-        for each in known:
-            total += each
+        for run in those:
+            if run.name in told and run.state != ENDED[0]:
+                total += told[run.name]
         if untold:
-            total += predict_total([Repeated(costs=[each.known for each in known], remaining=untold)], spent=0.0)
+            total += predict_total([Repeated(costs=known, remaining=untold)], spent=0.0)
     return replace(total, unit=UNITS[name])
 
 

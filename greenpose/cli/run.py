@@ -7,6 +7,7 @@ itself, as its children: only so does its meter see what they cost. The others h
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -56,6 +57,7 @@ from greenpose.config.accounting import Budget
 from greenpose.config.grid import shuffled
 from greenpose.config.launcher import Launcher
 from greenpose.errors import DataError, GreenPoseError, RecordError, said
+from greenpose.formatting import listed, plural
 from greenpose.grid import Outcome, Planned, plan, run_all, set_aside, worker_command
 from greenpose.status import write_plan
 from greenpose.store import State, read_document
@@ -87,6 +89,9 @@ LogOption = Annotated[
     list[str] | None,
     typer.Option(help="Tell a tracker, offline: mlflow:DIR, tensorboard:DIR or wandb:DIR; repeatable."),
 ]
+MOST_LINES = 500
+"""Runs of which the plan has a line each; of more, those that are done or have not begun are counted."""
+QUIET = (State.DONE, State.TODO)
 FINE = (State.DONE, State.STOPPED, State.RUNNING)
 """States of runs that did what was asked of them, or that another process is at work on."""
 
@@ -185,8 +190,16 @@ def _show_plan(planned: list[Planned], launcher: Launcher, when: CleanHours | No
         document |= {"launcher": launcher.model_dump()} if elsewhere else {}
         print_json(document | ({"start": when.document()} if when else {}))
         return
-    rows = [(one.cell.name, one.state.value, str(one.folder.path)) for one in planned]
-    out().print(terminal_table(("run", "state", "folder"), rows))
+    brief = len(planned) > MOST_LINES
+    shown = [one for one in planned if not (brief and one.state in QUIET)]
+    rows = [(one.cell.name, one.state.value, str(one.folder.path)) for one in shown]
+    if rows:
+        out().print(terminal_table(("run", "state", "folder"), rows))
+    if brief:
+        counts = Counter(one.state.value for one in planned)
+        out().print(
+            f"{plural(len(planned), 'run')}: {listed([f'{number} {state}' for state, number in counts.items()])}"
+        )
     if elsewhere:
         out().print(plan_line(launcher, planned), soft_wrap=True)
     if when:

@@ -169,12 +169,17 @@ def relabelled(planned: Sequence["Planned"]) -> list[str]:
     from greenpose.data.splits import annotations_sha256, check_annotations
 
     faults: list[str] = []
+    hashed: dict[str, dict[str, str]] = {}
     for one in planned:
-        if one.cell.config.data.source == "synthetic" or one.damage or not one.folder.config.exists():
+        data = one.cell.config.data
+        if data.source == "synthetic" or one.damage or not one.folder.config.exists():
             continue
         before = one.folder.read_cell().get("annotations_sha256", {})
+        said = data.model_dump_json()
+        if said not in hashed:
+            hashed[said] = annotations_sha256(data)
         try:
-            check_annotations(before, annotations_sha256(one.cell.config.data), where=str(one.folder.path))
+            check_annotations(before, hashed[said], where=str(one.folder.path))
         except FaultsError as error:
             faults += error.faults
     return faults

@@ -152,12 +152,22 @@ def expand(grid: Grid, *, where: str) -> list[Cell]:
     cells: list[Cell] = []
     faults = _row_faults(grid, where)
     ill: dict[str, list[str]] = {}
+    known: dict[str, tuple[Experiment, Mapping[str, str]]] = {}
     for experiment, axes, changes in [] if faults else _rows(grid):
+        but_seed = json.dumps([experiment, {**changes, "seed": None}], default=repr)
+        seed = changes.get("seed")
+        if type(seed) is int and seed >= 0 and but_seed in known:  # of ten thousand runs few differ in more
+            config, told = known[but_seed]
+            same = config.model_copy(update={"seed": seed})
+            cells.append(_cell(grid.name, experiment, axes, same, {**told, "seed": str(seed)}))
+            continue
         parsed, found = _experiment(grid, experiment, changes, folder=Path(where).parent)
         for fault in found:
             ill.setdefault(fault, []).append(experiment)
         if parsed is not None:
-            cells.append(_cell(grid.name, experiment, axes, parsed))
+            told = _sections(parsed)
+            known[but_seed] = parsed, told
+            cells.append(_cell(grid.name, experiment, axes, parsed, told))
     faults += [_located(fault, list(dict.fromkeys(names)), grid, where) for fault, names in ill.items()]
     faults = faults or _twins(cells, where)
     if faults:
@@ -244,6 +254,11 @@ def identity(config: Experiment) -> str:
 
     A profile that ships counts by its name, one's own by its contents.
     """
+    return _digest(_sections(config))
+
+
+def _sections(config: Experiment) -> dict[str, str]:
+    """Return the canonical JSON of each setting and section of a configuration."""
     data: dict[str, Any] = config.model_dump(mode="json")
     for key in PATHS:
         section, field = key.split(".")
@@ -255,8 +270,12 @@ def identity(config: Experiment) -> str:
         if data[section][field] == default:
             del data[section][field]
     data["model"].pop("folder", None)  # of a network of one's own its source counts, wherever that lies
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return {name: json.dumps(value, sort_keys=True, separators=(",", ":")) for name, value in data.items()}
+
+
+def _digest(sections: Mapping[str, str]) -> str:
+    text = ",".join(f'"{name}":{section}' for name, section in sorted(sections.items()))
+    return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()
 
 
 def _last_part(value: Any) -> Any:
@@ -352,8 +371,8 @@ def _excluded(grid: Grid, experiment: str, axes: Mapping[str, Any]) -> bool:
     return any(all(_meets(key, row, have[key]) for key in row) for row in grid.exclude)
 
 
-def _cell(grid: str, experiment: str, axes: dict[str, Any], config: Experiment) -> Cell:
-    digest = identity(config)
+def _cell(grid: str, experiment: str, axes: dict[str, Any], config: Experiment, sections: Mapping[str, str]) -> Cell:
+    digest = _digest(sections)
     parts = [experiment, *(f"{axis}={axis_text(value)}" for axis, value in axes.items()), digest[:8]]
     return Cell(name="-".join(parts), experiment=experiment, grid=grid, axes=axes, config=config, config_hash=digest)
 

@@ -114,7 +114,7 @@ class RunFolder:
 
     def stopped_at(self) -> dict[str, float]:
         """Return the limits at which the recorded run stopped; none where it went to its end or has no record."""
-        if not (self.record.exists() and self.checkpoint.exists()):
+        if not (self.checkpoint.exists() and self.record.exists()):
             return {}
         record = self._recorded()
         return dict(record.budget) if record is not None and record.stopped == "budget" else {}

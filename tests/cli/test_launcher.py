@@ -26,6 +26,18 @@ def test_the_plan_says_what_would_be_asked_of_the_cluster(tmp_path):
     assert (plain["runs"], "launcher" in plain) == (told["runs"], False)
 
 
+def test_of_a_plan_of_very_many_runs_those_that_are_quiet_are_counted(tmp_path):
+    seeds = ", ".join(map(str, range(251)))
+    (tmp_path / "tiny.yaml").write_text(TINY + f"axes: {{seed: [{seeds}]}}\n")
+    (name,) = greenpose("run", "--grid", "tiny.yaml", "--dry-run", "--only", "*seed=7-*", cwd=tmp_path).out.split()[3:4]
+    folder = tmp_path / "runs/tiny" / name
+    folder.mkdir(parents=True)
+    (folder / "windows.jsonl").write_text("")
+    done = greenpose("run", "--grid", "tiny.yaml", "--dry-run", cwd=tmp_path)
+    assert [line.split()[:2] for line in done.out.splitlines()[1:-1]] == [[name, "started"]]
+    assert done.out.splitlines()[-1] == "502\N{NO-BREAK SPACE}runs: 501 to do and 1 started"
+
+
 def test_without_slurm_its_launcher_says_so_and_leaves_nothing(tmp_path):
     write_grid(tmp_path)
     asked = ("run", "--grid", "tiny.yaml", "--launcher", "slurm")

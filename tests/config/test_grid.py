@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.config import Grid, expand, load_experiment, load_grid
-from greenpose.config.grid import assign, merge, shuffled
+from greenpose.config import Experiment, Grid, expand, load_experiment, load_grid, packaged_experiment
+from greenpose.config.grid import assign, identity, merge, shuffled
 from greenpose.errors import ConfigError
 from tests.paper import lookup
 
@@ -28,6 +28,21 @@ def test_a_run_is_named_after_what_it_is():
     (cell,) = expand(grid(experiments={"A": {}}, axes={"seed": [7]}), where="g")
     assert cell.name == f"A-seed=7-{cell.config_hash[:8]}"
     assert cell.config.seed == 7
+
+
+def test_runs_that_differ_in_their_seed_are_what_each_is_alone():
+    axes = {"seed": [3, 4, True, 5], "train.epochs": [20, 30]}
+    with pytest.raises(ConfigError, match=r"seed: must be a number"):
+        expand(grid(axes=axes), where="g")
+    for cell in expand(grid(axes={**axes, "seed": [3, 4, 5]}), where="g"):
+        alone = {**axes, "seed": [cell.config.seed], "train.epochs": [cell.config.train.epochs]}
+        assert cell in expand(grid(axes=alone), where="g")
+        assert cell.config_hash == identity(Experiment.model_validate(cell.config.model_dump()))
+
+
+def test_a_run_keeps_its_name():
+    names = {cell.name for cell in expand(load_grid(packaged_experiment("table1_small"), seeds=(1, 2)), where="g")}
+    assert {"HRNet2-seed=1-dd494769", "HRNet2-seed=2-1303608a", "HRNet3-OKD-DS-seed=1-bfa31125"} < names
 
 
 def test_the_name_depends_on_settings_but_not_on_where_files_lie():

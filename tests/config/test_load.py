@@ -2,13 +2,15 @@
 
 import contextlib
 import string
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.config import expand, load_experiment, load_grid
-from greenpose.config.read import experiment_file, parse_yaml, read_yaml
+from greenpose.config.read import MOST_OPENED, experiment_file, parse_yaml, read_yaml
 from greenpose.errors import ConfigError
 
 TRUE = "YAML reads yes, on and true as the truth value true"
@@ -179,3 +181,18 @@ def test_the_home_folder_is_written_with_a_tilde(tmp_path, monkeypatch):
 def test_whatever_text_is_read_or_refused_in_words(text):
     with contextlib.suppress(ConfigError):
         parse_yaml(text, where="e.yaml")
+
+
+@pytest.mark.parametrize(
+    "file", sorted(Path(__file__).parents[2].glob("experiments/*.yaml")), ids=lambda file: file.name
+)
+def test_yaml_says_the_same_to_both_loaders(file):
+    text = file.read_text()
+    assert parse_yaml(text, where="x") == yaml.safe_load(text)
+    assert parse_yaml(f"{text}\n#{'[' * MOST_OPENED}\n", where="x") == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("opens", ["[", "{a: ", "- ", "? "])
+def test_text_so_deep_that_libyaml_would_crash_is_a_fault_as_any_other(opens):
+    with pytest.raises(ConfigError, match="deeper than 50 levels"):
+        parse_yaml(opens * 300_000, where="x")

@@ -73,3 +73,13 @@ def test_commands_name_it_and_end_with_two(tmp_path):
     assert done.code == 2
     assert f"runs/{first.name}/config.yaml: is not UTF-8 text" in done.err
     assert "Traceback" not in done.err
+
+
+def test_of_a_finished_run_that_has_its_files_where_it_had_them_no_setting_is_read(tmp_path):
+    first, _ = cells()
+    folder = RunFolder(tmp_path / first.name)
+    folder.path.mkdir()
+    folder.record.write_text("{}")
+    folder.config.write_text("[" * 500)
+    (done,) = plan([first], tmp_path)
+    assert (done.state, done.damage) == (State.DONE, None)

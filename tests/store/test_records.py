@@ -1,11 +1,24 @@
 """What an attempt that ended early had cost, counted once however its windows nest."""
 
+import json
+
 import pytest
 
+from greenpose.errors import RecordError
 from greenpose.ledger.metered import component_entries, grade_of
 from greenpose.metering import Joules, Meter, read_log, read_windows, this_machine
 from greenpose.store import RunFolder
-from greenpose.store.records import attempts_of, kind_of, log_of, missing_windows, note_lost, outermost
+from greenpose.store.records import (
+    attempts_of,
+    kind_of,
+    log_of,
+    missing_windows,
+    note_lost,
+    outermost,
+    read_brief,
+    read_record,
+)
+from reports.examples import REPORTS
 from tests.metering.fakes import ScriptedSource
 from tests.metering.grids import dirty_now
 from tests.metering.test_window import window
@@ -163,3 +176,28 @@ def test_lost_windows_are_named_by_epoch_and_by_number():
         "of attempt 1 the windows numbered 2-5 are lost",
         "of attempt 2 the windows numbered 1 are lost",
     ]
+
+
+@pytest.mark.parametrize(
+    "changed", [lambda text: text, lambda text: json.dumps(json.loads(text)), lambda text: text[:-1]]
+)
+def test_a_look_at_a_record_tells_what_all_of_it_tells(tmp_path, changed):
+    for number, path in enumerate(sorted(REPORTS.glob("*/*/record.json"))):
+        file = tmp_path / f"{number}.json"
+        file.write_text(changed(path.read_text()))
+        brief, record = read_brief(file), read_record(file)
+        assert brief.ap == {entry.exit: entry.ap for entry in record.exits}
+        assert brief.quantity("train_energy_kwh") == record.quantity("train_energy_kwh")
+        for name in ("experiment", "epochs", "train_seconds", "train_energy_kwh"):
+            assert getattr(brief, name) == getattr(record, name)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"schema": "greenpose.record/2"}', "cut"])
+def test_a_look_at_what_is_no_record_says_so_as_reading_it_does(tmp_path, text):
+    file, whole = tmp_path / "record.json", min(REPORTS.glob("quick/*/record.json")).read_text()
+    file.write_text(whole[:-100] if text == "cut" else text)
+    with pytest.raises(RecordError) as looked:
+        read_brief(file)
+    with pytest.raises(RecordError) as read:
+        read_record(file)
+    assert looked.value.faults == read.value.faults
