@@ -99,7 +99,7 @@ RUNNER = """
 WORKER = "import greenpose.cli.app; from greenpose.run import execute"
 """What a worker loads before its own work begins."""
 ASKS = """
-    from greenpose.launch.array import Queue
+    from greenpose.scheduler import Queue
     now = 0.0
     queue = Queue(clock=lambda: now)
     while now < {seconds}:
