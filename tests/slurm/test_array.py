@@ -1,5 +1,6 @@
 """On a real Slurm runs are killed, fail, are queued again and cancelled; the same command ends with all records."""
 
+import socket
 import subprocess
 import time
 
@@ -90,6 +91,23 @@ def test_a_job_whose_time_is_nearly_over_is_queued_again_and_goes_on(slurm, tmp_
     runs = tmp_path / "runs"
     (one,) = todo = planned(runs, "waits")
     _, outcomes = launched(runs, todo, once(one, "scancel", "--signal=USR2"))
+    assert ([outcome.state for outcome in outcomes.values()], starts(one)) == ([State.DONE], 2)
+
+
+def test_a_run_whose_node_goes_down_is_done_once_the_node_is_back(slurm, tmp_path):
+    (one,) = todo = planned(tmp_path, "waits")
+    node = ["scontrol", "update", f"NodeName={socket.gethostname().partition('.')[0]}"]
+    hurry, told = once(one, "true"), []
+
+    def meddle(array):
+        if starts(one) == 1 and not told:
+            subprocess.run([*node, "State=DOWN", "Reason=test"], check=True)
+            told.append(time.monotonic())
+        elif told and time.monotonic() > told[0] + REVOKED_SECONDS:
+            subprocess.run([*node, "State=RESUME"], check=False, capture_output=True)
+            hurry(array)
+
+    _, outcomes = launched(tmp_path, todo, meddle)
     assert ([outcome.state for outcome in outcomes.values()], starts(one)) == ([State.DONE], 2)
 
 
