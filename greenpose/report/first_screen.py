@@ -86,8 +86,17 @@ def _identity(compared: Study) -> str:
     if not compared.points:
         named = _once(str(run.dataset["source"]) for run in runs if "source" in run.dataset)
         parts = [f"{plural(len(runs), 'run')}{failed}", *named]
+    parts += _once(word for run in runs for word in _choices(run))
     parts += [f"{'/'.join(_once(run.carbon.country for run in runs))} grid", max(run.finished_at for run in runs)[:10]]
     return " · ".join(parts)
+
+
+def _choices(run: Record) -> list[str]:
+    """Return what of a run is not the paper's: how heatmaps are decoded, and that training images were augmented."""
+    data, train = (run.config.get(part) or {} for part in ("data", "train"))
+    decode, augment = data.get("decode"), train.get("augment")
+    decoded = [f"decoded by {str(decode).upper()}"] if decode not in (None, "quarter") else []
+    return [*decoded, *(["augmented"] if augment is not None else [])]
 
 
 def _seeds_by_side(compared: Study) -> list[set[int]]:

@@ -181,3 +181,17 @@ def test_below_the_floor_it_is_sure_that_none_is_good_enough_where_the_interval_
 def test_a_note_of_the_chart_speaks_of_what_is_drawn():
     assert "rey:" in choice_picture(PUBLISHED["quick"]).notes[0]
     assert "rey:" not in choice_picture(SETS["one run"]).notes[0]
+
+
+def test_what_is_not_the_papers_stands_in_the_first_line():
+    plain = record("HRNet4-OKD")
+
+    def line(**parts):
+        config = {**plain.config, **{name: {**(plain.config.get(name) or {}), **part} for name, part in parts.items()}}
+        return first_screen(study([plain.model_copy(update={"config": config})]))["identity"]
+
+    unsaid = line()
+    assert line(data={"decode": "quarter"}, train={"augment": None}) == unsaid
+    before, grid, after = unsaid.partition(" · ITA grid")
+    assert line(data={"decode": "dark"}) == f"{before} · decoded by DARK{grid}{after}"
+    assert line(data={"decode": "udp"}, train={"augment": {}}) == f"{before} · decoded by UDP · augmented{grid}{after}"
