@@ -3,9 +3,25 @@
 import pytest
 import torch
 
+from greenpose.export.formats import onnx_model
 from greenpose.store import RunFolder
 from tests.export.exporting import exported
 from tests.run.measuring import experiment, finished_run, network
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_graph():
+    """Have a network's ONNX graph written once, which takes seconds: most files here are of one exit of one run."""
+    known = {}
+
+    def model(net, noise):
+        key = noise.shape, *(tensor.numpy().tobytes() for tensor in net.state_dict().values())
+        known[key] = known.get(key) or onnx_model(net, noise)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("greenpose.export.deploy.onnx_model", model)
+        yield
 
 
 @pytest.fixture(scope="session")

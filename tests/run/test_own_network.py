@@ -1,8 +1,6 @@
 """A stranger's network goes every way that HRNet goes, or it is said why not: from file to run, figures, verdicts."""
 
 import json
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import pytest
@@ -11,7 +9,7 @@ import yaml
 from greenpose.check.work import most_images
 from greenpose.config import Experiment
 from greenpose.errors import ModelError
-from greenpose.run import paired_worker
+from greenpose.run import paired_worker, peak_memory
 from greenpose.run.setup import build_network
 from greenpose.store import RunFolder, collect
 from greenpose.subject import read_networks
@@ -92,6 +90,7 @@ def test_it_finds_poses_in_pictures(trained):
     assert done.code == 0, done.err
 
 
+@ASKED
 def test_its_runs_are_the_gate_s_candidates(trained):
     _, workplace, run, _ = trained
     update = ("check", "lab/own.yaml", "--baseline", "b.json")
@@ -107,11 +106,17 @@ def test_it_is_exported_run_and_judged(trained):
     assert done.code == 0, done.err
     card = json.loads((workplace / "out" / "card.json").read_text())
     assert {file["format"] for file in card["files"]} == {"onnx", "safetensors"}
+
+
+@ASKED
+def test_its_norms_are_not_folded(trained):
+    _, workplace, run, _ = trained
     refused = greenpose("export", run.path, "--exit", 1, "--to", "pt2", "--fold-bn", "-o", "folded", cwd=workplace)
     assert refused.code == 2
     assert "which convolution a norm of net:" in refused.err
 
 
+@ASKED
 def test_leaving_early_is_refused_in_words(trained):
     _, workplace, run, _ = trained
     done = greenpose("policy", run.path, cwd=workplace)
@@ -148,14 +153,9 @@ def test_a_source_that_lies_elsewhere_now_is_found_where_it_is_said_to_be(traine
 
 
 @ASKED
-def test_a_fresh_interpreter_finds_it_from_anywhere(trained):
-    code = (
-        "import sys; from pathlib import Path; from greenpose.run import peak_memory as peak;"
-        " print(peak.of_exit(Path(sys.argv[1]), 1, batch=1, threads=1))"
-    )
-    command = [sys.executable, "-c", code, trained[2].path]
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
-    assert int(done.stdout) > 10**7
+def test_a_fresh_interpreter_finds_it_from_anywhere(trained, monkeypatch):
+    monkeypatch.chdir("/")
+    assert peak_memory.of_exit(trained[2].path, 1, batch=1, threads=1) > 10**7
 
 
 def test_it_is_estimated_profiled_and_its_stride_may_be_another(tmp_path):
