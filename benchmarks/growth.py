@@ -154,7 +154,7 @@ def _point(label: str, change: Change) -> Point:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         [planned] = plan([_cell(change)], folder)
-        [outcome] = run_all([planned], quiet=True, command=_watched)
+        [outcome] = run_all([planned], command=_watched)
         if outcome.code:
             raise SystemExit(f"{label}: {planned.folder.log.read_text(encoding='utf-8')}")
         point = _read(planned.folder)

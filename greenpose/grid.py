@@ -11,17 +11,20 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from greenpose.config import Cell, Experiment, ProcessConfig
 from greenpose.config.accounting import OPTIONS, Budget
 from greenpose.config.grid import select
 from greenpose.errors import ConfigError, FaultsError, GreenPoseError, said
+from greenpose.ledger.grid_budget import GridBudget
 from greenpose.metering import pinned_environment
 from greenpose.record import Record
 from greenpose.store import RunFolder, State, read_document
@@ -219,10 +222,15 @@ class Outcome:
     """Wall time of its process."""
     message: str = ""
     """What kept it from being started, or from leaving a note of its own; empty where its folder says how it ended."""
+    undone: str = ""
+    """How much of the grid's budget is used, where what is left of it does not bear this cell, which was not begun."""
 
 
 Command = Callable[..., list[str]]
-"""Takes a planned run, and `quiet`; returns the program that does it, and its arguments."""
+"""Takes a planned run, `quiet` where several are at work, and in a grid with a budget the run's own as `budget`;
+returns the program that does it, and its arguments."""
+Hear = Callable[[Planned, str], None]
+"""Takes a run, and a line that its process says on stderr."""
 
 
 @dataclass(slots=True)
@@ -230,43 +238,52 @@ class _Job:
     planned: Planned
     process: subprocess.Popen[bytes]
     started: float
+    limits: Budget
+    ear: threading.Thread
 
 
 def run_all(
     todo: Sequence[Planned],
     *,
     workers: int = 1,
-    quiet: bool = False,
     command: Command | None = None,
-    budget: Budget | None = None,
+    budget: Budget | GridBudget | None = None,
     started: Callable[[Planned], None] = lambda _: None,
     ended: Callable[[Outcome], None] = lambda _: None,
     watch: Callable[[], None] = lambda: None,
+    hear: Hear | None = None,
 ) -> list[Outcome]:
     """Run the cells and return how each ended; one that fails does not stop the others.
 
     `command` tells what to start for a run, by default GreenPose's own worker in this interpreter. When a cell's turn
     comes its folder is looked at again: one that another process finished within `budget` meanwhile, or is at work on,
-    is left to it. `watch` is called several times a second while they run.
+    is left to it; of a budget of the whole grid it gets what is left. `watch` is called several times a second while
+    they run. What they say on stderr goes to `hear`, by default to where ours goes.
 
     Raises:
         KeyboardInterrupt: after every running cell has written down what it has.
     """
     waiting, running, outcomes = deque(todo), list[_Job](), list[Outcome]()
     workers = min(workers, len(todo))
+    shared, spent = isinstance(budget, GridBudget), ""
+    over = threading.Event()
+    start = partial(_start, command or worker_command, workers=workers, shared=shared, hear=hear, over=over)
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                begun = _begin(
-                    waiting.popleft(), command or worker_command, workers, started, quiet=quiet, budget=budget
-                )
+                rivals = min(len(waiting), workers - len(running))
+                limits = spent or limits_on(waiting[0], budget, running, rivals=rivals)
+                if isinstance(limits, str) and running:
+                    break  # what these leave of their parts may bear it
+                spent = limits if isinstance(limits, str) else ""
+                begun = _begin(waiting.popleft(), limits, started, start)
                 if isinstance(begun, _Job):
                     running.append(begun)
                 else:
                     outcomes.append(begun)
                     ended(begun)
             watch()
-            for job in _finished(running):
+            for job in _finished(running, over):
                 running.remove(job)
                 outcomes.append(_outcome(job))
                 ended(outcomes[-1])
@@ -274,6 +291,16 @@ def run_all(
         for outcome in _interrupt(running):  # none, unless something ended us
             ended(outcome)
     return outcomes
+
+
+def limits_on(
+    planned: Planned, budget: Budget | GridBudget | None, running: Sequence[_Job] = (), *, rivals: int = 1
+) -> Budget | str:
+    """Return what a cell may use: of a grid's budget what is left; where that does not bear it, how much is used."""
+    if not isinstance(budget, GridBudget):
+        return budget or Budget()
+    granted = {job.planned.folder.path.name: job.limits.energy_kwh or 0.0 for job in running}
+    return budget.share(planned.folder, planned.cell.experiment, granted=granted, rivals=rivals) or budget.told()
 
 
 def worker_command(
@@ -296,19 +323,20 @@ def worker_environment(config: ProcessConfig, workers: int) -> dict[str, str]:
 
 def _begin(
     planned: Planned,
-    command: Command,
-    workers: int,
+    limits: Budget | str,
     started: Callable[[Planned], None],
-    *,
-    quiet: bool,
-    budget: Budget | None,
+    start: Callable[[Planned, Budget], _Job],
 ) -> _Job | Outcome:
     """Return the job of a cell; its outcome where there is nothing to do any more, or it cannot be started."""
+    folder = planned.folder
     try:
-        if planned.folder.is_taken() or not planned.folder.may_go_on(budget or Budget()):
-            return Outcome(planned=planned, state=planned.folder.state(), code=0, seconds=0.0)
+        over = folder.record.exists() if isinstance(limits, str) else not folder.may_go_on(limits)
+        if over or folder.is_taken():
+            return Outcome(planned=planned, state=folder.state(), code=0, seconds=0.0)
+        if isinstance(limits, str):
+            return Outcome(planned=planned, state=folder.state(), code=0, seconds=0.0, undone=limits)
         started(planned)
-        return _start(planned, command, workers=workers, quiet=quiet)
+        return start(planned, limits)
     except (OSError, GreenPoseError) as error:
         return Outcome(planned=planned, state=State.FAILED, code=1, seconds=0.0, message=said(error))
 
@@ -332,24 +360,51 @@ def write_down(planned: Planned) -> None:
     )
 
 
-def _start(planned: Planned, command: Command, *, workers: int, quiet: bool) -> _Job:
+def _start(
+    command: Command,
+    planned: Planned,
+    limits: Budget,
+    *,
+    workers: int,
+    shared: bool,
+    hear: Hear | None,
+    over: threading.Event,
+) -> _Job:
     write_down(planned)
     process = subprocess.Popen(
-        command(planned, quiet=quiet or workers > 1),
+        command(planned, quiet=workers > 1, **({"budget": limits} if shared else {})),
         stdin=subprocess.PIPE,  # nothing is written: it ends when we do, however that is, and the worker notices
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE if hear else None,
         process_group=0,  # Ctrl-C on the terminal reaches us alone; we pass it on once
         env=worker_environment(planned.cell.config.process, workers) | {TIED: "1"},
     )
-    return _Job(planned=planned, process=process, started=time.monotonic())
+    threading.Thread(target=_await, args=(process, over), daemon=True).start()
+    ear = threading.Thread(target=_listen, args=(planned, process.stderr, hear), daemon=True)
+    ear.start()
+    return _Job(planned=planned, process=process, started=time.monotonic(), limits=limits, ear=ear)
 
 
-def _finished(running: Sequence[_Job]) -> list[_Job]:
-    """Return the jobs that have ended, after waiting a moment for the first."""
-    if not running:
-        return []
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        running[0].process.wait(timeout=0.2)
+def _await(process: subprocess.Popen[bytes], over: threading.Event) -> None:
+    """Say when a worker has ended."""
+    process.wait()
+    over.set()
+
+
+def _listen(planned: Planned, said: IO[bytes] | None, hear: Hear | None) -> None:
+    """Pass on what a worker says, line by line, until it and all that it started have ended."""
+    for line in said or ():
+        if hear:
+            hear(planned, line.decode(errors="replace").rstrip())
+
+
+def _finished(running: Sequence[_Job], over: threading.Event) -> list[_Job]:
+    """Return the jobs that have ended, after waiting a moment for one.
+
+    To wait for a process with a timeout is to ask the kernel thirty times a second, beside the run that is metered.
+    """
+    if running and over.wait(timeout=0.2):
+        over.clear()
     return [job for job in running if job.process.poll() is not None]
 
 
@@ -359,6 +414,7 @@ def _outcome(job: _Job) -> Outcome:
     seconds = time.monotonic() - job.started
     if job.process.stdin:
         job.process.stdin.close()
+    job.ear.join(timeout=1)
     try:
         if code != 0 and folder.state() in {State.TODO, State.STARTED}:
             note_lost(folder, code=code)

@@ -4,6 +4,7 @@ Nothing is written and nobody at work is disturbed: it can be asked from another
 the folder, as often as one likes.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from greenpose.errors import FaultsError, GreenPoseError, RecordError
 from greenpose.files import now, write_text
 from greenpose.formatting import joules_to_kwh
 from greenpose.ledger.forecast import CostOf, busy_share, joules_of, predict_training, seconds_of
+from greenpose.ledger.grid_budget import GridBudget, stamp_of, toll_of
 from greenpose.ledger.phases import energy_of, training_windows, whole_epochs
 from greenpose.metering import Log, Window, read_log
 from greenpose.metering.prediction import Repeated, predict_total
@@ -54,15 +56,18 @@ class WantedRuns(Document):
     """Experiment of each run, by the run's name, in the order in which they are to be done."""
     budget: dict[str, float] = Field(default_factory=dict)
     """Limits of each run: `energy_kwh`, `co2eq_g`, `seconds`."""
+    grid_budget_kwh: float | None = None
+    """What all runs of the folder may take together; None for no limit."""
 
 
-def write_plan(folder: Path, grid: str, runs: Mapping[str, str], budget: Budget) -> None:
-    """Leave in a folder of runs which of them are wanted.
+def write_plan(folder: Path, grid: str, runs: Mapping[str, str], budget: Budget | GridBudget) -> None:
+    """Leave in a folder of runs which of them are wanted, and what each and all of them may take.
 
     Raises:
         GreenPoseError: if it cannot be written.
     """
-    plan = WantedRuns(grid=grid, at=now(), runs=dict(runs), budget=budget.limits)
+    each, whole = (budget.each, budget.energy_kwh) if isinstance(budget, GridBudget) else (budget, None)
+    plan = WantedRuns(grid=grid, at=now(), runs=dict(runs), budget=each.limits, grid_budget_kwh=whole)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / PLAN, plan.model_dump_json(by_alias=True, indent=2) + "\n")
 
@@ -85,6 +90,8 @@ class RunStatus:
     """AP of each exit as a fraction: on the test split of a finished run, else the best on the validation split."""
     spent: Mapping[str, float]
     """What its training took so far: `energy_kwh` and `seconds`."""
+    used_kwh: float = 0.0
+    """What the whole run took of the grid's budget: data, tests and metering of inference on top of training."""
     expected: Mapping[str, Quantity]
     """The same for all of its training, with 95 % prediction intervals, or why that cannot be told yet."""
     budget_used: Mapping[str, float]
@@ -111,6 +118,10 @@ class GridStatus:
     """What all their trainings took so far, failed attempts included: `energy_kwh` and `seconds`."""
     expected: Mapping[str, Quantity]
     """The same when all are done one after the other, with 95 % prediction intervals."""
+    budget_kwh: float | None = None
+    """What all runs that lie there may take together, tests and metering of inference included; None for no limit."""
+    used_kwh: float = 0.0
+    """What they took so far of that."""
 
     @property
     def energy_note(self) -> str:
@@ -131,8 +142,15 @@ class GridStatus:
         return {name: number for name, number in counted.items() if number}
 
 
-def status_of(folder: Path) -> GridStatus:
+Seen = dict[Path, tuple[Any, RunStatus]]
+"""How far runs were when they were last looked at, and what tells whether they still are."""
+
+
+def status_of(folder: Path, *, seen: Seen | None = None, strays: bool = True) -> GridStatus:
     """Return how far the runs of a folder are; one whose files are damaged says so and hides none of the others.
+
+    Who looks again and again gives the same `seen`: of the runs in it only files that have changed are read. Without
+    `strays` runs are left out that lie there and that nobody wants any more.
 
     Raises:
         RecordError: if there is no such folder, or no run in it.
@@ -144,9 +162,28 @@ def status_of(folder: Path) -> GridStatus:
     if not begun and not plan.runs:
         raise RecordError([f"{folder}: no run in it; give a folder of runs, e.g. runs/quick"])
     names = list(dict.fromkeys([*plan.runs, *begun]))
-    runs = tuple(_run(RunFolder(folder / name), plan) for name in names)
-    spent = {name: sum(run.spent[name] for run in runs) for name in UNITS}
-    return GridStatus(folder=folder, runs=runs, spent=spent, expected={name: _whole(runs, name) for name in UNITS})
+    runs = [_seen(RunFolder(folder / name), plan, {} if seen is None else seen) for name in names]
+    shown = tuple(run for run in runs if strays or run.name in plan.runs)
+    spent = {name: sum(run.spent[name] for run in shown) for name in UNITS}
+    expected = {name: _whole(shown, name) for name in UNITS}
+    return GridStatus(
+        folder=folder,
+        runs=shown,
+        spent=spent,
+        expected=expected,
+        budget_kwh=plan.grid_budget_kwh,
+        used_kwh=math.fsum(run.used_kwh for run in runs),
+    )
+
+
+def _seen(folder: RunFolder, plan: WantedRuns, seen: Seen) -> RunStatus:
+    """Return how far a run is; it is read where something has changed since it was seen."""
+    files = folder.config, folder.record, folder.failure, folder.checkpoint, folder.epochs, folder.windows
+    now_is = stamp_of(*files), folder.is_taken(), plan.budget, plan.grid_budget_kwh
+    known = seen.get(folder.path)
+    if known is None or known[0] != now_is:
+        known = seen[folder.path] = now_is, _run(folder, plan)
+    return known[1]
 
 
 def _plan(path: Path) -> WantedRuns:
@@ -164,7 +201,7 @@ def _run(folder: RunFolder, plan: WantedRuns) -> RunStatus:
         return _untold(shown, "it has not begun")
     try:
         if state is State.DONE:
-            return _finished(folder, shown)
+            return _finished(folder, shown, plan)
         return _under_way(folder, state, shown, plan)
     except FaultsError as error:
         return _untold(shown, "its files cannot be read", fault=error.faults[0])
@@ -178,7 +215,7 @@ def _untold(shown: Mapping[str, Any], why: str, *, fault: str = "") -> RunStatus
     return RunStatus(**shown, spent=nothing, expected=expected, budget_used={}, ap={}, fault=fault)
 
 
-def _finished(folder: RunFolder, shown: Mapping[str, Any]) -> RunStatus:
+def _finished(folder: RunFolder, shown: Mapping[str, Any], plan: WantedRuns) -> RunStatus:
     record = read_brief(folder.record)
     energy = record.quantity("train_energy_kwh")
     spent = {"energy_kwh": record.train_energy_kwh, "seconds": record.train_seconds}
@@ -188,6 +225,7 @@ def _finished(folder: RunFolder, shown: Mapping[str, Any]) -> RunStatus:
         epochs=record.epochs,
         ap={exit_: ap for exit_, ap in record.ap.items() if ap is not None},
         spent=spent,
+        used_kwh=_taken(folder, plan),
         expected={name: predict_total([], spent=used) for name, used in spent.items()},
         budget_used={},
         kind=energy.kind,
@@ -208,6 +246,7 @@ def _under_way(folder: RunFolder, state: State, shown: Mapping[str, Any], plan: 
         epochs=config.train.epochs,
         ap=_best(epochs),
         spent=spent,
+        used_kwh=_taken(folder, plan),
         expected={name: _expected(log.windows, config, name) for name in UNITS},
         budget_used=_used(log.windows, plan.budget),
         kind=kind_of(attempts_of(log)),
@@ -215,6 +254,11 @@ def _under_way(folder: RunFolder, state: State, shown: Mapping[str, Any], plan: 
         holder=folder.holder() if state is State.RUNNING else "",
         fault=_last_words(folder) if state in (State.FAILED, State.INTERRUPTED) else "",
     )
+
+
+def _taken(folder: RunFolder, plan: WantedRuns) -> float:
+    """Return what a run took of the grid's budget; 0 where there is none, since to know it takes the whole record."""
+    return 0.0 if plan.grid_budget_kwh is None else toll_of(folder).used
 
 
 def _best(epochs: Iterable[Mapping[str, Any]]) -> dict[int, float]:

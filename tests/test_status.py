@@ -160,3 +160,34 @@ def test_watching_ends_when_there_is_nothing_left_to_do(grid):
     shown = greenpose("status", grid, "--watch", cwd=grid.parent)
     assert (shown.code, len(shown.out.splitlines())) == (0, 1)
     assert shown.out.startswith("done-1  done  ")
+
+
+def test_who_looks_again_reads_what_has_changed_and_nothing_else(grid):
+    seen = {}
+    before = status_of(grid, seen=seen).runs
+    assert all(one is other for one, other in zip(before, status_of(grid, seen=seen).runs, strict=True))
+    append_line(RunFolder(grid / "at-work-1").epochs, {"epoch": 7, "ap": {"4": 0.5}})
+    after = status_of(grid, seen=seen)
+    assert [name for name, one, other in zip(NAMES, before, after.runs, strict=True) if one is not other] == [
+        "at-work-1"
+    ]
+    assert (run_of(after, "at-work-1").epoch, run_of(after, "at-work-1").ap) == (7, {4: 0.5})
+    assert after.runs == status_of(grid).runs
+    (grid / "killed-1/failure.json").write_bytes((grid / "failed-1/failure.json").read_bytes())
+    assert run_of(status_of(grid, seen=seen), "killed-1").state == "failed"
+
+
+def test_who_takes_up_a_run_again_is_seen_at_once(grid):
+    seen = {}
+    assert run_of(status_of(grid, seen=seen), "killed-1").state == "lost"
+    with RunFolder(grid / "killed-1").claimed():
+        assert run_of(status_of(grid, seen=seen), "killed-1").state == "running"
+    assert run_of(status_of(grid, seen=seen), "killed-1").state == "lost"
+
+
+def test_runs_that_nobody_wants_any_more_are_left_out_where_only_the_wanted_are_asked_for(grid):
+    write_plan(grid, "g", {"at-work-1": "e", "waits-1": "e"}, Budget())
+    found = status_of(grid, strays=False)
+    assert [run.name for run in found.runs] == ["at-work-1", "waits-1"]
+    assert found.spent == run_of(found, "at-work-1").spent
+    assert len(status_of(grid).runs) == len(NAMES) - 1  # one has no configuration

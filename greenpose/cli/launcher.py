@@ -9,14 +9,15 @@ import typer
 from rich.console import Console
 
 from greenpose.cli.console import gathered, note, out, print_json
-from greenpose.config.accounting import Budget
 from greenpose.config.grid import Grid
 from greenpose.config.launcher import Launcher, launcher_of, settings_of, user_file
 from greenpose.errors import GreenPoseError
 
 if TYPE_CHECKING:
+    from greenpose.config.accounting import Budget
     from greenpose.grid import Command, Outcome, Planned
     from greenpose.launch import Array
+    from greenpose.ledger.grid_budget import GridBudget
 
 with_launcher = gathered(
     "cluster",
@@ -83,7 +84,13 @@ def array_of(runs: Path, launcher: Launcher, *, workers: int, resume: bool) -> "
 
 
 def run_array(
-    array: "Array", console: Console, todo: Sequence["Planned"], *, command: "Command", budget: Budget, **told: Any
+    array: "Array",
+    console: Console,
+    todo: Sequence["Planned"],
+    *,
+    command: "Command",
+    budget: "Budget | GridBudget",
+    **told: Any,
 ) -> list["Outcome"]:
     """Do runs under Slurm and return how each ended, as `run_all` does; Ctrl-C leaves the jobs at work."""
     if not array.launcher.exclusive:

@@ -1,22 +1,42 @@
-"""The progress of a run and the table at a grid's end: a bar on a terminal, one line per epoch elsewhere."""
+"""The progress of a run and of a grid, on a terminal live, elsewhere a line an event; and the table at a grid's end."""
 
+import contextlib
+import re
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Table
+from rich.text import Text
 
-from greenpose.errors import RecordError
+from greenpose.cli.console import note
+from greenpose.cli.status import LOOK_SECONDS, screen_of
+from greenpose.errors import GreenPoseError, RecordError, said
 from greenpose.formatting import lasting, significant
 from greenpose.metrics import AP, ENERGY, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity
 from greenpose.record import Failure
 from greenpose.record.numbers import Numbers
-from greenpose.store import RunFolder, read_document, read_record
+from greenpose.status import Seen, status_of
+from greenpose.store import RunFolder, State, read_document, read_record
 from greenpose.tables import Cell, TableCell, number_columns, systematic_notes, terminal_table
+
+if TYPE_CHECKING:
+    from greenpose.grid import Outcome, Planned
+    from greenpose.trackers import Following
+
+FINE = (State.DONE, State.STOPPED, State.RUNNING)
+"""States of runs that did what was asked of them, or that another process is at work on."""
+
+LOOK_SHARE = 0.0025
+"""Of a CPU, what looking at a grid's files may take: they are looked at less often where they are many or long."""
+TOLD_BY_FILES = re.compile(r"\s*epoch \d+: ")
+"""How lines of a run begin that say what its files say too."""
 
 
 class RunProgress:
@@ -82,6 +102,124 @@ class RunProgress:
             self._bar.console.print(f"      {line}", markup=False)
 
 
+class LiveGrid:
+    """Shows on a terminal how far the runs of a grid are while other processes do them, as `greenpose status` does.
+
+    It reads their files: every two seconds, and seldom enough to take no more than LOOK_SHARE of a CPU.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        console: Console,
+        *,
+        holders: bool,
+        clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.process_time,
+    ) -> None:
+        """Draw on `console` the runs of a folder, and with `holders` who is at work on them; clocks tell seconds."""
+        self._folder, self._console, self._holders = folder, console, holders
+        self._clock, self._cpu_clock = clock, cpu_clock
+        self.picture = Live(console=console, auto_refresh=False, transient=True)
+        self._seen: Seen = {}
+        self._drawn: Any = None
+        self._next = 0.0
+
+    @staticmethod
+    def fits(console: Console) -> bool:
+        """Return whether somebody looks at a console that can be drawn on."""
+        return console.is_terminal and not console.is_dumb_terminal and not console.quiet
+
+    def look(self) -> None:
+        """Draw what has changed, where it is time to look."""
+        if self._clock() < self._next:
+            return
+        began = self._cpu_clock()
+        with contextlib.suppress(GreenPoseError, OSError):  # what cannot be read just now is shown as it was
+            found = status_of(self._folder, seen=self._seen, strays=False)
+            if self._drawn != (now := (found.runs, self._console.size)):
+                self.picture.update(screen_of(found, self._console, holders=self._holders), refresh=True)
+                self._drawn = now
+        self._next = self._clock() + max(LOOK_SECONDS, (self._cpu_clock() - began) / LOOK_SHARE)
+
+    def hear(self, planned: "Planned", line: str, *, verbose: bool = False) -> None:
+        """Print above it what a run says, but for what its files say too."""
+        if verbose or not TOLD_BY_FILES.match(line):
+            self._console.print(Text(f"      {planned.cell.name}: {line.strip()}"), soft_wrap=True)
+
+
+class GridProgress:
+    """Tells the terminal, and trackers, of runs as they begin, go on and end."""
+
+    def __init__(
+        self, console: Console, counts: tuple[int, int], *, live: LiveGrid | None, following: "Following | None"
+    ) -> None:
+        """Tell of so many runs of all that are planned: a line an event, and `live` how far they are."""
+        self.console, self.live, self._following = console, live, following
+        self._begun, self._planned = counts[1] - counts[0], counts[1]
+        self._last = ""
+
+    def __enter__(self) -> "GridProgress":
+        """Start drawing."""
+        if self.live:
+            self.live.picture.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop drawing, and leave nothing of the picture."""
+        if self.live:
+            self.live.picture.stop()
+
+    def started(self, one: "Planned") -> None:
+        """Tell of a run that begins, unless it can be seen."""
+        self._begun, self._last = self._begun + 1, one.cell.name
+        if not self.live:
+            self.console.print(Text.assemble((f"[{self._begun}/{self._planned}]", "bold"), f" {one.cell.name}"))
+        if self._following:
+            self._following.begin(one.folder, one.cell.grid, one.cell.name, one.cell.config.model_dump(mode="json"))
+
+    def ended(self, outcome: "Outcome") -> None:
+        """Tell how a run ended, by its name unless its beginning was told of last; of one not begun its grid tells."""
+        if outcome.undone:
+            return
+        name, color = outcome.planned.cell.name, "green" if outcome.state in FINE else "red"
+        said_last, self._last = name == self._last and not self.live, ""
+        words = f"  {told_of(outcome)}" if said_last else f"  {name}  {told_of(outcome)}"
+        self.console.print(Text.assemble("      ", (outcome.state.value, color), words), soft_wrap=True)
+        if self._following:
+            self._following.end(outcome.planned.folder)
+            for fault in self._following.faults:
+                self.console.print(note(fault), soft_wrap=True)
+            self._following.faults.clear()
+
+    def watch(self) -> None:
+        """Look at what runs have written since."""
+        for each in (self._following, self.live):
+            if each:
+                each.look()
+
+
+def told_of(outcome: "Outcome") -> str:
+    """Return what is to be said of how a run ended."""
+    if outcome.message:
+        return outcome.message
+    if outcome.state is State.RUNNING:
+        return at_work(outcome.planned)
+    folder = outcome.planned.folder
+    try:
+        return record_line(folder) if outcome.state in FINE else failure_line(folder, code=outcome.code)
+    except GreenPoseError as error:
+        return said(error)
+
+
+def at_work(one: "Planned") -> str:
+    """Return who else does a run."""
+    who = one.folder.holder()
+    return f"another process is at work on it{f' ({who})' if who else ''}"
+
+
 def record_line(folder: RunFolder) -> str:
     """Return time, energy and the accuracy of every exit of a finished run."""
     record = read_record(folder.record)
@@ -102,12 +240,12 @@ def record_line(folder: RunFolder) -> str:
 def grid_table(runs: Iterable[tuple[str, RunFolder, str]]) -> Table:
     """Return a grid's results, an exit a row: AP and joules per image with their intervals, and what failed.
 
-    Each run is given by its name, its folder, and where it left no record, what it said.
+    Each run is given by its name, its folder, and where it left no record, why.
     """
     rows: list[tuple[Cell, ...]] = []
-    for name, folder, said in runs:
-        if said:
-            rows.append((name, "", "", "", "", TableCell(value=said, style="red")))
+    for name, folder, missing in runs:
+        if missing:
+            rows.append((name, "", "", "", "", TableCell(value=missing, style="red")))
             continue
         record = read_record(folder.record)
         first: tuple[Cell, Cell] = name, _in_unit(record, TRAIN_ENERGY)

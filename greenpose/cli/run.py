@@ -39,6 +39,7 @@ from greenpose.cli.launcher import (
     with_launcher,
 )
 from greenpose.cli.start_time import AT_ONCE, CleanHours, Start, begun, clean_hours, in_its_hours, with_start
+from greenpose.cli.status import budget_line
 from greenpose.cli.subject import (
     CountryOption,
     DeviceOption,
@@ -54,16 +55,18 @@ from greenpose.cli.subject import (
     start_again_pinned,
 )
 from greenpose.config.accounting import Budget
-from greenpose.config.grid import shuffled
+from greenpose.config.grid import Cell, shuffled
 from greenpose.config.launcher import Launcher
 from greenpose.errors import DataError, GreenPoseError, RecordError, said
 from greenpose.formatting import listed, plural
-from greenpose.grid import Outcome, Planned, plan, run_all, set_aside, worker_command
+from greenpose.grid import Command, Outcome, Planned, plan, run_all, set_aside, worker_command
+from greenpose.ledger.grid_budget import GridBudget
 from greenpose.status import write_plan
 from greenpose.store import State, read_document
 from greenpose.tables import terminal_table
 
 if TYPE_CHECKING:
+    from greenpose.cli.progress import GridProgress
     from greenpose.trackers import Following
 
 
@@ -92,8 +95,9 @@ LogOption = Annotated[
 MOST_LINES = 500
 """Runs of which the plan has a line each; of more, those that are done or have not begun are counted."""
 QUIET = (State.DONE, State.TODO)
-FINE = (State.DONE, State.STOPPED, State.RUNNING)
-"""States of runs that did what was asked of them, or that another process is at work on."""
+GridBudgetOption = Annotated[
+    float | None, typer.Option(help="End the grid before the runs of its folder have taken this together.")
+]
 
 
 @with_manners
@@ -113,6 +117,7 @@ def run(
     budget_kwh: Annotated[float | None, typer.Option(help="End training of each run before this is passed.")] = None,
     budget_gco2: Annotated[float | None, typer.Option(help="The same for emissions, in gCO2eq.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(help="The same for wall time.")] = None,
+    grid_budget_kwh: GridBudgetOption = None,
     country: CountryOption = None,
     device: DeviceOption = None,
     log: LogOption = None,
@@ -138,40 +143,85 @@ def run(
     with as_written(settings):
         found, cells = find_cells(file, console, as_grid=grid, settings=chosen, seeds=seed or [])
     launch, name = asked(found, **cluster), found.name
-    runs = where or Path("runs") / name
-    page = (where or Path("reports")) / f"{name}.html"
-    planned = plan(shuffled(cells), runs, only=only or [])
-    if resume and (faults := relabelled(planned)):
-        raise DataError(faults)
+    runs, page = where or Path("runs") / name, (where or Path("reports")) / f"{name}.html"
+    shared = _shared(runs, grid_budget_kwh, budget, launch)
+    planned = _planned(cells, runs, only or [], resume=resume)
     words = _words(file, chosen, seed or [], only or [], grid=grid, quiet=manner.quiet)
     when = clean_hours(start, planned, resume=resume, launcher=launch, workers=workers, words=words)
     launch = begun(launch, when)
     if dry_run:
-        _show_plan(planned, launch, when, as_json=manner.json)
+        _show_plan(planned, launch, shared, when, as_json=manner.json)
         return
     array = array_of(runs, launch, workers=workers, resume=resume)
     if not resume:
         planned = [set_aside(one) for one in planned]
     following = _following(log or [])
-    write_plan(runs, name, {one.cell.name: one.cell.experiment for one in planned}, budget)
+    write_plan(runs, name, {one.cell.name: one.cell.experiment for one in planned}, shared or budget)
     command = partial(worker_command, verbose=manner.verbose, budget=budget, elsewhere=elsewhere)
     todo = _todo(planned, budget, console, watched=array.jobs if array else ())
     if launch.kind == "script":
         show_scripts(todo, runs, launch, command, as_json=manner.json)
         return
-    together = len(todo) > 1 and (array is not None or workers > 1)
-    do = partial(run_array, array, console) if array else _here(manner, console, workers, blurs=together)
-    do = in_its_hours(do, when, launch, console)
-    outcomes = _run(todo, len(planned), console, partial(do, command=command, budget=budget), following, named=together)
+    progress = _progress(runs, console, (len(todo), len(planned)), following, elsewhere=array is not None)
+    do = partial(run_array, array, console) if array else _here(manner, progress, workers=min(workers, len(todo)))
+    do = partial(in_its_hours(do, when, launch, console), command=command, budget=shared or budget)
+    outcomes = _run(todo, do, progress)
     damaged = _write_report(plan(cells, runs), page, name) if make_report else []
     _conclude(planned, outcomes, page if make_report else None, console, damaged, when, as_json=manner.json)
 
 
-def _here(manner: Manner, console: Console, workers: int, *, blurs: bool) -> Callable[..., list[Outcome]]:
+def _planned(cells: Sequence[Cell], runs: Path, only: Sequence[str], *, resume: bool) -> list[Planned]:
+    """Return the runs of a grid that are asked for, in the order in which they are done.
+
+    Raises:
+        DataError: if they are to go on with labels that have changed since.
+    """
+    planned = plan(shuffled([*cells]), runs, only=only)
+    if resume and (faults := relabelled(planned)):
+        raise DataError(faults)
+    return planned
+
+
+def _shared(runs: Path, limit_kwh: float | None, each: Budget, launcher: Launcher) -> GridBudget | None:
+    """Return the budget of all runs of a folder; None where there is none.
+
+    Raises:
+        GreenPoseError: if it allows nothing, or runs would be started that do not hear of one another.
+    """
+    if limit_kwh is None:
+        return None
+    if launcher.kind == "script":
+        raise GreenPoseError(
+            "--grid-budget-kwh: files for sbatch start runs that do not hear of one another; use --launcher slurm, or "
+            "--budget-kwh for each run"
+        )
+    return GridBudget(root=runs, energy_kwh=limit_kwh, each=each)
+
+
+def _progress(
+    runs: Path, console: Console, counts: tuple[int, int], following: "Following | None", *, elsewhere: bool
+) -> "GridProgress":
+    """Return what tells of runs, so many of all that are planned: on a terminal live where they are several."""
+    from greenpose.cli.progress import GridProgress, LiveGrid
+
+    live = LiveGrid(runs, console, holders=elsewhere) if counts[0] > 1 and LiveGrid.fits(console) else None
+    return GridProgress(console, counts, live=live, following=following)
+
+
+def _here(manner: Manner, progress: "GridProgress", *, workers: int) -> Callable[..., list[Outcome]]:
     """Return what does runs on this machine, after a note where it does several at a time."""
-    if blurs:
-        console.print(note("runs at the same time share this machine: their energy and time blur"))
-    return partial(run_all, workers=workers, quiet=manner.quiet or (manner.json and not manner.verbose))
+    if workers > 1:
+        progress.console.print(note("runs at the same time share this machine: their energy and time blur"))
+    hushed = manner.quiet or (manner.json and not manner.verbose)
+    hear = partial(progress.live.hear, verbose=manner.verbose) if progress.live else None
+
+    def do(todo: list[Planned], *, command: Command, **told: Any) -> list[Outcome]:
+        def told_apart(one: Planned, *, quiet: bool, **more: Any) -> list[str]:
+            return command(one, quiet=quiet or hushed, **more)
+
+        return run_all(todo, workers=workers, command=told_apart, hear=hear, **told)
+
+    return do
 
 
 def _words(
@@ -183,11 +233,14 @@ def _words(
     return [*named, *(f"--{option}={value}" for option, values in options.items() for value in values)]
 
 
-def _show_plan(planned: list[Planned], launcher: Launcher, when: CleanHours | None, *, as_json: bool) -> None:
+def _show_plan(
+    planned: list[Planned], launcher: Launcher, shared: GridBudget | None, when: CleanHours | None, *, as_json: bool
+) -> None:
     elsewhere = launcher.kind != "local"
     if as_json:
         document: dict[str, Any] = {"runs": [_line(one) for one in planned]}
         document |= {"launcher": launcher.model_dump()} if elsewhere else {}
+        document |= {"grid_budget": {"energy_kwh": shared.energy_kwh, "used_kwh": shared.used}} if shared else {}
         print_json(document | ({"start": when.document()} if when else {}))
         return
     brief = len(planned) > MOST_LINES
@@ -202,19 +255,23 @@ def _show_plan(planned: list[Planned], launcher: Launcher, when: CleanHours | No
         )
     if elsewhere:
         out().print(plan_line(launcher, planned), soft_wrap=True)
+    if shared:
+        out().print(budget_line(shared.energy_kwh, shared.used), soft_wrap=True)
     if when:
         out().print(when.first(), soft_wrap=True, markup=False, highlight=False)
 
 
 def _todo(planned: list[Planned], budget: Budget, console: Console, watched: Collection[str]) -> list[Planned]:
     """Return the runs that are to be done now, or that jobs which are `watched` do; say why the others are not."""
+    from greenpose.cli.progress import at_work
+
     todo = []
     for one in planned:
         name = one.cell.name
         if one.damage:
             console.print(note(f"{one.damage}; what is run anew writes it anew"), soft_wrap=True)
         if one.state is State.RUNNING and name not in watched:
-            console.print(note(f"{name} is left alone: {_at_work(one)}"), soft_wrap=True)
+            console.print(note(f"{name} is left alone: {at_work(one)}"), soft_wrap=True)
         elif one.state is State.STOPPED and not one.folder.may_go_on(budget):
             console.print(note(f"{name} stopped at its budget; a higher one lets it go on"))
         elif one.state is State.DONE:
@@ -252,63 +309,13 @@ def _following(asked: Sequence[str]) -> "Following | None":
     return Following({each: opened(each) for each in asked})
 
 
-def _run(
-    todo: list[Planned],
-    num_planned: int,
-    console: Console,
-    run_them: Callable[..., list[Outcome]],
-    following: "Following | None",
-    *,
-    named: bool,
-) -> list[Outcome]:
-    counter = iter(range(num_planned - len(todo) + 1, num_planned + 1))
-
-    def started(one: Planned) -> None:
-        console.print(Text.assemble((f"[{next(counter)}/{num_planned}]", "bold"), f" {one.cell.name}"))
-        if following:
-            following.begin(one.folder, one.cell.grid, one.cell.name, one.cell.config.model_dump(mode="json"))
-
-    def ended(outcome: Outcome) -> None:
-        console.print(_sentence(outcome, named=named), soft_wrap=True)
-        if following:
-            following.end(outcome.planned.folder)
-            for fault in following.faults:
-                console.print(note(fault), soft_wrap=True)
-            following.faults.clear()
-
-    watched = {"watch": following.look} if following else {}
+def _run(todo: list[Planned], run_them: Callable[..., list[Outcome]], progress: "GridProgress") -> list[Outcome]:
     try:
-        return run_them(todo, started=started, ended=ended, **watched)
+        with progress:
+            return run_them(todo, started=progress.started, ended=progress.ended, watch=progress.watch)
     except KeyboardInterrupt:
-        console.print("interrupted; what was measured is kept, and the same command goes on from there")
+        progress.console.print("interrupted; what was measured is kept, and the same command goes on from there")
         raise
-
-
-def _sentence(outcome: Outcome, *, named: bool) -> Text:
-    """Return one line about how a run ended; it needs its name where another may have begun since."""
-    name = f"{outcome.planned.cell.name}  " if named else ""
-    color = "green" if outcome.state in FINE else "red"
-    return Text.assemble("      ", (outcome.state.value, color), f"  {name}{_told(outcome)}")
-
-
-def _told(outcome: Outcome) -> str:
-    from greenpose.cli.progress import failure_line, record_line
-
-    if outcome.message:
-        return outcome.message
-    if outcome.state is State.RUNNING:
-        return _at_work(outcome.planned)
-    folder = outcome.planned.folder
-    try:
-        return record_line(folder) if outcome.state in FINE else failure_line(folder, code=outcome.code)
-    except GreenPoseError as error:
-        return said(error)
-
-
-def _at_work(one: Planned) -> str:
-    """Return who else does a run."""
-    who = one.folder.holder()
-    return f"another process is at work on it{f' ({who})' if who else ''}"
 
 
 def _write_report(grid: list[Planned], page: Path, name: str) -> list[str]:
@@ -341,12 +348,17 @@ def _conclude(
     *,
     as_json: bool,
 ) -> None:
-    from greenpose.cli.progress import grid_table
+    from greenpose.cli.progress import FINE, grid_table
 
     for fault in damaged:
         err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
     ended = {outcome.planned.cell.name: outcome for outcome in outcomes}
     results = [(one, _missing(one, ended.get(one.cell.name))) for one in planned]
+    undone = [outcome for outcome in outcomes if outcome.undone]
+    if undone:
+        names = listed([outcome.planned.cell.name for outcome in undone])
+        higher = "a higher --grid-budget-kwh goes on with what is left"
+        console.print(note(f"{undone[-1].undone}; not begun: {names}; {higher}"), soft_wrap=True)
     if as_json:
         document = {"runs": [_result(one, missing) for one, missing in results], "report": page and str(page)}
         print_json(document | ({"start": when.document()} if when else {}))
@@ -356,19 +368,21 @@ def _conclude(
             console.print(grid_table(rows), "")
         if page:
             out().print(str(page), soft_wrap=True, markup=False)
-    if damaged or any(outcome.state not in FINE for outcome in outcomes):
+    if damaged or any(outcome.state not in FINE for outcome in outcomes if not outcome.undone):
         raise typer.Exit(EXIT_RUNS_FAILED)
 
 
 def _missing(one: Planned, outcome: Outcome | None) -> str:
     """Return why a run left no record that can be read, with how it ended; empty where it left one."""
-    from greenpose.cli.progress import numbers
+    from greenpose.cli.progress import FINE, at_work, numbers, told_of
 
     state = one.folder.state()
     if state is State.RUNNING:
-        return _at_work(one)
+        return at_work(one)
+    if outcome and outcome.undone:
+        return "not begun: the grid's budget does not bear it"
     if state not in FINE:
-        return f"{state.value}: {_told(outcome)}" if outcome else state.value
+        return f"{state.value}: {told_of(outcome)}" if outcome else state.value
     try:
         numbers(one.folder)
     except GreenPoseError as error:

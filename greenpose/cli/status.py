@@ -1,21 +1,24 @@
 """`greenpose status`: how far the runs of a folder are, asked from any terminal."""
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from greenpose.cli.console import PLAIN, Manner, out, print_json, with_manners
+from greenpose.cli.console import MOST_COLUMNS, PLAIN, Manner, out, print_json, with_manners
 from greenpose.formatting import lasting, listed, percent, plain, plural, shown, significant
 from greenpose.quantity import Quantity
-from greenpose.tables import Cell, Heading, TableCell, number_columns, terminal_table
+from greenpose.tables import Cell, Column, Heading, TableCell, number_columns, terminal_table
 
 if TYPE_CHECKING:
     from greenpose.status import GridStatus, RunStatus
@@ -25,6 +28,8 @@ LOOK_SECONDS = 2.0
 """Between two looks at a folder that is watched."""
 MOST_RUNS = 30
 """Runs of which each has a line; of more, those that are done or have not begun are counted."""
+NEAREST = 8
+"""Of runs that are done or have not begun, as many are shown on a screen that does not hold all."""
 QUIET_STATES = ("done", "to do")
 STYLES = {"done": "green", "running": "bold", "failed": "red", "lost": "red", "interrupted": "yellow"}
 
@@ -44,24 +49,25 @@ def status(
       greenpose status runs/quick
       greenpose status runs/table1_small --watch
     """
-    from greenpose.status import status_of
+    from greenpose.status import Seen, status_of
 
-    found = status_of(folder)
+    seen: Seen = {}
+    found = status_of(folder, seen=seen)
     if not watch:
         _show(found, manner)
         return
     if out().is_terminal and not manner.json:
-        with Live(Group(*_view(found, verbose=manner.verbose)), console=out(), auto_refresh=False) as live:
+        with Live(screen_of(found, out()), console=out(), auto_refresh=False) as live:
             while not _ended(found):
                 time.sleep(LOOK_SECONDS)
-                found = status_of(folder)
-                live.update(Group(*_view(found, verbose=manner.verbose)), refresh=True)
+                found = status_of(folder, seen=seen)
+                live.update(screen_of(found, out()), refresh=True)
         return
     told: dict[str, str] = {}
     _show_changes(found, told, manner)
     while not _ended(found):
         time.sleep(LOOK_SECONDS)
-        found = status_of(folder)
+        found = status_of(folder, seen=seen)
         _show_changes(found, told, manner)
 
 
@@ -98,32 +104,91 @@ def _view(found: "GridStatus", *, verbose: bool) -> list[Table | Text]:
     return [*([_table(runs)] if runs else []), *remarks, *_sentences(found)]
 
 
-def _remark(run: "RunStatus") -> Text | None:
+def screen_of(found: "GridStatus", console: Console, *, holders: bool = True) -> Group:
+    """Return the same for a terminal that is looked at: no wider than it is, and no more lines than it has.
+
+    Runs that do not fit are counted: first those that are far from their turn, or were done long ago. `holders` says
+    whether to tell who is at work on a run.
+    """
+    sentences = _sentences(found)
+    remarks = {run.name: _remark(run, holders=holders) for run in found.runs}
+    lines = {name: 1 + (_lines(remark, console) if remark else 0) for name, remark in remarks.items()}
+    room = console.height - 2 - sum(_lines(each, console) for each in sentences)
+    chosen = _fitting(found.runs, lines, room)
+    folded = Counter(run.state for run in found.runs if run.name not in chosen)
+    runs = [run for run in found.runs if run.name in chosen]
+    whole = _table(runs)
+    wide = console.options.update(width=MOST_COLUMNS, max_width=MOST_COLUMNS)
+    return Group(
+        whole if Measurement.get(console, wide, whole).maximum <= console.width else _table(runs, brief=True),
+        *(
+            [Text(f"... and {listed([f'{number} {state}' for state, number in folded.items()])}", "dim")]
+            if folded
+            else []
+        ),
+        *(remark for name, remark in remarks.items() if remark is not None and name in chosen),
+        *sentences,
+    )
+
+
+def _fitting(runs: "Sequence[RunStatus]", lines: Mapping[str, int], room: int) -> set[str]:
+    """Return the names of all runs, or of those that there is room for: at work, gone wrong, and nearest to these."""
+    if sum(lines.values()) <= room:
+        return set(lines)
+    order = sorted(runs, key=_urgency(runs))
+    most = NEAREST + sum(run.state not in QUIET_STATES for run in runs)
+    totals = accumulate(lines[run.name] for run in order)
+    return {run.name for run, total in zip(order[:most], totals, strict=False) if total < room}
+
+
+def _lines(text: Text, console: Console) -> int:
+    """Return how many lines a text takes."""
+    return len(text.wrap(console, console.width))
+
+
+def _urgency(runs: "Sequence[RunStatus]") -> "Callable[[RunStatus], tuple[int, int]]":
+    """Return the key by which runs are told of: those at work, those that went wrong, then the nearest to these."""
+    place = {run.name: at for at, run in enumerate(runs)}
+    at_work = [place[run.name] for run in runs if run.state == "running"]
+    done = [place[run.name] for run in runs if run.state not in ("running", "to do")]
+    here = at_work[0] if at_work else max(done, default=-1) + 1
+    rank = {"running": 0, "done": 2, "to do": 2}
+    return lambda run: (rank.get(run.state, 1), abs(place[run.name] - here))
+
+
+def _remark(run: "RunStatus", *, holders: bool = True) -> Text | None:
     """Return who is at work on a run, and what of its budget is used, or why there is less to be told of it."""
     if run.fault:
         return Text(f"{run.name}: {shown(run.fault)}", "red")
     used = [f"{percent(part)} of its budget of {name.removesuffix('_kwh')}" for name, part in run.budget_used.items()]
-    told = [*([run.holder] if run.holder else []), *([f"{listed(used)} used"] if used else [])]
+    told = [*([run.holder] if run.holder and holders else []), *([f"{listed(used)} used"] if used else [])]
     return Text(f"{run.name}: {'; '.join(told)}", "dim") if told else None
 
 
-def _table(runs: "list[RunStatus]") -> Table:
+def _table(runs: "Sequence[RunStatus]", *, brief: bool = False) -> Table:
+    """Return a row a run; a brief one has its name without the digest, the deepest exit's AP, and no intervals."""
     numbers = number_columns("epoch"), number_columns("Wh so far", "Wh in all")
     heads: tuple[Heading, ...] = ("run", "state", *numbers[0], "AP, %", *numbers[1], "training left")
-    return terminal_table(heads, [_row(run) for run in runs])
+    if brief:
+        state, ap, left = (Column(head=head, words=True) for head in ("state", "AP, %", "left"))  # each on one line
+        heads = ("run", state, *numbers[0], ap, *number_columns("Wh", "in all"), left)
+    return terminal_table(heads, [_row(run, brief=brief) for run in runs])
 
 
-def _row(run: "RunStatus") -> tuple[Cell, ...]:
+def _row(run: "RunStatus", *, brief: bool) -> tuple[Cell, ...]:
     whole = run.expected["energy_kwh"]
+    spent = 1e3 * run.spent["energy_kwh"]
     at_work = run.state == "running"
     return (
-        run.name,
-        TableCell(value=run.state, style=STYLES.get(run.state, "")),
+        run.name.rpartition("-")[0] or run.name if brief else run.name,
+        TableCell(
+            value=run.state.removesuffix(" at its budget") if brief else run.state, style=STYLES.get(run.state, "")
+        ),
         _epochs(run),
-        _ap(run),
-        significant(1e3 * run.spent["energy_kwh"]) if run.spent["energy_kwh"] else "",
-        "" if whole.value is None or run.state in QUIET_STATES else _spread(whole),
-        _left(run) if at_work else "",
+        _ap(run, brief=brief),
+        significant(spent) if spent else "",
+        "" if whole.value is None or run.state in QUIET_STATES else _spread(whole, brief=brief),
+        _left(run, brief=brief) if at_work else "",
     )
 
 
@@ -131,17 +196,18 @@ def _epochs(run: "RunStatus") -> str:
     return f"{run.epoch}/{run.epochs}" if run.epochs else ""
 
 
-def _ap(run: "RunStatus") -> str:
+def _ap(run: "RunStatus", *, brief: bool = False) -> str:
     """Return AP of each exit in percent; of a run that is not done it is the best on validation images so far."""
-    aps = "  ".join(f"{exit_}: {plain(100 * ap)}" for exit_, ap in run.ap.items())
+    exits = [*run.ap][-1:] if brief else [*run.ap]
+    aps = "  ".join(f"{exit_}: {plain(100 * run.ap[exit_])}" for exit_ in exits)
     return aps if run.state == "done" or not aps else f"{aps} (val)"
 
 
-def _spread(amount: Quantity) -> str:
-    """Return kWh in Wh, with the interval."""
+def _spread(amount: Quantity, *, brief: bool = False) -> str:
+    """Return kWh in Wh, with the interval unless it is to be brief."""
     low, value, high = (1e3 * end for end in _ends(amount))
     ends = (significant(low, 2), significant(high, 2))
-    return significant(value) + (f" ({ends[0]} to {ends[1]})" if ends[0] != ends[1] else "")
+    return significant(value) + (f" ({ends[0]} to {ends[1]})" if ends[0] != ends[1] and not brief else "")
 
 
 def _ends(amount: Quantity) -> tuple[float, float, float]:
@@ -149,10 +215,14 @@ def _ends(amount: Quantity) -> tuple[float, float, float]:
     return low, amount.known, high
 
 
-def _left(run: "RunStatus") -> str:
-    """Return how long training goes on, with its interval."""
+def _left(run: "RunStatus", *, brief: bool) -> str:
+    """Return how long training goes on, with its interval unless it is to be brief, or what comes after it."""
     whole, spent = run.expected["seconds"], run.spent["seconds"]
-    return "" if whole.value is None else _lasts(whole, spent)
+    if run.epoch == run.epochs:
+        return "tests" if brief else "none: tests and measuring"
+    if whole.value is None:
+        return ""
+    return lasting(max(0.0, whole.known - spent)) if brief else _lasts(whole, spent)
 
 
 def _lasts(whole: Quantity, spent: float) -> str:
@@ -167,16 +237,25 @@ def _sentences(found: "GridStatus") -> list[Text]:
     took, whole, time_ = found.spent, found.expected["energy_kwh"], found.expected["seconds"]
     head = f"{plural(len(found.runs), 'run')}: {listed(counts)}"
     so_far = f"training took {significant(1e3 * took['energy_kwh'])} Wh{note} and {lasting(took['seconds'])} so far"
-    if whole.value is None or time_.value is None:
-        return [
-            Text(f"{head}; {so_far}"),
-            Text(f"the rest cannot be told yet: {whole.missing or time_.missing}", "dim"),
-        ]
+    first = [
+        Text(f"{head}; {so_far}"),
+        *([Text(used)] if (used := budget_line(found.budget_kwh, found.used_kwh)) else []),
+    ]
     if _ended(found):
-        return [Text(f"{head}; {so_far}")]
+        return first
+    if whole.value is None or time_.value is None:
+        return [*first, Text(f"the rest cannot be told yet: {whole.missing or time_.missing}", "dim")]
     end = datetime.now(UTC) + timedelta(seconds=max(0.0, time_.known - took["seconds"]))
     rest = f"{_spread(whole)} Wh in all, {_lasts(time_, took['seconds'])} of training left, one run after the other"
-    return [Text(f"{head}; {so_far}"), Text(f"{rest}: not before {end:%Y-%m-%d %H:%M} UTC; tests and measuring on top")]
+    return [*first, Text(f"{rest}: not before {end:%Y-%m-%d %H:%M} UTC; tests and measuring on top")]
+
+
+def budget_line(limit: float | None, used: float) -> str:
+    """Return how much of a grid's budget in kWh is used; empty where there is none."""
+    if limit is None:
+        return ""
+    amounts = f"{significant(1e3 * used)} of {significant(1e3 * limit)} Wh"
+    return f"the grid's budget: {amounts} used ({percent(used / limit)}), tests and measuring included"
 
 
 def _document(found: "GridStatus") -> dict[str, Any]:
@@ -187,6 +266,9 @@ def _document(found: "GridStatus") -> dict[str, Any]:
         "energy": found.energy_note,
         "spent": dict(found.spent),
         "expected": _expected(found.expected),
+        "grid_budget": None
+        if found.budget_kwh is None
+        else {"energy_kwh": found.budget_kwh, "used_kwh": found.used_kwh},
         "runs": [
             {
                 "name": run.name,

@@ -17,9 +17,10 @@ from greenpose.config.accounting import Budget
 from greenpose.config.launcher import Launcher
 from greenpose.errors import GreenPoseError
 from greenpose.files import now, write_text
-from greenpose.grid import Command, Outcome, Planned
+from greenpose.grid import Command, Outcome, Planned, limits_on
 from greenpose.launch.accounting import crosscheck
 from greenpose.launch.block import FOLDER, NOTICE_SECONDS, Block, blocks_of
+from greenpose.ledger.grid_budget import GridBudget
 from greenpose.scheduler import QUEUE, Queue, in_a_line
 from greenpose.store import State
 from greenpose.store.records import write_failure
@@ -54,6 +55,8 @@ class Array:
         self._folder, self.launcher, self._look = root / FOLDER, launcher, look
         self._queue = queue or QUEUE
         self._seen: dict[str, float] = {}
+        self._parts: dict[str, Budget | GridBudget] = {}
+        self._spent: dict[str, str] = {}
         self._executor = executor or _slurm(self._folder, launcher)
         self.jobs: dict[str, str] = {}
         """The job of each run that Slurm has one for."""
@@ -82,7 +85,7 @@ class Array:
         todo: Sequence[Planned],
         *,
         command: Command,
-        budget: Budget,
+        budget: Budget | GridBudget,
         say: Callable[[str], None] = lambda _: None,
         started: Callable[[Planned], None] = lambda _: None,
         ended: Callable[[Outcome], None] = lambda _: None,
@@ -90,14 +93,17 @@ class Array:
     ) -> list[Outcome]:
         """Submit the runs that have no job yet, and return how each ended, as `greenpose.grid.run_all` does.
 
-        Whoever interrupts it leaves the jobs at work.
+        Of what is left of a grid's budget each job gets its part when it is submitted. Whoever interrupts this leaves
+        the jobs at work.
 
         Raises:
-            GreenPoseError: if Slurm does not take them, in its own words.
+            GreenPoseError: if Slurm does not take them, in its own words, or others are at work that have their parts.
         """
         new = [one for one in todo if one.cell.name not in self.jobs]
         if len(new) < len(todo):
             say(f"{len(todo) - len(new)} runs are under way already, in Slurm's jobs {self.numbers}")
+        if isinstance(budget, GridBudget) and new:
+            new = self._borne(new, budget)
         if new:
             self._submit(new, command, budget)
             try:
@@ -112,7 +118,7 @@ class Array:
                 if outcome := self._outcome(one, gone, budget):
                     waiting.remove(one)
                     outcomes.append(outcome)
-                    self._see(one, started, over=True)
+                    self._see(one, started, over=not outcome.undone)
                     ended(outcome)
             watch()
             if waiting:
@@ -129,28 +135,57 @@ class Array:
             self._seen[one.cell.name] = time.monotonic()
             started(one)
 
-    def _submit(self, new: Sequence[Planned], command: Command, budget: Budget) -> None:
+    def _borne(self, new: list[Planned], budget: GridBudget) -> list[Planned]:
+        """Return the runs to submit: none where nothing is left of the grid's budget."""
+        if self.jobs:
+            raise GreenPoseError(
+                f"--grid-budget-kwh: jobs of this grid are at work, each with its part of what was left: let them end, "
+                f"or scancel {self.numbers}, before more are submitted"
+            )
+        return new if budget.used < budget.energy_kwh else []
+
+    def _submit(self, new: Sequence[Planned], command: Command, budget: Budget | GridBudget) -> None:
         for one in new:
             one.folder.shelve_failure()  # what fails from now on has failed in its job
-        shared = not self.launcher.exclusive
-        blocks = [Block(runs=runs, command=command, budget=budget, shared=shared) for runs in blocks_of(new)]
+        shared, together = not self.launcher.exclusive, blocks_of(new)
+        names = [[one.cell.name for one in runs] for runs in together]
+        parts: Sequence[Budget | GridBudget] = [budget] * len(names)
+        if isinstance(budget, GridBudget):
+            parts = budget.divided(names)
+        self._parts |= {name: part for part, block in zip(parts, names, strict=True) for name in block}
+        blocks = [
+            Block(runs=runs, command=command, budget=part, shared=shared)
+            for part, runs in zip(parts, together, strict=True)
+        ]
         jobs = _submitted(self._executor, self._folder, blocks)
         self.jobs |= {one.cell.name: job for block, job in zip(blocks, jobs, strict=True) for one in block.runs}
 
-    def _outcome(self, one: Planned, gone: Collection[str], budget: Budget) -> Outcome | None:
+    def _outcome(self, one: Planned, gone: Collection[str], budget: Budget | GridBudget) -> Outcome | None:
         """Return how a run ended; None where its job is at work on it, or still to be."""
-        job, state = self.jobs[one.cell.name], one.folder.state()
+        job, state = self.jobs.get(one.cell.name, ""), one.folder.state()
+        each = budget.each if isinstance(budget, GridBudget) else budget
         seconds = time.monotonic() - self._seen.get(one.cell.name, time.monotonic())
-        if state is not State.RUNNING and not one.folder.may_go_on(budget):
+        if state is not State.RUNNING and not one.folder.may_go_on(each):
             return Outcome(planned=one, state=state, code=0, seconds=seconds)
         if state is State.FAILED:
             return Outcome(planned=one, state=state, code=1, seconds=seconds)
-        if job not in gone or state is State.RUNNING:
+        if (job and job not in gone) or state is State.RUNNING:
             return None
+        if state is State.STOPPED:  # at what its job had for it
+            return Outcome(planned=one, state=state, code=0, seconds=seconds)
+        if undone := self._undone(one, job, budget):
+            return Outcome(planned=one, state=state, code=0, seconds=seconds, undone=undone)
         message = f"Slurm has no job {job} any more, and it left no record; {self._last_words(job)}"
         if state is State.STARTED:
             write_failure(one.folder, reason="lost", message=message, phase="", at=now())
         return Outcome(planned=one, state=one.folder.state(), code=1, seconds=seconds, message=message)
+
+    def _undone(self, one: Planned, job: str, budget: Budget | GridBudget) -> str:
+        """Return how much of its budget is used where the rest bears no run of a job that has ended; empty else."""
+        if job not in self._spent:
+            limits = limits_on(one, self._parts.get(one.cell.name, budget))
+            self._spent[job] = limits if isinstance(limits, str) else ""
+        return self._spent[job]
 
     def _last_words(self, job: str) -> str:
         """Return the end of a job's log."""

@@ -19,6 +19,7 @@ from greenpose.config.accounting import Budget
 from greenpose.config.launcher import Launcher
 from greenpose.files import write_text
 from greenpose.grid import GRACE_SECONDS, Command, Outcome, Planned, run_all, write_down
+from greenpose.ledger.grid_budget import GridBudget
 from greenpose.metering import SHARED_NODE
 from greenpose.store import State
 
@@ -54,8 +55,8 @@ class Block:
     """The runs, in their order."""
     command: Command
     """What to start for one of them."""
-    budget: Budget
-    """What each may cost at most."""
+    budget: Budget | GridBudget
+    """What each may cost at most, or all of them together."""
     shared: bool
     """Whether others may be at work on the node."""
 
@@ -107,7 +108,10 @@ def _ended(outcome: Outcome) -> None:
     if -outcome.code in (QUEUE_AGAIN, signal.SIGTERM):
         outcome.planned.folder.shelve_failure()
     logging.getLogger(__name__).warning(
-        "%s: %s %s", outcome.planned.cell.name, outcome.state.value, outcome.message or f"(code {outcome.code})"
+        "%s: %s %s",
+        outcome.planned.cell.name,
+        outcome.state.value,
+        outcome.message or outcome.undone or f"(code {outcome.code})",
     )
 
 

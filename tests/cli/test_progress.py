@@ -1,16 +1,36 @@
 """"""
 
 import io
+import itertools
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 from rich.table import Table
 
 from greenpose.cli.console import Output
-from greenpose.cli.progress import RunProgress, failure_line, grid_table, numbers, record_line
+from greenpose.cli.progress import (
+    GridProgress,
+    LiveGrid,
+    RunProgress,
+    failure_line,
+    grid_table,
+    numbers,
+    record_line,
+)
+from greenpose.cli.status import screen_of
+from greenpose.config.accounting import Budget
 from greenpose.errors import RecordError
 from greenpose.formatting import number
+from greenpose.grid import run_all
+from greenpose.intervals import Bounds
+from greenpose.quantity import Quantity
+from greenpose.status import GridStatus, RunStatus, write_plan
 from greenpose.store import RunFolder
+from tests.grid.test_grid_budget import Workers, budget_of, planned
 from tests.metering.fakes import TickingClock
 from tests.report.records import failure, record
 
@@ -91,3 +111,133 @@ def test_a_file_of_the_other_kind_is_a_fault_that_is_told_also_without_assertion
     folder.record.rename(folder.failure)
     with pytest.raises(RecordError, match="holds a record, not a failure"):
         failure_line(folder, code=1)
+
+
+def terminal(columns=80, lines=24):
+    shown = io.StringIO()
+    return shown, Output(file=shown, force_terminal=True, width=columns, height=lines, _environ={"TERM": "xterm"})
+
+
+def status_with(*states, fault="in train: the disk is full"):
+    runs = []
+    for place, state in enumerate(states):
+        whole = Quantity(value=2.0, unit="kWh", kind="modelled", method="", type_a=Bounds(1.0, 3.0))
+        runs.append(
+            RunStatus(
+                name=f"HRNet4-COKD-DS-seed={place}-{place:08x}",
+                experiment="HRNet4-COKD-DS",
+                state=state,
+                epoch=3,
+                epochs=210,
+                ap={1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4},
+                spent={"energy_kwh": 0.5, "seconds": 10.0},
+                expected={"energy_kwh": whole, "seconds": replace(whole, value=20.0)},
+                budget_used={},
+                fault=fault if state == "failed" else "",
+            )
+        )
+    spent = {"energy_kwh": 0.5 * len(runs), "seconds": 10.0 * len(runs)}
+    expected = {"energy_kwh": runs[0].expected["energy_kwh"], "seconds": runs[0].expected["seconds"]}
+    return GridStatus(folder=Path("runs"), runs=tuple(runs), spent=spent, expected=expected, budget_kwh=9.0)
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 24), (120, 50), (200, 70), (60, 12)])
+@pytest.mark.parametrize("done", [0, 1, 30, 58])
+@pytest.mark.parametrize("failed", [0, 1, 40])
+def test_a_grid_that_is_shown_live_takes_no_more_lines_than_the_terminal_has(columns, lines, done, failed):
+    states = [*["done"] * done, "running", *["failed"] * failed, *["to do"] * (60 - 1 - done)]
+    found = status_with(*states)
+    _, console = terminal(columns, lines)
+    text = console.render_lines(screen_of(found, console), pad=False)
+    rows = ["".join(part.text for part in line) for line in text]
+    assert len(rows) < lines
+    assert sum(bool(re.search(r"  run(n\w*…?|…)  ", row)) for row in rows) == 1  # what is at work is among them
+    folded = sum(int(number) for row in rows if row.startswith("... and") for number in re.findall(r"\d+", row))
+    in_table = sum(bool(re.match(r"HRNet4\S*  ", row)) for row in rows)
+    assert in_table + folded == len(states)
+
+
+def test_a_grid_that_fits_is_shown_whole_and_in_a_narrow_terminal_without_intervals():
+    found = status_with("done", "running", "to do", "to do")
+    said = {}
+    for columns in (80, 160):
+        shown, console = terminal(columns)
+        console.print(screen_of(found, console))
+        said[columns] = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue())
+        assert max(map(len, said[columns].splitlines())) <= columns
+    assert "HRNet4-COKD-DS-seed=1-00000001  running" in said[160]
+    assert "1: 10.0  2: 20.0  3: 30.0  4: 40.0 (val)" in said[160]
+    assert "(1,000 to 3,000)" in said[160].replace("1000", "1,000").replace("3000", "3,000")
+    assert re.search(r"HRNet4-COKD-DS-seed=1  +running +3/210 +4: 40.0 \(val\)", said[80])
+    assert "the grid's budget: 0 of 9000 Wh used" in said[80]
+
+
+class Meter:
+    """A clock of CPU time by which each look takes as much."""
+
+    def __init__(self, each):
+        self.each, self.now = each, 0.0
+
+    def __call__(self):
+        self.now += self.each
+        return self.now
+
+
+@pytest.mark.parametrize(("each", "pause"), [(0.0, 2.0), (0.004, 2.0), (0.05, 20.0)])
+def test_a_grids_files_are_looked_at_every_two_seconds_and_less_often_where_that_costs_more(tmp_path, each, pause):
+    clock, (_, console) = TickingClock(now=0.0), terminal()
+    live = LiveGrid(tmp_path, console, holders=False, clock=clock, cpu_clock=(cpu := Meter(each)))
+    looks = []
+    for _ in range(600):
+        before = cpu.now, live._next
+        live.look()
+        if live._next != before[1]:
+            looks.append(clock.now)
+        clock.advance(0.1)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(looks)]
+    assert gaps == pytest.approx([pause] * len(gaps), abs=0.11)
+    assert cpu.now / 2 / clock.now <= 0.005
+
+
+def test_what_a_run_says_stands_above_the_picture_but_for_what_the_picture_tells(tmp_path):
+    shown, console = terminal(200)
+    live = LiveGrid(tmp_path, console, holders=False)
+    one = SimpleNamespace(cell=SimpleNamespace(name="HRNet2-1"))
+    for line in ("      epoch 3: loss 0.1", "      warning: carbon: 0.3 is somebody's kg", "Killed"):
+        live.hear(one, line)
+    assert shown.getvalue().splitlines() == [
+        "      HRNet2-1: warning: carbon: 0.3 is somebody's kg",
+        "      HRNet2-1: Killed",
+    ]
+    live.hear(one, "      epoch 3: loss 0.1", verbose=True)
+    assert "epoch 3" in shown.getvalue()
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_a_grid_is_drawn_live_or_told_of_in_a_line_an_event(tmp_path, drawn):
+    todo = planned(tmp_path, seeds=2)
+    write_plan(tmp_path, "g", {one.cell.name: "A" for one in todo}, Budget())
+    shown, console = terminal(120)
+    progress = GridProgress(
+        console, (2, 3), live=LiveGrid(tmp_path, console, holders=False) if drawn else None, following=None
+    )
+    with progress:
+        run_all(
+            todo,
+            command=Workers(lasting=0.3),
+            budget=budget_of(tmp_path, 100),
+            started=progress.started,
+            ended=progress.ended,
+            watch=progress.watch,
+        )
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue()).replace("\u00a0", " ")
+    first, second = (one.cell.name for one in todo)
+    if drawn:
+        assert "2 runs: 1 done and 1 to do" in text or "2 runs: 2 to do" in text
+        assert "[2/3]" not in text
+        assert f"done  {first}  " in text
+        assert shown.getvalue().endswith("\x1b[2K")  # nothing of the picture is left
+    else:
+        assert "2 runs" not in text
+        assert [line for line in text.splitlines() if line.startswith("[")] == [f"[2/3] {first}", f"[3/3] {second}"]
+        assert f"done  {first}" not in text

@@ -31,10 +31,15 @@ def shell(**scripts: str):
     return partial(_command, scripts)
 
 
-def _command(scripts, one, *, quiet):
+def _command(scripts, one, *, quiet, budget=None):
     folder = shlex.quote(str(one.folder.path.absolute()))
     script = scripts.get(one.cell.experiment, FINISHES)
-    return ["/bin/sh", "-c", f"trap '' USR2; cd {folder}; echo started >> ../starts-{one.cell.name}; {script}"]
+    allowed = f"LIMIT={budget.energy_kwh if budget else None};"
+    return [
+        "/bin/sh",
+        "-c",
+        f"{allowed} trap '' USR2; cd {folder}; echo started >> ../starts-{one.cell.name}; {script}",
+    ]
 
 
 def starts(one) -> int:

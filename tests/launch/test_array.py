@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import subprocess
 import time
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from greenpose.config.launcher import Launcher
 from greenpose.errors import GreenPoseError
 from greenpose.grid import write_down
 from greenpose.launch import Array
+from greenpose.ledger.grid_budget import GridBudget
 from greenpose.scheduler import Queue, in_a_line
 from greenpose.store import State
 from tests.launch.cells import NOBODY_CARES, planned, shell, starts
@@ -196,6 +198,53 @@ def test_whoever_is_at_work_on_a_run_whose_job_is_gone_is_waited_for(place):
 
         outcomes = run(again, todo, watch=watch)
     assert [outcome.state for outcome in outcomes] == [State.DONE]
+
+
+def window_of(kwh):
+    """A shell's lines that take so many kilowatt-hours, as a meter writes that down, and keep the limit they got."""
+    told = {"id": 1, "parent": None, "name": "train/epoch 1", "attempt": 1, "started_at": "2026-01-01T00:00:00+00:00"}
+    told |= {"started_s": 0.0, "seconds": 1.0, "cpu_seconds": 1.0, "items": 1, "ok": True}
+    told |= {"joules": {"cpu": [kwh * 3.6e6] * 3}}
+    header = {"schema": "greenpose.windows/1", "attempt": 1, "started_at": told["started_at"], "components": []}
+    return f"echo $LIMIT > limit; printf '%s\\n' '{json.dumps(header)}' '{json.dumps(told)}' > windows.jsonl"
+
+
+def test_of_a_grids_budget_each_job_gets_its_part_and_what_that_does_not_bear_is_undone(place, executor):
+    takes = shell(**dict.fromkeys("ABC", f"{window_of(2.0)}; echo '{{}}' > record.json"))
+    every = planned(place / "runs", "A B C", seeds=2)
+    budget = GridBudget(root=place / "runs", energy_kwh=11.0)
+    outcomes = array(place, executor, every=0).run(every, command=takes, budget=budget)
+    done = [one for one in every if one.folder.record.exists()]
+    given = {one.cell.name: float((one.folder.path / "limit").read_text()) for one in done}
+    assert sorted(given.values()) == pytest.approx([3.5, 3.5, 5.5, 5.5])  # a half each, and of it what is left
+    assert budget.used == pytest.approx(8.0)
+    undone = [outcome for outcome in outcomes if outcome.undone]
+    assert len(undone) == 2
+    assert {outcome.planned.cell.name for outcome in undone} | given.keys() == {one.cell.name for one in every}
+    assert {(outcome.state, outcome.code) for outcome in undone} == {(State.TODO, 0)}
+    assert undone[0].undone == "of the grid's budget of 5.50 kWh, 4.00 kWh are used"
+    assert [starts(outcome.planned) for outcome in undone] == [0, 0]
+
+
+def test_where_nothing_is_left_of_a_grids_budget_nothing_is_submitted(place):
+    (one,) = todo = planned(place / "runs", "A")
+    write_down(one)
+    subprocess.run(["/bin/sh", "-c", window_of(3.0)], cwd=one.folder.path, check=True)
+    begun = []
+    again = array(place, object())  # which would fail where anything was submitted
+    budget = GridBudget(root=place / "runs", energy_kwh=3.0)
+    (outcome,) = again.run(todo, command=shell(), budget=budget, started=begun.append)
+    assert (outcome.code, begun) == (0, [])
+    assert outcome.undone == "of the grid's budget of 3.00 kWh, 3.00 kWh are used"
+
+
+def test_no_part_of_a_grids_budget_is_given_while_jobs_have_theirs(place):
+    first, second = todo = planned(place / "runs", "A B")
+    again = array(place, object())
+    again.jobs = {first.cell.name: "7_0"}
+    with pytest.raises(GreenPoseError, match=r"jobs of this grid are at work, .* scancel 7, before more are submitted"):
+        again.run(todo, command=shell(), budget=GridBudget(root=place / "runs", energy_kwh=3.0))
+    assert starts(second) == 0
 
 
 def test_slurms_words_fit_into_a_line():

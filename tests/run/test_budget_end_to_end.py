@@ -103,3 +103,74 @@ def test_a_budget_of_nothing_is_refused(tmp_path):
     done = run(tmp_path, "--budget-kwh", 0)
     assert done.code == 2
     assert "budget of 0 kWh: must be a number above zero" in done.err
+
+
+@pytest.fixture(scope="module")
+def grid_stages(tmp_path_factory) -> dict[str, tuple[Done, dict[str, State]]]:
+    """Two experiments: with a grid's budget that the first one's first epoch takes, the same again, and one for all."""
+    workplace = tmp_path_factory.mktemp("grid-budget")
+    write_grid(workplace)
+
+    def stage(*budget: object) -> tuple[Done, dict[str, State]]:
+        done = greenpose("run", "--grid", "tiny.yaml", "--no-report", *budget, cwd=workplace)
+        assert "Traceback" not in done.err
+        folders = [RunFolder(path) for path in sorted((workplace / "runs" / "tiny").glob("*-*"))]
+        return done, {folder.path.name: folder.state() for folder in folders}
+
+    return {
+        "small": stage("--grid-budget-kwh", 1e-9),
+        "plan": stage("--grid-budget-kwh", 1e-9, "--dry-run", "--json"),
+        "same": stage("--grid-budget-kwh", 1e-9, "--json"),
+        "larger": stage("--grid-budget-kwh", 1.0),
+        "workplace": (greenpose("status", "runs/tiny", "--json", cwd=workplace), {}),
+    }
+
+
+def test_a_grids_budget_ends_its_first_training_and_names_what_is_not_begun(grid_stages):
+    done, states = grid_stages["small"]
+    assert done.code == 0
+    assert [*states.values()] == [State.STOPPED]
+    (stopped,) = states
+    assert "training ends here: budget of 0.00000000100 kWh: " in done.err
+    (told,) = (line for line in done.err.splitlines() if "not begun: HR" in line)
+    assert "of the grid's budget of 0.00000000100 kWh, " in told
+    assert stopped not in told
+    assert told.endswith("; a higher --grid-budget-kwh goes on with what is left")
+
+
+def test_the_plan_and_the_same_budget_again_say_so_and_begin_nothing(grid_stages):
+    plan, again = grid_stages["plan"][0].json, grid_stages["same"][0]
+    assert plan["grid_budget"]["energy_kwh"] == 1e-9
+    assert plan["grid_budget"]["used_kwh"] > 1e-9
+    assert (again.code, grid_stages["same"][1]) == (0, grid_stages["small"][1])
+    assert sorted(run["state"] for run in again.json["runs"]) == ["stopped at its budget", "to do"]
+    (undone,) = (run for run in again.json["runs"] if run["state"] == "to do")
+    assert undone["missing"] == "not begun: the grid's budget does not bear it"
+
+
+def test_a_higher_budget_of_the_grid_goes_on_and_status_tells_what_is_used(grid_stages):
+    done, states = grid_stages["larger"]
+    assert done.code == 0
+    assert [*states.values()] == [State.DONE] * 2
+    assert "not begun" not in done.err
+    found = grid_stages["workplace"][0].json["grid_budget"]
+    assert found["energy_kwh"] == 1.0
+    assert found["used_kwh"] > grid_stages["plan"][0].json["grid_budget"]["used_kwh"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (("0",), "budget of 0 kWh for the grid: must be a number above zero"),
+        (("nan",), "budget of nan kWh for the grid: must be a number above zero"),
+        (
+            ("1", "--launcher", "script", "--time", "1:00:00"),
+            "files for sbatch start runs that do not hear of one another",
+        ),
+    ],
+)
+def test_a_budget_of_a_grid_that_allows_nothing_or_cannot_be_kept_is_refused(tmp_path, asked, says):
+    write_grid(tmp_path)
+    done = run(tmp_path, "--grid-budget-kwh", *asked)
+    assert (done.code, says in done.err) == (2, True), done.err
+    assert not (tmp_path / "runs").exists()
