@@ -165,12 +165,14 @@ THEIRS = {
     "RAW": exports.write_tree,
     "mice": folders.coco,
     "train.py": lambda file: file.write_text("print(sum(range(10**6)))\n"),
+    "RUNS": lambda folder: shutil.copytree(ROOT / "reports/quick", folder),
     "frames": _frames,
     "frame.png": _frame,
     "night.mp4": _film,
 }
 """What people who read the pages have, and how it is made."""
 LEFT = {
+    "scale.md": ("all.csv",),
     "slurm.md": ("runs/quick/.slurm/block-1.sh",),
     "README.md": ("both.html", "deploy/card.json", "BABYPOSE/SHA256SUMS", "poses/overlays/*", "runs/train/record.json"),
     "deploy.md": ("bedside/*.pt2", "poses/overlays/*", "night/night.mp4", "runs/quick/*/artefacts.json"),
