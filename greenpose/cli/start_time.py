@@ -174,7 +174,8 @@ class CleanHours:
         """Do runs, each block in its hours, and return how each ended."""
         outcomes, left = list["Outcome"](), list(todo)
         while left:
-            size = self._wait(left, console, again=bool(outcomes))
+            spent = bool(outcomes and outcomes[-1].undone)  # then nothing is begun any more that could wait
+            size = len(left) if spent else self._wait(left, console, again=bool(outcomes))
             began, block = self.now(), left[:size]
             outcomes += do(block, **how)
             took = (self.now() - began).total_seconds()
