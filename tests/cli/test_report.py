@@ -34,10 +34,19 @@ def runs(tmp_path_factory):
     return folder
 
 
-def test_the_ending_of_a_file_says_the_form(runs, tmp_path):
-    done = greenpose("report", runs, "-o", "a.html", "-o", "a.md", "-o", "a.csv", "-o", "a.tex", cwd=tmp_path)
-    assert done.code == 0, done.err
-    assert done.out.split() == ["a.html", "a.md", "a.csv", "a.tex"]
+@pytest.fixture(scope="module")
+def twice(runs, tmp_path_factory):
+    """The same report in every form with its charts, made by the same command in two folders."""
+    forms = ("-o", "x/a.html", "-o", "x/a.md", "-o", "x/a.csv", "-o", "x/a.tex", "--figures", "charts", "--json")
+    folders = [tmp_path_factory.mktemp("report") for _ in range(2)]
+    for folder in folders:
+        done = greenpose("report", runs, *forms, "--date", "2025-06-01T12:00:00Z", cwd=folder)
+        assert done.code == 0, done.err
+    return folders, done.json
+
+
+def test_the_ending_of_a_file_says_the_form(runs, twice):
+    (folder, _), _ = twice
     beginnings = {
         "a.html": "<!doctype html>",
         "a.md": f"# {runs.name}\n",
@@ -45,8 +54,8 @@ def test_the_ending_of_a_file_says_the_form(runs, tmp_path):
         "a.tex": "% GreenPose",
     }
     for name, beginning in beginnings.items():
-        assert (tmp_path / name).read_text().startswith(beginning), name
-    with (tmp_path / "a.csv").open() as file:
+        assert (folder / "x" / name).read_text().startswith(beginning), name
+    with (folder / "x/a.csv").open() as file:
         assert {row["status"] for row in csv.DictReader(file)} == {"finished", "failed"}
 
 
@@ -68,12 +77,12 @@ def test_a_wrong_path_is_named_before_anything_else_with_the_nearest(runs, tmp_p
         ]
 
 
-def test_json_names_every_file_and_nothing_else_is_printed(runs, tmp_path):
-    done = greenpose("report", runs, "-o", "x/a.md", "--figures", "charts", "--json", cwd=tmp_path)
-    assert done.json["report"] == "x/a.md"
-    assert done.json["files"][0] == "x/a.md"
-    assert all((tmp_path / name).is_file() for name in done.json["files"])
-    assert {name.rpartition(".")[2] for name in done.json["files"][1:]} == {"svg", "png"}
+def test_json_names_every_file_and_nothing_else_is_printed(twice):
+    (_, folder), document = twice
+    assert document["report"] == "x/a.html"
+    assert document["files"][:4] == ["x/a.html", "x/a.md", "x/a.csv", "x/a.tex"]
+    assert all((folder / name).is_file() for name in document["files"])
+    assert {name.rpartition(".")[2] for name in document["files"][4:]} == {"svg", "png"}
 
 
 @pytest.mark.parametrize(
@@ -133,6 +142,7 @@ def test_no_form_pools_two_sides(tmp_path):
     forms = [word for ending in ("md", "tex", "csv") for word in ("-o", f"x.{ending}")]
     done = greenpose("report", "old", "new", *forms, "--figures", "charts", cwd=tmp_path)
     assert done.code == 0, done.err
+    assert done.out.split()[:3] == ["x.md", "x.tex", "x.csv"]
     for name in ("x.md", "x.tex", "charts/chart-energy-j-per-image.svg"):
         text = (tmp_path / name).read_text()
         assert "HRNet3 (first)" in text, name
@@ -141,16 +151,11 @@ def test_no_form_pools_two_sides(tmp_path):
         assert {row["side"] for row in csv.DictReader(file)} == {"first", "second"}
 
 
-def test_with_a_date_the_same_command_gives_the_same_bytes(runs, tmp_path):
-    forms = ("-o", "a.html", "-o", "a.md", "-o", "a.csv", "-o", "a.tex", "--figures", "charts")
-    for number in (1, 2):
-        (tmp_path / f"{number}").mkdir()
-        done = greenpose("report", runs, *forms, "--date", "2025-06-01T12:00:00Z", cwd=tmp_path / f"{number}")
-        assert done.code == 0, done.err
-    first, second = (sorted(path for path in (tmp_path / name).rglob("*") if path.is_file()) for name in ("1", "2"))
+def test_with_a_date_the_same_command_gives_the_same_bytes(twice):
+    first, second = (sorted(path for path in folder.rglob("*") if path.is_file()) for folder in twice[0])
     assert [path.name for path in first] == [path.name for path in second]
     assert [path.name for one, path in zip(first, second, strict=True) if one.read_bytes() != path.read_bytes()] == []
-    assert "made 2025-06-01T12:00:00Z by GreenPose" in (tmp_path / "1" / "a.html").read_text()
+    assert "made 2025-06-01T12:00:00Z by GreenPose" in (twice[0][0] / "x/a.html").read_text()
 
 
 def test_the_date_may_come_from_the_environment_and_must_be_one(runs, tmp_path):
