@@ -160,6 +160,9 @@ class Watcher:
     def closed(self, epoch: Epoch) -> None:
         """Hear nothing."""
 
+    def chose(self, what: str) -> None:
+        """Hear nothing."""
+
 
 def windows(opened: Meter, times: Times, plan: Layout) -> Window:
     """Return what opens an epoch's window: the meter's for the metered ones, and a clock around all."""

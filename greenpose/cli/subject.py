@@ -158,8 +158,8 @@ def _check_sensor(config: Experiment) -> None:
 
 
 def _check_precision(config: Experiment) -> None:
-    if config.train.precision != "float32":
-        from greenpose.training.step import require_precision
+    if config.train.precision == "bf16":
+        from greenpose.training.precision import require_precision
 
         require_precision(config.train.precision, config.process.device)
 

@@ -122,9 +122,10 @@ class TrainConfig(Document):
     selection: Literal["per-exit", "any-exit"] = "per-exit"
     """`per-exit`: each exit is tested with its own best epoch; `any-exit`: with the last epoch in which any exit tied
     or beat its best (the official code's rule)."""
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["float32", "bf16", "auto"] = "float32"
     """Arithmetic of the network's forward and backward pass in training: `bf16` on GPUs and CPUs that have units for
-    it, refused elsewhere. Weights, norms, losses and all evaluation stay in float32."""
+    it, refused elsewhere; `auto`: where there are units, what a second of the run's own steps shows to be faster, which
+    the record says. Weights, norms, losses and all evaluation stay in float32."""
 
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1), NO_TRUTH]

@@ -149,6 +149,11 @@ class RunLogger:
         LOGGER.info("%s", text)
         self._stage.observer.say(text, detail=not epoch.ap)
 
+    def chose(self, what: str) -> None:
+        """Say what was chosen by measuring."""
+        LOGGER.info("arithmetic of training: %s", what)
+        self._stage.observer.say(f"arithmetic of training: {what}")
+
     def forecast(self) -> Forecast | None:
         """Return what was expected of training after its first epochs, whichever attempt they were trained in.
 

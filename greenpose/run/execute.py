@@ -45,7 +45,8 @@ from greenpose.store.records import attempts_of, log_of, phase_of, write_failure
 from greenpose.training import ExitPredictions, ExitScores, Files, Fitted, fit, judge
 from greenpose.training.distributed import leading
 from greenpose.training.fit import Best
-from greenpose.training.step import require_precision, to_images
+from greenpose.training.precision import require_precision
+from greenpose.training.step import to_images
 
 TAKEN_OVER = 75
 """Exit code of a process whose run another host has taken over: that of a failure that may pass, EX_TEMPFAIL."""
@@ -207,7 +208,8 @@ def _run(
 def _make_ready(config: Experiment) -> None:
     """Refuse a device or precision that is not there, and make the run repeatable."""
     require_device(config.process.device, config.process.replicas)
-    require_precision(config.train.precision, config.process.device)
+    if config.train.precision != "auto":
+        require_precision(config.train.precision, config.process.device)
     seed_everything(config)
 
 

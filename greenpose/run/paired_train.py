@@ -110,12 +110,14 @@ class Training:
     def ended(self, epoch: object) -> None:
         """Hear that an epoch is over, which does not happen."""
 
-    closed = ended
+    closed = chose = ended
 
 
 def _recipe(train: Any, images: int) -> Any:
     """Return the recipe with so many images a step, of the whole network from the first step on."""
     ours = {"batch": images, "lr": RATE, "grow": {}}
+    if getattr(train, "precision", "") == "auto":  # both sides are to do the same
+        ours["precision"] = "float32"
     return train.model_copy(update={name: value for name, value in ours.items() if hasattr(train, name)})
 
 

@@ -132,9 +132,15 @@ def compose(run: RunResult) -> Record:
         crosscheck=crosscheck(run.windows),
         trained_in=cell.get("trained_in", {}).get("run"),
         gaps=[*lost, *run.gaps],
-        **surroundings(config) | {"host": host_of_all(attempts)},
+        **_surroundings(run) | {"host": host_of_all(attempts)},
         **with_bases(marked(numbers, lost)),
     )
+
+
+def _surroundings(run: RunResult) -> dict[str, Any]:
+    """Return what surrounds the run, with the arithmetic that its training chose."""
+    found, chosen = surroundings(run.config), run.fitted.precision
+    return found | ({"process": {**found["process"], "train_precision": chosen}} if chosen else {})
 
 
 def unsaved(counts: Mapping[int, ExitCount]) -> str | None:

@@ -12,7 +12,9 @@ that was interrupted. Several processes may train together (`distributed`): one 
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -30,6 +32,7 @@ from greenpose.model import Network
 from greenpose.training.checkpoint import DAMAGE, damaged, load_state, save_best, save_state, settle, waiting
 from greenpose.training.distributed import Shard, current_group
 from greenpose.training.evaluate import validation_scores
+from greenpose.training.precision import KINDS, Precision, choose
 from greenpose.training.step import THREADS, Adam, Ema, Parted, Step, Window, prefetch, unmetered
 
 
@@ -121,6 +124,9 @@ class TrainingCallbacks(Protocol):
     def closed(self, epoch: "Epoch") -> None:
         """Hear that an epoch is over, its checkpoint written."""
 
+    def chose(self, what: str) -> None:
+        """Hear what was chosen by measuring before the first epoch, and why."""
+
 
 class _Nobody:
     def trained(self, epoch: int, done: int, loss: float) -> None:
@@ -133,6 +139,9 @@ class _Nobody:
         pass
 
     def closed(self, epoch: "Epoch") -> None:
+        pass
+
+    def chose(self, what: str) -> None:
         pass
 
 
@@ -164,6 +173,8 @@ class Fitted:
     """Epochs trained, resumed ones included."""
     stopped: Literal["epochs", "patience", "budget"]
     """Why it ended."""
+    precision: str = ""
+    """The arithmetic that was chosen by measuring, and why; empty where the recipe names one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,8 +214,9 @@ def fit(
     optimizer = Adam(net.parameters(), lr=recipe.lr, fused=True)
     selection = EpochSelection(rule=recipe.selection)
     ema = Ema(net, decay=recipe.average)
-    epoch = _resume(net, optimizer, selection, ema, files.checkpoint)
-    step = Step(net, objective, optimizer, ema=ema, precision=recipe.precision, group=current_group())
+    epoch, chosen_before = _resume(net, optimizer, selection, ema, files.checkpoint)
+    precision, chosen_by = _precision(net, objective, splits["train"], recipe, seed, chosen_before, told, window)
+    step = Step(net, objective, optimizer, ema=ema, precision=precision, group=current_group())
     if step.group.leads:
         _settle(selection, net.exits, files)
     schedule = depth_schedule(recipe, net.exits)
@@ -238,10 +250,45 @@ def fit(
         how = Epoch(epoch=epoch, loss=loss, terms=terms, lr=lr, ap=ap, pck=pck)
         told.ended(how)
         with window(f"checkpoint/epoch {epoch}", 0):
-            save_state(files.checkpoint, _state(net, optimizer, selection, ema, epoch))
+            save_state(files.checkpoint, _state(net, optimizer, selection, ema, epoch, chosen_by))
             _settle(selection, chosen, files)
         told.closed(how)
-    return Fitted(best=selection.best, epochs=epoch, stopped=_ending(epoch, recipe, selection))
+    return Fitted(best=selection.best, epochs=epoch, stopped=_ending(epoch, recipe, selection), precision=chosen_by)
+
+
+def _precision(
+    net: Network,
+    objective: Objective,
+    samples: Samples,
+    recipe: TrainConfig,
+    seed: int,
+    before: str,
+    told: TrainingCallbacks,
+    window: Window,
+) -> tuple[Precision, str]:
+    """Return the arithmetic of training, and by what it was chosen; a training that goes on keeps what it began with.
+
+    Steps are measured on a copy of the network, so that it begins as it would anyhow.
+    """
+    if recipe.precision != "auto":
+        return recipe.precision, ""
+    group, device = current_group(), next(net.parameters()).device
+    found = before
+    if group.leads and not found:
+
+        def steps() -> dict[Precision, Callable[[], object]]:
+            copy = deepcopy(net)
+            optimizer = Adam(copy.parameters(), lr=recipe.lr, fused=True)
+            copy.train()
+            batch = batch_of(samples, np.random.default_rng(seed).permutation(len(samples))[: recipe.batch])
+            return {kind: partial(Step(copy, objective, optimizer, precision=kind), batch) for kind in KINDS}
+
+        with window("train precision", 0):
+            found = str(choose(steps, device))
+    if group.leads:
+        told.chose(found)
+    is_bf16 = group.agreed(found.startswith("bf16"), device=device)
+    return "bf16" if is_bf16 else "float32", found
 
 
 def _keep(net: Network, exits: Iterable[int], epoch: int, files: Files) -> None:
@@ -334,35 +381,35 @@ def _diverged(epoch: int, images: int, loss: float) -> GreenPoseError:
 
 
 def _state(
-    net: Network, optimizer: torch.optim.Optimizer, selection: EpochSelection, ema: Ema, epoch: int
+    net: Network, optimizer: torch.optim.Optimizer, selection: EpochSelection, ema: Ema, epoch: int, precision: str
 ) -> dict[str, Any]:
     state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch, "average": ema.state()}
-    return state | {"selection": selection.state()}
+    return state | {"selection": selection.state()} | ({"precision": precision} if precision else {})
 
 
 def _resume(
     net: Network, optimizer: torch.optim.Optimizer, selection: EpochSelection, ema: Ema, checkpoint: Path
-) -> int:
-    """Return the last epoch of the checkpoint after taking everything up from it; 0 where there is none.
+) -> tuple[int, str]:
+    """Return the checkpoint's last epoch and chosen arithmetic after taking all up from it; 0 where there is none.
 
     Raises:
         GreenPoseError: the checkpoint is damaged.
     """
     state = load_state(checkpoint)
     if state is None:
-        return 0
+        return 0, ""
     try:
         net.load_state_dict(state["net"])
         settings = optimizer.state_dict()["param_groups"]  # they are the recipe's, and the rate is set before each step
         optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": settings})
         selection.restore(state["selection"])
         ema.restore(state.get("average", {}))
-        epoch = int(state["epoch"])
+        epoch, precision = int(state["epoch"]), str(state.get("precision", ""))
     except DAMAGE as error:
         raise damaged(checkpoint, f"{type(error).__name__} {' '.join(str(error).split())[:SHOWN]}") from None
     if (fault := _fault(optimizer, selection, net.exits, epoch)) is not None:
         raise damaged(checkpoint, fault)
-    return epoch
+    return epoch, precision
 
 
 def _fault(

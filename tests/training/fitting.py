@@ -45,7 +45,7 @@ class Listener:
     """Keeps what it is told, and may end the training after an epoch; `minds` the losses and their order."""
 
     def __init__(self, *, stop_after=None, enough_after=None, minds=True):
-        self.noted, self.epochs, self.images = [], [], []
+        self.noted, self.epochs, self.images, self.chosen = [], [], [], []
         self._stop_after, self._enough_after, self._minds = stop_after, enough_after, minds
 
     def trained(self, epoch, done, loss):
@@ -62,3 +62,6 @@ class Listener:
         self.epochs.append(epoch)
         if epoch.epoch == self._stop_after:
             raise KeyboardInterrupt
+
+    def chose(self, what):
+        self.chosen.append(what)
