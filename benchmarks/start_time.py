@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import conclude
-from greenpose.ledger.start_time import Range, Work, choose
+from greenpose.ledger.start_time import Range, Workload, choose
 from greenpose.metering.hourly_intensity import HOUR, Hours
 
 FIRST = datetime(2027, 1, 1, tzinfo=UTC)
@@ -98,7 +98,7 @@ def done(
     grid, left = 0.0, runs
     while left:
         seconds = Range(*(factor * length * 3600 * left / runs for factor in (1 - spread, 1.0, 1 + spread)))
-        choice = choose(hours, Work(runs=left, seconds=seconds, kwh=None), now, deadline=deadline, below=below)
+        choice = choose(hours, Workload(runs=left, seconds=seconds, kwh=None), now, deadline=deadline, below=below)
         some, start = min(left, choice.size), choice.starts[0]
         grid += some / runs * hours.over(start, some * each).mid
         now, left = start + timedelta(seconds=some * each), left - some

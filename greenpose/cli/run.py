@@ -38,7 +38,7 @@ from greenpose.cli.launcher import (
     show_scripts,
     with_launcher,
 )
-from greenpose.cli.start_time import AT_ONCE, CleanHours, Start, begun, clean_hours, in_its_hours, with_start
+from greenpose.cli.start_time import AT_ONCE, CleanHours, StartOptions, begun, clean_hours, in_its_hours, with_start
 from greenpose.cli.status import budget_line
 from greenpose.cli.subject import (
     CountryOption,
@@ -123,7 +123,7 @@ def run(
     log: LogOption = None,
     make_report: Annotated[bool, typer.Option("--report/--no-report", help="Render the page at the end.")] = True,
     cluster: Mapping[str, Any] = MappingProxyType({}),
-    start: Start = AT_ONCE,
+    start: StartOptions = AT_ONCE,
     manner: Manner = PLAIN,
 ) -> None:
     """Train, evaluate, meter and record; then render the report and print its path.

@@ -23,7 +23,7 @@ from greenpose.store import State
 
 if TYPE_CHECKING:
     from greenpose.grid import Outcome, Planned
-    from greenpose.ledger.start_time import Choice, Range, Work
+    from greenpose.ledger.start_time import ChosenStart, Range, Workload
     from greenpose.metering.hourly_intensity import Hours
 
 CLOCK = re.compile(r"\d{1,2}:\d{2}")
@@ -37,7 +37,7 @@ SHOWN = 0.005
 SAMPLE = "datetime,g_per_kwh, then a line for each hour, e.g. 2026-12-01T00:00Z,212.5"
 
 
-class Start(NamedTuple):
+class StartOptions(NamedTuple):
     """When the runs are to start."""
 
     start_below: float | None = None
@@ -50,10 +50,10 @@ class Start(NamedTuple):
     """File of hourly intensities to go by; None for that of the configuration."""
 
 
-AT_ONCE = Start()
+AT_ONCE = StartOptions()
 with_start = gathered(
     "start",
-    Start,
+    StartOptions,
     {
         "start_below": (
             float | None,
@@ -74,7 +74,7 @@ with_start = gathered(
         "intensity": (str | None, typer.Option(help="CSV of hourly intensities to wait by. Default: carbon.hourly.")),
     },
 )
-"""Gives a command the options of `Start`, as its parameter `start`."""
+"""Gives a command the options of `StartOptions`, as its parameter `start`."""
 
 
 class Need(NamedTuple):
@@ -139,14 +139,14 @@ class CleanHours:
     sleep: Callable[[float], None] = time.sleep
     slower: float = 1.0
     """How many times as long as expected runs took so far, at most; 1 before any did."""
-    chosen: "Choice" = field(init=False)
+    chosen: "ChosenStart" = field(init=False)
     """What was chosen for all runs before any began."""
 
     def __post_init__(self) -> None:
         """Choose, and refuse what cannot be kept."""
         self.chosen = self.choose(self.todo)
 
-    def choose(self, left: Sequence["Planned"]) -> "Choice":
+    def choose(self, left: Sequence["Planned"]) -> "ChosenStart":
         """Return when to do the runs that are left.
 
         Raises:
@@ -158,15 +158,15 @@ class CleanHours:
             self.hours, self.work(left), self.now(), deadline=self.deadline, below=self.below, pauses=self.pauses
         )
 
-    def work(self, left: Sequence["Planned"]) -> "Work":
+    def work(self, left: Sequence["Planned"]) -> "Workload":
         """Return what the runs that are left take together, ends added to ends."""
-        from greenpose.ledger.start_time import Range, Work
+        from greenpose.ledger.start_time import Range, Workload
 
         needs = [self.needs[one.cell.name] for one in left]
         low, mid, high = (sum(ends) for ends in zip(*(need.seconds for need in needs), strict=True))
         drawn = [need.kwh for need in needs if need.kwh]
         kwh = Range(*map(sum, zip(*drawn, strict=True))) if len(drawn) == len(needs) else None
-        return Work(runs=len(left), seconds=Range(low, mid, max(high, mid * self.slower)), kwh=kwh)
+        return Workload(runs=len(left), seconds=Range(low, mid, max(high, mid * self.slower)), kwh=kwh)
 
     def run(
         self, do: Callable[..., list["Outcome"]], console: Console, todo: Sequence["Planned"], **how: Any
@@ -198,7 +198,7 @@ class CleanHours:
             self.sleep(min(seconds, NAP_SECONDS))
         return choice.size
 
-    def sentence(self, choice: "Choice", left: Sequence["Planned"], *, again: bool = False) -> str:
+    def sentence(self, choice: "ChosenStart", left: Sequence["Planned"], *, again: bool = False) -> str:
         """Return when the runs begin, and what that is expected to save."""
         wait = choice.starts[0] - self.now()
         if wait > SOON:
@@ -210,7 +210,7 @@ class CleanHours:
         known = "; ".join([self._saving(choice, left), *self._remarks(choice, left)])
         return f"{begin}, to take {taking(self.work(left).seconds)}{done}: {known}"
 
-    def _saving(self, choice: "Choice", left: Sequence["Planned"]) -> str:
+    def _saving(self, choice: "ChosenStart", left: Sequence["Planned"]) -> str:
         kwh, (then, once, saved, part, _) = self.work(left).kwh, choice.expected
         if choice.starts[0] - self.now() <= SOON and not saved.mid:
             return "no later start emits less"
@@ -223,7 +223,7 @@ class CleanHours:
             f"{100 * part.mid:.0f} % [{100 * part.low:.0f} to {100 * part.high:.0f}]"
         )
 
-    def _remarks(self, choice: "Choice", left: Sequence["Planned"]) -> list[str]:
+    def _remarks(self, choice: "ChosenStart", left: Sequence["Planned"]) -> list[str]:
         """Return what else must be known: pauses, hours outside the file, what cannot be kept."""
         seconds, remarks = self.work(left).seconds, list[str]()
         each = timedelta(seconds=seconds.mid / len(choice.starts)) + SOON
@@ -265,7 +265,7 @@ class CleanHours:
 
 
 def clean_hours(
-    start: Start,
+    start: StartOptions,
     planned: Sequence["Planned"],
     *,
     resume: bool,
@@ -302,11 +302,11 @@ def clean_hours(
     return CleanHours(hours=hours, todo=todo, needs=needs, deadline=deadline, below=start.start_below, pauses=alone)
 
 
-def _option(start: Start) -> str:
+def _option(start: StartOptions) -> str:
     return "--start-below" if start.finish_by is None else "--finish-by"
 
 
-def _hours(start: Start, todo: Sequence["Planned"]) -> "Hours":
+def _hours(start: StartOptions, todo: Sequence["Planned"]) -> "Hours":
     """Return the hourly file of the option, else of the runs."""
     from greenpose.metering.hourly_intensity import read_hours
 

@@ -43,7 +43,7 @@ class Range(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Workload:
     """Runs that are to be done, one after the other."""
 
     runs: int
@@ -70,7 +70,7 @@ class Expected(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class ChosenStart:
     """When to do some work."""
 
     starts: tuple[datetime, ...]
@@ -87,13 +87,13 @@ class Choice:
 
 def choose(
     hours: Hours,
-    work: Work,
+    work: Workload,
     now: datetime,
     *,
     deadline: datetime | None = None,
     below: float | None = None,
     pauses: bool = True,
-) -> Choice:
+) -> ChosenStart:
     """Return when to do work: as soon as the grid is below so many g/kWh, or with the least grams by a deadline.
 
     Where both are given, what cannot be done below the threshold in time is done with the least grams. The threshold
@@ -121,7 +121,7 @@ def choose(
     if len(starts) < blocks:
         starts += course.cleanest(starts[-1] + length if starts else begin, end, length, blocks - len(starts))
     moments = [now + (start - begin) * HOUR for start in starts]
-    return Choice(
+    return ChosenStart(
         starts=tuple(moments),
         size=size,
         expected=_expected(hours, work, now, moments),
@@ -130,7 +130,7 @@ def choose(
     )
 
 
-def _runs_of_a_block(work: Work) -> int:
+def _runs_of_a_block(work: Workload) -> int:
     return max(1, min(work.runs, math.ceil(LEAST_BLOCK_HOURS * 3600 * work.runs / work.seconds.mid)))
 
 
@@ -191,7 +191,7 @@ def _turns(first: float, last: float, length: float) -> Iterator[float]:
     yield from (first, *within, last)
 
 
-def _expected(hours: Hours, work: Work, now: datetime, starts: Sequence[datetime]) -> Expected:
+def _expected(hours: Hours, work: Workload, now: datetime, starts: Sequence[datetime]) -> Expected:
     """Return what is expected of blocks at their starts, for all that they may take.
 
     What they have in common with beginning at once saves nothing; hours that they do not share with it are wrong
@@ -240,7 +240,7 @@ def _over(hours: Hours, parts: Mapping[int, float]) -> Range:
     return Range(*(sum(part * period[end] for part, period in periods) for end in range(3)))
 
 
-def _too_near(deadline: datetime, left: float, work: Work) -> str:
+def _too_near(deadline: datetime, left: float, work: Workload) -> str:
     if left <= 0:
         return f"--finish-by: {deadline:%Y-%m-%d %H:%M} UTC is over; give a time to come"
     took = lasting(work.seconds.mid) + (f", at most {lasting(work.seconds.high)}" if work.seconds.high > left else "")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.start_time import FIRST, a_year_of_starts, as_csv, done, made_up_year
 from greenpose.errors import GreenPoseError
-from greenpose.ledger.start_time import Range, Work, choose
+from greenpose.ledger.start_time import Range, Workload, choose
 from greenpose.metering.hourly_intensity import HOUR, HOURLY_ERROR, Hours, read_hours
 from tests.pages import ROOT
 
@@ -26,7 +26,7 @@ YEAR = grid(made_up_year())
 
 
 def work(hours, runs=1, *, low=None, high=None, kwh=None):
-    return Work(runs=runs, seconds=Range(*(3600 * end for end in (low or hours, hours, high or hours))), kwh=kwh)
+    return Workload(runs=runs, seconds=Range(*(3600 * end for end in (low or hours, hours, high or hours))), kwh=kwh)
 
 
 def length_of(choice, seconds):
