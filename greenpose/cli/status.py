@@ -2,16 +2,17 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group
 from rich.live import Live
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -104,7 +105,16 @@ def _view(found: "GridStatus", *, verbose: bool) -> list[Table | Text]:
     return [*([_table(runs)] if runs else []), *remarks, *_sentences(found)]
 
 
-def screen_of(found: "GridStatus", console: Console, *, holders: bool = True) -> Group:
+class Screen(Group):
+    """Parts of a live picture; their lines are broken also where what is printed above it is not to be."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        """Yield the parts."""
+        for part in self.renderables:
+            yield from console.render(part, options.update(no_wrap=False, overflow="fold"))
+
+
+def screen_of(found: "GridStatus", console: Console, *, holders: bool = True) -> Screen:
     """Return the same for a terminal that is looked at: no wider than it is, and no more lines than it has.
 
     Runs that do not fit are counted: first those that are far from their turn, or were done long ago. `holders` says
@@ -119,7 +129,7 @@ def screen_of(found: "GridStatus", console: Console, *, holders: bool = True) ->
     runs = [run for run in found.runs if run.name in chosen]
     whole = _table(runs)
     wide = console.options.update(width=MOST_COLUMNS, max_width=MOST_COLUMNS)
-    return Group(
+    return Screen(
         whole if Measurement.get(console, wide, whole).maximum <= console.width else _table(runs, brief=True),
         *(
             [Text(f"... and {listed([f'{number} {state}' for state, number in folded.items()])}", "dim")]

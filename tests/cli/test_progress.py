@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from greenpose.cli.console import Output
 from greenpose.cli.progress import (
@@ -170,6 +171,18 @@ def test_a_grid_that_fits_is_shown_whole_and_in_a_narrow_terminal_without_interv
     assert "(1,000 to 3,000)" in said[160].replace("1000", "1,000").replace("3000", "3,000")
     assert re.search(r"HRNet4-COKD-DS-seed=1  +running +3/210 +4: 40.0 \(val\)", said[80])
     assert "the grid's budget: 0 of 9000 Wh used" in said[80]
+
+
+def test_the_picture_is_whole_also_below_a_line_that_is_not_to_be_broken():
+    shown, console = terminal(60)
+    live = LiveGrid(Path("runs"), console, holders=False)
+    live.picture.update(screen_of(status_with("running", "to do"), console))
+    with live.picture:
+        shown.truncate(0)
+        console.print(Text("a note that is wider than the terminal " * 3), soft_wrap=True)
+        picture = shown.getvalue().splitlines()[-6:]
+    assert "included" in " ".join(picture)
+    assert max(len(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line)) for line in picture) <= 60
 
 
 class Meter:
