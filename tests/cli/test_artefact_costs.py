@@ -14,8 +14,9 @@ from greenpose.artefact import read_artefact
 from greenpose.cli.artefact_costs import arithmetic_note, print_turns, run_beside, split_sources
 from greenpose.cli.measure import measure
 from greenpose.errors import ConfigError
+from greenpose.run import peak_memory
 from tests.artefact_costs import cost, turns
-from tests.cli.running import greenpose
+from tests.cli.running import COMMAND, greenpose
 from tests.export.exporting import exported
 from tests.report.records import record
 from tests.run.measuring import EXPERIMENT
@@ -47,14 +48,21 @@ def rows(text, head):
     return "".join(lines).split()
 
 
+def with_known_memory(words):
+    """Be the command line where nobody asks a process of its own, which loads torch, for what each file holds."""
+    peak_memory.of_exit = peak_memory.of_artefact = lambda *_, **__: 10**8
+    return COMMAND(words)
+
+
 def test_the_command_measures_beside_the_run_around_the_artefact_and_keeps_what_it_found(workplace):
-    done = greenpose("measure", "tiny-00c0ffee/exported", *BRIEF, "--json", cwd=workplace)
+    done = greenpose("measure", "tiny-00c0ffee/exported", *BRIEF, "--json", cwd=workplace, act=with_known_memory)
     assert done.code == 0, done.err
     assert done.json["kept"] == "tiny-00c0ffee/artefacts.json"
     kept = json.loads((workplace / "tiny-00c0ffee/artefacts.json").read_text())
     assert kept["measurements"] == [done.json["turns"]]
     assert [each["file"] for each in kept["measurements"][0]["costs"]][2:] == ["exit2.pt2"]
     assert kept["measurements"][0]["process"]["pinned"]
+    assert {each["memory_bytes"] for each in kept["measurements"][0]["costs"]} == {10**8}
 
 
 def test_the_run_is_found_around_the_artefact_by_its_hash_only(workplace):
