@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from inspect import unwrap
 from pathlib import Path
 from shutil import copytree
 
@@ -88,13 +89,13 @@ def test_artefacts_are_told_from_the_run_whatever_their_order(workplace):
 
 def test_options_that_say_nothing_to_an_artefact_are_refused(workplace):
     with pytest.raises(ConfigError, match="--exit and --device: an artefact is one exit, on the CPU"):
-        measure.__wrapped__([workplace / "alone"], exits=[2], device="cuda")
+        unwrap(measure)([workplace / "alone"], exits=[2], device="cuda")
 
 
 def test_an_experiment_is_no_run_to_hold_an_artefact_against(workplace):
     (workplace / "tiny.yaml").write_text(yaml.safe_dump(EXPERIMENT))
     with pytest.raises(ConfigError, match="give the folder of a finished run"):
-        measure.__wrapped__([workplace / "alone", workplace / "tiny.yaml"])
+        unwrap(measure)([workplace / "alone", workplace / "tiny.yaml"])
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])

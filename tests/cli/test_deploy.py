@@ -1,6 +1,7 @@
 """`greenpose export`, `greenpose policy` and `greenpose retest` as a user calls them."""
 
 import json
+from inspect import unwrap
 
 import pytest
 
@@ -47,15 +48,15 @@ def test_a_policy_is_written_beside_the_record_and_the_report_draws_it(workplace
 def test_exits_are_judged_by_another_decoding_and_their_runs_stay_as_they_are(workplace, capsys):
     run = RunFolder(workplace / "tiny-00c0ffee")
     before = sorted((file, file.stat().st_mtime_ns) for file in run.path.rglob("*"))
-    retest.__wrapped__([run.path], manner=PLAIN._replace(json=True))
+    unwrap(retest)([run.path], manner=PLAIN._replace(json=True))
     ((_, document), *_) = json.loads(capsys.readouterr().out).items()
     assert [one["exit"] for one in document[0]["exits"]] == [2, 3]
     for one in document[0]["exits"]:
         assert one["ap_change"] == pytest.approx(one["ap"]["dark"] - one["ap"]["quarter"])
         assert one["resampled"] == {"patients": 3}
-    retest.__wrapped__([run.path, run.path], exits=[3])
+    unwrap(retest)([run.path, run.path], exits=[3])
     lines = capsys.readouterr().out.splitlines()
-    retest.__wrapped__([run.path], exits=[2], flip=True, measured=False, manner=PLAIN._replace(json=True))
+    unwrap(retest)([run.path], exits=[2], flip=True, measured=False, manner=PLAIN._replace(json=True))
     (flipped,) = json.loads(capsys.readouterr().out)["runs"][0]["exits"]
     assert [*flipped["ap"]] == ["quarter", "quarter+flip"]
     (price,) = price_of_mirrors(run.experiment(), run, [2]).values()
@@ -73,9 +74,9 @@ def test_an_export_is_measured_beside_its_run_where_that_is_asked_for(tmp_path, 
     for name, value in worker_environment(run.experiment().process, workers=1).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(GreenPoseError, match="--measure: safetensors hold weights only"):
-        export.__wrapped__(run.path, exit_=2, to="safetensors", measured=True)
+        unwrap(export)(run.path, exit_=2, to="safetensors", measured=True)
     assert not (run.path / "exported").exists()
-    export.__wrapped__(run.path, exit_=2, to="pt2", measured=True, manner=PLAIN._replace(json=True))
+    unwrap(export)(run.path, exit_=2, to="pt2", measured=True, manner=PLAIN._replace(json=True))
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "greenpose.card/2"
     assert document["measured"]["kept"] == str(run.artefacts)
@@ -87,15 +88,15 @@ def test_an_export_is_measured_beside_its_run_where_that_is_asked_for(tmp_path, 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda run: export.__wrapped__(run, exit_=4), "--exit 4: this network has exits 2, 3"),
-        (lambda run: export.__wrapped__(run, to="tflite"), "--to tflite: unknown"),
+        (lambda run: unwrap(export)(run, exit_=4), "--exit 4: this network has exits 2, 3"),
+        (lambda run: unwrap(export)(run, to="tflite"), "--to tflite: unknown"),
         (
-            lambda run: policy.__wrapped__(run, exits=[3]),
+            lambda run: unwrap(policy)(run, exits=[3]),
             "leaving early takes two exits or more, and there is only exit 3",
         ),
-        (lambda run: retest.__wrapped__([run], decode=DecodingKind.QUARTER), "is decoded so already"),
-        (lambda run: retest.__wrapped__([run], decode=DecodingKind.UDP), "crops of udp are cut otherwise"),
-        (lambda run: retest.__wrapped__([run, run / "no"]), "tiny-00c0ffee/no: no such folder"),
+        (lambda run: unwrap(retest)([run], decode=DecodingKind.QUARTER), "is decoded so already"),
+        (lambda run: unwrap(retest)([run], decode=DecodingKind.UDP), "crops of udp are cut otherwise"),
+        (lambda run: unwrap(retest)([run, run / "no"]), "tiny-00c0ffee/no: no such folder"),
     ],
 )
 def test_what_cannot_be_had_is_refused_in_words_and_nothing_is_written(workplace, call, words):
