@@ -223,7 +223,7 @@ def _finished(folder: RunFolder, shown: Mapping[str, Any], plan: WantedRuns) -> 
         **{**shown, "experiment": record.experiment},
         epoch=record.epochs,
         epochs=record.epochs,
-        ap={exit_: ap for exit_, ap in record.ap.items() if ap is not None},
+        ap={entry.exit: entry.ap for entry in record.exits if entry.ap is not None},
         spent=spent,
         used_kwh=_taken(folder, plan),
         expected={name: predict_total([], spent=used) for name, used in spent.items()},

@@ -1,6 +1,5 @@
 """The records of many runs: found, read, and what a lost run's windows still tell."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +18,7 @@ from greenpose.record import Failure, Record, loads, with_bases
 from greenpose.record.artefacts import ArtefactCosts
 from greenpose.record.numbers import Numbers
 from greenpose.record.policy import PolicyCurve
-from greenpose.schema import loaded, parsed
+from greenpose.schema import Document, loaded, parsed
 from greenpose.store.folder import RunFolder, State
 
 
@@ -56,8 +55,17 @@ def read_record(path: Path) -> Record:
     return document
 
 
+class BriefExit(Document):
+    """What it tells of each exit."""
+
+    model_config = ConfigDict(extra="ignore")
+    exit: int
+    ap: float | None
+    """As a fraction."""
+
+
 class Brief(Numbers):
-    """What a look at very many finished runs tells of each; as in a record, which is a hundred times as much."""
+    """What a look at very many finished runs tells of each: of all else in a record nothing is made or checked."""
 
     model_config = ConfigDict(extra="ignore")
     schema_: Literal["greenpose.record/1"] = Field(alias="schema")
@@ -65,40 +73,18 @@ class Brief(Numbers):
     epochs: int
     train_seconds: float
     train_energy_kwh: float
-    ap: dict[int, float | None]
-    """AP of each exit, as a fraction."""
+    exits: list[BriefExit]
 
 
-def read_brief(path: Path) -> Brief:
-    """Return the most telling numbers of the record in a file.
-
-    Where it is as we write it, only the lines that they stand in are parsed, and nothing wrong elsewhere is found.
+def read_brief(path: Path) -> Brief | Record:
+    """Return the most telling numbers of the record in a file; the record where it is not one of today's.
 
     Raises:
         RecordError: if there is none that can be read.
     """
     with suppress(OSError, ValueError):
-        return Brief.model_validate_json(_shortened(path.read_bytes()))
-    record = read_record(path)
-    own = {name: getattr(record, name) for name in Brief.model_fields if name not in ("schema_", "ap")}
-    return Brief(schema=record.schema_, ap={entry.exit: entry.ap for entry in record.exits}, **own)
-
-
-_OF_AN_EXIT = re.compile(rb'\n   "(exit|ap)": ([^,\n]+)')
-"""The lines of an exit in a record as we write it."""
-
-
-def _shortened(text: bytes) -> bytes:
-    """Return the JSON of a record up to its phases, with the AP of each exit; none where it is not as we write it."""
-    head, exits = (
-        text[: text.index(b',\n "phases": [')],
-        text[text.index(b'\n "exits": [') : text.rindex(b'\n "carbon": {')],
-    )
-    found = _OF_AN_EXIT.findall(exits)
-    if [name for name, _ in found] != [b"exit", b"ap"] * (len(found) // 2) or not text.endswith(b"\n}\n"):
-        raise ValueError
-    aps = b",".join(b'"%s":%s' % (exit_, ap) for (_, exit_), (_, ap) in zip(found[::2], found[1::2], strict=True))
-    return head + b',"ap":{' + aps + b"}}"
+        return Brief.model_validate_json(path.read_bytes())
+    return read_record(path)
 
 
 def collect(paths: Iterable[Path]) -> list[Record | Failure]:
