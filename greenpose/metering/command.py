@@ -40,6 +40,9 @@ LOST_SHARE, SHORTEST_S, LONGEST_S = 0.1, 1.0, 60.0
 LOOK_SHARE, TRACE_SHARE = 0.005, 0.05
 """Part of a CPU that looking at the processes may take: thousands are looked at less often than was asked for."""
 
+LOOKS = 10
+"""Times that one looks anew for what a command leaves, which may be starting and ending processes all the while."""
+
 
 class CommandError(GreenPoseError):
     """A command that cannot be started; `code` is what a shell's exit code would be."""
@@ -164,14 +167,15 @@ class Command:
         return True
 
     def left(self) -> list[Left]:
-        """Return the processes that go on without it, if any."""
-        import psutil
+        """Return the processes that go on without it, if any.
 
-        found = []
-        for process in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):
-                if process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(Left(process.pid, " ".join(process.cmdline()) or process.name()))
+        One that starts another and ends while one looks hides it: looks are repeated until two find the same.
+        """
+        found = _descendants()
+        for _ in range(LOOKS):
+            before, found = found, _descendants()
+            if found == before:
+                break
         return found
 
     def _all_ended(self, *, for_all: bool) -> bool:
@@ -185,6 +189,18 @@ class Command:
                 return self._status is not None and not for_all
             if pid == self._pid:
                 self._status = status
+
+
+def _descendants() -> list[Left]:
+    """Look once at the processes that are at work below this one."""
+    import psutil
+
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(Left(process.pid, " ".join(process.cmdline()) or process.name()))
+    return found
 
 
 def _started(file: str, words: Sequence[str], held_before: frozenset[int]) -> int:

@@ -8,8 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from greenpose.metering.command import Command
 
 DRIVER = """
 import json, os, resource, sys, time
@@ -120,6 +123,15 @@ def test_what_goes_on_after_the_command_is_named(metered):
     _, said = metered(*daemon(20)).end()
     assert (said["code"], len(said["left"]), said["seconds"] < 10) == (0, 1, True)
     assert "time.sleep(20)" in said["left"][0]
+
+
+def test_what_is_started_while_one_looks_by_what_then_ends_is_named(monkeypatch):
+    def process(pid, status):
+        return SimpleNamespace(pid=pid, status=lambda: status, cmdline=lambda: [f"number {pid}"])
+
+    looks = iter([[process(7, "zombie")], *[[process(8, "sleeping")]] * 2])
+    monkeypatch.setattr("psutil.Process", lambda: SimpleNamespace(children=lambda **_: next(looks)))
+    assert [each.command for each in Command(["true"]).left()] == ["number 8"]
 
 
 def test_what_goes_on_after_the_command_is_waited_for_where_asked(metered):
