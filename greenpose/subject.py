@@ -33,6 +33,12 @@ FREE = ("measure", "carbon", "process")
 ALSO_FREE = ("data.input_size", "data.root", "model.folder")
 """Further settings of that kind: the size of what is measured, and where the same data, or source, lie now."""
 
+BY_ITSELF = (
+    "was metered from outside, as a loop of your own or a program: what its network is nobody here knows; its record is"
+    " for report and check"
+)
+"""Why nothing can be built of a run of `greenpose.experiment` or `greenpose meter`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
@@ -137,6 +143,8 @@ def _of_run(folder: RunFolder, settings: Sequence[str], only: Sequence[str]) -> 
     if faults:
         raise ConfigError(faults)
     written = folder.read_cell()
+    if "own" in written:
+        raise ConfigError([f"{folder.path}: {BY_ITSELF}"])
     experiment = written["experiment"]
     if isinstance(data := experiment.get("data"), dict) and "profile" in data:  # older runs hold the path of their own
         experiment = assign(experiment, "data.profile", from_here(data["profile"]))

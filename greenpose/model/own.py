@@ -272,7 +272,7 @@ class OwnNetwork(nn.Module):
         with theirs(config):
             output = self.inner(images, **told)
         given = exits if self.is_asked or self.is_cut else sorted(config.exits)
-        found = by_exit(output, given, config)
+        found = by_exit(output, given, config, is_cut=self.is_cut)
         return {exit_: found[exit_] for exit_ in exits}
 
     def truncate(self, exit_number: int) -> "OwnExitNetwork":
@@ -370,13 +370,16 @@ def _idle_layers(net: OwnNetwork, exit_number: int) -> tuple[str, ...]:
     )
 
 
-def by_exit(output: Any, exits: Sequence[int], config: OwnNetworkConfig) -> dict[int, Tensor]:
+def by_exit(output: Any, exits: Sequence[int], config: OwnNetworkConfig, *, is_cut: bool = False) -> dict[int, Tensor]:
     """Return heatmaps by exit from what a module gives: a mapping, a list or tuple shallow to deep, or one tensor.
+
+    `is_cut` is a module that has been cut at the only exit.
 
     Raises:
         ModelError: it gives something else, or other exits.
     """
     wanted = sorted(exits)
+    whose = f"the network of truncate({wanted[0]})" if is_cut else "its network"
     if isinstance(output, Tensor):
         output = [output]
     if isinstance(output, Mapping):
@@ -384,12 +387,12 @@ def by_exit(output: Any, exits: Sequence[int], config: OwnNetworkConfig) -> dict
     elif isinstance(output, list | tuple):
         if len(output) != len(wanted):
             few = f"{len(output)} thing{'' if len(output) == 1 else 's'}"
-            raise ModelError([f"{config.factory}: its network gives {few} for {named(wanted)}; one for each is needed"])
+            raise ModelError([f"{config.factory}: {whose} gives {few} for {named(wanted)}; one for each is needed"])
         found = dict(zip(wanted, output, strict=True))
     else:
         raise ModelError(
             [
-                f"{config.factory}: its network gives {_kind(output)}; it is to give heatmaps by exit: a dict such as"
+                f"{config.factory}: {whose} gives {_kind(output)}; it is to give heatmaps by exit: a dict such as"
                 " {1: ..., 2: ...}, a list or tuple shallow to deep, or one tensor"
             ]
         )
@@ -403,7 +406,7 @@ def by_exit(output: Any, exits: Sequence[int], config: OwnNetworkConfig) -> dict
         if not isinstance(value, Tensor)
     ]
     if faults:
-        raise ModelError([f"{config.factory}: its network {fault}" for fault in faults])
+        raise ModelError([f"{config.factory}: {whose} {fault}" for fault in faults])
     return found
 
 

@@ -105,6 +105,13 @@ def test_a_fault_of_a_runs_configuration_names_its_file(run):
     assert fault.startswith(f"{run.config}: data: profile ' ' is not known")
 
 
+def test_a_run_that_was_metered_from_outside_says_why_nothing_can_be_built_of_it(run):
+    run.config.write_text(run.config.read_text() + "own: builder\n")
+    (fault,) = faults(run.path)
+    assert fault.startswith(f"{run.path}: was metered from outside, as a loop of your own or a program: ")
+    assert fault.endswith("its record is for report and check")
+
+
 def test_a_run_that_is_not_finished_says_so(run):
     run.record.unlink()
     (fault,) = faults(run.path)

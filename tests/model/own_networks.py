@@ -93,6 +93,11 @@ class Wrong(Net):
         return nn.Sequential(self.stem, self.final_layer if exit == 1 else self.side)
 def wrong_cut(num_joints):
     return Wrong(num_joints)
+class Uncut(Cut):
+    def truncate(self, exit):
+        return super().truncate(1) if exit == 1 else self
+def uncut(num_joints):
+    return Uncut(num_joints)
 constant = 3
 """
 

@@ -136,6 +136,7 @@ BAD = {
     "failing": ["net.py: line ", "RuntimeError: the lab's own reason"],
     "crashing": ["net.py: line ", "RuntimeError: "],
     "wrong_cut": ["truncate(1) gives other heatmaps than exit 1 of the whole network, by up to"],
+    "uncut": ["the network of truncate(2) gives 2 things for exit 2; one for each is needed"],
     "constant": ["net.py has an int, no function, constant"],
     "whol": ["net.py has no function whol; did you mean whole?"],
 }
