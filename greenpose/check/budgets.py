@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -93,8 +93,8 @@ class CostBudget:
         return f"{f'exit{final}' if self.where == 'final' else self.where}.{self.metric}"
 
 
-def read_budgets(path: Path) -> tuple[CostBudget, ...]:
-    """Return the budgets in a file.
+def read_budgets(path: Path, *, own: Collection[str] = ()) -> tuple[CostBudget, ...]:
+    """Return the budgets in a file; `own` names what exits of the candidate's own loops are judged by.
 
     Raises:
         ConfigError: if it is missing or no YAML.
@@ -104,7 +104,7 @@ def read_budgets(path: Path) -> tuple[CostBudget, ...]:
     budgets: list[CostBudget] = []
     faults: list[str] = []
     for entry, node in zip(document.budgets, _nodes(path.read_text(encoding="utf-8")), strict=True):
-        found = _understood(entry, node)
+        found = _understood(entry, node, own)
         budgets += [found] if isinstance(found, CostBudget) else []
         faults += (
             [] if isinstance(found, CostBudget) else [f"{path}:{node.start_mark.line + 1}: {fault}" for fault in found]
@@ -126,13 +126,14 @@ def _nodes(text: str) -> Iterator[yaml.ScalarNode]:
         yield item if isinstance(item, yaml.ScalarNode) else fields(item)["budget"]
 
 
-def _understood(entry: Entry, node: yaml.ScalarNode) -> CostBudget | list[str]:
+def _understood(entry: Entry, node: yaml.ScalarNode, own: Collection[str]) -> CostBudget | list[str]:
     """Return what a comparison means, or why it means nothing."""
     match = COMPARISON.fullmatch(entry.budget)
     if match is None:
         return [f"{entry.budget!r} is no budget; write e.g. {EXAMPLES}"]
     share = match["share"]
     metric = SHORT.get(share, share) if share else match["metric"]
+    metric = SCORE.name if metric in own else metric
     faults = list(_faults(match, metric))
     if entry.ratchet and metric not in RATCHETED:
         faults.append(

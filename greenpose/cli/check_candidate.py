@@ -1,7 +1,7 @@
 """The candidate of a check and what it is held against: finished runs, or networks profiled on the spot."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ from greenpose.check.footprint import label
 from greenpose.config import Cell
 from greenpose.errors import CheckError
 from greenpose.files import head_commit, now, write_text
-from greenpose.metrics import OPERATIONS
+from greenpose.metrics import AP, OPERATIONS
 from greenpose.record import Failure, Record
 from greenpose.subject import read_runs, require
 
@@ -164,7 +164,7 @@ def read_question(
     if baseline is None and budgets is None and not paired:
         raise CheckError([f"give --baseline FILE, --budgets FILE or --against REF: there is no {FILE} here"])
     filed = None if baseline is None or (creating and not baseline.exists()) else read_baseline(baseline)
-    limits = () if budgets is None else read_budgets(budgets)
+    limits = () if budgets is None else _limits(budgets, candidate)
     selection = Selection(tuple(only))
     if filed is not None or baseline is None:
         names = [] if filed is None else [*filed.baseline.values]
@@ -183,6 +183,20 @@ def read_question(
         limits=limits,
         only=selection,
     )
+
+
+def _limits(budgets: Path, candidate: Path) -> tuple[CostBudget, ...]:
+    """Return what a file of budgets holds; where it names what is unknown, a candidate may judge its exits by that."""
+    try:
+        return read_budgets(budgets)
+    except CheckError:
+        own = _own(read_candidate(candidate)[1])
+        return read_budgets(budgets, own=own)
+
+
+def _own(footprints: Iterable[Footprint]) -> frozenset[str]:
+    """Return the names of what exits of own loops are judged by."""
+    return frozenset(each.metric.name.rpartition(".")[2] for each in footprints if each.metric is not AP)
 
 
 def answer(question: Question) -> list[CheckVerdict]:
@@ -234,7 +248,7 @@ def _tighten(question: Question) -> tuple[Question, dict[str, tuple[float, float
     if after == text:
         return question, {}
     write_text(question.budgets, after)
-    limits = read_budgets(question.budgets)
+    limits = read_budgets(question.budgets, own=_own(question.footprints))
     pairs = zip(question.limits, limits, strict=True)
     moved = {old.entry.budget: (old.limit, new.limit) for old, new in pairs if old.limit != new.limit}
     return replace(question, limits=limits), moved

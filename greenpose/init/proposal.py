@@ -230,9 +230,10 @@ def _reasons(longest: "RunEstimate", run: "RunEstimate", given: Circumstances) -
     epochs = run.cell.config.train.epochs
     fewer = f"; {wanted} were wanted, for {STEPS} steps or the paper's epochs" if epochs < wanted else ""
     minutes = run.training["seconds"].known / 60
+    kept = f"at most {hours}" if minutes <= 60 * given.hours else f"the fewest that are proposed: {hours} are too few"
     return {
         "wiring": "Both exits see the labels, and 4 teaches 3: the paper's HRNet4-OKD-DS.",
-        "train.epochs": f"By trial steps here and now they take about {minutes:.2g} min, at most {hours}{fewer}.",
+        "train.epochs": f"By trial steps here and now they take about {minutes:.2g} min, {kept}{fewer}.",
         "train.patience": "Never stopped early, as the rate falls late; fewer may end a training before that.",
         "measure": "Seconds in which the inference of both exits is metered.",
         "process.device": "One thread is the most repeatable; more are faster: process.threads.",

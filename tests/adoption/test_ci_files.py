@@ -124,9 +124,18 @@ def test_the_action_installs_the_greenpose_that_it_is_part_of_unless_told_otherw
     fake = tmp_path / "bin" / "python"
     fake.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@" >"$SEEN"\n')
     fake.chmod(0o755)
-    for given, installed in {"": "/action/here/../..[train]", "greenpose==0.1": "greenpose==0.1"}.items():
-        _, seen, _ = pipeline(f"\n{step['run']}\n", INSTALL=given, GITHUB_ACTION_PATH="/action/here")
-        assert seen[-1] == installed
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "record.json").touch()
+    here = {"INSTALL": "", "CANDIDATE": "experiments/mine.yaml", "AGAINST": "", "GITHUB_ACTION_PATH": "/action/here"}
+    for changed, installed in (
+        ({}, "/action/here/../..[train]"),
+        ({"CANDIDATE": str(tmp_path / "run")}, "/action/here/../.."),
+        ({"CANDIDATE": "a b/record.json"}, "/action/here/../.."),
+        ({"CANDIDATE": str(tmp_path / "run"), "AGAINST": "origin/main"}, "/action/here/../..[train]"),
+        ({"INSTALL": "greenpose==0.1", "CANDIDATE": str(tmp_path / "run")}, "greenpose==0.1"),
+    ):
+        code, seen, _ = pipeline(f"\n{step['run']}\n", **(here | changed))
+        assert (code, seen[-1]) == (0, installed)
 
 
 def test_every_input_of_the_action_is_used_and_every_variable_of_the_script_is_set():

@@ -21,6 +21,7 @@ from tests.check.candidates import counts
 from tests.check.output.fake_forge import CREDENTIAL, Forge
 from tests.cli.running import greenpose
 from tests.report.records import failure, record
+from tests.report.test_own_metric import TOP1, own
 
 APP = typer.Typer(pretty_exceptions_enable=False)
 APP.command()(command)
@@ -326,6 +327,18 @@ def test_budgets_are_held_beside_a_baseline_that_lies_there(place):
     done = check(place, "run", "--budgets", "budgets.yaml", "--json")
     assert (done.code, done.json["against"]) == (1, "greenpose-baseline.json and budgets.yaml")
     assert {one["way"] for one in done.json["findings"]} == {"exact", "budget"}
+
+
+def test_a_loop_of_ones_own_has_budgets_by_its_metrics_own_name(place):
+    (place / "greenpose-baseline.json").unlink()
+    (place / "run" / "record.json").write_text(dumps(own(TOP1, {3: 0.902, 4: 0.91}, half=0.002)))
+    for limits, code in (("exit3.top1 >= 0.95", 1), ("exit3.score >= 0.95", 1), ("final.top1 >= 0.9", 0)):
+        (place / "budgets.yaml").write_text(f"budgets: [{limits}]\n")
+        assert check(place, "run", "--budgets", "budgets.yaml").code == code, limits
+    (place / "budgets.yaml").write_text("budgets: [exit3.top5 >= 0.95]\n")
+    done = check(place, "run", "--budgets", "budgets.yaml")
+    assert done.code == 2
+    assert "exit3.top5 >= 0.95: top5 is unknown" in done.err
 
 
 def test_budgets_alone_are_enough_and_a_ratchet_tightens_them(place):
