@@ -166,6 +166,20 @@ def test_the_readme_names_what_each_extra_brings():
     }
 
 
+def brought(extra: str) -> set[str]:
+    """All packages of an environment with an extra, less those that any new one has."""
+    found = installed_with(names("") | names(extra)) | {"greenpose"}
+    others = [one for line in WANTED[extra] if (one := Requirement(line)).name == "greenpose"]
+    return found.union(*(brought(other) for one in others for other in one.extras)) - {"pip", "setuptools"}
+
+
+def test_the_readme_counts_the_packages_that_each_extra_brings():
+    counts = re.findall(
+        r"^\| `greenpose(?:\[(\w+)\])?` \|[^|]*\|[^|]*\| (\d+) \|", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    assert {extra: int(count) for extra, count in counts} == {extra: len(brought(extra)) for extra, _ in counts}
+
+
 def test_setup_installs_everything_at_pinned_versions():
     assert "'.[dev]'" in (ROOT / "Makefile").read_text()
     assert {"greenpose[deploy]"} <= set(WANTED["dev"])
