@@ -263,7 +263,7 @@ TRAINING = (
     ),
     _of_training(
         "accuracy on every step",
-        (STEP, "from greenpose.errors", "from greenpose.accuracy import pck\nfrom greenpose.errors"),
+        (STEP, "from greenpose.losses", "from greenpose.accuracy import pck\nfrom greenpose.losses"),
         (
             STEP,
             TERMS,

@@ -215,7 +215,7 @@ def fit(
     selection = EpochSelection(rule=recipe.selection)
     ema = Ema(net, decay=recipe.average)
     epoch, chosen_before = _resume(net, optimizer, selection, ema, files.checkpoint)
-    precision, chosen_by = _precision(net, objective, splits["train"], recipe, seed, chosen_before, told, window)
+    precision, chosen_by = _precision(net, objective, splits, recipe, seed, chosen_before, told, window)
     step = Step(net, objective, optimizer, ema=ema, precision=precision, group=current_group())
     if step.group.leads:
         _settle(selection, net.exits, files)
@@ -259,7 +259,7 @@ def fit(
 def _precision(
     net: Network,
     objective: Objective,
-    samples: Samples,
+    splits: Mapping[str, Samples],
     recipe: TrainConfig,
     seed: int,
     before: str,
@@ -280,6 +280,7 @@ def _precision(
             copy = deepcopy(net)
             optimizer = Adam(copy.parameters(), lr=recipe.lr, fused=True)
             copy.train()
+            samples = splits["train"]
             batch = batch_of(samples, np.random.default_rng(seed).permutation(len(samples))[: recipe.batch])
             return {kind: partial(Step(copy, objective, optimizer, precision=kind), batch) for kind in KINDS}
 
