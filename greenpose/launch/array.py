@@ -22,7 +22,7 @@ from greenpose.launch.accounting import crosscheck
 from greenpose.launch.block import FOLDER, NOTICE_SECONDS, Block, blocks_of
 from greenpose.ledger.grid_budget import GridBudget
 from greenpose.scheduler import QUEUE, Queue, in_a_line
-from greenpose.store import State
+from greenpose.store import RunFolder, State
 from greenpose.store.records import write_failure
 
 LOOK_SECONDS = 1.0
@@ -62,7 +62,9 @@ class Array:
         """The job of each run that Slurm has one for."""
         if self._file.exists():
             there = self._queue.ask()
-            self.jobs = {name: job for name, job in self._written().items() if job in there}
+            waited = {name: job for name, job in self._written().items() if job in there}
+            failed = {name for name in waited if RunFolder(root / name).state() is State.FAILED}  # its job leaves it so
+            self.jobs = {name: job for name, job in waited.items() if name not in failed}
 
     @property
     def _file(self) -> Path:

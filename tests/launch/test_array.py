@@ -16,6 +16,7 @@ from greenpose.launch import Array
 from greenpose.ledger.grid_budget import GridBudget
 from greenpose.scheduler import Queue, in_a_line
 from greenpose.store import State
+from greenpose.store.records import write_failure
 from tests.launch.cells import NOBODY_CARES, planned, shell, starts
 
 SLURM = Launcher(kind="slurm", time="10")
@@ -163,6 +164,29 @@ def test_runs_whose_jobs_slurm_has_no_more_are_submitted_anew(place):
     run(again, todo, watch=lambda: [one.folder.record.write_text("{}") for one in todo])
     assert submitted == [first.cell.name]
     assert json.loads((place / "runs/.slurm/jobs.json").read_text()) == {second.cell.name: "7_1", first.cell.name: "9"}
+
+
+def test_what_has_failed_is_tried_again_though_the_job_in_which_it_did_goes_on_with_others(place):
+    first, second = todo = planned(place / "runs", "A B")
+    write_down(first)
+    write_failure(first.folder, reason="failed", message="no", phase="train", at="2026-01-01T00:00:00+00:00")
+    (place / "runs/.slurm").mkdir()
+    (place / "runs/.slurm/jobs.json").write_text(json.dumps({first.cell.name: "7_0", second.cell.name: "7_0"}))
+    (place / "queue").write_text("7_0\n8\n")
+    submitted = []
+
+    def submit_array(blocks):
+        submitted.extend(one.cell.name for block in blocks for one in block.runs)
+        return [SimpleNamespace(job_id="8")]
+
+    def watch():
+        for one in todo:
+            one.folder.path.mkdir(parents=True, exist_ok=True)
+            one.folder.record.write_text("{}")
+
+    outcomes = run(array(place, SimpleNamespace(submit_array=submit_array)), todo, watch=watch)
+    assert submitted == [first.cell.name]
+    assert [outcome.state for outcome in outcomes] == [State.DONE, State.DONE]
 
 
 def test_what_left_neither_record_nor_failure_and_has_no_job_is_lost_with_the_end_of_its_log(place):
