@@ -14,8 +14,10 @@ from greenpose.errors import GreenPoseError
 from greenpose.files import write_text
 from greenpose.formatting import significant
 from greenpose.ledger.phases import energy_of
+from greenpose.metering import NO_ENERGY
+from greenpose.quantity import worst
 from greenpose.store import RunFolder
-from greenpose.store.records import log_of, outermost
+from greenpose.store.records import attempts_of, kind_of, log_of, outermost
 
 FILE = "energy.json"
 """Where what Slurm said is kept, beside the jobs' numbers: joules of each job."""
@@ -52,22 +54,32 @@ def consumed_joules(jobs: Collection[str]) -> dict[str, float]:
 def crosscheck(root: Path, slurm: Path, jobs: Mapping[str, str]) -> list[str]:
     """Keep in `slurm` what Slurm says of the jobs of runs below `root`, and return a sentence for each job.
 
-    Raises:
-        GreenPoseError: if it cannot be kept.
+    Where it cannot be kept a sentence says so: the runs are done, and nothing of theirs depends on it.
     """
     found = consumed_joules(frozenset(jobs.values()))
-    if found:
-        write_text(slurm / FILE, json.dumps(_kept(slurm / FILE) | found, indent=1) + "\n")
-    sentences = []
-    for job, joules in sorted(found.items()):
-        windows = [log_of(RunFolder(root / name)).windows for name, each in jobs.items() if each == job]
-        ours = sum(energy_of(outermost(each)).mid for each in windows)
-        ratio = f", {significant(joules / ours)} times that" if ours else ""
-        sentences.append(
-            f"job {job}: the windows of its runs add up to {significant(ours / 3600)} Wh; Slurm's own counter says "
-            f"{significant(joules / 3600)} Wh{ratio}, for its whole nodes and time"
-        )
+    sentences = [_beside(root, job, joules, jobs) for job, joules in sorted(found.items())]
+    try:
+        if found:
+            write_text(slurm / FILE, json.dumps(_kept(slurm / FILE) | found, indent=1) + "\n")
+    except GreenPoseError as error:
+        sentences.append(f"what Slurm says is not kept: {error}")
     return sentences
+
+
+def _beside(root: Path, job: str, joules: float, jobs: Mapping[str, str]) -> str:
+    """Return what a job's runs metered, how it was obtained and how wrong it may be, beside what Slurm says."""
+    logs = [log_of(RunFolder(root / name)) for name, each in jobs.items() if each == job]
+    ours = sum((energy_of(outermost(log.windows)) for log in logs), NO_ENERGY)
+    metered, ratio = "nothing", ""
+    if ours.mid:
+        kind = worst(kind_of(attempts_of(log)) for log in logs if log.windows)
+        spread = f", syst. ×{ours.low / ours.mid:.2g}–{ours.high / ours.mid:.2g}"
+        metered = f"{significant(ours.mid / 3600)} Wh ({kind}{spread})"
+        ratio = f", {significant(joules / ours.mid)} times that"
+    return (
+        f"job {job}: the windows of its runs add up to {metered}; Slurm's own counter says "
+        f"{significant(joules / 3600)} Wh (measured, spread not known){ratio}, for its whole nodes and time"
+    )
 
 
 def _kept(file: Path) -> dict[str, float]:
