@@ -221,6 +221,7 @@ def test_wandb_is_offline_and_watches_nothing_by_itself(monkeypatch, tmp_path):
     assert asked["settings"]["console"] == "off"
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's, by SQLAlchemy 2.1
 @pytest.mark.trackers
 def test_mlflow_reads_back_from_its_database_what_it_was_told(tmp_path):
     import mlflow
