@@ -174,11 +174,13 @@ def relabelled(planned: Sequence["Planned"]) -> list[str]:
         data = one.cell.config.data
         if data.source == "synthetic" or one.damage or not one.folder.config.exists():
             continue
-        before = one.folder.read_cell().get("annotations_sha256", {})
         said = data.model_dump_json()
         if said not in hashed:
             hashed[said] = annotations_sha256(data)
+        if one.folder.holds({"annotations_sha256": hashed[said]}):
+            continue
         try:
+            before = one.folder.read_cell().get("annotations_sha256", {})
             check_annotations(before, hashed[said], where=str(one.folder.path))
         except FaultsError as error:
             faults += error.faults
@@ -219,7 +221,12 @@ def find_cells(
     grid = (load_grid if as_grid else load_file)(path, settings=settings, seeds=seeds)
     cells = expand(grid, where=str(path))
     distinct = {cell.config.model_dump_json(include=set(CHECKED)): cell.config for cell in cells}
-    faults = dict.fromkeys(fault for config in distinct.values() for fault in faults_of(config))
+    faults: dict[str, None] = {}
+    looked_at: set[str] = set()
+    for config in distinct.values():
+        data = config.data.model_dump_json()
+        faults |= dict.fromkeys(faults_of(config, images=data not in looked_at))
+        looked_at.add(data)
     if faults:
         overrides = parse_settings(settings)
         raise ConfigError([placed(fault, str(path), overrides) for fault in faults])

@@ -140,7 +140,19 @@ class RunFolder:
 
     def write_cell(self, cell: Mapping[str, Any]) -> None:
         """Write the resolved configuration and what the grid knows of the run."""
-        write_text(self.config, yaml.safe_dump(dict(cell), sort_keys=False, allow_unicode=True))
+        write_text(self.config, _as_yaml(cell))
+
+    def holds(self, entries: Mapping[str, Any]) -> bool:
+        """Return whether entries stand in the configuration as `write_cell` writes them, by its text alone.
+
+        To read it takes a millisecond, and only that tells where they stand there in another way.
+        """
+        with suppress(OSError):
+            _, found, rest = self.config.read_text(encoding="utf-8", errors="replace").partition(
+                "\n" + _as_yaml(entries)
+            )
+            return bool(found) and not rest.startswith(" ")
+        return False
 
     def read_cell(self) -> dict[str, Any]:
         """Return what `write_cell` wrote.
@@ -248,6 +260,10 @@ class RunFolder:
         if self.failure.exists():
             number = 1 + sum(1 for _ in self.path.glob("failure-*.json"))
             self.failure.rename(self.path / f"failure-{number}.json")
+
+
+def _as_yaml(entries: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(entries), sort_keys=False, allow_unicode=True)
 
 
 def _adoption_faults(found: Any) -> list[str]:

@@ -75,6 +75,21 @@ def test_half_written_weights_of_earlier_versions_go_from_beside_a_finished_run(
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
 
 
+def test_entries_stand_in_a_configuration_where_these_and_no_more_were_written(tmp_path):
+    folder, digests = RunFolder(tmp_path), {"train": "a1", "val": "b2"}
+    assert not folder.holds({"digests": digests})
+    for cell, there in (
+        ({"name": "A", "digests": digests}, True),
+        ({"name": "A", "digests": digests, "more": {"x": 1}}, True),
+        ({"name": "A", "digests": {**digests, "test": "c3"}}, False),
+        ({"name": "A", "digests": {**digests, "val": "b"}}, False),
+        ({"name": "A", "inner": {"digests": digests}}, False),
+        ({"name": "A"}, False),
+    ):
+        folder.write_cell(cell)
+        assert folder.holds({"digests": digests}) == there
+
+
 def test_a_torn_last_line_is_passed_over_and_nothing_else(tmp_path):
     log = tmp_path / "windows.jsonl"
     for index in range(3):
