@@ -2,15 +2,29 @@
 
 import contextlib
 import getpass
+import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 
 from greenpose.errors import GreenPoseError
 
 QUERY_SECONDS = 30.0
 """Slurm's controller serves everybody: it is asked no more often than this."""
+
+
+FOLDER, JOBS = ".slurm", "jobs.json"
+"""Where, among a grid's runs, jobs' scripts and logs are kept, and there the number of each run's job."""
+
+
+def jobs_of(runs: Path) -> dict[str, str]:
+    """Return the job of each run of a folder, as it was submitted last; none where that cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads((runs / FOLDER / JOBS).read_text(encoding="utf-8")))
+    return {}
 
 
 def own_job(environ: Mapping[str, str] = os.environ) -> str:
@@ -60,6 +74,10 @@ class Queue:
             with contextlib.suppress(GreenPoseError):
                 self.ask()
         return self._there is not None and job not in self._there
+
+    def keeps(self, job: str) -> bool:
+        """Return whether Slurm, where there is one here, may have a job that is to go on: it does not say otherwise."""
+        return bool(job) and shutil.which("squeue") is not None and not self.lacks(job)
 
     def _is_due(self) -> bool:
         return self._asked is None or self._clock() - self._asked >= self._every

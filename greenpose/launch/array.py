@@ -19,9 +19,9 @@ from greenpose.errors import GreenPoseError
 from greenpose.files import now, write_text
 from greenpose.grid import Command, Outcome, Planned, limits_on
 from greenpose.launch.accounting import crosscheck
-from greenpose.launch.block import FOLDER, NOTICE_SECONDS, Block, blocks_of
+from greenpose.launch.block import NOTICE_SECONDS, Block, blocks_of
 from greenpose.ledger.grid_budget import GridBudget
-from greenpose.scheduler import QUEUE, Queue, in_a_line
+from greenpose.scheduler import FOLDER, JOBS, QUEUE, Queue, in_a_line
 from greenpose.store import RunFolder, State
 from greenpose.store.records import write_failure
 
@@ -55,32 +55,40 @@ class Array:
         self._folder, self.launcher, self._look = root / FOLDER, launcher, look
         self._queue = queue or QUEUE
         self._seen: dict[str, float] = {}
-        self._parts: dict[str, Budget | GridBudget] = {}
+        self._parts: dict[str, GridBudget] = {}
         self._spent: dict[str, str] = {}
         self._executor = executor or _slurm(self._folder, launcher)
         self.jobs: dict[str, str] = {}
         """The job of each run that Slurm has one for."""
         if self._file.exists():
             there = self._queue.ask()
-            waited = {name: job for name, job in self._written().items() if job in there}
+            self._parts = {job: part for job, part in self._handed_out(root).items() if job in there}
+            waited = {name: job for name, job in _written(self._file).items() if job in there}
             failed = {name for name in waited if RunFolder(root / name).state() is State.FAILED}  # its job leaves it so
             self.jobs = {name: job for name, job in waited.items() if name not in failed}
 
     @property
     def _file(self) -> Path:
-        return self._folder / "jobs.json"
+        return self._folder / JOBS
 
-    def _written(self) -> dict[str, str]:
+    @property
+    def _parts_file(self) -> Path:
+        return self._folder / "parts.json"
+
+    def _handed_out(self, root: Path) -> dict[str, GridBudget]:
+        """Return the part of a grid's budget that each job got."""
+        told = _written(self._parts_file) if self._parts_file.exists() else {}
         try:
-            return dict(json.loads(self._file.read_text(encoding="utf-8")))
-        except ValueError:
-            why = "is damaged: it says which jobs are at work; remove it once squeue shows none of this grid"
-            raise GreenPoseError(f"{self._file}: {why}") from None
+            return {
+                job: GridBudget(root=root, energy_kwh=kwh, runs=frozenset(runs)) for job, (kwh, runs) in told.items()
+            }
+        except (TypeError, ValueError):
+            raise _damaged(self._parts_file) from None
 
     @property
     def numbers(self) -> str:
         """Return the numbers of the jobs, an array's once: what `scancel` takes."""
-        return " ".join(sorted({job.partition("_")[0] for job in self.jobs.values()}))
+        return " ".join(sorted({job.partition("_")[0] for job in (*self.jobs.values(), *self._parts)}))
 
     def run(
         self,
@@ -109,7 +117,7 @@ class Array:
         if new:
             self._submit(new, command, budget)
             try:
-                write_text(self._file, json.dumps(self.jobs, indent=1) + "\n")
+                self._keep()
             finally:  # whatever cannot be written: these go on, and only their numbers end them
                 say(f"{len(new)} runs are submitted, a job for each seed: {self.numbers}")
         waiting, outcomes = list(todo), list[Outcome]()
@@ -129,7 +137,7 @@ class Array:
 
     def crosscheck(self) -> list[str]:
         """Return what Slurm's own counters say of the jobs that are over, a sentence each; where a site has them."""
-        return crosscheck(self._folder.parent, self._folder, self._written()) if self._file.exists() else []
+        return crosscheck(self._folder.parent, self._folder, _written(self._file)) if self._file.exists() else []
 
     def _see(self, one: Planned, started: Callable[[Planned], None], *, over: bool = False) -> None:
         """Tell once of a run that a process is at work on, or that is over before one was seen."""
@@ -138,13 +146,25 @@ class Array:
             started(one)
 
     def _borne(self, new: list[Planned], budget: GridBudget) -> list[Planned]:
-        """Return the runs to submit: none where nothing is left of the grid's budget."""
-        if self.jobs:
+        """Return the runs to submit: none where nothing is left of the grid's budget but what jobs at work have.
+
+        Raises:
+            GreenPoseError: if there are jobs at work that may take what they want.
+        """
+        if not self._parts.keys() >= {*self.jobs.values()}:
             raise GreenPoseError(
-                f"--grid-budget-kwh: jobs of this grid are at work, each with its part of what was left: let them end, "
-                f"or scancel {self.numbers}, before more are submitted"
+                "--grid-budget-kwh: jobs of this grid are at work that were submitted without one: let them end, or "
+                f"scancel {self.numbers}, before more are submitted"
             )
-        return new if budget.used < budget.energy_kwh else []
+        if budget.left > self._held:
+            return new
+        self._spent[""] = budget.told() + (f", and jobs at work ({self.numbers}) have the rest" if self._held else "")
+        return []
+
+    @property
+    def _held(self) -> float:
+        """Return what jobs at work may still take of a grid's budget, in kWh."""
+        return sum(max(0.0, part.left) for part in self._parts.values())
 
     def _submit(self, new: Sequence[Planned], command: Command, budget: Budget | GridBudget) -> None:
         for one in new:
@@ -153,14 +173,21 @@ class Array:
         names = [[one.cell.name for one in runs] for runs in together]
         parts: Sequence[Budget | GridBudget] = [budget] * len(names)
         if isinstance(budget, GridBudget):
-            parts = budget.divided(names)
-        self._parts |= {name: part for part, block in zip(parts, names, strict=True) for name in block}
+            parts = budget.divided(names, held=self._held)
         blocks = [
             Block(runs=runs, command=command, budget=part, shared=shared)
             for part, runs in zip(parts, together, strict=True)
         ]
         jobs = _submitted(self._executor, self._folder, blocks)
+        self._parts |= {job: part for job, part in zip(jobs, parts, strict=True) if isinstance(part, GridBudget)}
         self.jobs |= {one.cell.name: job for block, job in zip(blocks, jobs, strict=True) for one in block.runs}
+
+    def _keep(self) -> None:
+        """Write down which job does which run, and what each may take of a grid's budget."""
+        parts = {job: (part.energy_kwh, sorted(part.runs or ())) for job, part in self._parts.items()}
+        if parts:
+            write_text(self._parts_file, json.dumps(parts, indent=1) + "\n")
+        write_text(self._file, json.dumps(self.jobs, indent=1) + "\n")
 
     def _outcome(self, one: Planned, gone: Collection[str], budget: Budget | GridBudget) -> Outcome | None:
         """Return how a run ended; None where its job is at work on it, or still to be."""
@@ -185,7 +212,7 @@ class Array:
     def _undone(self, one: Planned, job: str, budget: Budget | GridBudget) -> str:
         """Return how much of its budget is used where the rest bears no run of a job that has ended; empty else."""
         if job not in self._spent:
-            limits = limits_on(one, self._parts.get(one.cell.name, budget))
+            limits = limits_on(one, self._parts.get(job, budget))
             self._spent[job] = limits if isinstance(limits, str) else ""
         return self._spent[job]
 
@@ -196,6 +223,19 @@ class Array:
             return f"nor a log at {log}: can its node see this folder?"
         lines = log.read_text(errors="replace").strip().splitlines()
         return f"its log ends: {'; '.join(lines[-2:])} ({log})" if lines else f"its log is empty ({log})"
+
+
+def _written(file: Path) -> dict[str, Any]:
+    """Return what an earlier start wrote down of the jobs."""
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except ValueError:
+        raise _damaged(file) from None
+
+
+def _damaged(file: Path) -> GreenPoseError:
+    why = "is damaged: it says what jobs are at work on; remove it once squeue shows none of this grid"
+    return GreenPoseError(f"{file}: {why}")
 
 
 def _slurm(folder: Path, launcher: Launcher) -> Any:

@@ -21,6 +21,7 @@ from greenpose.files import write_text
 from greenpose.grid import GRACE_SECONDS, Command, Outcome, Planned, run_all, write_down
 from greenpose.ledger.grid_budget import GridBudget
 from greenpose.metering import SHARED_NODE
+from greenpose.scheduler import FOLDER
 from greenpose.store import State
 
 NOTICE_SECONDS = int(GRACE_SECONDS) + 30
@@ -37,10 +38,6 @@ def blocks_of(todo: Sequence[Planned]) -> list[list[Planned]]:
     for seed, block in blocks.items():
         random.Random(seed).shuffle(block)
     return list(blocks.values())
-
-
-FOLDER = ".slurm"
-"""Where, among a grid's runs, the jobs' numbers, scripts and logs are kept."""
 
 
 class _Stopped(BaseException):

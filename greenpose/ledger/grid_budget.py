@@ -17,8 +17,8 @@ from greenpose.formatting import joules_to_kwh, significant
 from greenpose.ledger.phases import TRAINING, energy_of, epoch_costs
 from greenpose.metering import Window
 from greenpose.record import Record
-from greenpose.store import RunFolder, read_record
-from greenpose.store.records import log_of, outermost
+from greenpose.store import RunFolder
+from greenpose.store.records import Brief, log_of, outermost, read_brief
 
 _Stamp = tuple[tuple[int, int], ...]
 """When some files were last written, and how long they are."""
@@ -37,7 +37,7 @@ class Toll(NamedTuple):
     """Its experiment; empty before its end."""
 
 
-def toll_of_record(record: Record) -> Toll:
+def toll_of_record(record: Record | Brief) -> Toll:
     """Return what a run took that has a record."""
     trained = [phase for phase in record.phases if phase.name in TRAINING]
     used = sum(phase.energy_kwh for phase in record.phases) or record.train_energy_kwh
@@ -55,7 +55,7 @@ def toll_of_windows(windows: Sequence[Window]) -> Toll:
 def toll_of(folder: RunFolder) -> Toll:
     """Return what the run in a folder took so far."""
     try:
-        return toll_of_record(read_record(folder.record))
+        return toll_of_record(read_brief(folder.record))
     except RecordError:  # there is none yet, or none that can be read
         return toll_of_windows(log_of(folder).windows)
 
@@ -88,6 +88,11 @@ class GridBudget:
         """Return what the runs took so far, in kWh: failed attempts included, those set aside not."""
         return math.fsum(toll.used for name, toll in self._tolls().items() if self._counts(name))
 
+    @property
+    def left(self) -> float:
+        """Return what is left of it, in kWh; below zero where they took more."""
+        return self.energy_kwh - self.used
+
     def share(
         self, folder: RunFolder, experiment: str, *, granted: Mapping[str, float], rivals: int = 1
     ) -> Budget | None:
@@ -109,13 +114,14 @@ class GridBudget:
         limit = own + left - held
         return replace(self.each, energy_kwh=min(limit, self.each.energy_kwh or math.inf))
 
-    def divided(self, blocks: Iterable[Sequence[str]]) -> "list[GridBudget]":
+    def divided(self, blocks: Iterable[Sequence[str]], *, held: float = 0.0) -> "list[GridBudget]":
         """Return the part of each block of runs, for blocks that do not hear of one another.
 
-        Each keeps what its runs have used, and gets as much of the rest as it has runs.
+        Each keeps what its runs have used, and gets as much of the rest as it has runs, less the kWh that are `held`
+        by others.
         """
         names = [frozenset(block) for block in blocks]
-        left = max(0.0, self.energy_kwh - self.used)
+        left = max(0.0, self.left - held)
         count = sum(map(len, names))
         tolls = self._tolls()
         used = [math.fsum(tolls.get(name, Toll()).used for name in block) for block in names]

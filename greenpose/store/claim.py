@@ -10,7 +10,6 @@ Slurm, where it belongs to one of its jobs, does not have that job any more. Hos
 
 import json
 import os
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -152,7 +151,7 @@ def _is_dead(folder: Path, silent: float, *, patience: float) -> bool:
     if silent < patience:
         return False
     job = holder.job if holder is not None and told else ""
-    return not job or shutil.which("squeue") is None or QUEUE.lacks(job)
+    return not QUEUE.keeps(job)
 
 
 @contextmanager

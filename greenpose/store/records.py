@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from os import SEEK_END
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -64,6 +65,16 @@ class BriefExit(Document):
     """As a fraction."""
 
 
+class BriefPhase(Document):
+    """What it tells of each phase."""
+
+    model_config = ConfigDict(extra="ignore")
+    name: str
+    energy_kwh: float
+    windows: int
+    """How many there were."""
+
+
 class Brief(Numbers):
     """What a look at very many finished runs tells of each: of all else in a record nothing is made or checked."""
 
@@ -73,17 +84,30 @@ class Brief(Numbers):
     epochs: int
     train_seconds: float
     train_energy_kwh: float
-    exits: list[BriefExit]
+    phases: list[BriefPhase] = Field(default_factory=list)
+    exits: list[BriefExit] = Field(default_factory=list)
 
 
-def read_brief(path: Path) -> Brief | Record:
+HEAD_BYTES = 1 << 15
+"""Within so many a record tells of everything but its exits, and what is told of those."""
+
+
+def read_brief(path: Path, *, before: str = "") -> Brief | Record:
     """Return the most telling numbers of the record in a file; the record where it is not one of today's.
+
+    Of one as we write it only what stands before the key `before` is read, and nothing wrong beyond it is found: most
+    of a record is its phases and exits, which come late.
 
     Raises:
         RecordError: if there is none that can be read.
     """
-    with suppress(OSError, ValueError):
-        return Brief.model_validate_json(path.read_bytes())
+    with suppress(OSError, ValueError), path.open("rb", buffering=0) as file:
+        text = file.read(HEAD_BYTES)
+        end = text.find(b',\n "%s": ' % before.encode()) if before else -1
+        if end >= 0 and file.seek(-3, SEEK_END) and file.read() == b"\n}\n":  # as we write it, and whole
+            return Brief.model_validate_json(text[:end] + b"}")
+        file.seek(0)
+        return Brief.model_validate_json(file.read())
     return read_record(path)
 
 

@@ -117,11 +117,16 @@ def test_where_slurm_does_not_answer_nothing_is_lost_and_nothing_is_submitted_tw
         Array(place / "runs", SLURM, executor=object())
 
 
-def test_a_damaged_list_of_jobs_is_told_with_what_to_do(place):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("jobs", b"\xff"), ("parts", b"{"), ("parts", b'{"7_0": 3}'), ("parts", b'{"7_0": ["x", []]}')],
+)
+def test_a_damaged_list_of_jobs_or_of_their_parts_is_told_with_what_to_do(place, name, content):
     (place / "runs/.slurm").mkdir(parents=True)
-    (place / "runs/.slurm/jobs.json").write_bytes(b"\xff")
+    (place / "runs/.slurm/jobs.json").write_text("{}")
+    (place / f"runs/.slurm/{name}.json").write_bytes(content)
     with pytest.raises(
-        GreenPoseError, match=r"jobs\.json: is damaged: .* remove it once squeue shows none of this grid"
+        GreenPoseError, match=rf"{name}\.json: is damaged: .* remove it once squeue shows none of this grid"
     ):
         array(place, object())
 
@@ -262,13 +267,68 @@ def test_where_nothing_is_left_of_a_grids_budget_nothing_is_submitted(place):
     assert outcome.undone == "of the grid's budget of 3.00 kWh, 3.00 kWh are used"
 
 
-def test_no_part_of_a_grids_budget_is_given_while_jobs_have_theirs(place):
+def test_nothing_is_submitted_within_a_grids_budget_while_jobs_are_at_work_that_have_none(place):
     first, second = todo = planned(place / "runs", "A B")
     again = array(place, object())
     again.jobs = {first.cell.name: "7_0"}
-    with pytest.raises(GreenPoseError, match=r"jobs of this grid are at work, .* scancel 7, before more are submitted"):
+    with pytest.raises(GreenPoseError, match=r"at work that were submitted without one: .* scancel 7, before more"):
         again.run(todo, command=shell(), budget=GridBudget(root=place / "runs", energy_kwh=3.0))
     assert starts(second) == 0
+
+
+@pytest.mark.parametrize(("limit", "granted"), [(10.0, None), (16.0, 6.0)])
+def test_after_a_lost_login_jobs_keep_their_parts_of_a_grids_budget_and_the_rest_is_handed_out(place, limit, granted):
+    first, second = planned(place / "runs", "A", seeds=2)
+    submitted = []
+
+    def submit_array(blocks):
+        submitted.extend(blocks)
+        return [SimpleNamespace(job_id=f"{6 + len(submitted)}_0")]
+
+    def login_is_lost():
+        raise KeyboardInterrupt
+
+    def ends():
+        for one in (first, second):
+            one.folder.path.mkdir(parents=True, exist_ok=True)
+            one.folder.record.write_text("{}")
+
+    slurm = SimpleNamespace(submit_array=submit_array)
+    with pytest.raises(KeyboardInterrupt):
+        array(place, slurm).run(
+            [first], command=shell(), budget=GridBudget(root=place / "runs", energy_kwh=10.0), watch=login_is_lost
+        )
+    (place / "queue").write_text("7_0\n8_0\n")
+    write_down(first)
+    subprocess.run(["/bin/sh", "-c", window_of(4.0)], cwd=first.folder.path, check=True)
+    budget = GridBudget(root=place / "runs", energy_kwh=limit)
+    outcomes = array(place, slurm).run([first, second], command=shell(), budget=budget, watch=ends)
+    undone = {outcome.planned.cell.name: outcome.undone for outcome in outcomes if outcome.undone}
+    parts = [block.budget.energy_kwh for block in submitted]
+    assert parts == pytest.approx([10.0, *([granted] if granted else [])])
+    words = "of the grid's budget of 10.0 kWh, 4.00 kWh are used, and jobs at work (7) have the rest"
+    assert undone == ({} if granted else {second.cell.name: words})
+
+
+def test_what_a_job_left_of_its_part_is_handed_out_once_slurm_has_it_no_more(place):
+    first, second = planned(place / "runs", "A", seeds=2)
+    (place / "runs/.slurm").mkdir(parents=True)
+    (place / "runs/.slurm/jobs.json").write_text(json.dumps({first.cell.name: "7_0"}))
+    (place / "runs/.slurm/parts.json").write_text(json.dumps({"7_0": [10.0, [first.cell.name]]}))
+    (place / "queue").write_text("8_0\n")
+    write_down(first)
+    subprocess.run(["/bin/sh", "-c", f"{window_of(4.0)}; echo '{{}}' > record.json"], cwd=first.folder.path, check=True)
+    submitted = []
+
+    def submit_array(blocks):
+        submitted.extend(blocks)
+        second.folder.path.mkdir(parents=True)
+        second.folder.record.write_text("{}")
+        return [SimpleNamespace(job_id="8_0")]
+
+    budget = GridBudget(root=place / "runs", energy_kwh=10.0)
+    array(place, SimpleNamespace(submit_array=submit_array)).run([second], command=shell(), budget=budget)
+    assert [block.budget.energy_kwh for block in submitted] == pytest.approx([6.0])
 
 
 def test_slurms_words_fit_into_a_line():
