@@ -5,8 +5,9 @@ the folder, as often as one likes.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,12 +20,13 @@ from greenpose.errors import FaultsError, GreenPoseError, RecordError
 from greenpose.files import now, write_text
 from greenpose.formatting import joules_to_kwh
 from greenpose.ledger.forecast import CostOf, busy_share, joules_of, predict_training, seconds_of
-from greenpose.ledger.grid_budget import GridBudget, stamp_of, toll_of
+from greenpose.ledger.grid_budget import GridBudget, stamp_of, toll_of, toll_of_record
 from greenpose.ledger.phases import energy_of, training_windows, whole_epochs
 from greenpose.metering import Log, Window, read_log
 from greenpose.metering.prediction import Repeated, predict_total
 from greenpose.quantity import Kind, Quantity, missing, worst
 from greenpose.record import Failure
+from greenpose.scheduler import QUEUE, jobs_of
 from greenpose.schema import Document, loaded
 from greenpose.store import RunFolder, State, read_document, read_lines
 from greenpose.store.records import attempts_of, kind_of, outermost, read_brief, read_text
@@ -101,7 +103,7 @@ class RunStatus:
     factors: tuple[float, float] | None = None
     """Interval of systematic error of its energy, as factors, e.g. (0.5, 2); None where it is not known."""
     holder: str = ""
-    """Who is at work on it and since when; empty for nobody."""
+    """Who is at work on it and since when, or is to be; empty for nobody."""
     fault: str = ""
     """What could not be read, or what its last attempt said at its end; empty for nothing."""
 
@@ -146,11 +148,12 @@ Seen = dict[Path, tuple[Any, RunStatus]]
 """How far runs were when they were last looked at, and what tells whether they still are."""
 
 
-def status_of(folder: Path, *, seen: Seen | None = None, strays: bool = True) -> GridStatus:
+def status_of(folder: Path, *, seen: Seen | None = None, strays: bool = True, most: int | None = None) -> GridStatus:
     """Return how far the runs of a folder are; one whose files are damaged says so and hides none of the others.
 
     Who looks again and again gives the same `seen`: of the runs in it only files that have changed are read. Without
-    `strays` runs are left out that lie there and that nobody wants any more.
+    `strays` runs are left out that lie there and that nobody wants any more. Where there are more than `most`, those
+    that are done have no AP, which stands late in a record.
 
     Raises:
         RecordError: if there is no such folder, or no run in it.
@@ -162,7 +165,11 @@ def status_of(folder: Path, *, seen: Seen | None = None, strays: bool = True) ->
     if not begun and not plan.runs:
         raise RecordError([f"{folder}: no run in it; give a folder of runs, e.g. runs/quick"])
     names = list(dict.fromkeys([*plan.runs, *begun]))
-    runs = [_seen(RunFolder(folder / name), plan, {} if seen is None else seen) for name in names]
+    beyond = "" if most is None or len(names) <= most else "phases" if plan.grid_budget_kwh is None else "train_parts"
+    look = partial(_run, plan=plan, beyond=beyond)
+    folders = (RunFolder(folder / name) for name in names)
+    jobs = jobs_of(folder)
+    runs = [_queued(look(run) if seen is None else _seen(run, plan, seen, look), jobs) for run in folders]
     shown = tuple(run for run in runs if strays or run.name in plan.runs)
     spent = {name: sum(run.spent[name] for run in shown) for name in UNITS}
     expected = {name: _whole(shown, name) for name in UNITS}
@@ -176,14 +183,21 @@ def status_of(folder: Path, *, seen: Seen | None = None, strays: bool = True) ->
     )
 
 
-def _seen(folder: RunFolder, plan: WantedRuns, seen: Seen) -> RunStatus:
+def _seen(folder: RunFolder, plan: WantedRuns, seen: Seen, look: Callable[[RunFolder], RunStatus]) -> RunStatus:
     """Return how far a run is; it is read where something has changed since it was seen."""
     files = folder.config, folder.record, folder.failure, folder.checkpoint, folder.epochs, folder.windows
     now_is = stamp_of(*files), folder.is_taken(), plan.budget, plan.grid_budget_kwh
     known = seen.get(folder.path)
     if known is None or known[0] != now_is:
-        known = seen[folder.path] = now_is, _run(folder, plan)
+        known = seen[folder.path] = now_is, look(folder)
     return known[1]
+
+
+def _queued(run: RunStatus, jobs: Mapping[str, str]) -> RunStatus:
+    """Return a run as it is, or, where it would be lost but for its job, which Slurm still has, as interrupted."""
+    if run.state != LOST or not QUEUE.keeps(jobs.get(run.name, "")):
+        return run
+    return replace(run, state=State.INTERRUPTED.value, holder=f"job {jobs[run.name]} is to go on with it")
 
 
 def _plan(path: Path) -> WantedRuns:
@@ -193,7 +207,8 @@ def _plan(path: Path) -> WantedRuns:
     return loaded(WantedRuns, read_text(path), where=str(path), error=RecordError)
 
 
-def _run(folder: RunFolder, plan: WantedRuns) -> RunStatus:
+def _run(folder: RunFolder, plan: WantedRuns, beyond: str) -> RunStatus:
+    """Return how far a run is; of a finished one's record nothing from the key `beyond` on is read."""
     experiment = plan.runs.get(folder.path.name, "")
     state = folder.state()
     shown = {"name": folder.path.name, "experiment": experiment, "state": state.value}
@@ -201,7 +216,7 @@ def _run(folder: RunFolder, plan: WantedRuns) -> RunStatus:
         return _untold(shown, "it has not begun")
     try:
         if state is State.DONE:
-            return _finished(folder, shown, plan)
+            return _finished(folder, shown, plan, beyond)
         return _under_way(folder, state, shown, plan)
     except FaultsError as error:
         return _untold(shown, "its files cannot be read", fault=error.faults[0])
@@ -215,8 +230,8 @@ def _untold(shown: Mapping[str, Any], why: str, *, fault: str = "") -> RunStatus
     return RunStatus(**shown, spent=nothing, expected=expected, budget_used={}, ap={}, fault=fault)
 
 
-def _finished(folder: RunFolder, shown: Mapping[str, Any], plan: WantedRuns) -> RunStatus:
-    record = read_brief(folder.record)
+def _finished(folder: RunFolder, shown: Mapping[str, Any], plan: WantedRuns, beyond: str) -> RunStatus:
+    record = read_brief(folder.record, before=beyond)
     energy = record.quantity("train_energy_kwh")
     spent = {"energy_kwh": record.train_energy_kwh, "seconds": record.train_seconds}
     return RunStatus(
@@ -225,7 +240,7 @@ def _finished(folder: RunFolder, shown: Mapping[str, Any], plan: WantedRuns) -> 
         epochs=record.epochs,
         ap={entry.exit: entry.ap for entry in record.exits if entry.ap is not None},
         spent=spent,
-        used_kwh=_taken(folder, plan),
+        used_kwh=0.0 if plan.grid_budget_kwh is None else toll_of_record(record).used,
         expected={name: predict_total([], spent=used) for name, used in spent.items()},
         budget_used={},
         kind=energy.kind,
@@ -246,7 +261,7 @@ def _under_way(folder: RunFolder, state: State, shown: Mapping[str, Any], plan: 
         epochs=config.train.epochs,
         ap=_best(epochs),
         spent=spent,
-        used_kwh=_taken(folder, plan),
+        used_kwh=0.0 if plan.grid_budget_kwh is None else toll_of(folder).used,
         expected={name: _expected(log.windows, config, name) for name in UNITS},
         budget_used=_used(log.windows, plan.budget),
         kind=kind_of(attempts_of(log)),
@@ -254,11 +269,6 @@ def _under_way(folder: RunFolder, state: State, shown: Mapping[str, Any], plan: 
         holder=folder.holder() if state is State.RUNNING else "",
         fault=_last_words(folder) if state in (State.FAILED, State.INTERRUPTED) else "",
     )
-
-
-def _taken(folder: RunFolder, plan: WantedRuns) -> float:
-    """Return what a run took of the grid's budget; 0 where there is none, since to know it takes the whole record."""
-    return 0.0 if plan.grid_budget_kwh is None else toll_of(folder).used
 
 
 def _best(epochs: Iterable[Mapping[str, Any]]) -> dict[int, float]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from greenpose.config import Experiment
 from greenpose.config.accounting import Budget
 from greenpose.errors import RecordError
+from greenpose.ledger.grid_budget import GridBudget
+from greenpose.scheduler import Queue
 from greenpose.status import PLAN, RunStatus, status_of, write_plan
 from greenpose.store import RunFolder, append_line
 from tests.cli.running import greenpose
@@ -153,6 +156,29 @@ def test_the_command_shows_a_line_a_run_and_the_whole_and_the_same_as_one_docume
     assert (none.code, none.err) == (2, "error: nowhere: there is no such folder; give one of runs, e.g. runs/quick\n")
 
 
+@pytest.mark.parametrize("limit_kwh", [None, 1.0])
+def test_of_very_many_runs_all_is_told_but_the_ap_of_those_that_are_done(grid, limit_kwh):
+    budget = GridBudget(root=grid, energy_kwh=limit_kwh) if limit_kwh else Budget()
+    write_plan(grid, "g", dict.fromkeys(NAMES, "e"), budget)
+    whole = status_of(grid)
+    runs = [replace(run, ap={}) if run.state == "done" else run for run in whole.runs]
+    assert run_of(whole, "done-1").ap
+    assert (run_of(whole, "done-1").used_kwh > 0) == bool(limit_kwh)
+    assert status_of(grid, most=len(NAMES) - 1) == replace(whole, runs=tuple(runs))
+    assert status_of(grid, most=len(NAMES)) == whole
+
+
+def test_of_many_runs_a_done_one_is_counted_unless_its_record_is_damaged(grid):
+    for number in range(30):
+        shutil.copytree(grid / "done-1", grid / f"more-{number}")
+        shutil.copy(grid / "killed-1/config.yaml", grid / f"more-{number}")
+    (grid / "more-7/record.json").write_text("{")
+    shown = greenpose("status", grid, cwd=grid.parent)
+    told = {word.rstrip(":") for word in shown.out.split() if word.startswith(("done-", "more-"))}
+    assert told == {"more-7"}
+    assert "35 runs: 31 done" in shown.out.replace("\u00a0", " ")
+
+
 def test_watching_ends_when_there_is_nothing_left_to_do(grid):
     write_plan(grid, "g", {"done-1": "e"}, Budget())
     for name in NAMES[1:4]:
@@ -183,6 +209,19 @@ def test_who_takes_up_a_run_again_is_seen_at_once(grid):
     with RunFolder(grid / "killed-1").claimed():
         assert run_of(status_of(grid, seen=seen), "killed-1").state == "running"
     assert run_of(status_of(grid, seen=seen), "killed-1").state == "lost"
+
+
+def test_what_slurm_is_to_go_on_with_is_not_lost(grid, monkeypatch):
+    (grid / "squeue").write_text("#!/bin/sh\necho 7_0\n")
+    (grid / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(grid), prepend=":")
+    (grid / ".slurm").mkdir()
+    for job, state, told in (("7_0", "interrupted", "job 7_0 is to go on with it"), ("7_1", "lost", "")):
+        (grid / ".slurm/jobs.json").write_text(json.dumps({"killed-1": job, "done-1": job}))
+        monkeypatch.setattr("greenpose.status.QUEUE", Queue())
+        found = status_of(grid)
+        assert (run_of(found, "killed-1").state, run_of(found, "killed-1").holder) == (state, told)
+        assert (run_of(found, "done-1").state, run_of(found, "waits-1").state) == ("done", "to do")
 
 
 def test_runs_that_nobody_wants_any_more_are_left_out_where_only_the_wanted_are_asked_for(grid):

@@ -1,5 +1,6 @@
 """`greenpose status`: how far the runs of a folder are, asked from any terminal."""
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,11 +53,13 @@ def status(
     """
     from greenpose.status import Seen, status_of
 
+    if not watch:
+        gc.disable()  # of very many runs nothing is garbage, and to look for some took a quarter of the time
+        everything = manner.json or manner.verbose
+        _show(status_of(folder, most=None if everything else MOST_RUNS), manner)
+        return
     seen: Seen = {}
     found = status_of(folder, seen=seen)
-    if not watch:
-        _show(found, manner)
-        return
     if out().is_terminal and not manner.json:
         with Live(screen_of(found, out()), console=out(), auto_refresh=False) as live:
             while not _ended(found):
@@ -100,7 +103,7 @@ def _show_changes(found: "GridStatus", told: dict[str, str], manner: Manner) -> 
 def _view(found: "GridStatus", *, verbose: bool) -> list[Table | Text]:
     """Return the table of runs, what was said of those that went wrong, and the whole in a sentence."""
     brief = len(found.runs) > MOST_RUNS and not verbose
-    runs = [run for run in found.runs if not (brief and run.state in QUIET_STATES)]
+    runs = [run for run in found.runs if run.fault or not (brief and run.state in QUIET_STATES)]
     remarks = [remark for remark in map(_remark, runs) if remark is not None]
     return [*([_table(runs)] if runs else []), *remarks, *_sentences(found)]
 
@@ -255,8 +258,10 @@ def _sentences(found: "GridStatus") -> list[Text]:
         return first
     if whole.value is None or time_.value is None:
         return [*first, Text(f"the rest cannot be told yet: {whole.missing or time_.missing}", "dim")]
-    end = datetime.now(UTC) + timedelta(seconds=max(0.0, time_.known - took["seconds"]))
-    rest = f"{_spread(whole)} Wh in all, {_lasts(time_, took['seconds'])} of training left, one run after the other"
+    at_once = max(1, found.counts.get("running", 0))
+    end = datetime.now(UTC) + timedelta(seconds=max(0.0, time_.known - took["seconds"]) / at_once)
+    pace = "one run after the other" if at_once == 1 else f"{at_once} runs at a time as now"
+    rest = f"{_spread(whole)} Wh in all, {_lasts(time_, took['seconds'])} of training left, {pace}"
     return [*first, Text(f"{rest}: not before {end:%Y-%m-%d %H:%M} UTC; tests and measuring on top")]
 
 

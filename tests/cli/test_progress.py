@@ -4,6 +4,7 @@ import io
 import itertools
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -140,6 +141,21 @@ def status_with(*states, fault="in train: the disk is full"):
     spent = {"energy_kwh": 0.5 * len(runs), "seconds": 10.0 * len(runs)}
     expected = {"energy_kwh": runs[0].expected["energy_kwh"], "seconds": runs[0].expected["seconds"]}
     return GridStatus(folder=Path("runs"), runs=tuple(runs), spent=spent, expected=expected, budget_kwh=9.0)
+
+
+@pytest.mark.parametrize(
+    ("at_work", "days", "pace"), [(1, 12, "one run after the other"), (3, 4, "3 runs at a time as now")]
+)
+def test_the_end_is_expected_at_the_pace_of_now(at_work, days, pace):
+    found = status_with(*["running"] * at_work, "to do")
+    left = Quantity(value=86400.0 * 12, unit="s", kind="modelled", method="", type_a=Bounds(1.0, 2e6))
+    found = replace(found, expected={**found.expected, "seconds": left}, spent={**found.spent, "seconds": 0.0})
+    shown, console = terminal(200)
+    console.print(screen_of(found, console))
+    pattern = rf"of training left, {pace}: not before (\d{{4}}-\d\d-\d\d \d\d:\d\d) UTC"
+    (end,) = re.findall(pattern, re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue()).replace("\n", " "))
+    expected = datetime.now(UTC) + timedelta(days=days)
+    assert abs(datetime.fromisoformat(f"{end}+00:00") - expected) < timedelta(minutes=5)
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 24), (120, 50), (200, 70), (60, 12)])
