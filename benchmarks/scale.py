@@ -182,8 +182,12 @@ def _looked_at(number: int) -> Iterator[str]:
         fresh(["-m", "benchmarks.scale", "--make", place, "--records", str(number)])
         stand_for = {"RUNS": str(folder / "runs"), "GRID": str(folder / "grid.yaml"), "PAGE": str(folder / "page.html")}
         for look in LOOKS:
-            seconds, wall, memory, _ = fresh([stand_for.get(word, word) for word in look.words])
             name = f"{exact(number)} runs, {look.name}"
+            try:
+                seconds, wall, memory, _ = fresh([stand_for.get(word, word) for word in look.words])
+            except subprocess.CalledProcessError as error:
+                yield f"{name}: ended with code {error.returncode}"
+                continue
             print(
                 f"{name}: {seconds:.1f} s of CPU time, {wall:.1f} s by the clock, {with_prefix(memory, 'B')}",
                 flush=True,
@@ -205,13 +209,18 @@ def _beyond(name: str, value: float, unit: str, most: float | None) -> list[str]
 
 
 def fresh(words: Sequence[str], **environment: str) -> tuple[float, float, int, str]:
-    """Return CPU-seconds, seconds and the most bytes of memory of a process of Python's, and what it printed."""
+    """Return CPU-seconds, seconds and the most bytes of memory of a process of Python's, and what it printed.
+
+    Raises:
+        CalledProcessError: if it fails.
+    """
     began = time.perf_counter()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen([sys.executable, *words], stdout=said, cwd=ROOT, env=os.environ | environment)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0, words
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, words)
         said.seek(0)
         printed = said.read().decode()
     return used.ru_utime + used.ru_stime, time.perf_counter() - began, 1024 * used.ru_maxrss, printed
