@@ -173,12 +173,12 @@ def over_runs(runs: Sequence[Quantity]) -> Quantity:
     if max(values) - min(values) <= ROUNDING * abs(max(values, key=abs)):
         values = values[:1]
     low, high = t_interval(values) if len(values) > 2 else (min(values), max(values))
-    value, factors = statistics.fmean(values), [each.factors for each in have if each.factors]
+    value, factors = statistics.fmean(values), [found for each in have if (found := each.factors)]
     wrong = Bounds(*(value * statistics.fmean(ends) for ends in zip(*factors, strict=True))) if factors else None
     return Quantity(
         value=value,
         unit=have[0].unit,
-        kind=worst(each.kind for each in have),
+        kind=worst({each.kind for each in have}),
         method=have[0].method,
         type_a=Bounds(low, high) if high > low else None,
         type_b=wrong,

@@ -129,7 +129,7 @@ def rise(point: Point) -> float:
     0 where it was not highest at the end, or the runs were not validated alike.
     """
     courses = [
-        [(each.epoch, PERCENT * each.ap[point.exit]) for each in run.validations if point.exit in each.ap]
+        [(each.epoch, PERCENT * told[point.exit]) for each in run.validations if point.exit in (told := each.ap)]
         for run in point.group.runs
     ]
     epochs = {tuple(epoch for epoch, _ in course) for course in courses}

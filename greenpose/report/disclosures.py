@@ -114,7 +114,7 @@ def _epochs(group: Group) -> str:
 
 def _altogether(study: Study) -> str:
     symbol = kind_mark(energy_kind(study.records))
-    parts = [_spent(finished_total(study.records), "finished run", symbol)]
+    parts = [_spent(finished_total(study), "finished run", symbol)]
     if study.failures:
         parts.append(_spent(failed_total(study.failures), "run", symbol, after=" that did not finish"))
         parts.append(f"in all {_amounts(grand_total(study), symbol)}")

@@ -198,7 +198,7 @@ def _bill(study: Study) -> str:
 
 def _making(study: Study) -> str:
     """Return the finished runs' share of making the machine, where all of them know it."""
-    grams = finished_total(study.records).embodied_g
+    grams = finished_total(study).embodied_g
     if grams is None:
         return ""
     least = "at least " if study.failures else ""

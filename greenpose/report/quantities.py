@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 
 from greenpose.formatting import percent
 from greenpose.metrics import CO2, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY, Metric
@@ -73,11 +74,19 @@ def disturbance(entry: Exit | ArtefactCost) -> tuple[float, float]:
 
     Each is 0 up to the share above which the meter warns of it.
     """
+    foreign_share, steal_share = _warned_from()
+    said = entry.measurement
+    foreign, steal = said.get("foreign_cpu_share") or 0.0, said.get("steal_share") or 0.0
+    return foreign if foreign > foreign_share else 0.0, steal if steal > steal_share else 0.0
+
+
+@cache
+def _warned_from() -> tuple[float, float]:
+    """Return the shares of the CPU above which the meter warns of other processes, and of other guests."""
     from greenpose.metering.doctor import STEAL_SHARE
     from greenpose.metering.inference_samples import FOREIGN_WARNING
 
-    foreign, steal = (entry.measurement.get(name) or 0.0 for name in ("foreign_cpu_share", "steal_share"))
-    return foreign if foreign > FOREIGN_WARNING else 0.0, steal if steal > STEAL_SHARE else 0.0
+    return FOREIGN_WARNING, STEAL_SHARE
 
 
 def of_record(record: Record, figure: Metric) -> Quantity:
@@ -93,11 +102,9 @@ def kind_of(record: Record, figure: Metric) -> Kind:
 
 def legend() -> list[str]:
     """Return what each sign at a number says."""
-    from greenpose.metering.doctor import STEAL_SHARE
-    from greenpose.metering.inference_samples import FOREIGN_WARNING
-
+    foreign, steal = _warned_from()
     return [
         *(f"{symbol} {words}" for symbol, words in MARKS.values()),
-        f"{DISTURBED} metered while other processes took more than {percent(FOREIGN_WARNING)} of the CPU, or other "
-        f"guests more than {percent(STEAL_SHARE)}",
+        f"{DISTURBED} metered while other processes took more than {percent(foreign)} of the CPU, or other "
+        f"guests more than {percent(steal)}",
     ]

@@ -87,7 +87,9 @@ def rises(point: Point) -> list[Quantity]:
     """Return by how many points validation AP of each run ended above the best of the first three quarters."""
     found = []
     for run in point.group.runs:
-        course = [(each.epoch, PERCENT * each.ap[point.exit]) for each in run.validations if point.exit in each.ap]
+        course = [
+            (each.epoch, PERCENT * told[point.exit]) for each in run.validations if point.exit in (told := each.ap)
+        ]
         early = [ap for epoch, ap in course if epoch <= 0.75 * course[-1][0]]
         found += [Quantity(value=course[-1][1] - max(early), kind="computed")] if early else []
     return found

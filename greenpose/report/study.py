@@ -136,6 +136,8 @@ class Study:
     """By how much a cheaper exit may be worse than the most accurate one and still be recommended, as it is shown."""
     floor: float = FLOOR
     """What an exit must reach to be recommended, as it is shown; infinitely bad where every one may be."""
+    known: dict[str, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
+    """What was found over all runs before, by what it is."""
 
     @property
     def accuracy(self) -> Metric:

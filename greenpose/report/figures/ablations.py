@@ -27,7 +27,6 @@ from greenpose.report.drawing import (
 )
 from greenpose.report.hosts import across_hosts, parts_of
 from greenpose.report.picture import Picture, drawn, left_out
-from greenpose.report.quantities import of_exit
 from greenpose.report.ranking import leaders
 from greenpose.report.study import MANY_SEEDS, Group, Point, Study, setting, short_name
 from greenpose.tables import Column, Table, table_of
@@ -234,9 +233,9 @@ def _pair(partners: Partners, point: Point, partner: Partner) -> MatchedPair | N
     seeds, differences, names = [], [], []
     for run in point.group.runs:
         other = partner(run, point.exit)
-        values = [of_exit(each.exit(point.exit), AP).value for each in (run, other) if each is not None]
+        values = [each.exit(point.exit).ap for each in (run, other) if each is not None]
         if other is not None and None not in values:
-            taught, plain = (value or 0.0 for value in values)
+            taught, plain = (AP.scale * (value or 0.0) for value in values)
             seeds.append(run.seed)
             differences.append(taught - plain)
             names.append(partners.group(other).label)

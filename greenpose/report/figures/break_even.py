@@ -365,7 +365,7 @@ def _part(group: Group, name: str, energy: Metric) -> tuple[Quantity, Quantity]:
         found = [part for part in run.train_parts if part.name == name]
         whole = sum(part.energy_kwh for part in run.train_parts)
         if found and whole:
-            each = found[0].quantity("energy_kwh") * energy.scale
+            each = found[0].quantity("energy_kwh", scale=energy.scale)
             values.append(each)
             shares.append(Quantity(value=PERCENT * found[0].energy_kwh / whole, kind="computed"))
     if not values:

@@ -28,6 +28,7 @@ PURPOSES: Mapping[str, tuple[str, ...]] = {
     "Test and metering": ("test", "inference", "segments"),
 }
 """Phases of a run by what they are for; one that has no place here is part of the rest."""
+_HOMES = {phase: purpose for purpose, phases in PURPOSES.items() for phase in phases}
 NOT_TRAINING = ("data", "count", "other")
 """Phases of a loop that is not ours that are the rest; what else it may have of its own is training."""
 REST = "The rest"
@@ -186,17 +187,14 @@ def by_purpose(run: Record) -> Energies:
 
 def purpose_of(run: Record, phase: str) -> str:
     """Return what a phase is for; of a loop that is not ours, its own phases are training."""
-    homes = {each: purpose for purpose, phases in PURPOSES.items() for each in phases}
-    other = "Training steps" if run.own and phase not in NOT_TRAINING else REST
-    return homes.get(phase, other)
+    home = _HOMES.get(phase)
+    return home or ("Training steps" if run.own and phase not in NOT_TRAINING else REST)
 
 
 def by_component(run: Record) -> Energies | None:
     """Return the energy of a run by component."""
-    found = {
-        words: sum(phase.energy_kwh_by_component.get(name, 0.0) for phase in run.phases)
-        for name, words in COMPONENTS.items()
-    }
+    told = [phase.energy_kwh_by_component for phase in run.phases]
+    found = {words: sum(each.get(name, 0.0) for each in told) for name, words in COMPONENTS.items()}
     return found if sum(found.values()) else None
 
 

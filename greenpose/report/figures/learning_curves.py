@@ -47,7 +47,9 @@ def targets(study: Study) -> list[Target]:
     reach it; the paper's recipe is the group of the same network, losses and data with `recipe: paper`, or where the
     page has none the group itself. A level is held from a validation on if the next one shows it too.
     """
-    found = []
+    found: list[Target] = study.known.setdefault("targets", [])
+    if found:
+        return found
     for point in study.points:
         reference = reference_of(study, point.group)
         level = _level(reference, point.exit)
@@ -94,9 +96,9 @@ def targets_table(study: Study) -> Table | None:
 
 def holds(validations: Sequence[Validation], exit_: int, level: float) -> Validation | None:
     """Return the first validation at which an exit has the level, and has it at the next one too; None if none is."""
-    known = [each for each in validations if exit_ in each.ap]
-    for each, following in pairwise([*known, *known[-1:]]):
-        if min(each.ap[exit_], following.ap[exit_]) >= level:
+    known = [(each, told[exit_]) for each in validations if exit_ in (told := each.ap)]
+    for (each, ap), (_, following) in pairwise([*known, *known[-1:]]):
+        if min(ap, following) >= level:
             return each
     return None
 

@@ -62,9 +62,12 @@ def _grams(phase: Phase, run: Record) -> float:
     return co2eq_g(phase.energy_kwh, intensity_g_per_kwh=grid, pue=carbon.pue)
 
 
-def finished_total(records: Sequence[Record]) -> Total:
+def finished_total(study: Study) -> Total:
     """Return what the finished runs cost altogether."""
-    return _sum([run_total(run) for run in paid(records)])
+    if "finished" not in study.known:
+        study.known["finished"] = _sum([run_total(run) for run in paid(study.records)])
+    found: Total = study.known["finished"]
+    return found
 
 
 def paid(records: Sequence[Record]) -> list[Record]:
@@ -113,13 +116,13 @@ def failed_total(failures: Sequence[Failure]) -> Total:
 
 def grand_total(study: Study) -> Total:
     """Return what everything on the page cost, failed and interrupted runs included."""
-    return _sum([finished_total(study.records), failed_total(study.failures)])
+    return _sum([finished_total(study), failed_total(study.failures)])
 
 
 def totals_table(study: Study) -> Table:
     """Return the grand total, finished runs and those of each other end apart; bars are shares of all energy."""
     ends = dict.fromkeys(each.reason for each in study.failures)
-    parts = {"Finished": finished_total(study.records)} | {
+    parts = {"Finished": finished_total(study)} | {
         end.capitalize(): failed_total([each for each in study.failures if each.reason == end]) for end in sorted(ends)
     }
     parts |= {"All": grand_total(study)} if study.failures else {}
