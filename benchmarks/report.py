@@ -27,10 +27,11 @@ RENDER = """
     import hashlib, json, resource, sys, time
     from pathlib import Path
     began = time.perf_counter()
-    from greenpose.report import gathered, render
-    from greenpose.store import stream
+    from greenpose.report import MANY_RUNS, gathered, render
+    from greenpose.store import AlikeReader, stream
     runs, page = map(Path, sys.argv[1:])
-    text = render(gathered(stream([runs])), title="Benchmark", generated_at="2026-01-01", version="0")
+    entries = gathered(stream([runs], read=AlikeReader(after=MANY_RUNS)))
+    text = render(entries, title="Benchmark", generated_at="2026-01-01", version="0")
     page.write_text(text)
     print(json.dumps({
         "seconds": time.process_time(),
@@ -92,7 +93,7 @@ def _faults(load: Load) -> list[str]:
         for run in documents(experiments=load.experiments, seeds=load.seeds):
             path = runs / run["name"]
             path.mkdir(parents=True)
-            (path / "record.json").write_text(json.dumps(run), encoding="utf-8")
+            (path / "record.json").write_text(json.dumps(run, indent=1, ensure_ascii=False), encoding="utf-8")
         first, second = (_rendered(runs, Path(folder, "page.html")) for _ in range(2))
         click = first_click(Path(folder, "page.html"))
     took, wall = (min(each[key] for each in (first, second)) for key in ("seconds", "wall"))

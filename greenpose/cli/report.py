@@ -4,7 +4,7 @@ import functools
 import math
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -382,22 +382,30 @@ def _study(runs: Sequence[Path], left_out: list[str]) -> "Study":
     """Return the runs; those of two paths side by side where both hold the same experiments, but no run twice."""
     from greenpose.report import ComparisonSide, alike, gathered, side_by_side, study
     from greenpose.report.figures.samples import MOST_TRACED
-    from greenpose.store import artefact_costs, pictures, policies, stream, traces
+    from greenpose.store import artefact_costs, pictures, policies, traces
 
     if len(runs) == 2 and runs[0].resolve() != runs[1].resolve():
-        first, second = (tuple(gathered(stream([path], left_out=left_out))) for path in runs)
+        first, second = (tuple(gathered(_read([path], left_out))) for path in runs)
         if alike(first, second) and not _copies(first, second):
             sides = (
                 ComparisonSide(name=str(path), entries=each) for path, each in zip(runs, (first, second), strict=True)
             )
             return replace(side_by_side(*sides), left_out=tuple(left_out))
         left_out.clear()
-    entries = gathered(stream(runs, left_out=left_out))
+    entries = gathered(_read(runs, left_out))
     curves, costs = policies(runs, left_out=left_out), artefact_costs(runs, left_out=left_out)
     found = replace(study(entries, policies=curves, artefacts=costs), left_out=tuple(left_out))
     if len(entries) > MOST_TRACED:
         return found
     return replace(found, traces=tuple(traces(runs)), pictures=tuple(pictures(runs)))
+
+
+def _read(runs: Sequence[Path], left_out: list[str]) -> "Iterator[Record | Failure]":
+    """Yield the runs, beyond those that a page tells of one by one read by what they are alike in."""
+    from greenpose.report import MANY_RUNS
+    from greenpose.store import AlikeReader, stream
+
+    return stream(runs, left_out=left_out, read=AlikeReader(after=MANY_RUNS))
 
 
 def _copies(first: "Sequence[Record | Failure]", second: "Sequence[Record | Failure]") -> bool:

@@ -40,7 +40,8 @@ def gathered(entries: Iterable[Record | Failure]) -> list[Record | Failure]:
         return kept
     known: dict[Any, Any] = {}
     with _uncollected():
-        return [lean(entry, known) for entry in itertools.chain(kept, entries)]
+        found = itertools.chain(kept, entries)
+        return [lean(entry, known) if type(entry) in (Record, Failure) else entry for entry in found]
 
 
 def lean(entry: Record | Failure, known: dict[Any, Any]) -> Record | Failure:

@@ -1,5 +1,6 @@
 """The records of many runs: found, read, and what a lost run's windows still tell."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -123,7 +124,12 @@ def collect(paths: Iterable[Path]) -> list[Record | Failure]:
     return list(stream(paths))
 
 
-def stream(paths: Iterable[Path], *, left_out: list[str] | None = None) -> Iterator[Record | Failure]:
+def stream(
+    paths: Iterable[Path],
+    *,
+    left_out: list[str] | None = None,
+    read: Callable[[Path], Record | Failure] = read_document,
+) -> Iterator[Record | Failure]:
     """Yield what `collect` returns, one at a time, so that very many need not be in memory together; failures last.
 
     Where `left_out` is given, the faults of what cannot be read are added to it, and only paths that do not exist, or
@@ -135,7 +141,7 @@ def stream(paths: Iterable[Path], *, left_out: list[str] | None = None) -> Itera
     paths = tuple(paths)
     there = [path for path in paths if path.exists()]
     faults = [f"{path}: there is no such file or folder" for path in paths if path not in there]
-    absent, found = bool(faults), _RunsMet()
+    absent, found = bool(faults), _RunsMet(read)
     yield from found.records(there, faults)
     yield from found.failures()
     if left_out is None or absent or not found.any:
@@ -151,7 +157,8 @@ class _RunsMet:
     Two hosts may have done the same cell, even at the same time: both are kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[Path], Record | Failure]) -> None:
+        self._read = read
         self._starts: dict[tuple[str, ...], tuple[Path, str]] = {}
         self._spans: dict[str, list[tuple[str, str]]] = {}
         self._failures: dict[tuple[str, str, str], Failure] = {}
@@ -171,7 +178,7 @@ class _RunsMet:
                 faults.append(f"{path}: no record.json or failure.json in or below it")
             for file in files:
                 try:
-                    entry = read_document(file)
+                    entry = self._read(file)
                 except RecordError as error:
                     faults += error.faults
                     continue
@@ -215,14 +222,19 @@ def files_of(path: Path) -> list[Path]:
     """
     if path.is_file() or not path.exists():
         return [path]
-    done = {file.parent: file for file in _below(path, "record.json")}
-    failed = {file.parent: file for file in _below(path, "failure.json") if file.parent not in done}
-    return [file for _, file in sorted({**done, **failed}.items())]
+    return [folder / names[0] for folder, names in sorted(_below(path, *NOTES))]
 
 
-def _below(path: Path, name: str) -> list[Path]:
-    """Return the files of a name below a folder, hidden folders (runs set aside) left out."""
-    return [file for file in path.rglob(name) if not any(p.startswith(".") for p in file.relative_to(path).parts)]
+NOTES = ("record.json", "failure.json")
+"""What a run that ended leaves; the first tells of it where both are there."""
+
+
+def _below(path: Path, *names: str) -> Iterator[tuple[Path, list[str]]]:
+    """Yield the folders in and below a folder that hold files of some names, with these; hidden ones are left out."""
+    for folder, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if held := [name for name in names if name in files]:
+            yield Path(folder), held
 
 
 OWN = b"\nown: "
@@ -231,8 +243,8 @@ OWN = b"\nown: "
 
 def _deserted(path: Path) -> list[RunFolder]:
     """Return the folders in and below a path whose run was killed, and that nobody else takes care of."""
-    logs = _below(path, "windows.jsonl") if path.is_dir() else []
-    begun = [folder for folder in (RunFolder(log.parent) for log in sorted(logs)) if folder.state() is State.STARTED]
+    held = sorted(folder for folder, _ in _below(path, "windows.jsonl"))
+    begun = [folder for folder in map(RunFolder, held) if folder.state() is State.STARTED]
     return [folder for folder in begun if folder.config.is_file() and OWN in folder.config.read_bytes()]
 
 

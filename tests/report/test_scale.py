@@ -6,11 +6,13 @@ import re
 import pytest
 
 from greenpose.metrics import ENERGY
+from greenpose.record import dumps
 from greenpose.report import gathered, render_study, study
 from greenpose.report.figures.exits import means_table
 from greenpose.report.figures.tradeoff import MANY_MARKS, MOST_TOLD, data_table, draw, scatter
 from greenpose.report.headline import headline
 from greenpose.report.scale import MANY_EXPERIMENTS, MANY_RUNS, detailed, is_large, lean, notices
+from greenpose.store.alike import Alike, AlikeReader
 from tests.report.html_tree import read
 from tests.report.published import published
 from tests.report.records import PAPER, failure, paper_grid, record
@@ -73,15 +75,20 @@ def test_it_is_no_larger_than_a_page_of_sixty_runs(page):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_what_is_left_out_of_records_or_shared_changes_no_number():
-    runs, known = published(experiments=6, seeds=2), {}
-    full, light = study(runs), study([lean(run, known) for run in runs])
-    assert headline(light) == headline(full)
-    assert means_table(light) == means_table(full)
-    assert (
-        render_study(light, **CONSTANT).partition('<h4 id="per-run">')[0]
-        == (render_study(full, **CONSTANT).partition('<h4 id="per-run">')[0])
-    )
+def test_what_is_left_out_of_records_or_shared_or_alike_changes_no_number(tmp_path):
+    runs, known, read = published(experiments=6, seeds=4), {}, AlikeReader(after=1)
+    for index, run in enumerate(runs):
+        (tmp_path / f"{index:02}").write_text(dumps(run), encoding="utf-8")
+    alike = [read(file) for file in sorted(tmp_path.iterdir())]
+    assert sum(isinstance(run, Alike) for run in alike) >= len(runs) / 2
+    full = study(runs)
+    for light in (study([lean(run, known) for run in runs]), study(alike)):
+        assert headline(light) == headline(full)
+        assert means_table(light) == means_table(full)
+        assert (
+            render_study(light, **CONSTANT).partition('<h4 id="per-run">')[0]
+            == (render_study(full, **CONSTANT).partition('<h4 id="per-run">')[0])
+        )
 
 
 def test_few_entries_are_gathered_as_they_are_and_very_many_lean():
