@@ -167,21 +167,23 @@ def _check_precision(config: Experiment) -> None:
 def relabelled(planned: Sequence["Planned"]) -> list[str]:
     """Return which runs, finished or begun, have learnt from other annotations than those that lie there now."""
     from greenpose.data.splits import annotations_sha256, check_annotations
+    from greenpose.store.folder import as_yaml
 
     faults: list[str] = []
-    hashed: dict[str, dict[str, str]] = {}
+    hashed: dict[str, tuple[dict[str, str], str]] = {}
     for one in planned:
         data = one.cell.config.data
         if data.source == "synthetic" or one.damage or not one.folder.config.exists():
             continue
         said = data.model_dump_json()
         if said not in hashed:
-            hashed[said] = annotations_sha256(data)
-        if one.folder.holds({"annotations_sha256": hashed[said]}):
+            now = annotations_sha256(data)
+            hashed[said] = now, as_yaml({"annotations_sha256": now})
+        if one.folder.holds(hashed[said][1]):
             continue
         try:
             before = one.folder.read_cell().get("annotations_sha256", {})
-            check_annotations(before, hashed[said], where=str(one.folder.path))
+            check_annotations(before, hashed[said][0], where=str(one.folder.path))
         except FaultsError as error:
             faults += error.faults
     return faults

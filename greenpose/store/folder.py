@@ -140,17 +140,15 @@ class RunFolder:
 
     def write_cell(self, cell: Mapping[str, Any]) -> None:
         """Write the resolved configuration and what the grid knows of the run."""
-        write_text(self.config, _as_yaml(cell))
+        write_text(self.config, as_yaml(cell))
 
-    def holds(self, entries: Mapping[str, Any]) -> bool:
-        """Return whether entries stand in the configuration as `write_cell` writes them, by its text alone.
+    def holds(self, entries: str) -> bool:
+        """Return whether entries, `as_yaml`, stand in the configuration as `write_cell` writes them, by its text alone.
 
         To read it takes a millisecond, and only that tells where they stand there in another way.
         """
         with suppress(OSError):
-            _, found, rest = self.config.read_text(encoding="utf-8", errors="replace").partition(
-                "\n" + _as_yaml(entries)
-            )
+            _, found, rest = self.config.read_text(encoding="utf-8", errors="replace").partition("\n" + entries)
             return bool(found) and not rest.startswith(" ")
         return False
 
@@ -262,7 +260,8 @@ class RunFolder:
             self.failure.rename(self.path / f"failure-{number}.json")
 
 
-def _as_yaml(entries: Mapping[str, Any]) -> str:
+def as_yaml(entries: Mapping[str, Any]) -> str:
+    """Return entries of a configuration as it is written."""
     return yaml.safe_dump(dict(entries), sort_keys=False, allow_unicode=True)
 
 
