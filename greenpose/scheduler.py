@@ -22,7 +22,7 @@ FOLDER, JOBS = ".slurm", "jobs.json"
 
 def jobs_of(runs: Path) -> dict[str, str]:
     """Return the job of each run of a folder, as it was submitted last; none where that cannot be read."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, TypeError):
         return dict(json.loads((runs / FOLDER / JOBS).read_text(encoding="utf-8")))
     return {}
 

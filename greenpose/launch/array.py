@@ -229,7 +229,7 @@ def _written(file: Path) -> dict[str, Any]:
     """Return what an earlier start wrote down of the jobs."""
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
-    except ValueError:
+    except (TypeError, ValueError):
         raise _damaged(file) from None
 
 

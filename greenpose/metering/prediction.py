@@ -62,10 +62,10 @@ def predict_total(work: Sequence[Repeated], *, spent: float, neighbours: "Neighb
     scatter to expect of the machine make it; ends of different kinds are added, since the same neighbours move them
     all. The interval reaches down to where all neighbours leave now, and up to where they are twice as many from now.
     """
+    if not any(kind.remaining for kind in work):
+        return _predicted(spent, spent, spent, "all of it is done")
     others = neighbours or Neighbours()
     ahead = [_remaining(kind, others.scatter) for kind in work if kind.remaining]
-    if not ahead:
-        return _predicted(spent, spent, spent, "all of it is done")
     low, rest, high = (sum(ends) for ends in zip(*ahead, strict=True))
     below = math.hypot(rest - low, rest * (1 - 1 / others.slowdown))
     above = math.hypot(high - rest, rest * (others.doubled - 1))

@@ -119,7 +119,7 @@ def test_where_slurm_does_not_answer_nothing_is_lost_and_nothing_is_submitted_tw
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("jobs", b"\xff"), ("parts", b"{"), ("parts", b'{"7_0": 3}'), ("parts", b'{"7_0": ["x", []]}')],
+    [("jobs", b"\xff"), ("jobs", b"3"), ("parts", b"{"), ("parts", b'{"7_0": 3}'), ("parts", b'{"7_0": ["x", []]}')],
 )
 def test_a_damaged_list_of_jobs_or_of_their_parts_is_told_with_what_to_do(place, name, content):
     (place / "runs/.slurm").mkdir(parents=True)
