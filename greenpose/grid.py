@@ -32,8 +32,8 @@ from greenpose.store.records import note_lost
 
 BEYOND_TRAINING = (State.DONE, State.STOPPED, State.RUNNING)
 """States of runs whose training is done or under way."""
-NOT_TRAINING = ("carbon", "measure")
-"""Parts of a configuration that say how a run is metered and accounted: another value trains nothing else."""
+NOT_TRAINING = ("carbon", "measure", "test")
+"""Parts of a configuration that say how a run is tested, metered and accounted: another value trains nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

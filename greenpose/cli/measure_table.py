@@ -136,6 +136,8 @@ def print_notes(found: Measurement, console: Console, *, verbose: bool = False) 
 
 
 def _weights(found: Measurement) -> Iterator[Note]:
+    if found.exits[0].passes > 1:
+        yield Note("test.flip", "every image is computed twice: time and energy, also of a GMAC, are of both passes")
     if found.weights == "fresh":
         yield Note("weights", "random ones: what an image costs does not depend on their values")
 

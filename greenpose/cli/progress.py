@@ -228,6 +228,7 @@ def record_line(folder: RunFolder) -> str:
     parts = [
         f"{record.train_seconds:.0f} s training",
         f"{energy.text()} {TRAIN_ENERGY.unit} ({', '.join((energy.kind, *systematic_notes([energy])))})",
+        *(["each test image computed twice"] if record.final_exit.passes > 1 else []),
         *(
             f"exit {exit_}: AP {ap.text(most_decimals=AP.most_decimals)} %"
             for exit_, ap in accuracies.items()
@@ -250,7 +251,8 @@ def grid_table(runs: Iterable[tuple[str, RunFolder, str]]) -> Table:
         record = read_record(folder.record)
         first: tuple[Cell, Cell] = name, _in_unit(record, TRAIN_ENERGY)
         for entry in record.exits:
-            rows.append((first[0], str(entry.exit), _in_unit(entry, AP), first[1], _in_unit(entry, ENERGY), ""))
+            twice = "each image twice" if entry.passes > 1 else ""
+            rows.append((first[0], str(entry.exit), _in_unit(entry, AP), first[1], _in_unit(entry, ENERGY), twice))
             first = "", ""
     return terminal_table(("experiment", *number_columns("exit"), AP, TRAIN_ENERGY, ENERGY, ""), rows)
 

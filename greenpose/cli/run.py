@@ -290,8 +290,8 @@ def _why_trained(one: Planned) -> str:
     """Return why a run is trained anew, or is not, though a run much like it lies beside it; empty where none does."""
     if one.trained_in:
         return (
-            f"differs from {one.trained_in['run']} in accounting or metering alone: it is accounted from those windows "
-            "and measured, not trained; --fresh trains it"
+            f"differs from {one.trained_in['run']} in accounting, metering or test alone: it is accounted from those "
+            "windows, tested and measured, not trained; --fresh trains it"
         )
     return f"{one.anew}, so it is trained from the first epoch" if one.anew else ""
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from greenpose.grid import Planned
 
 
-CHECKED = ("carbon", "data", "model", "process", "train")
+CHECKED = ("carbon", "data", "model", "process", "test", "train")
 """Sections of an experiment that are looked at; experiments that agree in them need one look."""
 
 
@@ -53,7 +53,8 @@ def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
         "process.device": _check_device,
         "train.augment.half_body": _check_half_body,
         "train.augment": _check_sensor,
-        "train.mirror": _check_mirror,
+        "train.mirror": lambda config: _check_partners(config, wanted=config.train.mirror > 0),
+        "test.flip": lambda config: _check_partners(config, wanted=config.test.flip),
         "train.precision": _check_precision,
     }
     faults: list[str] = []
@@ -134,11 +135,10 @@ def _check_device(config: Experiment) -> None:
         require_device(config.process.device, config.process.replicas)
 
 
-def _check_mirror(config: Experiment) -> None:
-    if config.train.mirror:
-        from greenpose.data.crops import flip_partners
+def _check_partners(config: Experiment, *, wanted: bool) -> list[int]:
+    from greenpose.data.crops import flip_partners
 
-        flip_partners(_check_profile(config))
+    return flip_partners(_check_profile(config)) if wanted else []
 
 
 def _check_half_body(config: Experiment) -> None:

@@ -128,6 +128,19 @@ class TrainConfig(Document):
     the record says. Weights, norms, losses and all evaluation stay in float32."""
 
 
+class JudgeConfig(Document):
+    """How the test split is judged."""
+
+    flip: bool = False
+    """True: each image is computed twice, as it is and mirrored, and the heatmaps are averaged (HRNet's `FLIP_TEST`);
+    time and energy of an image are those of both. Validation computes it once."""
+
+    @property
+    def passes(self) -> int:
+        """Return how often each image is computed."""
+        return 2 if self.flip else 1
+
+
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1), NO_TRUTH]
 """Seed of random numbers: what every generator takes."""
 Count = Annotated[int, Field(ge=1, le=100_000), NO_TRUTH]
@@ -334,6 +347,8 @@ class Experiment(Document):
     """Loss weights and conventions."""
     train: TrainConfig = TrainConfig()
     """The recipe."""
+    test: Annotated[JudgeConfig, Field(exclude_if=lambda given: not given.flip)] = JudgeConfig()
+    """The test."""
     measure: MeasureConfig = MeasureConfig()
     """Metering of inference."""
     carbon: CarbonConfig

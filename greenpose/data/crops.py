@@ -183,7 +183,9 @@ def flip_partners(profile: Profile) -> list[int]:
         DataError: if the profile names no partners.
     """
     if not profile.flip_pairs:
-        raise DataError([f"profile {profile.name}: has no flip_pairs, without which train.mirror must be 0"])
+        raise DataError(
+            [f"profile {profile.name}: has no flip_pairs, without which train.mirror must be 0 and test.flip false"]
+        )
     sides = list(range(profile.num_keypoints))
     for left, right in profile.flip_pairs:
         sides[left], sides[right] = right, left

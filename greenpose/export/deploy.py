@@ -53,7 +53,7 @@ from greenpose.metering.machine import PACKAGES
 from greenpose.model import ExitNetwork, fold_batchnorm
 from greenpose.record import Record
 from greenpose.run.measure import trained_networks
-from greenpose.run.setup import build_network
+from greenpose.run.setup import build_network, two_passes
 from greenpose.store import RunFolder, read_record
 from greenpose.training import ExitPredictions, predict
 
@@ -116,8 +116,8 @@ def export_exit(config: Experiment, folder: RunFolder, exit_: int, *, wish: Expo
 
 
 def _require_exportable(config: Experiment, wish: ExportWish) -> None:
-    """Refuse what a card, or folding, could not say of a network of one's own."""
-    faults = []
+    """Refuse what a card, or folding, could not say of a network of one's own, or of a test in two passes."""
+    faults = two_passes(config)
     if config.data.stride != STRIDE:
         faults.append(
             f"data.stride: {config.data.stride}: an exported model's card knows heatmaps of a pixel for {STRIDE} of the"

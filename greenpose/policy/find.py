@@ -20,7 +20,15 @@ from greenpose.policy.calibrate import GRADES, Judged, Setting, SplitOutputs, ca
 from greenpose.policy.cascade import EVER, NEVER, Cascade, Confidence, PathCosts, Thresholds, path_costs
 from greenpose.quantity import Quantity
 from greenpose.run.measure import trained_networks
-from greenpose.run.setup import build_meter, build_network, channels_last, plan_of, require_device, seed_everything
+from greenpose.run.setup import (
+    build_meter,
+    build_network,
+    channels_last,
+    plan_of,
+    require_device,
+    seed_everything,
+    two_passes,
+)
 from greenpose.store import RunFolder
 from greenpose.training.step import to_images
 
@@ -51,6 +59,8 @@ class Shared:
 
 def shared_network(config: Experiment, folder: RunFolder, exits: Sequence[int]) -> Shared:
     """Return one network with some of a finished run's exits."""
+    if faults := two_passes(config):
+        raise ModelError(faults)
     whole = build_network(config)[0]
     if not isinstance(whole, HRNet):
         raise ModelError(

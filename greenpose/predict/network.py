@@ -12,7 +12,7 @@ from greenpose.model import fold_batchnorm
 from greenpose.policy.cascade import Cascade
 from greenpose.policy.find import shared_network
 from greenpose.record.policy import PolicyCurve
-from greenpose.run.measure import trained_networks
+from greenpose.run.measure import as_tested, trained_networks
 from greenpose.run.setup import build_network, channels_last, require_device
 from greenpose.store import RunFolder
 
@@ -32,13 +32,7 @@ def of_exit(config: Experiment, folder: RunFolder, exit_: int, *, threads: int) 
     """
     _prepare(config, threads)
     sub = trained_networks(build_network(config)[0], folder, [exit_])[exit_]
-    net = channels_last(fold_batchnorm(sub))
-
-    def heatmaps(images: torch.Tensor) -> torch.Tensor:
-        outputs: torch.Tensor = net(images)
-        return outputs
-
-    return _on(config.process.device, heatmaps)
+    return _on(config.process.device, as_tested(channels_last(fold_batchnorm(sub)), config))
 
 
 def of_policy(config: Experiment, folder: RunFolder, curve: PolicyCurve, *, threads: int) -> "Parting":

@@ -17,6 +17,10 @@ def _nothing(value: object) -> bool:
     return not value
 
 
+def _once(passes: int) -> bool:
+    return passes == 1
+
+
 class _Exit(Numbers):
     """One exit: its minimal sub-network's size, its accuracy on the test split, its cost per image."""
 
@@ -24,6 +28,9 @@ class _Exit(Numbers):
     """Exit number: the heatmap head after this stage of HRNet."""
     role: str
     """Place in the wiring: `final`, `student`, `teacher`, `student and teacher` or `side`."""
+    passes: int = Field(default=1, exclude_if=_once)
+    """How often each image was computed in the test and in metering: 2 with `test.flip`, where accuracy, time, energy
+    are of both passes, sizes and operations of one; left out where it is 1."""
     params: int
     """Parameters of the minimal sub-network that yields this exit."""
     macs: int

@@ -32,6 +32,7 @@ def caveats(study: Study) -> list[str]:
         _unsettled(study),
         _lost(study),
         _reused(study),
+        _twice(study),
     )
     return [clause for clause in found if clause]
 
@@ -187,3 +188,10 @@ def _reused(study: Study) -> str:
     names = {run.name for run in study.records}
     count = sum(run.trained_in in names for run in study.records)
     return f"{plural(count, 'run')} took over another one's training, which was paid once" if count else ""
+
+
+def _twice(study: Study) -> str:
+    """Return in how many runs each image of the test was computed twice."""
+    count = sum(any(entry.passes > 1 for entry in run.exits) for run in study.records)
+    which = f"{count} of {plural(len(study.records), 'run')} computed each test image twice, as it is and mirrored"
+    return f"{which}, which AP, time, energy and MACs there hold" if count else ""

@@ -247,7 +247,8 @@ def _flops(group: Group) -> str:
     if not images or macs is None:
         return "number of operations not measured (the record does not tell the training images)"
     epochs = _mean([each.epochs for each in group.runs])
-    flops = FLOPS_PER_MAC * PASSES * macs / MACS.scale * images * epochs
+    once = macs / MACS.scale / run.final_exit.passes
+    flops = FLOPS_PER_MAC * PASSES * once * images * epochs
     return f"{kind_mark('estimated')}{flops:.3g} FLOPs (estimated)"
 
 

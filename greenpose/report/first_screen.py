@@ -91,12 +91,16 @@ def _identity(compared: Study) -> str:
     return " · ".join(parts)
 
 
+TWICE = "tested with mirrored images, each computed twice"
+
+
 def _choices(run: Record) -> list[str]:
-    """Return what of a run is not the paper's: how heatmaps are decoded, and that training images were augmented."""
+    """Return what of a run is not the paper's: decoding, augmented training images, test images computed twice."""
     data, train = (run.config.get(part) or {} for part in ("data", "train"))
     decode, augment = data.get("decode"), train.get("augment")
     decoded = [f"decoded by {str(decode).upper()}"] if decode not in (None, "quarter") else []
-    return [*decoded, *(["augmented"] if augment is not None else [])]
+    twice = [TWICE] if any(entry.passes > 1 for entry in run.exits) else []
+    return [*decoded, *(["augmented"] if augment is not None else []), *twice]
 
 
 def _seeds_by_side(compared: Study) -> list[set[int]]:

@@ -356,6 +356,7 @@ def _of_artefacts(run: Record | Failure, known: ArtefactCosts) -> Iterator[CsvLi
 def _of_exit(run: Record, each: Exit) -> Iterator[CsvLine]:
     yield from _of(run, each, exit_=each.exit)
     counted = {size.name: (getattr(each, size.name), size.recorded) for size in COUNTED if size.name not in each.basis}
+    counted |= {"passes": (each.passes, "")} if each.passes > 1 else {}
     counted |= {f"macs_by_counter.{name}": (count, "operations") for name, count in each.macs_by_counter.items()}
     for name, (count, unit) in counted.items():
         why = "" if count is not None else "the run did not count it"

@@ -64,7 +64,7 @@ def compute_ratio(one: Setup, other: Setup) -> float:
 
 def distinct_work(config: Experiment) -> str:
     """Return, as text, all settings that the cost of an epoch depends on."""
-    sections = {"data", "model", "wiring", "loss", "process"}
+    sections = {"data", "model", "wiring", "loss", "process", "test"}
     recipe = config.train.model_dump_json(exclude=PACE)
     return config.model_dump_json(include=sections) + recipe
 
@@ -226,7 +226,7 @@ class _TrialTraining:
         subs = [channels_last(self._net.truncate(exit_).eval()) for exit_ in self._net.exits]
         with self._meter.window("test", items=len(samples)) as opened:
             for sub in subs:
-                (found,) = predict(sub, samples, batch=batch).values()
+                (found,) = predict(sub, samples, batch=batch, flip=self.setup.config.test.flip).values()
                 score(samples, found)
         return cost_of([opened.result]) * (1 / len(samples))
 

@@ -123,7 +123,8 @@ def inference(setup: Setup, rates: Rates) -> tuple[Cost, Cost]:
     """Return the least and the most that metering inference costs: it ends as soon as it is sure enough."""
     config, final = setup.config.measure, max(setup.macs)
     window = max(config.min_window_seconds, PERIODS_PER_WINDOW * rates.period)
-    calls = [config.batch * rates.forward * macs / setup.macs[final] for macs in setup.macs.values()]
+    images = config.batch * setup.config.test.passes
+    calls = [images * rates.forward * macs / setup.macs[final] for macs in setup.macs.values()]
     busy = sum(_repeated(call, window) for call in calls)
     idle = window * idle_windows(len(calls))
     block = Cost(seconds=busy + idle, joules=busy * rates.watts + idle * rates.idle_watts)

@@ -353,7 +353,8 @@ def _test(
     subs: dict[int, ExitNetwork], samples: Samples, boxes: Detected | None, config: Experiment
 ) -> dict[int, tuple[ExitScores, ExitPredictions]]:
     detected = None if boxes is None else boxes.samples
-    return {exit_: judge(sub, samples, detected, batch=config.train.batch) for exit_, sub in subs.items()}
+    batch, flip = config.train.batch, config.test.flip
+    return {exit_: judge(sub, samples, detected, batch=batch, flip=flip) for exit_, sub in subs.items()}
 
 
 def _measure(

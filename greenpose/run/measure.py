@@ -14,6 +14,8 @@ from pydantic import Field
 from greenpose import counting, metrics
 from greenpose.config import Experiment
 from greenpose.counting import ExitCount
+from greenpose.data import Framing, load_profile
+from greenpose.data.crops import flip_partners
 from greenpose.errors import ModelError
 from greenpose.files import now
 from greenpose.ledger.costs import SHARE
@@ -41,6 +43,7 @@ from greenpose.run.setup import (
 )
 from greenpose.schema import Document
 from greenpose.store import RunFolder
+from greenpose.training.evaluate import averaged
 from greenpose.training.step import to_images
 
 Progress = Callable[[int, float], object]
@@ -93,13 +96,32 @@ def measure_networks(
     config: Experiment,
     on_progress: Progress = lambda *_: None,
 ) -> dict[int, ExitMeasurement]:
-    """Return what an image costs at each exit's stand-alone network, on the same fixed images."""
+    """Return what an image costs at each exit's stand-alone network, on the same fixed images, as the test takes it."""
     plan = plan_of(config.measure)
-    runners = {exit_: partial(sub, images) for exit_, sub in subs.items()}
+    runners = {exit_: partial(as_tested(sub, config), images) for exit_, sub in subs.items()}
     with torch.inference_mode():
         return measure_exits(
             runners, meter, items_per_call=len(images), plan=plan, seed=config.seed, on_progress=on_progress
         )
+
+
+Pass = Callable[[torch.Tensor], torch.Tensor]
+"""From images to heatmaps."""
+
+
+def as_tested(net: Pass, config: Experiment) -> Pass:
+    """Return the way from images to heatmaps that a run's test takes: by `test.flip` in two passes."""
+    return in_two_passes(net, config) if config.test.flip else net
+
+
+def in_two_passes(net: Pass, config: Experiment) -> Pass:
+    """Return the way that runs a network on images and on their mirror images, and averages the heatmaps.
+
+    Raises:
+        DataError: the profile does not say which joints a mirror swaps.
+    """
+    framing, sides = Framing.of_data(config.data), flip_partners(load_profile(config.data.profile))
+    return lambda images: averaged(net(images), net(images.flip(-1)), sides, framing)
 
 
 def trained_networks(net: Network, folder: RunFolder, exits: Sequence[int]) -> dict[int, ExitNetwork]:
@@ -230,7 +252,7 @@ def _entry(number: int, measured: Measured, config: Experiment) -> MeasuredExit:
         carbon=carbon_of(**config.carbon.model_dump()),
         embodied=meter.embodied,
     )
-    energy, gmacs = quantities["energy_j_per_image"], count.macs / MACS_PER_GMAC
+    energy, gmacs = quantities["energy_j_per_image"], config.test.passes * count.macs / MACS_PER_GMAC
     final = measured.counts.get(max(config.model.exits))
     quantities["energy_j_per_gmac"] = replace(
         energy * (1 / gmacs), method=f"{energy.method}; over 10^9 MACs of one image"

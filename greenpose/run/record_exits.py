@@ -100,6 +100,7 @@ def entry_fields(
     return {
         "exit": count.exit,
         "role": _role(config, count.exit),
+        "passes": config.test.passes,
         "macs_by_counter": dict(count.macs_by_counter),
         "operations": dict(count.operations),
         **measured_fields(measured, quantities),

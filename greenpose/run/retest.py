@@ -5,21 +5,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from greenpose.config import Experiment
 from greenpose.config.experiment import Decode
-from greenpose.data import Framing, load_profile
+from greenpose.data import load_profile
 from greenpose.data.boxes import load_boxes
-from greenpose.data.crops import flip_partners
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
 from greenpose.metering import ExitMeasurement, worst_kind
 from greenpose.metering.inference import measure_in_turns
 from greenpose.model import ExitNetwork
-from greenpose.run.measure import random_crops, trained_networks
+from greenpose.run.measure import in_two_passes, random_crops, trained_networks
 from greenpose.run.setup import build_meter, build_network, plan_of, require_device, seed_everything
 from greenpose.store import RunFolder
-from greenpose.training.evaluate import averaged, oks, oks_change, predict_each, resampled
+from greenpose.training.evaluate import oks, oks_change, predict_each, resampled
 from greenpose.training.step import to_images
 
 CUT_OTHERWISE = "udp"
@@ -50,6 +48,8 @@ def refusals(config: Experiment, decode: Decode, *, flip: bool, source: str) -> 
     """Return why a run cannot be judged so: it was already, its crops are others, nobody says what mirrors swap."""
     have, profile = config.data.decode, load_profile(config.data.profile)
     faults = []
+    if flip and config.test.flip:
+        faults.append(f"--flip: {source} is judged so already; its record says what that is worth")
     if have == decode and not flip:
         faults.append(f"--decode {decode}: {source} is decoded so already; its record says what that is worth")
     if have != decode and CUT_OTHERWISE in (have, decode):
@@ -57,7 +57,7 @@ def refusals(config: Experiment, decode: Decode, *, flip: bool, source: str) -> 
             f"--decode {decode}: {source} was trained with data.decode={have}, and crops of {CUT_OTHERWISE} are cut"
             f" otherwise; only quarter and dark share theirs: train anew with --set data.decode={decode}"
         )
-    if flip and not profile.flip_pairs:
+    if flip and not config.test.flip and not profile.flip_pairs:
         faults.append(f"--flip: profile {profile.name} of {source} has no flip_pairs, which say what a mirror swaps")
     return faults
 
@@ -67,8 +67,8 @@ def retest(
 ) -> list[Retested]:
     """Return what each exit of a finished run is worth as it was tested, and by another decoding of the same heatmaps.
 
-    With `flip` each image is seen twice, as it is and mirrored, and its heatmaps are averaged. The record stays as it
-    is. AP is judged in detected boxes where the run's was.
+    With `flip` each image is seen twice, as it is and mirrored, and its heatmaps are averaged; where the run's own test
+    did that, it stays so. The record stays as it is. AP is judged in detected boxes where the run's was.
 
     Raises:
         GreenPoseError: weights or data cannot be read, or are not those of the run.
@@ -84,14 +84,14 @@ def retest(
     usual, other = boxes.framing, replace(boxes.framing, decode=decode)
     judged = []
     for exit_, net in subs.items():
-        found = predict_each(net, boxes, [usual, other], batch=config.train.batch)
+        found = predict_each(net, boxes, [usual, other], batch=config.train.batch, flip=config.test.flip)
         if flip:
             found[1:] = predict_each(net, boxes, [other], batch=config.train.batch, flip=True)
         before, after = (each[exit_] for each in found)
         judged.append(
             Retested(
                 exit=exit_,
-                ways=(usual.decode, f"{decode}+flip" if flip else decode),
+                ways=(_way(usual.decode, config.test.flip), _way(decode, flip or config.test.flip)),
                 before=oks(boxes, before)["ap"],
                 after=oks(boxes, after)["ap"],
                 interval=oks_change(boxes, before, after, groups)["ap"],
@@ -102,6 +102,10 @@ def retest(
     return judged
 
 
+def _way(decode: Decode, flip: bool) -> str:
+    return f"{decode}+flip" if flip else decode
+
+
 def price_of_mirrors(config: Experiment, folder: RunFolder, exits: Sequence[int]) -> dict[int, ExitMeasurement]:
     """Return what an image costs at each exit that is run on it and on its mirror image, in turns with once alone.
 
@@ -110,17 +114,12 @@ def price_of_mirrors(config: Experiment, folder: RunFolder, exits: Sequence[int]
     Raises:
         GreenPoseError: weights cannot be read.
     """
-    framing, sides = Framing.of_data(config.data), flip_partners(load_profile(config.data.profile))
     images = to_images(random_crops(config), torch.device(config.process.device))
     priced = {}
     for exit_, net in _networks(config, folder, exits).items():
-
-        def twice(net: ExitNetwork = net) -> Tensor:
-            return averaged(net(images), net(images.flip(-1)), sides, framing)
-
         with build_meter(config) as meter, torch.inference_mode():
             found = measure_in_turns(
-                {"once": partial(net, images), "twice": twice},
+                {"once": partial(net, images), "twice": partial(in_two_passes(net, config), images)},
                 meter,
                 reference="once",
                 items_per_call=len(images),

@@ -38,6 +38,16 @@ def require_device(device: str, replicas: int = 1) -> None:
             raise GreenPoseError(f"{what}: torch sees {count} CUDA devices here; choose cpu, or look at the driver")
 
 
+def two_passes(config: Experiment) -> list[str]:
+    """Return why what computes each image once does not take a run that was tested otherwise; empty for others."""
+    if not config.test.flip:
+        return []
+    return [
+        "test.flip: the run was tested with mirrored images, and this computes each image once, for which its accuracy"
+        " and costs do not hold; run it with --set test.flip=false, which takes over its training, and take that run"
+    ]
+
+
 def seed_everything(config: Experiment) -> None:
     """Make the run repeatable: seeds, threads, deterministic algorithms."""
     torch.set_num_threads(config.process.threads)

@@ -55,13 +55,15 @@ def validation_scores(net: Network, samples: Samples, *, batch: int) -> tuple[di
     return ap, pck
 
 
-def predict(net: PoseNetwork | OwnNetwork, samples: Samples, *, batch: int) -> dict[int, ExitPredictions]:
+def predict(
+    net: PoseNetwork | OwnNetwork, samples: Samples, *, batch: int, flip: bool = False
+) -> dict[int, ExitPredictions]:
     """Return what each exit of a network says about a split; a truncated network has its one exit.
 
     A copy with norms folded into convolutions does the work, and heatmaps are decoded batch by batch; `net` stays as it
-    is, in the mode it is in.
+    is, in the mode it is in. `flip`: see `predict_each`.
     """
-    return predict_each(net, samples, [samples.framing], batch=batch)[0]
+    return predict_each(net, samples, [samples.framing], batch=batch, flip=flip)[0]
 
 
 def predict_each(
@@ -119,15 +121,15 @@ def averaged(
 
 
 def judge(
-    net: ExitNetwork, samples: Samples, boxes: Samples | None = None, *, batch: int
+    net: ExitNetwork, samples: Samples, boxes: Samples | None = None, *, batch: int, flip: bool = False
 ) -> tuple[ExitScores, ExitPredictions]:
     """Return the accuracy of a truncated network on a split, and what it found in the annotated boxes.
 
     AP and AR are those of detected `boxes`, where given. PCK compares with a target in each crop, which only annotated
-    boxes have: it is always theirs.
+    boxes have: it is always theirs. `flip`: see `predict_each`.
     """
-    found = predict(net, samples, batch=batch)[net.exit]
-    searched = None if boxes is None else (boxes, predict(net, boxes, batch=batch)[net.exit])
+    found = predict(net, samples, batch=batch, flip=flip)[net.exit]
+    searched = None if boxes is None else (boxes, predict(net, boxes, batch=batch, flip=flip)[net.exit])
     return score(samples, found, searched=searched), found
 
 

@@ -149,13 +149,16 @@ def test_augmentations_that_data_or_skeleton_do_not_bear_are_refused_together_an
     babypose = (files("greenpose") / "data/profiles/babypose.yaml").read_text()
     (tmp_path / "own.yaml").write_text(re.sub(r"(flip_pairs|upper_body): .*\n", "", babypose))
     train = "{mirror: 0.5, augment: {half_body: 0.3, contrast: [0.8, 1.2]}}"
-    (tmp_path / "e.yaml").write_text(f"carbon: {{country: ITA}}\ndata: {{profile: own.yaml}}\ntrain: {train}\n")
+    (tmp_path / "e.yaml").write_text(
+        f"carbon: {{country: ITA}}\ndata: {{profile: own.yaml}}\ntrain: {train}\ntest: {{flip: true}}\n"
+    )
     done = greenpose("run", "e.yaml", "--dry-run", cwd=tmp_path)
     assert done.code == 2
     for fault in (
         "train.augment.half_body: profile babypose: has no upper_body",
         "train.augment: contrast: is for 8-bit images, and these are depth, seen from 350 to 900 mm",
         "train.mirror: profile babypose: has no flip_pairs",
+        "test.flip: profile babypose: has no flip_pairs",
     ):
         assert fault in done.err
     settings = ["train.augment.rotations=9", "train.augment.scale=[2, 1]", "train.augment.shift=7"]
@@ -164,7 +167,14 @@ def test_augmentations_that_data_or_skeleton_do_not_bear_are_refused_together_an
     for fault in ("rotations: unknown key; did you mean rotation?", "[2, 1] is the wrong way round; write [1, 2]"):
         assert fault in done.err
     assert "train.augment.shift: must be at most 1" in done.err
-    good = ("--set", "train.mirror=0", "--set", "train.augment={half_body: 0, contrast: [1, 1], depth_noise_mm: 4}")
+    good = (
+        "--set",
+        "train.mirror=0",
+        "--set",
+        "test.flip=false",
+        "--set",
+        "train.augment={half_body: 0, contrast: [1, 1], depth_noise_mm: 4}",
+    )
     assert greenpose("run", "e.yaml", *good, "--dry-run", cwd=tmp_path).code == 0
 
 

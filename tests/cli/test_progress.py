@@ -90,6 +90,10 @@ def test_a_grid_ends_with_a_table_of_every_exit_and_of_what_failed(tmp_path, cap
     assert third == ["HRNet2", "failed:", "in", "data:", "no", "such", "file"]
     joules = float(first[-2])
     assert joules == pytest.approx(done.exit(3).energy_j_per_image, rel=0.05)
+    exits = [entry.model_copy(update={"passes": 2}) for entry in done.exits]
+    folder.write_record(done.model_copy(update={"exits": exits}))
+    Output(width=120).print(grid_table([("mirrored", folder, "")]))
+    assert capsys.readouterr().out.count("each image twice") == 2
 
 
 def test_scripts_get_accuracy_and_energy(tmp_path):

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from greenpose.accuracy import oks_ap
+from greenpose.config.experiment import JudgeConfig
 from greenpose.data import Framing, Samples, image_reader, load_profile
 from greenpose.data.coco import inspect_split
+from greenpose.data.crops import flip_partners
 from greenpose.data.folders import write_coco
 from greenpose.data.splits import SYNTHETIC_WINDOW_MM, load_splits, window_of_run
 from greenpose.data.synthetic import generate
@@ -19,12 +21,13 @@ from greenpose.metering import Meter
 from greenpose.policy import compose_policy, find_policy
 from greenpose.policy.find import shared_network
 from greenpose.predict import find_poses, of_run
+from greenpose.predict.network import of_exit
 from greenpose.record import dumps
 from greenpose.run.measure import trained_networks
 from greenpose.run.setup import build_network
 from greenpose.store import read_record
 from greenpose.subject import read_subject
-from greenpose.training.evaluate import detections, oks, predict
+from greenpose.training.evaluate import averaged, detections, oks, predict
 from tests.predict.planted import results
 from tests.predict.running import Silent
 from tests.run.measuring import EXPERIMENT, experiment, finished_run
@@ -109,6 +112,21 @@ def test_detected_boxes_are_cropped_as_they_are_and_scored_as_they_say(run, judg
     for one, other in zip(results(tmp_path / "poses"), wanted, strict=True):
         assert one["keypoints"] == pytest.approx(other["keypoints"], abs=1e-3)
         assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+
+
+def test_a_run_that_was_tested_with_mirrored_images_predicts_by_both_passes(run):
+    images = torch.rand(2, 3, 32, 32)
+    own = run.experiment()
+    mirrored = own.model_copy(update={"test": JudgeConfig(flip=True)})
+    (seen, both), turned = (
+        [of_exit(config, run, 3, threads=1)(images.numpy()) for config in (own, mirrored)],
+        of_exit(own, run, 3, threads=1)(images.flip(-1).numpy()),
+    )
+    sides = flip_partners(load_profile(own.data.profile))
+    wanted = averaged(torch.from_numpy(seen), torch.from_numpy(turned), sides, Framing.of_data(own.data))
+    np.testing.assert_allclose(both, wanted.numpy(), rtol=1e-5, atol=1e-8)
+    with pytest.raises(GreenPoseError, match=r"test\.flip: the run was tested with mirrored images"):
+        shared_network(mirrored, run, (2, 3))
 
 
 def test_a_policy_lets_images_leave_where_its_thresholds_say(run, judged, tmp_path):

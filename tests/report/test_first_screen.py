@@ -5,17 +5,19 @@ import re
 import pytest
 
 from greenpose.intervals import Bounds
-from greenpose.metrics import AP, ENERGY
+from greenpose.metrics import AP, ENERGY, MACS
 from greenpose.quantity import Quantity
 from greenpose.report.chapters import chapters
 from greenpose.report.comparison import changes
+from greenpose.report.disclosures import disclosures
 from greenpose.report.figures.choice import choice_picture
 from greenpose.report.figures.totals import run_total
-from greenpose.report.first_screen import first_screen, share_words, verdict, year_g
+from greenpose.report.first_screen import TWICE, first_screen, share_words, verdict, year_g
+from greenpose.report.forms import lines, to_markdown
 from greenpose.report.glossary import GLOSSARY, Terms
 from greenpose.report.ranking import preference
 from greenpose.report.scale import latest
-from greenpose.report.study import ComparisonSide, side_by_side, study
+from greenpose.report.study import ComparisonSide, Point, side_by_side, study
 from greenpose.store import collect
 from reports.examples import examples
 from tests.report.records import OTHER_HOST, failure, paper_grid, record
@@ -181,6 +183,22 @@ def test_below_the_floor_it_is_sure_that_none_is_good_enough_where_the_interval_
 def test_a_note_of_the_chart_speaks_of_what_is_drawn():
     assert "rey:" in choice_picture(PUBLISHED["quick"]).notes[0]
     assert "rey:" not in choice_picture(SETS["one run"]).notes[0]
+
+
+def test_two_passes_over_each_image_are_in_the_first_line_the_macs_the_caveats_and_the_table_of_numbers():
+    once = record("HRNet4-OKD")
+    exits = [entry.model_copy(update={"passes": 2}) for entry in once.exits]
+    compared = study([once, once.model_copy(update={"experiment": "mirrored", "name": "m", "exits": exits})])
+    assert f" · {TWICE} · " in first_screen(compared)["identity"]
+    assert TWICE not in first_screen(study([once]))["identity"]
+    alone, twice = (Point(group=group, exit=3).figure(MACS).known for group in compared.groups)
+    assert twice == 2 * alone
+    said = "1 of 2 runs computed each test image twice"
+    assert said in to_markdown(compared, title="t", generated_at="", version="").replace("\u00a0", " ")
+    rows = [row for run in compared.records for row in lines(run) if row.quantity == "passes"]
+    assert [(row.experiment, row.exit, row.value) for row in rows] == [("mirrored", 3, 2), ("mirrored", 4, 2)]
+    annex = next(each.text for each in disclosures(compared) if "FLOPs (estimated)" in each.text)
+    assert len(set(re.findall(r"([\d.e+]+) FLOPs \(estimated\)", annex))) == 1
 
 
 def test_what_is_not_the_papers_stands_in_the_first_line():

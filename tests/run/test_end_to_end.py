@@ -14,9 +14,13 @@ import psutil
 import pytest
 import yaml
 
+from greenpose.data.splits import load_splits
 from greenpose.metering import read_windows
 from greenpose.record import Record
-from greenpose.store import collect, pictures, read_lines
+from greenpose.run.measure import trained_networks
+from greenpose.run.setup import build_network
+from greenpose.store import RunFolder, collect, pictures, read_lines
+from greenpose.training import judge
 from tests.cli.running import greenpose
 from tests.run.tiny import write_grid
 from tests.torture.nursery import forked
@@ -90,7 +94,9 @@ def test_every_number_of_an_exit_has_a_unit_and_a_provenance(records):
     for record in records:
         for entry in record.exits:
             numbers = [
-                name for name, value in entry if isinstance(value, int | float) and name not in ("exit", "best_epoch")
+                name
+                for name, value in entry
+                if isinstance(value, int | float) and name not in ("exit", "best_epoch", "passes")
             ]
             assert [name for name in numbers if not entry.quantity(name).unit] == []
             assert entry.quantity("ap").type_a is not None
@@ -318,6 +324,36 @@ def test_a_run_that_fails_is_reported_in_words_and_a_damaged_record_costs_only_i
     assert second.name not in page
 
 
+def test_a_test_with_mirrored_images_is_judged_by_both_passes_and_says_so_wherever_it_is_told(
+    finished, records, tmp_path
+):
+    write_grid(tmp_path)
+    first = records[1]
+    place = tmp_path / "runs/tiny" / first.name
+    shutil.copytree(finished / "runs/tiny" / first.name, place)
+    command = ("run", "--grid", "tiny.yaml", "--only", "HRNet3-OKD-DS", "--no-report", "--set", "test.flip=true")
+    done = greenpose(*command, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "each test image computed twice" in done.err
+    (second,) = (run for run in collect([tmp_path / "runs"]) if run.name != first.name)
+    assert second.trained_in == first.name
+    assert [(entry.passes, entry.macs) for entry in second.exits] == [(2, entry.macs) for entry in first.exits]
+    assert "passes" not in (place / "record.json").read_text()
+    folder = RunFolder(place)
+    config = folder.experiment()
+    samples = load_splits(config.data, only=["test"])["test"]
+    for exit_, net in trained_networks(build_network(config)[0], folder, [2, 3]).items():
+        seen, mirrored = (judge(net, samples, batch=4, flip=flip)[0].values["pck"] for flip in (False, True))
+        assert (first.exit(exit_).pck, second.exit(exit_).pck) == pytest.approx((seen, mirrored))
+        assert seen != mirrored
+    for refused in ("export", "policy"):
+        done = greenpose(refused, f"runs/tiny/{second.name}", cwd=tmp_path)
+        assert done.code == 2
+        assert "test.flip: the run was tested with mirrored images" in done.err
+    done = greenpose("retest", f"runs/tiny/{second.name}", "--flip", cwd=tmp_path)
+    assert "--flip: runs/tiny" in done.err
+
+
 def test_a_cache_that_cannot_be_written_costs_time_and_no_run(tmp_path):
     write_grid(tmp_path)
     (tmp_path / "file").touch()
@@ -339,7 +375,7 @@ def test_a_setting_that_changes_no_training_is_accounted_and_measured_anew_but_n
     shutil.copytree(finished / "runs/tiny" / first.name, tmp_path / "runs/tiny" / first.name)
     done = greenpose(*command, "--country", "FRA", "--set", "measure.batch=3", cwd=tmp_path)
     assert done.code == 0, done.err
-    assert f"differs from {first.name} in accounting or metering alone" in done.err
+    assert f"differs from {first.name} in accounting, metering or test alone" in done.err
     assert "epoch 1:" not in done.err
     (second,) = (run for run in collect([tmp_path / "runs"]) if run.name != first.name)
     assert (first.trained_in, second.trained_in) == (None, first.name)

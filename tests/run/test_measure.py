@@ -7,9 +7,11 @@ import jsonschema
 import pytest
 import torch
 
+import greenpose.run.measure
 from greenpose import counting
 from greenpose.errors import GreenPoseError
 from greenpose.metering import read_windows
+from greenpose.model import SubNetwork
 from greenpose.run.measure import OF_TRAINING, Measurement, compose_measurement, measure, trained_networks
 from tests.metering.fakes import BrokenSource
 from tests.metering.test_inference import Bench
@@ -44,6 +46,29 @@ def test_what_is_counted_is_what_each_exit_needs(measured):
         number: count.macs for number, count in counts.items()
     }
     assert measured.counts[2].params < measured.counts[3].params
+
+
+def test_an_image_of_a_test_with_mirrors_is_measured_in_two_passes_of_which_a_gmac_is_of_both(monkeypatch):
+    sizes, config = [], experiment(test={"flip": True})
+
+    def listening(runners, *_, items_per_call, **__):
+        for number, run in runners.items():
+            assert run().shape == (items_per_call, 12, 8, 8)
+            sizes.append((number, len(seen)))
+            seen.clear()
+        return real(runners, *_, items_per_call=items_per_call, **__)
+
+    real, seen = greenpose.run.measure.measure_exits, []
+    monkeypatch.setattr("greenpose.run.measure.measure_exits", listening)
+    with torch.nn.modules.module.register_module_forward_hook(
+        lambda module, *_: seen.append(module) if isinstance(module, SubNetwork) else None
+    ):
+        measured = measure(config, exits=(2, 3))
+    assert sizes == [(2, 2), (3, 2)]
+    found = compose_measurement(measured, config, source="tiny.yaml", name="tiny", config_hash="00", trained=False)
+    for entry in found.exits:
+        assert entry.passes == 2
+        assert entry.energy_j_per_gmac == pytest.approx(entry.energy_j_per_image / (2 * entry.macs / 1e9))
 
 
 def test_windows_are_logged_where_a_file_is_named(tmp_path):
