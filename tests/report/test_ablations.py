@@ -2,6 +2,7 @@
 
 import pytest
 
+from greenpose.metrics import MACS, TRAIN_ENERGY
 from greenpose.report.figures.ablations import comparisons, pairs_pictures, pairs_table
 from greenpose.report.ranking import leaders
 from greenpose.report.study import short_name, study
@@ -42,6 +43,20 @@ def test_exits_trained_together_stand_against_those_trained_alone():
     assert found.id == "pairs-together"
     assert [pair.exit for pair in found.pairs] == [3]
     assert found.pairs[0].differences == (pytest.approx(-5),)
+
+
+def test_a_shallower_exit_stands_against_the_final_one_trained_alone_with_what_it_takes_of_that():
+    runs = [plain(seed, ap={3: 0.85 + 0.01 * seed, 4: 0.99}) for seed in (1, 2, 3)]
+    runs += [run("HRNet4", (4,), seed=seed, ap={4: 0.9}) for seed in (1, 2, 3)]
+    together, shallower = comparisons(study(runs))
+    assert (together.id, [pair.exit for pair in together.pairs]) == ("pairs-together", [4])
+    assert (shallower.id, [pair.exit for pair in shallower.pairs]) == ("pairs-shallower", [3])
+    (row,) = pairs_table(shallower).sections[0].rows
+    assert row.cells[1].value.startswith("−3.0")
+    joint, alone = ([each for each in runs if each.experiment == name] for name in ("HRNet4-DS", "HRNet4"))
+    wanted = [100 * one.train_energy_kwh / other.train_energy_kwh for one, other in zip(joint, alone, strict=True)]
+    assert shallower.pairs[0].price(TRAIN_ENERGY).known == pytest.approx(sum(wanted) / 3)
+    assert shallower.pairs[0].price(MACS).known == pytest.approx(100 * joint[0].exit(3).macs / alone[0].exit(4).macs)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
 """Ablations: runs that differ in one thing only, trained alone, without a teacher, or less supervised."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from greenpose.formatting import NBSP, exact, listed, plural
-from greenpose.metrics import AP, Metric
-from greenpose.quantity import Quantity, over_runs
-from greenpose.record import Record
+from greenpose.metrics import AP, ENERGY, MACS, PERCENT, TRAIN_ENERGY, Metric
+from greenpose.quantity import Quantity, over_runs, ratio
+from greenpose.record import Exit, Record
 from greenpose.report.drawing import (
     ACCENT,
     DIM,
@@ -27,6 +27,7 @@ from greenpose.report.drawing import (
 )
 from greenpose.report.hosts import across_hosts, parts_of
 from greenpose.report.picture import Picture, drawn, left_out
+from greenpose.report.quantities import of_exit, of_record
 from greenpose.report.ranking import leaders
 from greenpose.report.study import MANY_SEEDS, Group, Point, Study, setting, short_name
 from greenpose.tables import Column, Table, table_of
@@ -60,6 +61,11 @@ class Partners:
     def alone(self, run: Record, exit_: int) -> Record | None:
         """Return the run that trained one exit of `run` by itself; None where the page holds none."""
         return self._alone.get((self._recipes[id(run)], exit_))
+
+    def whole_alone(self, run: Record, exit_: int) -> Record | None:
+        """Return for the exit before the final one the run that trained the final one by itself; None for any other."""
+        *_, before, final = _exits(run)
+        return self.alone(run, final) if exit_ == before else None
 
     def untaught(self, run: Record, exit_: int) -> Record | None:
         """Return the run that differs in having no teacher: same exits, same supervision; None where none is there."""
@@ -122,10 +128,27 @@ class MatchedPair:
     """The partner."""
     exit: int
     """Exit number, which both share."""
-    seeds: tuple[int, ...]
-    """Seeds, in order."""
+    twins: tuple[tuple[Record, Record], ...]
+    """Its run and the partner's of each seed, in order."""
     differences: tuple[float, ...]
     """AP of the exit less AP of its partner with the same seed, in percentage points."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Return the seeds."""
+        return tuple(run.seed for run, _ in self.twins)
+
+    def price(self, metric: Metric) -> Quantity:
+        """Return what it takes of what its partner does, in percent, the mean over the seeds.
+
+        Both were measured by the same meter, whose systematic error cancels.
+        """
+        if metric.of_run:
+            found = [ratio(of_record(run, metric), of_record(other, metric)) for run, other in self.twins]
+        else:
+            facing = [_facing(*twins, self.exit) for twins in self.twins]
+            found = [ratio(of_exit(each, metric), of_exit(other, metric)) for each, other in facing]
+        return replace(over_runs(found), type_b=None) * PERCENT
 
     @property
     def mean(self) -> Quantity:
@@ -154,6 +177,8 @@ class Pairs:
     """Which side is better left of zero, and right of it."""
     pairs: tuple[MatchedPair, ...]
     """At least one."""
+    priced: bool = False
+    """Whether partners are other exits, so that costs differ too: then a table says it, without a drawing."""
 
     @property
     def description(self) -> str:
@@ -171,9 +196,10 @@ def pairs_pictures(study: Study) -> list[Picture]:
     best = {short_name(point) for point in leaders(together)}
     for chart in comparisons(together):
         pairs = drawn(chart.pairs, MOST_LINES, leads=lambda pair: pair.name in best)
-        drawing, notes = draw(replace(chart, pairs=pairs)), left_out(len(pairs), len(chart.pairs))
+        panels = () if chart.priced else (draw(replace(chart, pairs=pairs)),)
+        notes = left_out(len(pairs), len(chart.pairs)) if panels else ()
         pictures.append(
-            Picture(id=chart.id, title=chart.title, panels=(drawing,), data=pairs_table(chart), notes=notes, large=True)
+            Picture(id=chart.id, title=chart.title, panels=panels, data=pairs_table(chart), notes=notes, large=True)
         )
     return pictures
 
@@ -204,21 +230,30 @@ def comparisons(study: Study) -> list[Pairs]:
         sides=("better without deep supervision", "better with it"),
         pairs=tuple(_pairs(study, partners, partners.less_supervised)),
     )
-    return [each for each in (taught, supervised, together) if each.pairs]
+    shallower = Pairs(
+        id="pairs-shallower",
+        title="The exit before the final one, trained together, against the final exit trained alone",
+        sides=("better final", "better before it"),
+        pairs=tuple(_pairs(study, partners, partners.whole_alone)),
+        priced=True,
+    )
+    return [each for each in (taught, supervised, together, shallower) if each.pairs]
 
 
 def pairs_table(chart: Pairs) -> Table:
     """Return the differences of a drawing, seed by seed."""
     pairs = chart.pairs
+    costs = " Costs are those of the exit, in percent of its partner's." if chart.priced else ""
     return table_of(
         f"{chart.id}-data",
-        f"{chart.title}: difference in AP of runs with the same seed.",
+        f"{chart.title}: difference in AP of runs with the same seed.{costs}",
         ("Exit",),
         [pair.name for pair in pairs],
         [
             ("Against", [pair.against for pair in pairs]),
             (DIFFERENCE, [pair.mean for pair in pairs]),
             ("So", [pair.verdict for pair in pairs]),
+            *(_priced(pairs) if chart.priced else []),
             (Column(head="Seed by seed", unit=DIFFERENCE.unit), ["; ".join(_each(pair)) for pair in pairs]),
         ],
     )
@@ -230,24 +265,41 @@ def _pairs(study: Study, partners: Partners, partner: Partner) -> list[MatchedPa
 
 
 def _pair(partners: Partners, point: Point, partner: Partner) -> MatchedPair | None:
-    seeds, differences, names = [], [], []
+    twins, differences, names = list[tuple[Record, Record]](), [], []
     for run in point.group.runs:
         other = partner(run, point.exit)
-        values = [each.exit(point.exit).ap for each in (run, other) if each is not None]
-        if other is not None and None not in values:
+        if other is None:
+            continue
+        values = [each.ap for each in _facing(run, other, point.exit)]
+        if None not in values:
             taught, plain = (AP.scale * (value or 0.0) for value in values)
-            seeds.append(run.seed)
+            twins.append((run, other))
             differences.append(taught - plain)
             names.append(partners.group(other).label)
-    if not seeds:
+    if not twins:
         return None
     return MatchedPair(
         name=f"{point.group.label}{NBSP}·{NBSP}{point.exit}",
         against=listed(list(dict.fromkeys(names))),
         exit=point.exit,
-        seeds=tuple(seeds),
+        twins=tuple(twins),
         differences=tuple(differences),
     )
+
+
+def _facing(run: Record, other: Record, exit_: int) -> tuple[Exit, Exit]:
+    """Return an exit and what it is held against: the same exit, or the only one that the other has."""
+    return run.exit(exit_), other.final_exit if len(other.exits) == 1 else other.exit(exit_)
+
+
+PRICES = {"MACs": MACS, "Energy of an image": ENERGY, "Energy of training": TRAIN_ENERGY}
+
+
+def _priced(pairs: Sequence[MatchedPair]) -> list[tuple[Column, list[Quantity]]]:
+    """Return columns of what the exits take of what their partners do."""
+    return [
+        (Column(head=name, unit="% of that"), [pair.price(metric) for pair in pairs]) for name, metric in PRICES.items()
+    ]
 
 
 def _each(pair: MatchedPair) -> list[str]:
