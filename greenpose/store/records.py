@@ -89,7 +89,7 @@ class Brief(Numbers):
     exits: list[BriefExit] = Field(default_factory=list)
 
 
-HEAD_BYTES = 1 << 15
+HEAD_BYTES = 1 << 14
 """Within so many a record tells of everything but its exits, and what is told of those."""
 
 
@@ -105,7 +105,7 @@ def read_brief(path: Path, *, before: str = "") -> Brief | Record:
     with suppress(OSError, ValueError), path.open("rb", buffering=0) as file:
         text = file.read(HEAD_BYTES)
         end = text.find(b',\n "%s": ' % before.encode()) if before else -1
-        if end >= 0 and file.seek(-3, SEEK_END) and file.read() == b"\n}\n":  # as we write it, and whole
+        if end >= 0 and file.seek(-3, SEEK_END) and file.read(3) == b"\n}\n":  # as we write it, and whole
             return Brief.model_validate_json(text[:end] + b"}")
         file.seek(0)
         return Brief.model_validate_json(file.read())
