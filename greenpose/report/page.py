@@ -7,6 +7,7 @@ import json
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -58,7 +59,7 @@ from greenpose.report.limits import limits
 from greenpose.report.next_steps import next_steps, told
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import disturbance, legend
-from greenpose.report.scale import detailed, is_large, latest, notices
+from greenpose.report.scale import detailed, is_large, latest, notices, uncollected
 from greenpose.report.study import Study, energy_kind, run_names, seeds, setting_facts, study
 from greenpose.report.verdict import Verdict, verdict_table
 from greenpose.tables import systematic_notes
@@ -239,25 +240,26 @@ def render_study(
     template, sheet, terms = _template(), Sheet(), Terms(dict(glossary))
     # the script shortens the charts' titles to what lies behind "AP against "
     against = f".slice({len(f'{compared.accuracy.label} against ')})"
-    script, content = compact(_resource("page.js")).replace(".slice(11)", against), _content(compared)
-    page = template.render(
-        sheet=sheet,
-        terms=terms,
-        title=title,
-        generated_at=generated_at,
-        about=_about(compared, content["screen"]["verdict"], generated_at),
-        version=version,
-        command=command,
-        style=_safe(compact_style(_resource("style.css"))),
-        script=_safe(script),
-        script_hash=digest(script),
-        long_table=LONG_TABLE,
-        glossary=glossary,
-        opened=full,
-        verdict=verdict,
-        findings=verdict_table(verdict) if verdict else None,
-        **content,
-    )
+    with uncollected() if is_large(compared) else nullcontext():
+        script, content = compact(_resource("page.js")).replace(".slice(11)", against), _content(compared)
+        page = template.render(
+            sheet=sheet,
+            terms=terms,
+            title=title,
+            generated_at=generated_at,
+            about=_about(compared, content["screen"]["verdict"], generated_at),
+            version=version,
+            command=command,
+            style=_safe(compact_style(_resource("style.css"))),
+            script=_safe(script),
+            script_hash=digest(script),
+            long_table=LONG_TABLE,
+            glossary=glossary,
+            opened=full,
+            verdict=verdict,
+            findings=verdict_table(verdict) if verdict else None,
+            **content,
+        )
     page = _STEERING.sub(lambda found: shown(found[0]), page)
     beside = sum(len(each["address"]) for each in content.get("poses", ()))
     return with_records(page, [*compared.records, *compared.failures], beside=beside)

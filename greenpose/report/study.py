@@ -55,6 +55,8 @@ class Group:
     """Means over the runs that were asked for before: many tables and charts ask for the same ones."""
     by_seed: dict[tuple[str, int], dict[int, Quantity]] = field(default_factory=dict, compare=False, repr=False)
     """Bare numbers of single runs that were asked for before, each by its name and unit and the exit; by seed."""
+    entries: dict[int, list[Exit]] = field(init=False, default_factory=dict, compare=False, repr=False)
+    """Each exit's entries that were asked for before, run by run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +221,10 @@ def by_exit(groups: Sequence[Group]) -> list[tuple[str, list[str]]]:
 
 def entries(point: Point) -> list[Exit]:
     """Return the exit's entry in each run that has it."""
-    return [entry for run in point.group.runs for entry in run.exits if entry.exit == point.exit]
+    known = point.group.entries
+    if point.exit not in known:
+        known[point.exit] = [entry for run in point.group.runs for entry in run.exits if entry.exit == point.exit]
+    return known[point.exit]
 
 
 def host_name(record: Record) -> str:
