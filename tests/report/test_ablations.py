@@ -3,7 +3,7 @@
 import pytest
 
 from greenpose.metrics import MACS, TRAIN_ENERGY
-from greenpose.report.figures.ablations import comparisons, pairs_pictures, pairs_table
+from greenpose.report.figures.ablations import comparisons, draw, pairs_pictures, pairs_table
 from greenpose.report.ranking import leaders
 from greenpose.report.study import short_name, study
 from tests.report.records import OTHER_HOST, record
@@ -123,3 +123,13 @@ def test_the_table_has_every_seed():
     row = pairs_table(comparisons(study(runs))[0]).sections[0].rows[0]
     assert row.cells[-1].value == "1: 1.0; 2: −2.0"
     assert row.cells[1].value == "−0.5"
+
+
+def test_of_very_many_seeds_not_each_has_a_dot_and_the_figure_says_so(monkeypatch):
+    runs = [each for seed in range(7) for each in (taught(seed), plain(seed))]
+    pairs = comparisons(study(runs))[0]
+    every = len(draw(pairs).svg)
+    assert not any("dot" in note for note in pairs_pictures(study(runs))[0].notes)
+    monkeypatch.setattr("greenpose.report.figures.ablations.MOST_DOTS", 4)
+    assert len(draw(pairs).svg) < every
+    assert "Of more than 4 seeds not each has a dot" in pairs_pictures(study(runs))[0].notes[-1]

@@ -1,6 +1,7 @@
 """Ablations: runs that differ in one thing only, trained alone, without a teacher, or less supervised."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -198,6 +199,8 @@ def pairs_pictures(study: Study) -> list[Picture]:
         pairs = drawn(chart.pairs, MOST_LINES, leads=lambda pair: pair.name in best)
         panels = () if chart.priced else (draw(replace(chart, pairs=pairs)),)
         notes = left_out(len(pairs), len(chart.pairs)) if panels else ()
+        if panels and any(len(pair.differences) > MOST_DOTS for pair in pairs):
+            notes = (*notes, f"Of more than {exact(MOST_DOTS)} seeds not each has a dot; the means are over all.")
         pictures.append(
             Picture(id=chart.id, title=chart.title, panels=panels, data=pairs_table(chart), notes=notes, large=True)
         )
@@ -315,6 +318,8 @@ def _each(pair: MatchedPair) -> list[str]:
 WIDTH = 1120
 MOST_LINES = 24
 """Pairs that are drawn; the table has all."""
+MOST_DOTS = 1000
+"""Seeds of a pair that have a dot each; of more every second one has, or every third."""
 _STEP = 30
 
 
@@ -325,13 +330,17 @@ def draw(chart: Pairs) -> Drawing:
     def paint(figure: Any) -> None:
         axes = panel(figure, left=340, right=330, top=26, bottom=44)
         _frame(axes, pairs, chart.sides)
-        seeds = [(each, line - 0.3) for line, pair in enumerate(pairs) for each in pair.differences]
+        seeds = [(each, line - 0.3) for line, pair in enumerate(pairs) for each in _dotted(pair)]
         dots(axes, seeds, color=DIM, size=5)
         for line, pair in enumerate(pairs):
             _line(axes, line, pair)
 
     size = (WIDTH, 70 + _STEP * len(pairs))
     return Drawing(paint=paint, id=chart.id, size=size, title=chart.title, description=chart.description)
+
+
+def _dotted(pair: MatchedPair) -> tuple[float, ...]:
+    return pair.differences[:: math.ceil(len(pair.differences) / MOST_DOTS)]
 
 
 def _frame(axes: Any, pairs: tuple[MatchedPair, ...], sides: tuple[str, str]) -> None:
