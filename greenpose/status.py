@@ -286,7 +286,8 @@ def _expected(windows: Sequence[Window], config: Experiment, name: str) -> Quant
     if not done:
         return missing("no epoch is done", unit=unit)
     macs, made = dict.fromkeys(config.model.exits, 1.0), config.data.synthetic
-    schedule, last = depth_schedule(config.train, macs), max(done)
+    last = max(done)
+    schedule = depth_schedule(config.train, macs, images=done[last]["train"].items)
     if set(schedule[last:]) - set(schedule[:last]):
         return missing("deeper exits are still to join (train.grow), and nothing of them was trained yet", unit=unit)
     found = predict_training(

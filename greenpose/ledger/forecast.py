@@ -51,7 +51,7 @@ def predict_training(
     done = max(epochs)
     epochs = {number: of for number, of in epochs.items() if all(window.sound for window in of.values())} or epochs
     trained = [epochs[number]["train"] for number in sorted(epochs)]
-    schedule = depth_schedule(recipe, macs)
+    schedule = depth_schedule(recipe, macs, images=trained[-1].items)
     each = {
         number: cost(of["train"]) + (cost(of["checkpoint"]) if "checkpoint" in of else 0.0)
         for number, of in _settled(epochs).items()

@@ -222,11 +222,17 @@ def allocation(
     chosen = shares[rule]
     return Allocation(
         rule=rule,
-        cost=_cost(rule, step) + (", in the epochs that trained it" if min(trained.values()) < 1 else ""),
+        cost=_cost(rule, step) + _grown(trained),
         energy_kwh={exit_: kwh * share for exit_, share in chosen.items()},
         co2eq_g={exit_: grams * share for exit_, share in chosen.items()},
         shares_by_rule=shares,
     )
+
+
+def _grown(trained: Mapping[int, float]) -> str:
+    """Return in words which part of the epochs trained which exit, where it was not all of them."""
+    parts = [f"exit {exit_}: {100 * part:.0f} %" for exit_, part in sorted(trained.items()) if part < 1]
+    return f", in the epochs that trained it ({', '.join(parts)})" if parts else ""
 
 
 def _during(trained: Mapping[int, float], reach: Mapping[int, float]) -> dict[int, float]:

@@ -32,7 +32,7 @@ COUNTERS = 5
 """Counting an exit by every counter takes about this many times as long as counting its training step by one."""
 PACE = {
     *("epochs", "milestones", "gamma", "schedule", "warmup", "patience", "validate_every", "selection", "lr"),
-    *("recipe", "grow", "mirror"),
+    *("recipe", "grow", "whole_steps", "mirror"),
 }
 """Settings of the recipe that do not change what an epoch of the whole network costs."""
 

@@ -367,7 +367,7 @@ def _training(config: Experiment, setup: Setup, of: MeasuredWork) -> list[Cost]:
     """Return what training costs by each block."""
     recipe, counts = config.train, setup.preview.counts
     validations = num_validations(recipe)
-    worth = whole_epochs_worth(depth_schedule(recipe, setup.macs), setup.macs)
+    worth = whole_epochs_worth(depth_schedule(recipe, setup.macs, images=counts["train"]), setup.macs)
     return [
         train * (counts["train"] * worth) + check * (counts["val"] * validations) + write * recipe.epochs
         for train, check, write in zip(of.train, of.validate, of.checkpoint, strict=True)

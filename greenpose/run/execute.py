@@ -18,6 +18,7 @@ import torch
 from greenpose import counting
 from greenpose.config import Experiment
 from greenpose.config.accounting import Budget
+from greenpose.config.experiment import growth_in_words
 from greenpose.data import Samples
 from greenpose.data.boxes import Detected, load_boxes
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
@@ -332,6 +333,10 @@ def _train(
     ledger: RunLogger,
 ) -> Fitted:
     stage.enter("train", config.train.epochs * len(splits["train"]))
+    if config.train.grow:
+        text = growth_in_words(config.train, net.exits, images=len(splits["train"]))
+        LOGGER.info("%s", text)
+        stage.observer.say(text)
 
     def replica(rank: int, port: int) -> list[str]:
         return [sys.executable, "-m", "greenpose.run.replica", str(folder.path), str(rank), str(port)]

@@ -158,13 +158,14 @@ def unsaved(counts: Mapping[int, ExitCount]) -> str | None:
 
 def _allocation(run: RunResult, numbers: Mapping[str, Quantity]) -> Allocation:
     macs = {exit_: float(count.macs) for exit_, count in run.counts.items()}
+    schedule = depth_schedule(run.config.train, macs, images=len(run.splits["train"]))
     return allocation(
         run.config.measure.allocation,
         numbers["train_energy_kwh"].known,
         numbers["train_co2eq_g"].known,
         macs=macs,
         step=run.step,
-        trained=parts_trained(depth_schedule(run.config.train, macs)[: run.fitted.epochs], macs),
+        trained=parts_trained(schedule[: run.fitted.epochs], macs),
     )
 
 

@@ -78,6 +78,18 @@ def test_a_growing_network_is_foretold_to_cost_what_its_exits_cost(done):
     assert found.value == pytest.approx(3 * 3 + 3 * 6 + 4 * 10 + 5 * VALIDATE)
 
 
+def test_growth_that_leaves_the_whole_network_its_steps_is_foretold_as_it_happens():
+    """Of 10 epochs of 4 steps, 28 steps leave three that grow: two as far as exit 2, one as far as exit 3."""
+    clock, spent = TickingClock(), {1: 3.0, 2: 3.0, 3: 6.0}
+    with metered(clock) as meter:
+        for number in range(1, 5):
+            with meter.window(f"train/epoch {number}", items=100):
+                clock.advance(spent.get(number, 10.0))
+    recipe = GROWING.model_copy(update={"whole_steps": 28, "validate_every": 10})
+    found = predicted(meter.windows, recipe).value - VALIDATION_SHARE * (3 + 3 + 6 + 10) / 400 * 20
+    assert found == pytest.approx(2 * 3 + 6 + 7 * 10)
+
+
 def test_what_has_not_grown_yet_is_a_guess_by_its_compute_within_a_factor_of_two():
     found = predicted(grown(4)[:-2], GROWING)  # three epochs as far as exit 2
     guesses = 3 * 6 + 4 * 10

@@ -163,7 +163,7 @@ def test_a_segment_is_paid_for_in_the_epochs_that_trained_it():
     assert split.energy_kwh == pytest.approx({3: 2 / 5.75, 4: 3.75 / 5.75})
     assert split.shares_by_rule["incremental"] == pytest.approx({3: 3 / 5.75, 4: 2.75 / 5.75})
     assert split.shares_by_rule["macs"] == pytest.approx({3: 1 / 2.75, 4: 1.75 / 2.75})
-    assert split.cost.endswith("in the epochs that trained it")
+    assert split.cost.endswith("in the epochs that trained it (exit 4: 25 %)")
 
 
 def exit_measurement(energy=None, ratio=None):

@@ -76,9 +76,14 @@ def test_epochs_as_far_as_a_shallow_exit_are_charged_by_its_compute(tmp_path, mo
         for cell in cells_of(tmp_path, **{"train.epochs": [10], "train.validate_every": [10]})
         if cell.experiment == "HRNet3-OKD-DS"
     ]
-    train = plain.config.train.model_copy(update={"grow": {2: 0.5}})
-    growing = replace(plain, config=plain.config.model_copy(update={"train": train}))
-    whole, grown = (run.training["seconds"].value for run in estimate([plain, growing], seconds=0.5).runs)
+
+    def growing(**settings) -> Cell:
+        train = plain.config.train.model_copy(update={"grow": {2: 0.5}, **settings})
+        return replace(plain, config=plain.config.model_copy(update={"train": train}))
+
+    runs = estimate([plain, growing(), growing(whole_steps=10**9)], seconds=0.5).runs
+    whole, grown, too_short = (run.training["seconds"].value for run in runs)
+    assert too_short == whole
     macs = {number: found.macs for number, found in counts_of((2, 3)).items()}
     most = 0.5 * (1 - macs[2] / macs[3])  # validations and checkpoints are not shortened
     assert 0.5 * most < 1 - grown / whole < most

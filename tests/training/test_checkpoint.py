@@ -45,9 +45,10 @@ def killed(monkeypatch):
         {},
         {"schedule": "one-cycle", "warmup": 0.2, "average": 0.7},
         {"grow": {1: 0.34}},
+        {"grow": {1: 0.67}, "whole_steps": 4},
         {"mirror": 0.5, "augment": AugmentConfig()},
     ],
-    ids=["paper", "one-cycle", "grow", "augment"],
+    ids=["paper", "one-cycle", "grow", "grow-less", "augment"],
 )
 def test_a_training_that_was_stopped_or_had_enough_and_is_resumed_ends_where_an_undisturbed_one_does(
     tmp_path, recipe, end

@@ -88,6 +88,14 @@ def test_a_growing_network_learns_as_far_as_its_shallow_exit_first(tmp_path):
     assert not torch.equal(net.get_parameter("heads.2.weight"), fresh.get_parameter("heads.2.weight"))
 
 
+@pytest.mark.parametrize(("whole_steps", "shallow"), [(4, 2), (5, 1), (6, 1), (7, 0), (8, 0), (9, 0)])
+def test_a_training_of_few_steps_grows_less_or_not_at_all(tmp_path, whole_steps, shallow):
+    """Four epochs of two steps, of which two epochs were to end at the shallow exit."""
+    listener = Listener()
+    train(tmp_path, ledger=listener, **GROWING, whole_steps=whole_steps)
+    assert ["label 2" in epoch.terms for epoch in listener.epochs] == [False] * shallow + [True] * (4 - shallow)
+
+
 def test_patience_waits_for_the_exits_that_are_still_to_join(tmp_path, monkeypatch):
     ever_worse = (({1: 1 / n, 2: 1 / n}, {}) for n in range(1, 99))
     monkeypatch.setattr(MODULE, "validation_scores", lambda *_, **__: next(ever_worse))
