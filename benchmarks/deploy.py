@@ -24,11 +24,11 @@ import torch
 from benchmarks import conclude
 from greenpose.artefact.folder import RUNTIMES
 from greenpose.artefact.runtime import OPENERS, load_openvino, openvino_settings
-from greenpose.export.formats import InBfloat16, Kind, onnx_model, openvino_model, to_openvino, to_pt2
+from greenpose.export.formats import Kind, onnx_model, openvino_model, to_openvino, to_pt2
 from greenpose.export.quantise import quantised_onnx, quantised_openvino
 from greenpose.intervals import order_interval
 from greenpose.metering.machine import this_machine
-from greenpose.model import HRNet, SubNetwork, fold_batchnorm
+from greenpose.model import HRNet, InBfloat16, SubNetwork, fold_batchnorm
 
 EXITS = (3, 4)
 SIZE = (256, 192)

@@ -5,12 +5,13 @@ thread: a round runs each side once, in random order, and gives one ratio; shown
 interval. Judged by CPU time, which neighbours move least. Both sides run with the allocator pinned as measured runs
 have it. A section takes two to four minutes; all of them take a quarter of an hour.
 
-Promised: a training step of OKD-DS 1.25 times as fast at W8 96x128 B32, 1.08 times at W32 192x256 B8, where nearly all
-of it is convolutions (the share is shown: with nothing else left, that would be the limit); experiments of one exit
-1.07 times at W32, since they run only what they need; validation of one exit at W32 B32 2 times (exit 3) and 4.5 times
-(exit 2), where the reference computes all of them; the data path from disk 1.2 times, with kept crops 12 times, their
-memory bounded; with everything augmented it takes at most 1.5 times as long as from disk without; decoding, PCK and AP
-3 times; decoding by DARK or UDP alone at most 2 times our own by the paper's way.
+Promised: a training step of OKD-DS 1.25 times as fast at W8 96x128 B32, 1.15 times at W32 192x256 B8, where nearly all
+of it is convolutions (the share is shown: with nothing else left, that would be the limit), and 2 times in bfloat16 on
+a CPU with AMX; what bfloat16 does elsewhere, at W16 and in validation is shown where there are units for it;
+experiments of one exit 1.07 times at W32, since they run only what they need; validation of one exit at W32 B32 2 times
+(exit 3) and 4.5 times (exit 2), where the reference computes all of them; the data path from disk 1.2 times, with kept
+crops 12 times, their memory bounded; with everything augmented it takes at most 1.5 times as long as from disk without;
+decoding, PCK and AP 3 times; decoding by DARK or UDP alone at most 2 times our own by the paper's way.
 """
 
 import argparse
@@ -57,9 +58,10 @@ from greenpose.data.splits import SYNTHETIC_WINDOW_MM
 from greenpose.data.synthetic import generate
 from greenpose.losses import Edge, Objective, Wiring
 from greenpose.metering import this_machine
-from greenpose.model import HRNet
+from greenpose.model import HRNet, InBfloat16, fold_batchnorm
 from greenpose.run.setup import channels_last
 from greenpose.training import validation_scores
+from greenpose.training.precision import Precision, has_bf16_units
 from greenpose.training.step import Step, to_images
 
 SECONDS = 150.0
@@ -68,6 +70,8 @@ SMALL, PAPERS = (96, 128), (192, 256)
 """Width and height of crops: of the small profile, and the paper's."""
 CPU = torch.device("cpu")
 PROFILE = load_profile("babypose")
+HAS_BF16 = has_bf16_units()
+HAS_AMX = "AMX" in this_machine().instruction_sets
 OKD_DS = Recipe(stages=4, couples=((3, 4),), labels_students=True)
 
 
@@ -106,9 +110,10 @@ def _reference_step(width: int, recipe: Recipe, batch: Batch) -> Side:
     return lambda: loop.train(images, target, weight)
 
 
-def _our_step(width: int, wiring: Wiring, batch: Batch) -> Side:
+def _our_step(width: int, wiring: Wiring, batch: Batch, precision: Precision = "float32") -> Side:
     net = channels_last(HRNet(width, exits=wiring.exits)).train()
-    step = Step(net, Objective(wiring), torch.optim.Adam(net.parameters(), lr=7.5e-4, fused=True))
+    adam = torch.optim.Adam(net.parameters(), lr=7.5e-4, fused=True)
+    step = Step(net, Objective(wiring), adam, precision=precision)
     return lambda: step(batch)
 
 
@@ -126,19 +131,30 @@ def convolution_share(step: Side) -> float:
 
 
 def _step_section(
-    what: str, width: int, size: tuple[int, int], count: int, promised: float, seconds: float
+    what: str,
+    width: int,
+    size: tuple[int, int],
+    count: int,
+    promised: float | None,
+    seconds: float,
+    *,
+    with_amx: float | None = None,
 ) -> list[Claim]:
     batch = next(batches(_samples(size, count), count))
     ours = _our_step(width, _okd_ds(), batch)
-    found = race({"reference": _reference_step(width, OKD_DS, batch), "ours": ours}, seconds=seconds)
+    rounded = {"ours, bf16": _our_step(width, _okd_ds(), batch, "bf16")} if HAS_BF16 else {}
+    found = race({"reference": _reference_step(width, OKD_DS, batch), "ours": ours} | rounded, seconds=seconds)
     found.show(count)
-    claim = found.claim(f"training step OKD-DS, {what}", "reference", "ours", promised)
+    text = f"training step OKD-DS, {what}"
+    claim = found.claim(text, "reference", "ours", promised)
+    in_bf16 = [found.claim(f"{text}, in bf16, against float32", "ours", side) for side in rounded]
+    in_bf16 += [found.claim(f"{text}, in bf16", "reference", side, with_amx if HAS_AMX else None) for side in rounded]
     share = statistics.median(convolution_share(ours) for _ in range(3))
     print(
         f"  convolutions take {share:.0%} of our step: nothing but them would be {claim.ratio.known / share:.2f} times"
         f" as fast as the reference; we are at {share:.0%} of that limit"
     )
-    return [claim]
+    return [claim, *in_bf16]
 
 
 def small_step(seconds: float) -> list[Claim]:
@@ -146,9 +162,14 @@ def small_step(seconds: float) -> list[Claim]:
     return _step_section("W8 96x128 B32", 8, SMALL, 32, 1.25, seconds)
 
 
+def middle_step(seconds: float) -> list[Claim]:
+    """Measure the same at twice the width, of which nothing is promised."""
+    return _step_section("W16 96x128 B32", 16, SMALL, 32, None, seconds)
+
+
 def paper_step(seconds: float) -> list[Claim]:
     """Measure the paper's training step."""
-    return _step_section("W32 192x256 B8", 32, PAPERS, 8, 1.08, seconds)
+    return _step_section("W32 192x256 B8", 32, PAPERS, 8, 1.15, seconds, with_amx=2.0)
 
 
 def single_exits(seconds: float) -> list[Claim]:
@@ -189,6 +210,9 @@ def validation(seconds: float) -> list[Claim]:
         for exit_ in (2, 3, 4):
             net = channels_last(HRNet(32, exits=(exit_,))).train()
             sides[f"ours, exit {exit_}"] = partial(validation_scores, net, samples, batch=batch)
+            if HAS_BF16:
+                rounded = InBfloat16(fold_batchnorm(net.truncate(exit_)))
+                sides[f"ours, exit {exit_} in bf16"] = partial(validation_scores, rounded, samples, batch=batch)
         found = race(sides, seconds=seconds)
     found.show(count)
     return [
@@ -204,6 +228,15 @@ def validation(seconds: float) -> list[Claim]:
         ),
         found.claim(
             "validation of exit 2, W32 192x256 B32, against the first two stages", "reference, exit 2", "ours, exit 2"
+        ),
+        *(
+            found.claim(
+                f"validation of exit {exit_}, W32 192x256 B32, in bf16, against float32",
+                f"ours, exit {exit_}",
+                f"ours, exit {exit_} in bf16",
+            )
+            for exit_ in (2, 3, 4)
+            if HAS_BF16
         ),
     ]
 
@@ -375,6 +408,7 @@ def _our_scores(samples: Samples, maps: np.ndarray, target: np.ndarray) -> float
 
 SECTIONS: dict[str, Callable[[float], list[Claim]]] = {
     "small-step": small_step,
+    "middle-step": middle_step,
     "paper-step": paper_step,
     "single-exits": single_exits,
     "validation": validation,

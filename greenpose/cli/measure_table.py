@@ -46,6 +46,9 @@ DETAILS = {CPU: "s", EMBODIED: "g/1000 images", SCI: "g/1000 images"}
 """Rows for those who want to see more."""
 SHARES = (LATENCY, ENERGY, MACS)
 """What is compared with the final exit."""
+COSTS_IN_BF16 = {metric: unit for metric, unit in COSTS.items() if metric in (LATENCY, ENERGY, CO2)}
+BESIDE = (LATENCY, ENERGY)
+"""What is said of an exit in bfloat16, where it was measured in that too."""
 Line = tuple[str, str, list[Quantity]]
 """A row: what it is, its unit, and the number of each exit."""
 
@@ -80,6 +83,10 @@ def _lines(found: Measurement, *, verbose: bool) -> Iterator[Line]:
     yield from prefixed_lines(found.exits, ROWS | DETAILS if verbose else ROWS)
     exits = found.config["model"]["exits"]
     yield from share_lines(found.exits, SHARES if len(exits) > 1 else (), f"exit {max(exits)}")
+    rounded = [entry.bf16 for entry in found.exits if entry.bf16]
+    if rounded:
+        yield from ((f"{name} in bf16", unit, each) for name, unit, each in prefixed_lines(rounded, COSTS_IN_BF16))
+        yield from ((f"{each.label} in bf16", "% of float32", [one.share(each) for one in rounded]) for each in BESIDE)
 
 
 def prefixed_lines(entries: Sequence[Numbers], rows: Mapping[Metric, str]) -> Iterator[Line]:

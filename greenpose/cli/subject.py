@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from greenpose.grid import Planned
 
 
-CHECKED = ("carbon", "data", "model", "process", "test", "train")
+CHECKED = ("carbon", "data", "measure", "model", "process", "test", "train")
 """Sections of an experiment that are looked at; experiments that agree in them need one look."""
 
 
@@ -56,6 +56,7 @@ def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
         "train.mirror": lambda config: _check_partners(config, wanted=config.train.mirror > 0),
         "test.flip": lambda config: _check_partners(config, wanted=config.test.flip),
         "train.precision": _check_precision,
+        "measure.precision": _check_measured,
     }
     faults: list[str] = []
     for setting, check in checks.items():
@@ -162,6 +163,13 @@ def _check_precision(config: Experiment) -> None:
         from greenpose.training.precision import require_precision
 
         require_precision(config.train.precision, config.process.device)
+
+
+def _check_measured(config: Experiment) -> None:
+    if config.measure.precision == "bf16":
+        from greenpose.run.measure_bf16 import require_measurable
+
+        require_measurable(config)
 
 
 def relabelled(planned: Sequence["Planned"]) -> list[str]:

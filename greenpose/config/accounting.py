@@ -12,11 +12,19 @@ from greenpose.formatting import significant
 from greenpose.schema import NO_TRUTH, Document, Place
 
 
+def _is_float32(precision: str) -> bool:
+    return precision == "float32"
+
+
 class MeasureConfig(Document):
     """How inference is metered, exit by exit, on truncated networks."""
 
     batch: Annotated[int, Field(ge=1, le=65_536), NO_TRUTH] = 8
     """Images per call; latency and energy are per image."""
+    precision: Annotated[Literal["float32", "bf16", "auto"], Field(exclude_if=_is_float32)] = "float32"
+    """Arithmetic that exits will run in. They are measured in float32 in any case; with `bf16`, refused where there are
+    no units for it, each takes turns with itself in bfloat16, whose cost and AP stand beside; `auto`: so where there
+    are units, else float32, and the record says why."""
     min_window_seconds: Annotated[float, Field(ge=1e-6, le=3600), NO_TRUTH] = 0.5
     """A window lasts at least this long: the call is repeated inside it."""
     rel_ci: Annotated[float, Field(ge=1e-12, le=10), NO_TRUTH] = 0.05

@@ -25,7 +25,7 @@ from greenpose.errors import ExportError, writing
 from greenpose.export.card import make_card
 from greenpose.export.decoding import decoded_onnx, decoded_openvino, decoder_model
 from greenpose.export.folder import DECODED, carried, put, require_same_exit
-from greenpose.export.formats import InBfloat16, Kind, onnx_model, openvino_model, to_openvino, to_pt2, to_safetensors
+from greenpose.export.formats import Kind, onnx_model, openvino_model, to_openvino, to_pt2, to_safetensors
 from greenpose.export.quantise import (
     IMAGES,
     IN_FLOAT,
@@ -50,7 +50,7 @@ from greenpose.export.verify import (
 )
 from greenpose.metering import software_versions
 from greenpose.metering.machine import PACKAGES
-from greenpose.model import ExitNetwork, fold_batchnorm
+from greenpose.model import ExitNetwork, InBfloat16, fold_batchnorm
 from greenpose.record import Record
 from greenpose.run.measure import trained_networks
 from greenpose.run.setup import build_network, two_passes

@@ -1,6 +1,5 @@
 """Formats: an exit's network as files that a runtime, or GreenPose itself, reads; which exist, and what they take."""
 
-import copy
 import importlib.util
 import json
 import logging
@@ -120,20 +119,6 @@ def to_safetensors(net: ExitNetwork, kind: Kind, path: Path) -> None:
         for name, tensor in net.state_dict().items()
     }
     path.write_bytes(save(tensors, metadata=header))
-
-
-class InBfloat16(nn.Module):
-    """A network that computes in bfloat16 between float32 images and float32 heatmaps."""
-
-    def __init__(self, net: ExitNetwork) -> None:
-        """Take a copy of the network: its weights are rounded."""
-        super().__init__()
-        self.net = copy.deepcopy(net).to(torch.bfloat16).eval()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the heatmaps."""
-        heatmaps: Tensor = self.net(images.to(torch.bfloat16))
-        return heatmaps.float()
 
 
 def to_pt2(net: nn.Module, images: Tensor, path: Path) -> None:

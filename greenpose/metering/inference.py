@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Literal
 
 from greenpose.errors import MeteringError
-from greenpose.metering.inference_samples import IDLE, ExitMeasurement, Sample, describe, sound, widest
+from greenpose.metering.inference_samples import IDLE, ExitMeasurement, Reference, Sample, describe, sound, widest
 from greenpose.metering.meter import Meter
 from greenpose.metering.sources import Provenance
 from greenpose.metering.window import Window
@@ -91,7 +91,7 @@ def measure_in_turns(
     runners: Mapping[str, Callable[[], object]],
     meter: Meter,
     *,
-    reference: str | None,
+    reference: Reference,
     items_per_call: int,
     plan: Plan | None = None,
     seed: int = 0,
@@ -106,7 +106,7 @@ def measure_in_turns(
     Args:
         runners: By the name that windows bear behind `inference`, a call that does all of its work once.
         meter: An entered meter; every window also appears in its list and log.
-        reference: The one that ratios are to; None: there is none, and no ratio.
+        reference: The one that ratios are to, or each one's own by its name; None: there is none, and no ratio.
         items_per_call: Items that one call processes, e.g. the batch size.
         plan: Window length and stopping rule.
         seed: Of the order inside blocks.

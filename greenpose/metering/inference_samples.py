@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from greenpose.intervals import Bounds, interval, relative_half_width
@@ -31,6 +31,8 @@ class Sample:
 
 Block = Mapping[str, Sample]
 """Its samples by the name of what was measured, the idle machine's among them."""
+Reference = str | Mapping[str, str] | None
+"""Whom ratios are to: one and the same, each one's own by its name, or nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +93,13 @@ Value = Callable[[Sample], float]
 def describe(
     blocks: Sequence[Block],
     *,
-    reference: str | None,
+    reference: Reference,
     items_per_call: int,
     rel_ci: float,
     sources: Sequence[Provenance],
     between_runs: float,
 ) -> dict[str, ExitMeasurement]:
-    """Return the estimates of all that was measured, with ratios to one of them."""
+    """Return the estimates of all that was measured, with the ratios to their references."""
     every, blocks = blocks, sound(blocks)
     agreement, doubt = widest(blocks, reference), _doubt(every)
     alone = {
@@ -114,9 +116,17 @@ def describe(
         for place in blocks[0]
         if place != IDLE
     }
-    if reference is None:
-        return alone
-    return {place: replace(one, ratios=_all_ratios(blocks, place, reference)) for place, one in alone.items()}
+    pairs = _pairs(alone, reference)
+    return alone | {
+        place: replace(alone[place], ratios=_all_ratios(blocks, place, other)) for place, other in pairs.items()
+    }
+
+
+def _pairs(places: Iterable[str], reference: Reference) -> dict[str, str]:
+    """Return each one's reference, of those that have one."""
+    if isinstance(reference, Mapping):
+        return {place: reference[place] for place in places if place in reference}
+    return {} if reference is None else dict.fromkeys(places, reference)
 
 
 def _too_few(agreement: float, wanted: float, blocks: int) -> str:
@@ -147,14 +157,13 @@ def _doubt(blocks: Sequence[Block]) -> str:
     return f"{len(doubtful)} of {len(blocks)} blocks are left out: {reasons[0]}" if doubtful else ""
 
 
-def widest(blocks: Sequence[Block], reference: str | None) -> float:
+def widest(blocks: Sequence[Block], reference: Reference) -> float:
     """Return the widest relative half-width of everybody's energy (or else CPU time) and its ratio to the reference."""
     places = [place for place in blocks[0] if place != IDLE]
     value = energy if _has_energy(blocks) else cpu_seconds
     series = [[value(block[place]) for block in blocks] for place in places]
-    if reference is not None:
-        others = (place for place in places if place != reference)
-        series += [ratio for place in others if (ratio := _ratios(blocks, place, reference, value))]
+    pairs = [pair for pair in _pairs(places, reference).items() if pair[0] != pair[1]]
+    series += [ratio for pair in pairs if (ratio := _ratios(blocks, *pair, value))]
     return max(relative_half_width(statistics.median(values), interval(values)) for values in series)
 
 

@@ -4,7 +4,7 @@ from greenpose.model.architecture import SIZE_MULTIPLE, STRIDE, Architecture, ch
 from greenpose.model.hrnet import HRNet, IncrementalForward, PoseNetwork, SubNetwork, initialise
 from greenpose.model.network import ExitNetwork, Network, Shape, build, check_network
 from greenpose.model.own import OwnExitNetwork, OwnNetwork, OwnShape
-from greenpose.model.weights import LoadReport, fold_batchnorm, load_weights
+from greenpose.model.weights import InBfloat16, LoadReport, fold_batchnorm, load_weights
 
 __all__ = [
     "SIZE_MULTIPLE",
@@ -12,6 +12,7 @@ __all__ = [
     "Architecture",
     "ExitNetwork",
     "HRNet",
+    "InBfloat16",
     "IncrementalForward",
     "LoadReport",
     "Network",

@@ -1,4 +1,4 @@
-"""Weights from files: the official HRNet pose release, the paper's, our own; norms folded into convolutions."""
+"""Weights from files: the official HRNet pose release, the paper's, our own; norms folded in, weights rounded."""
 
 import copy
 import pickle
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from greenpose.errors import ModelError
+from greenpose.model.network import ExitNetwork
 from greenpose.model.own import OwnNetwork
 
 FINAL_HEAD = "heads.4."
@@ -234,3 +235,18 @@ def fold_batchnorm(net: ModuleT) -> ModuleT:
                 conv.weight, conv.bias = fused.weight, fused.bias
                 setattr(module, name, nn.Identity().eval())
     return folded
+
+
+class InBfloat16(nn.Module):
+    """An exit's network that computes in bfloat16 between float32 images and float32 heatmaps."""
+
+    def __init__(self, net: ExitNetwork) -> None:
+        """Take a copy of the network: its weights are rounded."""
+        super().__init__()
+        self.net = copy.deepcopy(net).to(torch.bfloat16).eval()
+        self.exit = self.depth = net.exit
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the heatmaps."""
+        heatmaps: Tensor = self.net(images.to(torch.bfloat16))
+        return heatmaps.float()

@@ -5,6 +5,7 @@ stands under its plain name, in the unit that its name ends in; `basis`, beside 
 obtained and how far it can be trusted. A number that could not be had is null, and its basis says why.
 """
 
+from greenpose.record.bf16 import ExitInBf16
 from greenpose.record.numbers import Basis, Interval, basis_of, interval_of, with_bases
 from greenpose.record.run import (
     FAILURE_SCHEMA,
@@ -36,6 +37,7 @@ __all__ = [
     "CrossCheck",
     "Embodied",
     "Exit",
+    "ExitInBf16",
     "Failure",
     "Forecast",
     "Hardware",

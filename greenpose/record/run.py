@@ -6,6 +6,7 @@ from pydantic import Field, create_model
 
 from greenpose.metrics import ACCURACIES, AP, COUNTED, Metric
 from greenpose.quantity import Kind
+from greenpose.record.bf16 import ExitInBf16
 from greenpose.record.frames import bill_words, to_frame, to_html
 from greenpose.record.metric import OwnMetric, described
 from greenpose.record.numbers import Interval, Numbers
@@ -87,6 +88,8 @@ class _Exit(Numbers):
     """
     measurement: dict[str, Any] = Field(default_factory=dict)
     """How inference was measured: batch, blocks, window seconds, `converged`, contamination."""
+    bf16: ExitInBf16 | None = Field(default=None, exclude_if=_nothing)
+    """The same exit in bfloat16, in the same blocks; left out where `measure.precision` asked for float32 alone."""
 
 
 if TYPE_CHECKING:

@@ -312,6 +312,8 @@ def lines(entry: Record | Failure) -> Iterator[CsvLine]:
     yield from _of(entry, entry)
     for each in entry.exits:
         yield from _of_exit(entry, each)
+        if each.bf16:
+            yield from _of(entry, each.bf16, prefix="bf16.", exit_=each.exit)
         yield from _shares(entry, each.exit)
     parts: dict[str, Numbers | None] = {f"phases.{phase.name}": phase for phase in entry.phases}
     parts |= {f"train_parts.{part.name}": part for part in entry.train_parts}

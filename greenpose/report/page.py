@@ -27,6 +27,7 @@ from greenpose.report.figures.choice import choice_picture
 from greenpose.report.figures.early_exit import leaving_picture
 from greenpose.report.figures.energy import bill_picture, energy_picture
 from greenpose.report.figures.exits import (
+    bf16_table,
     counter_sentences,
     counters_table,
     emissions_table,
@@ -408,9 +409,10 @@ def answer(compared: Study) -> list[str]:
 def _of_single_runs(compared: Study) -> dict[str, Any]:
     """Return the tables with a line for each run; none where there are very many."""
     if is_large(compared):
-        return {"runs": None, "bill": None, "forecast": None}
+        return {"runs": None, "in_bf16": None, "bill": None, "forecast": None}
     return {
         "runs": runs_table(compared) if compared.repeated and compared.points else None,
+        "in_bf16": bf16_table(compared),
         "bill": training_table(compared),
         "forecast": forecast_table(compared),
     }

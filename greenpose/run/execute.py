@@ -26,10 +26,11 @@ from greenpose.errors import GreenPoseError, said
 from greenpose.files import now, write_parts, write_text
 from greenpose.ledger.phases import TRAINING
 from greenpose.metering import ExitMeasurement, Log, Meter, MicroPlan, Window, carbon_of, this_machine
-from greenpose.model import ExitNetwork, Network
+from greenpose.model import ExitNetwork, InBfloat16, Network
 from greenpose.record import Record
 from greenpose.run.callbacks import LOGGER, Observer, PhaseTracker, RunLogger
 from greenpose.run.measure import measure_networks, trained_networks
+from greenpose.run.measure_bf16 import JudgedInBf16, in_bf16, judge_in_bf16, require_measurable
 from greenpose.run.pictures import leave_picture
 from greenpose.run.record_exits import RunResult
 from greenpose.run.record_run import compose
@@ -180,7 +181,9 @@ def _run(
         subs = trained_networks(net, folder, net.exits)
         with stage("test", items=len(splits["test"])):
             tested = _test(subs, splits["test"], boxes, config)
-        measured = _measure(subs, splits["test"], config, stage)
+            rounded = in_bf16(subs, config)
+            judged = _judge(rounded, subs, tested, splits["test"], boxes, config)
+        measured, in_turns = _measure(subs, rounded, splits["test"], config, stage)
         stage.enter("segments")
         step = measure_step(config, splits["train"], meter, plan=MicroPlan(max_blocks=config.measure.step_blocks))
     result = RunResult(
@@ -195,6 +198,7 @@ def _run(
         scores={exit_: scores for exit_, (scores, _) in tested.items()},
         found={exit_: found for exit_, (_, found) in tested.items()},
         measured=measured,
+        bf16={exit_: (in_turns[exit_], *judged[exit_]) for exit_ in rounded},
         step=step,
         forecast=ledger.forecast(),
         budget=budget,
@@ -211,6 +215,7 @@ def _make_ready(config: Experiment) -> None:
     require_device(config.process.device, config.process.replicas)
     if config.train.precision != "auto":
         require_precision(config.train.precision, config.process.device)
+    require_measurable(config)
     seed_everything(config)
 
 
@@ -245,6 +250,8 @@ def _recorded(run: RunResult, observer: Observer, ledger: RunLogger) -> Record:
     for gap in run.gaps:
         observer.say(gap)
     record = compose(run)
+    for entry in filter(lambda each: each.bf16, record.exits):
+        observer.say(f"exit {entry.exit} in bf16: {entry.bf16}")
     for doubt in record.doubts:
         if doubt != ledger.warned:
             _warn(observer, doubt)
@@ -362,11 +369,30 @@ def _test(
     return {exit_: judge(sub, samples, detected, batch=batch, flip=flip) for exit_, sub in subs.items()}
 
 
+def _judge(
+    rounded: Mapping[int, InBfloat16],
+    subs: Mapping[int, ExitNetwork],
+    tested: Mapping[int, tuple[ExitScores, ExitPredictions]],
+    samples: Samples,
+    boxes: Detected | None,
+    config: Experiment,
+) -> dict[int, JudgedInBf16]:
+    detected = None if boxes is None else boxes.samples
+    return {
+        exit_: judge_in_bf16(net, subs[exit_], tested[exit_][1], samples, detected, config)
+        for exit_, net in rounded.items()
+    }
+
+
 def _measure(
-    subs: dict[int, ExitNetwork], samples: Samples, config: Experiment, stage: PhaseTracker
-) -> dict[int, ExitMeasurement]:
-    """Return what inference costs at each exit, on images of the test split."""
+    subs: Mapping[int, ExitNetwork],
+    rounded: Mapping[int, InBfloat16],
+    samples: Samples,
+    config: Experiment,
+    stage: PhaseTracker,
+) -> tuple[dict[int, ExitMeasurement], dict[int, ExitMeasurement]]:
+    """Return what inference costs at each exit in float32, and in bfloat16, on images of the test split."""
     stage.enter("inference")
     crops = samples.crops(np.arange(config.measure.batch) % len(samples))
     images = to_images(crops, torch.device(config.process.device))
-    return measure_networks(subs, images, stage.meter, config=config)
+    return measure_networks(subs, rounded, images, stage.meter, config=config)

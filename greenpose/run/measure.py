@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -24,13 +24,15 @@ from greenpose.metering import (
     ExitMeasurement,
     Meter,
     carbon_of,
-    measure_exits,
+    exit_place,
+    measure_in_turns,
     worst_kind,
 )
 from greenpose.metrics import ACCURACIES
-from greenpose.model import ExitNetwork, Network, load_weights
+from greenpose.model import ExitNetwork, InBfloat16, Network, load_weights
 from greenpose.quantity import Quantity, missing
 from greenpose.record import Carbon, Component, Exit
+from greenpose.run.measure_bf16 import entry_in_bf16, in_bf16
 from greenpose.run.record_exits import entry_fields, inference_quantities
 from greenpose.run.setup import (
     build_meter,
@@ -56,6 +58,8 @@ class Measured:
 
     exits: Mapping[int, ExitMeasurement]
     """Inference of each exit, with ratios to the deepest one measured."""
+    bf16: Mapping[int, ExitMeasurement] = field(default_factory=dict)
+    """The same in bfloat16, with ratios to the same exit in float32; empty where float32 was measured alone."""
     counts: Mapping[int, ExitCount]
     """Parameters and MACs of each exit."""
     meter: Meter
@@ -84,25 +88,43 @@ def measure(
     counts = counting.count(counting.architecture_of(config).at(exits), config.data.input_size)
     images = to_images(random_crops(config), torch.device(config.process.device))
     with build_meter(config, log) as meter:
-        found = measure_networks(subs, images, meter, config=config, on_progress=on_progress)
-    return Measured(exits=found, counts=counts, meter=meter)
+        found, rounded = measure_networks(
+            subs, in_bf16(subs, config), images, meter, config=config, on_progress=on_progress
+        )
+    return Measured(exits=found, bf16=rounded, counts=counts, meter=meter)
 
 
 def measure_networks(
     subs: Mapping[int, ExitNetwork],
+    rounded: Mapping[int, InBfloat16],
     images: torch.Tensor,
     meter: Meter,
     *,
     config: Experiment,
     on_progress: Progress = lambda *_: None,
-) -> dict[int, ExitMeasurement]:
-    """Return what an image costs at each exit's stand-alone network, on the same fixed images, as the test takes it."""
-    plan = plan_of(config.measure)
-    runners = {exit_: partial(as_tested(sub, config), images) for exit_, sub in subs.items()}
+) -> tuple[dict[int, ExitMeasurement], dict[int, ExitMeasurement]]:
+    """Return what an image costs at each exit's stand-alone network as the test takes it, and in bfloat16.
+
+    Ratios are to the deepest exit, and in bfloat16 to the same one in float32.
+    """
+    runners = {exit_place(exit_): partial(as_tested(sub, config), images) for exit_, sub in subs.items()}
+    runners |= {
+        f"{exit_place(exit_)} in bf16": partial(as_tested(net, config), images) for exit_, net in rounded.items()
+    }
+    reference = dict.fromkeys(map(exit_place, subs), exit_place(max(subs)))
+    reference |= {f"{exit_place(exit_)} in bf16": exit_place(exit_) for exit_ in rounded}
     with torch.inference_mode():
-        return measure_exits(
-            runners, meter, items_per_call=len(images), plan=plan, seed=config.seed, on_progress=on_progress
+        found = measure_in_turns(
+            runners,
+            meter,
+            reference=reference,
+            items_per_call=len(images),
+            plan=plan_of(config.measure),
+            seed=config.seed,
+            on_progress=on_progress,
         )
+    each = {exit_: found[exit_place(exit_)] for exit_ in sorted(subs)}
+    return each, {exit_: found[f"{exit_place(exit_)} in bf16"] for exit_ in sorted(rounded)}
 
 
 Pass = Callable[[torch.Tensor], torch.Tensor]
@@ -245,20 +267,19 @@ def compose_measurement(
 def _entry(number: int, measured: Measured, config: Experiment) -> MeasuredExit:
     meter = measured.meter
     count, here = measured.counts[number], measured.exits[number]
-    quantities = inference_quantities(
-        count,
-        here,
-        kind=worst_kind(meter.total.joules, meter.provenances),
-        carbon=carbon_of(**config.carbon.model_dump()),
-        embodied=meter.embodied,
-    )
+    kind, carbon = worst_kind(meter.total.joules, meter.provenances), carbon_of(**config.carbon.model_dump())
+    quantities = inference_quantities(count, here, kind=kind, carbon=carbon, embodied=meter.embodied)
     energy, gmacs = quantities["energy_j_per_image"], config.test.passes * count.macs / MACS_PER_GMAC
     final = measured.counts.get(max(config.model.exits))
     quantities["energy_j_per_gmac"] = replace(
         energy * (1 / gmacs), method=f"{energy.method}; over 10^9 MACs of one image"
     )
     quantities |= _no_shares(config) if final is None else _shares(quantities, count.macs / final.macs)
-    return MeasuredExit(**entry_fields(config, count, here, quantities))
+    rounded = measured.bf16.get(number)
+    return MeasuredExit(
+        **entry_fields(config, count, here, quantities),
+        bf16=rounded and entry_in_bf16(rounded, kind=kind, carbon=carbon, accuracy={}),
+    )
 
 
 def _shares(quantities: Mapping[str, Quantity], macs: float) -> dict[str, Quantity]:

@@ -17,7 +17,8 @@ from greenpose.metering import CarbonAccounting, EmbodiedShare, ExitMeasurement,
 from greenpose.metrics import ACCURACIES, BY_OKS, Metric
 from greenpose.model.own import CUT
 from greenpose.quantity import Kind, Quantity
-from greenpose.record import Exit, Forecast, Phase, TrainingStep
+from greenpose.record import Exit, ExitInBf16, Forecast, Phase, TrainingStep
+from greenpose.run.measure_bf16 import entry_in_bf16
 from greenpose.training import ExitPredictions, ExitScores, Fitted
 
 _AREAS = {"box": "width x height of the box", "mask": "annotated silhouette", "drawn": "as annotated"}
@@ -49,6 +50,8 @@ class RunResult:
     """What each exit said about it."""
     measured: Mapping[int, ExitMeasurement]
     """Inference of each exit."""
+    bf16: Mapping[int, tuple[ExitMeasurement, ExitScores, tuple[float, float]]]
+    """The same in bfloat16, accuracy there, and the paired interval of what it gains in AP; empty without."""
     step: TrainingStep | None
     """Parts of a training step; None for a network with a single exit."""
     forecast: Forecast | None
@@ -90,7 +93,21 @@ def exit_entry(exit_: int, run: RunResult, *, kind: Kind, carbon: CarbonAccounti
     return Exit(
         **entry_fields(run.config, run.counts[exit_], measured, quantities),
         best_epoch=run.fitted.best[exit_].epoch,
+        bf16=_in_bf16(exit_, run, kind=kind, carbon=carbon) if exit_ in run.bf16 else None,
     )
+
+
+def _in_bf16(exit_: int, run: RunResult, *, kind: Kind, carbon: CarbonAccounting) -> ExitInBf16:
+    measured, scores, change = run.bf16[exit_]
+    ap = accuracies(scores, run)["ap"]
+    gained = Quantity(
+        value=ap.known - run.scores[exit_].values["ap"],
+        unit="fraction",
+        kind="computed",
+        method=f"AP less that in float32; interval: percentile bootstrap over the same resampled {scores.unit}",
+        type_a=_resampled(*change),
+    )
+    return entry_in_bf16(measured, kind=kind, carbon=carbon, accuracy={"ap": ap, "ap_change": gained})
 
 
 def entry_fields(

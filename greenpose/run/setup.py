@@ -18,6 +18,7 @@ from greenpose.losses import Objective
 from greenpose.metering import Meter, Plan, carbon_of, meter, process_settings, software_versions, this_machine
 from greenpose.model import LoadReport, Network, build, initialise, load_weights
 from greenpose.model.own import package_version
+from greenpose.run.measure_bf16 import why_float32
 
 FILLED = 0.9
 """Least part of the tensors before the heads that pretrained weights are to fill."""
@@ -127,6 +128,8 @@ def build_meter(config: Experiment, log: Path | None = None, *, replicas: int = 
 def surroundings(config: Experiment) -> dict[str, Any]:
     """Return machine, process, software and commit of this process, as documents have them."""
     process = process_settings(torch_threads=torch.get_num_threads(), workers=num_workers())
+    if config.measure.precision == "auto" and (why := why_float32(config)):
+        process["measure_precision"] = f"float32: {why}"
     return {
         "host": this_machine().as_dict(),
         "process": process | {"device": config.process.device},

@@ -17,8 +17,11 @@ from greenpose.data import Framing, Samples, in_turn
 from greenpose.data.crops import flip_partners
 from greenpose.data.heatmaps import find_peaks
 from greenpose.data.splits import repeated
-from greenpose.model import ExitNetwork, Network, OwnNetwork, PoseNetwork, fold_batchnorm
+from greenpose.model import ExitNetwork, InBfloat16, OwnNetwork, PoseNetwork, fold_batchnorm
 from greenpose.training.step import THREADS, prefetch, to_images
+
+Predictor = PoseNetwork | OwnNetwork | InBfloat16
+"""A network of several exits, or of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ class ExitScores:
     """How many of them there are."""
 
 
-def validation_scores(net: Network, samples: Samples, *, batch: int) -> tuple[dict[int, float], dict[int, float]]:
+def validation_scores(net: Predictor, samples: Samples, *, batch: int) -> tuple[dict[int, float], dict[int, float]]:
     """Return AP and PCK of each exit, without intervals; the network is left in training mode if it was."""
     predictions = predict(net, samples, batch=batch)
     ap = {exit_: oks(samples, found)["ap"] for exit_, found in predictions.items()}
@@ -55,19 +58,17 @@ def validation_scores(net: Network, samples: Samples, *, batch: int) -> tuple[di
     return ap, pck
 
 
-def predict(
-    net: PoseNetwork | OwnNetwork, samples: Samples, *, batch: int, flip: bool = False
-) -> dict[int, ExitPredictions]:
+def predict(net: Predictor, samples: Samples, *, batch: int, flip: bool = False) -> dict[int, ExitPredictions]:
     """Return what each exit of a network says about a split; a truncated network has its one exit.
 
-    A copy with norms folded into convolutions does the work, and heatmaps are decoded batch by batch; `net` stays as it
-    is, in the mode it is in. `flip`: see `predict_each`.
+    A copy with norms folded into convolutions does the work, unless weights are rounded, and heatmaps are decoded batch
+    by batch; `net` stays as it is, in the mode it is in. `flip`: see `predict_each`.
     """
     return predict_each(net, samples, [samples.framing], batch=batch, flip=flip)[0]
 
 
 def predict_each(
-    net: PoseNetwork | OwnNetwork, samples: Samples, framings: Sequence[Framing], *, batch: int, flip: bool = False
+    net: Predictor, samples: Samples, framings: Sequence[Framing], *, batch: int, flip: bool = False
 ) -> list[dict[int, ExitPredictions]]:
     """Return the same by several ways of decoding one network's heatmaps, which is run once on each batch.
 
@@ -78,7 +79,7 @@ def predict_each(
     """
     sides = flip_partners(samples.profile) if flip else []
     device = next(net.parameters()).device
-    folded = fold_batchnorm(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs
+    folded = net if isinstance(net, InBfloat16) else _folded(net)
     found: list[dict[int, list[ExitPredictions]]] = [{} for _ in framings]
     some = in_turn(len(samples), batch)
     with torch.inference_mode():
@@ -121,7 +122,7 @@ def averaged(
 
 
 def judge(
-    net: ExitNetwork, samples: Samples, boxes: Samples | None = None, *, batch: int, flip: bool = False
+    net: ExitNetwork | InBfloat16, samples: Samples, boxes: Samples | None = None, *, batch: int, flip: bool = False
 ) -> tuple[ExitScores, ExitPredictions]:
     """Return the accuracy of a truncated network on a split, and what it found in the annotated boxes.
 
@@ -209,7 +210,11 @@ def detections(samples: Samples, found: ExitPredictions) -> list[dict[str, Any]]
     )
 
 
-def _outputs(net: PoseNetwork | OwnNetwork, images: Tensor) -> dict[int, Tensor]:
+def _folded(net: PoseNetwork | OwnNetwork) -> PoseNetwork | OwnNetwork:
+    return fold_batchnorm(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # stubs
+
+
+def _outputs(net: Predictor, images: Tensor) -> dict[int, Tensor]:
     output = net(images)
     return output if isinstance(output, dict) else {net.depth: output}
 

@@ -333,6 +333,15 @@ def test_without_a_reference_there_are_costs_and_no_ratios(bench):
     assert found["a.onnx"].converged
 
 
+def test_each_one_may_have_a_reference_of_its_own(bench):
+    """Watts are 10 more from place to place: 0.5 s at 20 W, 0.25 s at 30 W, 0.1 s at 40 W."""
+    names = {"exit 4": 0.5, "exit 4 in bf16": 0.25, "exit 3": 0.1}
+    found, _ = turns(bench, names, reference={"exit 4 in bf16": "exit 4", "exit 3": "exit 4 in bf16"})
+    assert found["exit 4"].ratios == {}
+    assert found["exit 4 in bf16"].ratios["energy_j_per_item"].value == pytest.approx(0.5 * 30 / 20)
+    assert found["exit 3"].ratios["latency_s"].value == pytest.approx(0.4)
+
+
 def test_nothing_may_be_called_as_the_idle_machine_is(bench):
     with pytest.raises(MeteringError, match="idle"):
         turns(bench, {"idle": 0.25}, reference=None)

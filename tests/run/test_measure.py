@@ -58,13 +58,13 @@ def test_an_image_of_a_test_with_mirrors_is_measured_in_two_passes_of_which_a_gm
             seen.clear()
         return real(runners, *_, items_per_call=items_per_call, **__)
 
-    real, seen = greenpose.run.measure.measure_exits, []
-    monkeypatch.setattr("greenpose.run.measure.measure_exits", listening)
+    real, seen = greenpose.run.measure.measure_in_turns, []
+    monkeypatch.setattr("greenpose.run.measure.measure_in_turns", listening)
     with torch.nn.modules.module.register_module_forward_hook(
         lambda module, *_: seen.append(module) if isinstance(module, SubNetwork) else None
     ):
         measured = measure(config, exits=(2, 3))
-    assert sizes == [(2, 2), (3, 2)]
+    assert sizes == [("exit 2", 2), ("exit 3", 2)]
     found = compose_measurement(measured, config, source="tiny.yaml", name="tiny", config_hash="00", trained=False)
     for entry in found.exits:
         assert entry.passes == 2

@@ -42,7 +42,7 @@ from greenpose.report.drawing import (
 from greenpose.report.figures.axes import reach
 from greenpose.report.hosts import across_hosts, parts_of
 from greenpose.report.picture import MOST_PANELS, Picture, drawn, left_out
-from greenpose.report.quantities import of_exit
+from greenpose.report.quantities import in_unit, of_exit
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Group, Point, Study, by_exit, entries, run_names
 from greenpose.tables import (
@@ -123,6 +123,37 @@ def runs_table(study: Study) -> Table:
         [
             *([] if any(run.own for run in study.records) else [_best_epochs(exits)]),
             *((metric, [of_exit(entry, metric) for entry in exits]) for metric in shown),
+        ],
+    )
+
+
+def bf16_table(study: Study) -> Table | None:
+    """Return what bfloat16 saves at every exit of every run, and does to AP; None where no run measured that."""
+    pairs = [(entry, entry.bf16) for run in study.records for entry in run.exits if entry.bf16]
+    if not pairs:
+        return None
+    named = zip(run_names(study), study.records, strict=True)
+    runs = [(name, [str(entry.exit) for entry in run.exits if entry.bf16]) for name, run in named]
+    energy = study.shown(ENERGY)
+    return table_of(
+        "in-bf16",
+        "Exits in the arithmetic that they may run in: weights rounded to bfloat16, in the same blocks as in float32 "
+        "and on the same test images; the change of AP is paired.",
+        ("Run", "Exit"),
+        [(name, exits) for name, exits in runs if exits],
+        [
+            (replace(energy, label="Energy in float32"), [of_exit(entry, energy) for entry, _ in pairs]),
+            (
+                replace(energy, label="Energy in bf16"),
+                [in_unit(bf16.quantity(ENERGY.name), energy) for _, bf16 in pairs],
+            ),
+            *(
+                (Column(head=metric.label, unit="% of float32"), [bf16.share(metric) for _, bf16 in pairs])
+                for metric in COMPARED
+            ),
+            (replace(AP, label="AP in bf16"), [in_unit(bf16.quantity(AP.name), AP) for _, bf16 in pairs]),
+            (Column(head="AP, change", unit="points"), [bf16.ap_gained for _, bf16 in pairs]),
+            ("Cheaper in", [bf16.cheaper for _, bf16 in pairs]),
         ],
     )
 
