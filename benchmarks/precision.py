@@ -22,6 +22,7 @@ from greenpose.training.evaluate import oks, oks_change, predict, resampled
 
 ALLOWED = -0.5
 """Points of AP."""
+SEEDS = 3
 
 
 def _found(folder: RunFolder) -> tuple[dict[int, ExitPredictions], float]:
@@ -57,6 +58,7 @@ def main() -> int:
     for name, each in gains.items():
         low, high = t_interval(each) if len(each) > 2 else (min(each), max(each))
         print(f"{name}: mean {statistics.fmean(each):+.2f} points [{low:+.2f}, {high:+.2f}] over {len(each)} seeds")
+        faults += [f"{name}: {len(each)} seeds, three are asked for"] if len(each) < SEEDS else []
         faults += [f"{name}: may lose {-low:.2f} points, {-ALLOWED:g} are allowed"] if low < ALLOWED else []
     return conclude(faults)
 
