@@ -15,7 +15,7 @@ from pydantic import Field
 
 from greenpose.config import Experiment
 from greenpose.config.accounting import Budget
-from greenpose.config.experiment import depth_schedule
+from greenpose.config.training import depth_schedule
 from greenpose.errors import FaultsError, GreenPoseError, RecordError
 from greenpose.files import now, write_text
 from greenpose.formatting import joules_to_kwh

@@ -10,12 +10,12 @@ from greenpose.config.experiment import (
     ProcessConfig,
     SplitNumbers,
     SyntheticConfig,
-    TrainConfig,
 )
 from greenpose.config.grid import Cell, Grid, expand
 from greenpose.config.load import load_experiment, load_grid
 from greenpose.config.own_network import OwnNetworkConfig
 from greenpose.config.read import packaged_experiment, read_yaml
+from greenpose.config.training import TrainConfig
 from greenpose.config.wiring import Edge, LossConfig, Wiring, WiringConfig
 
 __all__ = [

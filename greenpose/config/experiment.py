@@ -5,8 +5,8 @@ section 3 and the official configurations).
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from math import ceil, isclose
+from collections.abc import Mapping
+from math import isclose
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,16 +20,14 @@ from pydantic import (
 )
 
 from greenpose.config.accounting import CarbonConfig, MeasureConfig
-from greenpose.config.augmentation import AugmentConfig
 from greenpose.config.own_network import OwnNetworkConfig
 from greenpose.config.profile import Profile
+from greenpose.config.training import TrainConfig, with_green_recipe
 from greenpose.config.wiring import Exit, LossConfig, Wiring, WiringConfig, paper_weight, wiring_faults
 from greenpose.schema import NO_TRUTH, Document, Place
 
 Repeats = Annotated[int, Field(ge=1, le=64), NO_TRUTH]
 """How often a part of the network is repeated."""
-Epochs = Annotated[int, Field(ge=1, le=100_000), NO_TRUTH]
-"""A number of epochs."""
 
 
 def _for_each_stage(modules: Any) -> Any:
@@ -80,55 +78,6 @@ Network = Annotated[
     Annotated[ModelConfig, Tag("[hrnet]")] | Annotated[OwnNetworkConfig, Tag("[own]")], Discriminator(_which_network)
 ]
 """HRNet, or with a `factory` a network of one's own."""
-
-
-class TrainConfig(Document):
-    """The recipe."""
-
-    recipe: Literal["paper", "green", "other"] = "paper"
-    """What the settings below are. `paper`: the paper's, at whatever size, which others are held against; `green`: one
-    that takes less energy (docs/recipe.md), in those that are not given; `other`."""
-    epochs: Epochs = 60
-    """Most epochs to train."""
-    batch: Annotated[int, Field(ge=1, le=65_536), NO_TRUTH] = 32
-    """Images per step."""
-    lr: Annotated[float, Field(ge=1e-10, le=10), NO_TRUTH] = 7.5e-4
-    """Adam's learning rate."""
-    milestones: tuple[Epochs, ...] = (30, 50)
-    """Epochs after which the learning rate is multiplied by `gamma`."""
-    gamma: Annotated[float, Field(ge=1e-6, le=10), NO_TRUTH] = 0.33
-    """Factor of the learning rate at each milestone."""
-    schedule: Literal["steps", "one-cycle"] = "steps"
-    """`steps`: the milestones, as the paper; `one-cycle`: up to `lr` over `warmup`, then down to 0 along a cosine."""
-    warmup: Annotated[float, Field(ge=0, lt=1), NO_TRUTH] = 0.0
-    """Part of all epochs over which `one-cycle` rises."""
-    grow: dict[Exit, Annotated[float, Field(gt=0, lt=1), NO_TRUTH]] = Field(default_factory=dict)
-    """Until which part of all epochs the network is trained only as far as an exit, which sees the labels meanwhile,
-    e.g. `{2: 0.3, 3: 0.5}`; empty: the whole network from the first step on, as the paper."""
-    whole_steps: Annotated[int, Field(ge=0, le=10**9, exclude_if=lambda given: given == 0), NO_TRUTH] = 0
-    """Steps that `grow` leaves to the whole network at least: its parts shrink alike until there are as many, to
-    nothing where the training has no more; 0: they are kept."""
-    average: Annotated[float, Field(ge=0, lt=1), NO_TRUTH] = 0.0
-    """Decay, per step, of the moving average of the weights that is validated, tested and kept; 0: the weights as they
-    are, as the paper."""
-    mirror: Annotated[float, Field(ge=0, le=1), NO_TRUTH] = 0.0
-    """Part of an epoch's images, drawn anew for each, that is mirrored, left and right keypoints changing places; 0:
-    none, as the paper."""
-    augment: Annotated[AugmentConfig | None, Field(exclude_if=lambda given: given is None)] = None
-    """How an epoch's images are turned, scaled and otherwise changed, within ranges by a normal distribution that ends
-    one standard deviation from their middle: `{}` turns, scales and shifts as HRNet and mmpose do, and leaves grey
-    levels as they are; null: nothing, as the paper."""
-    patience: Epochs = 13
-    """Stop after this many validations in a row in which no exit reached its own best AP."""
-    validate_every: Epochs = 1
-    """Validate after every n-th epoch, and after the last."""
-    selection: Literal["per-exit", "any-exit"] = "per-exit"
-    """`per-exit`: each exit is tested with its own best epoch; `any-exit`: with the last epoch in which any exit tied
-    or beat its best (the official code's rule)."""
-    precision: Literal["float32", "bf16", "auto"] = "float32"
-    """Arithmetic of the network's forward and backward pass in training: `bf16` on GPUs and CPUs that have units for
-    it, refused elsewhere; `auto`: where there are units, what a second of the run's own steps shows to be faster, which
-    the record says. Weights, norms, losses and all evaluation stay in float32."""
 
 
 class JudgeConfig(Document):
@@ -273,37 +222,6 @@ class DataConfig(Document):
     def heatmap_size(self) -> tuple[int, int]:
         """Return width and height of a heatmap: of HRNet's a quarter of the input's."""
         return self.input_size[0] // self.stride, self.input_size[1] // self.stride
-
-
-GREEN: Mapping[str, Any] = {"schedule": "one-cycle", "warmup": 0.4, "lr": 2.25e-3, "epochs": 32, "mirror": 0.5}
-"""Beside the paper's 60 epochs at 7.5e-4: 0.53 times as many, at three times the rate when it is highest."""
-GROW: Mapping[int, float] = {2: 0.35, 3: 0.45}
-"""When the network grows beyond an exit, as a part of all epochs."""
-WHOLE_STEPS = 350
-"""What the green recipe leaves to the whole network: with 275 its exits, which had joined late, never caught up."""
-VIEWS: Mapping[str, Any] = {"mirror": 0.0, "augment": {"rotation": 30, "scale": [0.8, 1.25], "shift": 0.1}}
-"""What an image seen often is changed by, instead of in mirrors; augmentation is less than HRNet's."""
-SEEN = 24
-"""Epochs from which on it is: 11 of infants lost accuracy by it, 66 of a mouse gained more than by mirrors."""
-
-
-def with_green_recipe(given: Any) -> Any:
-    """Return an experiment as it was written, and where its recipe is green, with what its `train` leaves open.
-
-    One that gives all that the first version filled in is a run's own: what it leaves out is what was not there.
-    """
-    train = given.get("train") if isinstance(given, Mapping) else None
-    if not isinstance(train, Mapping) or train.get("recipe") != "green" or {*GREEN, "grow"} <= {*train}:
-        return given
-    model = given.get("model")
-    exits = model.get("exits", ()) if isinstance(model, Mapping) else ()
-    exits = exits if isinstance(exits, list | tuple) else ()
-    shallow = sorted(number for number in exits if isinstance(number, int))[:-1]
-    grow = {exit_: part for exit_, part in GROW.items() if exit_ in shallow}
-    floor = {"whole_steps": WHOLE_STEPS} if grow and "grow" not in train else {}
-    epochs = train.get("epochs", GREEN["epochs"])
-    views = VIEWS if isinstance(epochs, int) and epochs >= SEEN else {}
-    return {**given, "train": {**GREEN, **views, "grow": grow, **floor, **train}}
 
 
 NEAR = 0.05
@@ -452,50 +370,3 @@ class Experiment(Document):
     def supervised(self) -> tuple[int, ...]:
         """Return the exits that see labels."""
         return self.wiring.supervise if self.wiring.supervise is not None else (max(self.model.exits),)
-
-
-def depth_schedule(recipe: TrainConfig, exits: Collection[int], *, images: int) -> tuple[int, ...]:
-    """Return as far as which exit each epoch of so many `images` trains, from the first one on.
-
-    A part of all epochs is rounded. Where `whole_steps` would not be left, the last part is what they leave.
-    """
-    room = recipe.epochs - ceil(recipe.whole_steps / max(1, ceil(images / recipe.batch)))
-    whole = min(recipe.epochs, max(0, room) / max(recipe.grow.values(), default=1.0))
-    ends = {exit_: round(part * whole) for exit_, part in recipe.grow.items()}
-    return tuple(
-        min((exit_ for exit_, last in ends.items() if epoch <= last), default=max(exits))
-        for epoch in range(1, recipe.epochs + 1)
-    )
-
-
-def growth_in_words(recipe: TrainConfig, exits: Collection[int], *, images: int) -> str:
-    """Return how many steps are trained as far as each exit."""
-    schedule, steps = depth_schedule(recipe, exits, images=images), ceil(images / recipe.batch)
-    parts = [f"{schedule.count(exit_) * steps} steps as far as exit {exit_}" for exit_ in sorted({*schedule})]
-    if len(parts) > 1:
-        return "grows: " + ", then ".join(parts)
-    floor = f"train.whole_steps: {recipe.whole_steps}"
-    return f"does not grow: all {recipe.epochs * steps} steps are the whole network's ({floor})"
-
-
-def parts_trained(trained: Sequence[int], exits: Collection[int]) -> dict[int, float]:
-    """Return for each exit the part of all epochs that trained as far as it or further."""
-    return {exit_: sum(depth >= exit_ for depth in trained) / len(trained) for exit_ in exits}
-
-
-def whole_epochs_worth(trained: Sequence[int], macs: Mapping[int, float]) -> float:
-    """Return how many epochs of the whole network cost as much; `macs` are those of each exit's own network."""
-    return sum(macs[depth] for depth in trained) / max(macs.values())
-
-
-def num_validations(recipe: TrainConfig, *, after: int = 0) -> int:
-    """Return how many validations follow an epoch, if no early stop ends training."""
-    return sum(
-        number % recipe.validate_every == 0 or number == recipe.epochs for number in range(after + 1, recipe.epochs + 1)
-    )
-
-
-def earliest_end(recipe: TrainConfig) -> int | None:
-    """Return the epoch with which early stopping may end training at the earliest; None where it cannot."""
-    epoch = (1 + recipe.patience) * recipe.validate_every
-    return epoch if epoch < recipe.epochs else None

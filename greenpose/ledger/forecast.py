@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from greenpose.config import ProcessConfig, TrainConfig
-from greenpose.config.experiment import depth_schedule, earliest_end, num_validations
+from greenpose.config.training import depth_schedule, earliest_end, num_validations
 from greenpose.formatting import joules_to_kwh
 from greenpose.ledger.phases import training_windows, whole_epochs
 from greenpose.metering import Window, this_machine

@@ -9,7 +9,7 @@ from functools import reduce
 from operator import add
 
 from greenpose.config import Cell, Experiment
-from greenpose.config.experiment import depth_schedule, earliest_end, num_validations, whole_epochs_worth
+from greenpose.config.training import depth_schedule, earliest_end, num_validations, whole_epochs_worth
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import joules_to_kwh
 from greenpose.intervals import Bounds

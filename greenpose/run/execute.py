@@ -18,7 +18,7 @@ import torch
 from greenpose import counting
 from greenpose.config import Experiment
 from greenpose.config.accounting import Budget
-from greenpose.config.experiment import growth_in_words
+from greenpose.config.training import growth_in_words
 from greenpose.data import Samples
 from greenpose.data.boxes import Detected, load_boxes
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from greenpose.config.experiment import depth_schedule, parts_trained
+from greenpose.config.training import depth_schedule, parts_trained
 from greenpose.counting import ExitCount
 from greenpose.data.boxes import Detected
 from greenpose.formatting import joules_to_kwh, listed

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from greenpose.config import TrainConfig
-from greenpose.config.experiment import depth_schedule
+from greenpose.config.training import depth_schedule
 from greenpose.data import Batch, Samples, batch_of, in_turn
 from greenpose.data.augment import Augmentation, check_half_body, check_sensor
 from greenpose.errors import GreenPoseError

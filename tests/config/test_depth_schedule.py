@@ -3,7 +3,7 @@
 import pytest
 
 from greenpose.config import Experiment, TrainConfig
-from greenpose.config.experiment import depth_schedule, growth_in_words, parts_trained, whole_epochs_worth
+from greenpose.config.training import depth_schedule, growth_in_words, parts_trained, whole_epochs_worth
 
 
 @pytest.mark.parametrize(

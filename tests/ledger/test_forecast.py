@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from greenpose.config import TrainConfig
-from greenpose.config.experiment import earliest_end, num_validations
+from greenpose.config.training import earliest_end, num_validations
 from greenpose.ledger.forecast import (
     VALIDATION_SHARE,
     forecast,
