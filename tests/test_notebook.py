@@ -102,3 +102,13 @@ def test_without_pandas_a_frame_says_what_brings_it():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pandas is not installed: pip install pandas, or 'greenpose[train]', which brings it" in done.stdout
+
+
+def test_a_run_that_computes_each_image_twice_says_so_and_counts_both_passes():
+    once = record("HRNet4-OKD")
+    twice = once.model_copy(
+        update={"exits": [each.model_copy(update={"passes": 2}) for each in once.exits], "name": "mirrored"}
+    )
+    assert "each image is computed twice" in words(twice._repr_html_())
+    assert "computed twice" not in words(once._repr_html_())
+    assert list(twice.to_frame()["macs"]) == [2 * each.macs for each in once.exits]

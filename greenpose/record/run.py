@@ -1,11 +1,12 @@
 """The record of a finished run and its parts, and the note on one that did not finish."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, create_model
 
-from greenpose.metrics import ACCURACIES, AP, COUNTED, Metric
-from greenpose.quantity import Kind
+from greenpose.metrics import ACCURACIES, AP, COUNTED, MACS, Metric
+from greenpose.quantity import Kind, Quantity
 from greenpose.record.bf16 import ExitInBf16
 from greenpose.record.frames import bill_words, to_frame, to_html
 from greenpose.record.metric import OwnMetric, described
@@ -90,6 +91,13 @@ class _Exit(Numbers):
     """How inference was measured: batch, blocks, window seconds, `converged`, contamination."""
     bf16: ExitInBf16 | None = Field(default=None, exclude_if=_nothing)
     """The same exit in bfloat16, in the same blocks; left out where `measure.precision` asked for float32 alone."""
+
+    def quantity(self, name: str, *, scale: float = 1.0, unit: str | None = None, disturbed: bool = False) -> Quantity:
+        """Return the number `name` as `Numbers` does; MACs are those of all passes that an image takes."""
+        each = super().quantity(name, scale=scale, unit=unit, disturbed=disturbed)
+        if name == MACS.name and self.passes > 1:
+            return replace(each * self.passes, method=f"{each.method}; {self.passes} passes over each image")
+        return each
 
 
 if TYPE_CHECKING:
@@ -424,7 +432,8 @@ class Record(Numbers):
             grade=self.grade,
         )
         exits = {entry.exit: entry for entry in self.exits}
-        return to_html(bill, exits, self.accuracies, notes=[*self.notes, *self.doubts])
+        twice = ["test.flip: each image is computed twice"] if any(each.passes > 1 for each in self.exits) else []
+        return to_html(bill, exits, self.accuracies, notes=[*twice, *self.notes, *self.doubts])
 
     def to_frame(self) -> Any:
         """Return its exits as a pandas frame, a line each; `attrs["units"]` has the unit of each column.

@@ -65,9 +65,7 @@ def _of_exit(entry: Exit, metric: Metric, scale: float, unit: str | None) -> Qua
     disturbed = metric.per_machine and any(disturbance(entry))
     each = entry.quantity(metric.name, scale=scale, unit=unit, disturbed=disturbed)
     if metric.kind == "counted" and each.value is not None and each.kind == "not_covered":
-        each = Quantity(value=each.value, unit=each.unit, kind="counted")
-    if metric.name == MACS.name and entry.passes > 1:
-        return replace(each * entry.passes, method=f"{each.method}; {entry.passes} passes over each image")
+        return Quantity(value=each.value, unit=each.unit, kind="counted", method=each.method)
     return each
 
 

@@ -62,6 +62,20 @@ def test_most_are_read_by_what_they_are_alike_in_and_say_the_same(files):
     assert found[-1] != found[-2]
 
 
+def test_macs_of_images_computed_twice_are_those_of_both_passes(tmp_path, files):
+    reader = AlikeReader(after=0)
+    for file in files:
+        run = read_document(file)
+        twice = [each.model_copy(update={"passes": 2}) for each in run.exits]
+        (tmp_path / file.name).write_text(dumps(run.model_copy(update={"exits": twice})), encoding="utf-8")
+    found = [(reader(tmp_path / file.name), read_document(file)) for file in files]
+    alike = [(run, once) for run, once in found if isinstance(run, Alike)]
+    assert alike
+    assert all(
+        run.final_exit.quantity("macs").known == 2 * once.final_exit.quantity("macs").known for run, once in alike
+    )
+
+
 def test_a_record_with_any_line_changed_is_read_or_refused_as_in_full(files, reader, tmp_path):
     chance, lines = random.Random(0), files[-1].read_text(encoding="utf-8").split("\n")
     outcomes = set()
