@@ -219,7 +219,7 @@ def fit(
     step = Step(net, objective, optimizer, ema=ema, precision=precision, group=current_group())
     if step.group.leads:
         _settle(selection, net.exits, files)
-    schedule = depth_schedule(recipe, net.exits, images=len(splits["train"]))
+    schedule = depth_schedule(recipe, net.exits, images=len(splits["train"]) if recipe.grow else 1)
     spent, astray = False, 0
 
     def paced(images: int) -> float:

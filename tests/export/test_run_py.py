@@ -129,7 +129,8 @@ def test_the_ap_of_run_py_on_a_runs_test_images_is_that_of_its_record(trained, s
     names = {image["id"]: Path(image["file_name"]).name for image in truth["images"]}
     found = np.array([said[names[person["image_id"]], tuple(person["bbox"])] for person in people])
     ap = ap_of(found[..., :2], found[..., 2], samples, truth)
-    assert (abs(ap - record.exit(2).ap) < 1e-6) is not spoilt
+    # two runtimes may put a peak on another pixel: 0.0013 on an AMD EPYC, spoilt 0.016
+    assert (abs(ap - record.exit(2).ap) < 0.005) is not spoilt
 
 
 def decoded_by(decode, run, tmp_path_factory):
