@@ -138,9 +138,7 @@ def test_a_country_takes_the_place_of_a_files_own_hourly_grid(tmp_path):
 def test_a_skeleton_without_partners_is_refused_where_images_are_to_be_mirrored(tmp_path):
     babypose = (files("greenpose") / "data/profiles/babypose.yaml").read_text()
     (tmp_path / "own.yaml").write_text(re.sub(r"flip_pairs: .*\n", "", babypose))
-    (tmp_path / "e.yaml").write_text(
-        "carbon: {country: ITA}\ndata: {profile: own.yaml}\ntrain: {recipe: green, epochs: 20}\n"
-    )
+    (tmp_path / "e.yaml").write_text("carbon: {country: ITA}\ndata: {profile: own.yaml}\ntrain: {recipe: green}\n")
     done = greenpose("run", "e.yaml", "--dry-run", cwd=tmp_path)
     assert done.code == 2
     assert "train.mirror: profile babypose: has no flip_pairs" in done.err
