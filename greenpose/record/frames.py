@@ -49,7 +49,7 @@ def _name(metric: Metric) -> str:
 
 def _numbers(entry: Numbers, metrics: Sequence[Metric]) -> Iterator[tuple[str, float | None]]:
     for metric in metrics:
-        each = entry.quantity(metric.name)
+        each = entry.of_image(metric.name)
         yield _name(metric), each.value
         if each.type_a is not None:
             yield f"{_name(metric)}_low", each.type_a.low
@@ -57,4 +57,4 @@ def _numbers(entry: Numbers, metrics: Sequence[Metric]) -> Iterator[tuple[str, f
 
 
 def _shown(entry: Numbers, metric: Metric) -> Quantity:
-    return entry.quantity(metric.name, scale=metric.scale, unit=metric.unit)
+    return entry.of_image(metric.name, scale=metric.scale, unit=metric.unit)

@@ -59,6 +59,10 @@ class Numbers(Document):
             return Quantity(value=value, unit=unit or "", missing=reason, disturbed=disturbed)
         return quantity_of(value, basis, scale=scale, unit=unit, disturbed=disturbed)
 
+    def of_image(self, name: str, *, scale: float = 1.0, unit: str | None = None, disturbed: bool = False) -> Quantity:
+        """Return the same as `quantity`, but of all passes that an image takes, where these are several."""
+        return self.quantity(name, scale=scale, unit=unit, disturbed=disturbed)
+
 
 def quantity_of(
     value: float | None, basis: Basis, *, scale: float = 1.0, unit: str | None = None, disturbed: bool = False

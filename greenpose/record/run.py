@@ -92,9 +92,9 @@ class _Exit(Numbers):
     bf16: ExitInBf16 | None = Field(default=None, exclude_if=_nothing)
     """The same exit in bfloat16, in the same blocks; left out where `measure.precision` asked for float32 alone."""
 
-    def quantity(self, name: str, *, scale: float = 1.0, unit: str | None = None, disturbed: bool = False) -> Quantity:
-        """Return the number `name` as `Numbers` does; MACs are those of all passes that an image takes."""
-        each = super().quantity(name, scale=scale, unit=unit, disturbed=disturbed)
+    def of_image(self, name: str, *, scale: float = 1.0, unit: str | None = None, disturbed: bool = False) -> Quantity:
+        """Return the same as `quantity`, but MACs of all passes that an image takes."""
+        each = self.quantity(name, scale=scale, unit=unit, disturbed=disturbed)
         if name == MACS.name and self.passes > 1:
             return replace(each * self.passes, method=f"{each.method}; {self.passes} passes over each image")
         return each

@@ -63,7 +63,7 @@ def recorded(entry: Exit, metric: Metric) -> Quantity:
 
 def _of_exit(entry: Exit, metric: Metric, scale: float, unit: str | None) -> Quantity:
     disturbed = metric.per_machine and any(disturbance(entry))
-    each = entry.quantity(metric.name, scale=scale, unit=unit, disturbed=disturbed)
+    each = entry.of_image(metric.name, scale=scale, unit=unit, disturbed=disturbed)
     if metric.kind == "counted" and each.value is not None and each.kind == "not_covered":
         return Quantity(value=each.value, unit=each.unit, kind="counted", method=each.method)
     return each

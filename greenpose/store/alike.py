@@ -272,7 +272,7 @@ class _Maker:
 def _alike(kind: type[Document], looked_up: tuple[str, ...]) -> type[Document]:
     """Return the subclass of a kind that looks some fields up, and keeps what pages ask for again and again."""
     settings = {"__module__": __name__, "__slots__": (), "model_config": ConfigDict(defer_build=True)}
-    bases = (kind, AlikeNumbers if issubclass(kind, Numbers) else Alike)  # a kind's own quantity asks that of numbers
+    bases = (AlikeNumbers if issubclass(kind, Numbers) else Alike, kind)
     made: Any = new_class(kind.__name__, bases, exec_body=lambda names: names.update(settings))
     made.stands_for = kind
     for name in _OF_ALL:

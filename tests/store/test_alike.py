@@ -72,7 +72,7 @@ def test_macs_of_images_computed_twice_are_those_of_both_passes(tmp_path, files)
     alike = [(run, once) for run, once in found if isinstance(run, Alike)]
     assert alike
     assert all(
-        run.final_exit.quantity("macs").known == 2 * once.final_exit.quantity("macs").known for run, once in alike
+        run.final_exit.of_image("macs").known == 2 * once.final_exit.quantity("macs").known for run, once in alike
     )
 
 
