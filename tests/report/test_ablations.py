@@ -59,6 +59,38 @@ def test_a_shallower_exit_stands_against_the_final_one_trained_alone_with_what_i
     assert shallower.pairs[0].price(MACS).known == pytest.approx(100 * joint[0].exit(3).macs / alone[0].exit(4).macs)
 
 
+def otherwise(seed, *, kwh, passes=1, **sections):
+    made = run("other", (3, 4), seed=seed, ap={3: 0.88 + 0.01 * seed, 4: 0.9}, train_energy_kwh=kwh)
+    config = made.config | {key: made.config.get(key, {}) | given for key, given in sections.items()}
+    exits = [each.model_copy(update={"passes": passes}) for each in made.exits]
+    return made.model_copy(update={"config": config, "exits": exits})
+
+
+@pytest.mark.parametrize(
+    ("sections", "passes"),
+    [
+        ({"train": {"recipe": "green", "epochs": 39}}, 1),
+        ({"data": {"decode": "dark"}}, 1),
+        ({"test": {"flip": True}}, 2),
+    ],
+    ids=["recipe", "decoding", "mirrored test"],
+)
+def test_other_choices_stand_against_the_papers_with_what_they_add(sections, passes):
+    runs = [plain(seed, ap={3: 0.86, 4: 0.9}, train_energy_kwh=2e-3) for seed in (1, 2, 3)]
+    runs += [otherwise(seed, kwh=2e-3 + 1e-4 * seed, passes=passes, **sections) for seed in (1, 2, 3)]
+    (found,) = comparisons(study(runs))
+    assert (found.id, [pair.against for pair in found.pairs]) == ("pairs-chosen", ["HRNet4-DS"] * 2)
+    assert found.pairs[0].differences == (pytest.approx(3), pytest.approx(4), pytest.approx(5))
+    assert found.pairs[0].added.known == pytest.approx(0.2)  # Wh
+    assert found.pairs[0].price(MACS).known == pytest.approx(100 * passes)
+
+
+@pytest.mark.parametrize("section", ["model", "loss", "data"])
+def test_what_differs_in_more_than_choices_is_not_held_against_the_papers_recipe(section):
+    other = otherwise(1, kwh=1e-3, train={"recipe": "green"}, **{section: {"other": 1}})
+    assert comparisons(study([plain(), other])) == []
+
+
 @pytest.mark.parametrize(
     "other",
     [plain(seed=2), plain(host=OTHER_HOST), plain(evaluated=False), run("HRNet3", (3,), seed=2)],

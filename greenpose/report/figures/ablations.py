@@ -1,4 +1,4 @@
-"""Ablations: runs that differ in one thing only, trained alone, without a teacher, or less supervised."""
+"""Ablations: runs that differ in one thing: trained alone, untaught, less supervised, or by another recipe."""
 
 import json
 import math
@@ -35,6 +35,8 @@ from greenpose.tables import Column, Table, table_of
 
 ALONE = ("model", "wiring", "loss", "name", "seed", "measure")
 """Sections of a configuration in which a stand-alone training may differ from the joint one that it stands beside."""
+CHOSEN = ("data", "train", "test", "name", "seed", "measure")
+"""Sections in which a run may differ from the paper's recipe that it stands beside; of `data` its decoding only."""
 
 
 class Partners:
@@ -47,6 +49,12 @@ class Partners:
         self._alone: dict[Any, Record] = {}
         self._untaught: dict[Any, Record] = {}
         self._taught_alike: dict[Any, list[Record]] = {}
+        self._by_the_paper: dict[Any, Record] = {}
+        self._tasks = {id(group): (_task(group.runs[0]), group.side) for group in study.groups}
+        for group in study.groups:
+            if _as_the_paper(group.runs[0]):
+                ours = {(self._tasks[id(group)], run.seed): run for run in group.runs}
+                self._by_the_paper = ours | self._by_the_paper
         for run in study.records:
             recipe, exits = self._recipes[id(run)], _exits(run)
             if len(exits) == 1:
@@ -80,6 +88,27 @@ class Partners:
         del exit_
         found = self._taught_alike[self._recipes[id(run)], _lessons(run)]
         return next((each for each in found if _supervised(each) < _supervised(run)), None)
+
+    def by_the_paper(self, run: Record, exit_: int) -> Record | None:
+        """Return the run of the same task by the paper's recipe and decoding; None where none is there."""
+        del exit_
+        group = self.group(run)
+        return None if _as_the_paper(group.runs[0]) else self._by_the_paper.get((self._tasks[id(group)], run.seed))
+
+
+def _task(run: Record) -> str:
+    """Return what two runs share that differ in how they are trained, decoded or mirrored in the test only."""
+    data = {key: value for key, value in run.config.get("data", {}).items() if key != "decode"}
+    rest = {key: value for key, value in run.config.items() if key not in CHOSEN}
+    return json.dumps([setting(run), data, rest], sort_keys=True, default=str)
+
+
+def _as_the_paper(run: Record) -> bool:
+    """Return whether a run was trained by the paper's recipe, and decoded and tested as the paper."""
+    train, data, test = (run.config.get(key) or {} for key in ("train", "data", "test"))
+    return (
+        train.get("recipe", "paper") == "paper" and data.get("decode", "quarter") == "quarter" and not test.get("flip")
+    )
 
 
 def comparable(run: Record) -> str:
@@ -150,6 +179,13 @@ class MatchedPair:
             facing = [_facing(*twins, self.exit) for twins in self.twins]
             found = [ratio(of_exit(each, metric), of_exit(other, metric)) for each, other in facing]
         return replace(over_runs(found), type_b=None) * PERCENT
+
+    @property
+    def added(self) -> Quantity:
+        """Return what its training took more than its partner's, the mean over the seeds."""
+        return over_runs(
+            [of_record(run, TRAIN_ENERGY) + of_record(other, TRAIN_ENERGY) * -1 for run, other in self.twins]
+        )
 
     @property
     def mean(self) -> Quantity:
@@ -240,7 +276,14 @@ def comparisons(study: Study) -> list[Pairs]:
         pairs=tuple(_pairs(study, partners, partners.whole_alone)),
         priced=True,
     )
-    return [each for each in (taught, supervised, together, shallower) if each.pairs]
+    chosen = Pairs(
+        id="pairs-chosen",
+        title="Other recipes, decodings and mirrored tests against the paper’s",
+        sides=("better by the paper", "better so"),
+        pairs=tuple(_pairs(study, partners, partners.by_the_paper)),
+        priced=True,
+    )
+    return [each for each in (taught, supervised, together, shallower, chosen) if each.pairs]
 
 
 def pairs_table(chart: Pairs) -> Table:
@@ -298,10 +341,14 @@ def _facing(run: Record, other: Record, exit_: int) -> tuple[Exit, Exit]:
 PRICES = {"MACs": MACS, "Energy of an image": ENERGY, "Energy of training": TRAIN_ENERGY}
 
 
-def _priced(pairs: Sequence[MatchedPair]) -> list[tuple[Column, list[Quantity]]]:
+def _priced(pairs: Sequence[MatchedPair]) -> list[tuple[Column | Metric, list[Quantity]]]:
     """Return columns of what the exits take of what their partners do."""
     return [
-        (Column(head=name, unit="% of that"), [pair.price(metric) for pair in pairs]) for name, metric in PRICES.items()
+        *[
+            (Column(head=name, unit="% of that"), [pair.price(metric) for pair in pairs])
+            for name, metric in PRICES.items()
+        ],
+        (replace(TRAIN_ENERGY, label="Energy of training added"), [pair.added for pair in pairs]),
     ]
 
 
