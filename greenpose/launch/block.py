@@ -9,7 +9,7 @@ import os
 import random
 import shlex
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +62,8 @@ class Block:
         if self.shared:
             os.environ[SHARED_NODE] = "1"
         left = [one for one in self.runs if one.folder.state() is not State.FAILED]
-        with _told_to_stop():
-            run_all(left, command=self.command, budget=self.budget, ended=_ended)
+        with _told_to_stop() as watch:
+            run_all(left, command=self.command, budget=self.budget, ended=_ended, watch=watch)
 
     def checkpoint(self) -> Any:
         """Return what submitit is to call when the job is queued again: this block, whose files say what is left."""
@@ -73,9 +73,10 @@ class Block:
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[None]:
+def _told_to_stop() -> Iterator[Callable[[], None]]:
     """End the block when Slurm asks the job to stop, once its run has written down what it has.
 
+    What is yielded raises then: where a signal is heard a run may just have been started that nobody knows to stop yet.
     Before the job's time is over submitit then queues it again. Where Slurm gives the node to somebody else it does so
     by itself, and where somebody cancels the job nobody does.
     """
@@ -85,12 +86,14 @@ def _told_to_stop() -> Iterator[None]:
     def stop(number: int, frame: Any) -> None:
         del frame
         heard.append(number)
-        if len(heard) == 1:
+
+    def watch() -> None:
+        if heard:
             raise _Stopped
 
     before = {each: signal.signal(each, stop) for each in (QUEUE_AGAIN, signal.SIGTERM)}
     try:
-        yield
+        yield watch
     except _Stopped:
         if QUEUE_AGAIN in heard and callable(queue_again):
             queue_again(QUEUE_AGAIN, None)
