@@ -99,9 +99,10 @@ RUNNER = """
 WORKER = "import greenpose.cli.app; from greenpose.run import execute"
 """What a worker loads before its own work begins."""
 ASKS = """
+    from pathlib import Path
     from greenpose.scheduler import Queue
     now = 0.0
-    queue = Queue(clock=lambda: now)
+    queue = Queue(Path("nowhere"), clock=lambda: now)
     while now < {seconds}:
         queue.gone({{"1_0"}})
         now += 1.0

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,9 @@ from greenpose.errors import ConfigError, FaultsError, GreenPoseError, said
 from greenpose.ledger.grid_budget import GridBudget
 from greenpose.metering import pinned_environment
 from greenpose.record import Record
+from greenpose.scheduler import FOLDER, PARTS, queue_of, written
 from greenpose.store import RunFolder, State, read_document
+from greenpose.store.claim import claimed, said_of
 from greenpose.store.records import note_lost
 
 BEYOND_TRAINING = (State.DONE, State.STOPPED, State.RUNNING)
@@ -291,6 +293,27 @@ def run_all(
         for outcome in _interrupt(running):  # none, unless something ended us
             ended(outcome)
     return outcomes
+
+
+@contextlib.contextmanager
+def handing_out(budget: Budget | GridBudget) -> Iterator[None]:
+    """Be the only command that hands out a grid's budget, where it is one, until the block ends.
+
+    Raises:
+        GreenPoseError: if another command does so, or jobs of Slurm have parts of it.
+    """
+    if not isinstance(budget, GridBudget):
+        yield
+        return
+    root = budget.root
+    with claimed(root) as mine:
+        jobs = [job for job in written(root / FOLDER / PARTS) if queue_of(root).keeps(job)]
+        if not mine or jobs:
+            who = f"Slurm's jobs {' '.join(jobs)}" if jobs else f"another command ({said_of(root)})"
+            raise GreenPoseError(
+                f"--grid-budget-kwh: {who} may take what is left of this grid's budget: let it end first"
+            )
+        yield
 
 
 def limits_on(

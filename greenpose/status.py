@@ -1,7 +1,7 @@
 """The status of a grid's runs, from their files alone: how far each is, what it took, what the rest will take.
 
-Nothing is written and nobody at work is disturbed: it can be asked from another terminal, or another machine that sees
-the folder, as often as one likes.
+Nobody at work is disturbed: it can be asked from another terminal, or another machine that sees the folder, as often as
+one likes. Nothing is written but what Slurm says, where runs may be lost, so that it is asked once for everybody.
 """
 
 import math
@@ -26,7 +26,7 @@ from greenpose.metering import Log, Window, read_log
 from greenpose.metering.prediction import Repeated, predict_total
 from greenpose.quantity import Kind, Quantity, missing, worst
 from greenpose.record import Failure
-from greenpose.scheduler import QUEUE, jobs_of
+from greenpose.scheduler import FOLDER, JOBS, queue_of, written
 from greenpose.schema import Document, loaded
 from greenpose.store import RunFolder, State, read_document, read_lines
 from greenpose.store.records import attempts_of, kind_of, outermost, read_brief, read_text
@@ -124,6 +124,8 @@ class GridStatus:
     """What all runs that lie there may take together, tests and metering of inference included; None for no limit."""
     used_kwh: float = 0.0
     """What they took so far of that."""
+    fault: str = ""
+    """Why it is not known which jobs are to go on with runs that are lost; empty where it is."""
 
     @property
     def energy_note(self) -> str:
@@ -168,8 +170,8 @@ def status_of(folder: Path, *, seen: Seen | None = None, strays: bool = True, mo
     beyond = "" if most is None or len(names) <= most else "phases" if plan.grid_budget_kwh is None else "train_parts"
     look = partial(_run, plan=plan, beyond=beyond)
     folders = (RunFolder(folder / name) for name in names)
-    jobs = jobs_of(folder)
-    runs = [_queued(look(run) if seen is None else _seen(run, plan, seen, look), jobs) for run in folders]
+    jobs, fault = _jobs_of(folder)
+    runs = [_queued(look(run) if seen is None else _seen(run, plan, seen, look), jobs, folder) for run in folders]
     shown = tuple(run for run in runs if strays or run.name in plan.runs)
     spent = {name: sum(run.spent[name] for run in shown) for name in UNITS}
     expected = {name: _whole(shown, name) for name in UNITS}
@@ -180,7 +182,16 @@ def status_of(folder: Path, *, seen: Seen | None = None, strays: bool = True, mo
         expected=expected,
         budget_kwh=plan.grid_budget_kwh,
         used_kwh=math.fsum(run.used_kwh for run in runs),
+        fault=fault,
     )
+
+
+def _jobs_of(folder: Path) -> tuple[Mapping[str, str], str]:
+    """Return the job of each run of a folder, as it was submitted last, or why that is not known."""
+    try:
+        return written(folder / FOLDER / JOBS), ""
+    except GreenPoseError as error:
+        return {}, str(error)
 
 
 def _seen(folder: RunFolder, plan: WantedRuns, seen: Seen, look: Callable[[RunFolder], RunStatus]) -> RunStatus:
@@ -193,9 +204,9 @@ def _seen(folder: RunFolder, plan: WantedRuns, seen: Seen, look: Callable[[RunFo
     return known[1]
 
 
-def _queued(run: RunStatus, jobs: Mapping[str, str]) -> RunStatus:
+def _queued(run: RunStatus, jobs: Mapping[str, str], folder: Path) -> RunStatus:
     """Return a run as it is, or, where it would be lost but for its job, which Slurm still has, as interrupted."""
-    if run.state != LOST or not QUEUE.keeps(jobs.get(run.name, "")):
+    if run.state != LOST or not queue_of(folder).keeps(jobs.get(run.name, "")):
         return run
     return replace(run, state=State.INTERRUPTED.value, holder=f"job {jobs[run.name]} is to go on with it")
 

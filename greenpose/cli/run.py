@@ -59,7 +59,7 @@ from greenpose.config.grid import Cell, shuffled
 from greenpose.config.launcher import Launcher
 from greenpose.errors import DataError, GreenPoseError, RecordError, said
 from greenpose.formatting import listed, plural
-from greenpose.grid import Command, Outcome, Planned, plan, run_all, set_aside, worker_command
+from greenpose.grid import Command, Outcome, Planned, handing_out, plan, run_all, set_aside, worker_command
 from greenpose.ledger.grid_budget import GridBudget
 from greenpose.status import write_plan
 from greenpose.store import State, read_document
@@ -215,11 +215,12 @@ def _here(manner: Manner, progress: "GridProgress", *, workers: int) -> Callable
     hushed = manner.quiet or (manner.json and not manner.verbose)
     hear = partial(progress.live.hear, verbose=manner.verbose) if progress.live else None
 
-    def do(todo: list[Planned], *, command: Command, **told: Any) -> list[Outcome]:
+    def do(todo: list[Planned], *, command: Command, budget: Budget | GridBudget, **told: Any) -> list[Outcome]:
         def told_apart(one: Planned, *, quiet: bool, **more: Any) -> list[str]:
             return command(one, quiet=quiet or hushed, **more)
 
-        return run_all(todo, workers=workers, command=told_apart, hear=hear, **told)
+        with handing_out(budget):
+            return run_all(todo, workers=workers, command=told_apart, budget=budget, hear=hear, **told)
 
     return do
 

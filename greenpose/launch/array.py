@@ -7,9 +7,10 @@ most once in half a minute for all jobs together: which of them it still has. Lo
 import contextlib
 import io
 import json
+import pickle
 import shutil
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from greenpose.grid import Command, Outcome, Planned, limits_on
 from greenpose.launch.accounting import crosscheck
 from greenpose.launch.block import NOTICE_SECONDS, Block, blocks_of
 from greenpose.ledger.grid_budget import GridBudget
-from greenpose.scheduler import FOLDER, JOBS, QUEUE, Queue, in_a_line
+from greenpose.scheduler import DAMAGED, FOLDER, JOBS, PARTS, Queue, in_a_line, queue_of, written
 from greenpose.store import RunFolder, State
+from greenpose.store.claim import claimed, said_of
 from greenpose.store.records import write_failure
 
 LOOK_SECONDS = 1.0
@@ -53,19 +55,14 @@ class Array:
             GreenPoseError: if there is no Slurm here, or it does not say which jobs there are.
         """
         self._folder, self.launcher, self._look = root / FOLDER, launcher, look
-        self._queue = queue or QUEUE
+        self._queue = queue or queue_of(root)
         self._seen: dict[str, float] = {}
         self._parts: dict[str, GridBudget] = {}
         self._spent: dict[str, str] = {}
         self._executor = executor or _slurm(self._folder, launcher)
         self.jobs: dict[str, str] = {}
         """The job of each run that Slurm has one for."""
-        if self._file.exists():
-            there = self._queue.ask()
-            self._parts = {job: part for job, part in self._handed_out(root).items() if job in there}
-            waited = {name: job for name, job in _written(self._file).items() if job in there}
-            failed = {name for name in waited if RunFolder(root / name).state() is State.FAILED}  # its job leaves it so
-            self.jobs = {name: job for name, job in waited.items() if name not in failed}
+        self._find()
 
     @property
     def _file(self) -> Path:
@@ -73,17 +70,57 @@ class Array:
 
     @property
     def _parts_file(self) -> Path:
-        return self._folder / "parts.json"
+        return self._folder / PARTS
 
-    def _handed_out(self, root: Path) -> dict[str, GridBudget]:
+    def _find(self) -> None:
+        """Take up the jobs that Slurm still has, and what of a grid's budget they may take."""
+        if self._file.exists():
+            jobs, parts, root = written(self._file), self._handed_out(), self._folder.parent
+            there = self._queue.kept({*jobs.values(), *parts})
+            self._parts = {job: part for job, part in parts.items() if job in there}
+            waited = {name: job for name, job in jobs.items() if job in there}
+            failed = {name for name in waited if RunFolder(root / name).state() is State.FAILED}  # its job leaves it so
+            self.jobs = {name: job for name, job in waited.items() if name not in failed}
+
+    def _handed_out(self) -> dict[str, GridBudget]:
         """Return the part of a grid's budget that each job got."""
-        told = _written(self._parts_file) if self._parts_file.exists() else {}
+        root, told = self._folder.parent, written(self._parts_file)
         try:
             return {
                 job: GridBudget(root=root, energy_kwh=kwh, runs=frozenset(runs)) for job, (kwh, runs) in told.items()
             }
         except (TypeError, ValueError):
-            raise _damaged(self._parts_file) from None
+            raise GreenPoseError(f"{self._parts_file}: {DAMAGED}") from None
+
+    def _find_unlisted(self) -> None:
+        """Write down the jobs of a start that was lost before it could.
+
+        What a job is to do submitit leaves under the job's number once Slurm has it, and without that it does nothing.
+        """
+        listed, jobs, parts = written(self._file), dict[str, str](), self._handed_out()
+        since = self._file.stat().st_mtime if self._file.exists() else 0.0
+        for job, block in _left_for_jobs(self._folder, since=since):
+            if job not in listed.values():
+                jobs |= {one.cell.name: job for one in block.runs}
+                parts |= {job: block.budget} if isinstance(block.budget, GridBudget) else {}
+        if jobs:
+            self.jobs, self._parts = jobs | listed, parts
+            self._keep()
+
+    @contextlib.contextmanager
+    def _alone(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Be the only one that submits runs of this grid; another one that does is waited for."""
+        root, told = self._folder.parent, False
+        self._folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            with claimed(root) as mine:
+                if mine:
+                    yield
+                    return
+            if not told:
+                say(f"another process submits runs of this grid: waiting for it ({said_of(root)})")
+            told = True
+            time.sleep(self._look)
 
     @property
     def numbers(self) -> str:
@@ -109,17 +146,20 @@ class Array:
         Raises:
             GreenPoseError: if Slurm does not take them, in its own words, or others are at work that have their parts.
         """
-        new = [one for one in todo if one.cell.name not in self.jobs]
-        if len(new) < len(todo):
-            say(f"{len(todo) - len(new)} runs are under way already, in Slurm's jobs {self.numbers}")
-        if isinstance(budget, GridBudget) and new:
-            new = self._borne(new, budget)
-        if new:
-            self._submit(new, command, budget)
-            try:
-                self._keep()
-            finally:  # whatever cannot be written: these go on, and only their numbers end them
-                say(f"{len(new)} runs are submitted, a job for each seed: {self.numbers}")
+        with self._alone(say):
+            self._find_unlisted()
+            self._find()
+            new = [one for one in todo if one.cell.name not in self.jobs]
+            if len(new) < len(todo):
+                say(f"{len(todo) - len(new)} runs are under way already, in Slurm's jobs {self.numbers}")
+            if isinstance(budget, GridBudget) and new:
+                new = self._borne(new, budget)
+            if new:
+                self._submit(new, command, budget)
+                try:
+                    self._keep()
+                finally:  # whatever cannot be written: these go on, and only their numbers end them
+                    say(f"{len(new)} runs are submitted, a job for each seed: {self.numbers}")
         waiting, outcomes = list(todo), list[Outcome]()
         while waiting:
             gone = self._queue.gone(self.jobs.values())
@@ -137,7 +177,7 @@ class Array:
 
     def crosscheck(self) -> list[str]:
         """Return what Slurm's own counters say of the jobs that are over, a sentence each; where a site has them."""
-        return crosscheck(self._folder.parent, self._folder, _written(self._file)) if self._file.exists() else []
+        return crosscheck(self._folder.parent, self._folder, written(self._file)) if self._file.exists() else []
 
     def _see(self, one: Planned, started: Callable[[Planned], None], *, over: bool = False) -> None:
         """Tell once of a run that a process is at work on, or that is over before one was seen."""
@@ -225,17 +265,16 @@ class Array:
         return f"its log ends: {'; '.join(lines[-2:])} ({log})" if lines else f"its log is empty ({log})"
 
 
-def _written(file: Path) -> dict[str, Any]:
-    """Return what an earlier start wrote down of the jobs."""
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (TypeError, ValueError):
-        raise _damaged(file) from None
+def _left_for_jobs(folder: Path, *, since: float) -> Iterator[tuple[str, Block]]:
+    """Yield the jobs that were left something to do since a time of the disk, with that; damaged it does nothing."""
+    from submitit.core.utils import DelayedSubmission
 
-
-def _damaged(file: Path) -> GreenPoseError:
-    why = "is damaged: it says what jobs are at work on; remove it once squeue shows none of this grid"
-    return GreenPoseError(f"{file}: {why}")
+    ending = "_submitted.pkl"
+    for file in sorted(folder.glob(f"*{ending}")):
+        if file.stat().st_mtime > since:
+            with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError):
+                block: Any = DelayedSubmission.load(file).function
+                yield file.name.removesuffix(ending), block
 
 
 def _slurm(folder: Path, launcher: Launcher) -> Any:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from greenpose.errors import GreenPoseError
 from greenpose.files import is_locked, locked, now
-from greenpose.scheduler import QUEUE, own_job
+from greenpose.scheduler import SKEW_SECONDS, own_job, queue_of
 from greenpose.schema import from_json
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ NOTE, LEASE = "running.json", ".claim"
 HEARTBEAT_SECONDS = 30.0
 """Between two touches of the lease."""
 DEAD_SECONDS = 600.0
-"""Whose heart has not beaten for so long on another host is dead."""
-SKEW_SECONDS = 300.0
-"""So far apart clocks of hosts may be: who only looks has no clock of the disk, and waits so much longer."""
+"""Whose heart has not beaten for so long on another host is dead; who only looks has no clock of the disk, and waits
+SKEW_SECONDS longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +150,7 @@ def _is_dead(folder: Path, silent: float, *, patience: float) -> bool:
     if silent < patience:
         return False
     job = holder.job if holder is not None and told else ""
-    return not QUEUE.keeps(job)
+    return not queue_of(folder.parent).keeps(job)
 
 
 @contextmanager

@@ -12,11 +12,13 @@ from greenpose.config import Grid, expand
 from greenpose.config.accounting import Budget
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import joules_to_kwh
-from greenpose.grid import plan, run_all
+from greenpose.grid import handing_out, plan, run_all
 from greenpose.ledger.grid_budget import GridBudget
 from greenpose.record import Phase
+from greenpose.scheduler import Queue
 from greenpose.status import PLAN, status_of, write_plan
 from greenpose.store import RunFolder, State
+from tests.launch.cells import fake_squeue
 from tests.metering.fakes import TickingClock, TickingSource, metering
 from tests.report.records import record
 
@@ -224,6 +226,31 @@ def test_blocks_that_do_not_hear_of_one_another_get_parts_that_are_no_more_than_
         run_all([one for one in every if one.cell.name in block], command=Workers(), budget=part)
         assert part.used / UNIT == pytest.approx(sum(units_in(RunFolder(tmp_path / name)) for name in block))
     assert spent(tmp_path) <= 100
+
+
+def test_a_grids_budget_is_handed_out_by_one_command_at_a_time_and_not_while_jobs_have_parts_of_it(
+    tmp_path, monkeypatch
+):
+    fake_squeue(tmp_path, monkeypatch)
+    budget, wanted = budget_of(tmp_path, 60), "--grid-budget-kwh: {} may take what is left"
+    other = wanted.format(r"another command \(.*, process \d+, since .*\)")
+    with (
+        handing_out(budget),
+        handing_out(Budget()),  # what each run has for itself is nobody else's
+        pytest.raises(GreenPoseError, match=other),
+        handing_out(budget),
+    ):
+        pass
+    (tmp_path / ".slurm").mkdir()
+    (tmp_path / ".slurm/parts.json").write_text('{"7_0": [1.0, []], "7_1": [1.0, []]}')
+    (tmp_path / "queue").write_text("7_1\n")
+    with pytest.raises(GreenPoseError, match=wanted.format("Slurm's jobs 7_1")), handing_out(budget):
+        pass
+    (tmp_path / ".slurm/queue.json").unlink()
+    (tmp_path / "queue").write_text("8\n")
+    monkeypatch.setattr("greenpose.grid.queue_of", Queue)
+    with handing_out(budget):
+        assert budget.left > 0
 
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf")])

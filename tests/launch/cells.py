@@ -8,6 +8,17 @@ from greenpose.config import Grid, expand
 from greenpose.config.accounting import Budget
 from greenpose.grid import plan
 
+SQUEUE = """#!/bin/sh
+echo asked >> {place}/asked
+[ -e {place}/broken ] && {{ echo "squeue: error: Unable to contact slurm controller" >&2; exit 1; }}
+cat {place}/queue 2> /dev/null
+for file in {place}/runs/.slurm/*_submitted.pkl; do
+    job=$(basename $file _submitted.pkl)
+    [ -d /proc/$job ] && ! grep -q "^State:.Z" /proc/$job/status && echo $job
+done
+true
+"""
+"""Lists the jobs of `queue`, and those of submitit's local executor that live; it notes that it was asked."""
 FINISHES = "echo '{}' > record.json"
 NOBODY_CARES = Budget()
 
@@ -46,3 +57,15 @@ def starts(one) -> int:
     """Return how often a run was started."""
     file = one.folder.path.parent / f"starts-{one.cell.name}"
     return file.read_text().count("started") if file.exists() else 0
+
+
+def fake_squeue(place: Path, monkeypatch):
+    """Have a `squeue` on the PATH, which has the jobs of `queue` in a place, and none of its answers with `broken`."""
+    (place / "squeue").write_text(SQUEUE.format(place=place))
+    (place / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(place), prepend=":")
+
+
+def asked(place: Path) -> int:
+    """Return how often it was asked."""
+    return (place / "asked").read_text().count("asked") if (place / "asked").exists() else 0

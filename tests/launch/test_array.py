@@ -4,32 +4,24 @@ import itertools
 import json
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 from submitit import LocalExecutor
+from submitit.core.utils import DelayedSubmission
 
 from greenpose.config.launcher import Launcher
 from greenpose.errors import GreenPoseError
 from greenpose.grid import write_down
 from greenpose.launch import Array
 from greenpose.ledger.grid_budget import GridBudget
-from greenpose.scheduler import Queue, in_a_line
+from greenpose.scheduler import Queue
 from greenpose.store import State
 from greenpose.store.records import write_failure
-from tests.launch.cells import NOBODY_CARES, planned, shell, starts
+from tests.launch.cells import NOBODY_CARES, asked, fake_squeue, planned, shell, starts
 
 SLURM = Launcher(kind="slurm", time="10")
-SQUEUE = """#!/bin/sh
-echo asked >> {place}/asked
-[ -e {place}/broken ] && {{ echo "squeue: error: Unable to contact slurm controller" >&2; exit 1; }}
-cat {place}/queue 2> /dev/null
-for file in {place}/runs/.slurm/*_submitted.pkl; do
-    job=$(basename $file _submitted.pkl)
-    [ -d /proc/$job ] && ! grep -q "^State:.Z" /proc/$job/status && echo $job
-done
-true
-"""
 
 
 class Local(LocalExecutor):
@@ -47,9 +39,7 @@ class Local(LocalExecutor):
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder with a `squeue` on the PATH, which has the jobs of `queue`, and those of the executor that live."""
-    (tmp_path / "squeue").write_text(SQUEUE.format(place=tmp_path))
-    (tmp_path / "squeue").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    fake_squeue(tmp_path, monkeypatch)
     return tmp_path
 
 
@@ -62,11 +52,7 @@ def executor(place):
 
 
 def array(place, executor, **queue):
-    return Array(place / "runs", SLURM, executor=executor, queue=Queue(**queue), look=0.1)
-
-
-def asked(place):
-    return (place / "asked").read_text().count("asked") if (place / "asked").exists() else 0
+    return Array(place / "runs", SLURM, executor=executor, queue=Queue(place / "runs", **queue), look=0.1)
 
 
 def run(array, todo, command=None, **told):
@@ -96,18 +82,8 @@ def test_of_sixty_runs_a_fifth_is_killed_and_the_same_command_does_those_again_a
     assert [starts(one) for one in every] == [2 if one.cell.experiment in dying else 1 for one in every]
 
 
-def test_slurm_is_asked_for_all_jobs_together_and_no_more_often_than_is_said(place):
-    seconds = [0.0]
-    queue = Queue(clock=seconds.pop)
-    (place / "queue").write_text("7_0\n7_1\n")
-    for at, gone, times in ((0.0, set(), 1), (29.0, set(), 1), (30.0, {"7_2"}, 2), (59.0, {"7_2"}, 2)):
-        seconds[:] = [at, at]
-        assert queue.gone({"7_0", "7_1", "7_2"}) == gone
-        assert asked(place) == times
-
-
 def test_where_slurm_does_not_answer_nothing_is_lost_and_nothing_is_submitted_twice(place):
-    queue = Queue(every=0)
+    queue = Queue(place / "runs", every=0)
     assert queue.gone({"7_0"}) == set()
     (place / "broken").touch()
     assert queue.gone({"7_0"}) == queue.gone({"7_0"}) == set()
@@ -267,6 +243,76 @@ def test_where_nothing_is_left_of_a_grids_budget_nothing_is_submitted(place):
     assert outcome.undone == "of the grid's budget of 3.00 kWh, 3.00 kWh are used"
 
 
+def test_a_login_that_is_lost_once_slurm_has_the_jobs_is_not_followed_by_others(place):
+    """Slurm has them, and what they are to do lies under their numbers; which they are nobody has written down."""
+    every = planned(place / "runs", "A B", seeds=2)
+    numbers = iter("78")
+
+    def submit_array(blocks):
+        number = next(numbers)
+        for index, block in enumerate(blocks):
+            DelayedSubmission(block).dump(place / f"runs/.slurm/{number}_{index}_submitted.pkl")
+        (place / "queue").write_text("7_0\n7_1\n8_0\n")
+        return [SimpleNamespace(job_id=f"{number}_{index}") for index, _ in enumerate(blocks)]
+
+    def lost(*_):
+        raise KeyboardInterrupt
+
+    def ends():
+        for one in every:
+            one.folder.path.mkdir(parents=True, exist_ok=True)
+            one.folder.record.write_text("{}")
+
+    slurm = SimpleNamespace(submit_array=submit_array)
+    budget = GridBudget(root=place / "runs", energy_kwh=10.0)
+    first = array(place, slurm)
+    first._keep = lost
+    with pytest.raises(KeyboardInterrupt):
+        first.run(every, command=shell(), budget=budget)
+    (place / "runs/.slurm/6_0_submitted.pkl").write_bytes(b"")  # does nothing
+    said = []
+    again = array(place, slurm)
+    outcomes = again.run(every, command=shell(), budget=budget, say=said.append, watch=ends)
+    assert {outcome.state for outcome in outcomes} == {State.DONE}
+    assert said == ["4 runs are under way already, in Slurm's jobs 7"]
+    parts = json.loads((place / "runs/.slurm/parts.json").read_text())
+    assert {job: kwh for job, (kwh, _) in parts.items()} == {"7_0": 5.0, "7_1": 5.0}
+    assert next(numbers) == "8"
+
+
+def test_of_two_logins_with_the_same_command_one_submits_and_the_other_waits_for_it(place):
+    every = planned(place / "runs", "A B")
+    submitted, said, until = [], [], time.monotonic() + 20
+
+    def submit_array(blocks):
+        submitted.extend(blocks)
+        (place / "queue").write_text("7_0\n")
+        while not said and time.monotonic() < until:
+            time.sleep(0.01)
+        return [SimpleNamespace(job_id="7_0")]
+
+    def ends():
+        assert time.monotonic() < until
+        if any("under way" in words for words in said):
+            for one in every:
+                one.folder.path.mkdir(parents=True, exist_ok=True)
+                one.folder.record.write_text("{}")
+
+    def login(_):
+        return run(array(place, SimpleNamespace(submit_array=submit_array)), every, say=said.append, watch=ends)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(login, range(2))
+    assert {outcome.state for outcome in first + second} == {State.DONE}
+    assert len(submitted) == 1
+    waited, done, under_way = said
+    assert "another process submits runs of this grid: waiting for it (" in waited
+    assert (done, under_way) == (
+        "2 runs are submitted, a job for each seed: 7",
+        "2 runs are under way already, in Slurm's jobs 7",
+    )
+
+
 def test_nothing_is_submitted_within_a_grids_budget_while_jobs_are_at_work_that_have_none(place):
     first, second = todo = planned(place / "runs", "A B")
     again = array(place, object())
@@ -294,11 +340,11 @@ def test_after_a_lost_login_jobs_keep_their_parts_of_a_grids_budget_and_the_rest
             one.folder.record.write_text("{}")
 
     slurm = SimpleNamespace(submit_array=submit_array)
+    (place / "queue").write_text("7_0\n8_0\n")
     with pytest.raises(KeyboardInterrupt):
         array(place, slurm).run(
             [first], command=shell(), budget=GridBudget(root=place / "runs", energy_kwh=10.0), watch=login_is_lost
         )
-    (place / "queue").write_text("7_0\n8_0\n")
     write_down(first)
     subprocess.run(["/bin/sh", "-c", window_of(4.0)], cwd=first.folder.path, check=True)
     budget = GridBudget(root=place / "runs", energy_kwh=limit)
@@ -329,8 +375,3 @@ def test_what_a_job_left_of_its_part_is_handed_out_once_slurm_has_it_no_more(pla
     budget = GridBudget(root=place / "runs", energy_kwh=10.0)
     array(place, SimpleNamespace(submit_array=submit_array)).run([second], command=shell(), budget=budget)
     assert [block.budget.energy_kwh for block in submitted] == pytest.approx([6.0])
-
-
-def test_slurms_words_fit_into_a_line():
-    assert in_a_line("sbatch: error: a\n\nsbatch: error: b\nsbatch: error: a\n") == "a; b"
-    assert in_a_line("squeue: no such thing") == "squeue: no such thing"

@@ -29,7 +29,7 @@ REVOKED_SECONDS = 4.0
 
 def launched(root, todo, meddle=id, **asked):
     """Do runs under Slurm, meddling with their jobs; return these, and the outcomes by experiment and seed."""
-    array = Array(root, Launcher(kind="slurm", time="10", **asked), queue=Queue(every=1), look=0.5)
+    array = Array(root, Launcher(kind="slurm", time="10", **asked), queue=Queue(root, every=1), look=0.5)
     outcomes = array.run(todo, command=COMMAND, budget=NOBODY_CARES, watch=lambda: meddle(array))
     return array, {outcome.planned.cell.name.rpartition("-")[0]: outcome for outcome in outcomes}
 

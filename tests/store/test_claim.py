@@ -232,7 +232,7 @@ def test_a_silent_job_is_dead_once_slurm_does_not_have_it(elsewhere, tmp_path, m
         (place / "squeue").write_text(f"#!/bin/sh\n{squeue}\n")
         (place / "squeue").chmod(0o755)
     monkeypatch.setenv("PATH", str(place))
-    monkeypatch.setattr(claim, "QUEUE", Queue())
+    monkeypatch.setattr(claim, "queue_of", Queue)
     note = json.loads((tmp_path / "running.json").read_text())
     (tmp_path / "running.json").write_text(json.dumps(note | {"job": "7_1"}))
     time.sleep(SOON + 0.6)
