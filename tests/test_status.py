@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -218,10 +219,20 @@ def test_what_slurm_is_to_go_on_with_is_not_lost(grid, monkeypatch):
     (grid / ".slurm").mkdir()
     for job, state, told in (("7_0", "interrupted", "job 7_0 is to go on with it"), ("7_1", "lost", "")):
         (grid / ".slurm/jobs.json").write_text(json.dumps({"killed-1": job, "done-1": job}))
-        monkeypatch.setattr("greenpose.status.QUEUE", Queue())
+        monkeypatch.setattr("greenpose.status.queue_of", partial(Queue, every=0))
         found = status_of(grid)
         assert (run_of(found, "killed-1").state, run_of(found, "killed-1").holder) == (state, told)
         assert (run_of(found, "done-1").state, run_of(found, "waits-1").state) == ("done", "to do")
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"3", b"["])
+def test_a_damaged_list_of_jobs_is_told_and_hides_no_run(grid, content):
+    (grid / ".slurm").mkdir()
+    (grid / ".slurm/jobs.json").write_bytes(content)
+    shown = greenpose("status", grid, cwd=grid.parent)
+    assert f"{grid}/.slurm/jobs.json: is damaged: it says what jobs are at work on" in shown.out
+    assert "5 runs: 1 done, 1 running, 1 failed, 1 lost" in shown.out.replace("\u00a0", " ")
+    assert "is damaged" in greenpose("status", grid, "--json", cwd=grid.parent).json["fault"]
 
 
 def test_runs_that_nobody_wants_any_more_are_left_out_where_only_the_wanted_are_asked_for(grid):

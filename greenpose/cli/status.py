@@ -44,8 +44,9 @@ def status(
 ) -> None:
     """Say how far the runs of a grid are: epochs, AP, energy so far and in all, who is at work, what was lost.
 
-    It only reads: a grid at work is not disturbed, on this machine or on another that shares the folder. With --watch a
-    terminal shows it live; elsewhere each change is a line, and with --json a document.
+    A grid at work is not disturbed, on this machine or on another that shares the folder; nothing is written there but,
+    at most once in 30 s, which jobs Slurm has. With --watch a terminal shows it live; elsewhere each change is a line,
+    and with --json a document.
 
     Examples:
       greenpose status runs/quick
@@ -251,18 +252,34 @@ def _sentences(found: "GridStatus") -> list[Text]:
     head = f"{plural(len(found.runs), 'run')}: {listed(counts)}"
     so_far = f"training took {significant(1e3 * took['energy_kwh'])} Wh{note} and {lasting(took['seconds'])} so far"
     first = [
+        *([Text(shown(found.fault), "red")] if found.fault else []),
         Text(f"{head}; {so_far}"),
         *([Text(used)] if (used := budget_line(found.budget_kwh, found.used_kwh)) else []),
     ]
     if _ended(found):
         return first
-    if whole.value is None or time_.value is None:
+    end = _end(found)
+    if end is None:
         return [*first, Text(f"the rest cannot be told yet: {whole.missing or time_.missing}", "dim")]
-    at_once = max(1, found.counts.get("running", 0))
-    end = datetime.now(UTC) + timedelta(seconds=max(0.0, time_.known - took["seconds"]) / at_once)
+    at_once = _at_once(found)
     pace = "one run after the other" if at_once == 1 else f"{at_once} runs at a time as now"
     rest = f"{_spread(whole)} Wh in all, {_lasts(time_, took['seconds'])} of training left, {pace}"
-    return [*first, Text(f"{rest}: not before {end:%Y-%m-%d %H:%M} UTC; tests and measuring on top")]
+    low, mid, high = (f"{each:%Y-%m-%d %H:%M}" for each in end)
+    spread = f" ({low} to {high})" if low != high else ""
+    return [*first, Text(f"{rest}: it ends at {mid} UTC{spread}, tests and measuring on top")]
+
+
+def _at_once(found: "GridStatus") -> int:
+    return max(1, found.counts.get("running", 0))
+
+
+def _end(found: "GridStatus") -> tuple[datetime, ...] | None:
+    """Return when all training ends, at the earliest, as expected and at the latest, at the pace of now."""
+    time_ = found.expected["seconds"]
+    if _ended(found) or time_.value is None or found.expected["energy_kwh"].value is None:
+        return None
+    left = [max(0.0, each - found.spent["seconds"]) / _at_once(found) for each in _ends(time_)]
+    return tuple(datetime.now(UTC) + timedelta(seconds=each) for each in left)
 
 
 def budget_line(limit: float | None, used: float) -> str:
@@ -274,6 +291,7 @@ def budget_line(limit: float | None, used: float) -> str:
 
 
 def _document(found: "GridStatus") -> dict[str, Any]:
+    end = [each.isoformat(timespec="seconds") for each in _end(found) or ()]
     return {
         "schema": SCHEMA,
         "folder": str(found.folder),
@@ -281,6 +299,8 @@ def _document(found: "GridStatus") -> dict[str, Any]:
         "energy": found.energy_note,
         "spent": dict(found.spent),
         "expected": _expected(found.expected),
+        "training_ends": dict(zip(("earliest", "expected", "latest"), end, strict=True)) if end else None,
+        "fault": found.fault,
         "grid_budget": None
         if found.budget_kwh is None
         else {"energy_kwh": found.budget_kwh, "used_kwh": found.used_kwh},

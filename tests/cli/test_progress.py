@@ -23,7 +23,7 @@ from greenpose.cli.progress import (
     numbers,
     record_line,
 )
-from greenpose.cli.status import screen_of
+from greenpose.cli.status import _document, screen_of
 from greenpose.config.accounting import Budget
 from greenpose.errors import RecordError
 from greenpose.formatting import number
@@ -152,14 +152,20 @@ def status_with(*states, fault="in train: the disk is full"):
 )
 def test_the_end_is_expected_at_the_pace_of_now(at_work, days, pace):
     found = status_with(*["running"] * at_work, "to do")
-    left = Quantity(value=86400.0 * 12, unit="s", kind="modelled", method="", type_a=Bounds(1.0, 2e6))
+    day = 86400.0
+    left = Quantity(value=12 * day, unit="s", kind="modelled", method="", type_a=Bounds(6 * day, 24 * day))
     found = replace(found, expected={**found.expected, "seconds": left}, spent={**found.spent, "seconds": 0.0})
     shown, console = terminal(200)
     console.print(screen_of(found, console))
-    pattern = rf"of training left, {pace}: not before (\d{{4}}-\d\d-\d\d \d\d:\d\d) UTC"
-    (end,) = re.findall(pattern, re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue()).replace("\n", " "))
-    expected = datetime.now(UTC) + timedelta(days=days)
-    assert abs(datetime.fromisoformat(f"{end}+00:00") - expected) < timedelta(minutes=5)
+    when = r"(\d{4}-\d\d-\d\d \d\d:\d\d)"
+    pattern = rf"of training left, {pace}: it ends at {when} UTC \({when} to {when}\)"
+    (ends,) = re.findall(pattern, re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue()).replace("\n", " "))
+    told = _document(found)["training_ends"]
+    pairs = (ends[1], told["earliest"]), (ends[0], told["expected"]), (ends[2], told["latest"])
+    for share, (shown_end, told_end) in zip((0.5, 1, 2), pairs, strict=True):
+        expected = datetime.now(UTC) + timedelta(days=share * days)
+        for each in (f"{shown_end}+00:00", told_end):
+            assert abs(datetime.fromisoformat(each) - expected) < timedelta(minutes=5)
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 24), (120, 50), (200, 70), (60, 12)])
