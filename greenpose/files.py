@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from greenpose.errors import GreenPoseError, writing
 
 if TYPE_CHECKING:
-    from filelock import FileLock
+    import filelock
 
 
 def now() -> str:
@@ -118,7 +118,7 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _acquire(lock: "FileLock", path: Path, *, wait: bool) -> bool:
+def _acquire(lock: "filelock.FileLock", path: Path, *, wait: bool) -> bool:
     """Return whether the lock was got; who only asks whether it is held may be in the way for a moment."""
     from filelock import Timeout
 
@@ -146,7 +146,7 @@ def _refuses(path: Path) -> bool:
         return True
 
 
-def _lock(path: Path) -> "FileLock":
+def _lock(path: Path) -> "filelock.FileLock":
     from filelock import FileLock
 
     # Not the soft lock that it would take where there is no flock: that one believes in process numbers.

@@ -9,7 +9,7 @@ from greenpose.metrics import Metric
 from greenpose.quantity import MARKS, Kind, Quantity, kind_mark
 
 if TYPE_CHECKING:
-    from rich.table import Table as Grid
+    import rich.table
 
 NOT_MEASURED = "not measured"
 NOT_APPLICABLE = "not applicable"
@@ -227,7 +227,7 @@ def plain_text(text: str) -> str:
     return in_markdown(" ".join(text.split("\n")))
 
 
-def rich_table(table: Table, *, head_style: str = "bold", bold: Collection[str] = ()) -> "Grid":
+def rich_table(table: Table, *, head_style: str = "bold", bold: Collection[str] = ()) -> "rich.table.Table":
     """Return a table for a terminal, captions and footnotes left out; lines whose first word is in `bold` are bold.
 
     Numbers stand at the right, or where intervals follow them at the left, so that the numbers are below one another.
@@ -252,7 +252,7 @@ def rich_table(table: Table, *, head_style: str = "bold", bold: Collection[str] 
 
 def terminal_table(
     heads: Sequence[Heading], rows: Iterable[Sequence[Cell]], *, head_style: str = "bold", bold: Collection[str] = ()
-) -> "Grid":
+) -> "rich.table.Table":
     """Return rows of cells under their headings, each row's name first, as a table for a terminal."""
     lines, (name, *others) = list(rows), heads
     named = Column(head=name, words=True) if isinstance(name, str) else name
@@ -265,7 +265,7 @@ def number_columns(*heads: str) -> tuple[Column, ...]:
     return tuple(Column(head=head) for head in heads)
 
 
-def terminal_notes(notes: Iterable[tuple[str, str] | tuple[str, str, str]]) -> "Grid":
+def terminal_notes(notes: Iterable[tuple[str, str] | tuple[str, str, str]]) -> "rich.table.Table":
     """Return what is to be known below a terminal's table: topics, what is said of each, and its colour, if any."""
     from rich.table import Table as Grid
     from rich.text import Text as Words

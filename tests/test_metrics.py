@@ -105,7 +105,7 @@ def house(tmp_path_factory):
     """A copy of the package in which the two edits have been made."""
     folder = tmp_path_factory.mktemp("house")
     here = Path(greenpose.__file__).parent
-    shutil.copytree(here, folder / "greenpose", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(here, folder / "greenpose")
     for name, (old, new) in EDITS.items():
         text = (folder / "greenpose" / name).read_text()
         assert text.count(old) == 1, name

@@ -26,9 +26,9 @@ NOT_TYPED = {
 FEW = "".join(f" --set data.synthetic.patients.{split}=3" for split in ("train", "val", "test"))
 SHORTER = {
     "run mine.yaml": "--set model.modules=[1,1,1] --set model.width=4 --set model.stem_width=4",
-    "run": f"--set train.epochs=1 --set train.milestones=[] {FEW} --set measure.max_seconds=1"
-    " --set measure.max_blocks=1 --set measure.step_blocks=1",
-    "measure": "--max-seconds 1",
+    "run": f"--set train.epochs=1 --set train.milestones=[] {FEW} --set measure.min_window_seconds=0.005"
+    " --set measure.max_seconds=1 --set measure.max_blocks=1 --set measure.step_blocks=1",
+    "measure": "--set measure.min_window_seconds=0.005 --max-seconds 1",
     "estimate": f"--seconds 1 {FEW}",
     "init": "--seconds 1",
 }

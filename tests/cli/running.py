@@ -36,7 +36,13 @@ class Done(NamedTuple):
 
 
 def greenpose(
-    *arguments: object, cwd: Path, cache: Path | None = None, cold: bool = False, act: Act = COMMAND, **environment: str
+    *arguments: object,
+    cwd: Path,
+    cache: Path | None = None,
+    cold: bool = False,
+    act: Act = COMMAND,
+    encoding: str = "utf-8",
+    **environment: str,
 ) -> Done:
     """Run `greenpose ARGUMENTS` in `cwd` and return what it left; a try to reach the network fails the test.
 
@@ -58,7 +64,7 @@ def greenpose(
             process = forked(words, cwd=cwd, out=out, err=err, environment=told, act=act)
             process.join(600)
             assert process.exitcode is not None, f"still at work after 600 s: {err.read_text()}"
-            done = Done(process.exitcode, out.read_text(), err.read_text(), offline.processes)
+            done = Done(process.exitcode, *(each.read_text(encoding) for each in (out, err)), offline.processes)
         assert not offline.tries, offline.tries
         return done
 

@@ -1,10 +1,9 @@
 """`greenpose measure`: its table on a fake machine, and the command itself on this one."""
 
 import io
+import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from tests.cli.running import greenpose
 from tests.metering.fakes import BrokenSource
 from tests.metering.test_inference import PLAN, Bench
 from tests.run.measuring import EXPERIMENT, fake_measurement, finished_run
+from tests.torture.nursery import forked
 
 NBSP = "\u00a0"
 
@@ -226,29 +226,15 @@ def test_mistakes_are_told_together_before_anything_starts(workplace):
 
 
 def test_an_interrupt_ends_in_130_without_a_traceback(workplace):
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "greenpose",
-            "measure",
-            "tiny.yaml",
-            "--log",
-            "long.jsonl",
-            "--set",
-            "measure.rel_ci=1e-9",
-        ],
-        cwd=workplace,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words = ["measure", "tiny.yaml", "--log", "long.jsonl", "--set", "measure.rel_ci=1e-9"]
+    streams = {name: workplace.with_name(f"{name} of long") for name in ("out", "err")}
+    process = forked(words, cwd=workplace, environment=os.environ, **streams)
     deadline = time.monotonic() + 60
     while not ((workplace / "long.jsonl").exists() and read_windows(workplace / "long.jsonl")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    said, complaint = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in complaint
-    assert said == ""
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    assert process.exitcode == 130
+    assert "Traceback" not in streams["err"].read_text()
+    assert streams["out"].read_text() == ""

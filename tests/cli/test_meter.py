@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import psutil
@@ -13,6 +11,8 @@ import pytest
 from greenpose.metering import read_windows
 from greenpose.record import Failure, Record
 from greenpose.store import collect
+from tests.cli.running import greenpose
+from tests.torture.nursery import forked
 
 AT_WORK = []
 
@@ -22,9 +22,9 @@ def _nothing_stays_at_work():
     """A test that fails ends what it started, and what that started."""
     yield
     while AT_WORK:
-        with AT_WORK.pop() as process:
-            if process.poll() is None:
-                kill_all(process)
+        process = AT_WORK.pop()
+        if process.exitcode is None:
+            kill_all(process)
 
 
 def kill_all(process):
@@ -35,30 +35,26 @@ def kill_all(process):
         child.kill()
 
 
-def started(tmp_path, *arguments, country="ITA", **options):
+def started(tmp_path, *arguments):
     """The command line at work in a folder."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "greenpose", "meter", *arguments],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "NO_COLOR": "1", **({"GREENPOSE_COUNTRY": country} if country else {})},
-        **options,
-    )
+    told = {**os.environ, "NO_COLOR": "1", "GREENPOSE_COUNTRY": "ITA"}
+    said = tmp_path.with_name(f"{tmp_path.name}-said")
+    process = forked(["meter", *arguments], cwd=tmp_path, out=said, err=said, environment=told)
     AT_WORK.append(process)
     return process
 
 
-def done(tmp_path, *arguments, **options):
+def done(tmp_path, *arguments, country="ITA", cold=False):
     """Its exit code, and what it wrote."""
-    process = started(tmp_path, *arguments, **options)
-    out, err = process.communicate(timeout=100)
-    return process.returncode, out, err
+    told = {"GREENPOSE_COUNTRY": country} if country else {}
+    left = greenpose("meter", *arguments, cwd=tmp_path, cold=cold, **told)
+    return left.code, left.out, left.err
 
 
 def test_a_command_leaves_a_record_that_adds_up_to_its_windows(tmp_path):
-    code, out, err = done(tmp_path, "--name", "lab", "--interval", "0.2", "--", "sh", "-c", "sleep 0.5; echo said")
+    code, out, err = done(
+        tmp_path, "--name", "lab", "--interval", "0.2", "--", "sh", "-c", "sleep 0.5; echo said", cold=True
+    )
     assert (code, out) == (0, "said\n")
     (record,) = collect([tmp_path / "runs"])
     assert isinstance(record, Record)
@@ -98,9 +94,9 @@ def test_a_command_that_is_asked_to_end_is_interrupted(tmp_path):
     folder = tmp_path / "runs/sleep"
     wait_for(lambda: (folder / "windows.jsonl").exists() and len(read_windows(folder / "windows.jsonl")) > 0)
     process.terminate()
-    process.communicate(timeout=60)
+    process.join(60)
     (failure,) = collect([tmp_path / "runs"])
-    assert process.returncode == 128 + signal.SIGTERM
+    assert process.exitcode == 128 + signal.SIGTERM
     assert (failure.reason, failure.message) == ("interrupted", "the command was ended by SIGTERM")
 
 
@@ -110,7 +106,7 @@ def test_what_was_metered_of_a_command_whose_meter_was_killed_is_kept_and_it_is_
     wait_for(lambda: (folder / "windows.jsonl").exists() and len(read_windows(folder / "windows.jsonl")) >= 5)
     assert list(folder.glob("*ord.json")) == []
     kill_all(process)
-    process.communicate(timeout=60)
+    process.join(60)
     (failure,) = collect([tmp_path / "runs"])
     windows = read_windows(folder / "windows.jsonl")
     assert (failure.reason, failure.name, failure.phase) == ("lost", "sh", "command")
@@ -128,7 +124,7 @@ def test_a_run_under_way_is_not_said_to_be_lost(tmp_path):
     code, _, err = done(tmp_path, "--name", "other", "--", "true")
     assert (code, [entry.name for entry in collect([tmp_path / "runs"])]) == (0, ["other"]), err
     process.terminate()
-    process.communicate(timeout=60)
+    process.join(60)
 
 
 def test_what_goes_on_after_the_command_is_said_where_its_cost_is(tmp_path):

@@ -116,7 +116,7 @@ def experiment(factory: str = "net:asked", *, run: dict | None = None, **model: 
         "model": {"factory": factory, "exits": [1, 2], **model},
         "wiring": {"teach": ["2->1"], "supervise": [1, 2]},
         "train": {"epochs": 2, "batch": 4, "lr": 2e-3, "milestones": [1], "patience": 9},
-        "measure": {"batch": 2, "min_window_seconds": 0.02, "max_blocks": 3, "max_seconds": 0.5, "step_blocks": 3},
+        "measure": {"batch": 2, "min_window_seconds": 0.005, "max_blocks": 3, "max_seconds": 0.5, "step_blocks": 3},
         "carbon": {"country": "ITA"},
     }
     return yaml.safe_dump(settings | (run or {}))

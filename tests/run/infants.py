@@ -25,7 +25,7 @@ def infants(folder: Path, name: str, *, exits: tuple[int, ...], **data: Any) -> 
         "model": {"exits": exits, "width": 4, "stem_width": 4, "modules": [1, 1, 1], "blocks": 1},
         "wiring": {"supervise": exits},
         "train": {"epochs": 1, "batch": 4},
-        "measure": {"batch": 2, "min_window_seconds": 0.02, "max_blocks": 2, "max_seconds": 0.5},
+        "measure": {"batch": 2, "min_window_seconds": 0.005, "max_blocks": 2, "max_seconds": 0.5},
         "carbon": {"country": "ITA"},
     }
     (folder / f"{name}.yaml").write_text(json.dumps(experiment))

@@ -28,7 +28,7 @@ EXPERIMENT: dict[str, Any] = {
     },
     "model": {"exits": [2, 3], "width": 4, "stem_width": 4, "modules": [1, 1, 1], "blocks": 1},
     "wiring": {"teach": ["3->2"], "supervise": [2, 3]},
-    "measure": {"batch": 2, "min_window_seconds": 0.02, "max_blocks": 3, "max_seconds": 2},
+    "measure": {"batch": 2, "min_window_seconds": 0.005, "max_blocks": 3, "max_seconds": 2},
     "carbon": {"country": "ITA"},
 }
 

@@ -10,11 +10,11 @@ from greenpose.store import RunFolder, State, collect, pictures, read_lines
 from tests.cli.running import Done, greenpose
 from tests.run.tiny import write_grid
 
-LONG = ("--set", "train.epochs=40", "--set", "train.validate_every=20")
+LONG = ("--set", "train.epochs=8", "--set", "train.validate_every=4")
 
 
 def run(workplace: Path, *budget: object) -> Done:
-    """Run one experiment of the tiny grid for 40 epochs, or as long as its budget bears."""
+    """Run one experiment of the tiny grid for 8 epochs, or as long as its budget bears."""
     done = greenpose("run", "--grid", "tiny.yaml", "--only", "HRNet2", *LONG, "--no-report", *budget, cwd=workplace)
     assert "Traceback" not in done.err
     return done
@@ -92,8 +92,8 @@ def test_a_larger_budget_lets_it_go_on_from_its_checkpoint_and_counts_what_was_u
 def test_without_a_budget_it_goes_on_to_its_end(stages):
     last = stages["none"]
     assert last.done.code == 0
-    assert (last.record.stopped, last.record.epochs) == ("epochs", 40)
-    assert last.epochs == list(range(1, 41))
+    assert (last.record.stopped, last.record.epochs) == ("epochs", 8)
+    assert last.epochs == list(range(1, 9))
     assert last.state is State.DONE
     assert "checkpoint.pt" not in last.files
 

@@ -167,18 +167,6 @@ def test_a_finished_grid_is_not_run_again_but_its_page_is_made_anew(finished):
     assert before == {path: path.read_bytes() for path in finished.glob("runs/tiny/*/record.json")}
 
 
-def test_a_report_can_be_made_of_single_records_without_torch(finished, records):
-    code = (
-        "import sys; sys.argv = ['greenpose', 'report', *sys.argv[1:]]\n"
-        "from greenpose.cli.app import app\n"
-        "try:\n    app()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
-        "assert 'torch' not in sys.modules"
-    )
-    paths = [str(path) for path in finished.glob("runs/tiny/*/record.json")]
-    subprocess.run([sys.executable, "-c", code, *paths, "-o", str(finished / "two.html")], check=True, timeout=120)
-    assert records[0].name in (finished / "two.html").read_text()
-
-
 LONG = ("--set", "train.epochs=400", "--set", "train.patience=400", "--set", "train.validate_every=50")
 
 

@@ -1,6 +1,7 @@
 """A stranger's network goes every way that HRNet goes, or it is said why not: from file to run, figures, verdicts."""
 
 import json
+import subprocess
 from importlib.util import find_spec
 
 import pytest
@@ -13,8 +14,9 @@ from greenpose.run import paired_worker, peak_memory
 from greenpose.run.setup import build_network
 from greenpose.store import RunFolder, collect
 from greenpose.subject import read_networks
-from tests.cli.running import greenpose
+from tests.cli.running import COMMAND, greenpose
 from tests.model.own_networks import NETS, leave
+from tests.torture.nursery import Forking
 
 TRAIN = {"epochs": 2, "batch": 4, "lr": 2e-3, "milestones": [1], "patience": 9}
 
@@ -22,6 +24,12 @@ TRAIN = {"epochs": 2, "batch": 4, "lr": 2e-3, "milestones": [1], "patience": 9}
 def run_of(workplace):
     (folder,) = (workplace / "runs" / "own").glob("*/config.yaml")
     return RunFolder(folder.parent)
+
+
+def with_fresh_workers(words):
+    """Be the command line, whose worker begins in an interpreter of its own."""
+    subprocess.Popen = Forking.__base__
+    return COMMAND(words)
 
 
 @pytest.fixture(scope="module", params=["asked", "cut", "whole"])
@@ -36,7 +44,8 @@ def trained(request, tmp_path_factory):
         f"net:{request.param}",
         run={"train": TRAIN | ({"grow": {1: 0.5}} if request.param == "asked" else {})},
     )
-    done = greenpose("run", "lab/own.yaml", cwd=workplace, cold=request.param == "asked")
+    act = with_fresh_workers if request.param == "asked" else COMMAND
+    done = greenpose("run", "lab/own.yaml", cwd=workplace, act=act)
     assert done.code == 0, done.err
     assert "Traceback" not in done.err
     return request.param, workplace, run_of(workplace), done

@@ -17,7 +17,7 @@ base:
   model: {width: 4, stem_width: 4, modules: [1, 1, 1], blocks: 1}
   loss: {kd_weight: 42}
   train: {epochs: 2, batch: 4, lr: 2.0e-3, milestones: [1], patience: 9}
-  measure: {batch: 2, min_window_seconds: 0.02, max_blocks: 3, max_seconds: 0.5}
+  measure: {batch: 2, min_window_seconds: 0.005, max_blocks: 3, max_seconds: 0.5}
   carbon: {country: ITA}
 experiments:
   HRNet2: {model.exits: [2]}

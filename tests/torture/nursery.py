@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import traceback
 from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
@@ -105,12 +104,20 @@ def be(plan, arguments):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv, Forking.plan, os.execve = ["greenpose", *arguments], plan, _again
     encoding = os.environ.get("PYTHONIOENCODING")
-    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(os.dup(n), how, encoding=encoding) for n, how in enumerate("rww"))
+    sys.stdin, sys.stdout, sys.stderr = (_opened(number, how, encoding) for number, how in enumerate("rww"))
     if plan and plan["who"] == arguments[0]:
         from tests.torture.shim import install
 
         install(Path.cwd(), plan)
     return ended(main)
+
+
+def _opened(number, how, encoding):
+    """Return a standard stream as Python opens it at its start; None where it is closed."""
+    try:
+        return os.fdopen(os.dup(number), how, encoding=encoding)
+    except OSError:
+        return None
 
 
 def ended(program):
@@ -119,12 +126,15 @@ def ended(program):
         program()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
         code = 1
+        try:
+            sys.excepthook(type(error), error, error.__traceback__)
+        except SystemExit as end:
+            code = end.code
     else:
         code = 0
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         stream.flush()
     return code
 
@@ -172,7 +182,7 @@ def _live(words, cwd, streams, environment, act):
         runpy.run_path(str(GUARD / "sitecustomize.py"))
     subprocess.Popen = Forking
     code = act(words)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         stream.flush()
     os._exit(code)
 

@@ -10,9 +10,14 @@ from pathlib import Path
 from greenpose.cli.app import app
 from greenpose.config import expand, load_grid
 from greenpose.grid import plan
-from greenpose.run import execute
+from greenpose.metering import MicroPlan
+from greenpose.run import calibrate, execute
 from tests.run.tiny import Silent, written
 from tests.torture.nursery import GRID, command, settings
+
+# How sure figures are is asked of none that is forked: windows and trial epochs as short as they may be.
+MicroPlan.__init__.__kwdefaults__["min_window_seconds"] = 0.005
+calibrate.EPOCH_SECONDS, calibrate.MOST_BLOCKS = 0.02, calibrate.LEAST_BLOCKS
 
 before = Path.cwd()
 with tempfile.TemporaryDirectory() as place:

@@ -1,6 +1,11 @@
 """Two processes that train together do what one does with the whole batch, as far as that can be."""
 
+import os
+import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +15,40 @@ from hypothesis import strategies as st
 
 from greenpose.errors import GreenPoseError
 from greenpose.training.distributed import ProcessGroup, current_group, leading, place
+from tests.cli.running import as_python
+from tests.torture.nursery import forked
 from tests.training import member
+
+
+class Warm(subprocess.Popen):
+    """The other process, forked from one that has loaded torch, under the names by which the leader knows one."""
+
+    def __init__(self, words, **_):
+        self.pid = None
+        streams = dict.fromkeys(("out", "err"), os.devnull)
+        self.forked = forked(words, cwd=Path.cwd(), environment=os.environ, act=as_python, **streams)
+
+    def poll(self):
+        return self.forked.exitcode
+
+    def wait(self, timeout=None):
+        self.forked.join(timeout)
+        if self.forked.exitcode is None:
+            raise subprocess.TimeoutExpired("member", timeout)
+        return self.forked.exitcode
+
+    def kill(self):
+        self.forked.kill()
+
+
+@contextmanager
+def led(file, *told):
+    """Lead a group of two in the block; the other does what it is told, and leaves what it found in a file."""
+    names = SimpleNamespace(**vars(subprocess) | {"Popen": Warm})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("greenpose.training.distributed.subprocess", names)
+        with leading(2, "cpu", lambda rank, port: [member.__file__, str(rank), "2", str(port), str(file), *told]):
+            yield
 
 
 @pytest.fixture(scope="module")
@@ -18,11 +56,7 @@ def found(tmp_path_factory):
     """What the leader, which is this process, and the other one found."""
     folder = tmp_path_factory.mktemp("group")
     file = folder / "other.pt"
-
-    def command(rank, port):
-        return [sys.executable, "-m", "tests.training.member", str(rank), "2", str(port), str(file)]
-
-    with leading(2, "cpu", command):
+    with led(file):
         mine = member.everything(folder)
     assert current_group() == ProcessGroup()
     return mine, torch.load(file, weights_only=True)
@@ -111,14 +145,10 @@ def test_parts_cover_a_batch_once_and_weigh_as_their_images(count, size):
 @pytest.mark.parametrize(("leads", "images"), [(True, 3), (False, 6)])
 def test_a_loss_of_any_process_that_is_no_number_ends_the_training_within_the_epoch(tmp_path, leads, images):
     """Of 8 images in steps of 3, 3 and 2; another's loss is seen by what its gradients do to the next step."""
-
-    def command(rank, port):
-        told = ["trains"] if leads else ["trains", "astray"]
-        return [sys.executable, "-m", "tests.training.member", str(rank), "2", str(port), str(tmp_path / "x"), *told]
-
+    told = ["trains"] if leads else ["trains", "astray"]
     with (
         pytest.raises(GreenPoseError, match=f"diverged: the mean loss is nan after {images} images of epoch 1,"),
-        leading(2, "cpu", command),
+        led(tmp_path / "x", *told),
     ):
         member.trained(tmp_path, objective=member.ASTRAY if leads else member.OBJECTIVE)
 
