@@ -63,7 +63,7 @@ class Block:
             os.environ[SHARED_NODE] = "1"
         left = [one for one in self.runs if one.folder.state() is not State.FAILED]
         with _told_to_stop() as watch:
-            run_all(left, command=self.command, budget=self.budget, ended=_ended, watch=watch)
+            run_all(left, command=self.command, budget=self.budget, started=watch, ended=_ended, watch=watch)
 
     def checkpoint(self) -> Any:
         """Return what submitit is to call when the job is queued again: this block, whose files say what is left."""
@@ -73,7 +73,7 @@ class Block:
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[Callable[[], None]]:
+def _told_to_stop() -> Iterator[Callable[..., None]]:
     """End the block when Slurm asks the job to stop, once its run has written down what it has.
 
     What is yielded raises then: where a signal is heard a run may just have been started that nobody knows to stop yet.
@@ -87,7 +87,7 @@ def _told_to_stop() -> Iterator[Callable[[], None]]:
         del frame
         heard.append(number)
 
-    def watch() -> None:
+    def watch(*_: Planned) -> None:
         if heard:
             raise _Stopped
 
