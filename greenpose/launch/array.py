@@ -16,9 +16,9 @@ from typing import Any
 
 from greenpose.config.accounting import Budget
 from greenpose.config.launcher import Launcher
-from greenpose.errors import GreenPoseError
+from greenpose.errors import GreenPoseError, said
 from greenpose.files import now, write_text
-from greenpose.grid import Command, Outcome, Planned, limits_on
+from greenpose.grid import Command, Outcome, Planned, limits_on, write_down
 from greenpose.launch.accounting import crosscheck
 from greenpose.launch.block import NOTICE_SECONDS, Block, blocks_of
 from greenpose.ledger.grid_budget import GridBudget
@@ -245,8 +245,7 @@ class Array:
         if undone := self._undone(one, job, budget):
             return Outcome(planned=one, state=state, code=0, seconds=seconds, undone=undone)
         message = f"Slurm has no job {job} any more, and it left no record; {self._last_words(job)}"
-        if state is State.STARTED:
-            write_failure(one.folder, reason="lost", message=message, phase="", at=now())
+        message += _noted_as_lost(one, state, message)
         return Outcome(planned=one, state=one.folder.state(), code=1, seconds=seconds, message=message)
 
     def _undone(self, one: Planned, job: str, budget: Budget | GridBudget) -> str:
@@ -262,7 +261,21 @@ class Array:
         if not log.exists():
             return f"nor a log at {log}: can its node see this folder?"
         lines = log.read_text(errors="replace").strip().splitlines()
-        return f"its log ends: {'; '.join(lines[-2:])} ({log})" if lines else f"its log is empty ({log})"
+        return (
+            f"its log ends: {'; '.join(map(str.strip, lines[-2:]))} ({log})" if lines else f"its log is empty ({log})"
+        )
+
+
+def _noted_as_lost(one: Planned, state: State, message: str) -> str:
+    """Write down that nothing more is heard of a run; return why that cannot be, as on a full disk, or nothing."""
+    try:
+        if state is State.TODO:  # its node may have seen nothing of this folder
+            write_down(one)
+        if state in (State.TODO, State.STARTED):
+            write_failure(one.folder, reason="lost", message=message, phase="", at=now())
+    except (OSError, GreenPoseError) as error:
+        return f"; that cannot be noted: {said(error)}"
+    return ""
 
 
 def _left_for_jobs(folder: Path, *, since: float) -> Iterator[tuple[str, Block]]:
@@ -308,11 +321,12 @@ def _submitted(executor: Any, folder: Path, blocks: Sequence[Block]) -> list[str
     from submitit.core.utils import FailedSubmissionError, UncompletedJobError
 
     before = {*folder.glob("*"), *folder.glob(".*")}
-    said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):  # submitit prints what sbatch says, and raises it too
+        with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what sbatch says, and raises it too
             return [job.job_id for job in executor.submit_array(blocks)]
     except (FailedSubmissionError, UncompletedJobError, OSError) as error:
         for left in {*folder.glob("*"), *folder.glob(".*")} - before:
             left.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise GreenPoseError(f"the jobs cannot be submitted from {folder}: {said(error)}") from None
         raise GreenPoseError(f"Slurm does not take the jobs: {in_a_line(str(error))}") from None

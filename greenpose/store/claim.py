@@ -126,7 +126,7 @@ def said_of(folder: Path) -> str:
     silent = 0.0
     with suppress(OSError):
         silent = time() - (folder / LEASE).stat().st_mtime
-    quiet = f", not heard of for {silent / 60:.0f} min" if silent > 4 * HEARTBEAT_SECONDS else ""
+    quiet = f", not heard of for {silent / 60:.0f} min by this host's clock" if silent > 4 * HEARTBEAT_SECONDS else ""
     return f"{holder}{quiet}" if holder else ""
 
 

@@ -362,11 +362,11 @@ def note_lost(folder: RunFolder, *, code: int) -> Failure:
     died = f"its process was ended by signal {-code}" if code < 0 else f"its process ended with code {code}"
     phase = phase_of(last[0]) if last else ""
     if not folder.log.exists():
-        told = "it left no log: what it said stands in the terminal"
+        told = "it left no log: what it said stands in the terminal or its job's log"
     elif code < 0 or reason == "interrupted":
         told = "see log.txt"
     else:  # it had words, and could not write them into the folder
-        told = "what it said stands in the terminal, and in log.txt if that could be written"
+        told = "what it said stands in the terminal or its job's log, and in log.txt if that could be written"
     return write_failure(folder, reason=reason, message=f"{died}; {told}", phase=phase, at=now())
 
 

@@ -171,22 +171,35 @@ def test_what_has_failed_is_tried_again_though_the_job_in_which_it_did_goes_on_w
 
 
 def test_what_left_neither_record_nor_failure_and_has_no_job_is_lost_with_the_end_of_its_log(place):
-    first, second = todo = planned(place / "runs", "A B")
+    first, second, third = todo = planned(place / "runs", "A B C")
     again = array(place, object(), every=0)
-    again.jobs = {first.cell.name: "7_0", second.cell.name: "7_1"}
+    again.jobs = {first.cell.name: "7_0", second.cell.name: "7_1", third.cell.name: "7_1"}
     write_down(first)
     first.folder.windows.write_text("")
+    third.folder.path.touch()  # nothing can be written into it
     (place / "runs/.slurm").mkdir()
     (place / "runs/.slurm/7_0_0_log.err").write_text("one\n\ntwo\nslurmstepd: error: *** JOB 7 ON n CANCELLED ***\n")
     outcomes = run(again, todo)
-    assert [outcome.state for outcome in outcomes] == [State.FAILED, State.TODO]
+    assert [outcome.state for outcome in outcomes] == [State.FAILED, State.FAILED, State.TODO]
     assert outcomes[0].message.startswith(
         "Slurm has no job 7_0 any more, and it left no record; its log ends: "
         "two; slurmstepd: error: *** JOB 7 ON n CANCELLED *** ("
     )
     assert outcomes[1].message.endswith("7_1_0_log.err: can its node see this folder?")
-    failure = json.loads(first.folder.failure.read_text())
-    assert (failure["reason"], failure["message"]) == ("lost", outcomes[0].message)
+    assert "can its node see this folder?; that cannot be noted: " in outcomes[2].message
+    for one, outcome in zip(todo[:2], outcomes, strict=False):
+        failure = json.loads(one.folder.failure.read_text())
+        assert (failure["reason"], failure["message"]) == ("lost", outcome.message)
+
+
+def test_a_disk_that_is_full_is_not_slurms_fault_and_leaves_nothing(place):
+    def submit_array(_):
+        (place / "runs/.slurm/x.pkl").touch()
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(GreenPoseError, match=r"cannot be submitted from .*/\.slurm: input/output: No space left"):
+        run(array(place, SimpleNamespace(submit_array=submit_array)), planned(place / "runs", "A"))
+    assert [*place.glob("runs/.slurm/*")] == []
 
 
 def test_whoever_is_at_work_on_a_run_whose_job_is_gone_is_waited_for(place):

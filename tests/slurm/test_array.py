@@ -66,7 +66,7 @@ def test_twelve_runs_of_which_some_are_killed_fail_are_queued_again_and_cancelle
     assert len(states) == 12
     assert states["killed-seed=1"] is states["raises-seed=1"] is State.FAILED
     assert {states[f"{name}-seed={seed}"] for name in ("waits", "fine") for seed in (1, 3)} == {State.DONE}
-    assert states["waits-seed=2"] is State.TODO
+    assert states["waits-seed=2"] is State.FAILED
     assert f"Slurm has no job {array.numbers}_1 any more, and it left no record" in first["waits-seed=2"].message
     asked = {line for line in next(runs.glob(".slurm/*_submission.sh")).read_text().splitlines() if "#SBATCH" in line}
     options = (
@@ -124,5 +124,5 @@ def test_what_slurm_refuses_is_told_in_its_own_words_and_leaves_nothing(slurm, t
 def test_a_setup_line_that_fails_on_the_node_is_told_with_the_end_of_its_log(slurm, tmp_path):
     _, outcomes = launched(tmp_path, planned(tmp_path, "A"), setup=["true", "module load nowhere"])
     (outcome,) = outcomes.values()
-    assert outcome.state is State.TODO
+    assert outcome.state is State.FAILED
     assert "module: command not found; greenpose: line 2 of setup failed" in outcome.message

@@ -144,8 +144,12 @@ def test_a_lost_runs_phase_is_the_first_word_of_its_last_window(tmp_path):
         (True, -9, "by signal 9; see log.txt"),
         (False, -9, "by signal 9; it left no log"),
         (True, 130, "with code 130; see log.txt"),
-        (True, 2, "with code 2; what it said stands in the terminal, and in log.txt if"),  # a full disk holds no words
-        (False, 2, "with code 2; it left no log: what it said stands in the terminal"),
+        (
+            True,
+            2,
+            "with code 2; what it said stands in the terminal or its job's log, and in log.txt if",
+        ),  # a full disk holds no words
+        (False, 2, "with code 2; it left no log: what it said stands in the terminal or its job's log"),
     ],
 )
 def test_a_lost_run_points_where_its_words_can_be(tmp_path, log, code, told):
