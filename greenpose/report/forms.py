@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -296,12 +297,13 @@ def tidy_lines(
     `sides` holds the entries of `first` and `second`, or all under an empty name where the runs are one set. Behind a
     run stand the exported models that were measured of it.
     """
+    values = attrgetter(*COLUMNS)
     yield _csv(COLUMNS)
     for side, entries in sides.items():
         for entry in entries:
             mine = [each for each in artefacts if isinstance(entry, Record) and each.belongs_to(entry)]
             for line in chain(lines(entry), *(_of_artefacts(entry, each) for each in mine)):
-                yield _csv((asdict(line) | {"side": side}).values())
+                yield _csv(values(replace(line, side=side) if side else line))
 
 
 def lines(entry: Record | Failure) -> Iterator[CsvLine]:
