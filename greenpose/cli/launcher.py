@@ -79,7 +79,10 @@ def array_of(runs: Path, launcher: Launcher, *, workers: int, resume: bool) -> "
 
     array = Array(runs, launcher)
     if not resume and array.jobs:
-        raise GreenPoseError(f"--fresh: runs of this grid are at work under Slurm: scancel {array.numbers} first")
+        raise GreenPoseError(
+            f"--fresh: runs of this grid are at work under Slurm: scancel {array.numbers} first, and wait until "
+            "squeue, asked once in 30 s, has them no more"
+        )
     return array
 
 

@@ -22,7 +22,18 @@ from greenpose.grid import Command, Outcome, Planned, limits_on, write_down
 from greenpose.launch.accounting import crosscheck
 from greenpose.launch.block import NOTICE_SECONDS, Block, blocks_of
 from greenpose.ledger.grid_budget import GridBudget
-from greenpose.scheduler import DAMAGED, FOLDER, JOBS, PARTS, Queue, in_a_line, queue_of, written
+from greenpose.scheduler import (
+    ANSWER_SECONDS,
+    DAMAGED,
+    FOLDER,
+    JOBS,
+    PARTS,
+    SKEW_SECONDS,
+    Queue,
+    in_a_line,
+    queue_of,
+    written,
+)
 from greenpose.store import RunFolder, State
 from greenpose.store.claim import claimed, said_of
 from greenpose.store.records import write_failure
@@ -96,11 +107,13 @@ class Array:
         """Write down the jobs of a start that was lost before it could.
 
         What a job is to do submitit leaves under the job's number once Slurm has it, and without that it does nothing.
+        Slurm's last answer may be older than a young one of these.
         """
         listed, jobs, parts = written(self._file), dict[str, str](), self._handed_out()
         since = self._file.stat().st_mtime if self._file.exists() else 0.0
-        for job, block in _left_for_jobs(self._folder, since=since):
-            if job not in listed.values():
+        young = time.time() - SKEW_SECONDS - ANSWER_SECONDS
+        for job, block, left_at in _left_for_jobs(self._folder, since=since):
+            if job not in listed.values() and (left_at > young or self._queue.kept({job})):
                 jobs |= {one.cell.name: job for one in block.runs}
                 parts |= {job: block.budget} if isinstance(block.budget, GridBudget) else {}
         if jobs:
@@ -278,16 +291,17 @@ def _noted_as_lost(one: Planned, state: State, message: str) -> str:
     return ""
 
 
-def _left_for_jobs(folder: Path, *, since: float) -> Iterator[tuple[str, Block]]:
-    """Yield the jobs that were left something to do since a time of the disk, with that; damaged it does nothing."""
+def _left_for_jobs(folder: Path, *, since: float) -> Iterator[tuple[str, Block, float]]:
+    """Yield the jobs that were left something to do since a time of the disk, and when; damaged it is nothing."""
     from submitit.core.utils import DelayedSubmission
 
     ending = "_submitted.pkl"
     for file in sorted(folder.glob(f"*{ending}")):
-        if file.stat().st_mtime > since:
+        left_at = file.stat().st_mtime
+        if left_at > since:
             with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError):
                 block: Any = DelayedSubmission.load(file).function
-                yield file.name.removesuffix(ending), block
+                yield file.name.removesuffix(ending), block, left_at
 
 
 def _slurm(folder: Path, launcher: Launcher) -> Any:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -283,6 +284,9 @@ def test_a_login_that_is_lost_once_slurm_has_the_jobs_is_not_followed_by_others(
     with pytest.raises(KeyboardInterrupt):
         first.run(every, command=shell(), budget=budget)
     (place / "runs/.slurm/6_0_submitted.pkl").write_bytes(b"")  # does nothing
+    over = place / "runs/.slurm/5_0_submitted.pkl"
+    over.write_bytes((place / "runs/.slurm/7_0_submitted.pkl").read_bytes())
+    os.utime(over, (time.time() - 400,) * 2)
     said = []
     again = array(place, slurm)
     outcomes = again.run(every, command=shell(), budget=budget, say=said.append, watch=ends)
