@@ -171,7 +171,8 @@ class _RunsMet:
     def records(self, paths: Iterable[Path], faults: list[str]) -> Iterator[Record]:
         """Yield the finished runs, and keep the others."""
         for path in paths:
-            files, deserted = files_of(path), _deserted(path)
+            found = _below(path, *NOTES, LOG)
+            files, deserted = _notes(found) if path.is_dir() else [path], _deserted(found)
             for folder in deserted:
                 self._keep(lost(folder), folder)
             if not files and not deserted:
@@ -222,29 +223,39 @@ def files_of(path: Path) -> list[Path]:
     """
     if path.is_file() or not path.exists():
         return [path]
-    return [folder / names[0] for folder, names in sorted(_below(path, *NOTES))]
+    return _notes(_below(path, *NOTES))
 
 
 NOTES = ("record.json", "failure.json")
 """What a run that ended leaves; the first tells of it where both are there."""
 
 
-def _below(path: Path, *names: str) -> Iterator[tuple[Path, list[str]]]:
-    """Yield the folders in and below a folder that hold files of some names, with these; hidden ones are left out."""
+LOG = "windows.jsonl"
+"""What a run writes from its beginning on."""
+
+
+def _notes(found: Sequence[tuple[Path, Sequence[str]]]) -> list[Path]:
+    return [folder / names[0] for folder, names in found if names[0] in NOTES]
+
+
+def _below(path: Path, *names: str, least: int = 1) -> list[tuple[Path, list[str]]]:
+    """Return the folders in and below a folder that hold files of some names, with these; hidden ones are left out."""
+    found = []
     for folder, folders, files in os.walk(path):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        if held := [name for name in names if name in files]:
-            yield Path(folder), held
+        if len(held := [name for name in names if name in files]) >= least:
+            found.append((Path(folder), held))
+    return sorted(found, key=lambda each: each[0].parts)
 
 
 OWN = b"\nown: "
 """What stands in the configuration of a run that nobody but itself takes care of: a program, or somebody's own loop."""
 
 
-def _deserted(path: Path) -> list[RunFolder]:
-    """Return the folders in and below a path whose run was killed, and that nobody else takes care of."""
-    held = sorted(folder for folder, _ in _below(path, "windows.jsonl"))
-    begun = [folder for folder in map(RunFolder, held) if folder.state() is State.STARTED]
+def _deserted(found: Sequence[tuple[Path, Sequence[str]]]) -> list[RunFolder]:
+    """Return the folders whose run was killed, and that nobody else takes care of."""
+    held = [RunFolder(folder) for folder, names in found if LOG in names]
+    begun = [folder for folder in held if folder.state() is State.STARTED]
     return [folder for folder in begun if folder.config.is_file() and OWN in folder.config.read_bytes()]
 
 
@@ -290,10 +301,15 @@ def _beside(
     paths: Iterable[Path], kind: type[BesideT], place: Callable[[RunFolder], Path], left_out: list[str] | None
 ) -> list[BesideT]:
     """Return the documents of a kind that lie beside records, each once."""
-    folders = dict.fromkeys(file.parent for path in paths for file in files_of(path) if file.name == "record.json")
+    name, record = place(RunFolder(Path())).name, NOTES[0]
+    folders = [
+        folder
+        for path in paths
+        for folder, _ in (_below(path, record, name, least=2) if path.name != record else [(path.parent, [])])
+    ]
     found: list[BesideT] = []
     faults: list[str] = []
-    for file in (place(RunFolder(folder)) for folder in folders):
+    for file in (place(RunFolder(folder)) for folder in dict.fromkeys(folders)):
         if file.is_file():
             try:
                 document = loaded(kind, read_text(file), where=str(file), error=RecordError)
