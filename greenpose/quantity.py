@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Literal
+from typing import Any, Literal
 
 from greenpose.formatting import Text, number
 from greenpose.intervals import CONFIDENCE, Bounds, interval, percentile, relative_half_width, t_interval
@@ -164,27 +164,48 @@ def over_runs(runs: Sequence[Quantity]) -> Quantity:
 
     The interval is Student's t for three runs or more, the range for two, and the run's own for one. It tells how runs
     differ, not how far the test images or the systematic error could move all of them together. Runs without the
-    number are left out; where none has it, the first reason stands for all.
+    number are left out; where none has it, the first reason stands for all. The value of a quantity may be that of
+    several runs, as an array; where there are many, its interval of systematic error is one, too.
     """
     have = [each for each in runs if each.value is not None]
-    if len(have) <= 1:
+    values = [value for each in have for value in _each(each.value)]
+    if len(values) <= 1:
         return have[0] if have else runs[0]
-    values = [each.known for each in have]
-    if max(values) - min(values) <= ROUNDING * abs(max(values, key=abs)):
-        values = values[:1]
-    low, high = t_interval(values) if len(values) > 2 else (min(values), max(values))
-    value, factors = statistics.fmean(values), [found for each in have if (found := each.factors)]
-    wrong = Bounds(*(value * statistics.fmean(ends) for ends in zip(*factors, strict=True))) if factors else None
-    return Quantity(
-        value=value,
+    mean, factors = mean_of(values), [ends for each in have for ends in _factors(each)]
+    wrong = Bounds(*(mean.known * statistics.fmean(ends) for ends in zip(*factors, strict=True))) if factors else None
+    return replace(
+        mean,
         unit=have[0].unit,
         kind=worst({each.kind for each in have}),
         method=have[0].method,
-        type_a=Bounds(low, high) if high > low else None,
         type_b=wrong,
-        repeats=len(have),
-        disturbed=any(each.disturbed for each in have),
+        disturbed=any(disturbed for each in have for disturbed in _each(each.disturbed)),
     )
+
+
+def mean_of(values: Sequence[float], *, kind: Kind = "computed") -> Quantity:
+    """Return the mean over repeated runs of bare numbers of a kind, with the same interval."""
+    if len(values) == 1:
+        return Quantity(value=values[0], kind=kind)
+    low, high = min(values), max(values)
+    some = values[:1] if high - low <= ROUNDING * max(abs(low), abs(high)) else values
+    low, high = t_interval(some) if len(some) > 2 else (min(some), max(some))
+    ends = Bounds(low, high) if high > low else None
+    return Quantity(value=statistics.fmean(some), kind=kind, type_a=ends, repeats=len(values))
+
+
+def _each(value: Any) -> list[Any]:
+    """Return the values of several runs, or the one of one."""
+    return value.tolist() if hasattr(value, "tolist") else [value]
+
+
+def _factors(each: Quantity) -> list[tuple[float, float]]:
+    """Return the interval of systematic error as factors, of every run that has one."""
+    if each.type_b is None:
+        return []
+    values = _each(each.value)
+    lows, highs = (_each(end) if hasattr(end, "tolist") else [end] * len(values) for end in each.type_b)
+    return [(low / value, high / value) for value, low, high in zip(values, lows, highs, strict=True) if value]
 
 
 def ratio(part: Quantity, whole: Quantity) -> Quantity:

@@ -1,17 +1,34 @@
-"""What enforces annotations while tests run: beartype, with an int allowed where a float is asked for (PEP 484)."""
+"""What enforces annotations while tests run: beartype, with an int allowed where a float is asked for (PEP 484).
+
+The numbers of many runs that are alike may stand where that of one is asked for: formulas are asked of both.
+"""
 
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.resources import files
 from pathlib import Path
 
-from beartype import BeartypeConf, beartype
+from beartype import BeartypeConf, FrozenDict, beartype
 from beartype.claw import beartype_packages
 from jaxtyping import install_import_hook
 
 UNRESOLVED = ("cli", "pytest_plugin")
 """Rooms whose annotations name what only the type checker imports; beartype alone would look for it."""
-_CONF = BeartypeConf(is_pep484_tower=True, claw_is_pep526=False, violation_type=TypeError)
+
+
+class _Named(type):
+    """Knows a column by its name: who imported its class before the watch begins would leave its room unwatched."""
+
+    def __instancecheck__(cls, value: object) -> bool:
+        return f"{type(value).__module__}.{type(value).__name__}" == "greenpose.store.columns.RunColumn"
+
+
+class _Column(metaclass=_Named):
+    """The numbers of many runs."""
+
+
+_ALSO = FrozenDict({float: float | int | _Column, int: int | _Column, bool: bool | _Column})
+_CONF = BeartypeConf(hint_overrides=_ALSO, claw_is_pep526=False, violation_type=TypeError)
 check = beartype(conf=_CONF)
 
 

@@ -3,11 +3,10 @@
 from statistics import fmean
 
 from greenpose.formatting import listed, percent, plural
-from greenpose.metrics import PERCENT
 from greenpose.quantity import DISTURBED
 from greenpose.report.hosts import hosts_of, metered, reference
-from greenpose.report.quantities import disturbance
-from greenpose.report.study import Point, Study, entries, not_converged, short_name
+from greenpose.report.run_by_run import courses, disturbances, not_converged
+from greenpose.report.study import Point, Study, short_name
 
 STILL_RISING = 1.0
 """Percentage points by which validation AP rises over the last quarter of training where it has not levelled off."""
@@ -129,15 +128,12 @@ def rise(point: Point) -> float:
 
     0 where it was not highest at the end, or the runs were not validated alike.
     """
-    courses = [
-        [(each.epoch, PERCENT * told[point.exit]) for each in run.validations if point.exit in (told := each.ap)]
-        for run in point.group.runs
-    ]
-    epochs = {tuple(epoch for epoch, _ in course) for course in courses}
+    told = courses(point)
+    epochs = {tuple(epoch for epoch, _ in course) for course in told}
     if len(epochs) != 1:
         return 0.0
     (at,) = epochs
-    means = [fmean(ap for _, ap in column) for column in zip(*courses, strict=True)]
+    means = [fmean(ap for _, ap in column) for column in zip(*told, strict=True)]
     early = [mean for epoch, mean in zip(at, means, strict=True) if epoch <= 0.75 * at[-1]]
     return means[-1] - max(early) if early and means[-1] == max(means) else 0.0
 
@@ -149,7 +145,7 @@ def _shared(study: Study) -> str:
 
 def _disturbed(study: Study) -> str:
     """Return how many exits were metered while others took more of the CPU than the meter bears, and how much."""
-    shares = [tuple(map(max, zip(*map(disturbance, entries(point)), strict=True))) for point in study.points]
+    shares = [tuple(map(max, zip(*disturbances(point), strict=True))) for point in study.points]
     foreign, steal = (max(each) for each in zip((0.0, 0.0), *shares, strict=True))
     took = [f"other processes took up to {percent(foreign)}"] if foreign else []
     took += [f"other guests up to {percent(steal)}"] if steal else []
@@ -192,6 +188,6 @@ def _reused(study: Study) -> str:
 
 def _twice(study: Study) -> str:
     """Return in how many runs each image of the test was computed twice."""
-    count = sum(any(entry.passes > 1 for entry in run.exits) for run in study.records)
+    count = sum(study.together.each(lambda run: any(entry.passes > 1 for entry in run.exits)))
     which = f"{count} of {plural(len(study.records), 'run')} computed each test image twice, as it is and mirrored"
     return f"{which}, which AP, time, energy and MACs there hold" if count else ""

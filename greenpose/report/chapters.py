@@ -1,18 +1,19 @@
 """The chapters of the page: heading and one-line answer of each, so that a closed one says what is in it."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from statistics import median
 
 from greenpose.formatting import NBSP, listed, percent, plain, plural, with_prefix
 from greenpose.metrics import ENERGY, MACS, Metric
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.report.comparison import Changes
-from greenpose.report.figures.totals import paid
+from greenpose.report.figures.totals import paid_of, phase_names
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.first_screen import year_g
 from greenpose.report.hosts import across_hosts
-from greenpose.report.savings import MEASURING
-from greenpose.report.study import Study
+from greenpose.report.savings import MEASURING, measured
+from greenpose.report.study import Study, gross_kwh
 
 Chapter = tuple[str, str, str]
 """Anchor, heading, answer."""
@@ -75,13 +76,12 @@ def _use(study: Study) -> str:
 
 def _spent(study: Study) -> str:
     """Return the shares of training, of measuring exits, and of the rest in what finished runs drew."""
-    phases = [phase for run in paid(study.records) for phase in run.phases]
-    whole = sum(phase.energy_kwh for phase in phases)
+    whole = sum(paid_of(study, gross_kwh))
     if not whole:
         return "nothing was metered"
     parts = {
-        name: sum(phase.energy_kwh for phase in phases if phase.name in names) / whole
-        for name, names in _purposes(study, [phase.name for phase in phases]).items()
+        name: sum(paid_of(study, partial(measured, phases=phases))) / whole
+        for name, phases in _purposes(study, phase_names(study)).items()
     }
     parts["the rest"] = max(0.0, 1 - sum(parts.values()))
     return listed([f"{name} {percent(share)}" for name, share in parts.items()])

@@ -11,7 +11,6 @@ from greenpose.metrics import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN
 from greenpose.record import Record
 from greenpose.report.differences import FEWEST_PAIRS, Difference, contrast
 from greenpose.report.header import code, data, place
-from greenpose.report.quantities import training_figure
 from greenpose.report.study import FIRST, SECOND, Group, Point, Study, flat, setting_facts
 from greenpose.tables import Column, Table, TableCell, kind_notes, table_of
 
@@ -130,7 +129,7 @@ def changes(study: Study) -> Changes | None:
     if not study.sides:
         return None
     pairs = matched(study)
-    trained = (TRAIN_SECONDS, training_figure(study.records), TRAIN_CO2)
+    trained = (TRAIN_SECONDS, study.training_figure, TRAIN_CO2)
     of_exits = (*_SIZES, study.accuracy, *_COSTS)
     found = [(figure, pair.of(exit_, figure)) for pair, exit_, figure in _fair(pairs, (*of_exits, *trained))]
     return Changes(

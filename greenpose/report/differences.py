@@ -7,7 +7,7 @@ from typing import Literal
 from greenpose.formatting import MINUS, NBSP
 from greenpose.intervals import Bounds
 from greenpose.metrics import COMPARED, PERCENT, Metric
-from greenpose.quantity import ROUNDING, Quantity, kind_mark, missing, over_runs, ratio, worst
+from greenpose.quantity import ROUNDING, Kind, Quantity, kind_mark, mean_of, missing, over_runs, ratio, worst
 from greenpose.record import Record
 from greenpose.report.quantities import of_exit, of_record
 from greenpose.report.study import Point
@@ -75,12 +75,11 @@ def contrast(first: Point, second: Point, figure: Metric, *, points: bool = Fals
     What a seed does to both of them alike is then no part of the interval.
     """
     each, other = first.figure(figure), second.figure(figure)
-    pairs = seed_by_seed(first, second, figure)
-    if not pairs:
+    pairs, kind = seed_by_seed(first, second, figure)
+    changes = [then - one if points else PERCENT * (then / one - 1) for one, then in pairs if points or one]
+    if not changes:
         return difference(each, other, points=points)
-    change = over_runs([_less(*pair) if points else _relative(*pair) for pair in pairs])
-    if change.value is None:
-        return difference(each, other, points=points)
+    change = mean_of(changes, kind=kind)
     return Difference(change=change, verdict=_verdict(each, other, change, exact=True))
 
 
@@ -135,29 +134,27 @@ def more_to_settle(first: Point, second: Point, figure: Metric, *, margin: float
     return "seed", needed - seeds
 
 
-def seed_by_seed(first: Point, second: Point, figure: Metric) -> list[tuple[Quantity, Quantity]]:
-    """Return the two numbers of each seed, without intervals; none where seeds or numbers do not match."""
-    sides = [_by_seed(point, figure) for point in (first, second)]
-    if sides[0].keys() != sides[1].keys() or len(sides[0]) < FEWEST_PAIRS:
-        return []
-    return [(each, sides[1][seed]) for seed, each in sides[0].items()]
+def seed_by_seed(first: Point, second: Point, figure: Metric) -> tuple[list[tuple[float, float]], Kind]:
+    """Return the two numbers of each seed, none where seeds or numbers do not match, and their worse kind."""
+    (one, how), (other, else_) = (_by_seed(point, figure) for point in (first, second))
+    alike = one.keys() == other.keys() and len(one) >= FEWEST_PAIRS
+    return [(value, other[seed]) for seed, value in one.items()] if alike else [], worst((how, else_))
 
 
-def _by_seed(point: Point, figure: Metric) -> dict[int, Quantity]:
-    """Return the bare numbers by seed; none where one is missing, or a seed ran twice."""
-    asked = f"{figure.name} in {figure.unit}", point.exit
-    if asked not in point.group.by_seed:
-        point.group.by_seed[asked] = _numbers_by_seed(point, figure)
-    return point.group.by_seed[asked]
+def _by_seed(point: Point, figure: Metric) -> tuple[dict[int, float], Kind]:
+    """Return the numbers by seed, none where one is missing or a seed ran twice, and how the worst was obtained."""
+    known, asked = point.group.known, (f"{figure.name} in {figure.unit} by seed", point.exit)
+    if asked not in known:
 
+        def told(run: Record) -> tuple[int, float | None, Kind]:
+            each = of_record(run, figure) if figure.of_run else of_exit(run.exit(point.exit), figure)
+            return run.seed, each.value, each.kind
 
-def _numbers_by_seed(point: Point, figure: Metric) -> dict[int, Quantity]:
-    found = {}
-    for run in point.group.runs:
-        each = of_record(run, figure) if figure.of_run else of_exit(run.exit(point.exit), figure)
-        found[run.seed] = Quantity(value=each.value, kind=each.kind)
-    whole = len(found) == len(point.group.runs) and all(each.value is not None for each in found.values())
-    return found if whole else {}
+        found = point.group.together.each(told)
+        values = {seed: value for seed, value, _ in found if value is not None}
+        known[asked] = values if len(values) == len(found) else {}, worst({kind for *_, kind in found})
+    by_seed: tuple[dict[int, float], Kind] = known[asked]
+    return by_seed
 
 
 def _verdict(first: Quantity, second: Quantity, change: Quantity, *, exact: bool = False) -> Verdict:
@@ -202,15 +199,16 @@ def share(point: Point, figure: Metric) -> Quantity:
     """
     known, asked = point.group.known, (f"share of {figure.name}", point.exit)
     if asked not in known:
-        known[asked] = over_runs([_run_share(run, point.exit, figure) for run in point.group.runs])
-    return known[asked]
+        known[asked] = over_runs(point.group.together.quantities(lambda run: _run_share(run, point.exit, figure)))
+    found: Quantity = known[asked]
+    return found
 
 
 def _run_share(run: Record, number_: int, figure: Metric) -> Quantity:
     entry, final = run.exit(number_), run.final_exit
     if figure not in COMPARED:
         # both exits are evaluated on the same images, so their intervals do not add up: none is claimed
-        return replace(ratio(of_exit(entry, figure), of_exit(final, figure)), type_a=None)
+        return ratio(*(replace(of_exit(each, figure), type_a=None) for each in (entry, final)))
     if figure.name not in entry.relative_to_final:
         reason = entry.basis.get(f"relative_to_final.{figure.name}")
         why = reason.missing if reason and reason.missing else of_exit(entry, figure).missing

@@ -100,25 +100,22 @@ def _workers(study: Study) -> list[str]:
 
 
 def _each_training(study: Study) -> str:
-    times = [
-        f"{group.label} {plain(_mean([run.train_seconds for run in group.runs]))}{NBSP}s ({_epochs(group)})"
-        for group in study.groups
-    ]
+    times = [f"{group.label} {plain(_training_seconds(group))}{NBSP}s ({_epochs(group)})" for group in study.groups]
     return f"One training took, validation included: {listed(times)}."
 
 
 def _epochs(group: Group) -> str:
-    epochs = sorted({run.epochs for run in group.runs})
+    epochs = sorted(set(group.together.each(lambda run: run.epochs)))
     return plural(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]}–{epochs[-1]}{NBSP}epochs"
 
 
 def _altogether(study: Study) -> str:
-    symbol = kind_mark(energy_kind(study.records))
+    symbol = kind_mark(energy_kind(study))
     parts = [_spent(finished_total(study), "finished run", symbol)]
     if study.failures:
         parts.append(_spent(failed_total(study.failures), "run", symbol, after=" that did not finish"))
         parts.append(f"in all {_amounts(grand_total(study), symbol)}")
-    kind = f" (energy {energy_kind(study.records)})" if symbol else ""
+    kind = f" (energy {energy_kind(study)})" if symbol else ""
     return f"Compute in total, testing and metering included: {'; '.join(parts)}{kind}."
 
 
@@ -185,7 +182,7 @@ def _annex(study: Study) -> Disclosure:
     hosts = dict.fromkeys(host_name(run) for run in study.settings.values())
     lines = [f"1(2)(d) computational resources: {'; '.join(hosts)}"]
     for group in study.groups:
-        seconds = plain(_mean([run.train_seconds for run in group.runs]))
+        seconds = plain(_training_seconds(group))
         lines.append(f"{group.label}: (d) {_flops(group)}, {seconds} s of training; (e) energy {_energy(group)}")
     return Disclosure(
         id="annex",
@@ -246,7 +243,7 @@ def _flops(group: Group) -> str:
     macs = Point(group=group, exit=max(group.exits)).figure(MACS).value if group.exits else None
     if not images or macs is None:
         return "number of operations not measured (the record does not tell the training images)"
-    epochs = _mean([each.epochs for each in group.runs])
+    epochs = _mean(group.together.each(lambda run: run.epochs))
     once = macs / MACS.scale / run.final_exit.passes
     flops = FLOPS_PER_MAC * PASSES * once * images * epochs
     return f"{kind_mark('estimated')}{flops:.3g} FLOPs (estimated)"
@@ -274,12 +271,16 @@ def _how(each: Quantity) -> str:
 
 def of_training(group: Group, figure: Metric) -> Quantity:
     """Return one number of a training, the mean over its runs, in display units."""
-    return over_runs([of_record(run, figure) for run in group.runs])
+    return over_runs(group.together.quantities(lambda run: of_record(run, figure)))
 
 
 def intensity_of(group: Group) -> float:
     """Return the grid's intensity of one training in g/kWh, the mean over its runs."""
-    return _mean([run.carbon.intensity_g_per_kwh for run in group.runs])
+    return _mean(group.together.each(lambda run: run.carbon.intensity_g_per_kwh))
+
+
+def _training_seconds(group: Group) -> float:
+    return _mean(group.together.each(lambda run: run.train_seconds))
 
 
 def _digits(value: float) -> str:

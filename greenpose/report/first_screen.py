@@ -25,7 +25,7 @@ from greenpose.report.accuracy_words import accuracy_tile, both_ends, ends_words
 from greenpose.report.comparison import changes
 from greenpose.report.deployment import Deployment, chosen, tried_words
 from greenpose.report.differences import FEWEST_PAIRS, interval_of
-from greenpose.report.figures.totals import grand_total, paid
+from greenpose.report.figures.totals import grand_total, paid_of
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.headline import settling
 from greenpose.report.hosts import across_hosts, metered
@@ -326,9 +326,9 @@ def _bill(study: Study) -> list[dict[str, Any]]:
     """Return what it took to find out, failed runs included, and the share of it that was measuring."""
     if not study.records and not study.failures:
         return []
-    total, mark = grand_total(study), kind_mark(energy_kind(study.records))
+    total, mark = grand_total(study), kind_mark(energy_kind(study))
     wh = total.energy_kwh * 1e3
-    measuring = sum(map(measured, paid(study.records)))
+    measuring = sum(paid_of(study, measured))
     share = measuring / total.energy_kwh if total.energy_kwh else 0.0
     lamp = f"a {LAMP_W:g} W lamp for {_lasting(wh / LAMP_W * 3600)}"
     grams = "emissions unknown"

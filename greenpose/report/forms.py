@@ -31,7 +31,7 @@ from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table
 from greenpose.report.next_steps import next_steps, steps_table
 from greenpose.report.page import answer, pictures_of
-from greenpose.report.quantities import legend, training_figure
+from greenpose.report.quantities import legend
 from greenpose.report.scale import latest, unusable
 from greenpose.report.study import Group, Point, Study
 from greenpose.tables import Table, markdown_table, plain_text, systematic_notes
@@ -159,7 +159,7 @@ def escape(text: str) -> str:
 
 
 def _figures(compared: Study) -> tuple[Metric, ...]:
-    trained, metrics = training_figure(compared.records), chain(*_spans(compared).values())
+    trained, metrics = compared.training_figure, chain(*_spans(compared).values())
     return tuple(trained if metric is TRAIN_ENERGY else compared.shown(metric) for metric in metrics)
 
 

@@ -89,7 +89,7 @@ def _comparison(study: Study, best: Point, other: Point, verdict: NonInferiority
     """Compare the most accurate exit with a smaller one."""
     price = _shares(study, other, best)
     metric = study.accuracy
-    paired = " seed by seed" if seed_by_seed(other, best, metric) else ""
+    paired = " seed by seed" if seed_by_seed(other, best, metric)[0] else ""
     less = unlike_best(other, best).change.text(most_decimals=metric.most_decimals)
     change = f"a difference of {less} {metric.points_in_full}{paired}"
     if verdict == "within":
@@ -184,7 +184,7 @@ def _cost_of_cheapest(study: Study) -> str:
 
 
 def _bill(study: Study) -> str:
-    total, symbol = grand_total(study), kind_mark(energy_kind(study.records))
+    total, symbol = grand_total(study), kind_mark(energy_kind(study))
     parts = [plural(len(study.records), "finished run")] if study.records else []
     if study.failures:
         parts.append(plural(len(study.failures), "run") + " that did not finish")

@@ -38,7 +38,7 @@ def across_hosts(study: Study) -> Study:
     for label, parts in over_settings(study):
         once = {run.seed: run for part in reversed(parts) for run in reversed(part.runs)}
         runs = tuple(once[seed] for seed in sorted(once))
-        whole = replace(parts[0], label=label, runs=runs, setting="", parts=parts, known={}, by_seed={})
+        whole = replace(parts[0], label=label, runs=runs, setting="", parts=parts)
         groups.append(whole if len(parts) > 1 else parts[0])
     return replace(study, groups=tuple(sorted(groups, key=lambda group: natural(group.label))))
 

@@ -1,8 +1,8 @@
 """What to do next: findings that the records support, ranked by what they save, each with the command that does it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from greenpose.formatting import (
     MINUS,
@@ -22,16 +22,15 @@ from greenpose.formatting import (
 from greenpose.intervals import Bounds
 from greenpose.metrics import ENERGY, PERCENT
 from greenpose.quantity import Quantity, kind_mark, over_runs
-from greenpose.record import Record
 from greenpose.report.caveats import STILL_RISING, rise
 from greenpose.report.commands import grid_file, of_run, run_again, run_folder, run_more
 from greenpose.report.deployment import chosen, deployments, fitness, unsettled
 from greenpose.report.differences import FEWEST_PAIRS, interval_of, more_to_settle
 from greenpose.report.figures.early_exit import leaving
-from greenpose.report.figures.totals import paid
+from greenpose.report.figures.totals import paid_of
 from greenpose.report.figures.what_if import DEFAULT
-from greenpose.report.quantities import disturbance
 from greenpose.report.ranking import Preference, energy_share, preference, unlike_best
+from greenpose.report.run_by_run import disturbances, not_converged
 from greenpose.report.savings import (
     after_best,
     again,
@@ -44,7 +43,7 @@ from greenpose.report.savings import (
     on_hosts,
     rises,
 )
-from greenpose.report.study import Group, Point, Study, energy_kind, gross_kwh, not_converged, short_name
+from greenpose.report.study import Group, Point, Study, energy_kind, gross_kwh, short_name
 from greenpose.tables import Table, table_of
 
 State = Literal["act", "look", "pass", "not applicable"]
@@ -207,7 +206,7 @@ def _settled(study: Study, choice: Preference | None) -> NextStep:
     unit, count = needed
     groups, saved, ends = _groups(best, other), of_exit(study, other, best), interval_of(best, other, study.accuracy)
     price = again(groups, [count if unit == "seed" else len(group.runs) for group in groups])
-    cost = f"{'' if unit == 'seed' else 'at least '}{_price(price, study.records)}"
+    cost = f"{'' if unit == 'seed' else 'at least '}{_price(price, study)}"
     return NextStep(
         name=name,
         state="look",
@@ -271,7 +270,7 @@ def _stopped_earlier(study: Study, _: Preference | None) -> NextStep:
         return NextStep(name=name, state="not applicable", finding="the records hold no course of validation AP")
     group, epoch, after = max(spare, key=lambda each: sum(one.known for one in each[2]))
     spent = sum(each.known for each in after)
-    part = spent / (sum(kwh_to_joules(run.validations[-1].energy_kwh) for run in group.runs) or 1.0)
+    part = spent / (sum(group.together.each(lambda run: kwh_to_joules(run.validations[-1].energy_kwh))) or 1.0)
     if part < WORTH:
         finding = f"nowhere did {PERCENT * WORTH:g}{NBSP}% of the training’s energy come after the best validation AP"
         return NextStep(name=name, state="pass", finding=finding)
@@ -309,7 +308,7 @@ def _longer(study: Study, choice: Preference | None) -> NextStep:
         name=name,
         state="look",
         finding=f"validation AP of {short_name(point)} was still rising at the end; as many epochs again cost "
-        f"{_price(cost, runs)} a training",
+        f"{_price(cost, point.group)} a training",
         evidence=f"over the last quarter of {epochs} epochs, {plural(len(runs), 'run')}",
         command=run_again([point.group], f"train.epochs={2 * epochs}"),
         saves=over_runs(rises(point)),
@@ -320,9 +319,9 @@ def _longer(study: Study, choice: Preference | None) -> NextStep:
 def _measured_less(study: Study, _: Preference | None) -> NextStep:
     from greenpose.metering.inference import PERIODS_PER_WINDOW
 
-    name, runs = "Spend less on measuring", paid(study.records)
-    total = sum(map(gross_kwh, runs)) + sum(each.energy_kwh for each in study.failures)
-    share = sum(map(measured, runs)) / total if total else 0.0
+    name, runs = "Spend less on measuring", study.records
+    total = sum(paid_of(study, gross_kwh)) + sum(each.energy_kwh for each in study.failures)
+    share = sum(paid_of(study, measured)) / total if total else 0.0
     if share < LARGE_SHARE:
         return NextStep(name=name, state="pass", finding=f"it took {percent(share)} of the bill")
     window = float((runs[0].config.get("measure") or {}).get("min_window_seconds") or 0.0)
@@ -330,7 +329,7 @@ def _measured_less(study: Study, _: Preference | None) -> NextStep:
     if window / 2 < PERIODS_PER_WINDOW * max(periods, default=0.0) or not window:
         finding = f"it took {percent(share)} of the bill, but a counter is too slow for shorter windows"
         return NextStep(name=name, state="not applicable", finding=finding)
-    saved = halved(runs)
+    saved = joules(paid_of(study, halved), like=study)
     return NextStep(
         name=name,
         state="look",
@@ -361,10 +360,9 @@ def _counted(study: Study, _: Preference | None) -> NextStep:
 
 
 def _alone(study: Study, choice: Preference | None) -> NextStep:
-    name, said = "Measure on a quiet machine", [disturbance(entry) for run in study.records for entry in run.exits]
+    name, said = "Measure on a quiet machine", [each for point in study.points for each in disturbances(point)]
     foreign, steal = (max(each) for each in zip((0.0, 0.0), *said, strict=True))
-    process = [run.process for run in study.records]
-    shared = sum((each.get("concurrent_workers") or 1) > 1 or bool(each.get("shared_node")) for each in process)
+    shared = sum(study.together.each(lambda run: _beside_others(run.process)))
     unsettled = len(not_converged(study))
     found = [f"other processes took up to {percent(foreign)} of the CPU"] if foreign else []
     found += [f"other guests took up to {percent(steal)}"] if steal else []
@@ -382,8 +380,12 @@ def _alone(study: Study, choice: Preference | None) -> NextStep:
     )
 
 
+def _beside_others(process: Mapping[str, Any]) -> bool:
+    return (process.get("concurrent_workers") or 1) > 1 or bool(process.get("shared_node"))
+
+
 def _pinned(study: Study, _: Preference | None) -> NextStep:
-    name, states = "Pin allocator and threads", [run.process.get("pinned") for run in study.records]
+    name, states = "Pin allocator and threads", study.together.each(lambda run: run.process.get("pinned"))
     if False in states:
         return NextStep(
             name=name,
@@ -401,7 +403,7 @@ def _mended(study: Study) -> NextStep:
     name, failures = "Mend what did not finish", study.failures
     if not failures:
         return NextStep(name=name, state="pass", finding="every run finished")
-    spent = joules([each.energy_kwh for each in failures], like=study.records)
+    spent = joules([each.energy_kwh for each in failures], like=study)
     return NextStep(
         name=name,
         state="act",
@@ -435,10 +437,10 @@ def _least(each: Quantity) -> float:
     return each.type_a.low if each.type_a else each.known
 
 
-def _price(ends: Bounds, runs: Sequence[Record]) -> str:
+def _price(ends: Bounds, of: Group | Study) -> str:
     """Return joules in words; where hosts differ, from those of the least to those of the most."""
     said = dict.fromkeys(with_prefix(end, "J", 2) for end in ends)
-    return f"{kind_mark(energy_kind(runs))}{' to '.join(said)}"
+    return f"{kind_mark(energy_kind(of))}{' to '.join(said)}"
 
 
 def _count(count: int) -> str:

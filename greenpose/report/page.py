@@ -59,7 +59,8 @@ from greenpose.report.index import description, runs_told
 from greenpose.report.limits import limits
 from greenpose.report.next_steps import next_steps, told
 from greenpose.report.picture import Picture
-from greenpose.report.quantities import disturbance, legend
+from greenpose.report.quantities import legend
+from greenpose.report.run_by_run import disturbances
 from greenpose.report.scale import detailed, is_large, latest, notices, uncollected
 from greenpose.report.study import Study, energy_kind, run_names, seeds, setting_facts, study
 from greenpose.report.verdict import Verdict, verdict_table
@@ -366,7 +367,7 @@ def _of_exits(compared: Study, shown: Study) -> dict[str, Any]:
         "precision": precision(shown),
         "warnings": warnings(shown),
         "legend": legend(),
-        "disturbed": any(any(disturbance(entry)) for run in compared.records for entry in run.exits),
+        "disturbed": any(any(each) for point in compared.points for each in disturbances(point)),
     }
 
 
@@ -420,7 +421,7 @@ def _of_single_runs(compared: Study) -> dict[str, Any]:
 
 def _spent_by(failure: Failure, compared: Study) -> str:
     """Return what a run drew before it ended; metered as the page's other runs were, for all that is known."""
-    symbol = kind_mark(energy_kind(compared.records))
+    symbol = kind_mark(energy_kind(compared))
     seconds = failure.seconds
     time = with_prefix(seconds, "s") if seconds < 1 else f"{plain(seconds)}{NBSP}s"
     grams = "emissions not measured: it ended before the grid intensity was known"

@@ -35,11 +35,6 @@ def prefixed(figure: Metric, values: Iterable[float | None]) -> Metric:
     return replace(figure, unit=best + figure.unit, scale=figure.scale / _PREFIXES[best]) if best else figure
 
 
-def training_figure(records: Iterable[Record]) -> Metric:
-    """Return training energy in the unit that suits all runs of the page."""
-    return energy_figure([run.train_energy_kwh for run in records])
-
-
 def in_unit(each: Quantity, metric: Metric) -> Quantity:
     """Return a number of a record in display units."""
     return replace(
@@ -62,7 +57,7 @@ def recorded(entry: Exit, metric: Metric) -> Quantity:
 
 
 def _of_exit(entry: Exit, metric: Metric, scale: float, unit: str | None) -> Quantity:
-    disturbed = metric.per_machine and any(disturbance(entry))
+    disturbed = metric.per_machine and sum(disturbance(entry)) > 0
     each = entry.of_image(metric.name, scale=scale, unit=unit, disturbed=disturbed)
     if metric.kind == "counted" and each.value is not None and each.kind == "not_covered":
         return Quantity(value=each.value, unit=each.unit, kind="counted", method=each.method)
@@ -76,8 +71,8 @@ def disturbance(entry: Exit | ArtefactCost) -> tuple[float, float]:
     """
     foreign_share, steal_share = _warned_from()
     said = entry.measurement
-    foreign, steal = said.get("foreign_cpu_share") or 0.0, said.get("steal_share") or 0.0
-    return foreign if foreign > foreign_share else 0.0, steal if steal > steal_share else 0.0
+    foreign, steal = (0.0 if each is None else each for each in map(said.get, ("foreign_cpu_share", "steal_share")))
+    return foreign * (foreign > foreign_share), steal * (steal > steal_share)
 
 
 @cache

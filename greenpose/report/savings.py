@@ -1,18 +1,19 @@
 """Savings: what another exit, fewer epochs or shorter measuring would save, each by a formula from the records."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from greenpose.formatting import kwh_to_joules
 from greenpose.intervals import Bounds
-from greenpose.metrics import ENERGY, PERCENT
+from greenpose.metrics import ENERGY
 from greenpose.quantity import Quantity, missing
 from greenpose.record import Record
 from greenpose.record.policy import PolicyCurve
 from greenpose.report.deployment import Deployment
 from greenpose.report.hosts import parts_of
 from greenpose.report.ranking import energy_share
+from greenpose.report.run_by_run import courses
 from greenpose.report.study import Group, Point, Study, energy_kind, gross_kwh
 
 MEASURING = ("inference", "segments")
@@ -65,33 +66,28 @@ def after_best(group: Group) -> tuple[int, list[Quantity]] | None:
     n is the last epoch at which any exit of any run had its best validation AP: the first of several as good. What was
     drawn after it is the energy at the last validation less that at the last one up to n.
     """
-    if any(len(run.validations) <= 1 for run in group.runs):
+    validated = group.together.each(lambda run: [(each.epoch, each.ap, each.energy_kwh) for each in run.validations])
+    if any(len(told) <= 1 for told in validated):
         return None
-    last = max(map(_best_epoch, group.runs))
-    after = [
-        run.validations[-1].energy_kwh - max(each.energy_kwh for each in run.validations if each.epoch <= last)
-        for run in group.runs
-    ]
-    return last, joules(after, like=group.runs)
+    last = max(map(_best_epoch, validated))
+    after = [told[-1][2] - max(kwh for epoch, _, kwh in told if epoch <= last) for told in validated]
+    return last, joules(after, like=group)
 
 
-def _best_epoch(run: Record) -> int:
+def _best_epoch(told: Sequence[tuple[int, Mapping[int, float], float]]) -> int:
     best: dict[int, tuple[float, int]] = {}
-    for each in run.validations:
-        for exit_, ap in each.ap.items():
-            best[exit_] = max(best.get(exit_, (ap, -each.epoch)), (ap, -each.epoch))
+    for reached, aps, _ in told:
+        for exit_, ap in aps.items():
+            best[exit_] = max(best.get(exit_, (ap, -reached)), (ap, -reached))
     return max(-epoch for _, epoch in best.values())
 
 
 def rises(point: Point) -> list[Quantity]:
     """Return by how many points validation AP of each run ended above the best of the first three quarters."""
     found = []
-    for run in point.group.runs:
-        course = [
-            (each.epoch, PERCENT * told[point.exit]) for each in run.validations if point.exit in (told := each.ap)
-        ]
-        early = [ap for epoch, ap in course if epoch <= 0.75 * course[-1][0]]
-        found += [Quantity(value=course[-1][1] - max(early), kind="computed")] if early else []
+    for told in courses(point):
+        early = [ap for epoch, ap in told if epoch <= 0.75 * told[-1][0]]
+        found += [Quantity(value=told[-1][1] - max(early), kind="computed")] if early else []
     return found
 
 
@@ -100,9 +96,9 @@ def measured(run: Record, phases: Sequence[str] = MEASURING) -> float:
     return sum(phase.energy_kwh for phase in run.phases if phase.name in phases)
 
 
-def halved(runs: Sequence[Record]) -> list[Quantity]:
-    """Return what windows of inference half as long save in each run: half of what they draw."""
-    return joules([measured(run, MEASURING[:1]) / 2 for run in runs], like=runs)
+def halved(run: Record) -> float:
+    """Return the kilowatt-hours that windows of inference half as long save in a run: half of what they draw."""
+    return measured(run, MEASURING[:1]) / 2
 
 
 def again(groups: Sequence[Group], times: Sequence[int]) -> Bounds:
@@ -116,11 +112,11 @@ def again(groups: Sequence[Group], times: Sequence[int]) -> Bounds:
 
 def on_hosts(group: Group, kwh: Callable[[Record], float]) -> Bounds:
     """Return the joules of a run, mean over the runs of one host: on the host with the least, and with the most."""
-    means = [kwh_to_joules(fmean(map(kwh, part.runs))) for part in parts_of(group)]
+    means = [kwh_to_joules(fmean(part.together.each(kwh))) for part in parts_of(group)]
     return Bounds(min(means), max(means))
 
 
-def joules(kwh: Iterable[float], *, like: Sequence[Record]) -> list[Quantity]:
+def joules(kwh: Iterable[float], *, like: Group | Study) -> list[Quantity]:
     """Return energies in joules, of the kind of these runs' energy."""
     kind = energy_kind(like)
     return [Quantity(value=kwh_to_joules(each), unit="J", kind=kind) for each in kwh]

@@ -6,17 +6,19 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from greenpose.errors import ReportError
 from greenpose.formatting import NBSP, exact, listed, plain, plural, shown
 from greenpose.metrics import AP, PERCENT, TRAIN_ENERGY, Metric
 from greenpose.quantity import Kind, Quantity, missing, over_runs, worst
-from greenpose.record import Exit, Failure, Record
+from greenpose.record import Failure, Record
 from greenpose.record.artefacts import ArtefactCosts
 from greenpose.record.policy import PolicyCurve
-from greenpose.report.quantities import in_unit, kind_of, of_exit, prefixed, recorded
+from greenpose.report.quantities import energy_figure, in_unit, kind_of, of_exit, prefixed, recorded
 from greenpose.store import Predictions, Trace
+from greenpose.store.together import Together
 
 _HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": "{} GB memory", "os": "{}"}
 """What is told of a machine, and how."""
@@ -51,12 +53,13 @@ class Group:
     """Circumstances of measurement, which its runs share; empty where they are of several hosts."""
     parts: tuple["Group", ...] = ()
     """Where its runs are of several hosts, all of them by setting, a seed that several ran once in each; else none."""
-    known: dict[tuple[str, int], Quantity] = field(default_factory=dict, compare=False, repr=False)
-    """Means over the runs that were asked for before: many tables and charts ask for the same ones."""
-    by_seed: dict[tuple[str, int], dict[int, Quantity]] = field(default_factory=dict, compare=False, repr=False)
-    """Bare numbers of single runs that were asked for before, each by its name and unit and the exit; by seed."""
-    entries: dict[int, list[Exit]] = field(init=False, default_factory=dict, compare=False, repr=False)
-    """Each exit's entries that were asked for before, run by run."""
+    known: dict[Any, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
+    """What was found over its runs before, by what it is: many tables and charts ask for the same."""
+
+    @property
+    def together(self) -> Together:
+        """Return its runs, to be asked together."""
+        return _together(self.runs, self.known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +89,7 @@ class Point:
     @property
     def role(self) -> str:
         """Return the exit's place in the wiring."""
-        return entries(self)[0].role
+        return self.group.runs[0].exit(self.exit).role
 
     def figure(self, metric: Metric) -> Quantity:
         """Return the mean of one number over the runs, in display units."""
@@ -94,10 +97,15 @@ class Point:
             return missing(_SEVERAL_HOSTS)
         known, asked = self.group.known, (metric.name, self.exit)
         if asked not in known:
-            read = recorded if metric.per_machine else of_exit  # sizes and accuracies have one unit wherever they stand
-            runs = [run.quantity(metric.name) for run in self.group.runs] if metric.of_run else ()
-            known[asked] = over_runs(runs or [read(entry, metric) for entry in entries(self)])
-        return in_unit(known[asked], metric) if metric.per_machine else known[asked]
+            known[asked] = over_runs(self.group.together.quantities(partial(self._figure, metric)))
+        found: Quantity = known[asked]
+        return in_unit(found, metric) if metric.per_machine else found
+
+    def _figure(self, metric: Metric, run: Record) -> Quantity:
+        if metric.of_run:
+            return run.quantity(metric.name)
+        read = recorded if metric.per_machine else of_exit  # sizes and accuracies have one unit wherever they stand
+        return read(run.exit(self.exit), metric)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +150,11 @@ class Study:
     """What was found over all runs before, by what it is."""
 
     @property
+    def together(self) -> Together:
+        """Return the finished runs, to be asked together."""
+        return _together(self.records, self.known)
+
+    @property
     def accuracy(self) -> Metric:
         """Return what the exits are judged by, which all runs share: AP where there is none."""
         return next((run.accuracy for run in self.records if run.exits), AP)
@@ -166,6 +179,14 @@ class Study:
         """Return whether time and energy of all runs may be compared."""
         return len(self.settings) <= 1 and not any(run.process.get("shared_node") for run in self.settings.values())
 
+    @property
+    def training_figure(self) -> Metric:
+        """Return training energy in the unit that suits all runs of the page."""
+        if "training" not in self.known:
+            self.known["training"] = energy_figure(self.together.each(lambda run: run.train_energy_kwh))
+        found: Metric = self.known["training"]
+        return found
+
     def run_label(self, run: Record) -> str:
         """Return a run's experiment, with its seed where that has been run more than once."""
         of = ((group, each) for group in self.groups for part in group.parts or (group,) for each in part.runs)
@@ -177,9 +198,16 @@ class Study:
         if not figure.per_machine or figure.unit[0] not in "Jg":
             return figure
         if figure.of_run:
-            recorded = [getattr(run, figure.name) for run in self.records]
+            recorded = self.together.each(lambda run: getattr(run, figure.name))
             return prefixed(figure, [each and each * figure.scale for each in recorded])
         return prefixed(figure, [point.figure(figure).value for point in self.points])
+
+
+def _together(runs: Sequence[Record], known: dict[Any, Any]) -> Together:
+    if "together" not in known:
+        known["together"] = Together(runs)
+    found: Together = known["together"]
+    return found
 
 
 def study(
@@ -217,14 +245,6 @@ def alike(first: Sequence[Record | Failure], second: Sequence[Record | Failure])
 def by_exit(groups: Sequence[Group]) -> list[tuple[str, list[str]]]:
     """Return the lines of a table with one for each exit: a section for each group."""
     return [(group.label, list(map(str, group.exits))) for group in groups]
-
-
-def entries(point: Point) -> list[Exit]:
-    """Return the exit's entry in each run that has it."""
-    known = point.group.entries
-    if point.exit not in known:
-        known[point.exit] = [entry for run in point.group.runs for entry in run.exits if entry.exit == point.exit]
-    return known[point.exit]
 
 
 def host_name(record: Record) -> str:
@@ -435,18 +455,9 @@ def gross_kwh(run: Record) -> float:
     return sum(phase.energy_kwh for phase in run.phases)
 
 
-def energy_kind(runs: Sequence[Record]) -> Kind:
+def energy_kind(of: Group | Study) -> Kind:
     """Return how the energy of the least well metered of the runs was obtained; measured where there are none."""
-    return worst(sorted({kind_of(run, TRAIN_ENERGY) for run in runs}) or ["measured"])
-
-
-def not_converged(study: Study) -> list[str]:
-    """Return the exits whose energy did not reach the asked precision within the allowed blocks, in any run."""
-    return [
-        point.label
-        for point in study.points
-        if any(entry.measurement.get("converged") is False for entry in entries(point))
-    ]
+    return worst({*of.together.each(lambda run: kind_of(run, TRAIN_ENERGY))} or ["measured"])
 
 
 def setting_facts(run: Record) -> list[tuple[str, str]]:

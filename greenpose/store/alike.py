@@ -220,7 +220,12 @@ def _at(place: int, kind: type) -> Look:
     """Return what looks up the number or word at a place."""
     if kind is str:
         return lambda row: row.words[place]
-    return (lambda row: int(row.numbers[place])) if kind is int else (lambda row: row.numbers[place])
+    return (lambda row: whole(row.numbers[place])) if kind is int else (lambda row: row.numbers[place])
+
+
+def whole(number: Any) -> Any:
+    """Return a number that is a whole one as such, or a column of them."""
+    return int(number) if isinstance(number, float) else number.astype(int)
 
 
 def _parts(said: Any, meant: Any) -> dict[Any, tuple[Any, Any]]:
@@ -252,11 +257,7 @@ class _Maker:
 
     def __call__(self, row: Row) -> Document:
         """Return the document of a row."""
-        made: Document = object.__new__(self._kind)
-        _SET_SAME(made, self.same)
-        _SET_LOOKS(made, self.looks)
-        _SET_ROW(made, row)
-        return made
+        return _made(self._kind, self.same, self.looks, row)
 
     def bounds(self, name: str, row: Row, scale: float) -> Bounds | None:
         """Return an interval of the document of a row, in a unit that is so many times smaller; None without."""
@@ -266,6 +267,14 @@ class _Maker:
             return None if interval is None else Bounds(interval.low * scale, interval.high * scale)
         low, high = interval.both
         return Bounds(low(row) * scale, high(row) * scale)
+
+
+def _made(kind: type[Document], same: dict[str, Any], looks: Mapping[str, Look], row: Row) -> Document:
+    made: Document = object.__new__(kind)
+    _SET_SAME(made, same)
+    _SET_LOOKS(made, looks)
+    _SET_ROW(made, row)
+    return made
 
 
 @cache
@@ -339,6 +348,10 @@ class Alike(Document):
     __slots__ = ("kept", "looks", "row")
     stands_for: ClassVar[type[Document]]
     """What it is one of."""
+
+    def of_row(self: Any, row: Row) -> Document:
+        """Return the document of another row."""
+        return _made(type(self), vars(self), self.looks, row)
 
     def whole(self) -> Document:
         """Return the same with its fields in it."""

@@ -7,13 +7,13 @@ from typing import Any
 from greenpose.formatting import NBSP, joules_to_kwh, plain
 from greenpose.intervals import Bounds
 from greenpose.metrics import ENERGY, PERCENT, TRAIN_ENERGY, Metric
-from greenpose.quantity import Quantity, kind_mark, missing, over_runs, ratio, worst
-from greenpose.record import Record
+from greenpose.quantity import Quantity, kind_mark, mean_of, missing, over_runs, ratio, worst
+from greenpose.record import Phase, Record
 from greenpose.report.differences import less_one, share
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, ticks, write
 from greenpose.report.figures.ablations import Partners
 from greenpose.report.picture import MOST_PANELS, Picture, drawn, left_out
-from greenpose.report.quantities import of_record, training_figure
+from greenpose.report.quantities import of_record
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Group, Point, Study, energy_kind, run_names
 from greenpose.tables import FINAL_ITSELF, Column, Table, TableCell, figure_column, quantity_cell, table_of
@@ -117,17 +117,18 @@ def added_kwh(run: Record) -> float | None:
     taught = sum(part.energy_kwh for part in run.train_parts if part.name in _TAUGHT)
     if run.training_step is None or not taught:
         return None
-    return taught * max(0.0, 1 - 1 / run.training_step.overhead)
+    added = 1 - 1 / run.training_step.overhead
+    return taught * (added + abs(added)) / 2  # nothing where it is below zero
 
 
 def _crossing(study: Study, point: Point) -> Crossing | None:
     final = Point(group=point.group, exit=max(point.group.exits))
     whole, part = final.figure(ENERGY), share(point, ENERGY)
-    added = [each for run in point.group.runs if (each := added_kwh(run)) is not None]
+    added = _added_kwh(point.group)
     images = images_needed(point)
     if not whole.value or part.value is None or not added or (images.value is None and part.value < 1):
         return None
-    energy = training_figure(study.records)
+    energy = study.training_figure
     image = joules_to_kwh(whole.value) * energy.scale
     saved = image * (1 - part.value)
     return Crossing(
@@ -261,7 +262,7 @@ def break_even_table(study: Study) -> Table | None:
     points = [point for point in study.points if not point.final]
     if not points:
         return None
-    energy = replace(training_figure(study.records), label="Teaching added")
+    energy = replace(study.training_figure, label="Teaching added")
     return table_of(
         "break-even",
         "Images after which reading an exit instead of the final one has saved the energy that teaching it added to "
@@ -280,7 +281,7 @@ def parts_table(study: Study) -> Table | None:
     groups = [group for group in study.groups if any(run.train_parts for run in group.runs)]
     if not groups:
         return None
-    energy = training_figure(study.records)
+    energy = study.training_figure
     columns = []
     for name, words in _PART_WORDS.items():
         parts = [_part(group, name, energy) for group in groups]
@@ -301,7 +302,7 @@ def forecast_table(study: Study) -> Table | None:
     told = [(run, run.forecast) for run in study.records if run.forecast is not None]
     if not told:
         return None
-    energy = training_figure(study.records)
+    energy = study.training_figure
     shares = [PERCENT * run.train_energy_kwh / forecast.energy_kwh for run, forecast in told]
     return table_of(
         "forecast",
@@ -342,7 +343,7 @@ def grid_saving(partners: Partners, joint: Group) -> Quantity:
 
 
 def _of_step(group: Group, name: str) -> list[Quantity]:
-    return [run.training_step.quantity(name) for run in group.runs if run.training_step is not None]
+    return group.together.quantities(lambda run: run.training_step.quantity(name) if run.training_step else None)
 
 
 def _added(group: Group, name: str) -> Quantity:
@@ -350,28 +351,39 @@ def _added(group: Group, name: str) -> Quantity:
     return over_runs([less_one(each) for each in _of_step(group, name)])
 
 
+def _added_kwh(group: Group) -> list[float]:
+    return [each for each in group.together.each(added_kwh) if each is not None]
+
+
 def _added_energy(group: Group, scale: float) -> Quantity:
-    kwh = [each for run in group.runs if (each := added_kwh(run)) is not None]
+    kwh = _added_kwh(group)
     if not kwh:
         return missing("the run did not measure what a training step consists of")
-    kind = worst([energy_kind(group.runs), "estimated"])  # a ratio of steps times the energy of training
-    return over_runs([Quantity(value=each * scale, kind=kind) for each in kwh])
+    kind = worst([energy_kind(group), "estimated"])  # a ratio of steps times the energy of training
+    return mean_of([each * scale for each in kwh], kind=kind)
 
 
 def _part(group: Group, name: str, energy: Metric) -> tuple[Quantity, Quantity]:
     """Return a part's energy and its share of all parts, mean over the group's runs."""
-    values, shares = [], []
-    for run in group.runs:
-        found = [part for part in run.train_parts if part.name == name]
-        whole = sum(part.energy_kwh for part in run.train_parts)
-        if found and whole:
-            each = found[0].quantity("energy_kwh", scale=energy.scale)
-            values.append(each)
-            shares.append(Quantity(value=PERCENT * found[0].energy_kwh / whole, kind="computed"))
+
+    def part(run: Record) -> Phase | None:
+        return next((each for each in run.train_parts if each.name == name and _in_parts(run)), None)
+
+    def share(run: Record) -> float | None:
+        return None if (found := part(run)) is None else PERCENT * found.energy_kwh / _in_parts(run)
+
+    def spent(run: Record) -> Quantity | None:
+        return None if (found := part(run)) is None else found.quantity("energy_kwh", scale=energy.scale)
+
+    values, shares = group.together.quantities(spent), group.together.each(share)
     if not values:
         absent = missing("the run did not tell its parts apart")
         return absent, absent
-    return over_runs(values), over_runs(shares)
+    return over_runs(values), mean_of([each for each in shares if each is not None])
+
+
+def _in_parts(run: Record) -> float:
+    return sum(part.energy_kwh for part in run.train_parts)
 
 
 def _part_cell(value: Quantity, share: Quantity) -> TableCell:

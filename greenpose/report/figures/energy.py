@@ -8,10 +8,10 @@ from typing import Any
 
 from greenpose.formatting import NBSP, joules_to_kwh, listed, percent, plain, plural
 from greenpose.metrics import PERCENT, Metric
-from greenpose.quantity import Kind, Quantity, kind_mark, missing, over_runs
+from greenpose.quantity import Kind, Quantity, kind_mark, mean_of, missing
 from greenpose.record import Record
 from greenpose.report.drawing import ACCENT, CHARACTER, DIM, FONT, INK, PAPER, Drawing, bare, write
-from greenpose.report.figures.totals import paid
+from greenpose.report.figures.totals import paid_of
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import energy_figure
 from greenpose.report.study import Group, Study, energy_kind, gross_kwh
@@ -150,8 +150,8 @@ def bill_picture(study: Study) -> Picture | None:
 
 def flows(study: Study) -> Flows:
     """Return where the energy of every experiment went; parts that no run has are left out."""
-    energy = energy_figure([gross_kwh(run) for run in study.records])
-    cuts = tuple(_used(cut, study.records) for cut in CUTS)
+    energy = energy_figure(study.together.each(gross_kwh))
+    cuts = tuple(_used(cut, study) for cut in CUTS)
     return Flows(
         bars=tuple(_bar(group, cuts, energy) for group in study.groups),
         cuts=cuts,
@@ -200,24 +200,26 @@ def by_component(run: Record) -> Energies | None:
 
 def by_activity(run: Record) -> Energies | None:
     """Return what idling for as long would have drawn, and what the run drew beyond that."""
-    watts = [float(each) for entry in run.exits if (each := entry.measurement.get("idle_watts"))]
+    import numpy as np
+
+    watts = [each for entry in run.exits if (each := entry.measurement.get("idle_watts"))]
     if not watts:
         return None
-    gross = gross_kwh(run)
-    idle = min(gross, joules_to_kwh(statistics.median(watts) * sum(phase.seconds for phase in run.phases)))
+    gross, seconds = gross_kwh(run), sum(phase.seconds for phase in run.phases)
+    idle = np.minimum(gross, joules_to_kwh(np.median(watts, axis=0) * seconds))
     return {"Beyond idle": gross - idle, "Idle": idle}
 
 
 def bill(study: Study) -> Bill:
     """Return what all the energy of the page was spent for, the runs that did not finish apart."""
     spent = dict.fromkeys((*PURPOSES, REST), 0.0)
-    for run in paid(study.records):
-        for part, kwh in by_purpose(run).items():
+    for parts in paid_of(study, by_purpose):
+        for part, kwh in parts.items():
             spent[part] += kwh
     lost = {words: sum(each.energy_kwh for each in study.failures if each.reason == r) for r, words in LOST.items()}
     energy = energy_figure([sum(spent.values()) + sum(lost.values())])
-    parts = {name: kwh * energy.scale for name, kwh in (spent | lost).items() if kwh}
-    return Bill(id="spent", parts=parts, figure=energy, kind=energy_kind(study.records))
+    shown = {name: kwh * energy.scale for name, kwh in (spent | lost).items() if kwh}
+    return Bill(id="spent", parts=shown, figure=energy, kind=energy_kind(study))
 
 
 def bill_table(chart: Bill) -> Table:
@@ -259,20 +261,20 @@ CUTS = (
 """The ways in which the page cuts a run's energy."""
 
 
-def _used(cut: Cut, runs: Sequence[Record]) -> Cut:
-    found = [cut.energies(run) or {} for run in runs]
+def _used(cut: Cut, study: Study) -> Cut:
+    found = [each for each in study.together.each(cut.energies) if each]
     return replace(cut, parts=tuple(part for part in cut.parts if any(each.get(part) for each in found)))
 
 
 def _bar(group: Group, cuts: Sequence[Cut], energy: Metric) -> Bar:
-    kind = energy_kind(group.runs)
-    total = over_runs([Quantity(value=gross_kwh(run) * energy.scale, kind=kind) for run in group.runs])
+    kind = energy_kind(group)
+    total = mean_of([kwh * energy.scale for kwh in group.together.each(gross_kwh)], kind=kind)
     return Bar(label=group.label, total=total, parts=tuple(_means(group, cut, energy.scale) for cut in cuts))
 
 
 def _means(group: Group, cut: Cut, scale: float) -> tuple[float, ...] | None:
     """Return the mean of each part over the runs; None where one of them does not tell its parts."""
-    found = [each for run in group.runs if (each := cut.energies(run)) is not None]
+    found = [each for each in group.together.each(cut.energies) if each is not None]
     if len(found) < len(group.runs):
         return None
     return tuple(scale * statistics.fmean(each[part] for each in found) for part in cut.parts)

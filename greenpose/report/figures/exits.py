@@ -44,7 +44,7 @@ from greenpose.report.hosts import across_hosts, parts_of
 from greenpose.report.picture import MOST_PANELS, Picture, drawn, left_out
 from greenpose.report.quantities import in_unit, of_exit
 from greenpose.report.ranking import leaders
-from greenpose.report.study import Group, Point, Study, by_exit, entries, run_names
+from greenpose.report.study import Group, Point, Study, by_exit, run_names
 from greenpose.tables import (
     Column,
     Table,
@@ -68,7 +68,7 @@ COUNTERS = {
 
 def means_table(study: Study) -> Table:
     """Return every exit of every experiment: the mean over its runs."""
-    runs = Column(head="Runs", unit="count"), [str(len(entries(point))) for point in study.points]
+    runs = Column(head="Runs", unit="count"), [str(len(point.group.runs)) for point in study.points]
     shown = [study.shown(metric) for metric in columns_of(study)]
     return table_of(
         "exits",
@@ -184,7 +184,7 @@ def counters_table(study: Study) -> Table:
     """Return the compute of each distinct network by every counter under its own convention."""
     networks: dict[tuple[int, int, int], list[tuple[str, Exit]]] = {}
     for point in study.points:
-        entry = entries(point)[0]
+        entry = point.group.runs[0].exit(point.exit)
         networks.setdefault((entry.exit, entry.macs, entry.params), []).append((point.group.label, entry))
     members = [each for _, each in sorted(networks.items())]
     counted = [each[0][1] for each in members]

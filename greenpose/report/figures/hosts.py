@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from greenpose.formatting import listed, plain, plural
-from greenpose.metrics import ENERGY, PERCENT, Metric
-from greenpose.quantity import Kind, Quantity, kind_mark, missing
+from greenpose.metrics import ENERGY, PERCENT, TRAIN_ENERGY, Metric
+from greenpose.quantity import Kind, Quantity, kind_mark, missing, worst
 from greenpose.record import Record
 from greenpose.report.figures.tradeoff import Mark, Scatter, draw
 from greenpose.report.hosts import (
@@ -19,9 +19,9 @@ from greenpose.report.hosts import (
     reference,
 )
 from greenpose.report.picture import Picture
-from greenpose.report.quantities import of_exit
+from greenpose.report.quantities import kind_of, of_exit
 from greenpose.report.ranking import pareto_front
-from greenpose.report.study import Group, Point, Study, by_exit, energy_kind, host_of, setting, short_name
+from greenpose.report.study import Group, Point, Study, by_exit, host_of, setting, short_name
 from greenpose.tables import Cell, Column, Table, TableCell, missing_cell, systematic_notes, table_of
 
 MOST_COLUMNS = 6
@@ -211,4 +211,6 @@ def _idle(runs: Sequence[Record]) -> TableCell:
     watts = [float(each) for run in runs for entry in run.exits if (each := entry.measurement.get("idle_watts"))]
     if not watts:
         return missing_cell("no idle power was recorded")
-    return TableCell(value=f"{kind_mark(energy_kind(runs))}{plain(statistics.median(watts))}")
+    return TableCell(
+        value=f"{kind_mark(worst(kind_of(run, TRAIN_ENERGY) for run in runs))}{plain(statistics.median(watts))}"
+    )

@@ -8,12 +8,12 @@ from typing import Any
 
 from greenpose.formatting import NBSP, plain, plural
 from greenpose.intervals import Bounds
-from greenpose.metrics import AP, PERCENT, Metric
+from greenpose.metrics import AP, PERCENT, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity, kind_mark, missing, over_runs, ratio
 from greenpose.record import Record, Validation
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, write
 from greenpose.report.picture import MOST_PANELS, Picture, first_panels
-from greenpose.report.quantities import training_figure
+from greenpose.report.quantities import kind_of
 from greenpose.report.study import Group, Point, Study, energy_kind, setting
 from greenpose.tables import PAPER_ITSELF, Table, table_of
 
@@ -77,7 +77,7 @@ def targets_table(study: Study) -> Table | None:
     found = targets(study)
     if not found:
         return None
-    energy = replace(training_figure(study.records), label="Energy to it")
+    energy = replace(study.training_figure, label="Energy to it")
     shares = (SHARE, [each.share for each in found])
     return table_of(
         "targets",
@@ -133,7 +133,7 @@ def _recipe(group: Group) -> str:
 
 def _level(group: Group, exit_: int) -> float | None:
     """Return the lowest AP that an exit ends with among the runs of a group; None where a record does not tell."""
-    last = [run.validations[-1].ap.get(exit_) if run.validations else None for run in group.runs]
+    last = group.together.each(lambda run: run.validations[-1].ap.get(exit_) if run.validations else None)
     known = [ap for ap in last if ap is not None]
     return min(known) if len(known) == len(last) else None
 
@@ -152,7 +152,7 @@ def _until(run: Record, kwh: float) -> Quantity:
     """Return a part of a run's training energy, whose systematic error is that of all of it, as factors."""
     factors = run.quantity("train_energy_kwh").factors
     wrong = Bounds(*(kwh * each for each in factors)) if factors else None
-    return Quantity(value=kwh, kind=energy_kind([run]), type_b=wrong, method="until the level is held")
+    return Quantity(value=kwh, kind=kind_of(run, TRAIN_ENERGY), type_b=wrong, method="until the level is held")
 
 
 Points = tuple[tuple[float, float], ...]
@@ -211,7 +211,7 @@ def courses_picture(study: Study) -> Picture | None:
 
 def courses(study: Study) -> list[LearningCurve]:
     """Return the courses of every exit that the page holds under the paper's recipe and under another one."""
-    energy, symbol = training_figure(study.records), kind_mark(energy_kind(study.records))
+    energy, symbol = study.training_figure, kind_mark(energy_kind(study))
     return [
         _course(study, each, energy, symbol, number)
         for number, each in enumerate(

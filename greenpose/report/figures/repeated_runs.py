@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from greenpose.formatting import NBSP, Text, exact, listed, plain, plural
@@ -26,7 +27,8 @@ from greenpose.report.drawing import (
 from greenpose.report.picture import Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
 from greenpose.report.ranking import leaders
-from greenpose.report.study import Point, Study, by_exit, energy_kind, entries, not_converged, seeds, short_name
+from greenpose.report.run_by_run import measurement, not_converged
+from greenpose.report.study import Point, Study, by_exit, energy_kind, seeds, short_name
 from greenpose.tables import (
     Column,
     Table,
@@ -174,11 +176,11 @@ def repeats_table(chart: Repeats) -> Table:
 
 
 def _spread(point: Point, figure: Metric) -> Spread:
-    found = [of_exit(entry, figure) for entry in entries(point)]
-    values = sorted(each.value for each in found if each.value is not None)
+    found = point.group.together.each(lambda run: of_exit(run.exit(point.exit), figure).value)
+    values = sorted(each for each in found if each is not None)
     mean = point.figure(figure)
     if len(values) < 2 or not mean.value:
-        reasons = [each.missing for each in found if each.missing]
+        reasons = [why for run in point.group.runs if (why := of_exit(run.exit(point.exit), figure).missing)]
         return Spread(
             figure=figure, values=(), mean=mean, missing=reasons[0] if reasons else "fewer than two runs know it"
         )
@@ -281,11 +283,14 @@ def sureness_table(study: Study) -> Table:
             ("Seeds", map(seeds, runs)),
             (
                 Column(head="Test images", unit="count"),
-                [_summary([run.images.get("test", 0) for run in each]) for each in runs],
+                [_summary(point.group.together.each(lambda run: run.images.get("test", 0))) for point in points],
             ),
             (
                 Column(head="Test subjects", unit="count"),
-                [_summary([run.subjects.get("test") or "not known" for run in each]) for each in runs],
+                [
+                    _summary(point.group.together.each(lambda run: run.subjects.get("test") or "not known"))
+                    for point in points
+                ],
             ),
             *columns,
         ],
@@ -294,12 +299,7 @@ def sureness_table(study: Study) -> Table:
 
 def precision(study: Study) -> str:
     """Return in a sentence whether metering of inference became as precise as was asked."""
-    known = [
-        entry.measurement["converged"]
-        for point in study.points
-        for entry in entries(point)
-        if isinstance(entry.measurement.get("converged"), bool)
-    ]
+    known = any(isinstance(each, bool) for point in study.points for each in measurement(point, "converged"))
     unsettled = not_converged(study)
     if unsettled:
         return (
@@ -315,19 +315,17 @@ def warnings(study: Study) -> list[str]:
     """Return what the meter warned of, each with the exits that it concerns."""
     found: dict[str, list[str]] = {}
     for point in study.points:
-        for entry in entries(point):
-            for warning in entry.measurement.get("warnings") or ():
-                found.setdefault(str(warning), []).append(point.label)
-    return [f"{warning} ({listed(list(dict.fromkeys(labels)))})" for warning, labels in found.items()]
+        for warning in dict.fromkeys(str(each) for some in measurement(point, "warnings") for each in some or ()):
+            found.setdefault(warning, []).append(point.label)
+    return [f"{warning} ({listed(labels)})" for warning, labels in found.items()]
 
 
 def _measured(point: Point, key: str) -> TableCell:
     """Return what the runs say under a name; watts are marked as the joules are that they come from."""
-    said = [entry.measurement.get(key) for entry in entries(point)]
-    cell = _summary([_scaled(each, key) for each in said if each is not None])
+    cell = _summary([_scaled(each, key) for each in measurement(point, key) if each is not None])
     if _measure(key)[1] != "W" or cell.missing:
         return cell
-    return number_cell(Text(value=cell.value), kind=energy_kind(point.group.runs))
+    return number_cell(Text(value=cell.value), kind=energy_kind(point.group))
 
 
 def _summary(values: Sequence[Any]) -> TableCell:
@@ -359,11 +357,12 @@ def _scaled(value: Any, key: str) -> Any:
 
 def _measurement_keys(study: Study) -> list[str]:
     """Return the names of everything that the records say about measuring, as single values."""
-    said = [entry.measurement for run in study.records for entry in run.exits]
-    keys = dict.fromkeys(
-        key for each in said for key, value in each.items() if isinstance(value, bool | int | float | str)
-    )
-    return list(keys)
+    said = study.together.each(lambda run: [key for entry in run.exits for key in _single(entry.measurement)])
+    return list(dict.fromkeys(chain(*said)))
+
+
+def _single(measurement: Mapping[str, Any]) -> list[str]:
+    return [key for key, value in measurement.items() if value is not None and not isinstance(value, list | dict)]
 
 
 def _measure(key: str) -> tuple[str, str, float]:

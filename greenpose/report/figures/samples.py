@@ -9,7 +9,7 @@ from typing import Any
 
 from greenpose.formatting import JOULES_PER_KWH, NBSP, listed, plain, plural, with_prefix
 from greenpose.intervals import Bounds, interval
-from greenpose.metrics import ENERGY, PERCENT
+from greenpose.metrics import ENERGY, PERCENT, TRAIN_ENERGY
 from greenpose.quantity import Kind, kind_mark
 from greenpose.record import Record
 from greenpose.report.drawing import (
@@ -32,7 +32,7 @@ from greenpose.report.drawing import (
 )
 from greenpose.report.figures.energy import FILLS, PURPOSES, REST, key, purpose_of
 from greenpose.report.picture import Picture
-from greenpose.report.quantities import of_exit, prefixed
+from greenpose.report.quantities import kind_of, of_exit, prefixed
 from greenpose.report.study import Study, energy_kind
 from greenpose.store.pictures import source_of
 from greenpose.store.traces import Stretch, Trace
@@ -161,7 +161,7 @@ def power_picture(study: Study) -> Picture | None:
         id="power",
         title="Power over time, by what it was for",
         panels=tuple(_draw_power(course, wide=len(courses) == 1) for course in courses),
-        data=_power_table(courses, energy_kind(study.records)),
+        data=_power_table(courses, energy_kind(study)),
         large=len(courses) == 1,
     )
 
@@ -172,7 +172,7 @@ def power_courses(study: Study) -> list[PowerCourse]:
     courses = []
     for number, (run, each) in enumerate(found):
         step, watts = _binned(run, each.stretches)
-        mark = kind_mark(energy_kind([run]))
+        mark = kind_mark(kind_of(run, TRAIN_ENERGY))
         courses.append(PowerCourse(id=f"power-{number}", label=run.name, step=step, watts=watts, symbol=mark))
     return courses
 

@@ -1,14 +1,17 @@
 """Totals: what everything on the page cost, runs that did not finish included."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TypeVar
 
 from greenpose.formatting import NBSP, co2eq_g, plural
 from greenpose.metrics import TRAIN_CO2
 from greenpose.quantity import Kind
 from greenpose.record import Failure, Phase, Record
 from greenpose.report.quantities import energy_figure, prefixed
-from greenpose.report.study import Study, energy_kind
+from greenpose.report.study import Study, energy_kind, gross_kwh
+from greenpose.store.together import Together
 from greenpose.tables import (
     Column,
     Table,
@@ -19,6 +22,7 @@ from greenpose.tables import (
     value_cell,
 )
 
+AnswerT = TypeVar("AnswerT")
 TAKEN_OVER = ("data", "count", "train", "validate", "checkpoint")
 """Phases that a run has from another one whose training it took over."""
 
@@ -43,12 +47,12 @@ class Total:
 
 def run_total(run: Record) -> Total:
     """Return what all phases of one run cost; emissions phase by phase, where the run kept them."""
-    energy = sum(phase.energy_kwh for phase in run.phases)
+    energy = gross_kwh(run)
     grams = sum(_grams(phase, run) for phase in run.phases)
     seconds = sum(phase.seconds for phase in run.phases)
     making = run.train_embodied_co2eq_g
     if making is not None and run.train_seconds:
-        making *= seconds / run.train_seconds  # charged by time, in training as in the rest
+        making = making * (seconds / run.train_seconds)  # charged by time, in training as in the rest
     return Total(runs=1, seconds=seconds, energy_kwh=energy, co2eq_g=grams, embodied_g=making)
 
 
@@ -65,9 +69,35 @@ def _grams(phase: Phase, run: Record) -> float:
 def finished_total(study: Study) -> Total:
     """Return what the finished runs cost altogether."""
     if "finished" not in study.known:
-        study.known["finished"] = _sum([run_total(run) for run in paid(study.records)])
-    found: Total = study.known["finished"]
-    return found
+        found = paid_of(study, _parts)
+        seconds, energy, grams, making = zip(*found, strict=True) if found else [()] * 4
+        study.known["finished"] = Total(
+            runs=len(found),
+            seconds=sum(seconds),
+            energy_kwh=sum(energy),
+            co2eq_g=sum(grams),
+            embodied_g=None if None in making or not making else sum(making),
+        )
+    total: Total = study.known["finished"]
+    return total
+
+
+def _parts(run: Record) -> tuple[float, float, float, float | None]:
+    total = run_total(run)
+    return total.seconds, total.energy_kwh, total.co2eq_g, total.embodied_g
+
+
+def paid_of(study: Study, ask: Callable[[Record], AnswerT]) -> list[AnswerT]:
+    """Return what is asked of each finished run, with the phases that it was paid for."""
+    if "paid" not in study.known:
+        study.known["paid"] = Together(paid(study.records))
+    runs: Together = study.known["paid"]
+    return runs.each(ask)
+
+
+def phase_names(study: Study) -> list[str]:
+    """Return the names of all phases of the finished runs."""
+    return list(dict.fromkeys(chain(*study.together.each(lambda run: [phase.name for phase in run.phases]))))
 
 
 def paid(records: Sequence[Record]) -> list[Record]:
@@ -130,7 +160,7 @@ def totals_table(study: Study) -> Table:
     whole = max(total.energy_kwh for total in totals)
     energy, grams = energy_figure([whole]), prefixed(TRAIN_CO2, [total.co2eq_g for total in totals])
     time_unit, time_scale = ("h", 3600) if parts["Finished"].seconds >= 3600 else ("s", 1)
-    kind = energy_kind(study.records)
+    kind = energy_kind(study)
     notes = kind_notes([kind])
     energies = [value_cell(total.energy_kwh * energy.scale, kind=kind) for total in totals]
     if whole and study.failures:

@@ -8,7 +8,7 @@ from typing import Any
 from greenpose.formatting import NBSP, listed, plural
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT, TRAIN_ENERGY, Metric
-from greenpose.quantity import Quantity, kind_mark, over_runs, ratio
+from greenpose.quantity import Quantity, kind_mark, mean_of, ratio
 from greenpose.report.differences import seed_by_seed
 from greenpose.report.drawing import (
     ACCENT,
@@ -32,7 +32,7 @@ from greenpose.report.drawing import (
 from greenpose.report.figures.axes import axis_title, ends_of, extent, name_axis, padded, reach
 from greenpose.report.hosts import across_hosts
 from greenpose.report.picture import Picture
-from greenpose.report.quantities import FOOTPRINTS, training_figure
+from greenpose.report.quantities import FOOTPRINTS
 from greenpose.report.ranking import (
     answered,
     cost_figure,
@@ -175,7 +175,7 @@ def _picture(chart: Scatter, *, large: bool) -> Picture:
 
 def scatters(study: Study) -> list[Scatter]:
     """Return one chart for each footprint quantity; the quantity that exits are ranked by comes first."""
-    training = training_figure(study.records)
+    training = study.training_figure
     metrics = [training if metric is TRAIN_ENERGY else metric for metric in FOOTPRINTS]
     study = across_hosts(study)
     lead, named = cost_figure(study), answered(study)
@@ -268,9 +268,9 @@ def _kept_of(metric: Metric) -> Metric:
 
 def kept(point: Point, best: Point) -> Quantity:
     """Return accuracy in percent of that of the most accurate exit, seed by seed where both ran with the same ones."""
-    pairs = seed_by_seed(best, point, point.accuracy)
-    if pairs:
-        return over_runs([ratio(part, whole) for whole, part in pairs]) * PERCENT
+    pairs, kind = seed_by_seed(best, point, point.accuracy)
+    if found := [part / whole for whole, part in pairs if whole]:
+        return mean_of(found, kind=kind) * PERCENT
     return ratio(point.figure(point.accuracy), best.figure(best.accuracy)) * PERCENT
 
 

@@ -3,15 +3,17 @@
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from greenpose.formatting import NBSP, percent, plain, plural, span
 from greenpose.metrics import PERCENT, TRAIN_CO2, TRAIN_EMBODIED, TRAIN_ENERGY, TRAIN_SCI, Metric
-from greenpose.quantity import Kind, Quantity, missing, over_runs
-from greenpose.record import CrossCheck, Failure, Record
+from greenpose.quantity import Kind, Quantity, mean_of, missing, over_runs, worst
+from greenpose.record import CrossCheck, Failure, Phase, Record
 from greenpose.report.figures.energy import COMPONENTS
+from greenpose.report.figures.totals import phase_names
 from greenpose.report.limits import allocation
-from greenpose.report.quantities import energy_figure, kind_of, of_record, training_figure
-from greenpose.report.study import Study, by_exit, energy_kind, run_names
+from greenpose.report.quantities import energy_figure, kind_of, of_record
+from greenpose.report.study import Group, Study, by_exit, energy_kind, run_names
 from greenpose.tables import (
     Column,
     Table,
@@ -34,14 +36,14 @@ FAR_APART = 2.0
 def training_table(study: Study) -> Table:
     """Return what training each run cost: time, energy and its components, emissions; of others until they ended."""
     runs, failures = study.records, study.failures[:MOST_FAILURES]
-    energy, grams = training_figure(runs), study.shown(TRAIN_CO2)
+    energy, grams = study.training_figure, study.shown(TRAIN_CO2)
     known = any(run.train_sci_g is not None for run in runs)
     making = [study.shown(each) for each in (TRAIN_EMBODIED, TRAIN_SCI)] if known else []
     components = [part for part in COMPONENTS if any(part in run.train_energy_kwh_by_component for run in runs)]
     kwh = [*(run.train_energy_kwh for run in runs), *(each.energy_kwh for each in failures)]
     most = max(*kwh, 0.0)
     untold = [missing("told of finished runs only")] * len(failures)
-    lost = _lost(failures, energy_kind(runs), energy, grams)
+    lost = _lost(failures, energy_kind(study), energy, grams)
 
     def column(metric: Metric, beside: Sequence[Quantity]) -> tuple[Column, list[TableCell]]:
         numbers = [of_record(run, metric) for run in runs]
@@ -68,8 +70,8 @@ def training_table(study: Study) -> Table:
 
 def phases_table(study: Study) -> Table:
     """Return energy and time of every phase, mean over the runs of an experiment; their sum is a run's total."""
-    names = list(dict.fromkeys(phase.name for run in study.records for phase in run.phases))
-    energy = energy_figure([phase.energy_kwh for run in study.records for phase in run.phases])
+    names = phase_names(study)
+    energy = energy_figure(chain(*study.together.each(lambda run: [phase.energy_kwh for phase in run.phases])))
     unit, notes = f"{energy.unit}; s below", _notes(study)
     return table_of(
         "phases",
@@ -80,7 +82,7 @@ def phases_table(study: Study) -> Table:
         [
             (
                 Column(head=(name or "total").capitalize(), unit=unit, notes=notes),
-                [_phase_cell(group.runs, name, energy) for group in study.groups],
+                [_phase_cell(group, name, energy) for group in study.groups],
             )
             for name in (*names, "")
         ],
@@ -89,12 +91,12 @@ def phases_table(study: Study) -> Table:
 
 def allocation_table(study: Study) -> Table:
     """Return the training energy and emissions allocated to each exit, mean over the runs of an experiment."""
-    energy, grams, notes = training_figure(study.records), study.shown(TRAIN_CO2), _notes(study)
+    energy, grams, notes = study.training_figure, study.shown(TRAIN_CO2), _notes(study)
 
     def means(of: Share, scale: float = PERCENT, *, metered: bool = False) -> Iterator[Quantity]:
         for point in study.points:
-            kind = energy_kind(point.group.runs) if metered else "computed"
-            yield _mean_of([of(run, point.exit) for run in point.group.runs], scale, kind)
+            kind = energy_kind(point.group) if metered else "computed"
+            yield _mean_of(point.group, functools.partial(_of_exit, of, point.exit), scale, kind)
 
     return table_of(
         "allocation",
@@ -117,6 +119,10 @@ def allocation_table(study: Study) -> Table:
             ),
         ],
     )
+
+
+def _of_exit(of: "Share", exit_: int, run: Record) -> float | None:
+    return of(run, exit_)
 
 
 Share = Callable[[Record, int], float | None]
@@ -208,20 +214,23 @@ def _of_component(runs: Sequence[Record], part: str, energy: Metric) -> Iterator
             yield Quantity(value=kwh * energy.scale, kind=how.kind if how else "measured")
 
 
-def _phase_cell(runs: Sequence[Record], name: str, energy: Metric) -> TableCell:
+def _phase_cell(group: Group, name: str, energy: Metric) -> TableCell:
     """Return the mean energy and time of a phase, of all phases where it has no name."""
-    found = [[phase for phase in run.phases if name in ("", phase.name)] for run in runs]
-    if not any(phase.seconds or phase.energy_kwh for phases in found for phase in phases):
+
+    def spent(of: Callable[[Phase], float]) -> list[float]:
+        return group.together.each(lambda run: sum(of(each) for each in run.phases if name in ("", each.name)))
+
+    kwh, took = spent(lambda phase: phase.energy_kwh), spent(lambda phase: phase.seconds)
+    if not any(kwh) and not any(took):
         return TableCell(value="none")
-    kwh = [sum(phase.energy_kwh for phase in phases) * energy.scale for phases in found]
-    cell = quantity_cell(_mean(kwh, kind=energy_kind(runs)))
-    seconds = _mean([sum(phase.seconds for phase in phases) for phases in found]).text()
+    cell = quantity_cell(mean_of([each * energy.scale for each in kwh], kind=energy_kind(group)))
+    seconds = mean_of(took).text()
     return replace(cell, interval="\n".join(filter(None, (cell.interval, f"{seconds}{NBSP}s"))))
 
 
 def _notes(study: Study) -> tuple[str, ...]:
     """Return how energy was obtained, for the headings of columns that hold nothing else."""
-    return kind_notes(kind_of(run, TRAIN_ENERGY) for run in study.records)
+    return kind_notes({*study.together.each(lambda run: kind_of(run, TRAIN_ENERGY))})
 
 
 def _share_of_run(run: Record, exit_: int) -> float | None:
@@ -240,28 +249,30 @@ def _other_rules(study: Study) -> list[str]:
     return [rule for rule in _RULES if rule in known and chosen != {rule}]
 
 
-def _mean_of(values: Sequence[float | None], factor: float, kind: Kind) -> Quantity:
+def _mean_of(group: Group, of: Callable[[Record], float | None], factor: float, kind: Kind) -> Quantity:
     """Return the mean over runs; None stands for a run that did not allocate its cost."""
     absent = missing("the run did not allocate its cost")
-    return over_runs([absent if each is None else Quantity(value=each * factor, kind=kind) for each in values])
+
+    def scaled(run: Record) -> Quantity:
+        return absent if (each := of(run)) is None else Quantity(value=each * factor, kind=kind)
+
+    return over_runs(group.together.quantities(scaled))
 
 
 def _crosschecked(found: Sequence[tuple[Record, CrossCheck]], energy: Metric) -> list[Quantity]:
     """Return the seconds that a tool covered, its energy, ours for the same windows, and their ratio."""
-    covered = _mean([check.covered_seconds for _, check in found])
+    covered = mean_of([check.covered_seconds for _, check in found])
     told = [(run, check.energy_kwh, check.ratio) for run, check in found if check.energy_kwh is not None]
     if not told:
         return [covered, *[missing(found[0][1].note)] * 3]
-    its = _mean([kwh * energy.scale for _, kwh, _ in told])
+    its = mean_of([kwh * energy.scale for _, kwh, _ in told])
     both = [(run, kwh / ratio, ratio) for run, kwh, ratio in told if ratio]
     if not both:
         return [covered, its, *[missing("no ratio was recorded")] * 2]
-    ours = _mean([kwh * energy.scale for _, kwh, _ in both], kind=energy_kind([run for run, _, _ in both]))
-    return [covered, its, ours, _mean([ratio for _, _, ratio in both])]
-
-
-def _mean(values: Sequence[float], *, kind: Kind = "computed") -> Quantity:
-    return over_runs([Quantity(value=value, kind=kind) for value in values])
+    ours = mean_of(
+        [kwh * energy.scale for _, kwh, _ in both], kind=worst(kind_of(run, TRAIN_ENERGY) for run, _, _ in both)
+    )
+    return [covered, its, ours, mean_of([ratio for _, _, ratio in both])]
 
 
 def _distance(low: float, high: float) -> str:
