@@ -309,7 +309,7 @@ def handing_out(budget: Budget | GridBudget) -> Iterator[None]:
     with claimed(root) as mine:
         jobs = [job for job in written(root / FOLDER / PARTS) if queue_of(root).keeps(job)]
         if not mine or jobs:
-            who = f"Slurm's jobs {' '.join(jobs)}" if jobs else f"another command ({said_of(root)})"
+            who = f"Slurm's jobs {' '.join(jobs)}" if jobs else f"another command ({said_of(root) or 'just begun'})"
             raise GreenPoseError(
                 f"--grid-budget-kwh: {who} may take what is left of this grid's budget: let it end first"
             )

@@ -131,7 +131,8 @@ class Array:
                     yield
                     return
             if not told:
-                say(f"another process submits runs of this grid: waiting for it ({said_of(root)})")
+                who = said_of(root) or "just begun"
+                say(f"another process submits runs of this grid: waiting for it ({who})")
             told = True
             time.sleep(self._look)
 
