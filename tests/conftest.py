@@ -57,14 +57,15 @@ def once(tmp_path_factory):
 
 
 SLOWEST = (
-    *("test_typed", "run/test_end_to_end", "cli/test_init", "run/test_own_network", "export/test_deploy"),
-    *("torture/test_deployed", "torture/test_runs", "cli/test_deploy", "cli/test_console", "test_examples"),
-    *("report/test_honesty", "report/test_page", "run/test_measure_artefacts", "cli/test_artefact_costs"),
-    *("training/test_distributed", "cli/test_estimate", "cli/test_report", "cli/test_measure", "run/test_official"),
-    *("model/test_hrnet", "counting/test_macs", "adoption/test_pytest_plugin", "model/test_weights"),
-    *("report/test_scale", "training/test_checkpoint", "torture/test_reading", "test_metrics", "test_own_loops"),
-    *("export/test_run_py", "run/test_own_profile", "data/test_conventions", "run/test_relabelled", "test_extras"),
-    *("report/test_drawings", "counting/test_counts", "report/test_repeated_runs"),
+    *("test_typed", "export/test_deploy", "run/test_own_network", "run/test_end_to_end", "run/test_measure_artefacts"),
+    *("test_examples", "torture/test_runs", "report/test_page", "metering/test_command", "cli/test_init"),
+    *("torture/test_reading", "cli/test_console", "test_network", "cli/test_manners", "cli/test_report", "test_extras"),
+    *("adoption/test_pytest_plugin", "cli/test_predict", "training/test_checkpoint", "export/test_run_py"),
+    *("check/test_bisect", "counting/test_counts", "benchmarks/test_reference_loop", "cli/test_measure"),
+    *("report/test_repeated_runs", "data/test_conventions", "run/test_official", "torture/test_deployed"),
+    *("artefact/test_folder", "data/test_overlay", "model/test_hrnet", "cli/test_check", "cli/test_prepare_data"),
+    *("cli/test_start_time", "launch/test_array", "report/test_honesty", "grid/test_grid_budget", "cli/test_run_words"),
+    *("test_metrics", "run/test_measure_bf16", "run/test_budget_end_to_end", "report/test_hosts", "cli/test_deploy"),
 )
 """Files that take a worker longest. They come first, so that no worker is still at one when the others have ended."""
 

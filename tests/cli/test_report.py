@@ -16,6 +16,7 @@ from greenpose.tables import plain_text
 from tests.cli.running import greenpose
 from tests.report.records import failure, paper_grid, record
 from tests.report.several_hosts import on_host, table_1
+from tests.report.undrawn import without_drawings
 
 
 def written(folder, entries):
@@ -60,7 +61,7 @@ def test_the_ending_of_a_file_says_the_form(runs, twice):
 
 
 def test_without_a_file_a_page_is_written_that_is_called_as_the_runs(runs, tmp_path):
-    done = greenpose("report", runs, cwd=tmp_path)
+    done = greenpose("report", runs, cwd=tmp_path, act=without_drawings)
     assert (done.code, done.out) == (0, f"reports/{runs.name}.html\n"), done.err
     page = (tmp_path / "reports" / f"{runs.name}.html").read_text()
     assert f"<title>{runs.name}</title>" in page
@@ -127,7 +128,7 @@ LATER = {"started_at": "2025-07-01T08:00:00Z", "finished_at": "2025-07-01T09:30:
 def test_the_same_experiments_in_two_folders_are_set_side_by_side(tmp_path):
     old = written(tmp_path / "old", paper_grid((1,), ("HRNet3", "HRNet4")))
     new = written(tmp_path / "new", paper_grid((1,), ("HRNet3", "HRNet2")))
-    done = greenpose("report", "old", "new", "-o", "both.html", cwd=tmp_path)
+    done = greenpose("report", "old", "new", "-o", "both.html", cwd=tmp_path, act=without_drawings)
     assert done.code == 0, done.err
     page = (tmp_path / "both.html").read_text()
     assert "What changed" in page
@@ -159,10 +160,15 @@ def test_with_a_date_the_same_command_gives_the_same_bytes(twice):
 
 
 def test_the_date_may_come_from_the_environment_and_must_be_one(runs, tmp_path):
-    assert greenpose("report", runs, "-o", "a.html", cwd=tmp_path, SOURCE_DATE_EPOCH="1748779200").code == 0
+    assert (
+        greenpose(
+            "report", runs, "-o", "a.html", cwd=tmp_path, act=without_drawings, SOURCE_DATE_EPOCH="1748779200"
+        ).code
+        == 0
+    )
     assert "made 2025-06-01T12:00:00+00:00 by GreenPose" in (tmp_path / "a.html").read_text()
     for wrong in ("yesterday", "9" * 30):
-        done = greenpose("report", runs, "-o", "b.html", "--date", wrong, cwd=tmp_path)
+        done = greenpose("report", runs, "-o", "b.html", "--date", wrong, cwd=tmp_path, act=without_drawings)
         assert (done.code, f"--date {wrong}: neither ISO 8601" in done.err) == (2, True), done.err
     assert not (tmp_path / "b.html").exists()
 
@@ -170,7 +176,7 @@ def test_the_date_may_come_from_the_environment_and_must_be_one(runs, tmp_path):
 def test_other_seeds_or_experiments_in_two_folders_stay_one_set(tmp_path):
     written(tmp_path / "one", paper_grid((1,), ("HRNet3",)))
     written(tmp_path / "two", paper_grid((2,), ("HRNet3",)))
-    assert greenpose("report", "one", "two", "-o", "both.html", cwd=tmp_path).code == 0
+    assert greenpose("report", "one", "two", "-o", "both.html", cwd=tmp_path, act=without_drawings).code == 0
     page = (tmp_path / "both.html").read_text()
     assert "What changed" not in page
     assert "2\u00a0finished" in page
@@ -206,12 +212,15 @@ def test_a_verdict_is_shown_on_the_page_and_a_wrong_file_is_refused(runs, tmp_pa
         "findings": [finding],
     }
     (tmp_path / "verdict.json").write_text(json.dumps(verdict))
-    assert greenpose("report", runs, "--verdict", "verdict.json", "-o", "a.html", cwd=tmp_path).code == 0
+    assert (
+        greenpose("report", runs, "--verdict", "verdict.json", "-o", "a.html", cwd=tmp_path, act=without_drawings).code
+        == 0
+    )
     page = (tmp_path / "a.html").read_text()
     assert "Verdict of the check" in page
     assert "exit3.macs" in page
     for name, message in (("a.html", "a.html: not JSON"), ("none.json", "none.json: no such file")):
-        done = greenpose("report", runs, "--verdict", name, "-o", "b.html", cwd=tmp_path)
+        done = greenpose("report", runs, "--verdict", name, "-o", "b.html", cwd=tmp_path, act=without_drawings)
         assert (done.code, message in done.err) == (2, True), done.err
 
 
@@ -248,7 +257,7 @@ def test_a_record_with_impossible_numbers_is_named_everywhere_and_averaged_in_no
     good, bad = paper_grid((1, 2), ("HRNet3",))
     worse = bad.exits[0].model_copy(update={"ap": 42.0, "params": -7})
     written(tmp_path / "runs", [good, bad.model_copy(update={"exits": [worse]})])
-    done = greenpose("report", "runs", "-o", "a.html", "-o", "a.md", "-o", "a.csv", cwd=tmp_path)
+    done = greenpose("report", "runs", "-o", "a.html", "-o", "a.md", "-o", "a.csv", cwd=tmp_path, act=without_drawings)
     assert done.code == 0, done.err
     place = f"runs/{bad.name}/record.json: exits[0]"
     for fault in (f"{place}.ap: 42.0; it lies between 0 and 1", f"{place}.params: -7; it lies between 0 and 1e+30"):
@@ -281,12 +290,12 @@ def test_the_terminal_says_what_page_and_markdown_answer_by_the_margin_and_floor
         ("--floor", "60"): "No exit",
     }
     for options, beginning in beginnings.items():
-        done = greenpose("report", "runs", "-o", "a.html", "-o", "a.md", *options, cwd=tmp_path)
+        done = greenpose("report", "runs", "-o", "a.html", "-o", "a.md", *options, cwd=tmp_path, act=without_drawings)
         (answer, *_) = done.err.splitlines()
         assert answer.startswith(beginning)
         assert html.escape(answer, quote=False) in (tmp_path / "a.html").read_text()
         assert plain_text(answer) in (tmp_path / "a.md").read_text()
-    assert greenpose("report", "runs", "-o", "b.md", "--margin", "nan", cwd=tmp_path).code == 2
+    assert greenpose("report", "runs", "-o", "b.md", "--margin", "nan", cwd=tmp_path, act=without_drawings).code == 2
     said = greenpose("report", "--help", cwd=tmp_path).out
     assert f"[{MARGIN:g}]" in said
     assert f"[{FLOOR:g}]" in said

@@ -61,6 +61,7 @@ def test_a_single_exit_is_charted_beside_its_file():
     assert [row.head for row in picture.data.sections[0].rows] == ["HRNet4", "HRNet4, int8 in onnxruntime"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_page_without_artefacts_has_no_trace_of_them():
     compared = study([RUN])
     page = render_study(compared, **CONSTANT)

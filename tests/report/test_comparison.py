@@ -246,6 +246,7 @@ def test_counted_numbers_need_no_interval():
     assert difference(first, second).cell.value == "+25"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_of_two_sides_begins_with_what_changed_and_answers_for_the_second():
     first, second = (tuple(paper_grid(seeds, GRID)) for seeds in ((1, 2), (2, 1)))
     pages = [

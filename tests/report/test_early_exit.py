@@ -17,6 +17,7 @@ def page(*policies):
     return render_study(study([RUN, OTHER], policies=policies), **CONSTANT)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_page_without_curves_has_no_trace_of_them():
     without = page()
     assert without == render([RUN, OTHER], **CONSTANT)

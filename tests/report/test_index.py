@@ -13,6 +13,7 @@ from tests.cli.running import greenpose
 from tests.report.html_tree import read
 from tests.report.records import failure, paper_grid, record
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 MADE = {"date": "2025-06-03T00:00:00Z", "version": "0.1.0"}
 
 

@@ -165,6 +165,7 @@ def test_a_run_without_exits_has_a_page_of_its_bill_in_every_form(bill):
     assert [picture.id for picture in pictures_of(compared)]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_bill_stands_beside_runs_that_have_exits(bill):
     assert "Top-1 accuracy" in render([bill, own(TOP1, {3: 0.5, 4: 0.6})], generated_at="2026", **WORDS)
 
