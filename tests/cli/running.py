@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +68,15 @@ def greenpose(
             done = Done(process.exitcode, *(each.read_text(encoding) for each in (out, err)), offline.processes)
         assert not offline.tries, offline.tries
         return done
+
+
+def begun(*arguments: object, cwd: Path, **environment: str) -> BaseProcess:
+    """Begin `greenpose ARGUMENTS` in a warm process and leave it at work; it writes to its files `out` and `err`."""
+    out, err = (cwd.with_name(f"{cwd.name}-{stream}") for stream in ("out", "err"))
+    told = {**os.environ, "GREENPOSE_CACHE": str(cwd / "cache"), "NO_COLOR": "1", **environment}
+    process = forked(list(map(str, arguments)), cwd=cwd, out=out, err=err, environment=told)
+    process.out, process.err = out, err
+    return process
 
 
 def with_least_network(words: Sequence[str]) -> int:

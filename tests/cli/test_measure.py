@@ -13,11 +13,10 @@ from rich.console import Console
 
 from greenpose.cli.measure_table import print_costs, print_notes, title
 from greenpose.metering import read_windows
-from tests.cli.running import greenpose
+from tests.cli.running import begun, greenpose
 from tests.metering.fakes import BrokenSource
 from tests.metering.test_inference import PLAN, Bench
 from tests.run.measuring import EXPERIMENT, fake_measurement, finished_run
-from tests.torture.nursery import forked
 
 NBSP = "\u00a0"
 
@@ -226,9 +225,7 @@ def test_mistakes_are_told_together_before_anything_starts(workplace):
 
 
 def test_an_interrupt_ends_in_130_without_a_traceback(workplace):
-    words = ["measure", "tiny.yaml", "--log", "long.jsonl", "--set", "measure.rel_ci=1e-9"]
-    streams = {name: workplace.with_name(f"{name} of long") for name in ("out", "err")}
-    process = forked(words, cwd=workplace, environment=os.environ, **streams)
+    process = begun("measure", "tiny.yaml", "--log", "long.jsonl", "--set", "measure.rel_ci=1e-9", cwd=workplace)
     deadline = time.monotonic() + 60
     while not ((workplace / "long.jsonl").exists() and read_windows(workplace / "long.jsonl")):
         assert time.monotonic() < deadline
@@ -236,5 +233,5 @@ def test_an_interrupt_ends_in_130_without_a_traceback(workplace):
     os.kill(process.pid, signal.SIGINT)
     process.join(60)
     assert process.exitcode == 130
-    assert "Traceback" not in streams["err"].read_text()
-    assert streams["out"].read_text() == ""
+    assert "Traceback" not in process.err.read_text()
+    assert process.out.read_text() == ""

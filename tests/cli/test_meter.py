@@ -1,7 +1,6 @@
 """`greenpose meter -- COMMAND` leaves a run and the command's own exit code, whatever ends the command or the meter."""
 
 import json
-import os
 import signal
 import time
 
@@ -11,8 +10,7 @@ import pytest
 from greenpose.metering import read_windows
 from greenpose.record import Failure, Record
 from greenpose.store import collect
-from tests.cli.running import greenpose
-from tests.torture.nursery import forked
+from tests.cli.running import begun, greenpose
 
 AT_WORK = []
 
@@ -37,9 +35,7 @@ def kill_all(process):
 
 def started(tmp_path, *arguments):
     """The command line at work in a folder."""
-    told = {**os.environ, "NO_COLOR": "1", "GREENPOSE_COUNTRY": "ITA"}
-    said = tmp_path.with_name(f"{tmp_path.name}-said")
-    process = forked(["meter", *arguments], cwd=tmp_path, out=said, err=said, environment=told)
+    process = begun("meter", *arguments, cwd=tmp_path, GREENPOSE_COUNTRY="ITA")
     AT_WORK.append(process)
     return process
 

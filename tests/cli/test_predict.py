@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.cli.running import greenpose
+from tests.cli.running import COMMAND, begun, greenpose
 from tests.predict.planted import artefact, coco, lights, results, some_joints, write
 
 BARRED = ("torch", "torchvision", "pandas", "matplotlib", "codecarbon", "pycocotools", "scipy", "thop", "ptflops")
@@ -35,19 +35,14 @@ def model(tmp_path_factory):
     return artefact(tmp_path_factory.mktemp("model") / "exported")
 
 
-def without_torch(*words, cwd, limit=None):
-    """Run a command in an interpreter that has nothing but the light packages; files end at `limit` bytes."""
-
-    def limited():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
+def without_torch(*words, cwd):
+    """Run a command in an interpreter that has nothing but the light packages."""
     return subprocess.run(
         [sys.executable, "-c", WITHOUT, *map(str, words)],
         cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=limited if limit else None,
         env=os.environ | {"GREENPOSE_CACHE": str(cwd / "cache")},
     )
 
@@ -132,35 +127,36 @@ def test_ctrl_c_keeps_what_is_done(model, tmp_path):
     image = write(tmp_path / "frames/0.png", lights(some_joints(1)))
     for number in range(1, 4000):
         (tmp_path / f"frames/{number}.png").symlink_to(image)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "greenpose", "predict", model, "frames/*.png", "--batch", "2"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begun("predict", model, "frames/*.png", "--batch", 2, cwd=tmp_path)
     unfinished = tmp_path / ".poses.unfinished/poses.json"
     deadline = time.monotonic() + 120
     while not (unfinished.exists() and unfinished.stat().st_size):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 130, said
+    os.kill(process.pid, signal.SIGINT)
+    process.join(120)
+    said = process.err.read_text()
+    assert process.exitcode == 130, said
     kept = results(tmp_path / "poses")
     assert 2 <= len(kept) < 4000
     assert "Traceback" not in said
     assert json.loads((tmp_path / "poses/bill.json").read_text())["interrupted"] is True
 
 
+def limited(words):
+    """Be the command line whose files end at so many bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    return COMMAND(words)
+
+
 @pytest.mark.parametrize(("option", "name"), [("--overlay", "overlays/000001-a.png"), ("--video", "images.mp4")])
 def test_a_disk_that_takes_no_more_leaves_nothing_half_written(model, tmp_path, option, name):
     noise = np.random.default_rng(0).integers(0, 255, (480, 640), dtype=np.uint8)
     write(tmp_path / "a.png", noise)
-    done = without_torch("predict", model, "a.png", option, cwd=tmp_path, limit=20_000)
-    assert done.returncode == 2, done.stderr
-    assert f"{name}: cannot be written" in done.stderr
-    assert "Traceback" not in done.stderr
+    done = greenpose("predict", model, "a.png", option, cwd=tmp_path, act=limited)
+    assert done.code == 2, done.err
+    assert f"{name}: cannot be written" in done.err
+    assert "Traceback" not in done.err
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "cache") == ["a.png"]
 
 

@@ -4,8 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import cv2
@@ -14,7 +12,7 @@ import pytest
 import typer.main
 
 from greenpose.cli.data import app
-from tests.cli.running import greenpose
+from tests.cli.running import begun, greenpose
 from tests.data.raw.exports import image_file, write_export, write_tree
 from tests.data.raw.test_page import PAGE
 
@@ -102,32 +100,26 @@ def slow(tmp_path):
 @contextlib.contextmanager
 def _preparing(slow, folder):
     """Yield a process in the middle of its work."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "greenpose", "data", "prepare", str(slow), "out"],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begun("data", "prepare", slow, "out", cwd=folder)
     try:
         for _ in range(1200):
-            if len(list(folder.glob(".out.unfinished/images/train/*"))) > 1 or process.poll() is not None:
+            if len(list(folder.glob(".out.unfinished/images/train/*"))) > 1 or process.exitcode is not None:
                 break
             time.sleep(0.05)
-        assert process.poll() is None, process.stderr.read()
+        assert process.exitcode is None, process.err.read_text()
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.join()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_leaves_nothing(slow, tmp_path, number):
     with _preparing(slow, tmp_path) as process:
-        process.send_signal(number)
-        _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in told
+        os.kill(process.pid, number)
+        process.join(60)
+    assert process.exitcode == 130
+    assert "Traceback" not in process.err.read_text()
     assert [entry.name for entry in tmp_path.iterdir()] == ["raw"]
 
 

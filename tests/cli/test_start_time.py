@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -17,7 +16,7 @@ from greenpose.cli.start_time import CleanHours, Need, moment_of, need_of
 from greenpose.errors import GreenPoseError
 from greenpose.ledger.start_time import Range
 from greenpose.metering.hourly_intensity import HOUR, Hours
-from tests.cli.running import greenpose
+from tests.cli.running import begun, greenpose
 from tests.run.tiny import write_grid
 
 FIRST = datetime(2027, 1, 1, tzinfo=UTC)
@@ -133,24 +132,20 @@ def test_slurm_waits_by_itself_for_the_begin_of_its_jobs(workplace):
 
 def test_what_is_done_already_is_not_waited_for_and_ctrl_c_ends_waiting_with_130_at_no_work(workplace):
     words = ("run", "--grid", "tiny.yaml", "--only", "HRNet2", "--no-report", "--intensity", "grid.csv", "--takes", "1")
-    waiting = subprocess.Popen(
-        [sys.executable, "-m", "greenpose", *words, "--finish-by", later(9)],
-        cwd=workplace,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"NO_COLOR": "1", "GREENPOSE_CACHE": str(workplace / "cache")},
-    )
-    with waiting:
-        assert waiting.stderr.readline().startswith("waits until")
-        busy = psutil.Process(waiting.pid)
-        before = busy.cpu_times()
-        time.sleep(1)
-        after = busy.cpu_times()
-        assert after.user + after.system - before.user - before.system < 0.1
-        assert busy.children() == []
-        waiting.send_signal(signal.SIGINT)
-        assert "interrupted" in waiting.stderr.read()
-    assert waiting.returncode == 130
+    waiting = begun(*words, "--finish-by", later(9), cwd=workplace)
+    while not (waiting.err.exists() and waiting.err.read_text().startswith("waits until")):
+        assert waiting.exitcode is None
+        time.sleep(0.02)
+    busy = psutil.Process(waiting.pid)
+    before = busy.cpu_times()
+    time.sleep(1)
+    after = busy.cpu_times()
+    assert after.user + after.system - before.user - before.system < 0.1
+    assert busy.children() == []
+    os.kill(waiting.pid, signal.SIGINT)
+    waiting.join(60)
+    assert "interrupted" in waiting.err.read_text()
+    assert waiting.exitcode == 130
     assert not list((workplace / "runs").rglob("windows.jsonl"))
     at_once = greenpose(*words, "--finish-by", later(1.05), "--json", cwd=workplace)
     assert at_once.code == 0, at_once.err

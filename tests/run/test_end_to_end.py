@@ -21,9 +21,8 @@ from greenpose.run.measure import trained_networks
 from greenpose.run.setup import build_network
 from greenpose.store import RunFolder, collect, pictures, read_lines
 from greenpose.training import judge
-from tests.cli.running import greenpose
+from tests.cli.running import begun, greenpose
 from tests.run.tiny import write_grid
-from tests.torture.nursery import forked
 
 
 @pytest.fixture(scope="module")
@@ -171,12 +170,7 @@ LONG = ("--set", "train.epochs=400", "--set", "train.patience=400", "--set", "tr
 
 
 def _start(folder: Path, *arguments: str) -> BaseProcess:
-    words, environment = ["run", "--grid", "tiny.yaml", *arguments], {"GREENPOSE_CACHE": str(folder / "cache")}
-    said = folder / f"said-{len(list(folder.glob('said-*')))}"
-    said.touch()
-    process = forked(words, cwd=folder, out=said, err=said, environment=os.environ | environment)
-    process.said = said
-    return process
+    return begun("run", "--grid", "tiny.yaml", *arguments, cwd=folder)
 
 
 def _after_epochs(folder: Path, number: int) -> None:
@@ -274,7 +268,7 @@ def test_an_interrupt_keeps_everything_and_exits_with_130(tmp_path):
     os.kill(process.pid, signal.SIGINT)
     process.join(300)
     assert process.exitcode == 130
-    complaint = process.said.read_text()
+    complaint = process.err.read_text()
     assert "the same command goes on from there" in complaint
     assert "Traceback" not in complaint
     (folder,) = (tmp_path / "runs" / "tiny").glob("*-*")

@@ -18,7 +18,7 @@ from greenpose.record.artefacts import ArtefactCosts
 from greenpose.run import peak_memory
 from greenpose.run.measure_artefacts import measure_artefacts, place_of
 from greenpose.store import read_record
-from tests.export.exporting import exported
+from tests.export.conftest import whole
 from tests.run.measuring import experiment, finished_run
 from tests.store.test_artefact_costs import SCHEMA
 
@@ -32,6 +32,8 @@ def small_run(path):
     return folder
 
 
+__all__ = ["whole"]
+
 BRIEF = experiment(measure={"batch": 2, "min_window_seconds": 0.01, "max_blocks": 2, "max_seconds": 1})
 
 BALLAST = 700_000_000
@@ -44,10 +46,8 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def artefacts(run):
-    folder = run.path / "exported"
-    exported(run, "pt2,onnx", output=folder)
-    return read_artefact(folder)
+def artefacts(whole):
+    return [each for each in read_artefact(whole) if each.file.file in {"exit2.onnx", "exit2.pt2"}]
 
 
 @pytest.fixture(scope="module")

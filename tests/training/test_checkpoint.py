@@ -38,7 +38,6 @@ def killed(monkeypatch):
     return killed
 
 
-@pytest.mark.parametrize("end", ["stop_after", "enough_after"])
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -50,19 +49,18 @@ def killed(monkeypatch):
     ],
     ids=["paper", "one-cycle", "grow", "grow-less", "augment"],
 )
-def test_a_training_that_was_stopped_or_had_enough_and_is_resumed_ends_where_an_undisturbed_one_does(
-    tmp_path, recipe, end
-):
-    undisturbed, whole = train(tmp_path / "a", **recipe)
-    with suppress(KeyboardInterrupt):
-        _, fitted = train(tmp_path / "b", ledger=Listener(**{end: 1}), **recipe)
-        assert (fitted.stopped, fitted.epochs, end) == ("budget", 1, "enough_after")
-    resumed, fitted = train(tmp_path / "b", net=network(seed=99), **recipe)
-    assert same(undisturbed.state_dict(), resumed.state_dict())
-    assert (fitted.stopped, fitted.epochs) == ("epochs", 3)
-    if end == "stop_after":  # the validation that enough brings is one more
-        assert same(best_weights(tmp_path / "a"), best_weights(tmp_path / "b"))
-        assert fitted == whole
+def test_a_training_that_was_stopped_or_had_enough_and_is_resumed_ends_where_an_undisturbed_one_does(tmp_path, recipe):
+    undisturbed, whole = train(tmp_path / "whole", **recipe)
+    for end in ("stop_after", "enough_after"):
+        with suppress(KeyboardInterrupt):
+            _, fitted = train(tmp_path / end, ledger=Listener(**{end: 1}), **recipe)
+            assert (fitted.stopped, fitted.epochs, end) == ("budget", 1, "enough_after")
+        resumed, fitted = train(tmp_path / end, net=network(seed=99), **recipe)
+        assert same(undisturbed.state_dict(), resumed.state_dict())
+        assert (fitted.stopped, fitted.epochs) == ("epochs", 3)
+        if end == "stop_after":  # the validation that enough brings is one more
+            assert same(best_weights(tmp_path / "whole"), best_weights(tmp_path / end))
+            assert fitted == whole
 
 
 @pytest.mark.parametrize("saved", [False, True], ids=["before", "after"])
