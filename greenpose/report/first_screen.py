@@ -3,6 +3,7 @@
 Numbers have two significant digits and a prefix under which they read between 1 and 1000; the full ones stand below.
 """
 
+from collections import Counter
 from typing import Any
 
 from greenpose.formatting import (
@@ -86,7 +87,8 @@ def _identity(compared: Study) -> str:
     if not compared.points:
         named = _once(str(run.dataset["source"]) for run in runs if "source" in run.dataset)
         parts = [f"{plural(len(runs), 'run')}{failed}", *named]
-    parts += _once(word for run in runs for word in _choices(run))
+    for word, times in Counter(word for run in runs for word in _choices(run)).items():
+        parts.append(word if times == len(runs) else f"{plural(times, 'run')} {word}")
     parts += [f"{'/'.join(_once(run.carbon.country for run in runs))} grid", max(run.finished_at for run in runs)[:10]]
     return " · ".join(parts)
 

@@ -189,7 +189,7 @@ def test_two_passes_over_each_image_are_in_the_first_line_the_macs_the_caveats_a
     once = record("HRNet4-OKD")
     exits = [entry.model_copy(update={"passes": 2}) for entry in once.exits]
     compared = study([once, once.model_copy(update={"experiment": "mirrored", "name": "m", "exits": exits})])
-    assert f" · {TWICE} · " in first_screen(compared)["identity"]
+    assert f" · 1\u00a0run {TWICE} · " in first_screen(compared)["identity"]
     assert TWICE not in first_screen(study([once]))["identity"]
     alone, twice = (Point(group=group, exit=3).figure(MACS).known for group in compared.groups)
     assert twice == 2 * alone
@@ -204,12 +204,17 @@ def test_two_passes_over_each_image_are_in_the_first_line_the_macs_the_caveats_a
 def test_what_is_not_the_papers_stands_in_the_first_line():
     plain = record("HRNet4-OKD")
 
-    def line(**parts):
+    def changed(**parts):
         config = {**plain.config, **{name: {**(plain.config.get(name) or {}), **part} for name, part in parts.items()}}
-        return first_screen(study([plain.model_copy(update={"config": config})]))["identity"]
+        return plain.model_copy(update={"config": config})
+
+    def line(*others, **parts):
+        return first_screen(study([changed(**parts), *others]))["identity"]
 
     unsaid = line()
     assert line(data={"decode": "quarter"}, train={"augment": None}) == unsaid
     before, grid, after = unsaid.partition(" · ITA grid")
     assert line(data={"decode": "dark"}) == f"{before} · decoded by DARK{grid}{after}"
     assert line(data={"decode": "udp"}, train={"augment": {}}) == f"{before} · decoded by UDP · augmented{grid}{after}"
+    mixed = line(changed(data={"decode": "udp"}), data={"decode": "dark"}, train={"augment": {}})
+    assert " · 1\u00a0run decoded by DARK · 1\u00a0run augmented · 1\u00a0run decoded by UDP · " in mixed
