@@ -66,21 +66,27 @@ class TrainConfig(Document):
     the record says. Weights, norms, losses and all evaluation stay in float32."""
 
 
-GREEN: Mapping[str, Any] = {"schedule": "one-cycle", "warmup": 0.4, "lr": 2.25e-3, "epochs": 39, "mirror": 0.5}
+GREEN: Mapping[str, Any] = {"schedule": "one-cycle", "warmup": 0.4, "lr": 2.25e-3, "epochs": 39, "precision": "auto"}
 """Beside the paper's 60 epochs at 7.5e-4: 0.65 times as many, at three times the rate when the whole network begins."""
 GROW: Mapping[int, float] = {2: 0.3, 3: 0.45}
 """When the network grows beyond an exit, as a part of all epochs."""
 WHOLE_STEPS = 400
 """What the green recipe leaves to the whole network: of 390 steps in all it had 275, and its exits never caught up."""
+OFTEN = 60
+"""Epochs from which on its images are seen so often that mirrors are too little change."""
+SELDOM_SEEN: Mapping[str, Any] = {"mirror": 0.5}
+OFTEN_SEEN: Mapping[str, Any] = {"augment": {"rotation": 30, "scale": [0.8, 1.25], "shift": 0.1}}
+"""Less than HRNet's augmentation."""
+_FILLED_IN_FIRST = {"schedule", "warmup", "lr", "epochs", "mirror", "grow"}
 
 
 def with_green_recipe(given: Any) -> Any:
     """Return an experiment as it was written, and where its recipe is green, with what its `train` leaves open.
 
-    One that gives all that was filled in before there was a floor is a run's own, and has none.
+    One that gives all that was filled in at first is a run's own, and is left as it is.
     """
     train = given.get("train") if isinstance(given, Mapping) else None
-    if not isinstance(train, Mapping) or train.get("recipe") != "green" or {*GREEN, "grow"} <= {*train}:
+    if not isinstance(train, Mapping) or train.get("recipe") != "green" or {*train} >= _FILLED_IN_FIRST:
         return given
     model = given.get("model")
     exits = model.get("exits", ()) if isinstance(model, Mapping) else ()
@@ -88,7 +94,10 @@ def with_green_recipe(given: Any) -> Any:
     shallow = sorted(number for number in exits if isinstance(number, int))[:-1]
     grow = {exit_: part for exit_, part in GROW.items() if exit_ in shallow}
     floor = {"whole_steps": WHOLE_STEPS} if grow and "grow" not in train else {}
-    return {**given, "train": {**GREEN, "grow": grow, **floor, **train}}
+    epochs = train.get("epochs", GREEN["epochs"])
+    often = isinstance(epochs, int) and epochs >= OFTEN
+    changes = {} if {"mirror", "augment"} & {*train} else OFTEN_SEEN if often else SELDOM_SEEN
+    return {**given, "train": {**GREEN, **changes, "grow": grow, **floor, **train}}
 
 
 def depth_schedule(recipe: TrainConfig, exits: Collection[int], *, images: int) -> tuple[int, ...]:

@@ -205,10 +205,25 @@ def test_it_fills_what_is_not_given_and_no_more():
     assert (green.schedule, green.warmup, green.lr, green.grow) == ("one-cycle", 0.4, 4e-3, {2: 0.3, 3: 0.45})
     assert (green.mirror, plain.mirror) == (0.5, 0.0)
     assert green.epochs == 0.65 * plain.epochs
-    assert (green.batch, green.patience, green.precision) == (plain.batch, plain.patience, plain.precision)
+    assert (green.batch, green.patience, green.augment) == (plain.batch, plain.patience, plain.augment)
+    assert (green.precision, plain.precision) == ("auto", "float32")
     assert (plain.grow, plain.whole_steps) == ({}, 0)
     assert green.whole_steps > 0
     assert train_of({"recipe": "green", "grow": {2: 0.3}}).whole_steps == 0  # as it was written before there was one
+
+
+def test_images_that_are_seen_often_are_augmented_instead_of_mirrored_unless_one_says_how():
+    def changes(**train):
+        green = train_of({"recipe": "green", **train})
+        return green.mirror, green.augment and green.augment.rotation
+
+    assert changes(epochs=59) == (0.5, None)
+    assert changes(epochs=60) == (0.0, 30)
+    assert changes(epochs=60, mirror=0.3) == (0.3, None)
+    assert changes(epochs=60, augment={"rotation": 10}) == (0.0, 10)
+    assert changes(epochs=13, augment={"rotation": 10}) == (0.0, 10)
+    kept = train_of({"recipe": "green", "epochs": 60})
+    assert train_of(kept.model_dump(mode="json")) == kept
 
 
 @pytest.mark.parametrize(
