@@ -204,7 +204,7 @@ def test_it_fills_what_is_not_given_and_no_more():
     plain, green = train_of({}), train_of({"recipe": "green", "lr": 4e-3})
     assert (green.schedule, green.warmup, green.lr, green.grow) == ("one-cycle", 0.4, 4e-3, {2: 0.3, 3: 0.45})
     assert (green.mirror, plain.mirror) == (0.5, 0.0)
-    assert green.epochs == 0.65 * plain.epochs
+    assert green.epochs == 0.6 * plain.epochs
     assert (green.batch, green.patience, green.augment) == (plain.batch, plain.patience, plain.augment)
     assert (green.precision, plain.precision) == ("auto", "float32")
     assert (plain.grow, plain.whole_steps) == ({}, 0)
