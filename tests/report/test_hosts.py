@@ -149,8 +149,13 @@ def test_the_answer_of_a_grid_in_blocks_is_that_of_its_accuracies_with_energy_as
     )
     assert "one seed" not in told[2]
     assert "energy per image was not measured" not in told[2]
-    pairs = pairs_pictures(spread)
-    assert [each.data for each in pairs] == [each.data for each in pairs_pictures(alone)]
+    pairs = list(zip(pairs_pictures(spread), pairs_pictures(alone), strict=True))
+    assert all(several.data == one.data for several, one in pairs if several.id != "pairs-shallower")
+    for several, one in ((several.data, one.data) for several, one in pairs if several.id == "pairs-shallower"):
+        added = [column.head for column in one.columns].index("Energy of training added")
+        for row, same in zip(several.sections[0].rows, one.sections[0].rows, strict=True):
+            assert (row.cells[added].missing, same.cells[added].missing) == ("measured in different settings", "")
+            assert [*row.cells[:added], *row.cells[added + 1 :]] == [*same.cells[:added], *same.cells[added + 1 :]]
 
 
 def test_files_of_a_run_that_another_host_ran_too_are_told_and_the_one_to_use_is_found():

@@ -8,7 +8,7 @@ from typing import Any
 
 from greenpose.formatting import NBSP, exact, listed, plural
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT, TRAIN_ENERGY, Metric
-from greenpose.quantity import Quantity, over_runs, ratio
+from greenpose.quantity import Quantity, missing, over_runs, ratio
 from greenpose.record import Exit, Record
 from greenpose.report.drawing import (
     ACCENT,
@@ -182,7 +182,9 @@ class MatchedPair:
 
     @property
     def added(self) -> Quantity:
-        """Return what its training took more than its partner's, the mean over the seeds."""
+        """Return what its training took more than its partner's, mean over the seeds; missing over several hosts."""
+        if len({setting(run) for run, _ in self.twins}) > 1:
+            return missing("measured in different settings")
         return over_runs(
             [of_record(run, TRAIN_ENERGY) + of_record(other, TRAIN_ENERGY) * -1 for run, other in self.twins]
         )
