@@ -18,8 +18,9 @@ from greenpose.metering.machine import this_machine
 from greenpose.schema import from_json, near, parsed
 
 CARD = "card.json"
-ENDINGS = (".xml", ".onnx", ".pt2", ".safetensors")
-"""What model files end in."""
+RUN_AS_THEY_ARE = (".xml", ".onnx", ".pt2")
+ENDINGS = (*RUN_AS_THEY_ARE, ".bin", ".safetensors")
+"""What model files end in; a run's own folder holds some of the last kind."""
 PREFERRED = ("openvino", "onnx", "pt2")
 """Formats that have a runtime, the fastest on a CPU first."""
 FASTEST = ("int8", "bf16", "fp32")
@@ -61,10 +62,13 @@ class Artefact:
 
 
 def is_artefact(path: Path) -> bool:
-    """Return whether a path is a folder with a card, or a model file beside one."""
+    """Return whether a path is meant for an artefact: a model file, or a folder with a card or such files.
+
+    Where the card is lacking, reading it says so.
+    """
     if path.is_dir():
-        return (path / CARD).is_file()
-    return path.suffix in ENDINGS and (path.parent / CARD).is_file()
+        return (path / CARD).is_file() or any(each.suffix in RUN_AS_THEY_ARE for each in path.iterdir())
+    return path.suffix in ENDINGS
 
 
 def read_artefact(path: Path, *, file: str | None = None) -> list[Artefact]:

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -114,11 +115,16 @@ def test_what_cannot_be_done_is_told_and_nothing_is_left(model, tmp_path, words,
     assert not (tmp_path / "poses").exists()
 
 
-def test_what_is_no_model_is_told(tmp_path):
+def test_what_is_no_model_is_told(model, tmp_path):
     write(tmp_path / "a.png", lights(some_joints(1)))
     (tmp_path / "empty").mkdir()
-    for model, said in (("empty", "empty: holds no run"), ("absent", "absent: no such folder")):
-        done = greenpose("predict", model, "a.png", cwd=tmp_path)
+    lacking = shutil.copytree(model, tmp_path / "lacking")
+    (lacking / "card.json").unlink()
+    cases = {"empty": "empty: holds no run", "absent": "absent: no such folder"} | dict.fromkeys(
+        ("lacking", "lacking/exit1.onnx"), "lacking/card.json: cannot be read: No such file"
+    )
+    for given, said in cases.items():
+        done = greenpose("predict", given, "a.png", cwd=tmp_path)
         assert done.code == 2
         assert said in done.err
 
