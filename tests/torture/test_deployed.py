@@ -121,7 +121,8 @@ def test_a_kill_leaves_the_old_the_new_or_what_every_reader_refuses_in_words(sou
         work, code, said, _ = tried(sound, tmp_path, name, kill=rolled.randint(1, len(changes)))
         label = f"{name}, kill {turn}"
         faults += [f"{label}: code {code}: {said[-200:]}"] if code not in (-9, 0) else []
-        refused = [each for each in broken(work) if "rubbish" not in each and "export the run again" not in each]
+        said_so = ("rubbish", "export the run again", "there/card.json: cannot be read: No such file")  # no export yet
+        refused = [each for each in broken(work) if not any(words in each for words in said_so)]
         faults += [f"{label}: {each}" for each in refused]
         if name == "predict" and contents(work) != before and not (work / "poses/bill.json").is_file():
             faults.append(f"{label}: half of a prediction")
