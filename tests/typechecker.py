@@ -12,7 +12,7 @@ from beartype import BeartypeConf, FrozenDict, beartype
 from beartype.claw import beartype_packages
 from jaxtyping import install_import_hook
 
-UNRESOLVED = ("cli", "pytest_plugin")
+UNRESOLVED = ("cli", "init", "pytest_plugin")
 """Rooms whose annotations name what only the type checker imports; beartype alone would look for it."""
 
 
@@ -49,9 +49,9 @@ def watch() -> None:
     root, plain, shaped = Path(str(files("greenpose"))), set[str](), set[str]()
     for path in sorted(root.iterdir()):
         room, sources = path.name.removesuffix(".py"), [path] if path.suffix == ".py" else path.rglob("*.py")
-        with_shapes = {source: room in UNRESOLVED or "jaxtyping" in source.read_text() for source in sources}
-        if not any(with_shapes.values()):
-            plain.add(f"greenpose.{room}")
+        with_shapes = {source: "jaxtyping" in source.read_text() for source in sources}
+        if room in UNRESOLVED or not any(with_shapes.values()):
+            (shaped if room in UNRESOLVED else plain).add(f"greenpose.{room}")
             continue
         for source, has_shapes in with_shapes.items():
             if source.stem != "__init__":  # which only hands on what these define

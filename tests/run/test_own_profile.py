@@ -37,7 +37,9 @@ def test_it_lies_beside_its_file_whatever_the_current_folder_is_and_its_contents
 
 
 def test_one_that_ships_counts_by_its_name():
-    written = TINY.replace("max_seconds: 0.5", "max_seconds: 2")
+    written = TINY.replace("min_window_seconds: 0.005", "min_window_seconds: 0.02").replace(
+        "max_seconds: 0.5", "max_seconds: 2"
+    )
     (cell, *_) = expand(Grid.model_validate(yaml.safe_load(written)), where="tiny")
     assert cell.config.data.profile == "babypose"
     assert cell.config_hash.startswith("d099edca")  # as before profiles could be part of a configuration
