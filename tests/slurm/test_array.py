@@ -19,7 +19,7 @@ FIRST = "[ $(wc -l < ../starts-$(basename $PWD)) -gt 1 ]"
 COMMAND = shell(
     killed=f"case $PWD in *seed=1*) {FIRST} || kill -9 $$;; esac; echo '{{}}' > record.json",
     raises=f"case $PWD in *seed=1*) {FIRST} || exit 7;; esac; echo '{{}}' > record.json",
-    waits=f"case $PWD in *seed=[12]*) {FIRST} || sleep 100;; esac; echo '{{}}' > record.json",
+    waits=f"case $PWD in *seed=[12]*) {FIRST} || exec sleep 100;; esac; echo '{{}}' > record.json",
 )
 
 
