@@ -428,7 +428,8 @@ def _with(name: str, own: str, settings: Sequence[str], side: str) -> str:
 
 
 def _label(record: Record) -> str:
-    axes = [f"{name.rpartition('.')[2]}={value}" for name, value in record.axes.items() if name != "seed"]
+    last = {name: str(value).rpartition("/")[2] or value for name, value in record.axes.items()}  # of a path
+    axes = [f"{name.rpartition('.')[2]}={value}" for name, value in last.items() if name != "seed"]
     return shown(" ".join([record.experiment, *axes]))
 
 

@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-VOID = {"meta", "link", "br", "hr", "img", "input"}
+VOID = {"meta", "link", "br", "wbr", "hr", "img", "input"}
 ENDED_BY = {
     "td": {"td", "th", "tr", "tbody"},
     "th": {"td", "th", "tr", "tbody"},
