@@ -147,6 +147,11 @@ class Meter:
         return 0.0 if self._log is None else self._log.waited_s
 
     @property
+    def fsyncs(self) -> int:
+        """Return how often the log was put on disk so far."""
+        return 0 if self._log is None else self._log.fsyncs
+
+    @property
     def total(self) -> RunningTotal:
         """Return what was used since the start, up to now or to the end of the block."""
         if self._origin is None:

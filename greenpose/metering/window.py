@@ -301,7 +301,7 @@ class WindowLog:
         self.attempt = 1 + _attempts(path)
         self._sync_at = clock() + SYNC_SECONDS
         self._dirty = False
-        self.waited_s = 0.0
+        self.waited_s, self.fsyncs = 0.0, 0
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             self._write(b"\n")
@@ -327,6 +327,7 @@ class WindowLog:
                 raise MeteringError(f"{self._path}: cannot be written: {error.strerror}") from error
             self._dirty = False
             took = self._clock() - began
+            self.fsyncs += 1
         self.waited_s += took
         self._sync_at = began + took + max(SYNC_SECONDS, took / SYNC_SHARE)
 

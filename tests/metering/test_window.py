@@ -107,6 +107,7 @@ def test_how_long_the_disk_was_waited_for_adds_up(tmp_path):
         clock.advance(9.0)
         log.sync()
         assert log.waited_s == expected
+    assert log.fsyncs == 3
     log.close()
 
 
