@@ -10,7 +10,7 @@ PLAN = layout(JOBS, paired=True, seed=3)
 
 
 def times(*, plain=0.001, checked=0.021, waited=0.0, fsyncs=10):
-    """Epochs of ten seconds: seconds inside the meter in a plain and a cross-checked one, those for the disk, fsyncs."""
+    """Epochs of ten seconds: what the meter takes in a plain and a cross-checked one, waiting for the disk, fsyncs."""
     inside = {epoch: checked if crosschecked(number) else plain for epoch, number in PLAN.metered.items()}
     every = range(1, PLAN.epochs + 1)
     return Times(
