@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from greenpose.config.accounting import Budget
 from greenpose.config.launcher import Launcher
@@ -42,6 +42,8 @@ LOOK_SECONDS = 1.0
 """Between two looks at the runs' files."""
 EACH_SECONDS = 1e-3
 """What looking at one run is to take of that time at most: ten thousand are looked at every ten seconds."""
+LEFT = "_submitted.pkl"
+"""The end of the file in which submitit leaves a job what it is to do; it begins with the job's number."""
 MOST_TIMES = 50
 """A job that has run out of its time so often is not queued again."""
 
@@ -112,8 +114,10 @@ class Array:
         listed, jobs, parts = written(self._file), dict[str, str](), self._handed_out()
         since = self._file.stat().st_mtime if self._file.exists() else 0.0
         young = time.time() - SKEW_SECONDS - ANSWER_SECONDS
-        for job, block, left_at in _left_for_jobs(self._folder, since=since):
-            if job not in listed.values() and (left_at > young or self._queue.kept({job})):
+        for file in sorted(self._folder.glob(f"*{LEFT}")):
+            job, left_at = file.name.removesuffix(LEFT), file.stat().st_mtime
+            if left_at > since and job not in listed.values() and (left_at > young or self._queue.kept({job})):
+                block = _left_for_job(file)
                 jobs |= {one.cell.name: job for one in block.runs}
                 parts |= {job: block.budget} if isinstance(block.budget, GridBudget) else {}
         if jobs:
@@ -292,17 +296,14 @@ def _noted_as_lost(one: Planned, state: State, message: str) -> str:
     return ""
 
 
-def _left_for_jobs(folder: Path, *, since: float) -> Iterator[tuple[str, Block, float]]:
-    """Yield the jobs that were left something to do since a time of the disk, and when; damaged it is nothing."""
+def _left_for_job(file: Path) -> Block:
+    """Return what a job was left to do."""
     from submitit.core.utils import DelayedSubmission
 
-    ending = "_submitted.pkl"
-    for file in sorted(folder.glob(f"*{ending}")):
-        left_at = file.stat().st_mtime
-        if left_at > since:
-            with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError):
-                block: Any = DelayedSubmission.load(file).function
-                yield file.name.removesuffix(ending), block, left_at
+    try:
+        return cast("Block", DelayedSubmission.load(file).function)
+    except (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError):
+        raise GreenPoseError(f"{file}: {DAMAGED}") from None
 
 
 def _slurm(folder: Path, launcher: Launcher) -> Any:

@@ -283,12 +283,15 @@ def test_a_login_that_is_lost_once_slurm_has_the_jobs_is_not_followed_by_others(
     first._keep = lost
     with pytest.raises(KeyboardInterrupt):
         first.run(every, command=shell(), budget=budget)
-    (place / "runs/.slurm/6_0_submitted.pkl").write_bytes(b"")  # does nothing
-    over = place / "runs/.slurm/5_0_submitted.pkl"
+    damaged, over = (place / f"runs/.slurm/{job}_0_submitted.pkl" for job in "65")
+    damaged.write_bytes(b"")
     over.write_bytes((place / "runs/.slurm/7_0_submitted.pkl").read_bytes())
     os.utime(over, (time.time() - 400,) * 2)
     said = []
     again = array(place, slurm)
+    with pytest.raises(GreenPoseError, match=r"6_0_submitted.pkl: is damaged: .* remove it once squeue shows none"):
+        again.run(every, command=shell(), budget=budget, say=said.append)
+    os.utime(damaged, (time.time() - 400,) * 2)  # and Slurm has no such job
     outcomes = again.run(every, command=shell(), budget=budget, say=said.append, watch=ends)
     assert {outcome.state for outcome in outcomes} == {State.DONE}
     assert said == ["4 runs are under way already, in Slurm's jobs 7"]
