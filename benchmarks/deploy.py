@@ -13,7 +13,6 @@ import os
 import statistics
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +22,7 @@ import torch
 
 from benchmarks import conclude
 from greenpose.artefact.folder import RUNTIMES
-from greenpose.artefact.runtime import OPENERS, load_openvino, openvino_settings
+from greenpose.artefact.runtime import OPENERS, load_openvino, openvino_convolutions, openvino_settings
 from greenpose.export.formats import Kind, onnx_model, openvino_model, to_openvino, to_pt2
 from greenpose.export.quantise import quantised_onnx, quantised_openvino
 from greenpose.intervals import order_interval
@@ -137,11 +136,8 @@ def all_runs(folder: Path, kinds: Sequence[Kind]) -> tuple[dict[str, Run], dict[
 
 def implementations(path: Path) -> str:
     """Return what OpenVINO runs most of a model's convolutions by: `jit_avx2_I8`."""
-    model = load_openvino().Core().compile_model(path, "CPU", openvino_settings("fp32", 1)).get_runtime_model()
-    about = [operator.get_rt_info() for operator in model.get_ops()]
-    said = [(each["layerType"].astype(str), each["primitiveType"].astype(str)) for each in about]
-    found = Counter(str(primitive) for layer, primitive in said if str(layer) == "Convolution")
-    return ", ".join(f"{number} {name}" for name, number in found.most_common(2))
+    model = load_openvino().Core().compile_model(path, "CPU", openvino_settings("fp32", 1))
+    return ", ".join(f"{number} {name}" for (_, name), number in openvino_convolutions(model).most_common(2))
 
 
 def goal_of(sets: Sequence[str]) -> tuple[str, float] | None:

@@ -111,6 +111,7 @@ def test_records_are_read_checked_and_reported_and_code_is_metered_without_an_ex
     assert (tmp_path / "page.html").stat().st_size > 10_000, err["page"]
     assert err["check"] == ""
     assert "no cross-check: " in out["doctor"]
+    assert "none is used without cv2" in out["doctor"]
     assert out["meter"] == "said\n", err["meter"]
     assert done.stdout.splitlines()[0] == str(dict.fromkeys(commands, 0)), err
     assert "CO2eq" in done.stdout

@@ -129,13 +129,18 @@ def is_installed(runtime: str) -> bool:
     return runtime in RUNTIMES.values() and importlib.util.find_spec(runtime) is not None
 
 
+def has_bf16_units() -> bool:
+    """Return whether this CPU computes in bf16; others emulate it."""
+    return not {"BF16", "AMX"}.isdisjoint(this_machine().instruction_sets)
+
+
 RUNTIMES = {"openvino": "openvino", "onnx": "onnxruntime", "pt2": "torch", "safetensors": ""}
 """The package that runs each format."""
 
 
 def _in_order(files: Iterable[CardFile]) -> list[CardFile]:
     with_runtime = [each for each in files if each.format in PREFERRED]
-    precisions = FASTEST if {"BF16", "AMX"} & {*this_machine().instruction_sets} else WITHOUT_BF16
+    precisions = FASTEST if has_bf16_units() else WITHOUT_BF16
     return sorted(with_runtime, key=lambda each: (PREFERRED.index(each.format), precisions.index(each.precision)))
 
 

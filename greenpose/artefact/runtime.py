@@ -104,9 +104,10 @@ def _open_openvino(path: Path, precision: Arithmetic, threads: int) -> Model:
         raise _refused(path, "openvino", error) from None
 
     def asked() -> Counter[str]:
-        about = [operator.get_rt_info() for operator in compiled.get_runtime_model().get_ops()]
-        kinds = [(_text(each["layerType"]), _text(each["runtimePrecision"])) for each in about]
-        return Counter(SHOWN.get(precision, precision) for layer, precision in kinds if layer == "Convolution")
+        counts: Counter[str] = Counter()
+        for (computed, _), number in openvino_convolutions(compiled).items():
+            counts[computed] += number
+        return counts
 
     request = compiled.create_infer_request()
 
@@ -115,6 +116,13 @@ def _open_openvino(path: Path, precision: Arithmetic, threads: int) -> Model:
         return np.array(request.get_output_tensor(0).data)
 
     return Model(f"openvino {openvino.__version__.partition('-')[0]}", threads, call, asked)
+
+
+def openvino_convolutions(compiled: Any) -> Counter[tuple[str, str]]:
+    """Return how many convolutions of the graph that OpenVINO made compute in what, by which of its implementations."""
+    about = [operator.get_rt_info() for operator in compiled.get_runtime_model().get_ops()]
+    kinds = [[_text(each[key]) for key in ("layerType", "runtimePrecision", "primitiveType")] for each in about]
+    return Counter((SHOWN.get(precision, precision), by) for layer, precision, by in kinds if layer == "Convolution")
 
 
 def _open_onnx(path: Path, _precision: Arithmetic, threads: int) -> Model:

@@ -1,5 +1,6 @@
 """`greenpose doctor`: what this machine can measure, why not better, and how to mend that."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from greenpose.tables import Cell, TableCell, terminal_table
 
 if TYPE_CHECKING:
     from greenpose.metering import Choice, Diagnosis
+    from greenpose.metering.sources import MachineFinding
 
 MARKS = {"good": ("✓", "green"), "note": ("·", "blue"), "warning": ("!", "yellow")}
 SECTIONS = {
@@ -21,6 +23,7 @@ SECTIONS = {
         "steal": "steal",
         "codecarbon": "codecarbon",
     },
+    "Arithmetic": {"runtimes": "runtimes", "openvino": "OpenVINO", "onnxruntime": "onnxruntime", "torch": "torch"},
     "What that means": {"numbers": ""},
 }
 """Headings, and under each its topics with their names."""
@@ -36,12 +39,26 @@ def doctor(
 
     # The country matters to codecarbon's grams only, which are not shown here; it will not start without one.
     diagnosis = examine(codecarbon=CodeCarbon("ITA"))
+    if manner.json or not manner.quiet:
+        diagnosis = replace(diagnosis, findings=(*diagnosis.findings, *_arithmetic()))
     if manner.json:
         print_json(_document(diagnosis))
     else:
         _print(diagnosis, quiet=manner.quiet, verbose=manner.verbose)
     if strict:
         raise typer.Exit(delivered(EXIT_OK if diagnosis.measured else EXIT_REGRESSED))
+
+
+def _arithmetic() -> "list[MachineFinding]":
+    """Return what each runtime computes in here; without OpenCV none of them has anything to do."""
+    from greenpose.metering.sources import MachineFinding
+
+    try:
+        from greenpose.artefact.arithmetic import arithmetic_findings
+    except ModuleNotFoundError as error:
+        says = f"none is used without {error.name}, which makes the crops"
+        return [MachineFinding("runtimes", "note", says, "pip install 'greenpose[predict]'")]
+    return arithmetic_findings()
 
 
 def _print(diagnosis: "Diagnosis", *, quiet: bool, verbose: bool) -> None:

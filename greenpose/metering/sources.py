@@ -164,7 +164,7 @@ class MachineFinding(NamedTuple):
     """One thing that a user should know."""
 
     topic: str
-    """`cpu`, `gpu`, `ram`, `allocator`, `threads`, `load`, `steal`, `codecarbon` or `numbers`."""
+    """`cpu`, `gpu`, `ram`, `allocator`, `threads`, `load`, `steal`, `codecarbon`, `numbers`, or a runtime."""
     level: Level
     """good: as it should be; note: worth knowing; warning: it makes numbers worse."""
     says: str

@@ -22,13 +22,21 @@ def test_the_verdict_is_the_first_line_and_one_sentence(printed, document):
     assert document["verdict"].count(". ") == 0
 
 
-def test_then_come_energy_process_and_meaning(printed):
+def test_then_come_energy_process_arithmetic_and_meaning(printed):
     lines = printed.out.splitlines()
-    places = [lines.index(heading) for heading in ("Energy", "This process", "What that means", "Sources")]
+    headings = ("Energy", "This process", "Arithmetic", "What that means", "Sources")
+    places = [lines.index(heading) for heading in headings]
     assert places == sorted(places)
     energy = "\n".join(lines[places[0] : places[1]])
     for name in ("CPU", "GPU", "memory"):
         assert name in energy
+
+
+def test_what_every_runtime_computes_in_is_said_to_both(printed, document):
+    for finding in document["findings"]:
+        if finding["topic"] in {"openvino", "onnxruntime", "torch"}:
+            assert finding["says"].split(",")[0] in printed.out
+    assert {"openvino", "onnxruntime", "torch"} < {finding["topic"] for finding in document["findings"]}
 
 
 def test_quiet_leaves_the_verdict(tmp_path):
