@@ -337,6 +337,8 @@ Box = tuple[float, float, float, float]
 CHARACTER = 0.6
 """Mean width of a character over the font size, a little more than common sans-serif fonts need."""
 _GAPS = (9.0, 26.0, 44.0, 64.0)
+LEADER_STEP = 4.0
+"""Pixels between the places at which it is asked what a leader crosses."""
 _NUM_NEAR = 8
 """The first spots tried touch the point; the rest need a leader."""
 
@@ -372,6 +374,12 @@ def place(
     for index in sorted(range(len(texts)), key=lambda each: (not needed[each], -points[each][1])):
         spots = _spots(texts[index], points[index], size)
         costs = [_cost(spot, taken, obstacles, frame) for spot in spots]
+        if min(costs[:_NUM_NEAR]) > 0:
+            lines = [_leader(points[index], spot) for spot in spots[_NUM_NEAR:]]
+            costs[_NUM_NEAR:] = [
+                cost + sum(_cost(step, taken, obstacles, frame) for step in line)
+                for cost, line in zip(costs[_NUM_NEAR:], lines, strict=True)
+            ]
         best = min(range(len(spots)), key=costs.__getitem__)
         if not needed[index] and (costs[best] > 0 or best >= _NUM_NEAR):
             continue
@@ -428,6 +436,15 @@ def _cost(spot: Box, labels: Sequence[Box], obstacles: Sequence[Box], frame: Box
     area = (spot[2] - spot[0]) * (spot[3] - spot[1])
     outside = max(0.0, area - overlap_area(spot, frame) - 1e-6)
     return 4 * outside + 8 * _covered(spot, labels) + _covered(spot, obstacles)
+
+
+def _leader(point: tuple[float, float], spot: Box) -> list[Box]:
+    """Return the line from a point to its label as small boxes, without what lies on the point's own mark."""
+    x, y = (min(max(at, low), high) for at, low, high in zip(point, spot[:2], spot[2:], strict=True))
+    across, up = x - point[0], y - point[1]
+    steps = [n * LEADER_STEP / math.hypot(across, up) for n in range(4, int(math.hypot(across, up) / LEADER_STEP))]
+    centres = [(point[0] + part * across, point[1] + part * up) for part in steps]
+    return [(x - 2, y - 2, x + 2, y + 2) for x, y in centres]
 
 
 def _covered(spot: Box, boxes: Sequence[Box]) -> float:

@@ -8,7 +8,6 @@ from typing import Any
 
 from greenpose.formatting import (
     JOULES_PER_KWH,
-    MINUS,
     NBSP,
     co2eq_g,
     percent,
@@ -18,23 +17,21 @@ from greenpose.formatting import (
     span,
     with_prefix,
 )
-from greenpose.intervals import Bounds
-from greenpose.metrics import AP, ENERGY, MACS, PERCENT
+from greenpose.metrics import AP, ENERGY, MACS
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Record
-from greenpose.report.accuracy_words import accuracy_tile, both_ends, ends_words, lost_words, people, tile_name
 from greenpose.report.comparison import changes
 from greenpose.report.deployment import Deployment, chosen, tried_words
-from greenpose.report.differences import FEWEST_PAIRS, interval_of
 from greenpose.report.figures.totals import grand_total, paid_of
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.headline import settling
-from greenpose.report.hosts import across_hosts, metered
+from greenpose.report.hosts import across_hosts
+from greenpose.report.lights import ROUGH, absolutes_light, accuracy_light, level_of, saving_light
 from greenpose.report.ranking import (
     Preference,
     cost_figure,
     energy_share,
-    gained,
+    improvement,
     known,
     most_accurate,
     preference,
@@ -42,20 +39,22 @@ from greenpose.report.ranking import (
 )
 from greenpose.report.savings import measured
 from greenpose.report.scale import latest
+from greenpose.report.screen_words import (
+    accuracy_tile,
+    beside_words,
+    change_words,
+    exit_words,
+    lost_words,
+    people,
+    points_words,
+    share_words,
+    tested_words,
+    tile_name,
+)
 from greenpose.report.study import Point, Study, energy_kind
 
 LAMP_W = 10.0
 """Power of the lamp that energy is told in: about that of an LED bulb which gives the light of a 75 W one."""
-UNKNOWN_FROM = 10.0
-"""Ends of an interval that are so many times apart say nothing that a person could use."""
-SURE_WITHIN = 5.0
-"""Half the interval of a saving, in percentage points, up to which it is sure."""
-LIKELY_WITHIN = 20.0
-"""The same up to which it is likely."""
-SURE, LIKELY, ROUGH = "Sure", "Likely", "Rough"
-"""How far a statement of the first screen can be trusted."""
-NONE, UNKNOWN = "No", "Unknown"
-"""What stands there where nothing is stated."""
 
 
 def first_screen(compared: Study) -> dict[str, Any]:
@@ -63,7 +62,11 @@ def first_screen(compared: Study) -> dict[str, Any]:
     shown = latest(compared)
     found = preference(shown)
     file = chosen(shown, found)
-    lights = [_saving(shown, found, file), _accuracy(shown, found, file), _absolutes(shown)] if shown.points else []
+    lights = (
+        [saving_light(shown, found, file), accuracy_light(shown, found, file), absolutes_light(shown)]
+        if shown.points
+        else []
+    )
     return {
         "identity": _identity(compared),
         "synthetic": any(run.dataset.get("source") == "synthetic" for run in compared.records),
@@ -118,16 +121,8 @@ def _once(words: Any) -> list[str]:
 def _data(run: Record) -> str:
     source = str(run.dataset.get("source") or "unnamed data")
     if source == "synthetic":
-        return _tested(run)
-    return f"{source}, {_tested(run)}"
-
-
-def _tested(run: Record) -> str:
-    """Return how many patients or images accuracy was tested on."""
-    people = run.subjects.get("test", 0)
-    if not people and "test" not in run.images:
-        return "test data of unknown number"
-    return plural(people, "test subject") if people else plural(run.images["test"], "test image")
+        return tested_words(run)
+    return f"{source}, {tested_words(run)}"
 
 
 def _verdict(compared: Study) -> str:
@@ -142,7 +137,7 @@ def verdict(study: Study) -> str:
     file = chosen(study, found)
     if found and file:
         saved = percent(1 - file.share_of(study, found.best).known)
-        return f"Use {_exit(file.point)}, {file.how}: {saved} less energy, almost the same accuracy."
+        return f"Use {exit_words(file.point)}, {file.how}: {saved} less energy, almost the same accuracy."
     if found:
         return _preferred(study, found)
     if not study.scored:
@@ -165,20 +160,28 @@ def _not_scored(study: Study) -> str:
 def _preferred(study: Study, found: Preference) -> str:
     best, other = found.best, found.other
     if len(study.scored) == 1:
-        return f"Nothing to compare: {_exit(best)} is the only exit with an accuracy."
+        return f"Nothing to compare: {exit_words(best)} is the only exit with an accuracy."
+    if found.told == best and found.whole is not None:
+        if_any = "may save" if _is_rough(study, best, found.whole) else "saves"
+        saved = f"{if_any} {_saved_words(study, best, found.whole)} beside {beside_words(found.whole, best)}"
+        return f"Use {exit_words(best)}: the most accurate, and it {saved}."
     if other is None:
-        return f"Use {_exit(best)}: the most accurate, and nothing useful is cheaper."
-    return {
-        "within": f"Use {_exit(other)}: it saves {_saved_words(study, other, best)} at almost the same accuracy.",
-        "open": f"Open: use {_exit(best)} for now; {_beside(other, best)} {_if_it_holds(study, other, best)}.",
-        "beyond": f"Use {_exit(best)}: cheaper exits lose too much accuracy.",
-    }[found.verdict]
+        return f"Use {exit_words(best)}: the most accurate, and nothing useful is cheaper."
+    if found.verdict == "beyond":
+        return f"Use {exit_words(best)}: cheaper exits lose too much accuracy."
+    if found.verdict == "within":
+        return f"Use {exit_words(other)}: it saves {_saved_words(study, other, best)} at almost the same accuracy."
+    return f"Open: use {exit_words(best)} for now; {beside_words(other, best)} {_if_it_holds(study, other, best)}."
 
 
 def _if_it_holds(study: Study, other: Point, best: Point) -> str:
     """Return what an exit saves on the one condition that is open; `may` where the saving is as rough."""
     saved = _saved_words(study, other, best)
-    return f"may save {saved}" if _saved_level(study, other, best) == ROUGH else f"saves {saved} if accurate"
+    return f"may save {saved}" if _is_rough(study, other, best) else f"saves {saved} if accurate"
+
+
+def _is_rough(study: Study, part: Point, whole: Point) -> bool:
+    return level_of(energy_share(study, part, whole)) == ROUGH
 
 
 def _advice(compared: Study, shown: Study, found: Preference | None) -> str:
@@ -191,22 +194,32 @@ def _advice(compared: Study, shown: Study, found: Preference | None) -> str:
         return exported
     if found.verdict == "open":
         closing = settling(shown, found.best, found.other).removesuffix(" if the difference stays as it is")
-        open_ = f"{_tested(shown.records[0])} cannot tell whether it loses too much; {closing}."
+        open_ = f"{tested_words(shown.records[0])} cannot tell whether it loses too much; {closing}."
         return f"{open_} {exported}".strip()
     if found.verdict == "beyond":
-        return f"The most accurate of the cheaper ones is {_exit(found.other)}. {exported}".strip()
+        return f"{_cheaper(shown, found.other, found.best)} {exported}".strip()
     return exported
+
+
+def _cheaper(study: Study, other: Point, best: Point) -> str:
+    """Return what the best of the cheaper exits would save, and why it is not to be used."""
+    saved = f"saves {_saved_words(study, other, best)}"
+    metric, change = study.accuracy, improvement(other, best).known
+    lost = f"{points_words(-change, metric)} {metric.points}"
+    name = beside_words(other, best)
+    return f"The best of the cheaper ones, {name}, {saved} but loses {lost}; the margin is {study.margin:g}."
 
 
 def _told_of(found: Preference | None, file: Deployment | None) -> str:
     """Return which exit the tiles are about, and against which: a reader must not take it for the one to use."""
     if found and file:
-        return f"With {file.label} instead of {_beside(found.best, file.point)} in torch float32:"
-    if found is None or found.other is None:
+        return f"With {file.label} instead of {beside_words(found.best, file.point)} in torch float32:"
+    if found is None or (found.other is None and found.whole is None):
         return ""
-    if found.verdict == "beyond":
-        return f"With {_exit(found.best)}:"
-    return f"With {_beside(found.other, found.best)} instead of {_beside(found.best, found.other)}:"
+    told, whole = found.told, found.whole
+    if whole is None:
+        return f"With {exit_words(told)}:"
+    return f"With {beside_words(told, whole)} instead of {beside_words(whole, told)}:"
 
 
 def _of_exits(study: Study, found: Preference | None, file: Deployment | None) -> list[dict[str, Any]]:
@@ -216,7 +229,7 @@ def _of_exits(study: Study, found: Preference | None, file: Deployment | None) -
     if found is None:
         told = most_accurate(study) if study.scored else min(study.points, key=lambda point: known(point, MACS))
         return [accuracy_tile(told, told), *_cost_tiles(study, told, told)]
-    return [accuracy_tile(found.told, found.best), *_cost_tiles(study, found.told, found.best)]
+    return [accuracy_tile(found.told, found.best), *_cost_tiles(study, found.told, found.whole or found.told)]
 
 
 def _file_tile(file: Deployment, best: Point) -> dict[str, Any]:
@@ -241,7 +254,7 @@ def _cost_tiles(study: Study, told: Point, best: Point, file: Deployment | None 
         return [
             {
                 "name": "Compute per image",
-                "value": with_prefix(macs * 1e9, "MACs", 2) if told == best else _change(macs / known(best, MACS)),
+                "value": with_prefix(macs * 1e9, "MACs", 2) if told == best else change_words(macs / known(best, MACS)),
                 "aside": "" if told == best else with_prefix(macs * 1e9, "MACs", 2),
                 "share": macs / known(best, MACS),
                 "note": f"energy: {energy.missing or 'not measured'}"
@@ -256,7 +269,7 @@ def _cost_tiles(study: Study, told: Point, best: Point, file: Deployment | None 
     else:
         tile = {
             "name": "Energy per image",
-            "value": _change(share.value),
+            "value": change_words(share.value),
             "aside": each,
             "share": min(1.0, share.value),
             "note": _joined(share_words(share), _truly(energy, "J")),
@@ -266,7 +279,7 @@ def _cost_tiles(study: Study, told: Point, best: Point, file: Deployment | None 
 
 def _on_its_host(share: Quantity) -> str:
     """Return what is told of energy where no joules are, since they would be of several hosts."""
-    return f"energy on the same host {_change(share.known)}, {share_words(share)}"
+    return f"energy on the same host {change_words(share.known)}, {share_words(share)}"
 
 
 def _truly(each: Quantity, unit: str, scale: float = 1.0) -> str:
@@ -283,19 +296,10 @@ def _both_truly(each: Quantity) -> str:
     return f"both truly ×{span(*each.factors)}" if each.factors else ""
 
 
-def share_words(share: Quantity) -> str:
-    """Return the interval of a saving: `−45 to −49 %`, or that it is unknown."""
-    if share.type_a is None:
-        return "no interval"
-    low, high = share.type_a
-    if low <= 0 or high / low >= UNKNOWN_FROM:
-        return "how much is unknown"
-    return f"95{NBSP}%: {_change(high, unit=False)} to {_change(low)}"
-
-
 def _camera(study: Study, told: Point, best: Point, energy: Quantity) -> dict[str, Any]:
     """Return what a camera emits in a year at the rate that the page supposes, at so much energy an image."""
-    grams, most = (year_g(point) for point in (told, best))
+    grams = year_g(told)
+    most = grams if best.figure(ENERGY).value is None else year_g(best)
     if energy != told.figure(ENERGY):
         grams *= energy.known / told.figure(ENERGY).known
     mark, rate = kind_mark(energy.kind), f"{plain(DEFAULT.images_per_second, 2)} images a second"
@@ -307,7 +311,7 @@ def _camera(study: Study, told: Point, best: Point, energy: Quantity) -> dict[st
     if grams == most or not most or not study.comparable:
         return tile | {"note": _joined(rate, _truly(energy, "g", grams / energy.known))}
     return tile | {
-        "aside": f"instead of {mark}{_grams(most)}",
+        "aside": f"not {mark}{_grams(most)}",
         "share": min(1.0, grams / most),
         "note": _joined(rate, _both_truly(energy)),
     }
@@ -349,136 +353,12 @@ def _bill(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def _saving(study: Study, found: Preference | None, file: Deployment | None) -> dict[str, str]:
-    """Return how sure the saving is."""
-    if found and file:
-        share = file.share_of(study, found.best)
-        return _surely(share, "The file took turns with the exits in torch, so errors cancel")
-    if found is None or found.other is None:
-        why = "No exit is accurate enough to be used." if found is None else "No cheaper exit is known to be useful."
-        return _light(NONE, "saving", why)
-    share = energy_share(study, found.other, found.best)
-    if share.value is None:
-        ratio = known(found.other, MACS) / known(found.best, MACS)
-        words = f"MACs are counted exactly, {_change(ratio)}; energy was not compared: {share.missing}."
-        return _light(SURE, "the compute saved", words)
-    together = found.other.group == found.best.group and found.best.final
-    how = "The exits were measured in separate runs"
-    if together:
-        how = "Both exits were measured alternately, so errors cancel"
-    return _surely(share, how)
-
-
-def _surely(share: Quantity, how: str) -> dict[str, str]:
-    if share.type_a is None:
-        return _light(ROUGH, "the saving", f"{how}, without an interval.")
-    level = _level(share)
-    wide = "" if level == SURE else "; the interval is wide"
-    return _light(level, "the saving", f"{how} ({share_words(share)}){wide}.")
-
-
-def _saved_level(study: Study, other: Point, best: Point) -> str:
-    """Return how sure a saving is, by the interval of its share; MACs are counted."""
-    return _level(energy_share(study, other, best))
-
-
-def _level(share: Quantity) -> str:
-    if share.value is None:
-        return SURE
-    if share.type_a is None or share.type_a.high >= 1:
-        return ROUGH
-    half = PERCENT * (share.type_a.high - share.type_a.low) / 2
-    return SURE if half <= SURE_WITHIN else LIKELY if half <= LIKELY_WITHIN else ROUGH
-
-
-def _light(level: str, about: str, words: str) -> dict[str, str]:
-    return {"level": level, "about": about, "words": words}
-
-
-def _accuracy(study: Study, found: Preference | None, file: Deployment | None) -> dict[str, str]:
-    """Return how sure it is that accuracy holds, and on whom it was tested."""
-    tested = _tested(study.records[0]) + (f", {plural(seeds, 'seed')}" if (seeds := _fewest_seeds(found)) else "")
-    made_up = any(each.dataset.get("source") == "synthetic" for each in study.records)
-    unreal = " Test images are synthetic." if made_up else ""
-    if found is None:
-        return _refused(study, tested, unreal)
-    if file:
-        lost = lost_words(file.less_ap(found.best), AP)
-        words = f"{tested}, the file itself: {lost}; the margin is {study.margin:g}.{unreal}"
-        return _light(LIKELY if made_up or seeds < FEWEST_PAIRS else SURE, "accuracy holds", words)
-    if found.other is None:
-        words = f"{tested}: {accuracy_tile(found.best, found.best)['note']}.{unreal}"
-        return _light(LIKELY if found.best.figure(study.accuracy).type_a else ROUGH, "the accuracy", words)
-    metric = study.accuracy
-    ends = interval_of(found.best, found.other, metric)
-    if ends is None:
-        return _light(ROUGH, "the accuracy", f"{tested}: no interval of the loss.{unreal}")
-    lost = both_ends(Bounds(-ends[1], -ends[0]), "gained", "lost", metric).removesuffix(" lost")
-    words = f"{tested}: {lost} {metric.points} lost; the margin is {study.margin:g}.{unreal}"
-    about = {"within": "accuracy holds", "open": "whether accuracy holds", "beyond": "accuracy is lost"}[found.verdict]
-    settled = LIKELY if made_up or seeds < FEWEST_PAIRS else SURE
-    return _light(ROUGH if found.verdict == "open" else settled, about, words)
-
-
-def _refused(study: Study, tested: str, unreal: str) -> dict[str, str]:
-    """Return how sure it is that no exit reaches the floor: by the upper end of the best one's interval."""
-    if not study.scored:
-        return _light(ROUGH, "the accuracy", f"{tested}; accuracy was not measured.{unreal}")
-    metric = study.accuracy
-    best = most_accurate(study).figure(metric)
-    ends = gained(best, metric).type_a
-    clear = ends is not None and ends.high < metric.gain(study.floor)
-    said = f"the best {metric.words} is {ends_words(best.type_a, metric)}{metric.suffix}" if best.type_a else ""
-    words = f"{tested}: {said}" if said else f"{tested}, no interval"
-    floor = f"the floor is {study.floor:g}{metric.suffix}"
-    return _light(SURE if clear else ROUGH, "no exit is accurate enough", f"{words}; {floor}.{unreal}")
-
-
-def _fewest_seeds(found: Preference | None) -> int:
-    points = [point for point in (found.best, found.other) if point] if found else []
-    return min((len(point.group.runs) for point in points), default=0)
-
-
-def _absolutes(study: Study) -> dict[str, str]:
-    """Return how far joules and grams can be trusted, by the worst grade."""
-    grade = max(run.grade for run in study.records)
-    level = {"A": SURE, "B": LIKELY}.get(grade, ROUGH)
-    energies = [Point(group=each, exit=point.exit).figure(ENERGY) for point in study.points for each in metered(point)]
-    known_errors = [each.factors for each in energies if each.factors]
-    source = {"A": "Read from power counters", "B": "In part read from counters"}.get(grade, "No power meter here")
-    if not energies:
-        return _light(UNKNOWN, "joules and grams", "Energy per image was not measured.")
-    if not known_errors:
-        return _light(level, "joules and grams", f"{source}.")
-    low, high = min(low for low, _ in known_errors), max(high for _, high in known_errors)
-    crowded = " Other jobs shared the machine." if any(each.disturbed for each in energies) else ""
-    words = f"{source}: truly {plain(low, 2)} to {plain(high, 2)} times what is shown.{crowded}"
-    return _light(ROUGH if crowded else level, "joules and grams", words)
-
-
-def _exit(point: Point) -> str:
-    """Return `exit 3 of HRNet4-OKD`, or the network's name where it has one exit only."""
-    name = point.group.label
-    return name if len(point.group.exits) == 1 else f"exit{NBSP}{point.exit} of {name}"
-
-
 def _saved_words(study: Study, part: Point, whole: Point) -> str:
     """Return `47 % energy`, or of MACs where energy was not compared."""
     share = energy_share(study, part, whole)
     if cost_figure(study) is ENERGY and share.value is not None and share.value < 1:
         return f"{percent(1 - share.value)} energy"
     return f"{percent(1 - known(part, MACS) / known(whole, MACS))} MACs"
-
-
-def _beside(point: Point, other: Point) -> str:
-    """Return the exit's name, without its network where that of the other has just been said."""
-    return f"exit{NBSP}{point.exit}" if point.group == other.group else _exit(point)
-
-
-def _change(share: float, *, unit: bool = True) -> str:
-    """Return by how much a share is below or above the whole: `−47 %`."""
-    by = round(PERCENT * (share - 1))
-    return f"{MINUS if by < 0 else '+' if by > 0 else ''}{abs(by)}{f'{NBSP}%' if unit else ''}"
 
 
 def _grams(grams: float) -> str:

@@ -142,10 +142,10 @@ def _smaller_exit(study: Study, choice: Preference | None) -> NextStep:
     name = "Leave at a smaller exit"
     if choice is None:
         return NextStep(name=name, state="not applicable", finding="no exit is accurate enough to be chosen")
-    best, other, verdict = choice.best, choice.other, choice.verdict
-    if other is None or verdict == "beyond":
+    best, other = choice.whole, choice.told
+    if best is None:
         return NextStep(name=name, state="pass", finding=f"no smaller exit keeps within {_margin(study)}")
-    if verdict == "open":
+    if choice.verdict == "open":
         return NextStep(name=name, state="not applicable", finding=f"whether {short_name(other)} may is not settled")
     saved, share = of_exit(study, other, best), energy_share(study, other, best)
     if share.value is None or (saved.value is None and not best.group.parts):

@@ -70,6 +70,18 @@ class Preference:
         """Return the exit whose numbers are told first: the cheaper one unless it is known to fall short."""
         return self.other if self.other and self.verdict != "beyond" else self.best
 
+    @property
+    def whole(self) -> Point | None:
+        """Return what the told exit saves beside: the most accurate one, or where it is that one, all of its network.
+
+        None where it is all of its network, or where the accuracy of that is not known.
+        """
+        if self.told != self.best:
+            return self.best
+        final = Point(group=self.best.group, exit=max(self.best.group.exits))
+        dearer = (final.figure(MACS).value or 0.0) > known(self.best, MACS)
+        return final if dearer and final.figure(final.accuracy).value is not None else None
+
 
 def preference(study: Study) -> Preference | None:
     """Return the exits that the answer is about; None where it prefers none."""

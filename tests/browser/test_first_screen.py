@@ -8,6 +8,17 @@ from tests.browser.conftest import FOLDED, SETS
 
 pytestmark = pytest.mark.browser
 BOTTOM = "css => Math.max(...[...document.querySelectorAll(css)].map(each => each.getBoundingClientRect().bottom))"
+CROSSED = """svg => {
+  const arrow = [...svg.querySelectorAll("path")].find(each => each.getAttribute("d").includes("Q"));
+  const boxes = [...svg.querySelectorAll("text")].map(each => [each.textContent, each.getBoundingClientRect()]);
+  const inside = (x, y, box) => x > box.left && x < box.right && y > box.top + 3 && y < box.bottom - 3;
+  const between = (a, b) => a.left < b.right && a.top + 3 < b.bottom - 3;
+  const steps = arrow ? [...Array(101).keys()].map(n => arrow.getPointAtLength(n * arrow.getTotalLength() / 100)
+    .matrixTransform(arrow.getScreenCTM())) : [];
+  const met = (one, other) => between(one[1], other[1]) && between(other[1], one[1]);
+  return [!!arrow, boxes.filter(([, box]) => steps.some(({x, y}) => inside(x, y, box))).map(([words]) => words),
+    boxes.flatMap((one, n) => boxes.slice(n + 1).filter(each => met(one, each)).map(each => one[0] + " / " + each[0]))];
+}"""
 CHAPTERS = "[...document.querySelectorAll('.chapter')].map(each => [each.querySelector('.inside').id, each.open])"
 
 
@@ -17,6 +28,12 @@ def test_the_answer_fits_on_the_first_screen_and_on_one_and_a_half_of_a_phone(vi
     assert page.evaluate(BOTTOM, ".answer h2, .tiles, .lights, .first > figure") <= 800
     phone = visit(name + FOLDED, width=360, height=800)
     assert phone.evaluate(BOTTOM, ".answer h2, .tiles, .first > figure .canvas") <= 1200
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if name != "no run"])
+@pytest.mark.parametrize(("width", "chart"), [(1280, "#choice-svg"), (360, "#choice-narrow-svg")])
+def test_neither_the_arrow_nor_a_label_lies_on_the_words_of_the_chart(visit, name, width, chart):
+    assert visit(name + FOLDED, width=width).locator(chart).evaluate(CROSSED) == [True, [], []]
 
 
 @pytest.mark.parametrize("javascript", [True, False])

@@ -1,6 +1,7 @@
 """What a reader sees without scrolling: a verdict in a sentence, four tiles, three lights, and one chart."""
 
 import re
+from statistics import fmean
 
 import pytest
 
@@ -12,11 +13,13 @@ from greenpose.report.comparison import changes
 from greenpose.report.disclosures import disclosures
 from greenpose.report.figures.choice import choice_picture
 from greenpose.report.figures.totals import run_total
-from greenpose.report.first_screen import TWICE, first_screen, share_words, verdict, year_g
+from greenpose.report.first_screen import TWICE, first_screen, verdict, year_g
 from greenpose.report.forms import lines, to_markdown
 from greenpose.report.glossary import GLOSSARY, Terms
+from greenpose.report.next_steps import next_steps
 from greenpose.report.ranking import preference
 from greenpose.report.scale import latest
+from greenpose.report.screen_words import share_words
 from greenpose.report.study import ComparisonSide, Point, side_by_side, study
 from greenpose.store import collect
 from reports.examples import examples
@@ -131,6 +134,32 @@ def test_the_chart_names_the_best_the_choice_and_the_cheapest_and_says_what_is_s
     assert f"−47\u00a0% energy, −{abs(lost):.1f}\u00a0points" in picture.panels[0].description
 
 
+def test_an_exit_that_is_the_most_accurate_of_all_saves_beside_all_of_its_network():
+    compared = PUBLISHED["claim"]
+    found, screen = preference(compared), first_screen(compared)
+    assert (found.verdict, found.best.exit) == ("beyond", 3)
+    share = fmean(run.exit(3).relative_to_final["energy_j_per_image"] for run in found.best.group.runs)
+    gained = fmean(run.exit(3).ap - run.exit(4).ap for run in found.best.group.runs)
+    saved = f"{100 * (1 - share):.0f}\u00a0%"
+    assert screen["verdict"].endswith(f"the most accurate, and it saves {saved} energy beside exit\u00a04.")
+    assert screen["tiles"][1]["value"] == f"−{saved}"
+    assert screen["lights"][0]["level"] == "Sure"
+    arrow = f"The arrow says −{saved} energy, +{100 * gained:.1f}\u00a0points."
+    assert all(arrow in panel.description for panel in choice_picture(compared).panels)
+    step = next(step for step in next_steps(compared) if step.name == "Leave at a smaller exit")
+    assert step.state == "act"
+    assert step.command.endswith("--exit 3")
+
+
+def test_nothing_is_said_to_be_saved_where_all_of_the_network_is_to_be_used():
+    compared = study([record("HRNet4-OKD", seed=n, ap={3: 0.80 + n / 1000, 4: 0.94}) for n in range(5)])
+    screen = first_screen(compared)
+    assert screen["verdict"] == "Use exit\u00a04 of HRNet4-OKD: cheaper exits lose too much accuracy."
+    assert "exit\u00a03, saves 29\u00a0% energy but loses 14 points" in screen["advice"]
+    assert (screen["lights"][0]["level"], screen["of"]) == ("No", "With exit\u00a04 of HRNet4-OKD:")
+    assert "arrow" not in choice_picture(compared).panels[0].description
+
+
 @pytest.mark.parametrize("name", ["one exit", "no run", "nothing learnt"])
 def test_there_is_no_chart_without_a_choice(name):
     assert choice_picture(SETS[name]) is None
@@ -160,7 +189,10 @@ def test_the_exit_that_the_tiles_are_about_is_named_above_them(name):
     if found is None or found.other is None:
         assert screen["of"] == ""
         return
-    told, against = (found.best, None) if found.verdict == "beyond" else (found.other, found.best)
+    told, against = found.other, found.best
+    if found.verdict == "beyond":  # what is saved is beside all of its network
+        told, last = found.best, max(found.best.group.exits)
+        against = None if told.exit == last else Point(group=told.group, exit=last)
     assert screen["of"].startswith("With ")
     alone = against is not None and told.group == against.group  # the verdict has just named the network
     assert (told.group.label in screen["of"]) is not alone

@@ -47,9 +47,11 @@ from greenpose.tables import table_of
 
 WIDE, NARROW = (660, 400), (330, 300)
 """Width and height in CSS pixels, beside the verdict and on a phone."""
+KEPT_OFF = 8
+"""How many times as much as other lines the arrow and its words count, where a label would cover them."""
 ABOVE = 22
 """Pixels above the frame at which a long name of the axis stands, so that the arrow's words do not cover it."""
-USE, FOR_NOW, BEST, CHEAPEST = "use this", "use for now", "most accurate", "cheapest"
+USE, FOR_NOW, BEST, CHEAPEST, WHOLE = "use this", "use for now", "most accurate", "cheapest", "whole network"
 """What the exits that are named are on this page for."""
 
 
@@ -184,17 +186,16 @@ def _named(found: Preference, everyone: Sequence[Point], cost: Metric) -> dict[s
     roles = {
         "open": {FOR_NOW: found.best, "perhaps": found.other},
         "within": {BEST: found.best, USE: found.other},
-        "beyond": {USE: found.best, "cheaper": found.other},
+        "beyond": {WHOLE: found.whole, USE: found.best, "cheaper": found.other},
     }[found.verdict if found.other else "beyond"]
     points = {role: point for role, point in roles.items() if point}
     if cheapest not in points.values():
         points[CHEAPEST] = cheapest
-    apart = len({point.group.label for point in points.values()}) > 1
     return {
         role: _Spot(
             point=point,
             name=short_name(point),
-            words=f"{role}: {_exit(point, named=apart)}",
+            words=f"{role}: {_exit(point, named=point.group != found.best.group)}",
             brief=_exit(point, named=False),
             cost=point.figure(cost),
             ap=point.figure(point.accuracy),
@@ -204,7 +205,7 @@ def _named(found: Preference, everyone: Sequence[Point], cost: Metric) -> dict[s
 
 
 def _exit(point: Point, *, named: bool) -> str:
-    """Return `exit 3`, with its network where several are named."""
+    """Return `exit 3`, with its network where that is not the one that the verdict names first."""
     return short_name(point) if named or len(point.group.exits) == 1 else f"exit{NBSP}{point.exit}"
 
 
@@ -212,14 +213,15 @@ def _saving(study: Study, found: Preference, file: Deployment | None) -> str:
     """Return what the arrow says: `−47 % energy, −1.8 points`; empty where nothing is saved by it."""
     if file is not None:
         return _saved(file.share_of(study, found.best).known, "energy", file.less_ap(found.best).known)
-    if found.other is None:
+    told, whole = found.told, found.whole
+    if whole is None:
         return ""
-    share, what = energy_share(study, found.other, found.best), "energy"
+    share, what = energy_share(study, told, whole), "energy"
     less = share.value
     if less is None or cost_figure(study).name != ENERGY.name:
         cost, what = cost_figure(study), cost_figure(study).words
-        less = known(found.other, cost) / known(found.best, cost)
-    lost = unlike_best(found.other, found.best).change.value or 0.0
+        less = known(told, cost) / known(whole, cost)
+    lost = unlike_best(told, whole).change.value or 0.0
     return _saved(less, what, lost, study.accuracy)
 
 
@@ -320,7 +322,7 @@ def _arrow(axes: Any, plot: _Plot) -> None:
         xytext=start,
         arrowprops={
             "arrowstyle": "-|>,head_length=0.6,head_width=0.3",
-            "connectionstyle": "arc3,rad=0.35",
+            "connectionstyle": f"arc3,rad={_bend(axes, plot):.3f}",
             "color": INK,
             "linewidth": 1.4,
             "shrinkA": 12,
@@ -330,21 +332,40 @@ def _arrow(axes: Any, plot: _Plot) -> None:
     )
 
 
+def _bend(axes: Any, plot: _Plot) -> float:
+    """Return how much the arrow is bent upwards, as matplotlib counts it: less where the frame ends."""
+    (x0, y0), (x1, y1) = pixels(axes, _pair(plot) or ())
+    room = axes.get_window_extent().y1 - 4 - max(y0, y1)
+    return math.copysign(min(0.35, 2 * max(room, 8.0) / (abs(x0 - x1) + 1)), x0 - x1)
+
+
+def _course(axes: Any, plot: _Plot) -> list[Box]:
+    """Return the arrow as small boxes along its curve; none where there is no arrow."""
+    pair = _pair(plot)
+    if pair is None:
+        return []
+    (x0, y0), (x1, y1) = pixels(axes, pair)
+    bend = _bend(axes, plot)
+    x2, y2 = (x0 + x1) / 2 + bend * (y1 - y0), (y0 + y1) / 2 - bend * (x1 - x0)  # as arc3 places its control point
+    weights = [((1 - t) ** 2, 2 * t * (1 - t), t * t) for t in (n / 24 for n in range(25))]
+    points = [(a * x0 + b * x2 + c * x1, a * y0 + b * y2 + c * y1) for a, b, c in weights]
+    return [(x - 6, y - 6, x + 6, y + 6) for x, y in points]
+
+
 def _labels(axes: Any, plot: _Plot, *, short: bool) -> None:
     """Write what the named exits are, in a word where there is little room, and over the arrow what it saves."""
     named = [each.brief if short else each.words for each in plot.named.values()]
     centres = pixels(axes, [each.place for each in plot.named.values()])
     window = axes.get_window_extent()
     frame = (window.x0, window.y0, window.x1, window.y1 + 24)
-    taken: list[Box] = []
-    pair = _pair(plot)
-    if pair:
-        (x0, y0), (x1, y1) = pixels(axes, pair)
+    course = _course(axes, plot)
+    obstacles: list[Box] = course * KEPT_OFF
+    if course:
         half = 0.3 * FONT * len(plot.saving)
-        x = min(max((x0 + x1) / 2, window.x0 + half), window.x1 - half)
-        y = min(max(y0, y1) + 0.22 * abs(x0 - x1) + 16, window.y1 + 12)
-        taken.append((x - half, y - 9, x + half, y + 9))
-        taken.append((min(x0, x1) + 8, (y0 + y1) / 2, max(x0, x1) - 8, y - 9))
+        middle = (course[0][0] + course[-1][2]) / 2
+        x = min(max(middle, window.x0 + half), window.x1 - half)
+        y = min(max(top for _, _, _, top in course) + 10, window.y1 + 14)
+        obstacles += [(x - half, y - 9, x + half, y + 9)] * KEPT_OFF
         at = axes.transData.inverted().transform((x, y))
         axes.text(
             *at,
@@ -358,7 +379,7 @@ def _labels(axes: Any, plot: _Plot, *, short: bool) -> None:
             zorder=7,
         )
     others = pixels(axes, plot.places)
-    obstacles = [*taken, *((x - 7, y - 7, x + 7, y + 7) for x, y in others), *_crosses(axes, plot), *_steps(axes, plot)]
+    obstacles += [*((x - 7, y - 7, x + 7, y + 7) for x, y in others), *_crosses(axes, plot), *_steps(axes, plot)]
     found = place(named, centres, needed=[True] * len(named), frame=frame, obstacles=obstacles, size=FONT)
     for centre, label in zip(centres, found, strict=True):
         if label:

@@ -1,13 +1,17 @@
-"""What the first screen says of accuracy, whatever it is measured by: its tile, what is lost, intervals."""
+"""Words of the first screen: exits, what they were tested on, their accuracy, what is lost and saved, intervals."""
 
 from typing import Any
 
-from greenpose.formatting import MINUS, NBSP, plain
+from greenpose.formatting import MINUS, NBSP, plain, plural
 from greenpose.intervals import Bounds
-from greenpose.metrics import AP, Metric
+from greenpose.metrics import AP, PERCENT, Metric
 from greenpose.quantity import Quantity
+from greenpose.record import Record
 from greenpose.report.ranking import improvement
 from greenpose.report.study import Point
+
+UNKNOWN_FROM = 10.0
+"""Ends of an interval that are so many times apart say nothing that a person could use."""
 
 
 def accuracy_tile(told: Point, best: Point) -> dict[str, Any]:
@@ -43,7 +47,7 @@ def _bar(each: float, whole: float, metric: Metric) -> dict[str, float]:
 def lost_words(gain: Quantity, metric: Metric) -> str:
     """Return `1.8 points lost (95 %: 0.6 to 3.0)` of how much better something is."""
     lost = -(gain.value or 0.0)
-    words = f"{_point(abs(lost), metric)} {metric.points} {'lost' if lost >= 0 else 'gained'}"
+    words = f"{points_words(abs(lost), metric)} {metric.points} {'lost' if lost >= 0 else 'gained'}"
     if gain.type_a is None:
         return f"{words}, no interval"
     ends = Bounds(-gain.type_a.high, -gain.type_a.low) if lost >= 0 else gain.type_a
@@ -54,8 +58,8 @@ def lost_words(gain: Quantity, metric: Metric) -> str:
 def both_ends(ends: Bounds, below: str, above: str, metric: Metric) -> str:
     """Return both ends of an interval of what is lost; words tell apart what lies below and above zero."""
     if ends.low >= 0 or ends.high <= 0:
-        return f"{_point(ends.low, metric)} to {_point(ends.high, metric)}"
-    return f"{_point(-ends.low, metric)} {below} to {_point(ends.high, metric)} {above}"
+        return f"{points_words(ends.low, metric)} to {points_words(ends.high, metric)}"
+    return f"{points_words(-ends.low, metric)} {below} to {points_words(ends.high, metric)} {above}"
 
 
 def people(each: Quantity) -> str:
@@ -66,11 +70,51 @@ def people(each: Quantity) -> str:
 def ends_words(ends: Bounds, metric: Metric) -> str:
     """Return `55 to 71`, ends of what is neither negative, unless it may be, nor above the most there can be."""
     low = ends.low if metric.signed else max(0.0, ends.low)
-    return f"{plain(low, 2)} to {plain(min(metric.utmost, ends.high), 2)}"
+    return _once(plain(low, 2), plain(min(metric.utmost, ends.high), 2))
 
 
-def _point(value: float, metric: Metric) -> str:
+def _once(low: str, high: str) -> str:
+    """Return `60 to 62`, the unit behind both; that they read alike where they do."""
+    return f"{low} at both ends" if low == high else f"{low.removesuffix(f'{NBSP}%')} to {high}"
+
+
+def points_words(value: float, metric: Metric) -> str:
     """Return points: one decimal below ten, none above; of other units two digits of what is less than one."""
     if metric.unit != "%" and 0 < abs(value) < 1:
         return (MINUS if value < 0 else "") + plain(abs(value), 2)
     return (MINUS if round(value, 1) < 0 else "") + f"{abs(value):.{0 if abs(value) >= 9.95 else 1}f}"
+
+
+def exit_words(point: Point) -> str:
+    """Return `exit 3 of HRNet4-OKD`, or the network's name where it has one exit only."""
+    name = point.group.label
+    return name if len(point.group.exits) == 1 else f"exit{NBSP}{point.exit} of {name}"
+
+
+def beside_words(point: Point, other: Point) -> str:
+    """Return the exit's name, without its network where that of the other has just been said."""
+    return f"exit{NBSP}{point.exit}" if point.group == other.group else exit_words(point)
+
+
+def tested_words(run: Record) -> str:
+    """Return how many patients or images accuracy was tested on."""
+    people = run.subjects.get("test", 0)
+    if not people and "test" not in run.images:
+        return "test data of unknown number"
+    return plural(people, "test subject") if people else plural(run.images["test"], "test image")
+
+
+def share_words(share: Quantity) -> str:
+    """Return the interval of a saving: `−45 to −49 %`, or that it is unknown."""
+    if share.type_a is None:
+        return "no interval"
+    low, high = share.type_a
+    if low <= 0 or high / low >= UNKNOWN_FROM:
+        return "how much is unknown"
+    return f"95{NBSP}%: {_once(change_words(high), change_words(low))}"
+
+
+def change_words(share: float) -> str:
+    """Return by how much a share is below or above the whole: `−47 %`."""
+    by = round(PERCENT * (share - 1))
+    return f"{MINUS if by < 0 else '+' if by > 0 else ''}{abs(by)}{NBSP}%"
