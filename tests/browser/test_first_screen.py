@@ -1,6 +1,7 @@
 """Without scrolling: the answer, the tiles, the chart and the lights; chapters that are closed open when asked for."""
 
 import re
+import subprocess
 
 import pytest
 
@@ -73,7 +74,15 @@ def test_no_table_needs_sideways_scrolling_at_1280_pixels(visit, name):
     assert wide == []
 
 
-def test_the_quick_grid_prints_on_six_pages_at_most_and_the_first_is_the_first_screen(visit, tmp_path):
+def test_the_quick_grid_prints_on_six_pages_at_most_after_the_first_screen_chart_and_table(visit, tmp_path):
     page = visit("published quick" + FOLDED)
     printed = page.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) <= 6
+    words = subprocess.run(
+        ["pdftotext", "-layout", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True
+    )
+    first, second, *_ = words.stdout.split("\f")
+    assert "for now" in first
+    assert "Accuracy against footprint" in second
+    assert "On the front" in second
+    assert "What to do next" not in first + second
