@@ -201,7 +201,7 @@ def test_a_name_that_selects_nothing_and_a_run_are_refused(repository):
 
 def test_a_killed_bisection_leaves_no_checkout_no_process_and_the_work_tree_as_it_was(repository, tmp_path):
     good = repository.commit(macs=1)
-    repository.commit(text="import time; time.sleep(60)")
+    repository.commit(text="import time; time.sleep(600)")
     process = subprocess.Popen(
         [sys.executable, "-m", "greenpose", "check", "e.yaml", "--bisect", f"{good}..HEAD"],
         env={**os.environ, "PYTHONPATH": str(Path(greenpose.__file__).parents[1]), "PYTHONSAFEPATH": "1"},
@@ -233,7 +233,7 @@ def counting(folder):
     return found
 
 
-def wait_for(condition, seconds=30.0):
+def wait_for(condition, seconds=300.0):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "waited in vain"

@@ -302,7 +302,7 @@ def test_a_login_that_is_lost_once_slurm_has_the_jobs_is_not_followed_by_others(
 
 def test_of_two_logins_with_the_same_command_one_submits_and_the_other_waits_for_it(place):
     every = planned(place / "runs", "A B")
-    submitted, said, until = [], [], time.monotonic() + 20
+    submitted, said, until = [], [], time.monotonic() + 120
 
     def submit_array(blocks):
         submitted.extend(blocks)

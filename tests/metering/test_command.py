@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from greenpose.metering.command import Command
@@ -33,7 +35,8 @@ with signals_held() as before, meter(log=asked["log"]) as m:
     said["left"] = [each.command for each in command.left()]
     said["own_s"] = time.process_time() - own
 total = m.total
-said |= {"cpu_s": total.cpu_seconds, "seconds": total.seconds, "windows": [each.name for each in m.windows]}
+said |= {"cpu_s": total.cpu_seconds, "seconds": total.seconds}
+said["windows_s"] = {each.name: each.seconds for each in m.windows}
 said["in_windows_s"] = sum(each.cpu_seconds for each in m.windows)
 print(json.dumps(said), file=sys.stderr)
 """
@@ -57,6 +60,14 @@ class Metered:
             env=dict(os.environ),
         )
 
+    def children(self):
+        """The commands of the driver's children, that of a zombie empty: it has not taken leave of that one."""
+        found = []
+        for each in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                found.append(" ".join(each.as_dict(["cmdline"], ad_value=())["cmdline"]))
+        return found
+
     def end(self, given=""):
         """What the command wrote, and what the driver says of it."""
         out, err = self.process.communicate(given, timeout=100)
@@ -66,7 +77,18 @@ class Metered:
 
 @pytest.fixture
 def metered(tmp_path):
-    return lambda *words, **asked: Metered(tmp_path, words, **asked)
+    """Meters a command; what a test that fails leaves at work, or unread, ends with it."""
+    begun = []
+
+    def begin(*words, **asked):
+        begun.append(Metered(tmp_path, words, **asked))
+        return begun[-1]
+
+    yield begin
+    for each in begun:
+        if each.process.returncode is None:
+            os.killpg(each.process.pid, signal.SIGKILL)  # the command is of its meter's group
+            each.process.communicate()
 
 
 def python(text):
@@ -126,8 +148,9 @@ def daemon(seconds):
 
 def test_what_goes_on_after_the_command_is_named(metered):
     _, said = metered(*daemon(20)).end()
-    assert (said["code"], len(said["left"]), said["seconds"] < 10) == (0, 1, True)
-    assert "time.sleep(20)" in said["left"][0]
+    (left,) = said["left"]
+    assert "time.sleep(20)" in left
+    assert said["code"] == 0
 
 
 def test_what_is_started_while_one_looks_by_what_then_ends_is_named(monkeypatch):
@@ -147,23 +170,23 @@ def test_what_goes_on_after_the_command_is_waited_for_where_asked(metered):
 
 def test_waiting_for_what_goes_on_ends_with_a_signal(metered):
     started = metered("sh", "-c", "setsid sleep 30 > /dev/null 2>&1 & exit 5", for_all=True)
-    time.sleep(2)
+    while started.children() != ["sleep 30"]:  # an orphan of ours, once the shell has been taken leave of
+        assert started.process.poll() is None
+        time.sleep(0.02)
     started.process.terminate()
     _, said = started.end()
     assert (said["code"], said["left"]) == (5, ["sleep 30"])
-    assert said["seconds"] < 20
 
 
 LISTENS = """
 import signal
-def heard(number, _):
-    print(number, flush=True)
-for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-    signal.signal(each, heard)
+listened = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1
+signal.pthread_sigmask(signal.SIG_BLOCK, listened)
 print("ready", flush=True)
 while True:
-    signal.pause()
+    print(int(signal.sigwait(listened)), flush=True)
 """
+"""Takes signals one by one: a handler that prints would break off where it interrupts the printing of `ready`."""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
@@ -171,10 +194,9 @@ def test_a_signal_to_the_meter_is_passed_on_once(metered, number):
     started = metered(*python(LISTENS))
     assert started.process.stdout.readline() == "ready\n"
     started.process.send_signal(number)
-    heard = started.process.stdout.readline()
-    assert heard == f"{number:d}\n", heard or started.process.stderr.read()
-    (child,) = Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children").read_text().split()
-    os.kill(int(child), signal.SIGKILL)
+    assert started.process.stdout.readline() == f"{number:d}\n"
+    (child,) = psutil.Process(started.process.pid).children()
+    child.kill()
     out, said = started.end()
     assert (out, said["code"], said["ended_by"], said["sent"]) == ("", 128 + signal.SIGKILL, signal.SIGKILL, number)
 
@@ -206,7 +228,7 @@ def test_what_the_terminal_sends_to_both_reaches_the_command_once(tmp_path):
     os.write(terminal, b"\x1c")  # the command does not listen to SIGQUIT
     os.waitpid(pid, 0)
     os.close(terminal)
-    assert seen.split() == [b"^C2", b"?"]
+    assert seen.replace(b"^C", b"").split() == [b"2", b"?"]  # the terminal's own ^C may come before or after
 
 
 @pytest.mark.parametrize(
@@ -246,13 +268,15 @@ def test_a_thousand_processes_at_a_time_are_looked_at_less_often(metered):
 
 
 def test_windows_are_as_long_as_asked_and_else_as_a_kill_may_cost(metered):
-    _, said = metered("sleep", "1.1", interval_s=0.1).end()
-    assert 8 <= len(said["windows"]) <= 12
-    _, said = metered("sleep", "2.5").end()
-    assert said["windows"] == ["command 1", "command 2", "command 3"]
+    for length, lasting, asked in (0.1, "1.1", {"interval_s": 0.1}), (1.0, "2.5", {}):
+        _, said = metered("sleep", lasting, **asked).end()
+        windows = said["windows_s"]
+        assert [*windows] == [f"command {number}" for number in range(1, len(windows) + 1)]
+        *whole, _ = windows.values()
+        assert length <= min(whole) < 5 * length
 
 
 def test_a_disk_that_is_full_ends_neither_the_command_nor_the_metering(metered):
     _, said = metered(*python("burn(0.3); sys.exit(4)"), full=True).end()
-    assert (said["code"], len(said["windows"]), len(said["faults"])) == (4, 1, 1)
+    assert (said["code"], len(said["windows_s"]), len(said["faults"])) == (4, 1, 1)
     assert "File too large" in said["faults"][0]

@@ -55,7 +55,7 @@ WAITING = (
     HOST
     + """
 import os, time
-until = time.monotonic() + 20
+until = time.monotonic() + 60
 while time.monotonic() < until:
     with claim.claimed(place) as mine:
         if mine:
@@ -139,11 +139,11 @@ def test_what_a_host_that_went_down_held_goes_to_one_of_its_rivals(elsewhere, be
     assert claim.is_claimed(tmp_path)
     rivals = [begin(WAITING, tmp_path, f"node{number}") for number in range(2, 6)]
     while (held := claim.holder_of(tmp_path)) is None or held.host == "node1":
-        assert time.monotonic() - began < 10 * SOON
+        assert time.monotonic() - began < 60
         time.sleep(0.01)
     assert time.monotonic() - began >= SOON - 0.2
     winner = next(rival for rival in rivals if rival.pid == held.pid)
-    assert select([winner.stdout], [], [], 20.0)[0]
+    assert select([winner.stdout], [], [], 60.0)[0]
     time.sleep(0.5)
     assert claim.is_claimed(tmp_path)
     assert claim.holder_of(tmp_path) == held
@@ -189,8 +189,8 @@ def test_a_holder_that_was_taken_for_dead_is_told_and_leaves_the_new_one_alone(e
     with claim.claimed(tmp_path) as mine:
         assert mine
         os.kill(elsewhere.pid, signal.SIGCONT)
-        assert select([elsewhere.stdout], [], [], 20.0)[0]
-        assert elsewhere.communicate("", timeout=20)[0] == "lost\n"
+        assert select([elsewhere.stdout], [], [], 60.0)[0]
+        assert elsewhere.communicate("", timeout=60)[0] == "lost\n"
         assert claim.is_claimed(tmp_path)
         assert (tmp_path / ".claim").exists()
     assert not claim.is_claimed(tmp_path)
