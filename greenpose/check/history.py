@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from greenpose.check.baseline import Selection
-from greenpose.check.verdict import TIMES, CheckVerdict
+from greenpose.check.verdict import TIMES, CheckVerdict, both, signed_percent
 from greenpose.errors import CheckError
 from greenpose.store import append_line, read_lines
 
@@ -206,3 +206,31 @@ def _course(check: str, quantity: str, unit: str, rows: Iterable[Mapping[str, An
     )
     found = steps([point.value for point in points])
     return Course(check=check, quantity=quantity, unit=unit, points=points, steps=found)
+
+
+def level_sentence(course: Course, step: LevelChange) -> str:
+    """Return when a level changed and by how much."""
+    point = course.points[step.index]
+    commit = f", commit {point.commit[:10]}" if point.commit else ""
+    before, after = both(step.before, step.after, course.unit)
+    by = f" ({signed_percent(step.after / step.before - 1)})" if step.before else ""
+    return f"{before} → {after}{by} since {point.at}{commit}, check {step.index + 1} of {len(course.points)}"
+
+
+def course_name(course: Course, courses: Sequence[Course]) -> str:
+    """Return the quantity, after its check where there are several."""
+    several = len({one.check for one in courses}) > 1
+    return f"{course.check} {course.quantity}" if several else course.quantity
+
+
+def first_and_last(course: Course) -> tuple[str, str]:
+    """Return the oldest and the newest value with as many digits as it takes to tell them apart."""
+    return both(course.points[0].value, course.points[-1].value, course.unit)
+
+
+def remark_on(courses: Sequence[Course]) -> str:
+    """Return what is to be known of changes of level."""
+    if not changes_are_marked():
+        return "To mark changes of level, install ruptures: pip install 'greenpose[history]'."
+    short = any(len(course.points) < FEWEST for course in courses)
+    return f"Changes of level are information, not a verdict{f', and take {FEWEST} checks' if short else ''}."

@@ -111,7 +111,7 @@ def _subject(artefacts: Sequence["Artefact"], run: Path | None, settings: Sequen
 def _measured(
     subject: Subject, artefacts: Sequence["Artefact"], log: Path | None, console: Console, *, verbose: bool
 ) -> Turns:
-    from greenpose.cli.measure import Blocks
+    from greenpose.cli.progress import Blocks
 
     with Blocks(console, subject.config.measure, verbose=verbose) as blocks:
         from greenpose.run.measure_artefacts import measure_artefacts

@@ -9,8 +9,16 @@ from rich.text import Text
 
 from greenpose import __version__
 from greenpose.check import CheckVerdict, Selection
-from greenpose.check.history import FEWEST, SCHEMA, Course, LevelChange, changes_are_marked, read_courses, remember
-from greenpose.check.verdict import both, signed_percent
+from greenpose.check.history import (
+    SCHEMA,
+    Course,
+    course_name,
+    first_and_last,
+    level_sentence,
+    read_courses,
+    remark_on,
+    remember,
+)
 from greenpose.cli.console import out, print_json
 from greenpose.files import head_commit, now, write_text
 from greenpose.tables import Column, number_columns, terminal_table
@@ -66,31 +74,3 @@ def sparkline(course: Course) -> str:
     low, high = min(values), max(values)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
     return "".join(BARS[round((value - low) * scale)] for value in values)
-
-
-def level_sentence(course: Course, step: LevelChange) -> str:
-    """Return when a level changed and by how much."""
-    point = course.points[step.index]
-    commit = f", commit {point.commit[:10]}" if point.commit else ""
-    before, after = both(step.before, step.after, course.unit)
-    by = f" ({signed_percent(step.after / step.before - 1)})" if step.before else ""
-    return f"{before} → {after}{by} since {point.at}{commit}, check {step.index + 1} of {len(course.points)}"
-
-
-def course_name(course: Course, courses: Sequence[Course]) -> str:
-    """Return the quantity, after its check where there are several."""
-    several = len({one.check for one in courses}) > 1
-    return f"{course.check} {course.quantity}" if several else course.quantity
-
-
-def first_and_last(course: Course) -> tuple[str, str]:
-    """Return the oldest and the newest value with as many digits as it takes to tell them apart."""
-    return both(course.points[0].value, course.points[-1].value, course.unit)
-
-
-def remark_on(courses: Sequence[Course]) -> str:
-    """Return what is to be known of changes of level."""
-    if not changes_are_marked():
-        return "To mark changes of level, install ruptures: pip install 'greenpose[history]'."
-    short = any(len(course.points) < FEWEST for course in courses)
-    return f"Changes of level are information, not a verdict{f', and take {FEWEST} checks' if short else ''}."

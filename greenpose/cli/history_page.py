@@ -11,9 +11,15 @@ from importlib.resources import files
 from itertools import groupby, pairwise
 from typing import Any
 
-from greenpose.check.history import Course, HistoryPoint
+from greenpose.check.history import (
+    Course,
+    HistoryPoint,
+    course_name,
+    first_and_last,
+    level_sentence,
+    remark_on,
+)
 from greenpose.check.verdict import amount, both, change, few
-from greenpose.cli.check_history import course_name, first_and_last, level_sentence, remark_on
 from greenpose.formatting import NBSP, listed, plural
 from greenpose.report.drawing import ACCENT, DIM, INK, MUTED, Drawing, Sheet, panel, write
 from greenpose.report.index import description

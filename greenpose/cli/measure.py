@@ -1,14 +1,11 @@
 """`greenpose measure`: latency, energy and CO2 per image of every exit of a trained run or an untrained experiment."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from greenpose.cli.artefact_costs import measure_and_tell, split_sources
 from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
@@ -20,7 +17,6 @@ from greenpose.cli.subject import (
     find_subject,
     start_again_pinned,
 )
-from greenpose.config import MeasureConfig
 from greenpose.errors import ConfigError
 from greenpose.formatting import listed
 from greenpose.subject import Subject
@@ -120,6 +116,8 @@ def _subject(source: Path | None, settings: list[str], only: list[str], exits: l
 
 
 def _measure(subject: Subject, log: Path | None, console: Console, *, verbose: bool) -> "Measurement":
+    from greenpose.cli.progress import Blocks
+
     with Blocks(console, subject.config.measure, verbose=verbose) as blocks:
         from greenpose.run.measure import compose_measurement
         from greenpose.run.measure import measure as measure_exits
@@ -144,46 +142,3 @@ def _show(found: "Measurement", console: Console, *, verbose: bool) -> None:
     console.print()
     print_costs(found, console, verbose=verbose)
     print_notes(found, console, verbose=verbose)
-
-
-class Blocks:
-    """Shows how many blocks are done, and how well they agree by then.
-
-    It is drawn between blocks only: a thread that draws all the time would be metered with the network.
-    """
-
-    def __init__(self, console: Console, plan: MeasureConfig, *, verbose: bool) -> None:
-        self._plan, self._verbose = plan, verbose
-        self._bar = Progress(
-            TextColumn("measuring"),
-            BarColumn(bar_width=16),
-            TextColumn("{task.description}", markup=False),
-            console=console,
-            transient=True,
-            auto_refresh=False,
-            disable=console.quiet or not console.is_terminal,
-        )
-        self._task = self._bar.add_task("warming up", total=1.0)
-
-    def __enter__(self) -> "Blocks":
-        self._bar.start()
-        self._bar.refresh()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def on_progress(self, blocks: int, wide: float) -> None:
-        """Hear of a block; of none before the first, when time begins to count."""
-        if not blocks:
-            self._bar.reset(self._task)
-            return
-        plan, seconds = self._plan, self._bar.tasks[self._task].elapsed or 0.0
-        known = f", which agree to within {wide:.1%} ({plan.rel_ci:.0%} is enough)" if math.isfinite(wide) else ""
-        line = f"block {blocks}, {seconds:.0f} of {plan.max_seconds:g} s{known}"
-        done = max(seconds / plan.max_seconds, blocks / plan.max_blocks)
-        self._bar.update(self._task, description=line, completed=done, refresh=True)
-        if self._verbose:
-            self._bar.console.print(line)

@@ -1,6 +1,7 @@
-"""The progress of a run and of a grid, on a terminal live, elsewhere a line an event; and the table at a grid's end."""
+"""Progress of a run, grid or measurement: on a terminal live, elsewhere a line an event; a grid's table at its end."""
 
 import contextlib
+import math
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from greenpose.cli.console import note
 from greenpose.cli.status import LOOK_SECONDS, screen_of
+from greenpose.config import MeasureConfig
 from greenpose.errors import GreenPoseError, RecordError, said
 from greenpose.formatting import lasting, significant
 from greenpose.metrics import AP, ENERGY, TRAIN_ENERGY, Metric
@@ -277,3 +279,46 @@ def failure_line(folder: RunFolder, *, code: int) -> str:
         raise RecordError([f"{folder.failure}: holds a record, not a failure"])
     what = f": {failure.message}" if failure.reason != "interrupted" else ""
     return f"in {failure.phase or 'start'}{what}  (log: {folder.log})"
+
+
+class Blocks:
+    """Shows how many blocks are done, and how well they agree by then.
+
+    It is drawn between blocks only: a thread that draws all the time would be metered with the network.
+    """
+
+    def __init__(self, console: Console, plan: MeasureConfig, *, verbose: bool) -> None:
+        self._plan, self._verbose = plan, verbose
+        self._bar = Progress(
+            TextColumn("measuring"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            transient=True,
+            auto_refresh=False,
+            disable=console.quiet or not console.is_terminal,
+        )
+        self._task = self._bar.add_task("warming up", total=1.0)
+
+    def __enter__(self) -> "Blocks":
+        self._bar.start()
+        self._bar.refresh()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def on_progress(self, blocks: int, wide: float) -> None:
+        """Hear of a block; of none before the first, when time begins to count."""
+        if not blocks:
+            self._bar.reset(self._task)
+            return
+        plan, seconds = self._plan, self._bar.tasks[self._task].elapsed or 0.0
+        known = f", which agree to within {wide:.1%} ({plan.rel_ci:.0%} is enough)" if math.isfinite(wide) else ""
+        line = f"block {blocks}, {seconds:.0f} of {plan.max_seconds:g} s{known}"
+        done = max(seconds / plan.max_seconds, blocks / plan.max_blocks)
+        self._bar.update(self._task, description=line, completed=done, refresh=True)
+        if self._verbose:
+            self._bar.console.print(line)
