@@ -241,7 +241,7 @@ def write_markdown(asked: Asked) -> None:
 def write_csv(asked: Asked) -> None:
     """Write every number as one tidy table; records are read one at a time."""
     from greenpose.report import FIRST, SECOND
-    from greenpose.report.forms import tidy_lines
+    from greenpose.report.tidy import tidy_lines
     from greenpose.store import artefact_costs, stream
 
     sides: dict[str, Sequence[Path]] = {"": asked.runs}

@@ -11,10 +11,11 @@ from greenpose.report.figures.artefacts import artefacts_picture, artefacts_tabl
 from greenpose.report.figures.choice import choice_picture
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.first_screen import first_screen
-from greenpose.report.forms import tidy_lines, to_latex, to_markdown
+from greenpose.report.forms import to_latex, to_markdown
 from greenpose.report.next_steps import next_steps
 from greenpose.report.page import answer, pictures_of
 from greenpose.report.ranking import preference
+from greenpose.report.tidy import tidy_lines
 from tests.artefact_costs import cost, known_of, turns
 from tests.report.html_tree import read
 from tests.report.records import OTHER_HOST, record

@@ -14,13 +14,14 @@ from greenpose.report.disclosures import disclosures
 from greenpose.report.figures.choice import choice_picture
 from greenpose.report.figures.totals import run_total
 from greenpose.report.first_screen import TWICE, first_screen, verdict, year_g
-from greenpose.report.forms import lines, to_markdown
+from greenpose.report.forms import to_markdown
 from greenpose.report.glossary import GLOSSARY, Terms
 from greenpose.report.next_steps import next_steps
 from greenpose.report.ranking import preference
 from greenpose.report.scale import latest
 from greenpose.report.screen_words import share_words
 from greenpose.report.study import ComparisonSide, Point, side_by_side, study
+from greenpose.report.tidy import lines
 from greenpose.store import collect
 from reports.examples import examples
 from tests.report.records import OTHER_HOST, failure, paper_grid, record

@@ -24,13 +24,14 @@ from greenpose.report.figures.hosts import hosts_picture, hosts_table, hosts_tab
 from greenpose.report.figures.totals import paid, run_total
 from greenpose.report.figures.tradeoff import scatters
 from greenpose.report.first_screen import first_screen
-from greenpose.report.forms import tidy_lines, to_latex, to_markdown
+from greenpose.report.forms import to_latex, to_markdown
 from greenpose.report.hosts import across_hosts, beside, mean_of_hosts, over_hosts, reference
 from greenpose.report.next_steps import next_steps
 from greenpose.report.page import answer, view_data
 from greenpose.report.ranking import cost_figure, energy_share, preference
 from greenpose.report.scale import latest
 from greenpose.report.study import Point, run_names, short_name
+from greenpose.report.tidy import tidy_lines
 from tests.artefact_costs import cost, known_of, turns
 from tests.report.html_tree import read
 from tests.report.published import published

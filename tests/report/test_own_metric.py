@@ -11,12 +11,13 @@ from greenpose.record import Basis, Interval, Record
 from greenpose.record.metric import KNOWN, OwnMetric
 from greenpose.report.figures.energy import by_purpose
 from greenpose.report.first_screen import first_screen
-from greenpose.report.forms import lines, to_latex, to_markdown
+from greenpose.report.forms import to_latex, to_markdown
 from greenpose.report.headline import headline
 from greenpose.report.limits import limits
 from greenpose.report.page import pictures_of, render
 from greenpose.report.ranking import leaders, most_accurate, preference, useful
 from greenpose.report.study import study
+from greenpose.report.tidy import lines
 from tests.metering.fakes import TickingClock, TickingSource, metering
 from tests.report.records import record
 

@@ -14,8 +14,8 @@ from greenpose.config import expand, load_grid
 from greenpose.data import decode_heatmaps
 from greenpose.data.splits import load_splits
 from greenpose.model import InBfloat16
-from greenpose.report.forms import tidy_lines
 from greenpose.report.page import render
+from greenpose.report.tidy import tidy_lines
 from greenpose.run import execute, measure_bf16
 from greenpose.run.measure import compose_measurement, measure
 from greenpose.store import RunFolder, read_record
