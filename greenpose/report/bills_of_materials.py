@@ -18,8 +18,9 @@ from greenpose.metrics import ENERGY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY, Met
 from greenpose.quantity import Quantity
 from greenpose.record import Record
 from greenpose.report.disclosures import GRAMS_PER_TONNE, energy_consumption, of_training, training_type
+from greenpose.report.labels import host_name
 from greenpose.report.limits import limits
-from greenpose.report.study import Group, Point, Study, host_name
+from greenpose.report.study import Group, Point, Study
 
 NAMESPACE = uuid.UUID("6f3c2c1e-5c9b-4d7e-9d0a-2f1f5d5a8f11")
 """Ours, for names that the same records have again."""

@@ -5,8 +5,7 @@ from statistics import fmean
 from greenpose.formatting import listed, percent, plural
 from greenpose.quantity import DISTURBED
 from greenpose.report.hosts import hosts_of, metered, reference
-from greenpose.report.run_by_run import courses, disturbances, not_converged
-from greenpose.report.study import Point, Study, short_name
+from greenpose.report.study import Point, Study, courses, disturbances, not_converged, short_name
 
 STILL_RISING = 1.0
 """Percentage points by which validation AP rises over the last quarter of training where it has not levelled off."""

@@ -11,7 +11,8 @@ from greenpose.metrics import AP, CO2, CPU, ENERGY, LATENCY, MACS, PARAMS, TRAIN
 from greenpose.record import Record
 from greenpose.report.differences import FEWEST_PAIRS, Difference, contrast
 from greenpose.report.header import code, data, place
-from greenpose.report.study import FIRST, SECOND, Group, Point, Study, flat, setting_facts
+from greenpose.report.labels import flat, setting_facts
+from greenpose.report.study import FIRST, SECOND, Group, Point, Study
 from greenpose.tables import Column, Table, TableCell, kind_notes, table_of
 
 TRAIN_SECONDS = Metric(name="train_seconds", label="Training time", unit="s", words="training time", of_run=True)

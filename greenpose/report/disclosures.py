@@ -10,9 +10,10 @@ from greenpose.metrics import EMBODIED, ENERGY, MACS, SCI, TRAIN_CO2, TRAIN_EMBO
 from greenpose.quantity import Quantity, kind_mark, over_runs
 from greenpose.record import Record
 from greenpose.report.figures.totals import Total, failed_total, finished_total, grand_total
+from greenpose.report.labels import host_name
 from greenpose.report.limits import limits
 from greenpose.report.quantities import of_record
-from greenpose.report.study import Group, Point, Study, energy_kind, host_name
+from greenpose.report.study import Group, Point, Study, energy_kind
 
 PASSES = 3
 """A training step computes forward once and backward twice as much; counted with torch's counter on HRNet."""

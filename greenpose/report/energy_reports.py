@@ -18,8 +18,9 @@ from greenpose.record.numbers import Interval
 from greenpose.report.bills_of_materials import SIGNIFICANT, THOUSAND, identity, instant, scores, task_of
 from greenpose.report.disclosures import intensity_of, model_card, of_training, training_type
 from greenpose.report.figures.exits import means_table
+from greenpose.report.labels import host_name
 from greenpose.report.limits import limits
-from greenpose.report.study import Group, Point, Study, host_name
+from greenpose.report.study import Group, Point, Study
 from greenpose.tables import markdown_table, plain_text
 
 BOAMPS, BOAMPS_URI = "1.1.0", "https://github.com/Boavizta/BoAmps/tree/main/model"

@@ -4,7 +4,8 @@ import re
 
 from greenpose.formatting import NBSP, exact, listed, plain, plural, span
 from greenpose.record import Record
-from greenpose.report.study import Study, seeds, setting_facts
+from greenpose.report.labels import seeds, setting_facts
+from greenpose.report.study import Study
 
 MANY_NAMES = 24
 """Experiments beyond which not each is named."""

@@ -12,7 +12,8 @@ from greenpose.intervals import Bounds
 from greenpose.metrics import ENERGY, MACS
 from greenpose.quantity import Quantity, missing, over_runs, ratio
 from greenpose.report.differences import share
-from greenpose.report.study import Group, Point, Study, host_of, natural, over_settings
+from greenpose.report.labels import host_of, natural
+from greenpose.report.study import Group, Point, Study, over_settings
 
 FEWEST_HOSTS = 3
 """Hosts from which on the interval of a mean over them is Student's t."""

@@ -30,7 +30,6 @@ from greenpose.report.figures.early_exit import leaving
 from greenpose.report.figures.totals import paid_of
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.ranking import Preference, energy_share, preference, unlike_best
-from greenpose.report.run_by_run import disturbances, not_converged
 from greenpose.report.savings import (
     after_best,
     again,
@@ -43,7 +42,7 @@ from greenpose.report.savings import (
     on_hosts,
     rises,
 )
-from greenpose.report.study import Group, Point, Study, energy_kind, gross_kwh, short_name
+from greenpose.report.study import Group, Point, Study, disturbances, energy_kind, gross_kwh, not_converged, short_name
 from greenpose.tables import Table, table_of
 
 State = Literal["act", "look", "pass", "not applicable"]

@@ -56,13 +56,13 @@ from greenpose.report.header import facts
 from greenpose.report.headline import headline
 from greenpose.report.hosts import across_hosts
 from greenpose.report.index import description, runs_told
+from greenpose.report.labels import seeds, setting_facts
 from greenpose.report.limits import limits
 from greenpose.report.next_steps import next_steps, told
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import legend
-from greenpose.report.run_by_run import disturbances
 from greenpose.report.scale import detailed, is_large, latest, notices, uncollected
-from greenpose.report.study import Study, energy_kind, run_names, seeds, setting_facts, study
+from greenpose.report.study import Study, disturbances, energy_kind, run_names, study
 from greenpose.report.verdict import Verdict, verdict_table
 from greenpose.tables import systematic_notes
 

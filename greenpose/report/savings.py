@@ -13,8 +13,7 @@ from greenpose.record.policy import PolicyCurve
 from greenpose.report.deployment import Deployment
 from greenpose.report.hosts import parts_of
 from greenpose.report.ranking import energy_share
-from greenpose.report.run_by_run import courses
-from greenpose.report.study import Group, Point, Study, energy_kind, gross_kwh
+from greenpose.report.study import Group, Point, Study, courses, energy_kind, gross_kwh
 
 MEASURING = ("inference", "segments")
 """Phases that meter what has been trained."""

@@ -1,38 +1,79 @@
 """The study: runs sorted, repetitions of one experiment together, one point per experiment and exit."""
 
-import json
 import math
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from greenpose.errors import ReportError
-from greenpose.formatting import NBSP, exact, listed, plain, plural, shown
+from greenpose.formatting import NBSP, listed
 from greenpose.metrics import AP, PERCENT, TRAIN_ENERGY, Metric
 from greenpose.quantity import Kind, Quantity, missing, over_runs, worst
 from greenpose.record import Failure, Record
 from greenpose.record.artefacts import ArtefactCosts
 from greenpose.record.policy import PolicyCurve
-from greenpose.report.quantities import energy_figure, in_unit, kind_of, of_exit, prefixed, recorded
+from greenpose.report.labels import identity_of, label_of, labelled, letters, natural, run_order, setting, told_apart
+from greenpose.report.quantities import disturbance, energy_figure, in_unit, kind_of, of_exit, prefixed, recorded
 from greenpose.store import Predictions, Trace
-from greenpose.store.together import Together
 
-_HOST_WORDS = {"cpu": "{}", "gpus": "{}", "vcpus": "{} logical CPUs", "ram_gb": "{} GB memory", "os": "{}"}
-"""What is told of a machine, and how."""
-MANY_SEEDS = 12
-"""Seeds beyond which not each is named."""
-MOST_SETTINGS = 3
-"""Settings by which runs of one name are told apart; beyond, by the hash of all of them."""
-LONGEST_SETTINGS = 80
-"""Characters that these may take in a label."""
 MARGIN, FLOOR = 2.0, 20.0
 """Points of AP that a cheaper exit may lose, and the AP in percent that an exit must reach, to be recommended."""
+AnswerT = TypeVar("AnswerT")
 _SEVERAL_HOSTS = "its runs are of several hosts, whose time and energy are not averaged"
 FIRST, SECOND = "first", "second"
 """The two sides of a comparison."""
+
+
+class Together:
+    """Runs that are asked together, those that are alike in one question.
+
+    A question is a function of a record: a number of it, a word, several in a dictionary or tuple, without effects.
+    """
+
+    def __init__(self, runs: Iterable[Record]) -> None:
+        self._runs, alike = list(runs), dict[Any, list[int]]()
+        for place, run in enumerate(self._runs):
+            looks = getattr(run, "looks", None)
+            alike.setdefault((place,) if looks is None else id(looks), []).append(place)
+        self._parts = [(places, _as_one([self._runs[place] for place in places])) for places in alike.values()]
+
+    def each(self, ask: Callable[[Record], AnswerT]) -> list[AnswerT]:
+        """Return what is asked of each run, in their order."""
+        found: list[Any] = [None] * len(self._runs)
+        for places, part in self._parts:
+            for place, answer in zip(places, part.each(ask), strict=True):
+                found[place] = answer
+        return found
+
+    def quantities(self, ask: Callable[[Record], Quantity | None]) -> list[Quantity]:
+        """Return a number of all runs that have it, for a mean over them: of those that are alike one for all."""
+        return [each for _, part in self._parts for each in part.quantities(ask) if each is not None]
+
+
+class Single:
+    """A run that is asked by itself."""
+
+    def __init__(self, run: Record) -> None:
+        self._run = run
+
+    def each(self, ask: Callable[[Record], AnswerT]) -> list[AnswerT]:
+        """Return what is asked of it."""
+        return [ask(self._run)]
+
+    def quantities(self, ask: Callable[[Record], Quantity | None]) -> list[Quantity | None]:
+        """Return a number of it."""
+        return [ask(self._run)]
+
+
+def _as_one(runs: list[Record]) -> Any:
+    """Return who answers for runs that are alike: columns for several, which load numpy, and the run itself for one."""
+    if len(runs) == 1:
+        return Single(runs[0])
+    from greenpose.store.columns import AlikeRuns
+
+    return AlikeRuns(runs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,35 +279,13 @@ def alike(first: Sequence[Record | Failure], second: Sequence[Record | Failure])
 
     Other seeds or other experiments belong together: they are one set.
     """
-    done = [{(_label(run), run.seed) for run in _records(side)} for side in (first, second)]
+    done = [{(label_of(run), run.seed) for run in _records(side)} for side in (first, second)]
     return bool(done[0] & done[1])
 
 
 def by_exit(groups: Sequence[Group]) -> list[tuple[str, list[str]]]:
     """Return the lines of a table with one for each exit: a section for each group."""
     return [(group.label, list(map(str, group.exits))) for group in groups]
-
-
-def host_name(record: Record) -> str:
-    """Return the machine in words: what its fingerprint says of processor, memory and system."""
-    host = record.host
-    parts = [words.format(_host_word(host[key])) for key, words in _HOST_WORDS.items() if host.get(key)]
-    return ", ".join(parts) or "a machine that the record does not describe"
-
-
-def setting(record: Record) -> str:
-    """Return what has to be equal before seconds and joules are compared: machine, process, energy source."""
-    fingerprint = record.host.get("fingerprint") or json.dumps(record.host, sort_keys=True, default=str)
-    name = record.host.get("host")  # last, so that letters follow the kind of machine
-    sources = [[part.component, part.kind, part.method] for part in record.components]
-    process = [record.process.get(key) for key in ("device", "torch_threads", "concurrent_workers")]
-    process += [True] if record.process.get("shared_node") else []
-    return json.dumps([fingerprint, process, sources, record.carbon.country, name], default=str)
-
-
-def host_of(record: Record) -> str:
-    """Return what tells a host from others, machines of one make included: its fingerprint and its name's digest."""
-    return " ".join(str(record.host.get(key)) for key in ("fingerprint", "host"))
 
 
 def run_names(study: Study) -> list[str]:
@@ -281,21 +300,8 @@ def run_names(study: Study) -> list[str]:
     ]
 
 
-def seeds(runs: Sequence[Record]) -> str:
-    """Return the seeds of runs in words: each, or of very many the first and the last."""
-    found = sorted({run.seed for run in runs})
-    if len(found) <= MANY_SEEDS:
-        return ", ".join(map(str, found))
-    return f"{found[0]}–{found[-1]} ({exact(len(found))} of them)"
-
-
-def natural(text: str) -> list[tuple[int, str]]:
-    """Return a sorting key that puts HRNet2 before HRNet10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
-
-
 def _records(entries_: Sequence[Record | Failure]) -> list[Record]:
-    return sorted((each for each in entries_ if isinstance(each, Record)), key=_run_order)
+    return sorted((each for each in entries_ if isinstance(each, Record)), key=run_order)
 
 
 def _study(entries_: Sequence[Record | Failure], groups: Sequence[Group]) -> Study:
@@ -337,9 +343,9 @@ def over_settings(study: Study) -> list[tuple[str, tuple[Group, ...]]]:
     """Return the groups of one experiment, which differ in their setting only, together, each with a label for all."""
     found: dict[tuple[str, ...], list[Group]] = {}
     for group in study.groups:
-        found.setdefault((group.side, *_identity(group.runs[0])[1:]), []).append(group)
-    named = {key: _with(some[0].name, "", (), some[0].side) for key, some in found.items()}
-    labels = _told_apart(named, {key: some[0].runs for key, some in found.items()})
+        found.setdefault((group.side, *identity_of(group.runs[0])[1:]), []).append(group)
+    named = {key: labelled(some[0].name, "", (), some[0].side) for key, some in found.items()}
+    labels = told_apart(named, {key: some[0].runs for key, some in found.items()})
     return [(labels[key], tuple(some)) for key, some in found.items()]
 
 
@@ -347,10 +353,10 @@ def _groups(records: Sequence[Record], *, among: Sequence[Record] = (), side: st
     """Return the runs in groups; `among` are all runs of the page, whose settings are told apart by a letter."""
     found: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        found.setdefault(_identity(record), []).append(record)
+        found.setdefault(identity_of(record), []).append(record)
     settings = sorted({setting(record) for record in among} or {key[0] for key in found})
-    names = {key: _label(runs[0]) for key, runs in found.items()}
-    labels = _told_apart({key: _with(name, key[0], settings, side) for key, name in names.items()}, found)
+    names = {key: label_of(runs[0]) for key, runs in found.items()}
+    labels = told_apart({key: labelled(name, key[0], settings, side) for key, name in names.items()}, found)
     groups = [
         Group(
             label=labels[key],
@@ -365,92 +371,6 @@ def _groups(records: Sequence[Record], *, among: Sequence[Record] = (), side: st
     return tuple(sorted(groups, key=lambda group: natural(group.label)))
 
 
-def _told_apart(
-    labels: Mapping[tuple[str, ...], str], found: Mapping[tuple[str, ...], Sequence[Record]]
-) -> dict[tuple[str, ...], str]:
-    """Return labels that no two groups share: those that do are followed by the settings in which they differ.
-
-    Where these are many, or nothing in the configuration, they are followed by the beginning of its hash, and where
-    even that is the same, by a number.
-    """
-    alike: dict[str, list[tuple[str, ...]]] = {}
-    for key, label in labels.items():
-        alike.setdefault(label, []).append(key)
-    apart: dict[tuple[str, ...], str] = {}
-    for label, keys in alike.items():
-        words = _differences([found[key][0] for key in keys]) if len(keys) > 1 else [""]
-        again = Counter(words)
-        for number, (key, said) in enumerate(zip(keys, words, strict=True), 1):
-            unlike = said if again[said] == 1 else f"{said}, {number} of {len(keys)}"
-            apart[key] = f"{label} ({unlike})" if unlike else label
-    return apart
-
-
-def _differences(runs: Sequence[Record]) -> list[str]:
-    """Return for each of several runs the settings in which it differs from the others: `train.lr=0.01`."""
-    told = [flat(run.config) | {"annotations": _annotations(run)} for run in runs]
-    keys = [key for key in dict.fromkeys(key for each in told for key in each) if key not in ("seed", "name")]
-    keys = [key for key in keys if len({each.get(key) for each in told}) > 1]
-    if not 0 < len(keys) <= MOST_SETTINGS:
-        return [run.config_hash[:8] for run in runs]
-    said = [shown(", ".join(_told(key, each.get(key, "not set")) for key in keys)) for each in told]
-    return said if max(map(len, said)) <= LONGEST_SETTINGS else [run.config_hash[:8] for run in runs]
-
-
-def _told(key: str, value: str) -> str:
-    return f"{key}{' ' if key == 'annotations' else '='}{value}"
-
-
-def _annotations(run: Record) -> str:
-    """Return what tells the run's annotations from others, split by split."""
-    return "/".join(digest[:6] for digest in run.dataset.get("annotations_sha256", {}).values()) or "not told"
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return a configuration with dotted keys."""
-    found: dict[str, str] = {}
-    for key, value in config.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
-    return found
-
-
-def letters(index: int) -> str:
-    """Return `A` to `Z`, then `AA`, `AB` and so on, as spreadsheets name their columns."""
-    before, last = divmod(index, 26)
-    return (letters(before - 1) if before else "") + chr(ord("A") + last)
-
-
-def _with(name: str, own: str, settings: Sequence[str], side: str) -> str:
-    """Return a name with its side and setting, those that there are several of."""
-    parts = [side] if side else []
-    parts += [f"setting {letters(settings.index(own))}"] if len(settings) > 1 else []
-    return f"{name} ({', '.join(parts)})" if parts else name
-
-
-def _label(record: Record) -> str:
-    last = {name: str(value).rpartition("/")[2] or value for name, value in record.axes.items()}  # of a path
-    axes = [f"{name.rpartition('.')[2]}={value}" for name, value in last.items() if name != "seed"]
-    return shown(" ".join([record.experiment, *axes]))
-
-
-def _identity(record: Record) -> tuple[str, ...]:
-    """Return what runs of one group share: the setting, then everything else but the seed, annotations included."""
-    config = {key: value for key, value in record.config.items() if key != "seed"}
-    exits = sorted(entry.exit for entry in record.exits)
-    settled = json.dumps([_label(record), exits, config], sort_keys=True, default=str)
-    return setting(record), settled, json.dumps(record.dataset.get("annotations_sha256"), sort_keys=True)
-
-
-def _run_order(record: Record) -> tuple[Any, ...]:
-    return natural(record.experiment), record.seed, record.name, record.started_at, record.finished_at
-
-
-def _host_word(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return plain(value, 2) if isinstance(value, float) else str(value)
-
-
 def gross_kwh(run: Record) -> float:
     """Return all that a run drew."""
     return sum(phase.energy_kwh for phase in run.phases)
@@ -461,36 +381,30 @@ def energy_kind(of: Group | Study) -> Kind:
     return worst({*of.together.each(lambda run: kind_of(run, TRAIN_ENERGY))} or ["measured"])
 
 
-def setting_facts(run: Record) -> list[tuple[str, str]]:
-    """Return under which circumstances a run was measured: machine, threads, allocator, neighbours, energy sources."""
-    process = run.process
-    threads = process.get("torch_threads")
-    workers = process.get("concurrent_workers", 1)
-    pinned = process.get("pinned")
-    environment = process.get("environment") or {}
-    return [
-        ("Machine", host_name(run)),
-        ("Threads", plural(threads, "torch thread") if threads else "not recorded"),
-        ("Allocator", _allocator(pinned, environment)),
-        (
-            "Other runs at the same time",
-            "unknown: a shared node" if process.get("shared_node") else _neighbours(workers),
-        ),
-        ("Energy sources", "; ".join(f"{part.component}: {part.method} ({part.kind})" for part in run.components)),
-        ("Software", ", ".join(f"{name}{NBSP}{version}" for name, version in run.software.items())),
-    ]
-
-
-def _allocator(pinned: bool | None, environment: Mapping[str, str]) -> str:
-    settings = ", ".join(f"{name}={value}" for name, value in environment.items())
-    state = {True: "pinned", False: "not pinned: identical code may differ between two processes", None: "not recorded"}
-    return f"{state[pinned]} ({settings})" if settings else state[pinned]
-
-
-def _neighbours(workers: int) -> str:
-    return "none" if workers <= 1 else f"{workers - 1}: their load is in these joules and seconds"
-
-
 def short_name(point: Point) -> str:
     """Return the experiment, and the exit behind a dot where it has several."""
     return point.group.label if len(point.group.exits) == 1 else f"{point.group.label}{NBSP}·{NBSP}{point.exit}"
+
+
+def measurement(point: Point, key: str) -> list[Any]:
+    """Return what each run says under a name of how the exit was measured."""
+    return point.group.together.each(lambda run: run.exit(point.exit).measurement.get(key))
+
+
+def disturbances(point: Point) -> list[tuple[float, float]]:
+    """Return for each run the shares of the CPU that other processes and other guests took, as `disturbance`."""
+    return point.group.together.each(lambda run: disturbance(run.exit(point.exit)))
+
+
+def not_converged(study: Study) -> list[str]:
+    """Return the exits whose energy did not reach the asked precision within the allowed blocks, in any run."""
+    return [point.label for point in study.points if False in measurement(point, "converged")]
+
+
+def courses(point: Point) -> list[list[tuple[int, float]]]:
+    """Return of each run the epochs at which the exit was validated, each with its AP in percent."""
+
+    def course(run: Record) -> list[tuple[int, float]]:
+        return [(each.epoch, PERCENT * told[point.exit]) for each in run.validations if point.exit in (told := each.ap)]
+
+    return point.group.together.each(course)

@@ -8,14 +8,15 @@ a word that decides, it is asked of each.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 
 from greenpose.quantity import Quantity
 from greenpose.record import Record
 from greenpose.store.alike import Alike, Row
-from greenpose.store.together import AnswerT, Single
+
+AnswerT = TypeVar("AnswerT")
 
 
 class Varies(Exception):  # noqa: N818  no fault: it is asked of each instead
@@ -67,14 +68,14 @@ class _Numbers(Sequence[Any]):
         return found.view(RunColumn)
 
 
-class AlikeRuns(Single):
+class AlikeRuns:
     """Runs that are alike, as one record that has their numbers as columns."""
 
     def __init__(self, runs: Sequence[Record]) -> None:
         rows = [cast("Any", run).row for run in runs]
         words = tuple(_word(rows, place) for place in range(len(rows[0].words)))
         self._runs = runs
-        super().__init__(cast("Any", runs[0]).of_row(Row(_Numbers(rows), words)))
+        self._run: Record = cast("Any", runs[0]).of_row(Row(_Numbers(rows), words))
 
     def each(self, ask: Callable[[Record], AnswerT]) -> list[AnswerT]:
         """Return what is asked of each of them."""

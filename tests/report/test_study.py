@@ -8,7 +8,8 @@ import pytest
 from greenpose.metrics import AP, LATENCY
 from greenpose.report.caveats import caveats
 from greenpose.report.header import place
-from greenpose.report.study import Point, host_name, natural, study
+from greenpose.report.labels import host_name, natural
+from greenpose.report.study import Point, study
 from tests.report.records import OTHER_HOST, failure, paper_grid, record
 
 

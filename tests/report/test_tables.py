@@ -15,9 +15,10 @@ from greenpose.report.figures.exits import (
 from greenpose.report.figures.repeated_runs import precision, sureness_table, warnings
 from greenpose.report.figures.training import allocation_table
 from greenpose.report.figures.what_if import scenario_table
+from greenpose.report.labels import setting_facts
 from greenpose.report.limits import limits
 from greenpose.report.quantities import prefixed
-from greenpose.report.study import ComparisonSide, setting_facts, side_by_side, study
+from greenpose.report.study import ComparisonSide, side_by_side, study
 from greenpose.tables import (
     NOT_MEASURED,
     Column,

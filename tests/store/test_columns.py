@@ -10,9 +10,8 @@ from greenpose.report.figures.break_even import added_kwh
 from greenpose.report.figures.energy import by_activity, by_component, by_purpose
 from greenpose.report.figures.totals import run_total
 from greenpose.report.quantities import disturbance, of_exit, of_record
-from greenpose.report.study import gross_kwh
+from greenpose.report.study import Together, gross_kwh
 from greenpose.store.alike import Alike, AlikeReader
-from greenpose.store.together import Together
 from tests.report.published import published
 
 UNLIKE = 20

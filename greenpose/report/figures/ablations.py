@@ -27,10 +27,11 @@ from greenpose.report.drawing import (
     write,
 )
 from greenpose.report.hosts import across_hosts, parts_of
+from greenpose.report.labels import MANY_SEEDS, setting
 from greenpose.report.picture import Picture, drawn, left_out
 from greenpose.report.quantities import of_exit, of_record
 from greenpose.report.ranking import leaders
-from greenpose.report.study import MANY_SEEDS, Group, Point, Study, setting, short_name
+from greenpose.report.study import Group, Point, Study, short_name
 from greenpose.tables import Column, Table, table_of
 
 ALONE = ("model", "wiring", "loss", "name", "seed", "measure")

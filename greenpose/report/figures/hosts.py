@@ -18,10 +18,11 @@ from greenpose.report.hosts import (
     parts_of,
     reference,
 )
+from greenpose.report.labels import host_of, setting
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import kind_of, of_exit
 from greenpose.report.ranking import pareto_front
-from greenpose.report.study import Group, Point, Study, by_exit, host_of, setting, short_name
+from greenpose.report.study import Group, Point, Study, by_exit, short_name
 from greenpose.tables import Cell, Column, Table, TableCell, missing_cell, systematic_notes, table_of
 
 MOST_COLUMNS = 6

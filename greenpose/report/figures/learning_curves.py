@@ -12,9 +12,10 @@ from greenpose.metrics import AP, PERCENT, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity, kind_mark, missing, over_runs, ratio
 from greenpose.record import Record, Validation
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, write
+from greenpose.report.labels import setting
 from greenpose.report.picture import MOST_PANELS, Picture, first_panels
 from greenpose.report.quantities import kind_of
-from greenpose.report.study import Group, Point, Study, energy_kind, setting
+from greenpose.report.study import Group, Point, Study, energy_kind
 from greenpose.tables import PAPER_ITSELF, Table, table_of
 
 LEVEL = Metric(name="", label="Validation AP to hold", unit="%", most_decimals=1, words="validation AP")

@@ -24,11 +24,11 @@ from greenpose.report.drawing import (
     strokes,
     write,
 )
+from greenpose.report.labels import seeds
 from greenpose.report.picture import Picture, drawn, left_out
 from greenpose.report.quantities import of_exit
 from greenpose.report.ranking import leaders
-from greenpose.report.run_by_run import measurement, not_converged
-from greenpose.report.study import Point, Study, by_exit, energy_kind, seeds, short_name
+from greenpose.report.study import Point, Study, by_exit, energy_kind, measurement, not_converged, short_name
 from greenpose.tables import (
     Column,
     Table,

@@ -10,8 +10,7 @@ from greenpose.metrics import TRAIN_CO2
 from greenpose.quantity import Kind
 from greenpose.record import Failure, Phase, Record
 from greenpose.report.quantities import energy_figure, prefixed
-from greenpose.report.study import Study, energy_kind, gross_kwh
-from greenpose.store.together import Together
+from greenpose.report.study import Study, Together, energy_kind, gross_kwh
 from greenpose.tables import (
     Column,
     Table,
