@@ -5,24 +5,20 @@ stands under its plain name, in the unit that its name ends in; `basis`, beside 
 obtained and how far it can be trusted. A number that could not be had is null, and its basis says why.
 """
 
-from greenpose.record.bf16 import ExitInBf16
+from greenpose.record.exits import Allocation, Exit, ExitInBf16, StepExit, TrainingStep
 from greenpose.record.numbers import Basis, Interval, basis_of, interval_of, with_bases
 from greenpose.record.run import (
     FAILURE_SCHEMA,
     SCHEMA,
-    Allocation,
     Carbon,
     Component,
     CrossCheck,
     Embodied,
-    Exit,
     Failure,
     Forecast,
     Hardware,
     Phase,
     Record,
-    StepExit,
-    TrainingStep,
     Validation,
 )
 from greenpose.record.text import dumps, loads
