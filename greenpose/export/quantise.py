@@ -195,20 +195,27 @@ def _in_float(onnx: bytes, kept: Sequence[str]) -> list[str]:
 
 
 def _fed_in_float(onnx: bytes, kept: Sequence[str]) -> bytes:
-    """Return a quantised model whose kept layers take what others take in int8 as it was before, where that exists.
+    """Return a quantised model in which sums and kept layers take what others take in int8 as it was before.
 
-    Between two quantised nodes onnxruntime would make them int8 after all.
+    That exists unless a quantised layer puts it out. What a block adds its own output to would be rounded anew in each
+    block otherwise, and kept layers between two quantised nodes onnxruntime would make int8 after all.
     """
     model = importlib.import_module("onnx").load_from_string(onnx)
     makers = {name: node for node in model.graph.node for name in node.output}
-    for layer in (node for node in model.graph.node if _is_kept(node, kept)):
-        rounded = makers.get(layer.input[0])
-        if rounded is not None and rounded.op_type == "DequantizeLinear":
+    for node in model.graph.node:
+        if node.op_type in {"QuantizeLinear", "DequantizeLinear"} or (
+            node.op_type == "Conv" and not _is_kept(node, kept)
+        ):
+            continue
+        for place, name in enumerate(node.input):
+            rounded = makers.get(name)
+            if rounded is None or rounded.op_type != "DequantizeLinear" or rounded.input[0] not in makers:
+                continue
             source = makers[rounded.input[0]].input[0]
             maker = makers.get(source)
             behind = makers.get(maker.input[0]) if maker is not None and maker.op_type == "Relu" else maker
             if behind is None or behind.op_type != "Conv" or _is_kept(behind, kept):
-                layer.input[0] = source
+                node.input[place] = source
     return bytes(model.SerializeToString())
 
 

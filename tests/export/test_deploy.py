@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors import safe_open
@@ -25,7 +26,7 @@ from greenpose.errors import GreenPoseError
 from greenpose.export import Kind, chosen_kinds
 from greenpose.export.card import card_text
 from greenpose.export.decoding import Decoder
-from greenpose.export.quantise import calibration_indices, costliest_layers
+from greenpose.export.quantise import calibration_indices, costliest_layers, quantised_onnx
 from greenpose.export.verify import change_of, validated
 from greenpose.model import Architecture, SubNetwork, fold_batchnorm
 from greenpose.record.numbers import Interval
@@ -157,6 +158,37 @@ def seen(*told):
         )
 
     return say
+
+
+def test_what_a_block_adds_its_output_to_is_not_rounded_for_the_convolution_beside_it(tmp_path):
+    """Else it would be rounded anew in each block: W32 kept 81 instead of 89 % of peaks, and rounding adds up."""
+    draw = np.random.default_rng(0)
+    weights = [onnx.numpy_helper.from_array(draw.normal(size=(3, 3, 1, 1)).astype("f4"), f"{k}.weight") for k in "abc"]
+    biases = [onnx.numpy_helper.from_array(np.zeros(3, "f4"), f"{name}.bias") for name in "abc"]
+    kinds = ["Conv", "Conv", "Add", "Relu", "Conv", "Add"]
+    wires = [
+        ("images a.weight a.bias", "stem"),
+        ("stem b.weight b.bias", "first"),
+        ("first stem", "sum"),
+        ("sum", "between"),
+        ("between c.weight c.bias", "second"),
+        ("second between", "heatmaps"),
+    ]
+    nodes = [
+        onnx.helper.make_node(kind, takes.split(), [gives], gives)
+        for kind, (takes, gives) in zip(kinds, wires, strict=True)
+    ]
+    ends = [onnx.helper.make_tensor_value_info(name, 1, ["batch", 3, 4, 4]) for name in ("images", "heatmaps")]
+    graph = onnx.helper.make_graph(nodes, "blocks", ends[:1], ends[1:], [*weights, *biases])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    crops = draw.normal(size=(4, 3, 4, 4)).astype(np.float32)
+    content = quantised_onnx(model.SerializeToString(), crops, [], tmp_path)
+    made = onnx.load_from_string(content).graph.node
+    makers = {name: node.op_type for node in made for name in node.output}
+    (*_, last) = [node for node in made if node.op_type == "Add"]
+    (convolution,) = [node for node in made if node.name == "second"]
+    assert [makers[name] for name in last.input] == ["DequantizeLinear", "Relu"]
+    assert makers[convolution.input[0]] == "DequantizeLinear"
 
 
 @pytest.mark.parametrize(
