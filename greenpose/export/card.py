@@ -72,7 +72,7 @@ def _number(numbers: Numbers, name: str) -> CardNumber:
 def card_text(card: Card) -> str:
     """Return the card as Markdown."""
     rows = [f"| {name} | {_amount(each)} | {_ends(each)} | {each.basis.kind} |" for name, each in _told(card)]
-    folded = "folded into the convolutions" if card.folded else "as trained"
+    folded = "part of the convolutions" if card.folded else "as trained; in ONNX and OpenVINO, part of the convolutions"
     shape = ", ".join(map(str, card.input.shape))
     how = f"a box is grown to {card.crop.aspect:g} (width over height), times {card.crop.padding:g}; {card.crop.order}"
     by = "" if card.decoding.method == "quarter" else f", decoded by {card.decoding.method}"

@@ -179,7 +179,10 @@ def quantised_openvino(model: Any, crops: Crops, kept: Sequence[str]) -> Any:
 def calibrated_on(format_: str, crops: Crops, patients: int, kept: Sequence[str]) -> CalibratedOn:
     """Return what an int8 file's card says of its making."""
     package, how = {
-        "onnx": ("onnxruntime", "quantize_static, QDQ, convolutions, lowest to highest value"),
+        "onnx": (
+            "onnxruntime",
+            "quantize_static, QDQ, convolutions and their outputs, lowest to highest value, sums in float",
+        ),
         "openvino": ("nncf", "quantize, preset mixed, lowest to highest value, no bias correction, sums in float"),
     }[format_]
     method = f"{package} {version(package)}: {how}; int8 weights per channel, uint8 activations"

@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parent
 
 def open_model(card: Any, name: str | None = None, threads: int = 1) -> tuple[Any, Any]:
     """Return what the card says of a model file, by default of the fastest that runs here, and what runs it."""
-    known = sorted(card["files"], key=lambda each: ["int8", "fp32", "bf16"].index(each["precision"]))
+    known = sorted(card["files"], key=lambda x: "int8 fp32 bf16".find(x["precision"]) + (x["format"] == "onnx"))
     runtimes = [each for each in ("openvino", "onnxruntime") if importlib.util.find_spec(each)]
     fits = (each for each in known if name in {None, each["file"]} and each["runtime"] in runtimes)
     file = next(fits, None) or sys.exit(f"{HERE}: no model here can be run: pip install openvino onnxruntime")

@@ -204,6 +204,12 @@ def test_run_py_says_what_greenpose_says_without_it_and_without_torch(request, r
         np.testing.assert_allclose(found[:, 2], peaks[0], atol=0.01)
 
 
+def test_run_py_takes_int8_and_openvino_first_whatever_was_exported_first(whole):
+    script, card = runpy.run_path(str(whole / "run.py")), json.loads((whole / "card.json").read_text())
+    card["files"].sort(key=lambda each: (each["format"] != "onnx", each["precision"]))
+    assert script["open_model"](card)[0]["file"] == "exit2-int8.xml"
+
+
 WRONG = {
     "blue first": ("2::-1", ":3"),
     "another stride": ("place * reach", "place * 1.1 * reach"),
