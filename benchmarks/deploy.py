@@ -129,14 +129,14 @@ def all_runs(folder: Path, kinds: Sequence[Kind]) -> tuple[dict[str, Run], dict[
             path = written(kind, net, onnx, folder)
             runs[name], computed[name] = opened(kind, path)
             if kind.format == "openvino":
-                computed[name] += f" by {implementations(path)}"
+                computed[name] += f" by {implementations(path, kind.precision)}"
             print(f"made {name}", file=sys.stderr, flush=True)
     return runs, computed
 
 
-def implementations(path: Path) -> str:
+def implementations(path: Path, precision: str) -> str:
     """Return what OpenVINO runs most of a model's convolutions by: `jit_avx2_I8`."""
-    model = load_openvino().Core().compile_model(path, "CPU", openvino_settings("fp32", 1))
+    model = load_openvino().Core().compile_model(path, "CPU", openvino_settings(precision, 1))
     return ", ".join(f"{number} {name}" for (_, name), number in openvino_convolutions(model).most_common(2))
 
 
