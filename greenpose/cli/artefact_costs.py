@@ -177,7 +177,10 @@ def _notes(turns: Turns, kept: Path | None, *, verbose: bool) -> Iterator["Note 
     yield from reading(turns.costs, turns.blocks)
     yield from origin(turns)
     yield Note("instructions", listed(turns.host.get("instruction_sets") or ["none known"]))
-    yield Note("kept", str(kept) if kept else "nowhere: no run was named, and none lies beside the artefact")
+    elsewhere = "of files that lie elsewhere, predict knows by a copy of it beside their card"
+    yield Note(
+        "kept", f"{kept}; {elsewhere}" if kept else "nowhere: no run was named, and none lies beside the artefact"
+    )
 
 
 def arithmetic_note(each: ArtefactCost) -> "Note":

@@ -159,7 +159,7 @@ def _own_exit(record: Record, asked: int | None) -> tuple[int, str]:
     if asked not in (None, best.exit):
         return asked, "as asked"
     why = f"the best of {len(record.exits)} by AP" if len(record.exits) > 1 else "the only one"
-    return best.exit, f"{why}; no exported file of it was measured"
+    return best.exit, f"{why}; no exported file in its folder was measured"
 
 
 def _about(run: str, config_hash: str, exit_: int | None) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def test_a_run_is_searched_by_its_cheapest_exit_or_file(tmp_path):
     run = finished_run(tmp_path / "tiny-00c0ffee")
     whole = read_record(run.record)
     said = of_run(read_subject(run.path, settings=())[0]).said
-    assert "no exported file of it was measured" in said
+    assert "no exported file in its folder was measured" in said
     for exit_ in (2, 3):
         exported(run, "pt2", exit_=exit_, output=run.path / f"exported/exit{exit_}")
     entries = [
