@@ -15,6 +15,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 from hypothesis import HealthCheck, settings
 
 from tests import typechecker
+from tests.torture import nursery
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # how fast this one is just now is no property of the code
@@ -73,6 +74,8 @@ SLOWEST = (
 def pytest_configure(config):
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False  # xdist would begin with the files of most tests
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        nursery.share()
 
 
 def pytest_collection_modifyitems(items):

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from functools import partial
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
 import psutil
@@ -40,6 +40,8 @@ experiments:
   A: {model.exits: [2]}
   B: {model.exits: [2, 3], wiring.teach: [3->2], wiring.supervise: [2, 3]}
 """
+SHARED = "GREENPOSE_TESTS_NURSERY"
+"""Where it is said to workers where their processes come from."""
 PARAMETERS = [name for name in inspect.signature(subprocess.Popen._execute_child).parameters if name != "self"]
 RUN = ("run", "--grid", "t.yaml", "--no-report")
 
@@ -84,10 +86,25 @@ class Child:
 
 def nursery():
     """Return where processes come from; the first call takes some seconds."""
-    context = multiprocessing.get_context("forkserver")
+    context, server = multiprocessing.get_context("forkserver"), forkserver._forkserver
     context.set_forkserver_preload(["__main__", "tests.torture.warm"])
     os.environ["PYTHONPATH"] = str(ROOT)
+    if SHARED in os.environ and server._forkserver_address is None:
+        server._forkserver_address, pipe = os.environ[SHARED].split()
+        server._forkserver_alive_fd = os.open(pipe, os.O_WRONLY)  # it ends when nobody holds this any more
+        server.ensure_running = resource_tracker.ensure_running
     return context
+
+
+def share():
+    """Start now what processes come from, for all workers that are started from here: they need not each have one."""
+    server = forkserver._forkserver
+    if Path("/proc/self/fd").exists() and not hasattr(server, "_forkserver_authkey"):  # Python 3.14 has a key as well
+        path = os.environ.get("PYTHONPATH")
+        nursery()
+        server.ensure_running()
+        _restore(path)
+        os.environ[SHARED] = f"{server._forkserver_address} /proc/{os.getpid()}/fd/{server._forkserver_alive_fd}"
 
 
 def settings(cwd):
@@ -153,6 +170,14 @@ def _again(program, arguments, environment):
     raise SystemExit(be(None, arguments[3:]))
 
 
+def _restore(path):
+    """Take back what only where processes come from is started with."""
+    if path is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = path
+
+
 def forked(words, *, cwd, out, err, environment, act=COMMAND, stdin=os.devnull):
     """Start a warm command, or what else is done with its words, in a session of its own; its streams are files.
 
@@ -160,11 +185,8 @@ def forked(words, *, cwd, out, err, environment, act=COMMAND, stdin=os.devnull):
     """
     path = os.environ.get("PYTHONPATH")
     context = nursery()
-    forkserver.ensure_running()
-    if path is None:
-        del os.environ["PYTHONPATH"]  # only where processes come from is started with it
-    else:
-        os.environ["PYTHONPATH"] = path
+    forkserver._forkserver.ensure_running()
+    _restore(path)
     streams = (stdin, str(out), str(err))
     process = context.Process(target=_live, args=(list(words), str(cwd), streams, dict(environment), act))
     process.start()
