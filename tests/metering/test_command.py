@@ -277,6 +277,6 @@ def test_windows_are_as_long_as_asked_and_else_as_a_kill_may_cost(metered):
 
 
 def test_a_disk_that_is_full_ends_neither_the_command_nor_the_metering(metered):
-    _, said = metered(*python("burn(0.3); sys.exit(4)"), full=True).end()
+    _, said = metered(*python("burn(0.3); sys.exit(4)"), full=True, interval_s=60).end()
     assert (said["code"], len(said["windows_s"]), len(said["faults"])) == (4, 1, 1)
     assert "File too large" in said["faults"][0]
