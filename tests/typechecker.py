@@ -4,9 +4,12 @@ The numbers of many runs that are alike may stand where that of one is asked for
 """
 
 import sys
+from collections.abc import Callable
+from functools import wraps
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from beartype import BeartypeConf, FrozenDict, beartype
 from beartype.claw import beartype_packages
@@ -29,7 +32,20 @@ class _Column(metaclass=_Named):
 
 _ALSO = FrozenDict({float: float | int | _Column, int: int | _Column, bool: bool | _Column})
 _CONF = BeartypeConf(hint_overrides=_ALSO, claw_is_pep526=False, violation_type=TypeError)
-check = beartype(conf=_CONF)
+_enforced = beartype(conf=_CONF)
+
+
+def check(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function whose annotations are enforced from its first call on: most are never called by one worker."""
+    made: list[Callable[..., Any]] = []
+
+    @wraps(function)
+    def checked(*given: Any, **named: Any) -> Any:
+        if not made:
+            made.append(_enforced(function))
+        return made[0](*given, **named)
+
+    return checked
 
 
 class _Plainly:
