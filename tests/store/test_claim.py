@@ -130,11 +130,9 @@ def test_what_another_host_is_at_work_on_is_left_to_it(elsewhere, tmp_path):
     assert RunFolder(tmp_path).state() is State.RUNNING
     assert RunFolder(tmp_path).holder().startswith(f"node1, process {elsewhere.pid}, since 20")
     before = (tmp_path / ".claim").stat().st_mtime
-    deadline = time.monotonic() + 3 * SOON
-    while time.monotonic() < deadline:
+    while (tmp_path / ".claim").stat().st_mtime - before <= SOON:
         assert not is_mine(tmp_path)
-        time.sleep(0.2)
-    assert (tmp_path / ".claim").stat().st_mtime - before > SOON
+        time.sleep(0.1)
     elsewhere.communicate("")
     assert list(tmp_path.iterdir()) == []
     assert is_mine(tmp_path)
@@ -174,8 +172,8 @@ def test_rivals_on_many_hosts_without_locks_are_never_two_inside(begin, tmp_path
 def test_clocks_that_are_apart_take_nothing_from_the_living(elsewhere, tmp_path, monkeypatch, apart):
     monkeypatch.setattr(claim, "SKEW_SECONDS", SOON + 1)
     monkeypatch.setattr(claim, "time", lambda: time.time() + apart)
-    until = time.monotonic() + SOON + 1
-    while time.monotonic() < until:
+    before = (tmp_path / ".claim").stat().st_mtime
+    while (tmp_path / ".claim").stat().st_mtime - before <= SOON:
         assert claim.is_claimed(tmp_path)
         assert not is_mine(tmp_path)
         time.sleep(0.1)
