@@ -181,7 +181,8 @@ def _verdict(found: Sequence[tuple[Metric, Difference]]) -> str:
     figure, most = max(moved, key=lambda each: (_is_accuracy(each[0]), abs(each[1].change.known)))
     unit = figure.points if _is_accuracy(figure) else "%"
     by = f"{'+' if most.change.known > 0 else ''}{plain(most.change.known, 2)}{NBSP}{unit}"
-    return f"The second side: {exact(len(moved))} of {plural(len(known), 'number')} moved, most {figure.words}: {by}."
+    count = f"{exact(len(moved))} of {plural(len(known), 'number')}"
+    return f"{count} moved on the second side; {figure.words} the most, {by}."
 
 
 def _summary(found: Sequence[tuple[Metric, Difference]]) -> str:

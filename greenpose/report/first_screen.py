@@ -26,7 +26,7 @@ from greenpose.report.figures.totals import grand_total, paid_of
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.headline import settling
 from greenpose.report.hosts import across_hosts
-from greenpose.report.lights import ROUGH, absolutes_light, accuracy_light, level_of, saving_light
+from greenpose.report.lights import ROUGH, absolutes_light, accuracy_light, fewest_seeds, level_of, saving_light
 from greenpose.report.ranking import (
     Preference,
     cost_figure,
@@ -194,7 +194,8 @@ def _advice(compared: Study, shown: Study, found: Preference | None) -> str:
         return exported
     if found.verdict == "open":
         closing = settling(shown, found.best, found.other).removesuffix(" if the difference stays as it is")
-        open_ = f"{tested_words(shown.records[0])} cannot tell whether it loses too much; {closing}."
+        tested = f"{tested_words(shown.records[0])} and {plural(fewest_seeds(found), 'seed')}"
+        open_ = f"{tested} cannot tell whether it loses too much; {closing}."
         return f"{open_} {exported}".strip()
     if found.verdict == "beyond":
         return f"{_cheaper(shown, found.other, found.best)} {exported}".strip()

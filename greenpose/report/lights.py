@@ -82,7 +82,7 @@ def _light(level: str, about: str, words: str) -> dict[str, str]:
 
 def accuracy_light(study: Study, found: Preference | None, file: Deployment | None) -> dict[str, str]:
     """Return how sure it is that accuracy holds, and on whom it was tested."""
-    tested = tested_words(study.records[0]) + (f", {plural(seeds, 'seed')}" if (seeds := _fewest_seeds(found)) else "")
+    tested = tested_words(study.records[0]) + (f", {plural(seeds, 'seed')}" if (seeds := fewest_seeds(found)) else "")
     made_up = any(each.dataset.get("source") == "synthetic" for each in study.records)
     unreal = " Test images are synthetic." if made_up else ""
     if found is None:
@@ -123,7 +123,8 @@ def _refused(study: Study, tested: str, unreal: str) -> dict[str, str]:
     return _light(SURE if clear else ROUGH, "no exit is accurate enough", f"{words}; {floor}.{unreal}")
 
 
-def _fewest_seeds(found: Preference | None) -> int:
+def fewest_seeds(found: Preference | None) -> int:
+    """Return how often the less often trained one of the two exits was trained."""
     points = [point for point in (found.best, found.other) if point] if found else []
     return min((len(point.group.runs) for point in points), default=0)
 

@@ -61,7 +61,6 @@ class _Spot(NamedTuple):
     point: Point
     name: str
     words: str
-    brief: str
     cost: Quantity
     ap: Quantity
     exported: bool = False
@@ -164,7 +163,6 @@ def _with_file(study: Study, found: Preference, file: Deployment, cost: Metric) 
             point=best,
             name=short_name(best),
             words=f"{BEST}: {_exit(best, named=best.group != file.point.group)} in torch",
-            brief="in torch",
             cost=best.figure(cost),
             ap=best.figure(best.accuracy),
         ),
@@ -172,7 +170,6 @@ def _with_file(study: Study, found: Preference, file: Deployment, cost: Metric) 
             point=file.point,
             name=f"{short_name(file.point)}, {file.how}",
             words=f"{USE}: {what}",
-            brief=what,
             cost=best.figure(cost) * share.known,
             ap=file.point.figure(AP) + file.ap_change,
             exported=True,
@@ -196,7 +193,6 @@ def _named(found: Preference, everyone: Sequence[Point], cost: Metric) -> dict[s
             point=point,
             name=short_name(point),
             words=f"{role}: {_exit(point, named=point.group != found.best.group)}",
-            brief=_exit(point, named=False),
             cost=point.figure(cost),
             ap=point.figure(point.accuracy),
         )
@@ -353,8 +349,8 @@ def _course(axes: Any, plot: _Plot) -> list[Box]:
 
 
 def _labels(axes: Any, plot: _Plot, *, short: bool) -> None:
-    """Write what the named exits are, in a word where there is little room, and over the arrow what it saves."""
-    named = [each.brief if short else each.words for each in plot.named.values()]
+    """Write what the named exits are, or only what for where there is little room, and over the arrow what it saves."""
+    named = [*plot.named] if short else [each.words for each in plot.named.values()]
     centres = pixels(axes, [each.place for each in plot.named.values()])
     window = axes.get_window_extent()
     frame = (window.x0, window.y0, window.x1, window.y1 + 24)
