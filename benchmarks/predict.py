@@ -39,7 +39,7 @@ FEW, MANY, FLAT = 100, 10_000, 1.05
 """Images of the memory's two readings, and by how much the second may be above the first."""
 MODEL = (
     ["run", "quick", "--only", "HRNet4-OKD-DS", "--set", "train.epochs=1", "--out", "runs", "--no-report"],
-    ["export", "runs/quick/*", "--exit", "3", "--to", "onnx", "--fold-bn", "-o", "model"],
+    ["export", "runs/HRNet4*", "--exit", "3", "--to", "onnx", "--fold-bn", "-o", "model"],
 )
 PEAK = """
 import resource, sys
