@@ -41,6 +41,9 @@ def test_sums_of_int8_that_are_cut_off_at_16_bits_are_seen(monkeypatch):
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
     exact = "from greenpose.artefact import arithmetic; print(arithmetic._openvino()[1])"
     assert subprocess.run([sys.executable, "-c", exact], check=True, capture_output=True, text=True).stdout == "False\n"
+
+
+def test_sums_that_are_cut_off_are_warned_of_on_every_cpu():
     finding = arithmetic._finding("openvino", lambda: ("2026.4.1", False))
     assert (finding.level, "16 bits" in finding.says) == ("warning", True)
 
