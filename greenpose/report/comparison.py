@@ -131,7 +131,7 @@ def changes(study: Study) -> Changes | None:
         return None
     pairs = matched(study)
     trained = (TRAIN_SECONDS, study.training_figure, TRAIN_CO2)
-    of_exits = (*_SIZES, study.accuracy, *_COSTS)
+    of_exits = (*map(study.shown, _SIZES), study.accuracy, *_COSTS)
     found = [(figure, pair.of(exit_, figure)) for pair, exit_, figure in _fair(pairs, (*of_exits, *trained))]
     return Changes(
         verdict=_verdict(found),

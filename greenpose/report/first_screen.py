@@ -14,7 +14,6 @@ from greenpose.formatting import (
     plain,
     plural,
     prefix,
-    span,
     with_prefix,
 )
 from greenpose.metrics import AP, ENERGY, MACS
@@ -63,7 +62,7 @@ def first_screen(compared: Study) -> dict[str, Any]:
     found = preference(shown)
     file = chosen(shown, found)
     lights = (
-        [saving_light(shown, found, file), accuracy_light(shown, found, file), absolutes_light(shown)]
+        [saving_light(shown, found, file), accuracy_light(shown, found, file), absolutes_light(shown, found)]
         if shown.points
         else []
     )
@@ -171,13 +170,8 @@ def _preferred(study: Study, found: Preference) -> str:
         return f"Use {exit_words(best)}: cheaper exits lose too much accuracy."
     if found.verdict == "within":
         return f"Use {exit_words(other)}: it saves {_saved_words(study, other, best)} at almost the same accuracy."
-    return f"Open: use {exit_words(best)} for now; {beside_words(other, best)} {_if_it_holds(study, other, best)}."
-
-
-def _if_it_holds(study: Study, other: Point, best: Point) -> str:
-    """Return what an exit saves on the one condition that is open; `may` where the saving is as rough."""
-    saved = _saved_words(study, other, best)
-    return f"may save {saved}" if _is_rough(study, other, best) else f"saves {saved} if accurate"
+    would = f"{'might' if _is_rough(study, other, best) else 'would'} save {_saved_words(study, other, best)}"
+    return f"Open: use {exit_words(best)} for now; {beside_words(other, best)} {would}."
 
 
 def _is_rough(study: Study, part: Point, whole: Point) -> bool:
@@ -190,16 +184,28 @@ def _advice(compared: Study, shown: Study, found: Preference | None) -> str:
         said = verdict(shown).removeprefix("Open: ")
         return f"On the second side, {said[0].lower()}{said[1:]}"
     exported = tried_words(shown, found) if found and shown.artefacts else ""
-    if found is None or found.other is None or chosen(shown, found):
+    file = chosen(shown, found)
+    if found and file:
+        return f"{_of_exit_alone(shown, found, file)} {exported}".strip()
+    if found is None or found.other is None:
         return exported
     if found.verdict == "open":
         closing = settling(shown, found.best, found.other).removesuffix(" if the difference stays as it is")
         tested = f"{tested_words(shown.records[0])} and {plural(fewest_seeds(found), 'seed')}"
-        open_ = f"{tested} cannot tell whether it loses too much; {closing}."
+        most = f"more than {shown.margin:g}{NBSP}{shown.accuracy.points}"
+        open_ = f"{tested} cannot tell whether it loses {most}; {closing}."
         return f"{open_} {exported}".strip()
     if found.verdict == "beyond":
         return f"{_cheaper(shown, found.other, found.best)} {exported}".strip()
     return exported
+
+
+def _of_exit_alone(study: Study, found: Preference, file: Deployment) -> str:
+    """Return how much of what a file saves is its exit's, in torch too; empty where it is the most accurate exit's."""
+    share = energy_share(study, file.point, found.best)
+    if file.point == found.best or share.value is None or share.value >= 1:
+        return ""
+    return f"In torch exit{NBSP}{file.point.exit} saves {percent(1 - share.value)}; the rest is {file.how}."
 
 
 def _cheaper(study: Study, other: Point, best: Point) -> str:
@@ -220,6 +226,8 @@ def _told_of(found: Preference | None, file: Deployment | None) -> str:
     told, whole = found.told, found.whole
     if whole is None:
         return f"With {exit_words(told)}:"
+    if found.is_open:
+        return f"For now {beside_words(whole, told)} → perhaps {beside_words(told, whole)}:"
     return f"With {beside_words(told, whole)} instead of {beside_words(whole, told)}:"
 
 
@@ -230,7 +238,8 @@ def _of_exits(study: Study, found: Preference | None, file: Deployment | None) -
     if found is None:
         told = most_accurate(study) if study.scored else min(study.points, key=lambda point: known(point, MACS))
         return [accuracy_tile(told, told), *_cost_tiles(study, told, told)]
-    return [accuracy_tile(found.told, found.best), *_cost_tiles(study, found.told, found.whole or found.told)]
+    tile = accuracy_tile(found.told, found.best, is_open=found.is_open)
+    return [tile, *_cost_tiles(study, found.told, found.whole or found.told, is_open=found.is_open)]
 
 
 def _file_tile(file: Deployment, best: Point) -> dict[str, Any]:
@@ -245,37 +254,49 @@ def _file_tile(file: Deployment, best: Point) -> dict[str, Any]:
     }
 
 
-def _cost_tiles(study: Study, told: Point, best: Point, file: Deployment | None = None) -> list[dict[str, Any]]:
-    """Return energy of an image, or MACs where it was not metered, and the emissions of a camera in a year."""
+def _cost_tiles(
+    study: Study, told: Point, best: Point, file: Deployment | None = None, *, is_open: bool = False
+) -> list[dict[str, Any]]:
+    """Return energy of an image, or MACs where it was not metered, and the emissions of a camera in a year.
+
+    While the choice is open the numbers of the exit to use for now come first, then those that it might come to.
+    """
     share = energy_share(study, told, best) if file is None else file.share_of(study, best)
     energy = told.figure(ENERGY) if file is None else best.figure(ENERGY) * share.known
     itself = file is None and told == best
     if energy.value is None:
-        macs = known(told, MACS)
-        return [
-            {
-                "name": "Compute per image",
-                "value": with_prefix(macs * 1e9, "MACs", 2) if told == best else change_words(macs / known(best, MACS)),
-                "aside": "" if told == best else with_prefix(macs * 1e9, "MACs", 2),
-                "share": macs / known(best, MACS),
-                "note": f"energy: {energy.missing or 'not measured'}"
-                if itself or not share.value
-                else _on_its_host(share),
-            }
-        ]
-    each = f"{kind_mark(energy.kind)}{with_prefix(energy.value, 'J', 2)}"
+        why = f"energy: {energy.missing or 'not measured'}" if itself or not share.value else _on_its_host(share)
+        return [_compute_tile(told, best, why, is_open=is_open)]
+    each = _joules(energy)
+    first = best.figure(ENERGY) if is_open else energy
+    tile: dict[str, Any] = {"name": "Energy per image", "value": _joules(first)}
     if itself or share.value is None:
-        note = _truly(energy, "J") if itself else share.missing
-        tile: dict[str, Any] = {"name": "Energy per image", "value": each, "note": note}
+        tile |= {"note": _truly(first, "J") if itself else share.missing}
+    elif is_open and first.value is not None:
+        saved = f"{change_words(share.value)}, {share_words(share)}"
+        tile |= {"aside": f"→ {each}", "share": min(1.0, share.value), "note": _joined(saved, _truly(first, "J"))}
     else:
-        tile = {
-            "name": "Energy per image",
+        tile |= {
             "value": change_words(share.value),
             "aside": each,
             "share": min(1.0, share.value),
             "note": _joined(share_words(share), _truly(energy, "J")),
         }
-    return [tile, _camera(study, told, best, energy)]
+    return [tile, _camera(study, told, best, energy, is_open=is_open)]
+
+
+def _joules(energy: Quantity) -> str:
+    return f"{kind_mark(energy.kind)}{with_prefix(energy.value or 0.0, 'J', 2)}".replace(" ", NBSP)
+
+
+def _compute_tile(told: Point, best: Point, why: str, *, is_open: bool) -> dict[str, Any]:
+    """Return MACs of an image, and why there are no joules beside them."""
+    each, most = (with_prefix(known(point, MACS) / MACS.scale, "MACs", 2) for point in (told, best))
+    ratio = known(told, MACS) / known(best, MACS)
+    value, aside = (change_words(ratio), each) if told != best else (each, "")
+    if is_open:
+        value, aside, why = most, f"→ {each}", f"{change_words(ratio)} · {why}"
+    return {"name": "Compute per image", "value": value, "aside": aside, "share": ratio, "note": why}
 
 
 def _on_its_host(share: Quantity) -> str:
@@ -284,20 +305,20 @@ def _on_its_host(share: Quantity) -> str:
 
 
 def _truly(each: Quantity, unit: str, scale: float = 1.0) -> str:
-    """Return between what a number truly lies by its systematic error: `truly ≈2.3–15 mJ`; empty where not known."""
+    """Return between what a number lies by its systematic error: `truly ≈2.3 to ≈15 mJ`; empty where not known."""
     if not each.factors:
         return ""
     low, high = (scale * each.known * factor for factor in each.factors)
-    by, name = prefix(high, 2)
-    return f"truly {kind_mark(each.kind)}{span(low / by, high / by)} {name}{unit}"
+    (by, name), mark = prefix(high, 2), kind_mark(each.kind)
+    return f"truly {mark}{plain(low / by, 2)} to {mark}{plain(high / by, 2)} {name}{unit}"
 
 
 def _both_truly(each: Quantity) -> str:
-    """Return by which factor two numbers of one method are truly off, together: `both truly ×0.34–2`."""
-    return f"both truly ×{span(*each.factors)}" if each.factors else ""
+    """Return by which factor two numbers of one method are truly off, together: `both truly ×0.34 to 2.0`."""
+    return f"both truly ×{' to '.join(plain(factor, 2) for factor in each.factors)}" if each.factors else ""
 
 
-def _camera(study: Study, told: Point, best: Point, energy: Quantity) -> dict[str, Any]:
+def _camera(study: Study, told: Point, best: Point, energy: Quantity, *, is_open: bool) -> dict[str, Any]:
     """Return what a camera emits in a year at the rate that the page supposes, at so much energy an image."""
     grams = year_g(told)
     most = grams if best.figure(ENERGY).value is None else year_g(best)
@@ -311,8 +332,10 @@ def _camera(study: Study, told: Point, best: Point, energy: Quantity) -> dict[st
     }
     if grams == most or not most or not study.comparable:
         return tile | {"note": _joined(rate, _truly(energy, "g", grams / energy.known))}
+    if is_open:
+        tile |= {"value": f"{mark}{_grams(most)}"}
     return tile | {
-        "aside": f"not {mark}{_grams(most)}",
+        "aside": f"→ {mark}{_grams(grams)}" if is_open else f"not {mark}{_grams(most)}",
         "share": min(1.0, grams / most),
         "note": _joined(rate, _both_truly(energy)),
     }

@@ -227,7 +227,7 @@ def _kept(other: Point, best: Point) -> str:
 
 
 def _costs(point: Point) -> str:
-    parts = [f"{plain(known(point, MACS))}{NBSP}{MACS.unit}"]
+    parts = [with_prefix(known(point, MACS) / MACS.scale, MACS.recorded).replace(" ", NBSP)]
     for figure, unit, per in ((ENERGY, "J", "image"), (CO2, "gCO2eq", f"1000{NBSP}images")):
         each = point.figure(figure)
         if each.value is not None:

@@ -39,7 +39,7 @@ def saving_light(study: Study, found: Preference | None, file: Deployment | None
     """Return how sure the saving is."""
     if found and file:
         share = file.share_of(study, found.best)
-        return _surely(share, "The file took turns with the exits in torch, so errors cancel")
+        return _surely(share, "The file took turns with the exits in torch, so errors of the method cancel")
     if found is None:
         why = "No exit is accurate enough to be used." if study.scored else "Accuracy was not measured."
         return _light(NONE, "saving", why)
@@ -54,16 +54,16 @@ def saving_light(study: Study, found: Preference | None, file: Deployment | None
         return _light(SURE, "the compute saved", words)
     how = "The exits were measured in separate runs"
     if told.group == whole.group and whole.final:
-        how = "Both exits were measured alternately, so errors cancel"
-    return _surely(share, how)
+        how = "Both exits were measured alternately, so errors of the method cancel"
+    return _surely(share, how, f"what {beside_words(told, whole)} would save" if found.is_open else "the saving")
 
 
-def _surely(share: Quantity, how: str) -> dict[str, str]:
+def _surely(share: Quantity, how: str, about: str = "the saving") -> dict[str, str]:
     if share.type_a is None:
-        return _light(ROUGH, "the saving", f"{how}, without an interval.")
+        return _light(ROUGH, about, f"{how}, without an interval.")
     level = level_of(share)
     wide = "" if level == SURE else "; the interval is wide"
-    return _light(level, "the saving", f"{how} ({share_words(share)}){wide}.")
+    return _light(level, about, f"{how} ({share_words(share)}){wide}.")
 
 
 def level_of(share: Quantity) -> str:
@@ -129,11 +129,12 @@ def fewest_seeds(found: Preference | None) -> int:
     return min((len(point.group.runs) for point in points), default=0)
 
 
-def absolutes_light(study: Study) -> dict[str, str]:
-    """Return how far joules and grams can be trusted, by the worst grade."""
+def absolutes_light(study: Study, found: Preference | None) -> dict[str, str]:
+    """Return how far joules and grams can be trusted, by the worst grade; of the exits that are told of, if any."""
     grade = max(run.grade for run in study.records)
     level = {"A": SURE, "B": LIKELY}.get(grade, ROUGH)
-    energies = [Point(group=each, exit=point.exit).figure(ENERGY) for point in study.points for each in metered(point)]
+    points = [found.told, found.whole or found.told] if found else study.points
+    energies = [Point(group=each, exit=point.exit).figure(ENERGY) for point in points for each in metered(point)]
     known_errors = [each.factors for each in energies if each.factors]
     source = {"A": "Read from power counters", "B": "In part read from counters"}.get(grade, "No power meter here")
     if not energies:

@@ -13,6 +13,7 @@ from greenpose.record.artefacts import ArtefactCost
 FOOTPRINTS = (ENERGY, MACS, PARAMS, LATENCY, CO2, TRAIN_ENERGY, TRAIN_CO2)
 """What accuracy is charted against, the chart that leads the page first."""
 _PREFIXES: Mapping[str, float] = {"k": 1e3, "": 1.0, "m": 1e-3, "µ": 1e-6, "n": 1e-9}
+_SMALLER = {"GMACs": "MMACs", "M": "k"}
 
 
 def energy_figure(kwh: Iterable[float]) -> Metric:
@@ -33,6 +34,12 @@ def prefixed(figure: Metric, values: Iterable[float | None]) -> Metric:
 
     best = max(_PREFIXES, key=fit)
     return replace(figure, unit=best + figure.unit, scale=figure.scale / _PREFIXES[best]) if best else figure
+
+
+def smaller(figure: Metric, counts: Iterable[float | None]) -> Metric:
+    """Return a count whose unit has the next smaller prefix where none of the counts reaches 1 of its own."""
+    known, unit = [each for each in counts if each], _SMALLER.get(figure.unit)
+    return replace(figure, unit=unit, scale=figure.scale * 1e3) if unit and known and max(known) < 1 else figure
 
 
 def in_unit(each: Quantity, metric: Metric) -> Quantity:

@@ -66,6 +66,11 @@ class Preference:
     """What is known of whether the cheaper one is accurate enough."""
 
     @property
+    def is_open(self) -> bool:
+        """Return whether the records leave open if the cheaper one is accurate enough."""
+        return self.other is not None and self.verdict == "open"
+
+    @property
     def told(self) -> Point:
         """Return the exit whose numbers are told first: the cheaper one unless it is known to fall short."""
         return self.other if self.other and self.verdict != "beyond" else self.best

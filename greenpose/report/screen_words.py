@@ -14,8 +14,8 @@ UNKNOWN_FROM = 10.0
 """Ends of an interval that are so many times apart say nothing that a person could use."""
 
 
-def accuracy_tile(told: Point, best: Point) -> dict[str, Any]:
-    """Return the tile of an exit's accuracy beside the best one's."""
+def accuracy_tile(told: Point, best: Point, *, is_open: bool = False) -> dict[str, Any]:
+    """Return the tile of an exit's accuracy beside the best one's, which comes first where the choice is open."""
     metric = told.accuracy
     each, most = told.figure(metric), best.figure(metric)
     tile: dict[str, Any] = {"name": tile_name(metric)}
@@ -25,8 +25,8 @@ def accuracy_tile(told: Point, best: Point) -> dict[str, Any]:
         note = f"95{NBSP}%: {ends_words(each.type_a, metric)}" if each.type_a else "no interval"
         return tile | {"value": people(each), "note": note} | _bar(each.value, metric.utmost, metric)
     return tile | {
-        "value": people(each),
-        "aside": f"(best: {people(most)})",
+        "value": people(most if is_open else each),
+        "aside": f"→ {people(each)}" if is_open else f"(best: {people(most)})",
         "note": lost_words(improvement(told, best), metric),
         **_bar(each.value, most.value, metric),
     }
@@ -83,6 +83,11 @@ def points_words(value: float, metric: Metric) -> str:
     if metric.unit != "%" and 0 < abs(value) < 1:
         return (MINUS if value < 0 else "") + plain(abs(value), 2)
     return (MINUS if round(value, 1) < 0 else "") + f"{abs(value):.{0 if abs(value) >= 9.95 else 1}f}"
+
+
+def signed_points(value: float, metric: Metric) -> str:
+    """Return points as a change: `+0.3`, `−20`, `0.0`."""
+    return f"{'+' if round(value, 1) > 0 else ''}{points_words(value, metric)}"
 
 
 def exit_words(point: Point) -> str:

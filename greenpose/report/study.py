@@ -15,7 +15,16 @@ from greenpose.record import Failure, Record
 from greenpose.record.artefacts import ArtefactCosts
 from greenpose.record.policy import PolicyCurve
 from greenpose.report.labels import identity_of, label_of, labelled, letters, natural, run_order, setting, told_apart
-from greenpose.report.quantities import disturbance, energy_figure, in_unit, kind_of, of_exit, prefixed, recorded
+from greenpose.report.quantities import (
+    disturbance,
+    energy_figure,
+    in_unit,
+    kind_of,
+    of_exit,
+    prefixed,
+    recorded,
+    smaller,
+)
 from greenpose.store import Predictions, Trace
 
 MARGIN, FLOOR = 2.0, 20.0
@@ -235,7 +244,9 @@ class Study:
         return group.label if len(group.runs) == 1 else f"{group.label}, seed {run.seed}"
 
     def shown(self, figure: Metric) -> Metric:
-        """Return a figure in joules or grams with the prefix that suits all its numbers of the page."""
+        """Return a figure in joules, grams or counts with the prefix that suits all its numbers of the page."""
+        if figure.kind == "counted":
+            return smaller(figure, [point.figure(figure).value for point in self.points])
         if not figure.per_machine or figure.unit[0] not in "Jg":
             return figure
         if figure.of_run:

@@ -19,7 +19,7 @@ from greenpose.report.glossary import GLOSSARY, Terms
 from greenpose.report.next_steps import next_steps
 from greenpose.report.ranking import preference
 from greenpose.report.scale import latest
-from greenpose.report.screen_words import share_words
+from greenpose.report.screen_words import share_words, signed_points
 from greenpose.report.study import ComparisonSide, Point, side_by_side, study
 from greenpose.report.tidy import lines
 from greenpose.store import collect
@@ -161,6 +161,36 @@ def test_nothing_is_said_to_be_saved_where_all_of_the_network_is_to_be_used():
     assert "arrow" not in choice_picture(compared).panels[0].description
 
 
+def test_while_the_choice_is_open_large_print_tells_of_the_exit_to_use_for_now():
+    compared = PUBLISHED["table1_small"]
+    found, screen = preference(compared), first_screen(compared)
+    assert found.verdict == "open"
+    accuracy, energy, camera, _ = screen["tiles"]
+    best, other = (f"{point.figure(AP).known:.0f}\u00a0%" for point in (found.best, found.other))
+    assert (accuracy["value"], accuracy["aside"]) == (best, f"→ {other}")
+    best, other = (f"≈{1e3 * point.figure(ENERGY).known:.1f}\u00a0mJ" for point in (found.best, found.other))
+    assert (energy["value"], energy["aside"]) == (best, f"→ {other}")
+    grams = [f"≈{year_g(point):.2g}" for point in (found.best, found.other)]
+    assert [float(each.strip("→ ≈g")) for each in (camera["value"], camera["aside"])] == [
+        float(each.strip("≈")) for each in grams
+    ]
+    picture = choice_picture(compared)
+    assert all("The arrow says perhaps −47\u00a0% energy" in panel.description for panel in picture.panels)
+
+
+def test_points_at_the_arrow_have_the_digits_of_points_elsewhere():
+    lost = [signed_points(value, AP) for value in (-20.04, -9.96, -1.84, 0.31, -0.04, 14.2)]
+    assert lost == ["−20", "−10", "−1.8", "+0.3", "0.0", "+14"]
+
+
+def test_macs_of_a_small_network_have_no_leading_zeros_anywhere_on_the_page():
+    compared = PUBLISHED["table1_small"]
+    assert max(point.figure(MACS).known for point in compared.points) < 1
+    assert (compared.shown(MACS).unit, compared.shown(MACS).scale) == ("MMACs", pytest.approx(1e-6))
+    large = study([record("HRNet4")])
+    assert large.shown(MACS) is MACS
+
+
 @pytest.mark.parametrize("name", ["one exit", "no run", "nothing learnt"])
 def test_there_is_no_chart_without_a_choice(name):
     assert choice_picture(SETS[name]) is None
@@ -176,11 +206,12 @@ def test_each_chapter_says_its_answer_in_a_line(name):
 def test_terms_are_explained_once_where_they_stand_alone_and_nothing_becomes_markup():
     terms = Terms()
     said = terms.explain("exit 3 of HRNet4-OKD-DS: AP <b> AP, two exits")
-    assert said.count('class="tip"') == 2
-    assert "HRNet4-OKD-DS" in said
+    assert said.count('class="tip"') == 3
+    assert f'HRNet4-OKD-DS<span class="tip" role="note">OKD: {GLOSSARY["OKD"]} DS: {GLOSSARY["DS"]}</span>' in said
     assert "&lt;b&gt;" in said
-    assert terms.explain("AP of an exit") == "AP of an exit"
-    assert GLOSSARY.keys() - terms.left.keys() == {"AP", "exit"}
+    assert terms.explain("AP of an exit of HRNet3-OKD") == "AP of an exit of HRNet3-OKD"
+    assert terms.explain("HRNet4-COKD-DS").count("COKD: ") == terms.explain("HRNet4-COKD").count("HRNet4-COKD") == 1
+    assert GLOSSARY.keys() - terms.left.keys() == {"AP", "exit", "OKD", "DS", "COKD"}
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -194,11 +225,13 @@ def test_the_exit_that_the_tiles_are_about_is_named_above_them(name):
     if found.verdict == "beyond":  # what is saved is beside all of its network
         told, last = found.best, max(found.best.group.exits)
         against = None if told.exit == last else Point(group=told.group, exit=last)
-    assert screen["of"].startswith("With ")
+    is_open = found.verdict == "open"
+    assert screen["of"].startswith("For now " if is_open else "With ")
     alone = against is not None and told.group == against.group  # the verdict has just named the network
     assert (told.group.label in screen["of"]) is not alone
     assert len(told.group.exits) == 1 or f"exit\u00a0{told.exit}" in screen["of"]
-    assert (" instead of " in screen["of"]) is (against is not None)
+    assert (" instead of " in screen["of"]) is (against is not None and not is_open)
+    assert (" → perhaps " in screen["of"]) is is_open
     cameras = [tile for tile in screen["tiles"] if tile["name"].startswith("CO2eq") and "aside" in tile]
     assert all("both truly ×" in camera["note"] for camera in cameras)
 

@@ -7,8 +7,8 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from greenpose.formatting import MINUS, NBSP, plain
-from greenpose.metrics import AP, ENERGY, PERCENT, Metric
+from greenpose.formatting import NBSP, plain
+from greenpose.metrics import AP, ENERGY, Metric
 from greenpose.quantity import Quantity, kind_mark, worst
 from greenpose.report.deployment import Deployment, chosen
 from greenpose.report.drawing import (
@@ -42,6 +42,7 @@ from greenpose.report.ranking import (
     staircase,
     unlike_best,
 )
+from greenpose.report.screen_words import change_words, signed_points
 from greenpose.report.study import Point, Study, short_name
 from greenpose.tables import table_of
 
@@ -79,6 +80,7 @@ class _Plot:
     everyone: Sequence[Point]
     named: dict[str, _Spot]
     saving: str
+    is_open: bool
 
     @property
     def metric(self) -> Metric:
@@ -118,7 +120,13 @@ def choice_picture(study: Study) -> Picture | None:
     if found is None or len(everyone) + (file is not None) < 2 or found.best not in everyone:
         return None
     named = _named(found, everyone, cost) if file is None else _with_file(study, found, file, cost)
-    plot = _Plot(figure=cost, everyone=everyone, named=named, saving=_saving(study, found, file))
+    plot = _Plot(
+        figure=cost,
+        everyone=everyone,
+        named=named,
+        saving=_saving(study, found, file),
+        is_open=found.is_open and file is None,
+    )
     title = f"Accuracy against {cost.words}"
     told = plot.named
     drawings = tuple(
@@ -127,7 +135,7 @@ def choice_picture(study: Study) -> Picture | None:
             id=id_,
             size=size,
             title=title,
-            description=_description(plot, found),
+            description=_description(plot),
         )
         for id_, size in (("choice", WIDE), ("choice-narrow", NARROW))
     )
@@ -218,21 +226,14 @@ def _saving(study: Study, found: Preference, file: Deployment | None) -> str:
         cost, what = cost_figure(study), cost_figure(study).words
         less = known(told, cost) / known(whole, cost)
     lost = unlike_best(told, whole).change.value or 0.0
-    return _saved(less, what, lost, study.accuracy)
+    return f"{'perhaps ' if found.is_open else ''}{_saved(less, what, lost, study.accuracy)}"
 
 
 def _saved(less: float, what: str, lost: float, metric: Metric = AP) -> str:
-    tiny = metric.unit != "%" and 0 < abs(lost) < 1
-    decimals = 1 - math.floor(math.log10(abs(lost))) if tiny else 1
-    return f"{_signed(PERCENT * (less - 1), 0)}{NBSP}% {what}, {_signed(lost, decimals)}{NBSP}{metric.points}"
+    return f"{change_words(less)} {what}, {signed_points(lost, metric)}{NBSP}{metric.points}"
 
 
-def _signed(value: float, decimals: int) -> str:
-    sign = MINUS if round(value, decimals) < 0 else "+" if round(value, decimals) > 0 else ""
-    return f"{sign}{abs(value):.{decimals}f}"
-
-
-def _description(plot: _Plot, found: Preference) -> str:
+def _description(plot: _Plot) -> str:
     """Return the chart in words."""
     metric = plot.metric
     named = "; ".join(
@@ -241,12 +242,8 @@ def _description(plot: _Plot, found: Preference) -> str:
         for role, each in plot.named.items()
     )
     saving = f" The arrow says {plot.saving}." if plot.saving else ""
-    return f"{len(plot.everyone)} exits, grey but for those named. {named}.{saving} {_verdict(plot, found)}".strip()
-
-
-def _verdict(plot: _Plot, found: Preference) -> str:
-    is_open = found.verdict == "open" and found.other and USE not in plot.named
-    return "Whether it is accurate enough is open." if is_open else ""
+    open_ = " Whether it is accurate enough is open." if plot.is_open else ""
+    return f"{len(plot.everyone)} exits, grey but for those named. {named}.{saving}{open_}"
 
 
 def _paint(figure: Any, *, plot: _Plot, short: bool) -> None:
@@ -320,6 +317,7 @@ def _arrow(axes: Any, plot: _Plot) -> None:
             "arrowstyle": "-|>,head_length=0.6,head_width=0.3",
             "connectionstyle": f"arc3,rad={_bend(axes, plot):.3f}",
             "color": INK,
+            "linestyle": (0, (4, 3)) if plot.is_open else "solid",
             "linewidth": 1.4,
             "shrinkA": 12,
             "shrinkB": 14,
