@@ -14,6 +14,7 @@ from greenpose.report.differences import (
     seed_by_seed,
 )
 from greenpose.report.figures.totals import finished_total, grand_total
+from greenpose.report.quantities import PER_1000, PER_MILLION
 from greenpose.report.ranking import (
     alternative,
     energy_share,
@@ -228,11 +229,15 @@ def _kept(other: Point, best: Point) -> str:
 
 def _costs(point: Point) -> str:
     parts = [with_prefix(known(point, MACS) / MACS.scale, MACS.recorded).replace(" ", NBSP)]
-    for figure, unit, per in ((ENERGY, "J", "image"), (CO2, "gCO2eq", f"1000{NBSP}images")):
+    for figure, unit, per in ((ENERGY, "J", "image"), (CO2, "gCO2eq", PER_1000)):
         each = point.figure(figure)
         if each.value is not None:
             factor, name = prefix(each.value) if each.value < _SMALL else (1.0, "")
-            parts.append(f"{kind_mark(each.kind)}{(each * (1 / factor)).text()}{NBSP}{name}{unit} per {per}")
+            said = f"{name}{unit} per {per}"
+            said = said.replace(f"µ{unit} per {PER_1000}", f"m{unit} per {PER_MILLION}").replace(
+                " images", f"{NBSP}images"
+            )
+            parts.append(f"{kind_mark(each.kind)}{(each * (1 / factor)).text()}{NBSP}{said}")
     return listed(parts)
 
 

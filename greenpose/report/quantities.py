@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cache
 
 from greenpose.formatting import percent
+from greenpose.intervals import Bounds
 from greenpose.metrics import CO2, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY, Metric
 from greenpose.quantity import DISTURBED, MARKS, Kind, Quantity, scaled
 from greenpose.record import Exit, Record
@@ -12,13 +13,17 @@ from greenpose.record.artefacts import ArtefactCost
 
 FOOTPRINTS = (ENERGY, MACS, PARAMS, LATENCY, CO2, TRAIN_ENERGY, TRAIN_CO2)
 """What accuracy is charted against, the chart that leads the page first."""
+PER_1000, PER_MILLION = "1000 images", "million images"
+"""What emissions are told of, where one image would be too little to read."""
 _PREFIXES: Mapping[str, float] = {"k": 1e3, "": 1.0, "m": 1e-3, "µ": 1e-6, "n": 1e-9}
-_SMALLER = {"GMACs": "MMACs", "M": "k"}
+_SMALLER = {"GMACs": "MMACs", "M": "k", "kWh": "Wh", "Wh": "mWh"}
 
 
 def energy_figure(kwh: Iterable[float]) -> Metric:
-    """Return training energy in watt-hours with the prefix that suits these amounts."""
-    return prefixed(TRAIN_ENERGY, [each * TRAIN_ENERGY.scale for each in kwh])
+    """Return training energy in watt-hours with the prefix that suits these amounts, and parts of them."""
+    amounts = [each * TRAIN_ENERGY.scale for each in kwh]
+    found = prefixed(TRAIN_ENERGY, amounts)
+    return smaller(found, [each * found.scale / TRAIN_ENERGY.scale for each in amounts])
 
 
 def prefixed(figure: Metric, values: Iterable[float | None]) -> Metric:
@@ -36,9 +41,17 @@ def prefixed(figure: Metric, values: Iterable[float | None]) -> Metric:
     return replace(figure, unit=best + figure.unit, scale=figure.scale / _PREFIXES[best]) if best else figure
 
 
-def smaller(figure: Metric, counts: Iterable[float | None]) -> Metric:
-    """Return a count whose unit has the next smaller prefix where none of the counts reaches 1 of its own."""
-    known, unit = [each for each in counts if each], _SMALLER.get(figure.unit)
+def of_million(figure: Metric) -> Metric:
+    """Return micrograms of 1000 images as what they are of a million, as many milligrams, which are easier to read."""
+    if not figure.unit.startswith("µ"):
+        return figure
+    unit, words = (text.replace(PER_1000, PER_MILLION) for text in (figure.unit, figure.words))
+    return replace(figure, unit=f"m{unit[1:]}", words=words)
+
+
+def smaller(figure: Metric, amounts: Iterable[float | None]) -> Metric:
+    """Return a figure whose unit has the next smaller prefix where none of the amounts reaches 1 of its own."""
+    known, unit = [each for each in amounts if each], _SMALLER.get(figure.unit)
     return replace(figure, unit=unit, scale=figure.scale * 1e3) if unit and known and max(known) < 1 else figure
 
 
@@ -51,6 +64,14 @@ def in_unit(each: Quantity, metric: Metric) -> Quantity:
         type_a=scaled(each.type_a, metric.scale),
         type_b=scaled(each.type_b, metric.scale),
     )
+
+
+def possible(each: Quantity, metric: Metric) -> Quantity:
+    """Return a number of which the interval ends where there can be no more of it, or no less than nothing."""
+    low, high = each.type_a or (0.0, 0.0)
+    if low >= 0 and high <= metric.utmost:
+        return each
+    return replace(each, type_a=Bounds(max(0.0, low), min(metric.utmost, high)))
 
 
 def of_exit(entry: Exit, metric: Metric) -> Quantity:

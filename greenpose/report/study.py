@@ -21,6 +21,8 @@ from greenpose.report.quantities import (
     in_unit,
     kind_of,
     of_exit,
+    of_million,
+    possible,
     prefixed,
     recorded,
     smaller,
@@ -149,13 +151,19 @@ class Point:
         if asked not in known:
             known[asked] = over_runs(self.group.together.quantities(partial(self._figure, metric)))
         found: Quantity = known[asked]
-        return in_unit(found, metric) if metric.per_machine else found
+        shown = in_unit(found, metric) if _in_unit_of_record(metric) else found
+        return shown if metric.signed else possible(shown, metric)
 
     def _figure(self, metric: Metric, run: Record) -> Quantity:
         if metric.of_run:
             return run.quantity(metric.name)
-        read = recorded if metric.per_machine else of_exit  # sizes and accuracies have one unit wherever they stand
+        read = recorded if _in_unit_of_record(metric) else of_exit
         return read(run.exit(self.exit), metric)
+
+
+def _in_unit_of_record(metric: Metric) -> bool:
+    """Return whether a number has another prefix on another page; accuracies have one unit wherever they stand."""
+    return metric.per_machine or metric.kind == "counted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +260,7 @@ class Study:
         if figure.of_run:
             recorded = self.together.each(lambda run: getattr(run, figure.name))
             return prefixed(figure, [each and each * figure.scale for each in recorded])
-        return prefixed(figure, [point.figure(figure).value for point in self.points])
+        return of_million(prefixed(figure, [point.figure(figure).value for point in self.points]))
 
 
 def _together(runs: Sequence[Record], known: dict[Any, Any]) -> Together:

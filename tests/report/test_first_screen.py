@@ -187,8 +187,21 @@ def test_macs_of_a_small_network_have_no_leading_zeros_anywhere_on_the_page():
     compared = PUBLISHED["table1_small"]
     assert max(point.figure(MACS).known for point in compared.points) < 1
     assert (compared.shown(MACS).unit, compared.shown(MACS).scale) == ("MMACs", pytest.approx(1e-6))
+    markdown = to_markdown(compared, title="t", generated_at="", version="")
+    assert re.search(r"^\| .*\| MACs, MMACs \|", markdown, re.MULTILINE)
+    assert "µ" not in markdown
+    assert "mg/million images" in markdown
+    small = min(entry.macs for run in compared.records for entry in run.exits)
+    assert f"| {small / 1e6:.3g} |" in markdown.replace("\\", "")
     large = study([record("HRNet4")])
     assert large.shown(MACS) is MACS
+
+
+def test_no_interval_of_a_share_ends_below_nothing_or_above_all():
+    runs = [record("HRNet4", seed=seed, ap={4: ap}) for seed, ap in ((1, 0.2), (2, 0.9), (3, 0.95))]
+    ends = study(runs).points[0].figure(AP).type_a
+    assert (ends.low, ends.high) == (0, 100)
+    assert AP.utmost == 100
 
 
 @pytest.mark.parametrize("name", ["one exit", "no run", "nothing learnt"])

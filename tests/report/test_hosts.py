@@ -180,7 +180,7 @@ def test_the_tile_tells_of_energy_as_a_ratio_and_of_an_exit_beside_itself_nothin
     (tile,) = [
         each for each in first_screen(blocks({"A": 1.0, "B": 3.0, "C": 10.0}))["tiles"] if "Compute" in each["name"]
     ]
-    assert re.match(r"energy on the same host −\d+", tile["note"])
+    assert re.match(r"−\d+\u00a0% · energy on the same host −\d+", tile["note"])
     alone = study([on_host(run, HOSTS[run.seed - 1]) for run in PUBLISHED if run.experiment == "HRNet4"])
     (tile,) = [each for each in first_screen(alone)["tiles"] if "Compute" in each["name"]]
     assert tile["note"].startswith("energy: its runs are of several hosts")

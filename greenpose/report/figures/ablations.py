@@ -29,7 +29,7 @@ from greenpose.report.drawing import (
 from greenpose.report.hosts import across_hosts, parts_of
 from greenpose.report.labels import MANY_SEEDS, setting
 from greenpose.report.picture import Picture, drawn, left_out
-from greenpose.report.quantities import of_exit, of_record
+from greenpose.report.quantities import of_exit, of_record, prefixed
 from greenpose.report.ranking import leaders
 from greenpose.report.study import Group, Point, Study, short_name
 from greenpose.tables import Column, Table, table_of
@@ -346,12 +346,14 @@ PRICES = {"MACs": MACS, "Energy of an image": ENERGY, "Energy of training": TRAI
 
 def _priced(pairs: Sequence[MatchedPair]) -> list[tuple[Column | Metric, list[Quantity]]]:
     """Return columns of what the exits take of what their partners do."""
+    energy = prefixed(TRAIN_ENERGY, [pair.added.value for pair in pairs])
+    factor = energy.scale / TRAIN_ENERGY.scale
     return [
         *[
             (Column(head=name, unit="% of that"), [pair.price(metric) for pair in pairs])
             for name, metric in PRICES.items()
         ],
-        (replace(TRAIN_ENERGY, label="Energy of training added"), [pair.added for pair in pairs]),
+        (replace(energy, label="Energy of training added"), [pair.added * factor for pair in pairs]),
     ]
 
 

@@ -18,7 +18,7 @@ def axis_title(metric: Metric, kinds: Iterable[Kind]) -> str:
     """Return the title of the horizontal axis, unit and kinds included."""
     notes = "".join(f", {note}" for note in kind_notes(kinds))
     words = metric.words[:1].upper() + metric.words[1:]
-    return f"{words} ({metric.unit.removesuffix('/image').removesuffix('/1000 images')}){notes}"
+    return f"{words} ({metric.unit.partition('/')[0]}){notes}"
 
 
 def reach(each: Quantity, most: float = math.inf) -> tuple[float, float]:

@@ -99,8 +99,8 @@ def emissions_table(study: Study) -> Table | None:
     parts = [replace(each, unit=whole.unit, scale=whole.scale) for each in (replace(CO2, label="Operation"), EMBODIED)]
     return table_of(
         "emissions",
-        "Emissions of 1000 images: operation, the images’ share of making the machine, and both together, which is the "
-        "Software Carbon Intensity (ISO/IEC 21031).",
+        f"Emissions of {whole.unit.partition('/')[2]}: operation, the images’ share of making the "
+        "machine, and both together, which is the Software Carbon Intensity (ISO/IEC 21031).",
         ("Experiment", "Exit"),
         by_exit(study.groups),
         [(metric, [point.figure(metric) for point in study.points]) for metric in (*parts, whole)],
