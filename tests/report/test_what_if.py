@@ -17,6 +17,7 @@ from greenpose.report.figures.what_if import (
     uses,
 )
 from greenpose.report.page import compact, compact_style, view_data
+from greenpose.report.quantities import energy_figure
 from greenpose.report.ranking import leaders
 from greenpose.report.study import short_name, study
 from tests.report.records import OTHER_HOST, paper_grid, record, with_making
@@ -84,6 +85,13 @@ def test_an_exit_without_energy_or_from_another_machine_pushes_out_no_other():
     assert "Zenith" in [use.name for use in uses(study([*unmetered, best]))]
     elsewhere = [record(f"E{index}", exits=(3,), ap={3: 0.1}, host=OTHER_HOST) for index in range(MOST_LINES)]
     assert any("Zenith" in use.name for use in uses(study([*elsewhere, best])))
+
+
+@pytest.mark.parametrize(("wh", "unit"), [(0.19, "mWh"), (2.7, "Wh"), (950.0, "Wh"), (2700.0, "kWh")])
+def test_training_energy_has_a_prefix_under_which_its_parts_read_too(wh, unit):
+    found = energy_figure([wh / 1e3, wh / 2e3])
+    assert found.unit == unit
+    assert wh / 1e3 * found.scale == pytest.approx(wh / {"mWh": 1e-3, "Wh": 1, "kWh": 1e3}[unit])
 
 
 def test_outcomes_are_shown_with_prefixes_under_which_they_read_well():
