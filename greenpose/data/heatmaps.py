@@ -173,12 +173,14 @@ def _towards_maximum(
     height, width = heatmaps.shape[-2:]
     inner = ((peaks > 0) & (peaks < (width - 1, height - 1))).all(-1)
     with np.errstate(invalid="ignore", over="ignore"):  # what is no number has no maximum
-        a, b, c, d, e, f, g, h, i = np.log(np.maximum(_blurred_around(heatmaps, peaks, sigma), _LEAST))
-        by_x, by_y, by_xx, by_yy, by_xy = (f - d) / 2, (h - b) / 2, f - 2 * e + d, h - 2 * e + b, (i - g - c + a) / 4
-        curved = by_xx * by_yy - by_xy**2
-        known = inner & (curved > 0) & (by_xx < 0)
-        steps = np.stack([by_xy * by_y - by_yy * by_x, by_xy * by_x - by_xx * by_y], -1)
-    return np.clip(np.where(known[..., None], steps, 0) / np.where(known, curved, 1)[..., None], -1, 1)
+        logs = np.log(np.maximum(_blurred_around(heatmaps, peaks, sigma), _LEAST))
+        before, middle, after = logs[3::-2], logs[4], logs[5::2]  # in x and in y
+        slope, bend = (after - before) / 2, after - 2 * middle + before
+        twist = (logs[8] - logs[6] - logs[2] + logs[0]) / 4
+        curved = bend[0] * bend[1] - twist**2
+        known = inner & (curved > 0) & (bend[0] < 0)
+        steps = twist * slope[::-1] - bend[::-1] * slope
+    return np.moveaxis(np.clip(np.where(known, steps, 0) / np.where(known, curved, 1), -1, 1), 0, -1)
 
 
 def _blurred_around(
@@ -190,24 +192,24 @@ def _blurred_around(
     joints near its border move outwards by up to a pixel.
     """
     height, width = heatmaps.shape[-2:]
-    kernel = _kernel(sigma).astype(heatmaps.dtype)
-    side = math.isqrt(kernel.shape[1])
+    kernel = _kernel(sigma, heatmaps.dtype)
+    side = math.isqrt(len(kernel))
     steps = np.arange(side) - side // 2
     columns, rows = peaks.reshape(-1, 2).T
     middles = (np.arange(len(rows)) * height + rows) * width + columns
     window = (steps[:, None] * width + steps).reshape(-1)
-    patches = heatmaps.reshape(-1).take(middles[:, None] + window, mode="clip").reshape(-1, side, side)
+    patches = heatmaps.reshape(-1).take(middles[:, None] + window, mode="wrap").reshape(-1, side, side)
     for places, end, lines in ((rows, height, patches), (columns, width, patches.swapaxes(1, 2))):
-        around = places[:, None] + steps
-        lines[(around < 0) | (around >= end)] = 0
-    blurred: np.ndarray = kernel @ patches.reshape(len(patches), -1).T
-    return blurred.reshape(9, *peaks.shape[:-1])
+        around = (places[:, None] + steps).view(np.uintp)  # what is negative is too large
+        lines[around >= end] = 0
+    blurred = patches.reshape(len(patches), -1) @ kernel
+    return np.ascontiguousarray(blurred.T).reshape(9, *peaks.shape[:-1])
 
 
 @lru_cache
-def _kernel(sigma: float) -> Float[np.ndarray, "9 window"]:
+def _kernel(sigma: float, dtype: np.dtype[Any]) -> Float[np.ndarray, "window 9"]:
     """Return the weights of the pixels around a peak in the blurred map at it and at its neighbours, row after row."""
     reach = math.ceil(_REACH_SIGMAS * sigma)
     bell = cv2.getGaussianKernel(2 * reach + 1, sigma)[:, 0]
     along = np.stack([np.pad(bell, (place, 2 - place)) for place in range(3)])
-    return np.kron(along, along)
+    return np.ascontiguousarray(np.kron(along, along).T, dtype=dtype)
