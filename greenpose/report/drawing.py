@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from greenpose.formatting import MINUS
@@ -373,16 +374,15 @@ def place(
     taken: list[Box] = []
     for index in sorted(range(len(texts)), key=lambda each: (not needed[each], -points[each][1])):
         spots = _spots(texts[index], points[index], size)
-        costs = [_cost(spot, taken, obstacles, frame) for spot in spots]
-        if min(costs[:_NUM_NEAR]) > 0:
-            lines = [_leader(points[index], spot) for spot in spots[_NUM_NEAR:]]
-            costs[_NUM_NEAR:] = [
-                cost + sum(_cost(step, taken, obstacles, frame) for step in line)
-                for cost, line in zip(costs[_NUM_NEAR:], lines, strict=True)
-            ]
-        best = min(range(len(spots)), key=costs.__getitem__)
-        if not needed[index] and (costs[best] > 0 or best >= _NUM_NEAR):
+        costs = [_cost(spot, taken, obstacles, frame) for spot in spots[:_NUM_NEAR]]
+        best = min(range(_NUM_NEAR), key=costs.__getitem__)
+        if costs[best] > 0 and not needed[index]:
             continue
+        least = costs[best]
+        for farther, spot in enumerate(spots[_NUM_NEAR:], _NUM_NEAR):
+            if least > 0 and (cost := _cost(spot, taken, obstacles, frame)) < least:
+                cost += sum(_cost(step, taken, obstacles, frame) for step in _leader(points[index], spot))
+                best, least = min((best, least), (farther, cost), key=itemgetter(1))
         placed[index] = Label(text=texts[index], box=spots[best], leader=best >= _NUM_NEAR)
         taken.append(spots[best])
     return placed
