@@ -4,7 +4,7 @@ import contextlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, SupportsFloat
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -262,10 +262,8 @@ def oks_nms(
     scores: Float[np.ndarray, " pose"],
     areas: Float[np.ndarray, " pose"],
     sigmas: Sequence[float],
-    *,
-    threshold: SupportsFloat = _SAME_ABOVE,
 ) -> Int[np.ndarray, " kept"]:
-    """Return the indices of the poses to keep, best first: none has an OKS above `threshold` with a better one.
+    """Return the indices of the poses to keep, best first: none has an OKS above 0.9 with a better one.
 
     The sigmas are the profile's own; the reference code always takes COCO's 17 and fails on other skeletons as soon
     as an image shows two subjects.
@@ -276,7 +274,7 @@ def oks_nms(
         best, rest = waiting[0], waiting[1:]
         kept.append(int(best))
         alike = _similarity(joints[rest], joints[best], (areas[rest] + areas[best]) / 2, np.asarray(sigmas))
-        waiting = rest[alike <= float(threshold)]
+        waiting = rest[alike <= _SAME_ABOVE]
     return np.array(kept, dtype=np.intp)
 
 

@@ -77,10 +77,10 @@ def _on_smallest_image(architecture: Architecture, exit_number: int) -> Referenc
     return ReferenceCount(params=params + spare, census=counted)
 
 
-def reference_share(net: PoseNetwork | Architecture, exit_number: int = 3) -> Share:
-    """Return the paper's crop at `exit_number` in percent of its whole multi-exit network."""
-    crop, whole = (reference_crop(net, number) for number in (exit_number, 4))
-    printed = [_as_printed(reference_crop(net, number, PRINTED_INPUT_SIZE)) for number in (exit_number, 4)]
+def reference_share(net: PoseNetwork | Architecture) -> Share:
+    """Return the paper's crop at exit 3 in percent of its whole multi-exit network."""
+    crop, whole = (reference_crop(net, number) for number in (3, 4))
+    printed = [_as_printed(reference_crop(net, number, PRINTED_INPUT_SIZE)) for number in (3, 4)]
     return Share(
         params=100 * crop.params / whole.params,
         macs=100 * crop.macs / whole.macs,

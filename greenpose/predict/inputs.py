@@ -101,11 +101,6 @@ class Inputs:
         """Return images and films, in order."""
         return map(Path, self.names)
 
-    @property
-    def films(self) -> tuple[Path, ...]:
-        """Return the films among the files."""
-        return tuple(file for file in self.files if is_film(file))
-
     def count(self) -> int:
         """Return how many images there are, those of films by what these say of themselves."""
         return sum(film_length(file) if is_film(file) else 1 for file in self.files)
