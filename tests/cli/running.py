@@ -27,8 +27,8 @@ class Done(NamedTuple):
     code: int
     out: str
     err: str
-    processes: list[str]
-    """The command of every Python process that took part."""
+    processes: Sequence[str] = ()
+    """The command of every Python process that took part, where it was asked for."""
 
     @property
     def json(self) -> Any:

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 import typer
@@ -19,7 +18,7 @@ from greenpose.model import HRNet
 from greenpose.record import dumps
 from tests.check.candidates import counts
 from tests.check.output.fake_forge import CREDENTIAL, Forge
-from tests.cli.running import greenpose
+from tests.cli.running import Done, greenpose
 from tests.report.records import failure, record
 from tests.report.test_own_metric import TOP1, own
 
@@ -32,19 +31,6 @@ model: {exits: [1, 2], width: 8, stem_width: 8, modules: [1, 1, 1], blocks: 1}
 wiring: {supervise: [1, 2]}
 carbon: {country: ITA}
 """
-
-
-class Left(NamedTuple):
-    """What a check left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one JSON document on stdout."""
-        return json.loads(self.out)
 
 
 def write_run(folder: Path, *, macs: int = 0, **settings) -> Path:
@@ -74,15 +60,15 @@ def place(tmp_path) -> Path:
     return tmp_path
 
 
-def check(place: Path, *arguments: object, **environment: str) -> Left:
+def check(place: Path, *arguments: object, **environment: str) -> Done:
     """Run the command in this process, which saves a second each time, and return what it left."""
     with contextlib.chdir(place):
         result = CliRunner().invoke(APP, [*map(str, arguments)], env=environment)
     if isinstance(result.exception, GreenPoseError):
-        return Left(2, result.stdout, result.stderr + str(result.exception))
+        return Done(2, result.stdout, result.stderr + str(result.exception))
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return Left(result.exit_code, result.stdout, result.stderr)
+    return Done(result.exit_code, result.stdout, result.stderr)
 
 
 def test_a_record_is_checked_without_torch(place):

@@ -12,13 +12,8 @@ from greenpose.data.splits import SYNTHETIC_WINDOW_MM
 from greenpose.data.synthetic import generate
 from greenpose.errors import DataError
 from greenpose.predict.auto_boxes import Movement, silhouette
-from tests.predict.planted import artefact, coco, joints_of, lights, results, some_joints, subject, write
+from tests.predict.planted import coco, joints_of, lights, results, some_joints, subject, write
 from tests.predict.running import predict
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return artefact(tmp_path_factory.mktemp("model") / "exported")
 
 
 def overlap(one, other):

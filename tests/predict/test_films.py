@@ -11,11 +11,6 @@ from tests.predict.planted import artefact, joints_of, lights, results, some_joi
 from tests.predict.running import predict
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return artefact(tmp_path_factory.mktemp("model") / "exported")
-
-
 def film(path, frames, *, codec="mp4v", rate=12.0):
     """Write a film of RGB frames."""
     path.parent.mkdir(parents=True, exist_ok=True)

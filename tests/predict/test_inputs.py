@@ -9,13 +9,8 @@ import pytest
 from greenpose.errors import ArtefactError, DataError, GreenPoseError
 from greenpose.predict import of_artefact
 from greenpose.predict.inputs import as_seen, find_inputs
-from tests.predict.planted import PROFILE, artefact, coco, lights, results, some_joints, write
+from tests.predict.planted import PROFILE, coco, lights, results, some_joints, write
 from tests.predict.running import predict
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return artefact(tmp_path_factory.mktemp("model") / "exported")
 
 
 @pytest.mark.parametrize(

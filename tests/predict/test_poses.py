@@ -20,11 +20,6 @@ from tests.predict.planted import PROFILE, artefact, coco, joints_of, lights, re
 from tests.predict.running import Silent, predict
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return artefact(tmp_path_factory.mktemp("model") / "exported")
-
-
 def near(found, true, px):
     return np.abs(np.asarray(found) - np.asarray(true)).max() <= px
 
