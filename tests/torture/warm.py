@@ -1,12 +1,15 @@
-"""Loaded by the process that others are forked from: what a run, its page, its sizes and its export load."""
+"""Loaded by the process that others are forked from: all of GreenPose, and what runs, pages and sizes load besides."""
 
 import gc
 import os
+import pkgutil
 import sys
 import tempfile
 import threading
+from importlib import import_module
 from pathlib import Path
 
+import greenpose
 from greenpose.cli.app import app
 from greenpose.config import expand, load_grid
 from greenpose.grid import plan
@@ -19,11 +22,16 @@ from tests.torture.nursery import GRID, command, settings
 MicroPlan.__init__.__kwdefaults__["min_window_seconds"] = 0.005
 calibrate.EPOCH_SECONDS, calibrate.MOST_BLOCKS = 0.02, calibrate.LEAST_BLOCKS
 
+for found in pkgutil.walk_packages(greenpose.__path__, "greenpose."):
+    if found.name not in ("greenpose.__main__", "greenpose.pytest_plugin"):
+        import_module(found.name)
+
 before = Path.cwd()
 with tempfile.TemporaryDirectory() as place:
     os.chdir(place)
     os.environ.update(settings(place))
     Path("t.yaml").write_text(GRID)
+    Path("b.yaml").write_text("budgets: [{budget: exit3.macs <= 9e9}]")
     one = plan(expand(load_grid(Path("t.yaml")), where="t.yaml"), Path("runs"))[-1]
     one.folder.path.mkdir(parents=True)
     one.folder.write_cell(written(one.cell))
@@ -31,6 +39,8 @@ with tempfile.TemporaryDirectory() as place:
     for words in (
         ("report", one.folder.path, "-o", "page.html"),
         ("profile", "t.yaml"),
+        ("check", one.folder.path, "--budgets", "b.yaml"),
+        ("check", "--help"),
         ("export", one.folder.path, "--to", "pt2", "-o", "files"),
     ):
         code, said, _ = command(*words)
