@@ -179,8 +179,10 @@ def _verdict(found: Sequence[tuple[Metric, Difference]]) -> str:
     if not moved:
         return f"The second side is like the first: none of {plural(len(known), 'number')} moved beyond its interval."
     figure, most = max(moved, key=lambda each: (_is_accuracy(each[0]), abs(each[1].change.known)))
-    unit = figure.points if _is_accuracy(figure) else "%"
-    by = f"{'+' if most.change.known > 0 else ''}{plain(most.change.known, 2)}{NBSP}{unit}"
+    change = most.change.known
+    by = f"{plain(abs(change), 2)}{NBSP}%{NBSP}{'more' if change > 0 else 'less'}"
+    if _is_accuracy(figure):
+        by = f"{plain(abs(change), 2)}{NBSP}{figure.points}{NBSP}{'better' if figure.gain(change) > 0 else 'worse'}"
     count = f"{exact(len(moved))} of {plural(len(known), 'number')}"
     return f"{count} moved on the second side; {figure.words} the most, {by}."
 

@@ -181,7 +181,7 @@ def _is_rough(study: Study, part: Point, whole: Point) -> bool:
 def _advice(compared: Study, shown: Study, found: Preference | None) -> str:
     """Return the line below the verdict: against what it is meant, or what to do until it is settled."""
     if compared.sides:
-        said = verdict(shown).removeprefix("Open: ")
+        said = verdict(shown)
         return f"On the second side, {said[0].lower()}{said[1:]}"
     exported = tried_words(shown, found) if found and shown.artefacts else ""
     file = chosen(shown, found)
@@ -274,7 +274,7 @@ def _cost_tiles(
         tile |= {"note": _truly(first, "J") if itself else share.missing}
     elif is_open and first.value is not None:
         saved = f"{change_words(share.value)}, {share_words(share)}"
-        tile |= {"aside": f"→ {each}", "share": min(1.0, share.value), "note": _joined(saved, _truly(first, "J"))}
+        tile |= {"aside": f"→ {each}", "share": min(1.0, share.value), "note": _joined(saved, _both_truly(energy))}
     else:
         tile |= {
             "value": change_words(share.value),

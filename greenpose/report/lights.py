@@ -31,6 +31,8 @@ LIKELY_WITHIN = 20.0
 """The same up to which it is likely."""
 SURE, LIKELY, ROUGH = "Sure", "Likely", "Rough"
 """How far a statement of the first screen can be trusted."""
+ALTERNATELY = "so errors of the method cancel"
+"""Why a ratio is surer than what it is of."""
 NONE, UNKNOWN = "No", "Unknown"
 """What stands there where nothing is stated."""
 
@@ -39,7 +41,7 @@ def saving_light(study: Study, found: Preference | None, file: Deployment | None
     """Return how sure the saving is."""
     if found and file:
         share = file.share_of(study, found.best)
-        return _surely(share, "The file took turns with the exits in torch, so errors of the method cancel")
+        return _surely(share, f"The file took turns with the exits in torch, {ALTERNATELY}")
     if found is None:
         why = "No exit is accurate enough to be used." if study.scored else "Accuracy was not measured."
         return _light(NONE, "saving", why)
@@ -54,7 +56,7 @@ def saving_light(study: Study, found: Preference | None, file: Deployment | None
         return _light(SURE, "the compute saved", words)
     how = "The exits were measured in separate runs"
     if told.group == whole.group and whole.final:
-        how = "Both exits were measured alternately, so errors of the method cancel"
+        how = f"Both exits were measured alternately, {ALTERNATELY}"
     return _surely(share, how, f"what {beside_words(told, whole)} would save" if found.is_open else "the saving")
 
 
@@ -62,8 +64,8 @@ def _surely(share: Quantity, how: str, about: str = "the saving") -> dict[str, s
     if share.type_a is None:
         return _light(ROUGH, about, f"{how}, without an interval.")
     level = level_of(share)
-    wide = "" if level == SURE else "; the interval is wide"
-    return _light(level, about, f"{how} ({share_words(share)}){wide}.")
+    narrow = "" if ALTERNATELY in how else "; the interval is narrow"
+    return _light(level, about, f"{how} ({share_words(share)}){narrow if level == SURE else '; the interval is wide'}.")
 
 
 def level_of(share: Quantity) -> str:
@@ -101,7 +103,10 @@ def accuracy_light(study: Study, found: Preference | None, file: Deployment | No
     lost = both_ends(Bounds(-ends[1], -ends[0]), "gained", "lost", metric).removesuffix(" lost")
     beyond = found.verdict == "beyond"
     at = f" at {beside_words(found.other, found.best)}" if beyond else ""
-    words = f"{tested}: {lost} {metric.points} lost{at}; the margin is {study.margin:g}.{unreal}"
+    itself = (
+        f"{people(found.best.figure(metric))} ({accuracy_tile(found.best, found.best)['note']}); " if beyond else ""
+    )
+    words = f"{tested}: {itself}{lost} {metric.points} lost{at}; the margin is {study.margin:g}.{unreal}"
     about = {"within": "accuracy holds", "open": "whether accuracy holds"}.get(
         found.verdict, "cheaper exits lose accuracy"
     )

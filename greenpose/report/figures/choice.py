@@ -157,7 +157,7 @@ def _note(plot: _Plot) -> str:
     """Return what is drawn beside the named exits: of what is there only."""
     grey = "grey: other exits; " if plot.grey else ""
     repeated = any(number.type_a for each in plot.named.values() for number in (each.cost, each.ap))
-    crosses = "; crosses: 95 % intervals from repetition" if repeated else ""
+    crosses = "; crosses: each exit’s own 95 % interval from repetition" if repeated else ""
     said = f"{grey}line: the best for a given cost{crosses}."
     return f"{said[0].upper()}{said[1:]}"
 
@@ -226,11 +226,12 @@ def _saving(study: Study, found: Preference, file: Deployment | None) -> str:
         cost, what = cost_figure(study), cost_figure(study).words
         less = known(told, cost) / known(whole, cost)
     lost = unlike_best(told, whole).change.value or 0.0
-    return f"{'perhaps ' if found.is_open else ''}{_saved(less, what, lost, study.accuracy)}"
+    return _saved(less, what, lost, study.accuracy, perhaps=found.is_open)
 
 
-def _saved(less: float, what: str, lost: float, metric: Metric = AP) -> str:
-    return f"{change_words(less)} {what}, {signed_points(lost, metric)}{NBSP}{metric.points}"
+def _saved(less: float, what: str, lost: float, metric: Metric = AP, *, perhaps: bool = False) -> str:
+    points = f"{signed_points(lost, metric)}{NBSP}{metric.points}"
+    return f"{change_words(less)} {what}, {'perhaps ' if perhaps else ''}{points}"
 
 
 def _description(plot: _Plot) -> str:
