@@ -107,10 +107,10 @@ def _keep_help() -> None:
 
 
 def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show a fault of our own and end with a code that no pipeline takes for a verdict."""
-    sys.__excepthook__(kind, error, trace)
+    """Show a fault of our own and end with a code that no pipeline takes for a verdict; Ctrl-C is none, and ends it."""
     if issubclass(kind, KeyboardInterrupt):
         return
+    sys.__excepthook__(kind, error, trace)
     sys.stderr.write("greenpose failed by a fault of its own, or of a changed model: nothing was compared\n")
     raise SystemExit(EXIT_USAGE)
 

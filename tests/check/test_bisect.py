@@ -212,7 +212,7 @@ def test_a_killed_bisection_leaves_no_checkout_no_process_and_the_work_tree_as_i
     def checkouts():
         return [place.name for place in folder.glob("greenpose-*/*")]
 
-    wait_for(lambda: len(checkouts()) == 1 and checkouts()[0] != good[:12] and counting(folder))
+    wait_for(lambda: len(found := checkouts()) == 1 and found[0] != good[:12] and counting(folder))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     wait_for(lambda: list(folder.iterdir()) == [] and not counting(folder))

@@ -175,7 +175,8 @@ def test_while_the_choice_is_open_large_print_tells_of_the_exit_to_use_for_now()
         float(each.strip("≈")) for each in grams
     ]
     picture = choice_picture(compared)
-    assert all("The arrow says −47\u00a0% energy, perhaps −1.8\u00a0points" in panel.description for panel in picture.panels)
+    said = "The arrow says −47\u00a0% energy, perhaps −1.8\u00a0points"
+    assert all(said in panel.description for panel in picture.panels)
 
 
 def test_points_at_the_arrow_have_the_digits_of_points_elsewhere():
