@@ -29,6 +29,11 @@ def test_the_answer_fits_on_the_first_screen_and_on_one_and_a_half_of_a_phone(vi
     assert page.evaluate(BOTTOM, ".answer h2, .tiles, .lights, .first > figure") <= 800
     phone = visit(name + FOLDED, width=360, height=800)
     assert phone.evaluate(BOTTOM, ".answer h2, .tiles, .first > figure .canvas") <= 1200
+    said = phone.locator(".levels")
+    levels = [each.split(":")[0].split(" ")[0] for each in page.locator(".lights strong").all_inner_texts()]
+    assert said.count() == bool(levels)
+    assert not levels or (said.is_visible() and said.locator("strong").all_inner_texts() == levels)
+    assert not page.locator(".levels").is_visible() or not levels
 
 
 @pytest.mark.parametrize("name", [name for name in SETS if name != "no run"])
