@@ -120,6 +120,7 @@ def test_a_training_that_is_queued_again_goes_on_from_its_last_epoch_and_says_th
     epochs = [
         json.loads(line)["epoch"] for line in next(tmp_path.glob("there/*/epochs.jsonl")).read_text().splitlines()
     ]
-    assert epochs == [*range(1, 101)]
+    assert list(dict.fromkeys(epochs)) == [*range(1, 101)]
+    assert len(epochs) <= 101, "one epoch may be noted and have no checkpoint yet, and is trained again"
     (failure,) = tmp_path.glob("there/*/failure-1.json")
     assert json.loads(failure.read_text())["reason"] == "interrupted"
