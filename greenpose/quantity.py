@@ -194,6 +194,13 @@ def mean_of(values: Sequence[float], *, kind: Kind = "computed") -> Quantity:
     return Quantity(value=statistics.fmean(some), kind=kind, type_a=ends, repeats=len(values))
 
 
+def amount(each: Quantity) -> Quantity:
+    """Return a number of which there cannot be less than nothing: its Type A interval ends there."""
+    if each.type_a is None or each.type_a.low >= 0:
+        return each
+    return replace(each, type_a=Bounds(0.0, each.type_a.high))
+
+
 def _each(value: Any) -> list[Any]:
     """Return the values of several runs, or the one of one."""
     return value.tolist() if hasattr(value, "tolist") else [value]

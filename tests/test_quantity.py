@@ -13,11 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.intervals import Bounds
-from greenpose.quantity import KINDS, Quantity, missing, over_runs, ratio, worst
+from greenpose.quantity import KINDS, Quantity, amount, mean_of, missing, over_runs, ratio, worst
 from greenpose.record import Record, dumps, loads
 from greenpose.record.numbers import Numbers, basis_of
 
 POSITIVE = st.floats(0.01, 100)
+
+
+@given(st.lists(POSITIVE, min_size=2, max_size=5))
+def test_an_amount_is_no_less_than_nothing_and_else_as_it_was(values):
+    mean = mean_of(values)
+    each = amount(mean)
+    assert each.value == mean.value
+    assert each.type_a is mean.type_a is None or each.type_a == (max(0.0, mean.type_a.low), mean.type_a.high)
 
 
 def test_a_quantity_is_scaled_with_its_intervals_and_type_b_becomes_factors():

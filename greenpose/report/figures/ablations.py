@@ -8,7 +8,7 @@ from typing import Any
 
 from greenpose.formatting import NBSP, exact, listed, plural
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT, TRAIN_ENERGY, Metric
-from greenpose.quantity import Quantity, missing, over_runs, ratio
+from greenpose.quantity import Quantity, amount, missing, over_runs, ratio
 from greenpose.record import Exit, Record
 from greenpose.report.drawing import (
     ACCENT,
@@ -179,7 +179,7 @@ class MatchedPair:
         else:
             facing = [_facing(*twins, self.exit) for twins in self.twins]
             found = [ratio(of_exit(each, metric), of_exit(other, metric)) for each, other in facing]
-        return replace(over_runs(found), type_b=None) * PERCENT
+        return amount(replace(over_runs(found), type_b=None)) * PERCENT
 
     @property
     def added(self) -> Quantity:

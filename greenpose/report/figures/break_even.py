@@ -7,7 +7,7 @@ from typing import Any
 from greenpose.formatting import NBSP, joules_to_kwh, plain
 from greenpose.intervals import Bounds
 from greenpose.metrics import ENERGY, PERCENT, TRAIN_ENERGY, Metric
-from greenpose.quantity import Quantity, kind_mark, mean_of, missing, over_runs, ratio, worst
+from greenpose.quantity import Quantity, amount, kind_mark, mean_of, missing, over_runs, ratio, worst
 from greenpose.record import Phase, Record
 from greenpose.report.differences import less_one, share
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, ticks, write
@@ -379,7 +379,7 @@ def _part(group: Group, name: str, energy: Metric) -> tuple[Quantity, Quantity]:
     if not values:
         absent = missing("the run did not tell its parts apart")
         return absent, absent
-    return over_runs(values), mean_of([each for each in shares if each is not None])
+    return amount(over_runs(values)), amount(mean_of([each for each in shares if each is not None]))
 
 
 def _in_parts(run: Record) -> float:

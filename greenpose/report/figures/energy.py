@@ -8,7 +8,7 @@ from typing import Any
 
 from greenpose.formatting import NBSP, joules_to_kwh, listed, percent, plain, plural
 from greenpose.metrics import PERCENT, Metric
-from greenpose.quantity import Kind, Quantity, kind_mark, mean_of, missing
+from greenpose.quantity import Kind, Quantity, amount, kind_mark, mean_of, missing
 from greenpose.record import Record
 from greenpose.report.drawing import ACCENT, CHARACTER, DIM, FONT, INK, PAPER, Drawing, bare, write
 from greenpose.report.figures.totals import paid_of
@@ -268,7 +268,7 @@ def _used(cut: Cut, study: Study) -> Cut:
 
 def _bar(group: Group, cuts: Sequence[Cut], energy: Metric) -> Bar:
     kind = energy_kind(group)
-    total = mean_of([kwh * energy.scale for kwh in group.together.each(gross_kwh)], kind=kind)
+    total = amount(mean_of([kwh * energy.scale for kwh in group.together.each(gross_kwh)], kind=kind))
     return Bar(label=group.label, total=total, parts=tuple(_means(group, cut, energy.scale) for cut in cuts))
 
 

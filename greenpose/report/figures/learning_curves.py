@@ -9,7 +9,7 @@ from typing import Any
 from greenpose.formatting import NBSP, plain, plural
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, PERCENT, TRAIN_ENERGY, Metric
-from greenpose.quantity import Quantity, kind_mark, missing, over_runs, ratio
+from greenpose.quantity import Quantity, amount, kind_mark, missing, over_runs, ratio
 from greenpose.record import Record, Validation
 from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, write
 from greenpose.report.labels import setting
@@ -146,7 +146,7 @@ def _taken(group: Group, exit_: int, level: float) -> tuple[Quantity, Quantity]:
         absent = missing(f"no run held {AP.label} {PERCENT * level:.1f} %")
         return absent, absent
     seconds = [Quantity(value=at.cpu_seconds, kind="measured") for _, at in reached]
-    return over_runs([_until(run, at.energy_kwh) for run, at in reached]), over_runs(seconds)
+    return amount(over_runs([_until(run, at.energy_kwh) for run, at in reached])), amount(over_runs(seconds))
 
 
 def _until(run: Record, kwh: float) -> Quantity:

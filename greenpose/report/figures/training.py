@@ -7,7 +7,7 @@ from itertools import chain
 
 from greenpose.formatting import NBSP, percent, plain, plural, span
 from greenpose.metrics import PERCENT, TRAIN_CO2, TRAIN_EMBODIED, TRAIN_ENERGY, TRAIN_SCI, Metric
-from greenpose.quantity import Kind, Quantity, mean_of, missing, over_runs, worst
+from greenpose.quantity import Kind, Quantity, amount, mean_of, missing, over_runs, worst
 from greenpose.record import CrossCheck, Failure, Phase, Record
 from greenpose.report.figures.energy import COMPONENTS
 from greenpose.report.figures.totals import phase_names
@@ -223,8 +223,8 @@ def _phase_cell(group: Group, name: str, energy: Metric) -> TableCell:
     kwh, took = spent(lambda phase: phase.energy_kwh), spent(lambda phase: phase.seconds)
     if not any(kwh) and not any(took):
         return TableCell(value="none")
-    cell = quantity_cell(mean_of([each * energy.scale for each in kwh], kind=energy_kind(group)))
-    seconds = mean_of(took).text()
+    cell = quantity_cell(amount(mean_of([each * energy.scale for each in kwh], kind=energy_kind(group))))
+    seconds = amount(mean_of(took)).text()
     return replace(cell, interval="\n".join(filter(None, (cell.interval, f"{seconds}{NBSP}s"))))
 
 
@@ -256,7 +256,7 @@ def _mean_of(group: Group, of: Callable[[Record], float | None], factor: float, 
     def scaled(run: Record) -> Quantity:
         return absent if (each := of(run)) is None else Quantity(value=each * factor, kind=kind)
 
-    return over_runs(group.together.quantities(scaled))
+    return amount(over_runs(group.together.quantities(scaled)))
 
 
 def _crosschecked(found: Sequence[tuple[Record, CrossCheck]], energy: Metric) -> list[Quantity]:
@@ -272,7 +272,7 @@ def _crosschecked(found: Sequence[tuple[Record, CrossCheck]], energy: Metric) ->
     ours = mean_of(
         [kwh * energy.scale for _, kwh, _ in both], kind=worst(kind_of(run, TRAIN_ENERGY) for run, _, _ in both)
     )
-    return [covered, its, ours, mean_of([ratio for _, _, ratio in both])]
+    return [*map(amount, (covered, its, ours)), mean_of([ratio for _, _, ratio in both])]
 
 
 def _distance(low: float, high: float) -> str:
