@@ -194,11 +194,11 @@ def mean_of(values: Sequence[float], *, kind: Kind = "computed") -> Quantity:
     return Quantity(value=statistics.fmean(some), kind=kind, type_a=ends, repeats=len(values))
 
 
-def amount(each: Quantity) -> Quantity:
-    """Return a number of which there cannot be less than nothing: its Type A interval ends there."""
-    if each.type_a is None or each.type_a.low >= 0:
+def amount(each: Quantity, most: float = math.inf) -> Quantity:
+    """Return a number that cannot be negative, nor above `most`: its Type A interval ends there."""
+    if each.type_a is None or (each.type_a.low >= 0 and each.type_a.high <= most):
         return each
-    return replace(each, type_a=Bounds(0.0, each.type_a.high))
+    return replace(each, type_a=Bounds(max(0.0, each.type_a.low), min(most, each.type_a.high)))
 
 
 def _each(value: Any) -> list[Any]:

@@ -233,11 +233,9 @@ def _costs(point: Point) -> str:
         each = point.figure(figure)
         if each.value is not None:
             factor, name = prefix(each.value) if each.value < _SMALL else (1.0, "")
-            said = f"{name}{unit} per {per}"
-            said = said.replace(f"µ{unit} per {PER_1000}", f"m{unit} per {PER_MILLION}").replace(
-                " images", f"{NBSP}images"
-            )
-            parts.append(f"{kind_mark(each.kind)}{(each * (1 / factor)).text()}{NBSP}{said}")
+            letter, of = ("m", PER_MILLION) if name == "µ" and figure is CO2 else (name, per)
+            said = f"{(each * (1 / factor)).text()}{NBSP}{letter}{unit} per {of.replace(' ', NBSP)}"
+            parts.append(f"{kind_mark(each.kind)}{said}")
     return listed(parts)
 
 

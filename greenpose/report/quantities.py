@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import cache
 
 from greenpose.formatting import percent
-from greenpose.intervals import Bounds
 from greenpose.metrics import CO2, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY, Metric
 from greenpose.quantity import DISTURBED, MARKS, Kind, Quantity, scaled
 from greenpose.record import Exit, Record
@@ -64,14 +63,6 @@ def in_unit(each: Quantity, metric: Metric) -> Quantity:
         type_a=scaled(each.type_a, metric.scale),
         type_b=scaled(each.type_b, metric.scale),
     )
-
-
-def possible(each: Quantity, metric: Metric) -> Quantity:
-    """Return a number of which the interval ends where there can be no more of it, or no less than nothing."""
-    low, high = each.type_a or (0.0, 0.0)
-    if low >= 0 and high <= metric.utmost:
-        return each
-    return replace(each, type_a=Bounds(max(0.0, low), min(metric.utmost, high)))
 
 
 def of_exit(entry: Exit, metric: Metric) -> Quantity:

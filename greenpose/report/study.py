@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from greenpose.errors import ReportError
 from greenpose.formatting import NBSP, listed
 from greenpose.metrics import AP, PERCENT, TRAIN_ENERGY, Metric
-from greenpose.quantity import Kind, Quantity, missing, over_runs, worst
+from greenpose.quantity import Kind, Quantity, amount, missing, over_runs, worst
 from greenpose.record import Failure, Record
 from greenpose.record.artefacts import ArtefactCosts
 from greenpose.record.policy import PolicyCurve
@@ -22,7 +22,6 @@ from greenpose.report.quantities import (
     kind_of,
     of_exit,
     of_million,
-    possible,
     prefixed,
     recorded,
     smaller,
@@ -152,7 +151,7 @@ class Point:
             known[asked] = over_runs(self.group.together.quantities(partial(self._figure, metric)))
         found: Quantity = known[asked]
         shown = in_unit(found, metric) if _in_unit_of_record(metric) else found
-        return shown if metric.signed else possible(shown, metric)
+        return shown if metric.signed else amount(shown, metric.utmost)
 
     def _figure(self, metric: Metric, run: Record) -> Quantity:
         if metric.of_run:
