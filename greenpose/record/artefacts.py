@@ -153,7 +153,12 @@ class ArtefactCosts(Document):
         """
         again = {each.digests for each in new.files}
         kept = [turns if turns.machine != new.machine else _without(turns, again) for turns in self.measurements]
-        return self.model_copy(update={"measurements": [*(each for each in kept if each.files), new]})
+        return ArtefactCosts(
+            run=self.run,
+            config_hash=self.config_hash,
+            run_finished_at=self.run_finished_at,
+            measurements=[*(each for each in kept if each.files), new],
+        )
 
     def belongs_to(self, record: Record) -> bool:
         """Return whether the artefacts come from the training that a record is of."""

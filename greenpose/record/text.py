@@ -52,8 +52,12 @@ _INNER: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
 
 
 def dumps(document: Document) -> str:
-    """Return the document as JSON text, keys in the order in which they are documented, one line break at the end."""
-    return json.dumps(document.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n"
+    """Return the document as JSON text, keys in the order in which they are documented, one line break at the end.
+
+    What was read, and so says itself of which schema it is, is written as it stood: without what later versions added.
+    """
+    data = document.model_dump(mode="json", by_alias=True, exclude_unset="schema_" in document.model_fields_set)
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
 def loads(text: str, *, where: str) -> Record | Failure:

@@ -249,6 +249,7 @@ class _Maker:
 
     def __init__(self, meant: Document, looks: Mapping[str, Look]) -> None:
         self.looks, self.same = looks, {name: each for name, each in vars(meant).items() if name not in looks}
+        self._given = meant.model_fields_set
         self._kind = _alike(type(meant), tuple(looks))
         self.both = [looks.get(each) or _always(value) for each, value in vars(meant).items()]
         """What looks up each field; the ends of an interval."""
@@ -257,7 +258,7 @@ class _Maker:
 
     def __call__(self, row: Row) -> Document:
         """Return the document of a row."""
-        return _made(self._kind, self.same, self.looks, row)
+        return _made(self._kind, self._given, self.same, self.looks, row)
 
     def bounds(self, name: str, row: Row, scale: float) -> Bounds | None:
         """Return an interval of the document of a row, in a unit that is so many times smaller; None without."""
@@ -269,8 +270,9 @@ class _Maker:
         return Bounds(low(row) * scale, high(row) * scale)
 
 
-def _made(kind: type[Document], same: dict[str, Any], looks: Mapping[str, Look], row: Row) -> Document:
+def _made(kind: type[Document], given: set[str], same: dict[str, Any], looks: Mapping[str, Look], row: Row) -> Document:
     made: Document = object.__new__(kind)
+    _SET_GIVEN(made, given)
     _SET_SAME(made, same)
     _SET_LOOKS(made, looks)
     _SET_ROW(made, row)
@@ -351,12 +353,12 @@ class Alike(Document):
 
     def of_row(self: Any, row: Row) -> Document:
         """Return the document of another row."""
-        return _made(type(self), vars(self), self.looks, row)
+        return _made(type(self), self.model_fields_set, vars(self), self.looks, row)
 
     def whole(self) -> Document:
         """Return the same with its fields in it."""
-        kind = self.stands_for
-        return kind.model_construct(**{name: _whole(getattr(self, name)) for name in kind.model_fields})
+        kind, given = self.stands_for, self.model_fields_set
+        return kind.model_construct(given, **{name: _whole(getattr(self, name)) for name in kind.model_fields})
 
 
 class AlikeNumbers(Alike, Numbers):
@@ -395,4 +397,4 @@ def _whole(value: Any) -> Any:
 
 
 _SET_KEPT, _SET_LOOKS, _SET_ROW = (vars(Alike)[name].__set__ for name in Alike.__slots__)
-_SET_SAME = vars(BaseModel)["__dict__"].__set__
+_SET_SAME, _SET_GIVEN = (vars(BaseModel)[name].__set__ for name in ("__dict__", "__pydantic_fields_set__"))
