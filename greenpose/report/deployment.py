@@ -1,4 +1,4 @@
-"""Deployment: the exported models that were measured beside their run, and which of them to use."""
+"""Deployment: the exported models that were measured beside their run, and which of them, or which exit, to use."""
 
 import math
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from greenpose.record.artefacts import ArtefactCost, Turns
 from greenpose.report.differences import NonInferiority
 from greenpose.report.hosts import parts_of
 from greenpose.report.quantities import disturbance, in_unit
-from greenpose.report.ranking import Preference, energy_share, known, unlike_best
+from greenpose.report.ranking import Preference, energy_share, known, preference, unlike_best
 from greenpose.report.study import Point, Study
 
 RUNTIMES = {"openvino": "OpenVINO", "onnx": "onnxruntime", "pt2": "torch.export", "torch": "torch"}
@@ -90,6 +90,31 @@ class Deployment:
         return Quantity(value=value, unit="points", kind="computed", type_a=ends)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """What a page recommends: an exit or an exported model, and what it takes beside what it is held against."""
+
+    study: Study
+    """Of what: one side, an experiment's runs on all hosts together."""
+    choice: Preference | None
+    """The exits; None where none is preferred."""
+    file: Deployment | None
+    """The exported model to use; None where none is known to keep within the margin and to save."""
+    share: Quantity
+    """Energy per image of the model, or of the exit that is told of, over that of what it is held against."""
+
+
+def recommend(study: Study) -> Recommendation:
+    """Return what to use of a study that has its hosts together."""
+    choice = preference(study)
+    file, share = chosen(study, choice), missing("there is nothing to hold it against")
+    if choice and file:
+        share = file.share_of(study, choice.best)
+    elif choice and choice.whole:
+        share = energy_share(study, choice.told, choice.whole)
+    return Recommendation(study=study, choice=choice, file=file, share=share)
+
+
 def deployments(study: Study) -> list[Deployment]:
     """Return the exits in torch and the files of every run of the study that has been measured, run by run.
 
@@ -158,9 +183,14 @@ def not_tried(study: Study, exit_: Point) -> list[str]:
     ]
 
 
-def tried_words(study: Study, found: Preference) -> str:
-    """Return what was not tried beside the file to use; that none of the measured ones will do, where none does."""
-    file = chosen(study, found)
+def tried_words(answer: Recommendation) -> str:
+    """Return what was not tried beside the file to use; that none of the measured ones will do, where none does.
+
+    Empty where none was measured, or no exit is preferred.
+    """
+    study, found, file = answer.study, answer.choice, answer.file
+    if found is None or not study.artefacts:
+        return ""
     maybe = unsettled(study, found) if file is None else None
     if maybe is not None:
         share = percent(maybe.share_of(study, found.best).known)

@@ -19,8 +19,8 @@ from greenpose.formatting import (
 from greenpose.metrics import AP, ENERGY, MACS
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Record
-from greenpose.report.comparison import changes
-from greenpose.report.deployment import Deployment, chosen, tried_words
+from greenpose.report.comparison import Changes
+from greenpose.report.deployment import Deployment, Recommendation, tried_words
 from greenpose.report.figures.totals import grand_total, paid_of
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.headline import settling
@@ -33,11 +33,9 @@ from greenpose.report.ranking import (
     improvement,
     known,
     most_accurate,
-    preference,
     reaches_zero,
 )
 from greenpose.report.savings import measured
-from greenpose.report.scale import latest
 from greenpose.report.screen_words import (
     accuracy_tile,
     beside_words,
@@ -56,24 +54,17 @@ LAMP_W = 10.0
 """Power of the lamp that energy is told in: about that of an LED bulb which gives the light of a 75 W one."""
 
 
-def first_screen(compared: Study) -> dict[str, Any]:
+def first_screen(compared: Study, answer: Recommendation, changed: Changes | None) -> dict[str, Any]:
     """Return what the template shows above the fold: identity, verdict, what follows from it, tiles and lights."""
-    shown = latest(compared)
-    found = preference(shown)
-    file = chosen(shown, found)
-    lights = (
-        [saving_light(shown, found, file), accuracy_light(shown, found, file), absolutes_light(shown, found)]
-        if shown.points
-        else []
-    )
+    exits = bool(answer.study.points)
     return {
         "identity": _identity(compared),
         "synthetic": any(run.dataset.get("source") == "synthetic" for run in compared.records),
-        "verdict": _verdict(compared),
-        "advice": _advice(compared, shown, found),
-        "of": _told_of(found, file),
-        "tiles": [*(_of_exits(shown, found, file) if shown.points else []), *_bill(compared)],
-        "lights": lights,
+        "verdict": changed.verdict if changed else verdict(answer),
+        "advice": _on_the_second_side(verdict(answer)) if changed else _advice(answer),
+        "of": _told_of(answer),
+        "tiles": [*(_of_exits(answer) if exits else []), *_bill(compared)],
+        "lights": [saving_light(answer), accuracy_light(answer), absolutes_light(answer)] if exits else [],
     }
 
 
@@ -124,21 +115,14 @@ def _data(run: Record) -> str:
     return f"{source}, {tested_words(run)}"
 
 
-def _verdict(compared: Study) -> str:
-    """Return the answer in at most 15 words, a name counting as one."""
-    told = changes(compared)
-    return told.verdict if told else verdict(latest(compared))
-
-
-def verdict(study: Study) -> str:
-    """Return what to deploy in at most 15 words; `Open` where the records do not settle it."""
-    found = preference(study)
-    file = chosen(study, found)
-    if found and file:
-        saved = percent(1 - file.share_of(study, found.best).known)
+def verdict(answer: Recommendation) -> str:
+    """Return what to deploy in at most 15 words, a name counting as one; `Open` where the records do not settle it."""
+    study, file = answer.study, answer.file
+    if file:
+        saved = percent(1 - answer.share.known)
         return f"Use {exit_words(file.point)}, {file.how}: {saved} less energy, almost the same accuracy."
-    if found:
-        return _preferred(study, found)
+    if answer.choice:
+        return _preferred(answer, answer.choice)
     if not study.scored:
         return _not_scored(study)
     if all(map(reaches_zero, study.scored)):
@@ -156,37 +140,34 @@ def _not_scored(study: Study) -> str:
     return "Open: accuracy was not measured, so no exit can be preferred."
 
 
-def _preferred(study: Study, found: Preference) -> str:
-    best, other = found.best, found.other
-    if len(study.scored) == 1:
+def _preferred(answer: Recommendation, found: Preference) -> str:
+    best, other, rough = found.best, found.other, level_of(answer.share) == ROUGH
+    if len(answer.study.scored) == 1:
         return f"Nothing to compare: {exit_words(best)} is the only exit with an accuracy."
     if found.told == best and found.whole is not None:
-        if_any = "may save" if _is_rough(study, best, found.whole) else "saves"
-        saved = f"{if_any} {_saved_words(study, best, found.whole)} beside {beside_words(found.whole, best)}"
-        return f"Use {exit_words(best)}: the most accurate, and it {saved}."
+        saved, beside = _saved_words(answer.study, best, found.whole, answer.share), beside_words(found.whole, best)
+        saves = "may save" if rough else "saves"
+        return f"Use {exit_words(best)}: the most accurate, and it {saves} {saved} beside {beside}."
     if other is None:
         return f"Use {exit_words(best)}: the most accurate, and nothing useful is cheaper."
     if found.verdict == "beyond":
         return f"Use {exit_words(best)}: cheaper exits lose too much accuracy."
+    saved = _saved_words(answer.study, other, best, answer.share)
     if found.verdict == "within":
-        return f"Use {exit_words(other)}: it saves {_saved_words(study, other, best)} at almost the same accuracy."
-    would = f"{'might' if _is_rough(study, other, best) else 'would'} save {_saved_words(study, other, best)}"
+        return f"Use {exit_words(other)}: it saves {saved} at almost the same accuracy."
+    would = f"{'might' if rough else 'would'} save {saved}"
     return f"Open: use {exit_words(best)} for now; {beside_words(other, best)} {would}."
 
 
-def _is_rough(study: Study, part: Point, whole: Point) -> bool:
-    return level_of(energy_share(study, part, whole)) == ROUGH
+def _on_the_second_side(said: str) -> str:
+    return f"On the second side, {said[0].lower()}{said[1:]}"
 
 
-def _advice(compared: Study, shown: Study, found: Preference | None) -> str:
+def _advice(answer: Recommendation) -> str:
     """Return the line below the verdict: against what it is meant, or what to do until it is settled."""
-    if compared.sides:
-        said = verdict(shown)
-        return f"On the second side, {said[0].lower()}{said[1:]}"
-    exported = tried_words(shown, found) if found and shown.artefacts else ""
-    file = chosen(shown, found)
-    if found and file:
-        return f"{_of_exit_alone(shown, found, file)} {exported}".strip()
+    shown, found, exported = answer.study, answer.choice, tried_words(answer)
+    if found and answer.file:
+        return f"{_of_exit_alone(shown, found, answer.file)} {exported}".strip()
     if found is None or found.other is None:
         return exported
     if found.verdict == "open":
@@ -210,15 +191,16 @@ def _of_exit_alone(study: Study, found: Preference, file: Deployment) -> str:
 
 def _cheaper(study: Study, other: Point, best: Point) -> str:
     """Return what the best of the cheaper exits would save, and why it is not to be used."""
-    saved = f"saves {_saved_words(study, other, best)}"
+    saved = f"saves {_saved_words(study, other, best, energy_share(study, other, best))}"
     metric, change = study.accuracy, improvement(other, best).known
     lost = f"{points_words(-change, metric)} {metric.points}"
     name = beside_words(other, best)
     return f"The best of the cheaper ones, {name}, {saved} but loses {lost}; the margin is {study.margin:g}."
 
 
-def _told_of(found: Preference | None, file: Deployment | None) -> str:
+def _told_of(answer: Recommendation) -> str:
     """Return which exit the tiles are about, and against which: a reader must not take it for the one to use."""
+    found, file = answer.choice, answer.file
     if found and file:
         return f"With {file.label} instead of {beside_words(found.best, file.point)} in torch float32:"
     if found is None or (found.other is None and found.whole is None):
@@ -231,15 +213,16 @@ def _told_of(found: Preference | None, file: Deployment | None) -> str:
     return f"With {beside_words(told, whole)} instead of {beside_words(whole, told)}:"
 
 
-def _of_exits(study: Study, found: Preference | None, file: Deployment | None) -> list[dict[str, Any]]:
+def _of_exits(answer: Recommendation) -> list[dict[str, Any]]:
     """Return the tiles about accuracy, energy and emissions of the exit, or the file, that is told of."""
-    if found and file:
-        return [_file_tile(file, found.best), *_cost_tiles(study, file.point, found.best, file)]
+    found, study = answer.choice, answer.study
+    if found and answer.file:
+        return [_file_tile(answer.file, found.best), *_cost_tiles(answer, answer.file.point, found.best)]
     if found is None:
         told = most_accurate(study) if study.scored else min(study.points, key=lambda point: known(point, MACS))
-        return [accuracy_tile(told, told), *_cost_tiles(study, told, told)]
+        return [accuracy_tile(told, told), *_cost_tiles(answer, told, told)]
     tile = accuracy_tile(found.told, found.best, is_open=found.is_open)
-    return [tile, *_cost_tiles(study, found.told, found.whole or found.told, is_open=found.is_open)]
+    return [tile, *_cost_tiles(answer, found.told, found.whole or found.told, is_open=found.is_open)]
 
 
 def _file_tile(file: Deployment, best: Point) -> dict[str, Any]:
@@ -254,14 +237,12 @@ def _file_tile(file: Deployment, best: Point) -> dict[str, Any]:
     }
 
 
-def _cost_tiles(
-    study: Study, told: Point, best: Point, file: Deployment | None = None, *, is_open: bool = False
-) -> list[dict[str, Any]]:
+def _cost_tiles(answer: Recommendation, told: Point, best: Point, *, is_open: bool = False) -> list[dict[str, Any]]:
     """Return energy of an image, or MACs where it was not metered, and the emissions of a camera in a year.
 
     While the choice is open the numbers of the exit to use for now come first, then those that it might come to.
     """
-    share = energy_share(study, told, best) if file is None else file.share_of(study, best)
+    share, file = answer.share, answer.file
     energy = told.figure(ENERGY) if file is None else best.figure(ENERGY) * share.known
     itself = file is None and told == best
     if energy.value is None:
@@ -282,7 +263,7 @@ def _cost_tiles(
             "share": min(1.0, share.value),
             "note": _joined(share_words(share), _truly(energy, "J")),
         }
-    return [tile, _camera(study, told, best, energy, is_open=is_open)]
+    return [tile, _camera(answer.study, told, best, energy, is_open=is_open)]
 
 
 def _joules(energy: Quantity) -> str:
@@ -377,9 +358,8 @@ def _bill(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def _saved_words(study: Study, part: Point, whole: Point) -> str:
+def _saved_words(study: Study, part: Point, whole: Point, share: Quantity) -> str:
     """Return `47 % energy`, or of MACs where energy was not compared."""
-    share = energy_share(study, part, whole)
     if cost_figure(study) is ENERGY and share.value is not None and share.value < 1:
         return f"{percent(1 - share.value)} energy"
     return f"{percent(1 - known(part, MACS) / known(whole, MACS))} MACs"

@@ -15,6 +15,7 @@ from greenpose.formatting import shown
 from greenpose.metrics import ACCURACIES, AP, ENERGY, OF_EXIT, OF_TRAINING, TRAIN_CO2, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.report.comparison import Changes, changes
+from greenpose.report.deployment import recommend
 from greenpose.report.drawing import Drawing
 from greenpose.report.figures.artefacts import artefacts_table
 from greenpose.report.figures.exits import means_table
@@ -44,7 +45,7 @@ def to_markdown(compared: Study, *, title: str, generated_at: str, version: str)
 
 
 def _steps(compared: Study) -> Iterator[tuple[str, Table]]:
-    if steps := next_steps(latest(compared)):
+    if steps := next_steps(recommend(latest(compared))):
         yield "What to do next", steps_table(steps)
 
 

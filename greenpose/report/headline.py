@@ -6,7 +6,7 @@ from greenpose.formatting import NBSP, exact, listed, percent, plain, plural, pr
 from greenpose.metrics import CO2, ENERGY, MACS, PERCENT, Metric
 from greenpose.quantity import kind_mark
 from greenpose.report.caveats import caveats
-from greenpose.report.deployment import chosen
+from greenpose.report.deployment import recommend
 from greenpose.report.differences import (
     NonInferiority,
     interval_of,
@@ -20,7 +20,6 @@ from greenpose.report.ranking import (
     energy_share,
     known,
     most_accurate,
-    preference,
     reaches_zero,
     unlike_best,
     useful,
@@ -44,14 +43,14 @@ def headline(study: Study) -> list[str]:
 
 def _file(study: Study) -> str:
     """Return what the exported model to use comes to, as a further sentence; empty where there is none to use."""
-    found = preference(study) if study.artefacts else None
-    file = chosen(study, found)
-    if found is None or file is None:
+    answer = recommend(study) if study.artefacts else None
+    if answer is None or answer.choice is None or answer.file is None:
         return ""
-    share, less = file.share_of(study, found.best) * PERCENT, file.less_ap(found.best)
+    file, best, share = answer.file, answer.choice.best, answer.share * PERCENT
+    less = file.less_ap(best)
     return (
         f" Of its exported models use {file.label}: {kind_mark(share.kind)}{share.text()}{NBSP}% of the energy of "
-        f"{_name(found.best)} in torch float32, AP {less.text(most_decimals=1)} percentage points beside it."
+        f"{_name(best)} in torch float32, AP {less.text(most_decimals=1)} percentage points beside it."
     )
 
 

@@ -8,10 +8,10 @@ from greenpose.formatting import NBSP, plain, plural
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT
 from greenpose.quantity import Quantity
-from greenpose.report.deployment import Deployment
+from greenpose.report.deployment import Recommendation
 from greenpose.report.differences import FEWEST_PAIRS, interval_of
 from greenpose.report.hosts import metered
-from greenpose.report.ranking import Preference, energy_share, gained, known, most_accurate
+from greenpose.report.ranking import Preference, gained, known, most_accurate
 from greenpose.report.screen_words import (
     accuracy_tile,
     beside_words,
@@ -37,19 +37,18 @@ NONE, UNKNOWN = "No", "Unknown"
 """What stands there where nothing is stated."""
 
 
-def saving_light(study: Study, found: Preference | None, file: Deployment | None) -> dict[str, str]:
+def saving_light(answer: Recommendation) -> dict[str, str]:
     """Return how sure the saving is."""
-    if found and file:
-        share = file.share_of(study, found.best)
+    found, share = answer.choice, answer.share
+    if answer.file:
         return _surely(share, f"The file took turns with the exits in torch, {ALTERNATELY}")
     if found is None:
-        why = "No exit is accurate enough to be used." if study.scored else "Accuracy was not measured."
+        why = "No exit is accurate enough to be used." if answer.study.scored else "Accuracy was not measured."
         return _light(NONE, "saving", why)
     told, whole = found.told, found.whole
     if whole is None:
         useless = "No cheaper exit is known to be useful."
         return _light(NONE, "saving", "Cheaper exits lose too much accuracy." if found.other else useless)
-    share = energy_share(study, told, whole)
     if share.value is None:
         ratio = known(told, MACS) / known(whole, MACS)
         words = f"MACs are counted exactly, {change_words(ratio)}; energy was not compared: {share.missing}."
@@ -82,15 +81,16 @@ def _light(level: str, about: str, words: str) -> dict[str, str]:
     return {"level": level, "about": about, "words": words}
 
 
-def accuracy_light(study: Study, found: Preference | None, file: Deployment | None) -> dict[str, str]:
+def accuracy_light(answer: Recommendation) -> dict[str, str]:
     """Return how sure it is that accuracy holds, and on whom it was tested."""
+    study, found = answer.study, answer.choice
     tested = tested_words(study.records[0]) + (f", {plural(seeds, 'seed')}" if (seeds := fewest_seeds(found)) else "")
     made_up = any(each.dataset.get("source") == "synthetic" for each in study.records)
     unreal = " Test images are synthetic." if made_up else ""
     if found is None:
         return _refused(study, tested, unreal)
-    if file:
-        lost = lost_words(file.less_ap(found.best), AP)
+    if answer.file:
+        lost = lost_words(answer.file.less_ap(found.best), AP)
         words = f"{tested}, the file itself: {lost}; the margin is {study.margin:g}.{unreal}"
         return _light(LIKELY if made_up or seeds < FEWEST_PAIRS else SURE, "accuracy holds", words)
     if found.other is None:
@@ -134,8 +134,9 @@ def fewest_seeds(found: Preference | None) -> int:
     return min((len(point.group.runs) for point in points), default=0)
 
 
-def absolutes_light(study: Study, found: Preference | None) -> dict[str, str]:
+def absolutes_light(answer: Recommendation) -> dict[str, str]:
     """Return how far joules and grams can be trusted, by the worst grade; of the exits that are told of, if any."""
+    study, found = answer.study, answer.choice
     grade = max(run.grade for run in study.records)
     level = {"A": SURE, "B": LIKELY}.get(grade, ROUGH)
     points = [found.told, found.whole or found.told] if found else study.points

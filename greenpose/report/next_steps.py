@@ -24,12 +24,12 @@ from greenpose.metrics import ENERGY, PERCENT
 from greenpose.quantity import Quantity, kind_mark, over_runs
 from greenpose.report.caveats import STILL_RISING, rise
 from greenpose.report.commands import grid_file, of_run, run_again, run_folder, run_more
-from greenpose.report.deployment import chosen, deployments, fitness, unsettled
+from greenpose.report.deployment import Recommendation, deployments, fitness, unsettled
 from greenpose.report.differences import FEWEST_PAIRS, interval_of, more_to_settle
 from greenpose.report.figures.early_exit import leaving
 from greenpose.report.figures.totals import paid_of
 from greenpose.report.figures.what_if import DEFAULT
-from greenpose.report.ranking import Preference, energy_share, preference, unlike_best
+from greenpose.report.ranking import Preference, energy_share, unlike_best
 from greenpose.report.savings import (
     after_best,
     again,
@@ -97,17 +97,18 @@ class NextStep:
         return " ".join(f"{each[:1].upper()}{each[1:]}." for each in clauses)
 
 
-def next_steps(study: Study) -> list[NextStep]:
+def next_steps(answer: Recommendation) -> list[NextStep]:
     """Return every rule: first what to do, then what to look at, by joules, then by points; then what is fine."""
+    study, choice = answer.study, answer.choice
     if not study.records:
         return [_mended(study)] if study.failures else []
-    choice = preference(study)
-    rules = (*_RULES, _exported) if study.artefacts else _RULES
+    rules = _RULES
     if any(run.own for run in study.records):  # their validation is not in the records, nor is early exit tried
         rules = tuple(rule for rule in rules if rule not in (_leaves_early, _stopped_earlier, _longer))
     if not study.points:
         rules = (_counted,)
-    found = [_mended(study), *(rule(study, choice) for rule in rules)]
+    exported = [_exported(answer, choice)] if study.points and study.artefacts else []
+    found = [_mended(study), *(rule(study, choice) for rule in rules), *exported]
     return sorted(found, key=lambda step: (STATES.index(step.state), -step.joules, -_points(step)))
 
 
@@ -165,11 +166,12 @@ def _smaller_exit(study: Study, choice: Preference | None) -> NextStep:
     )
 
 
-def _exported(study: Study, choice: Preference | None) -> NextStep:
+def _exported(answer: Recommendation, choice: Preference | None) -> NextStep:
+    study = answer.study
     name, files = "Use an exported model", [each for each in deployments(study) if not each.cost.is_trained_network]
     if choice is None:
         return NextStep(name=name, state="not applicable", finding="no exit is accurate enough to be chosen")
-    file = chosen(study, choice) or unsettled(study, choice)
+    file = answer.file or unsettled(study, choice)
     if file is None:
         finding = f"none of {plural(len(files), 'measured file')} is shown to save energy within {_margin(study)}"
         return NextStep(name=name, state="pass", finding=finding)

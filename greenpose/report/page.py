@@ -17,7 +17,8 @@ from greenpose.metrics import CO2, ENERGY, TRAIN_CO2, TRAIN_ENERGY
 from greenpose.quantity import kind_mark
 from greenpose.record import Failure, Record
 from greenpose.report.chapters import chapters
-from greenpose.report.comparison import changes
+from greenpose.report.comparison import Changes, changes
+from greenpose.report.deployment import recommend
 from greenpose.report.disclosures import disclosures
 from greenpose.report.drawing import Sheet
 from greenpose.report.figures.ablations import pairs_pictures
@@ -297,27 +298,28 @@ def _template() -> Any:
 
 def _content(compared: Study) -> dict[str, Any]:
     """Return what the template shows; tables of runs only where any run finished."""
+    recommended, changed = recommend(latest(compared)), changes(compared)
     content: dict[str, Any] = {
         "study": compared,
         "own": any(run.own for run in compared.records),
-        "screen": first_screen(compared),
-        "choice": choice_picture(latest(compared)),
+        "screen": first_screen(compared, recommended, changed),
+        "choice": choice_picture(recommended),
         "headline": answer(compared),
         "facts": facts(compared),
         "notices": notices(compared),
-        "steps": told(next_steps(latest(compared))),
+        "steps": told(next_steps(recommended)),
         "grade": _grade(compared),
         "grades": {grade: (name, words.format(_off(compared))) for grade, (name, words) in GRADES.items()},
         "totals": totals_table(compared),
         "spent": bill_picture(compared),
         "failures": [(each, _spent_by(each, compared)) for each in compared.failures[:MOST_FAILURES]],
     }
-    return content | (_of_finished(compared, detailed(compared)) if compared.records else {})
+    return content | (_of_finished(compared, detailed(compared), changed) if compared.records else {})
 
 
-def _of_finished(compared: Study, shown: Study) -> dict[str, Any]:
+def _of_finished(compared: Study, shown: Study, changed: Changes | None) -> dict[str, Any]:
     """Return what finished runs have to tell; tables tell of `shown`, which is part of what was compared."""
-    changed, texts = changes(compared), disclosures(shown)
+    texts = disclosures(shown)
     return {
         "chapters": chapters(compared, changed, num_texts=len(texts)),
         "changes": changed,
@@ -377,7 +379,7 @@ def pictures_of(study: Study) -> list[Picture]:
         of_bill = (energy_picture(study) if study.records else None, bill_picture(study), power_picture(study))
         return [picture for picture in of_bill if picture]
     found = (
-        choice_picture(latest(study)),
+        choice_picture(recommend(latest(study))),
         *tradeoff_pictures(study),
         hosts_picture(study),
         leaving_picture(study),

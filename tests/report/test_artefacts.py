@@ -8,16 +8,14 @@ import pytest
 from greenpose.report import render, render_study, study
 from greenpose.report.deployment import POSSIBLE, chosen, deployments, not_tried
 from greenpose.report.figures.artefacts import artefacts_picture, artefacts_table
-from greenpose.report.figures.choice import choice_picture
 from greenpose.report.figures.what_if import DEFAULT
-from greenpose.report.first_screen import first_screen
 from greenpose.report.forms import to_latex, to_markdown
-from greenpose.report.next_steps import next_steps
 from greenpose.report.page import answer, pictures_of
 from greenpose.report.ranking import preference
 from greenpose.report.tidy import tidy_lines
 from tests.artefact_costs import cost, known_of, turns
 from tests.report.html_tree import read
+from tests.report.recommended import choice_picture, first_screen, next_steps
 from tests.report.records import OTHER_HOST, record
 
 CONSTANT = {"title": "Exported", "generated_at": "2025-06-01T12:00:00+00:00", "version": "0.1.0"}

@@ -23,10 +23,8 @@ from greenpose.report.figures.exits import runs_table
 from greenpose.report.figures.hosts import hosts_picture, hosts_table, hosts_tables
 from greenpose.report.figures.totals import paid, run_total
 from greenpose.report.figures.tradeoff import scatters
-from greenpose.report.first_screen import first_screen
 from greenpose.report.forms import to_latex, to_markdown
 from greenpose.report.hosts import across_hosts, beside, mean_of_hosts, over_hosts, reference
-from greenpose.report.next_steps import next_steps
 from greenpose.report.page import answer, view_data
 from greenpose.report.ranking import cost_figure, energy_share, preference
 from greenpose.report.scale import latest
@@ -35,6 +33,7 @@ from greenpose.report.tidy import tidy_lines
 from tests.artefact_costs import cost, known_of, turns
 from tests.report.html_tree import read
 from tests.report.published import published
+from tests.report.recommended import first_screen, next_steps
 from tests.report.records import record
 from tests.report.several_hosts import on_host, table_1
 

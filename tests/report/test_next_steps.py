@@ -14,12 +14,13 @@ from greenpose.record import Validation
 from greenpose.report import render, study
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.forms import to_markdown
-from greenpose.report.next_steps import LARGE_SHARE, MOST, next_steps, told
+from greenpose.report.next_steps import LARGE_SHARE, MOST, told
 from greenpose.store import collect
 from reports.examples import REPORTS, examples
 from tests.cli.running import greenpose
 from tests.report.html_tree import read
 from tests.report.policies import policy_of
+from tests.report.recommended import next_steps
 from tests.report.records import failure, paper_grid, record
 
 WITHIN = {3: 0.935, 4: 0.94}

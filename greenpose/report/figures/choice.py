@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from greenpose.formatting import NBSP, plain
 from greenpose.metrics import AP, ENERGY, Metric
 from greenpose.quantity import Quantity, kind_mark, worst
-from greenpose.report.deployment import Deployment, chosen
+from greenpose.report.deployment import Deployment, Recommendation
 from greenpose.report.drawing import (
     ACCENT,
     DIM,
@@ -35,9 +35,7 @@ from greenpose.report.picture import Picture
 from greenpose.report.ranking import (
     Preference,
     cost_figure,
-    energy_share,
     known,
-    preference,
     score,
     staircase,
     unlike_best,
@@ -112,19 +110,20 @@ class _Plot:
         return known(point, self.figure), known(point, point.accuracy)
 
 
-def choice_picture(study: Study) -> Picture | None:
+def choice_picture(answer: Recommendation) -> Picture | None:
     """Return the chart beside the verdict; None where there are not two to choose between."""
-    found, cost = preference(study), study.shown(cost_figure(study))
+    study, found = answer.study, answer.choice
+    cost = study.shown(cost_figure(study))
     everyone = [point for point in study.scored if point.figure(cost).value is not None]
-    file = chosen(study, found) if cost.name == ENERGY.name else None
+    file = answer.file if cost.name == ENERGY.name else None
     if found is None or len(everyone) + (file is not None) < 2 or found.best not in everyone:
         return None
-    named = _named(found, everyone, cost) if file is None else _with_file(study, found, file, cost)
+    named = _named(found, everyone, cost) if file is None else _with_file(found, file, answer.share, cost)
     plot = _Plot(
         figure=cost,
         everyone=everyone,
         named=named,
-        saving=_saving(study, found, file),
+        saving=_saving(study, found, file, answer.share),
         is_open=found.is_open and file is None,
     )
     title = f"Accuracy against {cost.words}"
@@ -162,9 +161,9 @@ def _note(plot: _Plot) -> str:
     return f"{said[0].upper()}{said[1:]}"
 
 
-def _with_file(study: Study, found: Preference, file: Deployment, cost: Metric) -> dict[str, _Spot]:
+def _with_file(found: Preference, file: Deployment, share: Quantity, cost: Metric) -> dict[str, _Spot]:
     """Return the most accurate exit, and the exported model to use with what it takes beside that one."""
-    best, share = found.best, file.share_of(study, found.best)
+    best = found.best
     what = f"exit{NBSP}{file.cost.exit}, {file.how}"
     return {
         BEST: _Spot(
@@ -213,15 +212,14 @@ def _exit(point: Point, *, named: bool) -> str:
     return short_name(point) if named or len(point.group.exits) == 1 else f"exit{NBSP}{point.exit}"
 
 
-def _saving(study: Study, found: Preference, file: Deployment | None) -> str:
+def _saving(study: Study, found: Preference, file: Deployment | None, share: Quantity) -> str:
     """Return what the arrow says: `−47 % energy, −1.8 points`; empty where nothing is saved by it."""
     if file is not None:
-        return _saved(file.share_of(study, found.best).known, "energy", file.less_ap(found.best).known)
+        return _saved(share.known, "energy", file.less_ap(found.best).known)
     told, whole = found.told, found.whole
     if whole is None:
         return ""
-    share, what = energy_share(study, told, whole), "energy"
-    less = share.value
+    less, what = share.value, "energy"
     if less is None or cost_figure(study).name != ENERGY.name:
         cost, what = cost_figure(study), cost_figure(study).words
         less = known(told, cost) / known(whole, cost)
