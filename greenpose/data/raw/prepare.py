@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,24 +19,9 @@ from greenpose.data.images import window_depth
 from greenpose.data.instances import Instance, coco_document
 from greenpose.data.raw.images import ROTATION_DEG, Images, Tell, image_findings, make_images, turn_pose
 from greenpose.data.raw.plan import Export, RawFrame, RawPlan, Request, make_plan
-from greenpose.data.raw.splits import By, Division, Rule, patient_name
+from greenpose.data.raw.splits import By, Division, patient_name
 from greenpose.errors import DataError
 from greenpose.schema import Document
-
-
-class SplitRule(Document):
-    """Who is in which split, and why."""
-
-    by: By
-    """What was dealt out: `patient`, or `frame`, which leaks."""
-    rule: Rule
-    """`paper`: as its script draws it; `seed`: drawn likewise; `named`: on the command line; `file`: in a file."""
-    seed: int | None
-    """Seed of the draw; null where nothing was drawn."""
-    note: str
-    """The rule in words; patients of the paper that are not here are named."""
-    patients: dict[str, list[str]]
-    """Patients of each split."""
 
 
 class Depth(Document):
@@ -126,7 +111,7 @@ class Manifest(Document):
     """Which keypoints were wanted."""
     rotated_deg: int
     """By how much images, joints and boxes were turned."""
-    split: SplitRule
+    split: Division
     """Who is in which split."""
     depth: Depth
     """What the images hold."""
@@ -181,12 +166,11 @@ def account(
 ) -> Manifest:
     """Return the manifest: the same for the same raw folder, wherever and whenever it is made."""
     raw, window = plan.request.raw, plan.request.window
-    patients = {split: [patient_name(number) for number in division.patients[split]] for split in SPLITS}
     return Manifest(
         made_by=f"greenpose {__version__}",
         profile=plan.request.profile.name,
         rotated_deg=ROTATION_DEG,
-        split=SplitRule(**asdict(division) | {"patients": patients}),
+        split=division,
         depth=Depth(
             bits=8 if window else plan.bits,
             grey_of_depth_mm=(float(window[0]), float(window[1])) if window else None,

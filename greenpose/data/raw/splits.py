@@ -7,12 +7,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, PlainSerializer
 
 from greenpose.config import read_yaml
 from greenpose.data.check import SPLITS
 from greenpose.data.findings import Notebook, first_few
 from greenpose.errors import DataError
+from greenpose.schema import Document
 
 _NAME = re.compile(r"pz[-_ ]?0*(\d+)", re.IGNORECASE)
 
@@ -99,20 +102,23 @@ class Wish:
     """Whether it is known that such a test tells nothing of new patients."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Division:
+def _number_in(name: Any) -> Any:
+    return patient_number(name) if isinstance(name, str) else name
+
+
+class Division(Document):
     """Who is in which split, and by which rule."""
 
     by: By
-    """What is dealt out."""
+    """What is dealt out: `patient`, or `frame`, which leaks."""
     rule: Rule
     """`paper`: as its script draws it; `seed`: drawn likewise; `named`: on the command line; `file`: in a file."""
     seed: int | None
-    """Seed of the draw; None where nothing was drawn."""
-    patients: Mapping[str, tuple[int, ...]]
-    """Numbers of the patients of each split, in the order drawn or named."""
+    """Seed of the draw; null where nothing was drawn."""
     note: str
-    """The rule in words."""
+    """The rule in words; patients of the paper that are not here are named."""
+    patients: dict[str, tuple[Annotated[int, BeforeValidator(_number_in), PlainSerializer(patient_name)], ...]]
+    """Patients of each split, in the order drawn or named; by their names in a file."""
 
     def deal(self, patient: int, count: int) -> list[str]:
         """Return the split of each of a patient's frames."""

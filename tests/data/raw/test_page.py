@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from greenpose.data.annotations import LEFT_OUT, MENDED
-from greenpose.data.raw.prepare import Areas, Counts, Depth, Manifest, PatientNote, Remark, SplitRule
+from greenpose.data.raw.prepare import Areas, Counts, Depth, Manifest, PatientNote, Remark
+from greenpose.data.raw.splits import Division
 from tests.data.raw.exports import write_tree
 from tests.pages import blocks_of
 
 PAGE = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
-_MODELS = (Manifest, SplitRule, Depth, Counts, Areas, PatientNote, Remark)
+_MODELS = (Manifest, Division, Depth, Counts, Areas, PatientNote, Remark)
 
 
 @pytest.mark.parametrize("model", _MODELS)
