@@ -8,7 +8,6 @@ import sys
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import fields
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -179,7 +178,7 @@ class OwnRun:
         meter = self._under_way()
         try:
             self._end_windows()
-            plan = Plan(**self.settings.measure.model_dump(include={field.name for field in fields(Plan)}))
+            plan = Plan.of(self.settings.measure)
             measured = measure([*self._exits.values()], meter, plan, seed=self.settings.seed)
             self._metering.close()
             exits = partial(exit_entries, [*self._exits.values()], measured, meter=meter)

@@ -9,7 +9,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Literal
 
@@ -48,6 +48,11 @@ class Plan:
         """Refuse plans that measure nothing."""
         if min(self.min_window_seconds, self.rel_ci, self.max_seconds) <= 0 or self.max_blocks < 1:
             raise MeteringError(f"{self}: every limit must be above zero")
+
+    @classmethod
+    def of(cls, settings: object) -> "Plan":
+        """Return the plan that settings of the same names ask for, among others."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
 
 
 def measure_exits(

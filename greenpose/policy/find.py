@@ -14,7 +14,7 @@ from greenpose.data import Samples
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
 from greenpose.errors import GreenPoseError, ModelError
 from greenpose.formatting import listed
-from greenpose.metering import ExitMeasurement, Meter, exit_place, measure_in_turns
+from greenpose.metering import ExitMeasurement, Meter, Plan, exit_place, measure_in_turns
 from greenpose.model import HRNet, SubNetwork
 from greenpose.policy.calibrate import GRADES, Judged, Setting, SplitOutputs, calibrate, cheapest, exit_ap, judge, look
 from greenpose.policy.cascade import EVER, NEVER, Cascade, Confidence, PathCosts, Thresholds, path_costs
@@ -24,7 +24,6 @@ from greenpose.run.setup import (
     build_meter,
     build_network,
     channels_last,
-    plan_of,
     require_device,
     seed_everything,
     two_passes,
@@ -139,7 +138,7 @@ def measure_paths(
             meter,
             reference=exit_place(exits[-1]),
             items_per_call=sum(len(images) for images in batches),
-            plan=plan_of(plan),
+            plan=Plan.of(plan),
             seed=seed,
         )
     return Energies(

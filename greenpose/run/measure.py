@@ -23,6 +23,7 @@ from greenpose.ledger.metered import carbon_entry, component_entries
 from greenpose.metering import (
     ExitMeasurement,
     Meter,
+    Plan,
     carbon_of,
     exit_place,
     measure_in_turns,
@@ -38,7 +39,6 @@ from greenpose.run.setup import (
     build_meter,
     build_network,
     channels_last,
-    plan_of,
     require_device,
     seed_everything,
     surroundings,
@@ -119,7 +119,7 @@ def measure_networks(
             meter,
             reference=reference,
             items_per_call=len(images),
-            plan=plan_of(config.measure),
+            plan=Plan.of(config.measure),
             seed=config.seed,
             on_progress=on_progress,
         )

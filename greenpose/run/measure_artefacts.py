@@ -16,7 +16,7 @@ from greenpose.errors import ArtefactError
 from greenpose.files import now
 from greenpose.ledger.costs import SHARE, cost_quantities, measured_fields
 from greenpose.ledger.metered import carbon_entry, component_entries
-from greenpose.metering import ExitMeasurement, Meter, carbon_of, measure_in_turns, software_versions, worst_kind
+from greenpose.metering import ExitMeasurement, Meter, Plan, carbon_of, measure_in_turns, software_versions, worst_kind
 from greenpose.metering.machine import PACKAGES
 from greenpose.metrics import CHANGES, FILE, MEMORY
 from greenpose.model import ExitNetwork
@@ -26,7 +26,7 @@ from greenpose.record.artefacts import ArtefactCost, Turns
 from greenpose.record.numbers import quantity_of
 from greenpose.run import peak_memory
 from greenpose.run.measure import COMPARED, Progress, random_crops, shared_warnings, trained_networks
-from greenpose.run.setup import build_meter, build_network, plan_of, seed_everything, surroundings
+from greenpose.run.setup import build_meter, build_network, seed_everything, surroundings
 from greenpose.store import RunFolder, read_record
 from greenpose.training.step import to_images
 
@@ -129,7 +129,7 @@ def _in_turns(
             meter,
             reference=torch_place(max(subs)) if subs else None,
             items_per_call=len(crops),
-            plan=plan_of(config.measure),
+            plan=Plan.of(config.measure),
             seed=config.seed,
             on_progress=on_progress,
         )

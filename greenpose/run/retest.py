@@ -11,11 +11,11 @@ from greenpose.config.experiment import Decode
 from greenpose.data import load_profile
 from greenpose.data.boxes import load_boxes
 from greenpose.data.splits import annotations_sha256, check_annotations, load_splits
-from greenpose.metering import ExitMeasurement, worst_kind
+from greenpose.metering import ExitMeasurement, Plan, worst_kind
 from greenpose.metering.inference import measure_in_turns
 from greenpose.model import ExitNetwork
 from greenpose.run.measure import in_two_passes, random_crops, trained_networks
-from greenpose.run.setup import build_meter, build_network, plan_of, require_device, seed_everything
+from greenpose.run.setup import build_meter, build_network, require_device, seed_everything
 from greenpose.store import RunFolder
 from greenpose.training.evaluate import oks, oks_change, predict_each, resampled
 from greenpose.training.step import to_images
@@ -123,7 +123,7 @@ def price_of_mirrors(config: Experiment, folder: RunFolder, exits: Sequence[int]
                 meter,
                 reference="once",
                 items_per_call=len(images),
-                plan=plan_of(config.measure),
+                plan=Plan.of(config.measure),
                 seed=config.seed,
             )
         kind = worst_kind(meter.total.joules, meter.provenances)

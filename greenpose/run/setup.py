@@ -1,7 +1,6 @@
 """From a configuration to the things a run works with: device, network, objective, meter; and what surrounds them."""
 
 import os
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,12 +9,12 @@ import cv2
 import torch
 
 import greenpose
-from greenpose.config import Experiment, MeasureConfig, ModelConfig, OwnNetworkConfig
+from greenpose.config import Experiment, ModelConfig, OwnNetworkConfig
 from greenpose.counting import architecture_of
 from greenpose.errors import GreenPoseError, ModelError
 from greenpose.files import ask_git, head_commit
 from greenpose.losses import Objective
-from greenpose.metering import Meter, Plan, carbon_of, meter, process_settings, software_versions, this_machine
+from greenpose.metering import Meter, carbon_of, meter, process_settings, software_versions, this_machine
 from greenpose.model import LoadReport, Network, build, initialise, load_weights
 from greenpose.model.own import package_version
 from greenpose.run.measure_bf16 import why_float32
@@ -102,11 +101,6 @@ def channels_last(net: NetworkT) -> NetworkT:
 def build_objective(config: Experiment) -> Objective:
     """Return the loss that the wiring describes."""
     return Objective(config.wired, config.loss)
-
-
-def plan_of(measure: MeasureConfig) -> Plan:
-    """Return how long inference is measured."""
-    return Plan(**measure.model_dump(include={field.name for field in fields(Plan)}))
 
 
 def build_meter(config: Experiment, log: Path | None = None, *, replicas: int = 1) -> Meter:
