@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     import filelock
 
 
+def utc_now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
 def now() -> str:
     """Return the UTC time, ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return utc_now().isoformat(timespec="seconds")
 
 
 @contextmanager
@@ -176,17 +181,21 @@ KEPT = "GIT_CONFIG_"
 OF_HOOKS = "GIT_CONFIG_PARAMETERS"
 
 
-def ask_git(folder: Path, *arguments: str, timeout_s: float | None = None) -> subprocess.CompletedProcess[str] | None:
-    """Return what git answers in a folder; None if it is not installed or takes longer than `timeout_s`.
+def git_environment() -> dict[str, str]:
+    """Return the variables that git is started with.
 
-    A hook's variables (GIT_DIR, GIT_INDEX_FILE and others) name the repository that the hook runs for, wherever its
-    children look: they are left out.
+    A hook's (GIT_DIR, GIT_INDEX_FILE and others) name the repository that the hook runs for, wherever its children
+    look: they are left out.
     """
-    environment = {
+    return {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("GIT_") or (name.startswith(KEPT) and name != OF_HOOKS)
     }
+
+
+def ask_git(folder: Path, *arguments: str, timeout_s: float | None = None) -> subprocess.CompletedProcess[str] | None:
+    """Return what git answers in a folder; None if it is not installed or takes longer than `timeout_s`."""
     try:
         return subprocess.run(
             ["git", "-C", str(folder), *arguments],
@@ -195,7 +204,7 @@ def ask_git(folder: Path, *arguments: str, timeout_s: float | None = None) -> su
             text=True,
             check=False,
             errors="replace",
-            env=environment,
+            env=git_environment(),
             timeout=timeout_s,
         )
     except (OSError, subprocess.TimeoutExpired):

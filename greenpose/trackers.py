@@ -10,13 +10,14 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, final
 
 from greenpose.errors import GreenPoseError, RecordError, said
+from greenpose.files import utc_now
 from greenpose.formatting import joules_to_kwh
 from greenpose.ledger.phases import TRAINING
 from greenpose.metering import NO_ENERGY, CarbonAccounting, Joules, carbon_of
@@ -65,7 +66,7 @@ class MlflowRun:
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         """Keep numbers of an epoch."""
         at = self._entities.Metric
-        now_ms = round(1000 * datetime.now(UTC).timestamp())
+        now_ms = round(1000 * utc_now().timestamp())
         self._client.log_batch(self._id, metrics=[at(name, value, now_ms, step) for name, value in numbers.items()])
 
     def end(self, numbers: Mapping[str, float], words: Mapping[str, str], *, well: bool) -> None:

@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from greenpose.check.interleaved import Worker
 from greenpose.check.verdict import few
 from greenpose.errors import CheckError
-from greenpose.files import ask_git
+from greenpose.files import ask_git, git_environment
 from greenpose.formatting import plural
 from greenpose.metering import pinned_environment
 
@@ -93,7 +93,7 @@ def checked_out(revision: Revision) -> Iterator[Path]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+        env=git_environment(),
         start_new_session=True,  # Ctrl-C on the terminal ends us first
     )
     try:

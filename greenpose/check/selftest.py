@@ -13,7 +13,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,7 +22,7 @@ from greenpose.check.paired import RESTARTS, Rule, sequential_test
 from greenpose.check.revisions import this_side
 from greenpose.check.verdict import signed_percent
 from greenpose.config import packaged_experiment
-from greenpose.files import cache_folder, write_text
+from greenpose.files import cache_folder, utc_now, write_text
 from greenpose.metering import this_machine
 from greenpose.subject import Network, read_networks
 
@@ -144,7 +143,7 @@ def measure(
         heavier_found=tally.heavier_found,
         cpu_s=median(tally.cpu_s) if tally.cpu_s else math.nan,
         machine=this_machine().fingerprint,
-        date=datetime.now(UTC).date().isoformat(),
+        date=utc_now().date().isoformat(),
         seconds=clock() - began,
         **about,
     )

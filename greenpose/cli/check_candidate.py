@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ from greenpose.check.baseline import FILE
 from greenpose.check.footprint import label
 from greenpose.config import Cell
 from greenpose.errors import CheckError
-from greenpose.files import head_commit, now, write_text
+from greenpose.files import head_commit, now, utc_now, write_text
 from greenpose.metrics import AP, OPERATIONS
 from greenpose.record import Failure, Record
 from greenpose.subject import read_runs, require
@@ -206,7 +205,7 @@ def answer(question: Question) -> list[CheckVerdict]:
     if question.filed is not None:
         verdicts.append(compare(footprints, question.filed, only=only, subject=subject))
     if question.budgets is not None:
-        file, today = str(question.budgets), datetime.now(UTC).date()
+        file, today = str(question.budgets), utc_now().date()
         verdicts.append(check_budgets(question.limits, footprints, file=file, today=today, only=only, subject=subject))
     return verdicts
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from greenpose.cli.console import gathered, note
 from greenpose.config.launcher import Launcher
 from greenpose.errors import GreenPoseError, said
+from greenpose.files import utc_now
 from greenpose.formatting import lasting, plain, plural, span
 from greenpose.store import State
 
@@ -135,7 +136,7 @@ class CleanHours:
     below: float | None
     pauses: bool
     """Whether runs can be held back one by one; else only their common start is chosen."""
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
     slower: float = 1.0
     """How many times as long as expected runs took so far, at most; 1 before any did."""
@@ -288,7 +289,7 @@ def clean_hours(
     todo = [one for one in planned if not resume or one.state not in (State.DONE, State.RUNNING)]
     if not todo:
         return None
-    deadline = moment_of(start.finish_by, datetime.now(UTC)) if start.finish_by is not None else None
+    deadline = moment_of(start.finish_by, utc_now()) if start.finish_by is not None else None
     hours = _hours(start, todo)
     alone = launcher.kind == "local" and workers == 1
     if start.takes is None and not alone:

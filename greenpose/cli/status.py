@@ -4,7 +4,7 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from greenpose.cli.console import MOST_COLUMNS, PLAIN, Manner, out, print_json, with_manners
+from greenpose.files import utc_now
 from greenpose.formatting import lasting, listed, percent, plain, plural, shown, significant
 from greenpose.quantity import Quantity
 from greenpose.tables import Cell, Column, Heading, TableCell, number_columns, terminal_table
@@ -279,7 +280,7 @@ def _end(found: "GridStatus") -> tuple[datetime, ...] | None:
     if _ended(found) or time_.value is None or found.expected["energy_kwh"].value is None:
         return None
     left = [max(0.0, each - found.spent["seconds"]) / _at_once(found) for each in _ends(time_)]
-    return tuple(datetime.now(UTC) + timedelta(seconds=each) for each in left)
+    return tuple(utc_now() + timedelta(seconds=each) for each in left)
 
 
 def budget_line(limit: float | None, used: float) -> str:

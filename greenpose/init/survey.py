@@ -15,7 +15,7 @@ from greenpose.data.folders import Source, fill_coco, whole_folder
 from greenpose.data.images import decode_stored, read_bytes
 from greenpose.data.instances import Instance
 from greenpose.errors import DataError, GreenPoseError
-from greenpose.files import write_text
+from greenpose.files import write_parts, write_text
 from greenpose.init.coco_files import check_in_place, depth_window, read_coco
 from greenpose.init.keypoints import propose_profile
 from greenpose.init.labelled_set import Labelled, num_labelled
@@ -238,5 +238,5 @@ def _write(seen: Surveyed, out: Path, proposal: Proposal, *, country: str | None
             if content is None:
                 (out / name).unlink(missing_ok=True)
             else:
-                (out / name).write_bytes(content)
+                write_parts(out / name, [content])
         raise

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, final
 
 from greenpose.errors import MeteringError
+from greenpose.files import utc_now
 from greenpose.metering.active_window import (
     NO_COUNTERS,
     NO_FAULTS,
@@ -225,7 +226,7 @@ class Meter:
         self._origin = self._read()
         self._began = self._origin.seconds
         date_s = self._origin.date_s
-        self._began_at = datetime.now(UTC) if math.isnan(date_s) else datetime.fromtimestamp(date_s, UTC)
+        self._began_at = utc_now() if math.isnan(date_s) else datetime.fromtimestamp(date_s, UTC)
         return self
 
     def __exit__(
@@ -441,7 +442,7 @@ class Meter:
 
 
 def _utc() -> str:
-    return _settings_text(datetime.now(UTC))
+    return _settings_text(utc_now())
 
 
 def _settings_text(moment: datetime) -> str:

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Protocol, runtime_checkable
 
 from greenpose.config import Experiment, LossConfig
 from greenpose.config.accounting import Budget
+from greenpose.files import utc_now
 from greenpose.formatting import joules_to_kwh, lasting, significant
 from greenpose.ledger.forecast import busy_share, forecast, joules_of, predict_training, seconds_of
 from greenpose.ledger.phases import energy_of, epoch_costs, epoch_of, training_windows, whole_epochs
@@ -193,7 +193,7 @@ class RunLogger:
         dearest = max(epoch_costs(self._windows()).values(), key=lambda each: each.seconds)
         return {
             "energy_kwh": joules_to_kwh(dearest.energy.mid),
-            "co2eq_g": self._carbon.grams(dearest.energy, datetime.now(UTC), dearest.seconds).known,
+            "co2eq_g": self._carbon.grams(dearest.energy, utc_now(), dearest.seconds).known,
             "seconds": dearest.seconds,
         }
 

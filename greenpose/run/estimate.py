@@ -4,13 +4,14 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from operator import add
 
 from greenpose.config import Cell, Experiment
 from greenpose.config.training import depth_schedule, earliest_end, num_validations, whole_epochs_worth
 from greenpose.errors import GreenPoseError
+from greenpose.files import utc_now
 from greenpose.formatting import joules_to_kwh
 from greenpose.intervals import Bounds
 from greenpose.ledger.forecast import busy_share
@@ -284,7 +285,7 @@ class _Here:
 
     def estimates(self, cells: Sequence[Cell]) -> Iterator[RunEstimate]:
         """Yield the estimate of each run, as they would follow one another from now on."""
-        start, made = datetime.now(UTC), set[str]()
+        start, made = utc_now(), set[str]()
         for cell in cells:
             data = cell.config.data.model_dump_json()
             found = self._run(cell, start, fresh=data not in made or cell.config.data.source == "coco")
