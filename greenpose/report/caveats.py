@@ -5,7 +5,7 @@ from statistics import fmean
 from greenpose.formatting import listed, percent, plural
 from greenpose.quantity import DISTURBED
 from greenpose.report.hosts import hosts_of, metered, reference
-from greenpose.report.study import Point, Study, courses, disturbances, not_converged, short_name
+from greenpose.report.study import Point, Study, disturbances, not_converged, short_name, validation_curves
 
 STILL_RISING = 1.0
 """Percentage points by which validation AP rises over the last quarter of training where it has not levelled off."""
@@ -127,8 +127,8 @@ def rise(point: Point) -> float:
 
     0 where it was not highest at the end, or the runs were not validated alike.
     """
-    told = courses(point)
-    epochs = {tuple(epoch for epoch, _ in course) for course in told}
+    told = validation_curves(point)
+    epochs = {tuple(epoch for epoch, _ in curve) for curve in told}
     if len(epochs) != 1:
         return 0.0
     (at,) = epochs

@@ -81,13 +81,13 @@ def _spent(study: Study) -> str:
         return "nothing was metered"
     parts = {
         name: sum(paid_of(study, partial(measured, phases=phases))) / whole
-        for name, phases in _purposes(study, phase_names(study)).items()
+        for name, phases in _energy_breakdown(study, phase_names(study)).items()
     }
     parts["the rest"] = max(0.0, 1 - sum(parts.values()))
     return listed([f"{name} {percent(share)}" for name, share in parts.items()])
 
 
-def _purposes(study: Study, names: Sequence[str]) -> dict[str, Sequence[str]]:
+def _energy_breakdown(study: Study, names: Sequence[str]) -> dict[str, Sequence[str]]:
     """Return what energy was spent for, with the phases of each; of runs without exits the phases themselves."""
     own = [name for name in dict.fromkeys(names) if name not in (*MEASURING, "data", "count", "test", "other")]
     if not study.points:

@@ -273,7 +273,7 @@ def pixels(axes: Any, points: Sequence[tuple[float, float]]) -> list[tuple[float
     return [(float(x), float(y)) for x, y in axes.transData.transform(points)]
 
 
-def beside(axes: Any, point: tuple[float, float], offset: tuple[float, float]) -> tuple[float, float]:
+def shifted(axes: Any, point: tuple[float, float], offset: tuple[float, float]) -> tuple[float, float]:
     """Return the place so many pixels right of and above a point of the data."""
     ((x, y),) = pixels(axes, [point])
     left, up = axes.transData.inverted().transform((x + offset[0], y + offset[1]))

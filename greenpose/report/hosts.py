@@ -31,7 +31,7 @@ def across_hosts(study: Study) -> Study:
     """Return the study with an experiment's runs of all hosts as one group; itself where they are of one host.
 
     Accuracy and size are then of all of them, a seed that several hosts ran counting once; what depends on the machine
-    is missing, but for its ratios on one host (`beside`).
+    is missing, but for its ratios on one host (`ratios_by_host`).
     """
     if len(hosts_of(study)) < 2:
         return study
@@ -44,7 +44,7 @@ def across_hosts(study: Study) -> Study:
     return replace(study, groups=tuple(sorted(groups, key=lambda group: natural(group.label))))
 
 
-def beside(part: Point, whole: Point) -> list[tuple[Group, Quantity]]:
+def ratios_by_host(part: Point, whole: Point) -> list[tuple[Group, Quantity]]:
     """Return energy per image at one exit over that at another one, with the group, in each setting that ran both.
 
     Nodes that were shared with other jobs are left out: their energy is no host's.

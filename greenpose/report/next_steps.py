@@ -26,7 +26,7 @@ from greenpose.report.caveats import STILL_RISING, rise
 from greenpose.report.commands import grid_file, of_run, run_again, run_folder, run_more
 from greenpose.report.deployment import Recommendation, deployments, fitness, unsettled
 from greenpose.report.differences import FEWEST_PAIRS, interval_of, more_to_settle
-from greenpose.report.figures.early_exit import leaving
+from greenpose.report.figures.early_exit import early_exit_charts
 from greenpose.report.figures.totals import paid_of
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.ranking import Preference, energy_share, unlike_best
@@ -231,7 +231,7 @@ def _needed(study: Study, best: Point, other: Point) -> tuple[str, int] | None:
 
 
 def _leaves_early(study: Study, _: Preference | None) -> NextStep:
-    name, curves = "Let each image leave when it is sure", [chart.curve for chart in leaving(study)]
+    name, curves = "Let each image leave when it is sure", [chart.curve for chart in early_exit_charts(study)]
     several = [run for run in study.records if len(run.exits) > 1]
     going_on = [run for run in several if not run.factory]
     if not curves:

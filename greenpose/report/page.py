@@ -21,11 +21,11 @@ from greenpose.report.comparison import Changes, changes
 from greenpose.report.deployment import recommend
 from greenpose.report.disclosures import disclosures
 from greenpose.report.drawing import Sheet
-from greenpose.report.figures.ablations import pairs_pictures
+from greenpose.report.figures.ablations import ablation_pictures
 from greenpose.report.figures.artefacts import artefacts_picture
-from greenpose.report.figures.break_even import forecast_table, parts_table, teaching_table, winning_picture
+from greenpose.report.figures.break_even import break_even_picture, forecast_table, parts_table, teaching_table
 from greenpose.report.figures.choice import choice_picture
-from greenpose.report.figures.early_exit import leaving_picture
+from greenpose.report.figures.early_exit import early_exit_picture
 from greenpose.report.figures.energy import bill_picture, energy_picture
 from greenpose.report.figures.exits import (
     bf16_table,
@@ -37,8 +37,8 @@ from greenpose.report.figures.exits import (
     runs_table,
 )
 from greenpose.report.figures.hosts import hosts_picture, hosts_table
-from greenpose.report.figures.learning_curves import courses_picture, targets_table
-from greenpose.report.figures.repeated_runs import precision, repeats_picture, sureness_table, warnings
+from greenpose.report.figures.learning_curves import learning_curves_picture, targets_table
+from greenpose.report.figures.repeated_runs import precision, quality_table, repeats_picture, warnings
 from greenpose.report.figures.samples import blocks_picture, poses, power_picture
 from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table, tradeoff_pictures
@@ -324,7 +324,7 @@ def _of_finished(compared: Study, shown: Study, changed: Changes | None) -> dict
         "chapters": chapters(compared, changed, num_texts=len(texts)),
         "changes": changed,
         "energy": energy_picture(shown),
-        "courses": courses_picture(shown),
+        "learning_curves": learning_curves_picture(shown),
         "targets": targets_table(shown),
         "phases": phases_table(shown),
         "parts": parts_table(shown),
@@ -347,13 +347,13 @@ def _of_exits(compared: Study, shown: Study) -> dict[str, Any]:
     return {
         "front": front_table(latest(compared)),
         "tradeoff": tradeoff_pictures(compared),
-        "beside": hosts_picture(compared),
-        "leaving": leaving_picture(shown),
+        "on_one_host": hosts_picture(compared),
+        "early_exit": early_exit_picture(shown),
         "artefacts": artefacts_picture(shown),
         "slopes": exits_picture(shown),
         "poses": poses(compared),
-        "winning": None if any(run.own for run in compared.records) else winning_picture(shown),
-        "pairs": pairs_pictures(shown),
+        "break_even": None if any(run.own for run in compared.records) else break_even_picture(shown),
+        "ablations": ablation_pictures(shown),
         "exits": means_table(shown),
         "emissions": emissions_table(shown),
         "teaching": teaching_table(shown),
@@ -365,7 +365,7 @@ def _of_exits(compared: Study, shown: Study) -> dict[str, Any]:
         "view": _safe(view_data(shown)),
         "repeats": repeats_picture(shown),
         "blocks": blocks_picture(compared),
-        "sureness": sureness_table(shown),
+        "quality": quality_table(shown),
         "precision": precision(shown),
         "warnings": warnings(shown),
         "legend": legend(),
@@ -382,13 +382,13 @@ def pictures_of(study: Study) -> list[Picture]:
         choice_picture(recommend(latest(study))),
         *tradeoff_pictures(study),
         hosts_picture(study),
-        leaving_picture(study),
+        early_exit_picture(study),
         artefacts_picture(study),
         exits_picture(study),
         energy_picture(study),
-        courses_picture(study),
-        winning_picture(study),
-        *pairs_pictures(study),
+        learning_curves_picture(study),
+        break_even_picture(study),
+        *ablation_pictures(study),
         bill_picture(study),
         repeats_picture(study),
         power_picture(study),

@@ -14,7 +14,7 @@ from greenpose.report.differences import (
     interval_of,
     non_inferiority,
 )
-from greenpose.report.hosts import beside, on_one_host, over_hosts
+from greenpose.report.hosts import on_one_host, over_hosts, ratios_by_host
 from greenpose.report.study import Point, Study
 
 
@@ -130,7 +130,7 @@ def energy_share(study: Study, part: Point, whole: Point) -> Quantity:
     Where runs are of several hosts it is the mean of the ratios on those that ran both.
     """
     if part.group.parts or whole.group.parts:
-        return over_hosts(beside(part, whole))
+        return over_hosts(ratios_by_host(part, whole))
     if not study.comparable and not (part.group == whole.group and whole.final):
         return missing("measured in different settings")
     return on_one_host(part, whole)

@@ -13,7 +13,7 @@ from greenpose.record.policy import PolicyCurve
 from greenpose.report.deployment import Deployment
 from greenpose.report.hosts import parts_of
 from greenpose.report.ranking import energy_share
-from greenpose.report.study import Group, Point, Study, courses, energy_kind, gross_kwh
+from greenpose.report.study import Group, Point, Study, energy_kind, gross_kwh, validation_curves
 
 MEASURING = ("inference", "segments")
 """Phases that meter what has been trained."""
@@ -84,7 +84,7 @@ def _best_epoch(told: Sequence[tuple[int, Mapping[int, float], float]]) -> int:
 def rises(point: Point) -> list[Quantity]:
     """Return by how many points validation AP of each run ended above the best of the first three quarters."""
     found = []
-    for told in courses(point):
+    for told in validation_curves(point):
         early = [ap for epoch, ap in told if epoch <= 0.75 * told[-1][0]]
         found += [Quantity(value=told[-1][1] - max(early), kind="computed")] if early else []
     return found

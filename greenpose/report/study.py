@@ -419,10 +419,10 @@ def not_converged(study: Study) -> list[str]:
     return [point.label for point in study.points if False in measurement(point, "converged")]
 
 
-def courses(point: Point) -> list[list[tuple[int, float]]]:
+def validation_curves(point: Point) -> list[list[tuple[int, float]]]:
     """Return of each run the epochs at which the exit was validated, each with its AP in percent."""
 
-    def course(run: Record) -> list[tuple[int, float]]:
+    def curve(run: Record) -> list[tuple[int, float]]:
         return [(each.epoch, PERCENT * told[point.exit]) for each in run.validations if point.exit in (told := each.ap)]
 
-    return point.group.together.each(course)
+    return point.group.together.each(curve)

@@ -3,7 +3,7 @@
 import pytest
 
 from greenpose.record import Interval
-from greenpose.report.figures.ablations import Partners
+from greenpose.report.figures.ablations import MatchedRuns
 from greenpose.report.figures.break_even import (
     added_kwh,
     break_even_table,
@@ -38,7 +38,7 @@ def joint(seed=1, kwh=1.0, **changes):
 
 def saving(*runs):
     found = study(runs)
-    return grid_saving(Partners(found), next(group for group in found.groups if len(group.exits) > 1))
+    return grid_saving(MatchedRuns(found), next(group for group in found.groups if len(group.exits) > 1))
 
 
 def test_what_a_step_adds_is_its_ratio_less_one_in_percent():

@@ -167,9 +167,9 @@ def test_runs_of_the_two_sides_are_never_pooled_nor_paired():
     assert [(group.label, len(group.runs)) for group in both.groups] == [
         ("HRNet3 (first)", 1), ("HRNet4 (first)", 1), ("HRNet4-OKD (first)", 1), ("HRNet4-OKD (second)", 1),
     ]  # fmt: skip
-    from greenpose.report.figures.ablations import comparisons
+    from greenpose.report.figures.ablations import ablation_charts
 
-    exits = {pair.name.partition("\u00a0")[0] for chart in comparisons(both) for pair in chart.pairs}
+    exits = {pair.name.partition("\u00a0")[0] for chart in ablation_charts(both) for pair in chart.pairs}
     assert exits <= {"HRNet4-OKD (first)"}
 
 

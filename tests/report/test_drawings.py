@@ -8,9 +8,9 @@ import pytest
 from greenpose.metrics import ENERGY, MACS
 from greenpose.report.drawing import VARIABLES, Sheet, finish
 from greenpose.report.figures import ablations, break_even, early_exit, energy, exits, repeated_runs, tradeoff
-from greenpose.report.figures.ablations import comparisons
+from greenpose.report.figures.ablations import ablation_charts
 from greenpose.report.figures.break_even import crossings
-from greenpose.report.figures.early_exit import leaving
+from greenpose.report.figures.early_exit import early_exit_charts
 from greenpose.report.figures.energy import bill, flows
 from greenpose.report.figures.exits import slopes
 from greenpose.report.figures.repeated_runs import repeats
@@ -28,9 +28,9 @@ DRAWINGS = {
     "flows": lambda: energy.draw(flows(STUDY)),
     "bill": lambda: energy.draw_bill(bill(STUDY)),
     "crossing": lambda: break_even.draw(crossings(STUDY)[0]),
-    "pairs": lambda: ablations.draw(comparisons(STUDY)[0]),
+    "pairs": lambda: ablations.draw(ablation_charts(STUDY)[0]),
     "repeats": lambda: repeated_runs.draw(repeats(STUDY)),
-    "leaving": lambda: early_exit.draw(leaving(study([LEFT], policies=[policy_of(LEFT)]))[0]),
+    "leaving": lambda: early_exit.draw(early_exit_charts(study([LEFT], policies=[policy_of(LEFT)]))[0]),
 }
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from greenpose.metrics import ENERGY, MACS
 from greenpose.report import render, render_study, study
-from greenpose.report.figures.early_exit import draw, leaving, leaving_table
+from greenpose.report.figures.early_exit import draw, early_exit_charts, early_exit_table
 from tests.report.html_tree import read
 from tests.report.policies import policy_of
 from tests.report.records import record
@@ -29,11 +29,11 @@ def test_a_page_without_curves_has_no_trace_of_them():
 )
 def test_a_curve_of_another_record_is_not_shown(changes):
     curves = [policy_of(OTHER), policy_of(RUN).model_copy(update=changes)]
-    assert [chart.curve.run for chart in leaving(study([RUN, OTHER], policies=curves))] == [OTHER.name]
+    assert [chart.curve.run for chart in early_exit_charts(study([RUN, OTHER], policies=curves))] == [OTHER.name]
 
 
 def test_each_curve_is_a_drawing_with_the_choice_the_exits_and_their_intervals():
-    (chart,) = leaving(study([RUN, OTHER], policies=[policy_of(RUN)]))
+    (chart,) = early_exit_charts(study([RUN, OTHER], policies=[policy_of(RUN)]))
     assert chart.metric is ENERGY
     assert [place.exit for place in chart.exits] == [2, 3, 4]
     assert chart.chosen is chart.points[4]
@@ -44,15 +44,15 @@ def test_each_curve_is_a_drawing_with_the_choice_the_exits_and_their_intervals()
 
 
 def test_without_energy_compute_is_drawn_and_energy_is_said_to_be_missing():
-    (chart,) = leaving(study([RUN], policies=[policy_of(RUN, metered=False)]))
+    (chart,) = early_exit_charts(study([RUN], policies=[policy_of(RUN, metered=False)]))
     assert chart.metric is MACS
     assert "MACs (GMACs)" in [each.text for each in read(draw(chart).svg).all("text")]
-    table = leaving_table([chart])
+    table = early_exit_table([chart])
     assert table.notes == ("not measured: energy was not asked for (--no-measure)",)
 
 
 def test_the_table_has_every_exit_and_every_choice_with_what_it_loses():
-    table = leaving_table(leaving(study([RUN], policies=[policy_of(RUN)])))
+    table = early_exit_table(early_exit_charts(study([RUN], policies=[policy_of(RUN)])))
     heads = [row.head for row in table.sections[0].rows]
     assert heads[:4] == ["all at exit 2", "all at exit 3", "all at exit 4", "2 from 0.200"]
     assert heads[7] == "2 from 0.600 (chosen)"

@@ -18,13 +18,13 @@ from greenpose.quantity import Quantity
 from greenpose.report import render, study
 from greenpose.report.caveats import caveats
 from greenpose.report.deployment import chosen
-from greenpose.report.figures.ablations import pairs_pictures
+from greenpose.report.figures.ablations import ablation_pictures
 from greenpose.report.figures.exits import runs_table
 from greenpose.report.figures.hosts import hosts_picture, hosts_table, hosts_tables
 from greenpose.report.figures.totals import paid, run_total
 from greenpose.report.figures.tradeoff import scatters
 from greenpose.report.forms import to_latex, to_markdown
-from greenpose.report.hosts import across_hosts, beside, mean_of_hosts, over_hosts, reference
+from greenpose.report.hosts import across_hosts, mean_of_hosts, over_hosts, ratios_by_host, reference
 from greenpose.report.page import answer, view_data
 from greenpose.report.ranking import cost_figure, energy_share, preference
 from greenpose.report.scale import latest
@@ -62,7 +62,7 @@ def shares(found):
     """Return the mean ratio of every exit beside the reference, by its name."""
     together = across_hosts(found)
     held = reference(together)
-    return {short_name(point): over_hosts(beside(point, held)) for point in together.points if point != held}
+    return {short_name(point): over_hosts(ratios_by_host(point, held)) for point in together.points if point != held}
 
 
 def test_a_host_that_takes_three_times_the_energy_for_everything_changes_no_ratio():
@@ -149,7 +149,7 @@ def test_the_answer_of_a_grid_in_blocks_is_that_of_its_accuracies_with_energy_as
     )
     assert "one seed" not in told[2]
     assert "energy per image was not measured" not in told[2]
-    pairs = list(zip(pairs_pictures(spread), pairs_pictures(alone), strict=True))
+    pairs = list(zip(ablation_pictures(spread), ablation_pictures(alone), strict=True))
     assert all(several.data == one.data for several, one in pairs if several.id != "pairs-shallower")
     for several, one in ((several.data, one.data) for several, one in pairs if several.id == "pairs-shallower"):
         added = [column.head for column in one.columns].index("Energy of training added")
@@ -277,7 +277,7 @@ def test_two_settings_of_one_host_are_one_host_in_the_mean():
     together = across_hosts(study([*runs, *more, *other]))
     held = reference(together)
     point = next(each for each in together.points if each.group.label == "HRNet3")
-    found = beside(point, held)
+    found = ratios_by_host(point, held)
     assert len(found) == 3
     assert over_hosts(found).method == "mean over 2\u00a0hosts of ratios on one host"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from greenpose.record import Validation
-from greenpose.report.figures.learning_curves import courses, holds, targets, targets_table
+from greenpose.report.figures.learning_curves import holds, learning_curves, targets, targets_table
 from greenpose.report.study import study
 from tests.report.records import record
 
@@ -84,11 +84,11 @@ def test_records_that_do_not_tell_the_course_have_no_target():
 
 
 def test_a_network_under_two_recipes_is_drawn_run_by_run_for_every_exit():
-    charts = courses(study([trained(PAPER), *green((0.5, 0.6, 0.7), (0.4, 0.5, 0.6))]))
+    charts = learning_curves(study([trained(PAPER), *green((0.5, 0.6, 0.7), (0.4, 0.5, 0.6))]))
     assert [chart.label.rpartition(" ")[2] for chart in charts] == ["3", "4"]
     assert [len(charts[1].paper), len(charts[1].other)] == [1, 2]
     assert [y for _, y in charts[1].other[0]] == pytest.approx([50, 60, 70])
-    assert courses(study([trained(PAPER)])) == []
+    assert learning_curves(study([trained(PAPER)])) == []
 
 
 def test_the_share_of_the_paper_s_recipe_is_told_where_there_is_another_recipe_only():

@@ -18,8 +18,8 @@ from greenpose.report.figures.samples import (
     block_lines,
     blocks_picture,
     poses,
-    power_courses,
     power_picture,
+    power_traces,
 )
 from greenpose.report.page import MOST_BYTES as MOST_PAGE
 from greenpose.report.page import with_records
@@ -146,21 +146,21 @@ def test_fences_and_interval_are_tukeys_and_the_medians():
 
 def test_power_over_time_holds_all_that_the_windows_hold():
     windows = [*trained(), *metered()]
-    (course,) = power_courses(traced(windows))
+    (trace,) = power_traces(traced(windows))
     whole = sum(each.energy.mid for each in roots(windows))
-    assert course.joules == pytest.approx(whole, rel=1e-9)
+    assert trace.joules == pytest.approx(whole, rel=1e-9)
     measuring = sum(each.energy.mid for each in windows if each.name.startswith("inference"))
-    assert course.step * sum(course.watts["Test and metering"]) == pytest.approx(measuring, rel=1e-9)
-    assert course.step * sum(course.watts["Validation"]) == pytest.approx(20 * 0.7 * 12.3, rel=1e-9)
+    assert trace.step * sum(trace.watts["Test and metering"]) == pytest.approx(measuring, rel=1e-9)
+    assert trace.step * sum(trace.watts["Validation"]) == pytest.approx(20 * 0.7 * 12.3, rel=1e-9)
 
 
 def test_a_constant_load_is_a_level_line():
     windows = [window(n, f"train/epoch {n}", 3.0 * n, 3.0, 36.0) for n in range(40)]
-    (course,) = power_courses(traced(windows))
-    assert course.watts["Training steps"][5:] == pytest.approx(
-        [12.0] * (len(course.watts["Training steps"]) - 5), rel=0.3
+    (trace,) = power_traces(traced(windows))
+    assert trace.watts["Training steps"][5:] == pytest.approx(
+        [12.0] * (len(trace.watts["Training steps"]) - 5), rel=0.3
     )
-    assert course.peak == pytest.approx(12.0)
+    assert trace.peak == pytest.approx(12.0)
 
 
 def test_attempts_follow_one_another_on_one_clock():
@@ -197,7 +197,7 @@ def test_few_runs_are_drawn_and_many_are_not():
     windows = [*trained(), *metered()]
     runs = [holding(windows, record("HRNet4-OKD", seed=seed)) for seed in range(1, MOST_TRACED + 2)]
     few, many = (replace(study(some), traces=tuple(trace(run, windows) for run in some)) for some in (runs[:-1], runs))
-    assert len(power_courses(few)) == MOST_TRACED
+    assert len(power_traces(few)) == MOST_TRACED
     assert len(block_lines(few)) == 2 * MOST_TRACED
     assert power_picture(many) is None
     assert blocks_picture(many) is None

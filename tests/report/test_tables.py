@@ -12,7 +12,7 @@ from greenpose.report.figures.exits import (
     runs_table,
     shares_table,
 )
-from greenpose.report.figures.repeated_runs import precision, sureness_table, warnings
+from greenpose.report.figures.repeated_runs import precision, quality_table, warnings
 from greenpose.report.figures.training import allocation_table
 from greenpose.report.figures.what_if import scenario_table
 from greenpose.report.labels import setting_facts
@@ -43,7 +43,7 @@ def cell(table, row, head, section=0):
 
 def test_every_exit_has_a_line():
     found = study([*paper_grid((1, 2)), failure()])
-    for table in (means_table(found), allocation_table(found), sureness_table(found)):
+    for table in (means_table(found), allocation_table(found), quality_table(found)):
         assert table.num_rows == len(found.points), table.id
     assert runs_table(found).num_rows == sum(len(run.exits) for run in found.records)
 
@@ -149,7 +149,7 @@ def test_an_unknown_counter_is_admitted():
 
 
 def test_how_sure_tells_blocks_convergence_and_disturbance():
-    table = sureness_table(study([record("HRNet3", seed=1), record("HRNet3", seed=2, converged=False)]))
+    table = quality_table(study([record("HRNet3", seed=1), record("HRNet3", seed=2, converged=False)]))
     assert cell(table, 0, "Seeds").value == "1, 2"
     assert cell(table, 0, "Test subjects").value == "12"
     assert cell(table, 0, "Precise as asked").value == "1 of 2 runs"
@@ -220,7 +220,7 @@ def test_limits_say_what_an_interval_of_one_run_holds_and_whence_those_of_severa
     assert "assumed to differ, 12\u00a0% (1 standard deviation)" in said["Intervals"]
     assert "assumed" not in dict(limits(study([run])))["Intervals"]
     assert "interval of a single run comes from resampling test subjects" in said["Accuracy"]
-    heads = [each.head for each in sureness_table(study([run.model_copy(update={"exits": assumed})])).columns]
+    heads = [each.head for each in quality_table(study([run.model_copy(update={"exits": assumed})])).columns]
     assert "Runs differ by, assumed" in heads
 
 

@@ -18,11 +18,11 @@ from greenpose.report.drawing import (
     SHAPES,
     Drawing,
     around_zero,
-    beside,
     dots,
     grid,
     numbered,
     panel,
+    shifted,
     strokes,
     write,
 )
@@ -40,7 +40,7 @@ CHOSEN = ("data", "train", "test", "name", "seed", "measure")
 """Sections in which a run may differ from the paper's recipe that it stands beside; of `data` its decoding only."""
 
 
-class Partners:
+class MatchedRuns:
     """Finds, for a run, another of the same seed, setting, side, trunk, data and recipe."""
 
     def __init__(self, study: Study) -> None:
@@ -206,7 +206,7 @@ class MatchedPair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pairs:
+class AblationChart:
     """All pairs that tell the same story."""
 
     id: str
@@ -230,56 +230,56 @@ class Pairs:
         return f"Differences in AP of {plural(len(self.pairs), 'exit')}, in percentage points. {'; '.join(parts)}."
 
 
-def pairs_pictures(study: Study) -> list[Picture]:
+def ablation_pictures(study: Study) -> list[Picture]:
     """Return what teaching changes in accuracy, seed by seed; none where the page has nothing to hold it against."""
     together, pictures = across_hosts(study), []
     best = {short_name(point) for point in leaders(together)}
-    for chart in comparisons(together):
+    for chart in ablation_charts(together):
         pairs = drawn(chart.pairs, MOST_LINES, leads=lambda pair: pair.name in best)
         panels = () if chart.priced else (draw(replace(chart, pairs=pairs)),)
         notes = left_out(len(pairs), len(chart.pairs)) if panels else ()
         if panels and any(len(pair.differences) > MOST_DOTS for pair in pairs):
             notes = (*notes, f"Of more than {exact(MOST_DOTS)} seeds not each has a dot; the means are over all.")
         pictures.append(
-            Picture(id=chart.id, title=chart.title, panels=panels, data=pairs_table(chart), notes=notes, large=True)
+            Picture(id=chart.id, title=chart.title, panels=panels, data=ablation_table(chart), notes=notes, large=True)
         )
     return pictures
 
 
-def comparisons(study: Study) -> list[Pairs]:
+def ablation_charts(study: Study) -> list[AblationChart]:
     """Return what distillation, deep supervision and training exits together change, where the page has both sides.
 
     Of loops that are not ours nobody knows what else differs.
     """
     if any(run.own for run in study.records):
         return []
-    partners = Partners(study)
-    taught = Pairs(
+    partners = MatchedRuns(study)
+    taught = AblationChart(
         id="pairs-taught",
         title="Taught exits against the same exits, supervised only",
         sides=("better without a teacher", "better taught"),
         pairs=tuple(_pairs(study, partners, partners.untaught)),
     )
-    together = Pairs(
+    together = AblationChart(
         id="pairs-together",
         title="Exits trained together against the same exits trained alone",
         sides=("better alone", "better together"),
         pairs=tuple(_pairs(study, partners, partners.alone)),
     )
-    supervised = Pairs(
+    supervised = AblationChart(
         id="pairs-supervised",
         title="Exits under deep supervision against the same exits without it",
         sides=("better without deep supervision", "better with it"),
         pairs=tuple(_pairs(study, partners, partners.less_supervised)),
     )
-    shallower = Pairs(
+    shallower = AblationChart(
         id="pairs-shallower",
         title="The exit before the final one, trained together, against the final exit trained alone",
         sides=("better final", "better before it"),
         pairs=tuple(_pairs(study, partners, partners.whole_alone)),
         priced=True,
     )
-    chosen = Pairs(
+    chosen = AblationChart(
         id="pairs-chosen",
         title="Other recipes, decodings and mirrored tests against the paper’s",
         sides=("better by the paper", "better so"),
@@ -289,7 +289,7 @@ def comparisons(study: Study) -> list[Pairs]:
     return [each for each in (taught, supervised, together, shallower, chosen) if each.pairs]
 
 
-def pairs_table(chart: Pairs) -> Table:
+def ablation_table(chart: AblationChart) -> Table:
     """Return the differences of a drawing, seed by seed."""
     pairs = chart.pairs
     costs = " Costs are those of the exit, in percent of its partner's." if chart.priced else ""
@@ -308,12 +308,12 @@ def pairs_table(chart: Pairs) -> Table:
     )
 
 
-def _pairs(study: Study, partners: Partners, partner: Partner) -> list[MatchedPair]:
+def _pairs(study: Study, partners: MatchedRuns, partner: Partner) -> list[MatchedPair]:
     points = [point for point in study.points if len(point.group.exits) > 1]
     return [pair for point in points if (pair := _pair(partners, point, partner)) is not None]
 
 
-def _pair(partners: Partners, point: Point, partner: Partner) -> MatchedPair | None:
+def _pair(partners: MatchedRuns, point: Point, partner: Partner) -> MatchedPair | None:
     twins, differences, names = list[tuple[Record, Record]](), [], []
     for run in point.group.runs:
         other = partner(run, point.exit)
@@ -375,7 +375,7 @@ MOST_DOTS = 1000
 _STEP = 30
 
 
-def draw(chart: Pairs) -> Drawing:
+def draw(chart: AblationChart) -> Drawing:
     """Return the pairs below each other; ids in its SVG begin with `chart.id`."""
     pairs = chart.pairs[:MOST_LINES]
 
@@ -402,8 +402,8 @@ def _frame(axes: Any, pairs: tuple[MatchedPair, ...], sides: tuple[str, str]) ->
     around_zero(axes, reach=reach, num_lines=len(pairs), label="difference in AP, percentage points")
     numbered(axes.xaxis, 7, signed=True)
     grid(axes, "x")
-    write(axes, beside(axes, (0, -0.5), (-8, 12)), f"← {sides[0]}", ha="right", fontsize=FONT - 1)
-    write(axes, beside(axes, (0, -0.5), (8, 12)), f"{sides[1]} →", ha="left", fontsize=FONT - 1)
+    write(axes, shifted(axes, (0, -0.5), (-8, 12)), f"← {sides[0]}", ha="right", fontsize=FONT - 1)
+    write(axes, shifted(axes, (0, -0.5), (8, 12)), f"{sides[1]} →", ha="left", fontsize=FONT - 1)
 
 
 def _line(axes: Any, line: int, pair: MatchedPair) -> None:
@@ -413,9 +413,9 @@ def _line(axes: Any, line: int, pair: MatchedPair) -> None:
         strokes(axes, [((mean.type_a.low, line), (mean.type_a.high, line))], color=ACCENT, linewidth=2.2)
     axes.plot([mean.value], [line], marker=SHAPES.get(pair.exit, "D"), markersize=9, color=ACCENT, clip_on=False)
     left, right = axes.get_xlim()
-    write(axes, beside(axes, (left, line), (-14, 0)), f"{pair.name} − {pair.against}", ha="right", color=INK)
+    write(axes, shifted(axes, (left, line), (-14, 0)), f"{pair.name} − {pair.against}", ha="right", color=INK)
     text = f"{mean.text(most_decimals=AP.most_decimals)}, {pair.verdict}"
-    write(axes, beside(axes, (right, line), (14, 0)), text, color=INK)
+    write(axes, shifted(axes, (right, line), (14, 0)), text, color=INK)
 
 
 def _ends(pair: MatchedPair) -> list[float]:

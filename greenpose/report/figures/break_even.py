@@ -10,8 +10,8 @@ from greenpose.metrics import ENERGY, PERCENT, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity, amount, kind_mark, mean_of, missing, over_runs, ratio, worst
 from greenpose.record import Phase, Record
 from greenpose.report.differences import less_one, share
-from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, ticks, write
-from greenpose.report.figures.ablations import Partners
+from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, grid, panel, shifted, ticks, write
+from greenpose.report.figures.ablations import MatchedRuns
 from greenpose.report.picture import MOST_PANELS, Picture, drawn, left_out
 from greenpose.report.quantities import of_record
 from greenpose.report.ranking import leaders
@@ -78,7 +78,7 @@ class Crossing:
         return f"Line chart, both axes logarithmic. {self.verdict[:1].upper()}{self.verdict[1:]}."
 
 
-def winning_picture(study: Study) -> Picture | None:
+def break_even_picture(study: Study) -> Picture | None:
     """Return when teaching an exit is won back by reading it; None where no run has several exits."""
     table = break_even_table(study)
     if table is None:
@@ -192,7 +192,7 @@ def _frame(axes: Any, chart: Crossing, left: float, right: float) -> None:
     grid(axes)
     baseline(axes)
     axes.set_xlabel("Images, log scale", color=MUTED, fontsize=FONT, labelpad=6)
-    at = beside(axes, (left, 1.5 * high), (-56, 14))
+    at = shifted(axes, (left, 1.5 * high), (-56, 14))
     write(axes, at, f"{chart.symbol}{chart.figure.unit} beyond a plain training, log scale")
 
 
@@ -205,9 +205,9 @@ def _lines(axes: Any, chart: Crossing, left: float, right: float) -> None:
     axes.plot([left, right], [x * chart.final_image for x in (left, right)], color=INK, linewidth=1.6, ls=(0, (5, 3)))
     axes.plot(xs, [chart.added + x * chart.image for x in xs], color=ACCENT, linewidth=2.6)
     start, apart = (xs[1], (0, 12)) if chart.added else (xs[12], (14, -10))
-    write(axes, beside(axes, (start, chart.added + start * chart.image), apart), f"exit {chart.exit}", color=ACCENT)
+    write(axes, shifted(axes, (start, chart.added + start * chart.image), apart), f"exit {chart.exit}", color=ACCENT)
     start, apart = (xs[6], (10, -12)) if chart.added else (xs[12], (-80, 14))
-    write(axes, beside(axes, (start, start * chart.final_image), apart), f"exit {chart.final}, final", color=INK)
+    write(axes, shifted(axes, (start, start * chart.final_image), apart), f"exit {chart.final}, final", color=INK)
 
 
 def _mark_crossing(axes: Any, chart: Crossing, left: float) -> None:
@@ -223,8 +223,8 @@ def _mark_crossing(axes: Any, chart: Crossing, left: float) -> None:
         axes.plot(
             [max(images.type_a.low, left), images.type_a.high], [bottom] * 2, color=ACCENT, linewidth=5, clip_on=False
         )
-    write(axes, beside(axes, (images.value, bottom), (8, 30)), "won back after", color=INK)
-    write(axes, beside(axes, (images.value, bottom), (8, 14)), chart.number, color=INK)
+    write(axes, shifted(axes, (images.value, bottom), (8, 30)), "won back after", color=INK)
+    write(axes, shifted(axes, (images.value, bottom), (8, 14)), chart.number, color=INK)
 
 
 _ADDED = {
@@ -242,7 +242,7 @@ def teaching_table(study: Study) -> Table | None:
     groups = [group for group in study.groups if any(run.training_step for run in group.runs)]
     if not groups:
         return None
-    partners = Partners(study)
+    partners = MatchedRuns(study)
     return table_of(
         "teaching",
         "What more exits add to a training step, measured in interleaved micro-windows on real steps, and what "
@@ -324,7 +324,7 @@ def forecast_table(study: Study) -> Table | None:
     )
 
 
-def grid_saving(partners: Partners, joint: Group) -> Quantity:
+def grid_saving(partners: MatchedRuns, joint: Group) -> Quantity:
     """Return the energy of the exits' stand-alone trainings over that of the joint one, seed by seed.
 
     Stand-alone trainings are other experiments on the page with a single exit, in the same setting, of the same trunk,

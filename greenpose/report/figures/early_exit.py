@@ -16,11 +16,11 @@ from greenpose.report.drawing import (
     SHAPES,
     Drawing,
     baseline,
-    beside,
     dots,
     grid,
     numbered,
     panel,
+    shifted,
     strokes,
     write,
 )
@@ -39,7 +39,7 @@ from greenpose.tables import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leaving:
+class EarlyExitChart:
     """The curve of one run."""
 
     id: str
@@ -61,29 +61,29 @@ class Leaving:
         return self.points[self.curve.chosen]
 
 
-def leaving_picture(study: Study) -> Picture | None:
+def early_exit_picture(study: Study) -> Picture | None:
     """Return what it brings to let images leave early; None where nobody asked for it."""
-    charts = leaving(study)
+    charts = early_exit_charts(study)
     if not charts:
         return None
     return Picture(
         id="leaving",
         title="AP against cost when each image leaves at the first exit that is sure of it",
         panels=tuple(draw(each) for each in charts[:MOST_PANELS]),
-        data=leaving_table(charts),
+        data=early_exit_table(charts),
         notes=(*dict.fromkeys(map(_note, charts)), *first_panels(len(charts))),
     )
 
 
-def leaving(study: Study) -> list[Leaving]:
+def early_exit_charts(study: Study) -> list[EarlyExitChart]:
     """Return a drawing for each run of the study that a curve belongs to, in the order of the runs."""
     curves = {(curve.run, curve.config_hash, curve.run_finished_at): curve for curve in study.policies}
     found = [(run, curves.get((run.name, run.config_hash, run.finished_at))) for run in study.records]
     mine = [(run, curve) for run, curve in found if curve is not None]
-    return [_leaving(number, study.run_label(run), curve) for number, (run, curve) in enumerate(mine, start=1)]
+    return [_early_exit_chart(number, study.run_label(run), curve) for number, (run, curve) in enumerate(mine, start=1)]
 
 
-def leaving_table(charts: Sequence[Leaving]) -> Table:
+def early_exit_table(charts: Sequence[EarlyExitChart]) -> Table:
     """Return every exit and every choice of thresholds of all drawings."""
     curves = [chart.curve for chart in charts]
     told = [each for curve in curves for each in _entries(curve)]
@@ -110,17 +110,17 @@ def leaving_table(charts: Sequence[Leaving]) -> Table:
     )
 
 
-def _leaving(number: int, label: str, curve: PolicyCurve) -> Leaving:
+def _early_exit_chart(number: int, label: str, curve: PolicyCurve) -> EarlyExitChart:
     known = all(each.energy_j_per_image is not None for each in _entries(curve))
     metric = _energy([curve]) if known else MACS
     exits = [Mark(exit=each.exit, x=_cost(each, metric), y=_ap(each)) for each in curve.exits]
     points = [Mark(x=_cost(each, metric), y=_ap(each)) for each in curve.points]
-    return Leaving(
+    return EarlyExitChart(
         id=f"leaving-{number}", label=label, metric=metric, exits=tuple(exits), points=tuple(points), curve=curve
     )
 
 
-def _note(chart: Leaving) -> str:
+def _note(chart: EarlyExitChart) -> str:
     """Return what to know when reading a curve."""
     curve, chosen = chart.curve, chart.curve.points[chart.curve.chosen]
     leaves = [f"{PERCENT * part:.0f}{NBSP}% at exit {exit_}" for exit_, part in chosen.left.items()]
@@ -186,7 +186,7 @@ SIZE = (440, 330)
 _ROOM = 0.08
 
 
-def draw(chart: Leaving) -> Drawing:
+def draw(chart: EarlyExitChart) -> Drawing:
     """Return the curve of one run; ids in its SVG begin with `chart.id`."""
     metric = chart.metric
 
@@ -211,7 +211,7 @@ def draw(chart: Leaving) -> Drawing:
     )
 
 
-def _frame(axes: Any, chart: Leaving) -> None:
+def _frame(axes: Any, chart: EarlyExitChart) -> None:
     intervals = [*chart.exits, chart.chosen]
     xs = [end for each in intervals for end in reach(each.x)] + [each.place[0] for each in chart.points]
     ys = [end for each in intervals for end in reach(each.y, PERCENT)] + [each.place[1] for each in chart.points]
@@ -223,7 +223,7 @@ def _frame(axes: Any, chart: Leaving) -> None:
     baseline(axes)
 
 
-def _curve(axes: Any, chart: Leaving) -> None:
+def _curve(axes: Any, chart: EarlyExitChart) -> None:
     """Draw the line through all choices, and a ring with both intervals at the one that was asked for."""
     places = [each.place for each in chart.points]
     axes.plot(*zip(*places, strict=True), color=ACCENT, linewidth=2, clip_on=False, zorder=3)
@@ -232,7 +232,7 @@ def _curve(axes: Any, chart: Leaving) -> None:
     strokes(axes, chart.chosen.cross, color=ACCENT, linewidth=1.2, zorder=3)
     ring = {"marker": "o", "markersize": 14, "markerfacecolor": "none", "markeredgecolor": ACCENT}
     axes.plot(*([each] for each in chosen), linestyle="none", clip_on=False, zorder=4, **ring)
-    write(axes, beside(axes, chosen, (10, -16)), "early", color=ACCENT)
+    write(axes, shifted(axes, chosen, (10, -16)), "early", color=ACCENT)
 
 
 def _exits(axes: Any, exits: Sequence[Mark]) -> None:
@@ -241,4 +241,4 @@ def _exits(axes: Any, exits: Sequence[Mark]) -> None:
         place = each.place
         shape = SHAPES.get(each.exit, "D")
         axes.plot(*([value] for value in place), marker=shape, markersize=9, color=INK, linestyle="none", clip_on=False)
-        write(axes, beside(axes, place, (-8, 14)), f"exit {each.exit}", color=INK, ha="right")
+        write(axes, shifted(axes, place, (-8, 14)), f"exit {each.exit}", color=INK, ha="right")

@@ -10,12 +10,12 @@ from greenpose.record import Record
 from greenpose.report.figures.tradeoff import Mark, Scatter, draw
 from greenpose.report.hosts import (
     across_hosts,
-    beside,
     hosts_of,
     is_shared,
     metered,
     over_hosts,
     parts_of,
+    ratios_by_host,
     reference,
 )
 from greenpose.report.labels import host_of, setting
@@ -67,7 +67,7 @@ def hosts_picture(study: Study) -> Picture | None:
     held = reference(together) if together is not study else None
     if held is None:
         return None
-    ratios = [(point, beside(point, held)) for point in together.points]
+    ratios = [(point, ratios_by_host(point, held)) for point in together.points]
     chart = _chart(together, held, ratios)
     return Picture(
         id=chart.id,

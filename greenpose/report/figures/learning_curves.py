@@ -11,7 +11,7 @@ from greenpose.intervals import Bounds
 from greenpose.metrics import AP, PERCENT, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity, amount, kind_mark, missing, over_runs, ratio
 from greenpose.record import Record, Validation
-from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, beside, grid, panel, write
+from greenpose.report.drawing import ACCENT, FONT, INK, MUTED, Drawing, baseline, grid, panel, shifted, write
 from greenpose.report.labels import setting
 from greenpose.report.picture import MOST_PANELS, Picture, first_panels
 from greenpose.report.quantities import kind_of
@@ -118,8 +118,8 @@ def reference_of(study: Study, group: Group) -> Group:
     if _recipe(group) == PAPER:
         return group
     wanted = _subject(group)
-    beside = [each for each in study.groups if _recipe(each) == PAPER and _subject(each) == wanted]
-    return beside[0] if beside else group
+    shifted = [each for each in study.groups if _recipe(each) == PAPER and _subject(each) == wanted]
+    return shifted[0] if shifted else group
 
 
 def _subject(group: Group) -> str:
@@ -196,9 +196,9 @@ class LearningCurve:
         return f"{'; '.join(ends)}; the level to hold is {plain(self.level, 3)}{NBSP}%."
 
 
-def courses_picture(study: Study) -> Picture | None:
+def learning_curves_picture(study: Study) -> Picture | None:
     """Return how accuracy came with energy under two recipes; None where the page holds no network under two."""
-    charts = courses(study)
+    charts = learning_curves(study)
     if not charts:
         return None
     return Picture(
@@ -210,18 +210,18 @@ def courses_picture(study: Study) -> Picture | None:
     )
 
 
-def courses(study: Study) -> list[LearningCurve]:
+def learning_curves(study: Study) -> list[LearningCurve]:
     """Return the courses of every exit that the page holds under the paper's recipe and under another one."""
     energy, symbol = study.training_figure, kind_mark(energy_kind(study))
     return [
-        _course(study, each, energy, symbol, number)
+        _learning_curve(study, each, energy, symbol, number)
         for number, each in enumerate(
             each for each in targets(study) if reference_of(study, each.point.group) != each.point.group
         )
     ]
 
 
-def _course(study: Study, target: Target, energy: Metric, symbol: str, number: int) -> LearningCurve:
+def _learning_curve(study: Study, target: Target, energy: Metric, symbol: str, number: int) -> LearningCurve:
     group, exit_ = target.point.group, target.point.exit
     paper = reference_of(study, group)
     return LearningCurve(
@@ -293,5 +293,5 @@ def _words(axes: Any, chart: LearningCurve) -> None:
         (31, f"dashed: {chart.names[0]}", INK),
         (14, "Validation AP, %", MUTED),
     ):
-        write(axes, beside(axes, (0, top), (-44, up)), text, color=color)
-    write(axes, beside(axes, (0, chart.level), (4, 8)), "level to hold", fontsize=FONT - 1)
+        write(axes, shifted(axes, (0, top), (-44, up)), text, color=color)
+    write(axes, shifted(axes, (0, chart.level), (4, 8)), "level to hold", fontsize=FONT - 1)

@@ -16,11 +16,11 @@ from greenpose.report.drawing import (
     INK,
     Drawing,
     around_zero,
-    beside,
     dots,
     grid,
     numbered,
     panel,
+    shifted,
     strokes,
     write,
 )
@@ -219,7 +219,7 @@ def draw(chart: Repeats) -> Drawing:
             if place == 0:
                 edge = axes.get_xlim()[0]
                 for level, line in enumerate(lines):
-                    write(axes, beside(axes, (edge, level), (-14, 0)), line.name, ha="right", color=INK)
+                    write(axes, shifted(axes, (edge, level), (-14, 0)), line.name, ha="right", color=INK)
 
     size = (WIDTH, 80 + _STEP * len(lines))
     return Drawing(paint=paint, id="repeats", size=size, title=TITLE, description=chart.description)
@@ -233,7 +233,7 @@ def _frame(axes: Any, lines: tuple[RepeatLine, ...], place: int) -> None:
     around_zero(axes, reach=(-reach, reach), num_lines=len(lines), label=spreads[0].unit)
     numbered(axes.xaxis, 5, signed=True)
     grid(axes, "x")
-    at = beside(axes, (-reach, -0.5), (0, 14))
+    at = shifted(axes, (-reach, -0.5), (0, 14))
     write(axes, at, spreads[0].figure.label, color=INK, fontweight="bold")
 
 
@@ -264,7 +264,7 @@ _MEASURES: Mapping[str, tuple[str, str, float]] = {
 """How the page words what a record says about the measuring of an exit: heading, unit, factor."""
 
 
-def sureness_table(study: Study) -> Table:
+def quality_table(study: Study) -> Table:
     """Return what stands behind the intervals of each exit: runs, seeds, test images, blocks, convergence."""
     points = study.points
     runs = [point.group.runs for point in points]

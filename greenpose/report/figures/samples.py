@@ -22,11 +22,11 @@ from greenpose.report.drawing import (
     around_zero,
     bare,
     baseline,
-    beside,
     dots,
     grid,
     numbered,
     panel,
+    shifted,
     strokes,
     write,
 )
@@ -91,7 +91,7 @@ class BlockLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PowerCourse:
+class PowerTrace:
     """The power of one run over time."""
 
     id: str
@@ -154,27 +154,27 @@ def block_lines(study: Study) -> list[BlockLine]:
 
 def power_picture(study: Study) -> Picture | None:
     """Return each run's power over time; None where no log tells it, or what it tells is not what the record holds."""
-    courses = power_courses(study)
-    if not courses:
+    traces = power_traces(study)
+    if not traces:
         return None
     return Picture(
         id="power",
         title="Power over time, by what it was for",
-        panels=tuple(_draw_power(course, wide=len(courses) == 1) for course in courses),
-        data=_power_table(courses, energy_kind(study)),
-        large=len(courses) == 1,
+        panels=tuple(_draw_power(trace, wide=len(traces) == 1) for trace in traces),
+        data=_power_table(traces, energy_kind(study)),
+        large=len(traces) == 1,
     )
 
 
-def power_courses(study: Study) -> list[PowerCourse]:
+def power_traces(study: Study) -> list[PowerTrace]:
     """Return the power of the runs whose windows add up to what their records hold."""
     found = [(run, each) for run, each in _traced(study) if _agree(run, each)]
-    courses = []
+    traces = []
     for number, (run, each) in enumerate(found):
         step, watts = _binned(run, each.stretches)
         mark = kind_mark(kind_of(run, TRAIN_ENERGY))
-        courses.append(PowerCourse(id=f"power-{number}", label=run.name, step=step, watts=watts, symbol=mark))
-    return courses
+        traces.append(PowerTrace(id=f"power-{number}", label=run.name, step=step, watts=watts, symbol=mark))
+    return traces
 
 
 def poses(study: Study) -> list[dict[str, Any]]:
@@ -259,8 +259,8 @@ def _blocks_table(lines: Sequence[BlockLine]) -> Table:
     )
 
 
-def _power_table(courses: Sequence[PowerCourse], kind: Kind) -> Table:
-    lines = [(course.step, watts) for course in courses for watts in course.watts.values()]
+def _power_table(traces: Sequence[PowerTrace], kind: Kind) -> Table:
+    lines = [(trace.step, watts) for trace in traces for watts in trace.watts.values()]
     notes = kind_notes([kind])
     drew = [value_cell(step * sum(watts), digits=4, kind=kind) for step, watts in lines]
     most = [value_cell(max(watts), kind=kind) for _, watts in lines]
@@ -268,7 +268,7 @@ def _power_table(courses: Sequence[PowerCourse], kind: Kind) -> Table:
         "power-data",
         "What each run drew by purpose: the areas of the drawing, which are the windows of its log.",
         ("Run", "For"),
-        [(course.label, list(course.watts)) for course in courses],
+        [(trace.label, list(trace.watts)) for trace in traces],
         [
             (Column(head="Energy", unit="J", notes=notes), drew),
             (Column(head="Highest power", unit="W", notes=notes), most),
@@ -293,7 +293,7 @@ def _draw_blocks(lines: Sequence[BlockLine]) -> Drawing:
         numbered(axes.xaxis, 7, signed=True)
         grid(axes, "x")
         for level, line in enumerate(lines):
-            write(axes, beside(axes, (-reach, level), (-14, 0)), line.name, ha="right", color=INK)
+            write(axes, shifted(axes, (-reach, level), (-14, 0)), line.name, ha="right", color=INK)
             low, high = map(line.off, line.interval)
             strokes(axes, [((low, level), (high, level))], color=ACCENT, linewidth=2.2)
             fences = [each for each in map(line.off, line.fences) if abs(each) < reach]
@@ -311,32 +311,32 @@ def _draw_blocks(lines: Sequence[BlockLine]) -> Drawing:
     )
 
 
-def _draw_power(course: PowerCourse, *, wide: bool) -> Drawing:
+def _draw_power(trace: PowerTrace, *, wide: bool) -> Drawing:
     """Return power as stacked steps, one fill for each purpose."""
     names, width = [*PURPOSES, REST], WIDTH if wide else NARROW
 
     def paint(figure: Any) -> None:
         axes = panel(figure, left=44, right=12, top=34, bottom=46)
-        axes.set(xlim=(0, MOST_BINS * course.step), ylim=(0, 1.05 * course.peak))
+        axes.set(xlim=(0, MOST_BINS * trace.step), ylim=(0, 1.05 * trace.peak))
         numbered(axes.xaxis, 6)
         numbered(axes.yaxis, 4)
         grid(axes, "y")
-        tops = _stacked(list(course.watts.values()))
-        for (name, watts), top in reversed(list(zip(course.watts.items(), tops, strict=True))):
-            _steps(axes, course.step, watts, top, FILLS[names.index(name)])
+        tops = _stacked(list(trace.watts.values()))
+        for (name, watts), top in reversed(list(zip(trace.watts.items(), tops, strict=True))):
+            _steps(axes, trace.step, watts, top, FILLS[names.index(name)])
         baseline(axes)
         axes.set_xlabel("Seconds", color=MUTED, fontsize=FONT, labelpad=6)
-        corner = beside(axes, (0, 1.05 * course.peak), (-36, 20))
-        write(axes, corner, f"{course.symbol}W", fontsize=FONT - 1)
-        _key(figure, [name for name in names if name in course.watts], names, room=width - 64)
+        corner = shifted(axes, (0, 1.05 * trace.peak), (-36, 20))
+        write(axes, corner, f"{trace.symbol}W", fontsize=FONT - 1)
+        _key(figure, [name for name in names if name in trace.watts], names, room=width - 64)
 
     return Drawing(
         paint=paint,
-        id=course.id,
+        id=trace.id,
         size=(width, HEIGHT),
-        title=f"Power of {course.label} over time",
-        description=course.description,
-        caption="" if wide else course.label,
+        title=f"Power of {trace.label} over time",
+        description=trace.description,
+        caption="" if wide else trace.label,
     )
 
 

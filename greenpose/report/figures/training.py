@@ -45,9 +45,9 @@ def training_table(study: Study) -> Table:
     untold = [missing("told of finished runs only")] * len(failures)
     lost = _lost(failures, energy_kind(study), energy, grams)
 
-    def column(metric: Metric, beside: Sequence[Quantity]) -> tuple[Column, list[TableCell]]:
+    def column(metric: Metric, shifted: Sequence[Quantity]) -> tuple[Column, list[TableCell]]:
         numbers = [of_record(run, metric) for run in runs]
-        return figure_column(metric, numbers), [quantity_cell(each, metric) for each in (*numbers, *beside)]
+        return figure_column(metric, numbers), [quantity_cell(each, metric) for each in (*numbers, *shifted)]
 
     head, energies = column(energy, lost[1])
     barred = [replace(cell, bar=part / most) if most else cell for cell, part in zip(energies, kwh, strict=True)]
