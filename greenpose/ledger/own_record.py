@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from greenpose.files import ask_git, head_commit
-from greenpose.ledger.metered import (
+from greenpose.ledger.costs import (
     carbon_entry,
     component_entries,
     crosscheck,

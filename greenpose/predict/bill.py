@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from greenpose.intervals import Bounds
-from greenpose.ledger.metered import carbon_record
+from greenpose.ledger.costs import carbon_record
 from greenpose.metering import NO_ENERGY, Meter, Provenance, Window, grade, software_versions, this_machine, worst_kind
 from greenpose.metering.inference_samples import FOREIGN_WARNING
 from greenpose.predict.estimator import Estimator

@@ -18,8 +18,7 @@ from greenpose.data import Framing, load_profile
 from greenpose.data.crops import flip_partners
 from greenpose.errors import ModelError
 from greenpose.files import now
-from greenpose.ledger.costs import SHARE
-from greenpose.ledger.metered import carbon_entry, component_entries
+from greenpose.ledger.costs import SHARE, carbon_entry, component_entries
 from greenpose.metering import (
     ExitMeasurement,
     Meter,

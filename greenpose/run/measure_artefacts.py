@@ -14,8 +14,7 @@ from greenpose.config import Experiment
 from greenpose.data.crops import normalised
 from greenpose.errors import ArtefactError
 from greenpose.files import now
-from greenpose.ledger.costs import SHARE, cost_quantities, measured_fields
-from greenpose.ledger.metered import carbon_entry, component_entries
+from greenpose.ledger.costs import SHARE, carbon_entry, component_entries, cost_quantities, measured_fields
 from greenpose.metering import ExitMeasurement, Meter, Plan, carbon_of, measure_in_turns, software_versions, worst_kind
 from greenpose.metering.machine import PACKAGES
 from greenpose.metrics import CHANGES, FILE, MEMORY

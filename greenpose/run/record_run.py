@@ -7,7 +7,7 @@ from greenpose.config.training import depth_schedule, parts_trained
 from greenpose.counting import ExitCount
 from greenpose.data.boxes import Detected
 from greenpose.formatting import joules_to_kwh, listed
-from greenpose.ledger.metered import (
+from greenpose.ledger.costs import (
     carbon_entry,
     component_entries,
     crosscheck,

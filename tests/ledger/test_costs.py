@@ -8,7 +8,7 @@ import pytest
 from greenpose import counting
 from greenpose.config import Experiment
 from greenpose.intervals import Bounds
-from greenpose.ledger.metered import (
+from greenpose.ledger.costs import (
     carbon_entry,
     carbon_intensity,
     embodied_emissions,

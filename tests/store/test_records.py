@@ -5,8 +5,8 @@ import json
 import pytest
 
 from greenpose.errors import RecordError
+from greenpose.ledger.costs import component_entries, grade_of
 from greenpose.ledger.grid_budget import toll_of_record
-from greenpose.ledger.metered import component_entries, grade_of
 from greenpose.metering import Joules, Meter, read_log, read_windows, this_machine
 from greenpose.store import RunFolder
 from greenpose.store.records import (
