@@ -1,7 +1,6 @@
 """Experiments and grids: their schema, how their YAML is read, and how a grid becomes named runs."""
 
 from greenpose.config.accounting import CarbonConfig, MeasureConfig
-from greenpose.config.augmentation import AugmentConfig
 from greenpose.config.experiment import (
     DataConfig,
     Experiment,
@@ -15,7 +14,7 @@ from greenpose.config.grid import Cell, Grid, expand
 from greenpose.config.load import load_experiment, load_grid
 from greenpose.config.own_network import OwnNetworkConfig
 from greenpose.config.read import packaged_experiment, read_yaml
-from greenpose.config.training import TrainConfig
+from greenpose.config.training import AugmentConfig, TrainConfig
 from greenpose.config.wiring import Edge, LossConfig, Wiring, WiringConfig
 
 __all__ = [

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from greenpose.config.augmentation import AugmentConfig
+from greenpose.config.training import AugmentConfig
 from greenpose.data.crops import Framing, box_to_center_scale, crop, frame_box, transform_points
 from greenpose.data.heatmaps import SCALE_UNIT_PX
 from greenpose.data.images import Window
