@@ -86,6 +86,11 @@ class Quantity:
         return (self.type_b.low / self.value, self.type_b.high / self.value) if self.type_b and self.value else None
 
     @property
+    def half_width(self) -> float:
+        """Return half the Type A interval; 0 where nothing was repeated."""
+        return (self.type_a.high - self.type_a.low) / 2 if self.type_a else 0.0
+
+    @property
     def relative_half_width(self) -> float:
         """Return half the Type A interval over the value; infinite where nothing was repeated."""
         return relative_half_width(self.known, self.type_a)

@@ -22,7 +22,7 @@ from greenpose.check.history import (
 from greenpose.check.verdict import amount, both, change, few
 from greenpose.formatting import NBSP, listed, plural
 from greenpose.report.drawing import ACCENT, DIM, INK, MUTED, Drawing, Sheet, panel, write
-from greenpose.report.index import description
+from greenpose.report.index import description, resource
 
 SIZE = (560, 100)
 """Size of a chart, in CSS pixels."""
@@ -78,7 +78,7 @@ def trend_page(courses: Sequence[Course], *, title: str, version: str) -> str:
         remark=f"In a chart ▼ is a regression, a full line an accepted change, a dashed one a change of level. "
         f"{remark_on(courses)}",
         version=version,
-        style=files("greenpose.report").joinpath("style.css").read_text(encoding="utf-8"),
+        style=resource("style.css"),
         accepted=accepted,
         draw=lambda drawing: sheet.share(drawing.svg),
         checks=_checks(courses),

@@ -100,7 +100,7 @@ def _precision(study: Study) -> str:
     """Return half the 95 % intervals of the middle exit, the relative one of energy and that of AP in points."""
     metric = study.accuracy
     energies = [each.relative_half_width for each in _known(study, ENERGY) if each.type_a]
-    aps = [(each.type_a.high - each.type_a.low) / 2 for each in _known(study, metric) if each.type_a]
+    aps = [each.half_width for each in _known(study, metric) if each.type_a]
     parts = [f"energy ±{percent(median(energies))}"] if energies else []
     parts += [f"{metric.words} ±{plain(median(aps), 2)} {metric.points}"] if aps else []
     return f"{listed(parts)} at the middle exit" if parts else "nothing was repeated, so no interval is known"

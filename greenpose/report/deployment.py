@@ -85,7 +85,7 @@ class Deployment:
         exits = unlike_best(self.point, best).change
         if exits.value is None:
             return exits
-        value, half = exits.value + self.ap_change.known, math.hypot(*map(_half, (exits, self.ap_change)))
+        value, half = exits.value + self.ap_change.known, math.hypot(exits.half_width, self.ap_change.half_width)
         ends = Bounds(value - half, value + half) if exits.type_a and self.ap_change.type_a else None
         return Quantity(value=value, unit="points", kind="computed", type_a=ends)
 
@@ -216,7 +216,3 @@ def _product(first: Quantity, second: Quantity) -> Quantity:
     whole = Bounds(1 - half, 1 + half) if first.type_a and second.type_a else None
     value = first.value * second.value
     return replace(first, value=value, type_a=scaled(whole, value), kind=worst([first.kind, second.kind]))
-
-
-def _half(each: Quantity) -> float:
-    return (each.type_a.high - each.type_a.low) / 2 if each.type_a else 0.0

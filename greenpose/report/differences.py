@@ -121,7 +121,7 @@ def more_to_settle(first: Point, second: Point, figure: Metric, *, margin: float
     half, gap = (ends[1] - ends[0]) / 2, abs(sum(ends) / 2 + margin)
     if gap <= max(half, 1.0) * ROUNDING:
         return None
-    wide = max(first, second, key=lambda point: _half(point.figure(figure)))
+    wide = max(first, second, key=lambda point: point.figure(figure).half_width)
     seeds, run = len(wide.group.runs), wide.group.runs[0]
     if seeds < FEWEST_PAIRS:
         unit = "test image" if run.own or run.dataset.get("resampled") == "images" else "test subject"
@@ -171,7 +171,7 @@ def _verdict(first: Quantity, second: Quantity, change: Quantity, *, exact: bool
 
 
 def _less(first: Quantity, second: Quantity) -> Quantity:
-    value, half = second.known - first.known, math.hypot(_half(first), _half(second))
+    value, half = second.known - first.known, math.hypot(first.half_width, second.half_width)
     kind = worst([first.kind, second.kind])
     return Quantity(value=value, type_a=Bounds(value - half, value + half) if half else None, kind=kind)
 
@@ -186,10 +186,6 @@ def less_one(each: Quantity) -> Quantity:
         return each
     ends = Bounds(*(PERCENT * (end - 1) for end in each.type_a)) if each.type_a else None
     return replace(each, value=PERCENT * (each.value - 1), type_a=ends, type_b=None)
-
-
-def _half(each: Quantity) -> float:
-    return (each.type_a.high - each.type_a.low) / 2 if each.type_a else 0.0
 
 
 def share(point: Point, figure: Metric) -> Quantity:

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from itertools import chain
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from greenpose.report.figures.exits import means_table
 from greenpose.report.figures.hosts import hosts_tables
 from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table
+from greenpose.report.index import resource
 from greenpose.report.next_steps import next_steps, steps_table
 from greenpose.report.page import answer, pictures_of
 from greenpose.report.quantities import legend
@@ -315,8 +315,7 @@ def alone(drawing: Drawing) -> str:
 
 def _palette() -> str:
     """Return the variables of the page's light scheme: the first block of its style sheet."""
-    sheet = files("greenpose.report").joinpath("style.css").read_text(encoding="utf-8")
-    found = re.search(r":root \{(.*?)\}", sheet, flags=re.DOTALL)
+    found = re.search(r":root \{(.*?)\}", resource("style.css"), flags=re.DOTALL)
     assert found, "the style sheet begins with its variables"
     return " ".join(found[1].split())
 

@@ -125,12 +125,12 @@ def index_page(pages: Iterable[Path], *, at: Path, title: str, date: str, versio
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    return environment.from_string(_resource("index.html.j2")).render(
+    return environment.from_string(resource("index.html.j2")).render(
         title=shown(title),
         date=date,
         version=version,
         about=description("index", says=f"Lists {plural(len(lines), 'page')}.", date=date),
-        style=_resource("style.css"),
+        style=resource("style.css"),
         lines=[(_link(each.path, at), each, with_prefix(each.size, "B", 2)) for each in lines],
         others=list(_others(found, at)),
     )
@@ -147,5 +147,6 @@ def _link(path: Path, at: Path) -> str:
     return quote(Path(os.path.relpath(path, at.parent)).as_posix())
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """Return a file of this room, such as the style sheet of its pages."""
     return files("greenpose.report").joinpath(name).read_text(encoding="utf-8")

@@ -73,7 +73,7 @@ def level_of(share: Quantity) -> str:
         return SURE
     if share.type_a is None or share.type_a.high >= 1:
         return ROUGH
-    half = PERCENT * (share.type_a.high - share.type_a.low) / 2
+    half = PERCENT * share.half_width
     return SURE if half <= SURE_WITHIN else LIKELY if half <= LIKELY_WITHIN else ROUGH
 
 

@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from greenpose.formatting import NBSP, exact, listed, plain, shown, with_prefix
@@ -56,7 +55,7 @@ from greenpose.report.glossary import Terms, glossary_of
 from greenpose.report.header import facts
 from greenpose.report.headline import headline
 from greenpose.report.hosts import across_hosts
-from greenpose.report.index import description, runs_told
+from greenpose.report.index import description, resource, runs_told
 from greenpose.report.labels import seeds, setting_facts
 from greenpose.report.limits import limits
 from greenpose.report.next_steps import next_steps, told
@@ -244,7 +243,7 @@ def render_study(
     # the script shortens the charts' titles to what lies behind "AP against "
     against = f".slice({len(f'{compared.accuracy.label} against ')})"
     with uncollected() if is_large(compared) else nullcontext():
-        script, content = compact(_resource("page.js")).replace(".slice(11)", against), _content(compared)
+        script, content = compact(resource("page.js")).replace(".slice(11)", against), _content(compared)
         page = template.render(
             sheet=sheet,
             terms=terms,
@@ -253,7 +252,7 @@ def render_study(
             about=_about(compared, content["screen"]["verdict"], generated_at),
             version=version,
             command=command,
-            style=_safe(compact_style(_resource("style.css"))),
+            style=_safe(compact_style(resource("style.css"))),
             script=_safe(script),
             script_hash=digest(script),
             long_table=LONG_TABLE,
@@ -293,7 +292,7 @@ def _template() -> Any:
         "explain": explain,
         "text": lambda text: _safe(html.escape(text, quote=False)),  # between tags, quotes are what they are
     }
-    return environment.from_string(_resource("page.html.j2"))
+    return environment.from_string(resource("page.html.j2"))
 
 
 def _content(compared: Study) -> dict[str, Any]:
@@ -449,10 +448,6 @@ def _off(compared: Study) -> str:
         found = [point.figure(figure) for point in compared.points for figure in figures]
         said += [f"{name} by {note.removeprefix('syst. ')}" for note in systematic_notes(found)]
     return f", {listed(said)}" if said else ""
-
-
-def _resource(name: str) -> str:
-    return files("greenpose.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _safe(text: str) -> Any:

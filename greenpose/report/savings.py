@@ -37,7 +37,7 @@ def _of_share(each: Quantity, share: Quantity) -> Quantity:
     if each.value is None or share.value is None:
         return missing(share.missing or each.missing, unit="J")
     left = 1 - share.value
-    half = math.hypot(_half(each) * left, each.value * _half(share))
+    half = math.hypot(each.half_width * left, each.value * share.half_width)
     return _between(each.value * left, half, like=each)
 
 
@@ -47,16 +47,12 @@ def of_policy(curve: PolicyCurve) -> Quantity:
     part, whole = (each.quantity("energy_j_per_image") for each in (chosen, deepest))
     if part.value is None or whole.value is None:
         return missing(whole.missing or part.missing, unit="J")
-    return _between(whole.value - part.value, math.hypot(_half(whole), _half(part)), like=whole)
+    return _between(whole.value - part.value, math.hypot(whole.half_width, part.half_width), like=whole)
 
 
 def _between(value: float, half: float, *, like: Quantity) -> Quantity:
     ends = Bounds(value - half, value + half) if half else None
     return Quantity(value=value, unit="J", kind=like.kind, type_a=ends, disturbed=like.disturbed)
-
-
-def _half(each: Quantity) -> float:
-    return (each.type_a.high - each.type_a.low) / 2 if each.type_a else 0.0
 
 
 def after_best(group: Group) -> tuple[int, list[Quantity]] | None:
