@@ -159,6 +159,24 @@ def span(low: float, high: float, digits: int = 2) -> str:
     return _range(plain(low, digits), plain(high, digits))
 
 
+def ends(low: str, high: str) -> str:
+    """Return `60 to 62 %`, the unit of both behind the second only; that they read alike where they do."""
+    if low == high:
+        return f"{low} at both ends"
+    unit = re.search(f"[ {NBSP}][^0-9].*", high)
+    return f"{low.removesuffix(unit[0]) if unit else low} to {high}"
+
+
+def repeated(both: str) -> str:
+    """Return `95 %: 60 to 62 %`, as sentences tell of an interval from repetition by its `ends`."""
+    return f"95{NBSP}%: {both}"
+
+
+def systematic(low: float, high: float) -> str:
+    """Return `syst. ×0.35–2` of an interval of systematic error as factors, as what stands beside a number has it."""
+    return f"syst. ×{low:.2g}–{high:.2g}"
+
+
 def plural(count: int, noun: str) -> str:
     """Return `1 run`, `2 runs`."""
     return f"{exact(count)}{NBSP}{noun}{'' if count == 1 else 's'}"

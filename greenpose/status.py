@@ -18,7 +18,7 @@ from greenpose.config.accounting import Budget
 from greenpose.config.training import depth_schedule
 from greenpose.errors import FaultsError, GreenPoseError, RecordError
 from greenpose.files import now, write_text
-from greenpose.formatting import joules_to_kwh
+from greenpose.formatting import joules_to_kwh, systematic
 from greenpose.ledger.forecast import CostOf, busy_share, joules_of, predict_training, seconds_of
 from greenpose.ledger.grid_budget import GridBudget, stamp_of, toll_of, toll_of_record
 from greenpose.ledger.phases import energy_of, training_windows, whole_epochs
@@ -129,13 +129,11 @@ class GridStatus:
 
     @property
     def energy_note(self) -> str:
-        """Return how all that energy was obtained and how wrong it may be: `modelled, syst. x0.35-2`."""
+        """Return how all that energy was obtained and how wrong it may be: `modelled, syst. ×0.35–2`."""
         told = [run for run in self.runs if run.spent["energy_kwh"]]
         factors = [run.factors for run in told if run.factors]
-        spread = (
-            f", syst. ×{min(low for low, _ in factors):.2g}–{max(high for _, high in factors):.2g}" if factors else ""
-        )
-        return f"{worst(run.kind for run in told)}{spread}" if told else ""
+        spread = [systematic(min(low for low, _ in factors), max(high for _, high in factors))] if factors else []
+        return ", ".join([worst(run.kind for run in told), *spread]) if told else ""
 
     @property
     def counts(self) -> dict[str, int]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from greenpose.formatting import NBSP, Text, in_markdown, number
+from greenpose.formatting import NBSP, Text, in_markdown, number, systematic
 from greenpose.metrics import Metric
 from greenpose.quantity import MARKS, Kind, Quantity, kind_mark
 
@@ -201,7 +201,7 @@ def systematic_notes(quantities: Iterable[Quantity]) -> tuple[str, ...]:
     if not factors:
         return ()
     low, high = min(low for low, _ in factors), max(high for _, high in factors)
-    return (f"syst. ×{low:.2g}–{high:.2g}",)
+    return (systematic(low, high),)
 
 
 def markdown_table(table: Table) -> str:

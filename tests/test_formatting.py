@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from greenpose import formatting
-from greenpose.formatting import borne_decimals, exact, fixed, in_markdown, listed, number, percent, plain, shown, span
+from greenpose.formatting import (
+    borne_decimals,
+    ends,
+    exact,
+    fixed,
+    in_markdown,
+    listed,
+    number,
+    percent,
+    plain,
+    shown,
+    span,
+)
 
 NONZERO = st.floats(min_value=1e-9, max_value=1e9) | st.floats(min_value=-1e9, max_value=-1e-9)
 
@@ -210,3 +222,18 @@ def test_energy_converts_both_ways_and_to_grams():
     assert formatting.joules_to_kwh(3.6e6) == 1
     assert formatting.kwh_to_joules(formatting.joules_to_kwh(123.0)) == pytest.approx(123.0)
     assert formatting.co2eq_g(2.0, intensity_g_per_kwh=300.0, pue=1.5) == 900.0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        ("60", "62", "60 to 62"),
+        ("60\u00a0%", "62\u00a0%", "60 to 62\u00a0%"),
+        ("1.2 GMACs/image", "3.4 GMACs/image", "1.2 to 3.4 GMACs/image"),
+        ("900 mJ", "1.20 J", "900 mJ to 1.20 J"),
+        ("2026-12-01 10:00 UTC", "2026-12-02 10:00 UTC", "2026-12-01 10:00 to 2026-12-02 10:00 UTC"),
+        ("40 s", "40 s", "40 s at both ends"),
+    ],
+)
+def test_the_ends_of_an_interval_have_their_unit_once(low, high, said):
+    assert ends(low, high) == said

@@ -7,8 +7,11 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from greenpose.config.experiment import Decode
 from greenpose.config.profile import Profile
 from greenpose.data import MEAN, STD, Framing
+from greenpose.formatting import ends, repeated
+from greenpose.metrics import PERCENT
 from greenpose.quantity import Quantity
 from greenpose.record import Basis, basis_of
+from greenpose.record.numbers import quantity_of
 from greenpose.schema import Document
 
 CARD_SCHEMA: Literal["greenpose.card/2"] = "greenpose.card/2"
@@ -38,6 +41,19 @@ class CardNumber(Document):
     def of(cls, name: str, quantity: Quantity) -> "CardNumber":
         """Return a number as it stands on a card."""
         return cls(name=name, value=quantity.value, basis=basis_of(quantity))
+
+    @property
+    def quantity(self) -> Quantity:
+        """Return the number as every room passes it around."""
+        return quantity_of(self.value, self.basis)
+
+    def in_points(self) -> str:
+        """Return a difference of two shares in percentage points, with its interval: `-0.11 points (95 %: ...)`."""
+        change = self.quantity * PERCENT
+        if change.value is None:
+            return f"not known: {change.missing}"
+        within = repeated(ends(*(f"{end:+.2f}" for end in change.type_a))) if change.type_a else "no interval"
+        return f"{change.value:+.2f} points ({within})"
 
 
 class CalibratedOn(Document):

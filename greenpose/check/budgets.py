@@ -16,7 +16,7 @@ from greenpose.check.footprint import TRAIN, Footprint
 from greenpose.check.verdict import SHARE, CheckFinding, CheckVerdict, Level, Outcome, amount, few
 from greenpose.config import read_yaml
 from greenpose.errors import CheckError
-from greenpose.formatting import listed, shown
+from greenpose.formatting import ends, listed, repeated, shown
 from greenpose.metrics import COUNTED, CPU, ENERGY, FILE, LATENCY, MOST, OF_ARTEFACT, OF_EXIT, OF_TRAINING, SCORE
 from greenpose.quantity import Quantity
 from greenpose.schema import Document, near, parsed
@@ -321,7 +321,7 @@ def _outcome(budget: CostBudget, quantity: Quantity | None, unit: str) -> tuple[
     limit = f"{'at most' if budget.at_most else 'at least'} {amount(budget.limit, unit)}"
     said = amount(quantity.value, unit)
     if quantity.type_a is not None:
-        said += f" (95 % {amount(low, unit)} to {amount(high, unit)})"
+        said += f" ({repeated(ends(amount(low, unit), amount(high, unit)))})"
     if (low > budget.limit) if budget.at_most else (high < budget.limit):
         return "regressed", f"{said}, beyond the budget of {limit}"
     if (high <= budget.limit) if budget.at_most else (low >= budget.limit):

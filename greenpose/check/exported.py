@@ -11,7 +11,6 @@ from greenpose.check.footprint import Footprint
 from greenpose.metrics import ACCURACIES, FILE
 from greenpose.quantity import Quantity
 from greenpose.record.artefacts import ArtefactCost
-from greenpose.record.numbers import quantity_of
 
 
 def of_artefact(artefact: Artefact, cost: ArtefactCost | None) -> Footprint:
@@ -22,14 +21,12 @@ def of_artefact(artefact: Artefact, cost: ArtefactCost | None) -> Footprint:
     card, file, exit_ = artefact.card, artefact.file, artefact.card.exit
     variant = "-".join([file.format, file.precision, *(["folded"] if card.folded else [])])
     variant += "" if file.outputs == "heatmaps" else f"-{file.outputs}"
-    numbers = {name: quantity_of(each.value, each.basis) for name, each in file.accuracy.items()}
+    numbers = {name: each.quantity for name, each in file.accuracy.items()}
     quantities = {f"exit{exit_}.{name}": each for name, each in numbers.items()}
     quantities |= dict(_measured(exit_, cost)) if cost else {}
     size = Quantity(value=file.bytes, unit=FILE.counted_unit, kind="counted", method=FILE.convention)
     quantities |= {
-        f"exit{exit_}.{name}": quantity_of(each.value, each.basis)
-        for name, each in card.numbers.items()
-        if each.basis.kind == "counted"
+        f"exit{exit_}.{name}": each.quantity for name, each in card.numbers.items() if each.basis.kind == "counted"
     }
     told = f"format {file.format}, joints {card.profile.num_keypoints}, precision {file.precision}"
     width, height = card.framing.input_size

@@ -5,7 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from greenpose.formatting import MINUS, NBSP, listed, number, percent, plain, plural, prefix, significant
+from greenpose.formatting import (
+    MINUS,
+    NBSP,
+    ends,
+    listed,
+    number,
+    percent,
+    plain,
+    plural,
+    prefix,
+    repeated,
+    significant,
+)
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, Metric
 
@@ -269,14 +281,14 @@ def of_accuracy(
     floor, worse = base - metric.gain(margin), metric.below
     spread = "no interval"
     if interval is not None:
-        spread = f"95 % {amount(interval.low, metric.recorded)} to {amount(interval.high, metric.recorded)}"
+        spread = repeated(ends(*(amount(end, metric.recorded) for end in interval)))
     said = f"{metric.words} {amount(head, metric.recorded)} ({spread}), floor {amount(floor, metric.recorded)}"
-    ends = sorted(map(metric.gain, interval)) if interval is not None else None
-    if ends is not None and ends[1] < metric.gain(floor):
+    gains = sorted(map(metric.gain, interval)) if interval is not None else None
+    if gains is not None and gains[1] < metric.gain(floor):
         return "regressed", f"{said}: surely {worse} it"
     if metric.gain(head) < metric.gain(floor):
         return "inconclusive", f"{said}: {worse} it, but perhaps by the test split's chance; evaluate more images"
-    if ends is not None and ends[0] > metric.gain(base):
+    if gains is not None and gains[0] > metric.gain(base):
         better = "below" if metric.lower else "above"
         return "improved", f"{said}: surely {better} the baseline's {amount(base, metric.recorded)}"
     return "ok", f"{said}: not {worse} it"

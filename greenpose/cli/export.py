@@ -13,13 +13,12 @@ from greenpose.cli.console import PLAIN, Manner, err, note, out, print_json, wit
 from greenpose.cli.measure import PATIENT
 from greenpose.cli.subject import find_subject, start_again_pinned
 from greenpose.errors import ConfigError
-from greenpose.formatting import plain
-from greenpose.metrics import PERCENT
+from greenpose.metrics import AP, CHANGES, PERCENT
 from greenpose.subject import Subject
+from greenpose.tables import Column, number_columns, terminal_table
 
 if TYPE_CHECKING:
     from greenpose.artefact import Card
-    from greenpose.artefact.card import CardNumber
     from greenpose.export.formats import Kind
     from greenpose.record.artefacts import Turns
 
@@ -110,7 +109,7 @@ def _unsettled(card: "Card", max_ap_drop: float) -> Iterator[str]:
     for each in card.files:
         change = each.accuracy_change["ap"]
         if -PERCENT * (change.value or 0) > max_ap_drop:
-            said = f"AP {_change(change)} points on the test split, where {max_ap_drop:g} may be lost"
+            said = f"AP {change.in_points()} on the test split, where {max_ap_drop:g} may be lost"
             yield f"{each.file}: {said}; the interval says that chance can do that, and validation patients lost less"
 
 
@@ -132,28 +131,20 @@ def _tell(card: "Card", target: Path, found: "tuple[Turns, Path | None] | None",
 
 def _table(card: "Card") -> Table:
     """Return each file with its size, how far it is off, and what it does to AP."""
-    table = Table(
-        "file", "bytes", "off by", "AP, points", "against float32 [95 %]", "same peak", "computed in", box=None
-    )
-    for each in card.files:
-        error = "" if each.error is None else f"{each.error:.1g}"
-        ap, same = each.accuracy["ap"].value, each.peaks_same
-        table.add_row(
+    rows = [
+        (
             each.file,
             f"{each.bytes:,}",
-            error,
-            "" if ap is None else plain(100 * ap),
-            _change(each.accuracy_change["ap"]),
-            "" if same is None else f"{100 * same:.1f} %",
+            "" if each.error is None else f"{each.error:.1g}",
+            each.accuracy["ap"].quantity * PERCENT,
+            each.accuracy_change["ap"].quantity * PERCENT,
+            "" if each.peaks_same is None else f"{PERCENT * each.peaks_same:.1f}",
             each.arithmetic.partition(":")[0],
         )
-    return table
-
-
-def _change(change: "CardNumber") -> str:
-    ends = change.basis.type_a
-    interval = f" [{100 * ends.low:+.2f} to {100 * ends.high:+.2f}]" if ends else ""
-    return f"{100 * (change.value or 0):+.2f}{interval}"
+        for each in card.files
+    ]
+    counted, same = number_columns("bytes", "off by"), Column(head="same peak", unit="%")
+    return terminal_table(("file", *counted, AP, CHANGES[0], same, "computed in"), rows)
 
 
 def _subject(run: Path, exit_: int | None) -> Subject:

@@ -26,8 +26,8 @@ from greenpose.cli.console import (
 )
 from greenpose.cli.subject import CountryOption, DeviceOption, changes, find_subject
 from greenpose.errors import ConfigError
-from greenpose.formatting import plural, significant
-from greenpose.quantity import DISTURBED, kind_mark
+from greenpose.formatting import ends, plural, repeated, significant
+from greenpose.quantity import DISTURBED, Quantity, kind_mark
 
 if TYPE_CHECKING:
     from greenpose.metering import Meter
@@ -243,7 +243,14 @@ def _amounts(bill: "PredictionBill") -> Iterator[str]:
         if found.value is None:
             yield f"{unit}: {found.missing}"
             continue
-        ends = found.type_b or found.type_a
-        spread = f"{significant(ends.low)} to {significant(ends.high)}" if ends else "no interval"
         grid = f", {bill.carbon.country} {bill.carbon.vintage}" if name.startswith("co2eq") and bill.carbon else ""
-        yield f"{kind_mark(found.kind)}{significant(found.known)}{marked} {unit} ({spread}; {found.kind}{grid})"
+        yield f"{kind_mark(found.kind)}{significant(found.known)}{marked} {unit} ({_within(found)}; {found.kind}{grid})"
+
+
+def _within(found: Quantity) -> str:
+    """Return between what a number lies: by the method where that can be off, else by repetition."""
+    bounds = found.type_b or found.type_a
+    if bounds is None:
+        return "no interval"
+    both = ends(*map(significant, bounds))
+    return f"truly {both}" if found.type_b else repeated(both)

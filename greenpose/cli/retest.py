@@ -12,10 +12,10 @@ from rich.console import Console
 from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
 from greenpose.cli.subject import DeviceOption, as_written, changes, find_subject, start_again_pinned
 from greenpose.errors import ConfigError
-from greenpose.formatting import plain
+from greenpose.formatting import number, plain
 from greenpose.metrics import AP, PERCENT
 from greenpose.subject import Subject
-from greenpose.tables import Cell, Column, quantity_cell, terminal_notes, terminal_table
+from greenpose.tables import Cell, Column, Heading, number_cell, quantity_cell, terminal_notes, terminal_table
 
 if TYPE_CHECKING:
     from greenpose.config.experiment import Decode
@@ -158,30 +158,30 @@ def _document(subject: Subject, found: Sequence["Retested"], prices: Mapping[int
 
 def _show(judged: Sequence[Judged], console: Console) -> None:
     priced = any(prices for *_, prices in judged)
-    columns = (
+    columns: tuple[Heading, ...] = (
         "run",
         "exit",
         "tested by",
         Column(head=AP.label, unit=AP.unit),
         "now by",
         Column(head=AP.label, unit=AP.unit),
+        Column(head="difference", unit="points"),
+        *(["times the joules"] if priced else []),
     )
-    more = ("difference, points", "95 %", *(["times the joules"] if priced else []))
     rows = [_cells(subject, one, prices) for subject, found, prices in judged for one in found]
-    console.print(terminal_table((*columns, *more), rows))
+    console.print(terminal_table(columns, rows))
     over = " or ".join(sorted({f"{one.groups} {one.unit}" for _, found, _ in judged for one in found}))
-    notes = [("95 %", f"paired bootstrap over {over} of the test split")]
+    notes = [("95 %", f"interval of the difference: paired bootstrap over {over} of the test split")]
     if any(one.ways[1].endswith("flip") for _, found, _ in judged for one in found):
         notes.append(("+flip", "every image is run twice, as it is and mirrored: twice the multiply-accumulates"))
     console.print(terminal_notes(notes))
 
 
 def _cells(subject: Subject, one: "Retested", prices: Mapping[int, "ExitMeasurement"]) -> tuple[Cell, ...]:
-    low, high = (PERCENT * end for end in one.interval)
-    ends = "one group" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+    low, high = (None if math.isnan(end) else PERCENT * end for end in one.interval)
     was, now = (plain(PERCENT * ap, 4) for ap in (one.before, one.after))
-    change = f"{PERCENT * (one.after - one.before):+.2f}"
-    return subject.name, str(one.exit), one.ways[0], was, one.ways[1], now, change, ends, *_price(prices.get(one.exit))
+    change = number_cell(number(PERCENT * (one.after - one.before), low, high, most_decimals=2))
+    return subject.name, str(one.exit), one.ways[0], was, one.ways[1], now, change, *_price(prices.get(one.exit))
 
 
 def _price(price: "ExitMeasurement | None") -> Iterator[Cell]:

@@ -19,7 +19,7 @@ from greenpose.cli.console import gathered, note
 from greenpose.config.launcher import Launcher
 from greenpose.errors import GreenPoseError, said
 from greenpose.files import utc_now
-from greenpose.formatting import lasting, plain, plural, span
+from greenpose.formatting import ends, lasting, plain, plural
 from greenpose.store import State
 
 if TYPE_CHECKING:
@@ -218,10 +218,11 @@ class CleanHours:
         unit = "gCO2eq/kWh"
         if kwh:
             then, once, saved, unit = then.times(kwh), once.times(kwh), saved.times(kwh), "gCO2eq"
+        first, other, less = (ends(plain(each.low, 2), plain(each.high, 2)) for each in (then, once, saved))
+        share = ends(f"{100 * part.low:.0f}", f"{100 * part.high:.0f}")
         return (
-            f"expected {plain(then.low, 2)} to {plain(then.high, 2)} {unit} instead of {plain(once.low, 2)} to "
-            f"{plain(once.high, 2)} at once, saves {plain(saved.mid, 2)} [{span(saved.low, saved.high)}] {unit}, "
-            f"{100 * part.mid:.0f} % [{100 * part.low:.0f} to {100 * part.high:.0f}]"
+            f"expected {first} {unit} instead of {other} at once, saves {plain(saved.mid, 2)} {unit} ({less}), "
+            f"{100 * part.mid:.0f} % ({share})"
         )
 
     def _remarks(self, choice: "ChosenStart", left: Sequence["Planned"]) -> list[str]:

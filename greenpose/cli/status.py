@@ -19,9 +19,9 @@ from rich.text import Text
 
 from greenpose.cli.console import MOST_COLUMNS, PLAIN, Manner, out, print_json, with_manners
 from greenpose.files import utc_now
-from greenpose.formatting import lasting, listed, percent, plain, plural, shown, significant
+from greenpose.formatting import ends, lasting, listed, percent, plain, plural, repeated, shown, significant
 from greenpose.quantity import Quantity
-from greenpose.tables import Cell, Column, Heading, TableCell, number_columns, terminal_table
+from greenpose.tables import Cell, Column, Heading, TableCell, number_cell, number_columns, terminal_table
 
 if TYPE_CHECKING:
     from greenpose.status import GridStatus, RunStatus
@@ -202,7 +202,7 @@ def _row(run: "RunStatus", *, brief: bool) -> tuple[Cell, ...]:
         _epochs(run),
         _ap(run, brief=brief),
         significant(spent) if spent else "",
-        "" if whole.value is None or run.state in QUIET_STATES else _spread(whole, brief=brief),
+        "" if whole.value is None or run.state in QUIET_STATES else _in_all(whole, brief=brief),
         _left(run, brief=brief) if at_work else "",
     )
 
@@ -218,11 +218,9 @@ def _ap(run: "RunStatus", *, brief: bool = False) -> str:
     return aps if run.state == "done" or not aps else f"{aps} (val)"
 
 
-def _spread(amount: Quantity, *, brief: bool = False) -> str:
+def _in_all(whole: Quantity, *, brief: bool) -> Cell:
     """Return kWh in Wh, with the interval unless it is to be brief."""
-    low, value, high = (1e3 * end for end in _ends(amount))
-    ends = (significant(low, 2), significant(high, 2))
-    return significant(value) + (f" ({ends[0]} to {ends[1]})" if ends[0] != ends[1] and not brief else "")
+    return significant(1e3 * whole.known) if brief else number_cell((whole * 1e3).text())
 
 
 def _ends(amount: Quantity) -> tuple[float, float, float]:
@@ -230,20 +228,25 @@ def _ends(amount: Quantity) -> tuple[float, float, float]:
     return low, amount.known, high
 
 
-def _left(run: "RunStatus", *, brief: bool) -> str:
+def _left(run: "RunStatus", *, brief: bool) -> Cell:
     """Return how long training goes on, with its interval unless it is to be brief, or what comes after it."""
     whole, spent = run.expected["seconds"], run.spent["seconds"]
     if run.epoch == run.epochs:
         return "tests" if brief else "none: tests and measuring"
     if whole.value is None:
         return ""
-    return lasting(max(0.0, whole.known - spent)) if brief else _lasts(whole, spent)
+    low, left, high = _lasts(whole, spent)
+    return left if brief or low == high else TableCell(value=left, interval=f"[{ends(low, high)}]")
 
 
-def _lasts(whole: Quantity, spent: float) -> str:
-    """Return how long is left of a whole of which something is spent."""
-    low, left, high = (lasting(max(0.0, end - spent)) for end in _ends(whole))
-    return left if low == high else f"{left} ({low} to {high})"
+def _lasts(whole: Quantity, spent: float) -> tuple[str, ...]:
+    """Return how long is left of a whole of which something is spent: at least, as expected and at most."""
+    return tuple(lasting(max(0.0, end - spent)) for end in _ends(whole))
+
+
+def _told(low: str, value: str, high: str) -> str:
+    """Return an amount with its prediction interval, unless both ends read alike."""
+    return value if low == high else f"{value} ({repeated(ends(low, high))})"
 
 
 def _sentences(found: "GridStatus") -> list[Text]:
@@ -264,10 +267,11 @@ def _sentences(found: "GridStatus") -> list[Text]:
         return [*first, Text(f"the rest cannot be told yet: {whole.missing or time_.missing}", "dim")]
     at_once = _at_once(found)
     pace = "one run after the other" if at_once == 1 else f"{at_once} runs at a time as now"
-    rest = f"{_spread(whole)} Wh in all, {_lasts(time_, took['seconds'])} of training left, {pace}"
-    low, mid, high = (f"{each:%Y-%m-%d %H:%M}" for each in end)
-    spread = f" ({low} to {high})" if low != high else ""
-    return [*first, Text(f"{rest}: it ends at {mid} UTC{spread}, tests and measuring on top")]
+    low, wh, high = (1e3 * each for each in _ends(whole))
+    energy = _told(significant(low, 2), f"{significant(wh)} Wh", significant(high, 2))
+    when = _told(*(f"{each:%Y-%m-%d %H:%M} UTC" for each in end))
+    rest = f"{energy} in all, {_told(*_lasts(time_, took['seconds']))} of training left, {pace}"
+    return [*first, Text(f"{rest}: it ends at {when}, tests and measuring on top")]
 
 
 def _at_once(found: "GridStatus") -> int:

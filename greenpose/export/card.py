@@ -18,7 +18,7 @@ from greenpose.formatting import plain
 from greenpose.metrics import PERCENT
 from greenpose.quantity import Quantity
 from greenpose.record import Exit, Record
-from greenpose.record.numbers import Numbers, quantity_of
+from greenpose.record.numbers import Numbers
 
 NUMBERS = (
     *("params", "macs", "ap", "ap50", "ap75", "ar", "pck"),
@@ -84,7 +84,7 @@ def card_text(card: Card) -> str:
             f" {card.output.name}{by}, or keypoints where a file says so. Norms {folded}.",
             *([f"16-bit depth is seen from {_window(card)} mm."] if card.depth_window_mm else []),
             "",
-            "| file | bytes | SHA-256 | AP | against float32, 95 % interval | off by |",
+            "| file | bytes | SHA-256 | AP | against float32 | off by |",
             "|---|---|---|---|---|---|",
             *map(_file_row, card.files),
             "",
@@ -108,20 +108,10 @@ def _window(card: Card) -> str:
 
 def _file_row(each: CardFile) -> str:
     names = " ".join(f"`{name}`" for name in (each.file, each.weights) if name)
-    ap, change = (
-        quantity_of(one.value, one.basis) * PERCENT for one in (each.accuracy["ap"], each.accuracy_change["ap"])
-    )
+    ap, change = each.accuracy["ap"].quantity * PERCENT, each.accuracy_change["ap"]
     error = "" if each.error is None else f"{each.error:.1g} of the largest output"
     reached = "" if ap.value is None else f"{ap.value:.1f} %"
-    return f"| {names} | {each.bytes} | `{each.sha256}` | {reached} | {_points(change)} | {error} |"
-
-
-def _points(change: Quantity) -> str:
-    """Return a difference in AP in percentage points, with its interval."""
-    if change.value is None:
-        return f"not known: {change.missing}"
-    ends = f" ({change.type_a.low:+.2f} to {change.type_a.high:+.2f})" if change.type_a else ", no interval"
-    return f"{change.value:+.2f} points{ends}"
+    return f"| {names} | {each.bytes} | `{each.sha256}` | {reached} | {change.in_points()} | {error} |"
 
 
 def _told_of(each: CardFile) -> list[str]:
@@ -168,7 +158,7 @@ def _ends(each: CardNumber) -> str:
 
 def _shown(each: CardNumber) -> tuple[Quantity, str]:
     """Return a number in the unit that people read it in: shares in percent."""
-    number = quantity_of(each.value, each.basis)
+    number = each.quantity
     return (number * PERCENT, "%") if each.basis.unit == "fraction" else (number, each.basis.unit)
 
 

@@ -203,20 +203,17 @@ class _Work:
         return not -highest <= self.wish.max_ap_drop
 
     def _refusal(self, file: CardFile) -> str:
-        change = file.accuracy_change["ap"]
-        ends = change.basis.type_a
-        interval = f", 95 % interval {100 * ends.low:+.2f} to {100 * ends.high:+.2f}" if ends else ""
-        return self._too_much(file, 100 * (change.value or 0), f"test split{interval}")
+        return self._too_much(file, file.accuracy_change["ap"].in_points(), "test split")
 
     def _unfit(self, file: CardFile) -> str:
         seen = _seen(file)
-        return self._too_much(file, 100 * seen.ap_change, f"{seen.images} validation images")
+        return self._too_much(file, f"{100 * seen.ap_change:+.2f} points", f"{seen.images} validation images")
 
-    def _too_much(self, file: CardFile, points: float, where: str) -> str:
+    def _too_much(self, file: CardFile, change: str, where: str) -> str:
         kept = file.calibration.kept_in_float if file.calibration else []
         tried = f", also with {', '.join(kept)} in float" if kept else ""
         return (
-            f"{file.file}: AP is {points:+.2f} points off the network's in float32 on the {where}{tried};"
+            f"{file.file}: AP is {change} off the network's in float32 on the {where}{tried};"
             f" {100 * self.wish.max_ap_drop:g} may be lost: --max-ap-drop allows more, --calibration takes more images"
         )
 

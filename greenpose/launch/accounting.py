@@ -12,7 +12,7 @@ from pathlib import Path
 
 from greenpose.errors import GreenPoseError
 from greenpose.files import write_text
-from greenpose.formatting import significant
+from greenpose.formatting import significant, systematic
 from greenpose.ledger.phases import energy_of
 from greenpose.metering import NO_ENERGY
 from greenpose.quantity import worst
@@ -73,8 +73,8 @@ def _beside(root: Path, job: str, joules: float, jobs: Mapping[str, str]) -> str
     metered, ratio = "nothing", ""
     if ours.mid:
         kind = worst(kind_of(attempts_of(log)) for log in logs if log.windows)
-        spread = f", syst. ×{ours.low / ours.mid:.2g}–{ours.high / ours.mid:.2g}"
-        metered = f"{significant(ours.mid / 3600)} Wh ({kind}{spread})"
+        spread = systematic(ours.low / ours.mid, ours.high / ours.mid)
+        metered = f"{significant(ours.mid / 3600)} Wh ({kind}, {spread})"
         ratio = f", {significant(joules / ours.mid)} times that"
     return (
         f"job {job}: the windows of its runs add up to {metered}; Slurm's own counter says "

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from greenpose.formatting import with_prefix
+from greenpose.formatting import ends, with_prefix
 from greenpose.metering.codecarbon import CodeCarbon
 from greenpose.metering.doubts import STOOD_STILL
 from greenpose.metering.inference import PERIODS_PER_WINDOW
@@ -149,7 +149,7 @@ def _power(watts: Joules | None) -> str:
     if watts is None:
         return ""
     low, mid, high = (with_prefix(value, "W", 2) for value in (watts.low, watts.mid, watts.high))
-    return f": {mid} now ({low} to {high})"
+    return f": {mid} now (truly {ends(low, high)})"
 
 
 def _range(looks: Iterable[CounterCheck]) -> str:
@@ -158,7 +158,7 @@ def _range(looks: Iterable[CounterCheck]) -> str:
     if not drawn.mid:
         return ""
     low, mid, high = (with_prefix(value, "W", 2) for value in (drawn.low, drawn.mid, drawn.high))
-    return f", {mid} now, which may be {low} to {high}"
+    return f", {mid} now, which may be {ends(low, high)}"
 
 
 def _speed(choice: Choice, provenance: Provenance, look: CounterCheck) -> list[MachineFinding]:

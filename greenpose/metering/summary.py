@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from greenpose.formatting import significant, with_prefix
+from greenpose.formatting import ends, significant, with_prefix
 from greenpose.metering.active_window import RunningTotal
 from greenpose.metering.carbon import CarbonAccounting
 from greenpose.metering.doubts import remarks
@@ -71,7 +71,7 @@ def _grams(grams: Quantity) -> str:
 
 
 def _text(value: float, low: float, high: float, unit: str) -> str:
-    return f"{with_prefix(value, unit, 2)} ({with_prefix(low, unit, 2)} to {with_prefix(high, unit, 2)})"
+    return f"{with_prefix(value, unit, 2)} (truly {ends(with_prefix(low, unit, 2), with_prefix(high, unit, 2))})"
 
 
 def _window(window: Window) -> str:

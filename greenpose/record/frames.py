@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from greenpose.formatting import significant, with_prefix
+from greenpose.formatting import ends, plain, significant, with_prefix
 from greenpose.metrics import ENERGY, LATENCY, MACS, OF_EXIT, PARAMS, Metric
 from greenpose.notebook import frame, html
 from greenpose.quantity import Quantity, kind_mark
@@ -27,15 +27,15 @@ def to_frame(run: str, exits: Mapping[int, Numbers], accuracies: Sequence[Metric
     """
     metrics = [*accuracies, *(metric for metric in OF_EXIT if metric.kind != "computed")]
     rows = [{"run": run, "exit": number} | dict(_numbers(entry, metrics)) for number, entry in exits.items()]
-    ends = ("", "_low", "_high")
-    units = {f"{_name(metric)}{end}": metric.recorded for metric in metrics for end in ends if metric.recorded}
+    tails = ("", "_low", "_high")
+    units = {f"{_name(metric)}{tail}": metric.recorded for metric in metrics for tail in tails if metric.recorded}
     return frame(rows, units)
 
 
 def bill_words(run: Numbers, *, name: str, seconds: float, kwh: float, grade: str) -> str:
     """Return what all of a run took, with how energy was obtained and how far it may be off."""
     trained, grams = run.quantity("train_energy_kwh"), run.quantity("train_co2eq_g")
-    factors = f", truly {trained.factors[0]:.2g} to {trained.factors[1]:.2g} times that" if trained.factors else ""
+    factors = f", truly {ends(*(plain(each, 2) for each in trained.factors))} times that" if trained.factors else ""
     energy = f"{kind_mark(trained.kind)}{with_prefix(1e3 * kwh, 'Wh')} ({trained.kind}{factors})"
     emitted = ""
     if grams.value is not None:

@@ -4,7 +4,7 @@ Levels are words as well as colours. A saving is as sure as its interval is narr
 joules as the worst grade among the runs.
 """
 
-from greenpose.formatting import NBSP, plain, plural
+from greenpose.formatting import plain, plural
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT
 from greenpose.quantity import Quantity
@@ -17,7 +17,7 @@ from greenpose.report.screen_words import (
     beside_words,
     both_ends,
     change_words,
-    ends_words,
+    interval_words,
     lost_words,
     people,
     share_words,
@@ -122,8 +122,7 @@ def _refused(study: Study, tested: str, unreal: str) -> dict[str, str]:
     best = most_accurate(study).figure(metric)
     reached = gained(best, metric).type_a
     clear = reached is not None and reached.high < metric.gain(study.floor)
-    ends = f"95{NBSP}%: {ends_words(best.type_a, metric)}" if best.type_a else "no interval"
-    words = f"{tested}: the best {metric.words} is {people(best)} ({ends})"
+    words = f"{tested}: the best {metric.words} is {people(best)} ({interval_words(best, metric)})"
     floor = f"the floor is {study.floor:g}{metric.suffix}"
     return _light(SURE if clear else ROUGH, "no exit is accurate enough", f"{words}; {floor}.{unreal}")
 

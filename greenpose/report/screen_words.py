@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from greenpose.formatting import MINUS, NBSP, plain, plural
+from greenpose.formatting import MINUS, NBSP, ends, plain, plural, repeated
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, PERCENT, Metric
 from greenpose.quantity import Quantity
@@ -22,8 +22,11 @@ def accuracy_tile(told: Point, best: Point, *, is_open: bool = False) -> dict[st
     if each.value is None or not most.value:
         return tile | {"value": "not measured" if each.value is None else people(each), "note": each.missing}
     if told == best:
-        note = f"95{NBSP}%: {ends_words(each.type_a, metric)}" if each.type_a else "no interval"
-        return tile | {"value": people(each), "note": note} | _bar(each.value, metric.utmost, metric)
+        return (
+            tile
+            | {"value": people(each), "note": interval_words(each, metric)}
+            | _bar(each.value, metric.utmost, metric)
+        )
     return tile | {
         "value": people(most if is_open else each),
         "aside": f"→ {people(each)}" if is_open else f"(best: {people(most)})",
@@ -50,16 +53,16 @@ def lost_words(gain: Quantity, metric: Metric) -> str:
     words = f"{points_words(abs(lost), metric)} {metric.points} {'lost' if lost >= 0 else 'gained'}"
     if gain.type_a is None:
         return f"{words}, no interval"
-    ends = Bounds(-gain.type_a.high, -gain.type_a.low) if lost >= 0 else gain.type_a
+    sides = Bounds(-gain.type_a.high, -gain.type_a.low) if lost >= 0 else gain.type_a
     below, above = ("gained", "lost") if lost >= 0 else ("lost", "gained")
-    return f"{words} (95{NBSP}%: {both_ends(ends, below, above, metric)})"
+    return f"{words} ({repeated(both_ends(sides, below, above, metric))})"
 
 
-def both_ends(ends: Bounds, below: str, above: str, metric: Metric) -> str:
+def both_ends(lost: Bounds, below: str, above: str, metric: Metric) -> str:
     """Return both ends of an interval of what is lost; words tell apart what lies below and above zero."""
-    if ends.low >= 0 or ends.high <= 0:
-        return f"{points_words(ends.low, metric)} to {points_words(ends.high, metric)}"
-    return f"{points_words(-ends.low, metric)} {below} to {points_words(ends.high, metric)} {above}"
+    if lost.low >= 0 or lost.high <= 0:
+        return f"{points_words(lost.low, metric)} to {points_words(lost.high, metric)}"
+    return f"{points_words(-lost.low, metric)} {below} to {points_words(lost.high, metric)} {above}"
 
 
 def people(each: Quantity) -> str:
@@ -67,15 +70,12 @@ def people(each: Quantity) -> str:
     return f"{plain(each.known, 2)}{NBSP}{each.unit}" if each.unit else plain(each.known, 2)
 
 
-def ends_words(ends: Bounds, metric: Metric) -> str:
-    """Return `55 to 71`, ends of what is neither negative, unless it may be, nor above the most there can be."""
-    low = ends.low if metric.signed else max(0.0, ends.low)
-    return _once(plain(low, 2), plain(min(metric.utmost, ends.high), 2))
-
-
-def _once(low: str, high: str) -> str:
-    """Return `60 to 62`, the unit behind both; that they read alike where they do."""
-    return f"{low} at both ends" if low == high else f"{low.removesuffix(f'{NBSP}%')} to {high}"
+def interval_words(each: Quantity, metric: Metric) -> str:
+    """Return `95 %: 55 to 71` of what is neither negative, unless it may be, nor above the most there can be."""
+    if each.type_a is None:
+        return "no interval"
+    low = each.type_a.low if metric.signed else max(0.0, each.type_a.low)
+    return repeated(ends(plain(low, 2), plain(min(metric.utmost, each.type_a.high), 2)))
 
 
 def points_words(value: float, metric: Metric) -> str:
@@ -116,7 +116,7 @@ def share_words(share: Quantity) -> str:
     low, high = share.type_a
     if low <= 0 or high / low >= UNKNOWN_FROM:
         return "how much is unknown"
-    return f"95{NBSP}%: {_once(change_words(high), change_words(low))}"
+    return repeated(ends(change_words(high), change_words(low)))
 
 
 def change_words(share: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from greenpose.config import Experiment, LossConfig
 from greenpose.config.accounting import Budget
 from greenpose.files import utc_now
-from greenpose.formatting import joules_to_kwh, lasting, significant
+from greenpose.formatting import ends, joules_to_kwh, lasting, repeated, significant
 from greenpose.ledger.forecast import busy_share, forecast, joules_of, predict_training, seconds_of
 from greenpose.ledger.phases import energy_of, epoch_costs, epoch_of, training_windows, whole_epochs
 from greenpose.metering import CarbonAccounting, Meter, OpenWindow, Window
@@ -244,4 +244,4 @@ def _spread(energy: Quantity) -> str:
     """Return an energy in joules with its prediction interval, for people."""
     wh = energy * (joules_to_kwh(1.0) * 1e3)
     low, high = wh.type_a or (wh.known, wh.known)
-    return f"{significant(wh.known, 2)} Wh ({significant(low, 2)} to {significant(high, 2)})"
+    return f"{significant(wh.known, 2)} Wh ({repeated(ends(significant(low, 2), significant(high, 2)))})"

@@ -22,7 +22,6 @@ from greenpose.model import ExitNetwork
 from greenpose.quantity import Kind, Quantity, missing
 from greenpose.record import Record
 from greenpose.record.artefacts import ArtefactCost, Turns
-from greenpose.record.numbers import quantity_of
 from greenpose.run import peak_memory
 from greenpose.run.measure import COMPARED, Progress, random_crops, shared_warnings, trained_networks
 from greenpose.run.setup import build_meter, build_network, seed_everything, surroundings
@@ -223,4 +222,4 @@ class _Entries:
 def _on_card(numbers: Mapping[str, CardNumber], name: str) -> Quantity:
     """Return a number of a card under the name that it has in the record."""
     told = numbers.get(name)
-    return missing("the card does not say", unit="fraction") if told is None else quantity_of(told.value, told.basis)
+    return missing("the card does not say", unit="fraction") if told is None else told.quantity

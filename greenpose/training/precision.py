@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from greenpose.errors import GreenPoseError
-from greenpose.formatting import plain, significant
+from greenpose.formatting import ends, plain, repeated, significant
 from greenpose.intervals import interval
 
 Precision = Literal["float32", "bf16"]
@@ -104,9 +104,8 @@ def choose(
     ratios = list(_in_turns(steps(), device, seconds))
     ratio, bounds = statistics.median(ratios), interval(ratios)
     low, high = bounds or (ratio, ratio)
-    measured = (
-        f"bf16 is {significant(ratio)} times as fast ({plain(low)} to {plain(high)}, {len(ratios)} turns of a step)"
-    )
+    within = repeated(ends(plain(low), plain(high)))
+    measured = f"bf16 is {significant(ratio)} times as fast ({within}, {len(ratios)} turns of a step)"
     if low >= WORTH:
         return ChosenPrecision(precision="bf16", why=measured)
     return ChosenPrecision(precision="float32", why=f"{measured}, and {WORTH} is asked for")

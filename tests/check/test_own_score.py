@@ -74,5 +74,5 @@ def test_words_say_the_metric_and_its_unit():
     _, said = of_accuracy(40.0, 43.0, Bounds(42.0, 44.0), margin=1.0, metric=ERROR.row)
     assert (
         said.replace("\u00a0", " ")
-        == "mean joint error 43.0 mm (95 % 42.0 mm to 44.0 mm), floor 41.0 mm: surely above it"
+        == "mean joint error 43.0 mm (95 %: 42.0 to 44.0 mm), floor 41.0 mm: surely above it"
     )

@@ -158,7 +158,7 @@ def test_the_end_is_expected_at_the_pace_of_now(at_work, days, pace):
     shown, console = terminal(200)
     console.print(screen_of(found, console))
     when = r"(\d{4}-\d\d-\d\d \d\d:\d\d)"
-    pattern = rf"of training left, {pace}: it ends at {when} UTC \({when} to {when}\)"
+    pattern = rf"of training left, {pace}: it ends at {when} UTC \(95\u00a0%: {when} to {when} UTC\)"
     (ends,) = re.findall(pattern, re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue()).replace("\n", " "))
     told = _document(found)["training_ends"]
     pairs = (ends[1], told["earliest"]), (ends[0], told["expected"]), (ends[2], told["latest"])
@@ -194,7 +194,8 @@ def test_a_grid_that_fits_is_shown_whole_and_in_a_narrow_terminal_without_interv
         assert max(map(len, said[columns].splitlines())) <= columns
     assert "HRNet4-COKD-DS-seed=1-00000001  running" in said[160]
     assert "1: 10.0  2: 20.0  3: 30.0  4: 40.0 (val)" in said[160]
-    assert "(1,000 to 3,000)" in said[160].replace("1000", "1,000").replace("3000", "3,000")
+    assert "2000\u00a0±1000" in said[160]
+    assert "2000 Wh (95\u00a0%: 1000 to 3000) in all" in said[160].replace("\n", " ")
     assert re.search(r"HRNet4-COKD-DS-seed=1  +running +3/210 +4: 40.0 \(val\)", said[80])
     assert "the grid's budget: 0 of 9000 Wh used" in said[80]
 

@@ -243,9 +243,8 @@ def test_a_loss_that_test_patients_show_is_refused(run, tmp_path, monkeypatch):
     with pytest.raises(GreenPoseError) as caught:
         exported(run, "safetensors", precision="bf16", output=tmp_path / "new")
     assert not list(tmp_path.iterdir())
-    assert (
-        "AP is -3.00 points off the network's in float32 on the test split, 95 % interval -6.00 to -0.60; 0.59"
-        in str(caught.value)
+    assert "AP is -3.00 points (95\u00a0%: -6.00 to -0.60) off the network's in float32 on the test split; 0.59" in str(
+        caught.value
     )
 
 
