@@ -3,14 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from greenpose.data.annotations import as_id
 from greenpose.data.findings import Level, Notebook, first_few
-from greenpose.data.images import read_header
+from greenpose.data.images import Header, read_header
 from greenpose.errors import DataError
 
 _PATIENT = re.compile(r"(pz|patient|pat|subject|subj|sub|infant|baby)[-_ ]?\d+", re.IGNORECASE)
@@ -22,21 +22,13 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListedImage:
-    """One listed image that is there."""
+class ListedImage(Header):
+    """One listed image that is there, and what its file says of itself."""
 
     file: Path
     """Where it lies."""
-    size: tuple[int, int]
-    """Width and height in pixels, by the file itself."""
     subject: str
     """Patient, "" when unknown."""
-    bits: int
-    """Bits per channel."""
-    orientation: int = 1
-    """How EXIF turns the stored pixels before they are shown, 1 to 8; 1: not at all."""
-    animated: bool = False
-    """Whether the file holds more frames than the one that is taken."""
 
 
 def read_pictures(
@@ -103,15 +95,7 @@ def listed_image(file: Path, subject: str = "") -> ListedImage:
     Raises:
         DataError: it is missing, empty, truncated, too large or no image.
     """
-    header = read_header(file)
-    return ListedImage(
-        file=file,
-        size=header.size,
-        subject=subject,
-        bits=header.bits or 8,
-        orientation=header.orientation,
-        animated=header.animated,
-    )
+    return ListedImage(file=file, subject=subject, **asdict(read_header(file)))
 
 
 def _note_shown_otherwise(pictures: Mapping[int, ListedImage], notebook: Notebook) -> None:
