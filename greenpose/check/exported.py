@@ -6,7 +6,7 @@ Apart from `footprint`, since reading an artefact takes OpenCV, which no other c
 from collections.abc import Iterator
 
 from greenpose.artefact import Artefact
-from greenpose.artefact.operators import operators_of
+from greenpose.artefact.folder import operators_of
 from greenpose.check.footprint import Footprint
 from greenpose.metrics import ACCURACIES, FILE
 from greenpose.quantity import Quantity

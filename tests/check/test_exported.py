@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from greenpose.artefact import Artefact, Card, CardFile
 from greenpose.artefact.card import CardNumber, CropRule, Decoding, Normalisation, Port
-from greenpose.artefact.operators import operators_of
+from greenpose.artefact.folder import operators_of
 from greenpose.artefact.runtime import load_openvino
 from greenpose.check import Selection, accept, check_budgets, compare, dumps, read_baseline, read_budgets
 from greenpose.check.exported import of_artefact
