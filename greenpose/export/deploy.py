@@ -23,9 +23,18 @@ from greenpose.data.boxes import load_boxes
 from greenpose.data.splits import load_splits, window_of_run
 from greenpose.errors import ExportError, writing
 from greenpose.export.card import make_card
-from greenpose.export.decoding import decoded_onnx, decoded_openvino, decoder_model
 from greenpose.export.folder import DECODED, carried, put, require_same_exit
-from greenpose.export.formats import Kind, onnx_model, openvino_model, to_openvino, to_pt2, to_safetensors
+from greenpose.export.formats import (
+    Kind,
+    decoded_onnx,
+    decoded_openvino,
+    decoder_model,
+    onnx_model,
+    openvino_model,
+    to_openvino,
+    to_pt2,
+    to_safetensors,
+)
 from greenpose.export.quantise import (
     IMAGES,
     IN_FLOAT,

@@ -25,7 +25,7 @@ from greenpose.data.splits import load_splits
 from greenpose.errors import GreenPoseError
 from greenpose.export import Kind, chosen_kinds
 from greenpose.export.card import card_text
-from greenpose.export.decoding import Decoder
+from greenpose.export.formats import Decoder
 from greenpose.export.quantise import calibration_indices, costliest_layers, quantised_onnx
 from greenpose.export.verify import change_of, validated
 from greenpose.model import Architecture, SubNetwork, fold_batchnorm
