@@ -279,7 +279,7 @@ def write_disclosure(asked: Asked) -> None:
     Raises:
         ReportError: if it is about one experiment, and the runs are of several.
     """
-    from greenpose.report import bills_of_materials, energy_reports
+    from greenpose.report.disclosures import bills_of_materials, energy_reports
 
     forms = {
         ".cdx.json": bills_of_materials.cyclonedx,

@@ -14,6 +14,7 @@ from greenpose.formatting import shown
 from greenpose.metrics import ACCURACIES, AP, ENERGY, OF_EXIT, OF_TRAINING, TRAIN_CO2, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.report.comparison import Changes, changes
+from greenpose.report.conclusions.next_steps import next_steps, steps_table
 from greenpose.report.deployment import recommend
 from greenpose.report.drawing import Drawing
 from greenpose.report.figures.artefacts import artefacts_table
@@ -22,7 +23,6 @@ from greenpose.report.figures.hosts import hosts_tables
 from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table
 from greenpose.report.index import resource
-from greenpose.report.next_steps import next_steps, steps_table
 from greenpose.report.page import answer, pictures_of
 from greenpose.report.quantities import legend
 from greenpose.report.scale import latest, unusable

@@ -15,15 +15,18 @@ from greenpose.formatting import NBSP, exact, listed, plain, shown, with_prefix
 from greenpose.metrics import CO2, ENERGY, TRAIN_CO2, TRAIN_ENERGY
 from greenpose.quantity import kind_mark
 from greenpose.record import Failure, Record
-from greenpose.report.chapters import chapters
 from greenpose.report.comparison import Changes, changes
+from greenpose.report.conclusions.chapters import chapters
+from greenpose.report.conclusions.choice import choice_picture
+from greenpose.report.conclusions.first_screen import first_screen
+from greenpose.report.conclusions.headline import headline
+from greenpose.report.conclusions.next_steps import next_steps, told
 from greenpose.report.deployment import recommend
-from greenpose.report.disclosures import disclosures
+from greenpose.report.disclosures.statements import disclosures
 from greenpose.report.drawing import Sheet
 from greenpose.report.figures.ablations import ablation_pictures
 from greenpose.report.figures.artefacts import artefacts_picture
 from greenpose.report.figures.break_even import break_even_picture, forecast_table, parts_table, teaching_table
-from greenpose.report.figures.choice import choice_picture
 from greenpose.report.figures.early_exit import early_exit_picture
 from greenpose.report.figures.energy import bill_picture, energy_picture
 from greenpose.report.figures.exits import (
@@ -50,15 +53,12 @@ from greenpose.report.figures.training import (
     training_table,
 )
 from greenpose.report.figures.what_if import SUPPOSITIONS, scenario_data, scenario_table, scenario_words
-from greenpose.report.first_screen import first_screen
 from greenpose.report.glossary import Terms, glossary_of
 from greenpose.report.header import facts
-from greenpose.report.headline import headline
 from greenpose.report.hosts import across_hosts
 from greenpose.report.index import description, resource, runs_told
 from greenpose.report.labels import seeds, setting_facts
 from greenpose.report.limits import limits
-from greenpose.report.next_steps import next_steps, told
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import legend
 from greenpose.report.scale import detailed, is_large, latest, notices, uncollected

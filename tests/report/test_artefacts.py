@@ -14,8 +14,8 @@ from greenpose.report.page import answer, pictures_of
 from greenpose.report.ranking import preference
 from greenpose.report.tidy import tidy_lines
 from tests.artefact_costs import cost, known_of, turns
+from tests.report.conclusions.recommended import choice_picture, first_screen, next_steps
 from tests.report.html_tree import read
-from tests.report.recommended import choice_picture, first_screen, next_steps
 from tests.report.records import OTHER_HOST, record
 
 CONSTANT = {"title": "Exported", "generated_at": "2025-06-01T12:00:00+00:00", "version": "0.1.0"}

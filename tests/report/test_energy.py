@@ -3,7 +3,7 @@
 import pytest
 
 from greenpose.formatting import NBSP
-from greenpose.report.caveats import caveats
+from greenpose.report.conclusions.caveats import caveats
 from greenpose.report.drawing import CHARACTER, FONT
 from greenpose.report.figures import energy
 from greenpose.report.figures.energy import (

@@ -16,7 +16,7 @@ from greenpose.intervals import Bounds, t_interval
 from greenpose.metrics import AP, ENERGY, LATENCY, OF_TRAINING, ON_PAGE
 from greenpose.quantity import Quantity
 from greenpose.report import render, study
-from greenpose.report.caveats import caveats
+from greenpose.report.conclusions.caveats import caveats
 from greenpose.report.deployment import chosen
 from greenpose.report.figures.ablations import ablation_pictures
 from greenpose.report.figures.exits import runs_table
@@ -31,9 +31,9 @@ from greenpose.report.scale import latest
 from greenpose.report.study import Point, run_names, short_name
 from greenpose.report.tidy import tidy_lines
 from tests.artefact_costs import cost, known_of, turns
+from tests.report.conclusions.recommended import first_screen, next_steps
 from tests.report.html_tree import read
 from tests.report.published import published
-from tests.report.recommended import first_screen, next_steps
 from tests.report.records import record
 from tests.report.several_hosts import on_host, table_1
 

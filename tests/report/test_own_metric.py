@@ -9,16 +9,16 @@ from greenpose.ledger.own import OwnRun
 from greenpose.ledger.own_settings import settings_of
 from greenpose.record import Basis, Interval, Record
 from greenpose.record.metric import KNOWN, OwnMetric
+from greenpose.report.conclusions.headline import headline
 from greenpose.report.figures.energy import by_purpose
 from greenpose.report.forms import to_latex, to_markdown
-from greenpose.report.headline import headline
 from greenpose.report.limits import limits
 from greenpose.report.page import pictures_of, render
 from greenpose.report.ranking import leaders, most_accurate, preference, useful
 from greenpose.report.study import study
 from greenpose.report.tidy import lines
 from tests.metering.fakes import TickingClock, TickingSource, metering
-from tests.report.recommended import first_screen
+from tests.report.conclusions.recommended import first_screen
 from tests.report.records import record
 
 POSE = re.compile(r"\b(AP|AR|OKS|PCK|OKD|pose|keypoints?|HRNet\w*|heatmaps?)\b", flags=re.IGNORECASE)

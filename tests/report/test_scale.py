@@ -8,9 +8,9 @@ import pytest
 from greenpose.metrics import ENERGY
 from greenpose.record import dumps
 from greenpose.report import gathered, render_study, study
+from greenpose.report.conclusions.headline import headline
 from greenpose.report.figures.exits import means_table
 from greenpose.report.figures.tradeoff import MANY_MARKS, MOST_TOLD, data_table, draw, scatter
-from greenpose.report.headline import headline
 from greenpose.report.scale import MANY_EXPERIMENTS, MANY_RUNS, detailed, is_large, lean, notices
 from greenpose.store.alike import Alike, AlikeReader
 from tests.report.html_tree import read

@@ -6,7 +6,7 @@ from string import ascii_uppercase
 import pytest
 
 from greenpose.metrics import AP, LATENCY
-from greenpose.report.caveats import caveats
+from greenpose.report.conclusions.caveats import caveats
 from greenpose.report.header import place
 from greenpose.report.labels import host_name, natural
 from greenpose.report.study import Point, study

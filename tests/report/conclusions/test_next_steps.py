@@ -12,15 +12,15 @@ import pytest
 from greenpose.formatting import kwh_to_joules
 from greenpose.record import Validation
 from greenpose.report import render, study
+from greenpose.report.conclusions.next_steps import LARGE_SHARE, MOST, told
 from greenpose.report.figures.what_if import DEFAULT
 from greenpose.report.forms import to_markdown
-from greenpose.report.next_steps import LARGE_SHARE, MOST, told
 from greenpose.store import collect
 from reports.examples import REPORTS, examples
 from tests.cli.running import greenpose
+from tests.report.conclusions.recommended import next_steps
 from tests.report.html_tree import read
 from tests.report.policies import policy_of
-from tests.report.recommended import next_steps
 from tests.report.records import failure, paper_grid, record
 
 WITHIN = {3: 0.935, 4: 0.94}

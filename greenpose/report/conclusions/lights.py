@@ -8,11 +8,7 @@ from greenpose.formatting import plain, plural
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT
 from greenpose.quantity import Quantity
-from greenpose.report.deployment import Recommendation
-from greenpose.report.differences import FEWEST_PAIRS, interval_of
-from greenpose.report.hosts import metered
-from greenpose.report.ranking import Preference, gained, known, most_accurate
-from greenpose.report.screen_words import (
+from greenpose.report.conclusions.screen_words import (
     accuracy_tile,
     beside_words,
     both_ends,
@@ -23,6 +19,10 @@ from greenpose.report.screen_words import (
     share_words,
     tested_words,
 )
+from greenpose.report.deployment import Recommendation
+from greenpose.report.differences import FEWEST_PAIRS, interval_of
+from greenpose.report.hosts import metered
+from greenpose.report.ranking import Preference, gained, known, most_accurate
 from greenpose.report.study import Point, Study
 
 SURE_WITHIN = 5.0

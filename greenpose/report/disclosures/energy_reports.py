@@ -15,8 +15,8 @@ from greenpose.metrics import EMBODIED, ENERGY, PARAMS, SCI, TRAIN_EMBODIED, TRA
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Record
 from greenpose.record.numbers import Interval
-from greenpose.report.bills_of_materials import SIGNIFICANT, THOUSAND, identity, instant, scores, task_of
-from greenpose.report.disclosures import intensity_of, model_card, of_training, training_type
+from greenpose.report.disclosures.bills_of_materials import SIGNIFICANT, THOUSAND, identity, instant, scores, task_of
+from greenpose.report.disclosures.statements import intensity_of, model_card, of_training, training_type
 from greenpose.report.figures.exits import means_table
 from greenpose.report.labels import host_name
 from greenpose.report.limits import limits

@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from greenpose.report.disclosures import disclosures
+from greenpose.report.disclosures.statements import disclosures
 from greenpose.report.study import study
 from tests.report.exits import MACS
 from tests.report.records import failure, paper_grid, record, with_making

@@ -8,21 +8,21 @@ import pytest
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, ENERGY, MACS
 from greenpose.quantity import Quantity
-from greenpose.report.chapters import chapters
 from greenpose.report.comparison import changes
-from greenpose.report.disclosures import disclosures
+from greenpose.report.conclusions.chapters import chapters
+from greenpose.report.conclusions.first_screen import TWICE, year_g
+from greenpose.report.conclusions.screen_words import share_words, signed_points
+from greenpose.report.disclosures.statements import disclosures
 from greenpose.report.figures.totals import run_total
-from greenpose.report.first_screen import TWICE, year_g
 from greenpose.report.forms import to_markdown
 from greenpose.report.glossary import GLOSSARY, Terms
 from greenpose.report.ranking import preference
 from greenpose.report.scale import latest
-from greenpose.report.screen_words import share_words, signed_points
 from greenpose.report.study import ComparisonSide, Point, side_by_side, study
 from greenpose.report.tidy import lines
 from greenpose.store import collect
 from reports.examples import examples
-from tests.report.recommended import choice_picture, first_screen, next_steps, verdict
+from tests.report.conclusions.recommended import choice_picture, first_screen, next_steps, verdict
 from tests.report.records import OTHER_HOST, failure, paper_grid, record
 
 PUBLISHED = {folder.name: study(collect([folder])) for folder in examples()}

@@ -1,10 +1,10 @@
 """What a page recommends of a study, as `greenpose.report.page` puts it together."""
 
-from greenpose.report import first_screen as screen
 from greenpose.report.comparison import changes
+from greenpose.report.conclusions import choice
+from greenpose.report.conclusions import first_screen as screen
+from greenpose.report.conclusions.next_steps import next_steps as steps
 from greenpose.report.deployment import recommend
-from greenpose.report.figures import choice
-from greenpose.report.next_steps import next_steps as steps
 from greenpose.report.scale import latest
 
 

@@ -17,7 +17,7 @@ from greenpose.formatting import joules_to_kwh
 from greenpose.metrics import ENERGY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity
 from greenpose.record import Record
-from greenpose.report.disclosures import GRAMS_PER_TONNE, energy_consumption, of_training, training_type
+from greenpose.report.disclosures.statements import GRAMS_PER_TONNE, energy_consumption, of_training, training_type
 from greenpose.report.labels import host_name
 from greenpose.report.limits import limits
 from greenpose.report.study import Group, Point, Study

@@ -22,15 +22,9 @@ from greenpose.formatting import (
 from greenpose.intervals import Bounds
 from greenpose.metrics import ENERGY, PERCENT
 from greenpose.quantity import Quantity, kind_mark, over_runs
-from greenpose.report.caveats import STILL_RISING, rise
-from greenpose.report.commands import grid_file, of_run, run_again, run_folder, run_more
-from greenpose.report.deployment import Recommendation, deployments, fitness, unsettled
-from greenpose.report.differences import FEWEST_PAIRS, interval_of, more_to_settle
-from greenpose.report.figures.early_exit import early_exit_charts
-from greenpose.report.figures.totals import paid_of
-from greenpose.report.figures.what_if import DEFAULT
-from greenpose.report.ranking import Preference, energy_share, unlike_best
-from greenpose.report.savings import (
+from greenpose.report.conclusions.caveats import STILL_RISING, rise
+from greenpose.report.conclusions.commands import grid_file, of_run, run_again, run_folder, run_more
+from greenpose.report.conclusions.savings import (
     after_best,
     again,
     halved,
@@ -42,6 +36,12 @@ from greenpose.report.savings import (
     on_hosts,
     rises,
 )
+from greenpose.report.deployment import Recommendation, deployments, fitness, unsettled
+from greenpose.report.differences import FEWEST_PAIRS, interval_of, more_to_settle
+from greenpose.report.figures.early_exit import early_exit_charts
+from greenpose.report.figures.totals import paid_of
+from greenpose.report.figures.what_if import DEFAULT
+from greenpose.report.ranking import Preference, energy_share, unlike_best
 from greenpose.report.study import Group, Point, Study, disturbances, energy_kind, gross_kwh, not_converged, short_name
 from greenpose.tables import Table, table_of
 

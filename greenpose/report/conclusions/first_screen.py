@@ -20,23 +20,17 @@ from greenpose.metrics import AP, ENERGY, MACS
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Record
 from greenpose.report.comparison import Changes
-from greenpose.report.deployment import Deployment, Recommendation, tried_words
-from greenpose.report.figures.totals import grand_total, paid_of
-from greenpose.report.figures.what_if import DEFAULT
-from greenpose.report.headline import settling
-from greenpose.report.hosts import across_hosts
-from greenpose.report.lights import ROUGH, absolutes_light, accuracy_light, fewest_seeds, level_of, saving_light
-from greenpose.report.ranking import (
-    Preference,
-    cost_figure,
-    energy_share,
-    improvement,
-    known,
-    most_accurate,
-    reaches_zero,
+from greenpose.report.conclusions.headline import settling
+from greenpose.report.conclusions.lights import (
+    ROUGH,
+    absolutes_light,
+    accuracy_light,
+    fewest_seeds,
+    level_of,
+    saving_light,
 )
-from greenpose.report.savings import measured
-from greenpose.report.screen_words import (
+from greenpose.report.conclusions.savings import measured
+from greenpose.report.conclusions.screen_words import (
     accuracy_tile,
     beside_words,
     change_words,
@@ -47,6 +41,19 @@ from greenpose.report.screen_words import (
     share_words,
     tested_words,
     tile_name,
+)
+from greenpose.report.deployment import Deployment, Recommendation, tried_words
+from greenpose.report.figures.totals import grand_total, paid_of
+from greenpose.report.figures.what_if import DEFAULT
+from greenpose.report.hosts import across_hosts
+from greenpose.report.ranking import (
+    Preference,
+    cost_figure,
+    energy_share,
+    improvement,
+    known,
+    most_accurate,
+    reaches_zero,
 )
 from greenpose.report.study import Point, Study, energy_kind
 

@@ -8,11 +8,11 @@ from greenpose.formatting import NBSP, listed, percent, plain, plural, with_pref
 from greenpose.metrics import ENERGY, MACS, Metric
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.report.comparison import Changes
+from greenpose.report.conclusions.first_screen import year_g
+from greenpose.report.conclusions.savings import MEASURING, measured
 from greenpose.report.figures.totals import paid_of, phase_names
 from greenpose.report.figures.what_if import DEFAULT
-from greenpose.report.first_screen import year_g
 from greenpose.report.hosts import across_hosts
-from greenpose.report.savings import MEASURING, measured
 from greenpose.report.study import Study, gross_kwh
 
 Chapter = tuple[str, str, str]

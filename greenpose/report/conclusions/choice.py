@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from greenpose.formatting import NBSP, plain
 from greenpose.metrics import AP, ENERGY, Metric
 from greenpose.quantity import Quantity, kind_mark, worst
+from greenpose.report.conclusions.screen_words import change_words, signed_points
 from greenpose.report.deployment import Deployment, Recommendation
 from greenpose.report.drawing import (
     ACCENT,
@@ -40,7 +41,6 @@ from greenpose.report.ranking import (
     staircase,
     unlike_best,
 )
-from greenpose.report.screen_words import change_words, signed_points
 from greenpose.report.study import Point, Study, short_name
 from greenpose.tables import table_of
 

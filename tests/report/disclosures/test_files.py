@@ -15,13 +15,13 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
 
 from greenpose.errors import ReportError
-from greenpose.report.bills_of_materials import cyclonedx, spdx
-from greenpose.report.energy_reports import boamps, card, sci
+from greenpose.report.disclosures.bills_of_materials import cyclonedx, spdx
+from greenpose.report.disclosures.energy_reports import boamps, card, sci
 from greenpose.report.study import study
 from tests.report.records import failure, paper_grid, record, with_making
 
 MADE = {"generated_at": "2026-11-30T07:00:00+01:00", "version": "0.1.0"}
-SCHEMAS = Path(__file__).parent.parent / "golden/boamps"
+SCHEMAS = Path(__file__).parents[2] / "golden/boamps"
 BASE = "https://raw.githubusercontent.com/Boavizta/BoAmps/main/model/"
 HOSTILE = 'a"\n---\n{x: [\u202e</script>'
 

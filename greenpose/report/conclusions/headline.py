@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from greenpose.formatting import NBSP, exact, listed, percent, plain, plural, prefix, with_prefix
 from greenpose.metrics import CO2, ENERGY, MACS, PERCENT, Metric
 from greenpose.quantity import kind_mark
-from greenpose.report.caveats import caveats
+from greenpose.report.conclusions.caveats import caveats
 from greenpose.report.deployment import recommend
 from greenpose.report.differences import (
     NonInferiority,
