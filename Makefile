@@ -37,7 +37,7 @@ test: setup  ## run the tests
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: setup  ## run the tests marked slow
-	$(BIN)/pytest -m 'slow and not gpu'
+	$(BIN)/pytest -m 'slow and not gpu' -n 2 --dist loadfile
 
 test-gpu: setup  ## run the tests that need a CUDA device
 	$(BIN)/pytest -m gpu

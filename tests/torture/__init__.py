@@ -1,6 +1,6 @@
 """What GreenPose bears: kills, rivals, broken disks, damaged files and hostile words, many of each and seeded.
 
-Every test has a short form, which the ordinary suite runs, and a full one (`make torture`), whose figures are printed.
+Every test has a short form (`make test-slow`) and a full one (`make torture`), whose figures are printed.
 """
 
 import os
@@ -13,7 +13,11 @@ SHARE = float(os.environ.get("GREENPOSE_TORTURE_SHARE", "1"))
 """Part of the full counts that is done, for a machine with less time; with other seeds, other parts."""
 
 SIZES = pytest.mark.parametrize(
-    "full", [pytest.param(False, id="short"), pytest.param(True, id="full", marks=pytest.mark.torture)]
+    "full",
+    [
+        pytest.param(False, id="short", marks=pytest.mark.slow),
+        pytest.param(True, id="full", marks=pytest.mark.torture),
+    ],
 )
 
 
