@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.cli.running import COMMAND, Act, as_python, greenpose
+from tests.cli.running import as_python, greenpose
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -65,13 +65,11 @@ def run_blocks(page: Path, folder: Path) -> str:
     return done.out
 
 
-def type_page(
-    page: Path, folder: Path, shorter: Mapping[str, str], skipped: Collection[str] = (), *, act: Act = COMMAND
-) -> dict[str, str]:
+def type_page(page: Path, folder: Path, shorter: Mapping[str, str], skipped: Collection[str] = ()) -> dict[str, str]:
     """Do what a page says, in order: write its titled files, type its shell lines. Return what each line printed.
 
-    A command of GreenPose also gets the words that `shorter` has for its first ones, so that it takes less time; `act`
-    does it. A line with a piece that is `skipped` is not typed. Every other one has to end with the code that its
+    A command of GreenPose also gets the words that `shorter` has for its first ones, so that it takes less time.
+    A line with a piece that is `skipped` is not typed. Every other one has to end with the code that its
     comment says, or 0; what is measured may also leave a check unable to tell.
     """
     said, faults = {}, []
@@ -81,7 +79,7 @@ def type_page(
         for line in block.text.splitlines() if block.language == "sh" else ():
             if any(piece in line for piece in skipped):
                 continue
-            code, said[line] = type_line(line, folder, shorter, act)
+            code, said[line] = type_line(line, folder, shorter)
             told = re.search(r"#.*code (\d)", line)
             unsure = bool(re.search("--against|--budgets|--self-test", line)) and code == 3
             if code != int(told[1] if told else 0) and not unsure:
@@ -90,7 +88,7 @@ def type_page(
     return said
 
 
-def type_line(line: str, folder: Path, shorter: Mapping[str, str], act: Act = COMMAND) -> tuple[int, str]:
+def type_line(line: str, folder: Path, shorter: Mapping[str, str]) -> tuple[int, str]:
     """Type a shell line in a folder; return its code and what it printed.
 
     GreenPose is forked from a process that is warm. What pip would bring is here already: an environment is given it.
@@ -103,11 +101,11 @@ def type_line(line: str, folder: Path, shorter: Mapping[str, str], act: Act = CO
         if Path(program).name == "greenpose":
             named = [sorted(map(str, folder.glob(word))) or [word] if "*" in word else [word] for word in words]
             more = " ".join(few for first, few in shorter.items() if f"{shlex.join(words)} ".startswith(f"{first} "))
-            done = greenpose(*itertools.chain(*named), *shlex.split(more), cwd=folder, act=act, PATH=SEARCHED)
+            done = greenpose(*itertools.chain(*named), *shlex.split(more), cwd=folder, PATH=SEARCHED)
             code, printed = done.code, done.out + done.err
         elif program == "make":
             _, recipe = shell(f"make -n {shlex.join(words)} | grep -o 'bin/greenpose .*'", folder)
-            code, printed = type_line(" && ".join(recipe.splitlines()), folder, shorter, act)
+            code, printed = type_line(" && ".join(recipe.splitlines()), folder, shorter)
         elif Path(program).name == "pip":
             (site,) = (folder / program).parents[1].glob("lib/python*/site-packages")
             (site / "here.pth").write_text("\n".join(filter(None, sys.path)))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.cli.running import COMMAND, greenpose, with_least_network
+from tests.cli.running import greenpose
 from tests.data.raw import exports
 from tests.init import folders
 from tests.pages import PAGES, ROOT, blocks, blocks_of, shell, type_line, type_page
@@ -25,16 +25,15 @@ NOT_TYPED = {
 """Pieces of lines that are not typed, each with what such a line wants that is not to be had here."""
 FEW = "".join(f" --set data.synthetic.patients.{split}=3" for split in ("train", "val", "test"))
 SHORTER = {
-    "run mine.yaml": "--set model.modules=[1,1,1] --set model.width=4 --set model.stem_width=4",
     "run": f"--set train.epochs=1 --set train.milestones=[] {FEW} --set measure.min_window_seconds=0.005"
     " --set measure.max_seconds=1 --set measure.max_blocks=1 --set measure.step_blocks=1",
     "measure": "--set measure.min_window_seconds=0.005 --max-seconds 1",
     "estimate": f"--seconds 1 {FEW}",
     "init": "--seconds 1",
 }
-"""What commands that begin so are given besides, so that they take less time."""
-LONGER = ("greenpose estimate ", "greenpose init mice/")
-"""Lines that take long all the same: only `make test-slow` types them."""
+"""What commands that begin so are given besides in a clone, so that they take less time."""
+LONG = ("own_network.md", "profile.md", "tutorial.md")
+"""Pages whose lines train networks: only `make test-slow` types them."""
 LINES = {page: [line for block in blocks(page, "sh") for line in block.text.splitlines()] for page in PAGES}
 SHELL_PAGES = [page for page, lines in LINES.items() if any(not any(p in line for p in NOT_TYPED) for line in lines)]
 IN_A_CLONE = [page for page in SHELL_PAGES if page.name in {"README.md", "deploy.md", "gate.md"}]
@@ -43,20 +42,16 @@ IN_A_FOLDER = [page for page in SHELL_PAGES if page not in IN_A_CLONE]
 
 def test_a_line_that_is_not_typed_is_there():
     said = "\n".join(itertools.chain(*LINES.values()))
-    assert [piece for piece in (*NOT_TYPED, *LONGER) if piece not in said] == []
+    assert [piece for piece in NOT_TYPED if piece not in said] == []
 
 
 @pytest.mark.parametrize(
-    ("shorter", "skipped"),
-    [
-        pytest.param(SHORTER, (*NOT_TYPED, *LONGER), id="short"),
-        pytest.param({}, NOT_TYPED, id="whole", marks=pytest.mark.slow),
-    ],
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] * (page.name in LONG), id=page.name) for page in IN_A_FOLDER],
 )
-@pytest.mark.parametrize("page", IN_A_FOLDER, ids=lambda page: page.name)
-def test_a_page_works_as_it_is_typed_in_a_folder_of_ones_own(page, shorter, skipped, tmp_path):
+def test_a_page_works_as_it_is_typed_in_a_folder_of_ones_own(page, tmp_path):
     _give(page, tmp_path)
-    type_page(page, tmp_path, shorter, skipped, act=with_least_network if shorter else COMMAND)
+    type_page(page, tmp_path, {}, NOT_TYPED)
     assert _lacking(page, tmp_path) == []
 
 

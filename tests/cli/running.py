@@ -18,9 +18,6 @@ Act = Callable[[Sequence[str]], int]
 """From the words of a command to the code that it ends with."""
 
 
-LEAST = {"exits": [3, 4], "width": 4, "stem_width": 4, "modules": [1, 1, 1], "blocks": 1}
-
-
 class Done(NamedTuple):
     """What a command left."""
 
@@ -77,14 +74,6 @@ def begun(*arguments: object, cwd: Path, **environment: str) -> BaseProcess:
     process = forked(list(map(str, arguments)), cwd=cwd, out=out, err=err, environment=told)
     process.out, process.err = out, err
     return process
-
-
-def with_least_network(words: Sequence[str]) -> int:
-    """Be the command line where `init` proposes no larger network: the trial steps of those take seconds."""
-    from greenpose.init import proposal
-
-    proposal.NETWORKS = {"HRNet-W4": (LEAST, 2.0e-3)}
-    return COMMAND(words)
 
 
 def as_python(words: Sequence[str]) -> int:

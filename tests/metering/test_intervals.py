@@ -59,12 +59,14 @@ def measured():
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_looking_whether_it_is_enough_leaves_95_of_100(measured):
     """600 trials have a standard deviation of 0.9 points; looking every three blocks from the third on costs 5."""
     assert measured["alone"] >= 0.93
     assert 6 < measured["blocks"] < 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRIFTING)
 def test_ratios_within_blocks_hold_the_truth_while_the_machine_drifts(name, measured):
     """The levels drift by more than the noise: the ratio must not feel it."""
