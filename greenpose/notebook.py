@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from greenpose.errors import GreenPoseError
-from greenpose.tables import Column, Table, TableCell
+from greenpose.tables import Column, Table, TableCell, named_lines
 
 STYLE = "border-collapse: collapse; font-variant-numeric: tabular-nums"
 CELL = "padding: .2em .8em; text-align: {side}; border-bottom: 1px solid #8884"
@@ -39,11 +39,8 @@ def frame(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str]) -> Any:
 def _table(table: Table) -> str:
     heads = [*(_cell("th", head, "left") for head in table.heads), *map(_head, table.columns)]
     lines = [f"<tr>{''.join(heads)}</tr>"]
-    for section in table.sections:
-        for place, row in enumerate(section.rows):
-            names = [section.head if place == 0 else "", row.head][2 - len(table.heads) :]
-            cells = [*(_cell("th", name, "left") for name in names), *map(_number, row.cells)]
-            lines.append(f"<tr>{''.join(cells)}</tr>")
+    for names, cells in named_lines(table):
+        lines.append(f"<tr>{''.join([*(_cell('th', name, 'left') for name in names), *map(_number, cells)])}</tr>")
     caption = f"<caption>{_text(table.caption)}</caption>" if table.caption else ""
     return f'<table style="{STYLE}">{caption}{"".join(lines)}</table>'
 

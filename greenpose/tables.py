@@ -217,7 +217,7 @@ def markdown_table(table: Table) -> str:
 
     rules = [":--"] * len(table.heads) + [":--" if column.words else "--:" for column in table.columns]
     lines = [line(map(plain_text, _heads(table))), line(rules)]
-    lines += [line([*map(plain_text, names), *map(text, cells)]) for names, cells in _lines(table)]
+    lines += [line([*map(plain_text, names), *map(text, cells)]) for names, cells in named_lines(table, each=True)]
     notes = [f"[^{table.id}-{index}]: {plain_text(note)}" for index, note in enumerate(table.notes, 1)]
     return "\n".join([plain_text(table.caption), "", *lines, *([""] if notes else []), *notes])
 
@@ -239,14 +239,12 @@ def rich_table(table: Table, *, head_style: str = "bold", bold: Collection[str] 
     for head in table.heads:
         grid.add_column(Words(head), no_wrap=True)
     for place, column in enumerate(table.columns):
-        left = column.words or any(cells[place].interval for _, cells in _lines(table))
+        left = column.words or any(cells[place].interval for _, cells in named_lines(table))
         said = Words("\n".join(_heading(column)))
         grid.add_column(said, justify="left" if left else "right", no_wrap=not column.wraps)
-    for section in table.sections:
-        for place, row in enumerate(section.rows):
-            names = _names(table, section.head if place == 0 else "", row)
-            words = [*map(Words, names), *(Words(cell.line, cell.style) for cell in row.cells)]
-            grid.add_row(*words, style="bold" if words[0].plain in bold else "")
+    for names, cells in named_lines(table):
+        words = [*map(Words, names), *(Words(cell.line, cell.style) for cell in cells)]
+        grid.add_row(*words, style="bold" if words[0].plain in bold else "")
     return grid
 
 
@@ -288,13 +286,12 @@ def _heads(table: Table) -> list[str]:
     return [*table.heads, *(", ".join(_heading(column)) for column in table.columns)]
 
 
-def _names(table: Table, head: str, row: TableRow) -> list[str]:
-    """Return what names a line, as many as there are headings for it: none, its own, or its section's too."""
-    return [head, row.head][2 - len(table.heads) :]
+def named_lines(table: Table, *, each: bool = False) -> Iterator[tuple[list[str], tuple[TableCell, ...]]]:
+    """Yield what names each line, and its cells.
 
-
-def _lines(table: Table) -> Iterator[tuple[list[str], tuple[TableCell, ...]]]:
-    """Yield what names each line, and its cells."""
+    There are as many names as headings for them: none, the line's own, or before it its section's, which only the first
+    line of a section has unless `each` is to.
+    """
     for section in table.sections:
-        for row in section.rows:
-            yield _names(table, section.head, row), row.cells
+        for place, row in enumerate(section.rows):
+            yield [section.head if each or place == 0 else "", row.head][2 - len(table.heads) :], row.cells

@@ -17,7 +17,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from types import TracebackType
 from typing import Any, Literal
 
 from greenpose.errors import CheckError, GreenPoseError, MeteringError
@@ -115,9 +114,7 @@ class Worker:
         )
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """End the process, whatever it is at."""
         self._process.kill()
         self._process.communicate()

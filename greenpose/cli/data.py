@@ -102,8 +102,8 @@ def _teller(bar: Progress) -> Callable[[int, int], None]:
 def _show_prepared(prepared: "Prepared", folder: Path, console: Console, *, verbose: bool) -> None:
     manifest = prepared.manifest
     out().print(_table(manifest))
-    out().print(f"split: {manifest.split.note}", markup=False, soft_wrap=True)
-    out().print(str(folder), markup=False, soft_wrap=True)
+    out().print(f"split: {manifest.split.note}", soft_wrap=True)
+    out().print(str(folder), soft_wrap=True)
     if prepared.swept:
         console.print("an earlier attempt was killed; what it had left is removed")
     for remark in manifest.remarks:
@@ -116,7 +116,7 @@ def _show_prepared(prepared: "Prepared", folder: Path, console: Console, *, verb
     use = f"--set data.root={folder}"
     if manifest.depth.bits == 16:
         use += " --set data.depth_window_mm=[NEAR,FAR]"
-    console.print(f"train on it with: greenpose run --grid experiments/table1.yaml {use}", markup=False, soft_wrap=True)
+    console.print(f"train on it with: greenpose run --grid experiments/table1.yaml {use}", soft_wrap=True)
 
 
 def _table(manifest: "Manifest") -> Table:
@@ -172,7 +172,7 @@ def synth(
     else:
         out().print(str(folder))
         use = f"--set data.source=coco --set data.root={folder}"
-        err(quiet=manner.quiet).print(f"train on it with: {use}", markup=False, soft_wrap=True)
+        err(quiet=manner.quiet).print(f"train on it with: {use}", soft_wrap=True)
 
 
 @app.command(epilog=EPILOG)
@@ -201,7 +201,7 @@ def check(
         print_json(_as_json(folder, found) | {"trains": found.trains, "verdict": found.verdict(profile)})
     else:
         _show(found, err(quiet=manner.quiet))
-        out().print(found.verdict(profile), markup=False, highlight=False, soft_wrap=True)
+        out().print(found.verdict(profile), soft_wrap=True)
     if not found.usable:
         raise typer.Exit(EXIT_USAGE)
 

@@ -106,9 +106,9 @@ def report(
     drawn = write_figures(compared(), figures) if figures else []
     notes = err(quiet=manner.quiet)
     if figures or any(write is not write_csv for write in writers):
-        notes.print(_answer(compared()), markup=False, soft_wrap=True)
+        notes.print(_answer(compared()), soft_wrap=True)
     for fault in dict.fromkeys(left_out):
-        notes.print(f"left out: {shown(fault)}", markup=False, soft_wrap=True)
+        notes.print(f"left out: {shown(fault)}", soft_wrap=True)
     return _say([*outputs, *drawn], as_json=manner.json)
 
 
@@ -141,7 +141,7 @@ def write_index(folder: Path, outputs: Sequence[Path], *, title: str, date: str,
     pages = [path for path in pages_below(folder) if path.resolve() != output.resolve()]
     for path in pages:
         if isinstance(found := read_page(path), str):
-            notes.print(f"not listed: {shown(f'{path}: {found}')}", markup=False, soft_wrap=True)
+            notes.print(f"not listed: {shown(f'{path}: {found}')}", soft_wrap=True)
     named = title or f"Reports in {folder.resolve().name or folder}"
     write_text(output, index_page(pages, at=output, title=named, date=date, version=__version__))
     return output
@@ -428,4 +428,4 @@ def _say(paths: Sequence[Path], *, as_json: bool) -> None:
         print_json({"report": str(paths[0]), "files": [str(path) for path in paths]})
     else:
         for path in paths:
-            out().print(shown(str(path)), markup=False, soft_wrap=True)
+            out().print(shown(str(path)), soft_wrap=True)

@@ -259,7 +259,7 @@ def _show_plan(
     if shared:
         out().print(budget_line(shared.energy_kwh, shared.used), soft_wrap=True)
     if when:
-        out().print(when.first(), soft_wrap=True, markup=False, highlight=False)
+        out().print(when.first(), soft_wrap=True)
 
 
 def _todo(planned: list[Planned], budget: Budget, console: Console, watched: Collection[str]) -> list[Planned]:
@@ -368,7 +368,7 @@ def _conclude(
             rows = [(one.cell.name.rpartition("-")[0], one.folder, missing) for one, missing in results]
             console.print(grid_table(rows), "")
         if page:
-            out().print(str(page), soft_wrap=True, markup=False)
+            out().print(str(page), soft_wrap=True)
     if damaged or any(outcome.state not in FINE for outcome in outcomes if not outcome.undone):
         raise typer.Exit(EXIT_RUNS_FAILED)
 

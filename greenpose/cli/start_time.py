@@ -194,7 +194,7 @@ class CleanHours:
             console.print(note(f"{said(error)}: the {plural(len(left), 'run')} left are done at once"), soft_wrap=True)
             return len(left)
         if choice.starts[0] - self.now() > SOON or not again:
-            console.print(self.sentence(choice, left, again=again), soft_wrap=True, markup=False, highlight=False)
+            console.print(self.sentence(choice, left, again=again), soft_wrap=True)
         while (seconds := (choice.starts[0] - self.now()).total_seconds()) > 0:
             self.sleep(min(seconds, NAP_SECONDS))
         return choice.size
@@ -379,6 +379,6 @@ def in_its_hours(
     if when is None:
         return do
     if launcher.kind != "local":
-        console.print(when.first(), soft_wrap=True, markup=False, highlight=False)
+        console.print(when.first(), soft_wrap=True)
         return do
     return partial(when.run, do, console)

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any, final
 
 from greenpose.errors import MeteringError
@@ -229,9 +228,7 @@ class Meter:
         self._began_at = utc_now() if math.isnan(date_s) else datetime.fromtimestamp(date_s, UTC)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Take the last reading and close the log; an exception goes on."""
         with self._stack:
             try:
