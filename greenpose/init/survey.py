@@ -18,11 +18,10 @@ from greenpose.errors import DataError, GreenPoseError
 from greenpose.files import write_parts, write_text
 from greenpose.init.coco_files import check_in_place, depth_window, read_coco
 from greenpose.init.keypoints import propose_profile
-from greenpose.init.labelled_set import Labelled, num_labelled
+from greenpose.init.labelled_set import Labelled, ThreeSplits, divided, num_labelled
 from greenpose.init.layouts import LAYOUTS, MADE_BY, find_layout
 from greenpose.init.proposal import Circumstances, Proposal, propose, propose_input
 from greenpose.init.sleap_files import read_through_sleap_io
-from greenpose.init.three_splits import ThreeSplits, divided
 from greenpose.init.yaml_texts import experiment_text, profile_text
 from greenpose.init.yolo_files import read_yolo
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from greenpose.errors import DataError
-from greenpose.init.three_splits import divided
+from greenpose.init.labelled_set import divided
 from tests.data.fakes import instance
 
 

@@ -9,7 +9,7 @@ import pytest
 from greenpose.artefact import read_artefact
 from greenpose.metering.machine import this_machine
 from greenpose.predict import of_artefact, of_run
-from greenpose.predict.choice import UNMEASURED, chosen_file
+from greenpose.predict.estimator import UNMEASURED, chosen_file
 from greenpose.record import dumps
 from greenpose.store import read_record
 from greenpose.subject import read_subject
