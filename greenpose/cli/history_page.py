@@ -20,7 +20,7 @@ from greenpose.check.history import (
     remark_on,
 )
 from greenpose.check.verdict import amount, both, change, few
-from greenpose.formatting import NBSP, listed, plural
+from greenpose.formatting import ends, listed, plural
 from greenpose.report.drawing import ACCENT, DIM, INK, MUTED, Drawing, Sheet, panel, write
 from greenpose.report.index import description, resource
 
@@ -189,13 +189,13 @@ def _cells(course: Course, most: int) -> Iterator[tuple[int, int]]:
     Of more, neighbours that are alike are one; where there are still too many, as many checks are one as it takes.
     """
     count = len(course.points)
-    ends = list(range(1, count + 1))
+    stops = list(range(1, count + 1))
     if count > most:
         alike = groupby(range(count), key=lambda k: (course.points[k].value, course.points[k].outcome))
-        ends = [max(places) + 1 for _, places in alike]
-    if len(ends) > most:
-        ends = [math.ceil(count * (k + 1) / most) for k in range(most)]
-    yield from zip([0, *ends[:-1]], ends, strict=True)
+        stops = [max(places) + 1 for _, places in alike]
+    if len(stops) > most:
+        stops = [math.ceil(count * (k + 1) / most) for k in range(most)]
+    yield from zip([0, *stops[:-1]], stops, strict=True)
 
 
 def _tooltip(course: Course, start: int, stop: int) -> str:
@@ -203,8 +203,7 @@ def _tooltip(course: Course, start: int, stop: int) -> str:
     points = course.points[start:stop]
     values = [point.value for point in points]
     low, high = both(min(values), max(values), course.unit)
-    unit = high[high.find(NBSP) :] if NBSP in high else ""
-    found = amount(values[0], course.unit, 4) if low == high else f"{low.removesuffix(unit)} to {high}"
+    found = amount(values[0], course.unit, 4) if low == high else ends(low, high)
     worse = [f", {each}" for each in dict.fromkeys(point.outcome for point in points if point.outcome != "ok")]
     if len(points) == 1:
         return f"{_whole(points[0])}: {found}{''.join(worse)}"

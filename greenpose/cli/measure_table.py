@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.text import Text
 
-from greenpose.formatting import listed, plain, plural, prefix, span
+from greenpose.formatting import ends, listed, plain, plural, prefix
 from greenpose.intervals import FEWEST, FEWEST_CALLS
 from greenpose.metering import MEANING
 from greenpose.metrics import (
@@ -203,8 +203,8 @@ def origin(found: Measurement | Turns) -> Iterator[Note]:
         yield Note(part.component, f"{part.kind.replace('_', ' ')}: {part.method}")
     yield Note(f"grade {found.grade}", MEANING[found.grade])
     grid = found.carbon
-    interval = span(grid.intensity_interval.low, grid.intensity_interval.high, 3)
-    place = f"{plain(grid.intensity_g_per_kwh)} g/kWh ({interval}), {grid.country} {grid.vintage}"
+    truly = ends(plain(grid.intensity_interval.low), plain(grid.intensity_interval.high))
+    place = f"{plain(grid.intensity_g_per_kwh)} g/kWh (truly {truly}), {grid.country} {grid.vintage}"
     yield Note("CO2eq", f"gross energy at {place}, PUE {grid.pue:g}; {grid.source}")
     process = found.process
     pinned = "allocator and threads pinned" if process["pinned"] else "allocator NOT pinned"
