@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from greenpose.cli.console import Manner, err, out, print_json
-from greenpose.cli.subject import find_subject, start_again_pinned
+from greenpose.cli.subject import find_finished, find_subject, start_again_pinned
 from greenpose.errors import ConfigError, RecordError
 from greenpose.formatting import listed, plural
 from greenpose.metrics import AP, CPU, ENERGY, FILE, LATENCY, MEMORY, PERCENT
@@ -100,10 +100,7 @@ def _subject(artefacts: Sequence["Artefact"], run: Path | None, settings: Sequen
     """Return the run; without one how to measure, with the images that the artefacts take."""
     settings = [*settings, 'process.device="cpu"']
     if run is not None:
-        subject = find_subject(run, settings=settings)
-        if subject.trained is None:
-            raise ConfigError([f"{run}: artefacts are held against their run; give the folder of a finished run"])
-        return subject
+        return find_finished(run, "artefacts are held against their run", settings=settings)
     width, height = artefacts[0].card.framing.input_size
     return find_subject(None, settings=[*settings, f"data.input_size=[{width}, {height}]"])
 

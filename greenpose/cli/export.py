@@ -11,10 +11,9 @@ from rich.table import Table
 from greenpose.cli.artefact_costs import as_document, measure_and_keep, print_turns
 from greenpose.cli.console import PLAIN, Manner, err, note, out, print_json, with_manners
 from greenpose.cli.measure import PATIENT
-from greenpose.cli.subject import find_subject, start_again_pinned
+from greenpose.cli.subject import find_finished, start_again_pinned
 from greenpose.errors import ConfigError
 from greenpose.metrics import AP, CHANGES, PERCENT
-from greenpose.subject import Subject
 from greenpose.tables import Column, number_columns, terminal_table
 
 if TYPE_CHECKING:
@@ -70,7 +69,8 @@ def export(
 
     Example: greenpose export runs/quick/HRNet4-OKD-DS-d23a76c6 --exit 3 --to openvino,onnx --precision fp32,int8
     """
-    subject = _subject(run, exit_)
+    exits = () if exit_ is None else (exit_,)
+    subject = find_finished(run, "only a trained network is worth exporting", exits=exits)
     if measured:
         start_again_pinned(subject.config.process.model_copy(update={"device": "cpu"}))
     with err(quiet=manner.quiet).status("exporting"):
@@ -145,11 +145,3 @@ def _table(card: "Card") -> Table:
     ]
     counted, same = number_columns("bytes", "off by"), Column(head="same peak", unit="%")
     return terminal_table(("file", *counted, AP, CHANGES[0], same, "computed in"), rows)
-
-
-def _subject(run: Path, exit_: int | None) -> Subject:
-    """Return the finished run and the exit that are meant."""
-    subject = find_subject(run, settings=(), exits=() if exit_ is None else (exit_,))
-    if subject.trained is None:
-        raise ConfigError([f"{run}: only a trained network is worth exporting; give the folder of a finished run"])
-    return subject

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
 from greenpose.cli.measure import PATIENT
-from greenpose.cli.subject import DeviceOption, as_written, changes, find_subject, start_again_pinned
+from greenpose.cli.subject import DeviceOption, as_written, changes, find_finished, start_again_pinned
 from greenpose.errors import ConfigError
 from greenpose.subject import Subject
 
@@ -67,7 +67,9 @@ def policy(
     """
     chosen = [*PATIENT, *changes(device=device, threads=threads, batch=batch), *(settings or [])]
     with as_written(settings):
-        subject = _subject(run, chosen, exits or [])
+        subject = find_finished(run, "thresholds take a trained network", settings=chosen, exits=exits or ())
+    if len(subject.exits) < 2:
+        raise ConfigError([f"{run}: leaving early takes two exits or more, and there is only exit {subject.exits[0]}"])
     if measured:
         start_again_pinned(subject.config.process)
     console = err(quiet=manner.quiet)
@@ -81,20 +83,6 @@ def policy(
 
         print_policy(curve, out(), verbose=manner.verbose)
         out().print(str(path), soft_wrap=True)
-
-
-def _subject(run: Path, settings: list[str], exits: list[int]) -> Subject:
-    """Return the finished run that is meant.
-
-    Raises:
-        ConfigError: it is none, or has a single exit.
-    """
-    subject = find_subject(run, settings=settings, exits=exits)
-    if subject.trained is None:
-        raise ConfigError([f"{run}: thresholds take a trained network; give the folder of a finished run"])
-    if len(subject.exits) < 2:
-        raise ConfigError([f"{run}: leaving early takes two exits or more, and there is only exit {subject.exits[0]}"])
-    return subject
 
 
 def _find(

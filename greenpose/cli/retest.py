@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
-from greenpose.cli.subject import DeviceOption, as_written, changes, find_subject, start_again_pinned
+from greenpose.cli.subject import DeviceOption, as_written, changes, find_finished, start_again_pinned
 from greenpose.errors import ConfigError
 from greenpose.formatting import number, plain
 from greenpose.metrics import AP, PERCENT
@@ -84,13 +84,9 @@ def _subjects(runs: Sequence[Path], settings: list[str], exits: list[int]) -> li
     found, faults = list[Subject](), list[str]()
     for run in runs:
         try:
-            subject = find_subject(run, settings=settings, exits=exits)
+            found.append(find_finished(run, "nothing is trained there to be judged", settings=settings, exits=exits))
         except ConfigError as error:
             faults += error.faults
-            continue
-        found.append(subject)
-        if subject.trained is None:
-            faults.append(f"{run}: nothing is trained there to be judged; give the folder of a finished run")
     if faults:
         raise ConfigError(faults)
     return found

@@ -210,6 +210,14 @@ def find_subject(
     return subject
 
 
+def find_finished(run: Path, why: str, *, settings: Sequence[str] = (), exits: Sequence[int] = ()) -> Subject:
+    """Return the finished run that a command is about, looked at beforehand; refuse what is none, saying `why`."""
+    subject = find_subject(run, settings=settings, exits=exits)
+    if subject.trained is None:
+        raise ConfigError([f"{run}: {why}; give the folder of a finished run"])
+    return subject
+
+
 FileArgument = Annotated[
     Path | None, typer.Argument(help="Experiment or grid, or the name of one that ships. Default: quick.")
 ]
