@@ -28,7 +28,7 @@ from greenpose.check.paired import Rule
 from greenpose.check.selftest import SelfTest, remember, self_test
 from greenpose.check.verdict import few, signed_percent
 from greenpose.check.work import DATA, EXITS, TRAIN
-from greenpose.cli.console import EXIT_OK, EXIT_UNSURE, Manner, err, out, print_json
+from greenpose.cli.console import EXIT_OK, EXIT_UNSURE, Manner, err, note, out, print_json
 from greenpose.errors import CheckError
 from greenpose.files import write_text
 from greenpose.formatting import plural, shown
@@ -213,7 +213,7 @@ def _add_to_summary(text: str, refused: Sequence[str]) -> None:
         except OSError as error:
             told.append(f"{SUMMARY} {page_of_job}: cannot be written: {error.strerror}; the job has no summary")
     for warning in told:
-        err().print(Text.assemble(("warning: ", "yellow"), warning), soft_wrap=True)
+        err().print(note(warning, "warning"), soft_wrap=True)
 
 
 def _post(verdict: CheckVerdict, name: str, comment: str, *, code: int, quiet: bool) -> dict[str, str]:

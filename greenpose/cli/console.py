@@ -101,7 +101,7 @@ def with_manners(command: Callable[..., None]) -> Callable[..., None]:
             if not faults:
                 raise
             for fault in faults:
-                err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
+                err().print(note(fault, "error"), soft_wrap=True)
             if manner.json:
                 print_json({"error": list(faults)})
             raise typer.Exit(EXIT_USAGE) from error
@@ -205,9 +205,9 @@ def err(*, quiet: bool = False) -> Console:
     return Output(stderr=True, width=width, quiet=quiet)
 
 
-def note(says: str) -> Text:
-    """Return a line that is to be noticed and is no fault."""
-    return Text.assemble(("note: ", "yellow"), says)
+def note(says: str, level: str = "note") -> Text:
+    """Return a line that is to be noticed, of a level: a note, a warning, or an error, which is red."""
+    return Text.assemble((f"{level}: ", "red" if level == "error" else "yellow"), says)
 
 
 def print_json(document: Any) -> None:

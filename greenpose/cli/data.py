@@ -8,9 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from rich.text import Text
 
-from greenpose.cli.console import EPILOG, EXIT_USAGE, PLAIN, Manner, err, out, print_json, with_manners
+from greenpose.cli.console import EPILOG, EXIT_USAGE, PLAIN, Manner, err, note, out, print_json, with_manners
 from greenpose.tables import number_columns, terminal_table
 
 if TYPE_CHECKING:
@@ -108,8 +107,7 @@ def _show_prepared(prepared: "Prepared", folder: Path, console: Console, *, verb
         console.print("an earlier attempt was killed; what it had left is removed")
     for remark in manifest.remarks:
         if verbose or remark.level == "warning":
-            line = Text.assemble((f"{remark.level}: ", "yellow"), f"{remark.where}: {remark.message}")
-            console.print(line, soft_wrap=True)
+            console.print(note(f"{remark.where}: {remark.message}", remark.level), soft_wrap=True)
     silent = sum(remark.level == "note" for remark in manifest.remarks)
     if silent and not verbose:
         console.print(f"{silent} notes are in manifest.json; --verbose shows them")
@@ -236,8 +234,7 @@ def _show(found: "FolderCheck", console: Console) -> None:
         rows.append((name, *map(str, counts), _areas(split)))
     out().print(terminal_table(("split", *counted, "areas"), rows))
     for finding in found.findings:
-        colour = {"error": "red"}.get(finding.level, "yellow")
-        console.print(Text.assemble((f"{finding.level}: ", colour), f"{finding}"), soft_wrap=True)
+        console.print(note(f"{finding}", finding.level), soft_wrap=True)
 
 
 def _areas(split: "Split") -> str:

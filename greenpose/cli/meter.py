@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from greenpose.cli.console import PLAIN, Manner, err, note, print_json, with_manners
 from greenpose.errors import GreenPoseError, said
@@ -63,7 +62,7 @@ def meter(
                 command, name or _name(command), where, country, manner, held=before, interval=interval, wait=wait
             )
         except CommandError as error:
-            err().print(Text.assemble(("error: ", "red"), said(error)), soft_wrap=True)
+            err().print(note(said(error), "error"), soft_wrap=True)
             if manner.json:
                 print_json({"error": [str(error)], "code": error.code})
             code = error.code

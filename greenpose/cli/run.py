@@ -352,7 +352,7 @@ def _conclude(
     from greenpose.cli.progress import FINE, grid_table
 
     for fault in damaged:
-        err().print(Text.assemble(("error: ", "red"), fault), soft_wrap=True)
+        err().print(note(fault, "error"), soft_wrap=True)
     ended = {outcome.planned.cell.name: outcome for outcome in outcomes}
     results = [(one, _missing(one, ended.get(one.cell.name))) for one in planned]
     undone = [outcome for outcome in outcomes if outcome.undone]
