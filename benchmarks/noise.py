@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from greenpose.metering import ExitMeasurement, Joules, LoadMonitor, Meter, MeterSurroundings, Plan, measure_exits
-from greenpose.metering.sources import Component, Provenance
+from greenpose.metering.sources.source import Component, Provenance
 
 Draw = Callable[[np.random.Generator, tuple[int, int], float], np.ndarray]
 

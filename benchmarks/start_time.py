@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from benchmarks import conclude
 from greenpose.ledger.start_time import Range, Workload, choose
-from greenpose.metering.hourly_intensity import HOUR, Hours
+from greenpose.metering.carbon.hourly_intensity import HOUR, Hours
 
 FIRST = datetime(2027, 1, 1, tzinfo=UTC)
 YEAR_HOURS = 365 * 24

@@ -14,7 +14,7 @@ import numpy as np
 from greenpose.artefact.folder import has_bf16_units, is_installed
 from greenpose.artefact.runtime import SHOWN, load_openvino, onnx_options, openvino_convolutions, openvino_settings
 from greenpose.errors import said
-from greenpose.metering.sources import MachineFinding
+from greenpose.metering.sources.source import MachineFinding
 
 CHANNELS, SIDE = 64, 8
 FINE = 1 + 2**-12

@@ -16,7 +16,7 @@ from greenpose.check.selftest import recall
 from greenpose.check.verdict import CheckFinding, CheckVerdict, Outcome, signed_percent
 from greenpose.check.work import EXITS, Work, counted_findings, said_of
 from greenpose.metering import Source, choose, host_of
-from greenpose.metering.sources import CounterSource
+from greenpose.metering.sources.source import CounterSource
 from greenpose.subject import Network
 
 

@@ -11,7 +11,7 @@ from greenpose.tables import Cell, TableCell, terminal_table
 
 if TYPE_CHECKING:
     from greenpose.metering import Choice, Diagnosis
-    from greenpose.metering.sources import MachineFinding
+    from greenpose.metering.sources.source import MachineFinding
 
 MARKS = {"good": ("✓", "green"), "note": ("·", "blue"), "warning": ("!", "yellow")}
 SECTIONS = {
@@ -51,7 +51,7 @@ def doctor(
 
 def _arithmetic() -> "list[MachineFinding]":
     """Return what each runtime computes in here; without OpenCV none of them has anything to do."""
-    from greenpose.metering.sources import MachineFinding
+    from greenpose.metering.sources.source import MachineFinding
 
     try:
         from greenpose.artefact.arithmetic import arithmetic_findings

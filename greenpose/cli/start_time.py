@@ -25,7 +25,7 @@ from greenpose.store import State
 if TYPE_CHECKING:
     from greenpose.grid import Outcome, Planned
     from greenpose.ledger.start_time import ChosenStart, Range, Workload
-    from greenpose.metering.hourly_intensity import Hours
+    from greenpose.metering.carbon.hourly_intensity import Hours
 
 CLOCK = re.compile(r"\d{1,2}:\d{2}")
 YEARS = (1971, 2200)
@@ -310,7 +310,7 @@ def _option(start: StartOptions) -> str:
 
 def _hours(start: StartOptions, todo: Sequence["Planned"]) -> "Hours":
     """Return the hourly file of the option, else of the runs."""
-    from greenpose.metering.hourly_intensity import read_hours
+    from greenpose.metering.carbon.hourly_intensity import read_hours
 
     files = {start.intensity} if start.intensity else {one.cell.config.carbon.hourly for one in todo}
     file = files.pop()

@@ -22,8 +22,8 @@ from greenpose.metering import (
     short_of,
     this_machine,
 )
-from greenpose.metering.carbon import UNIT
-from greenpose.metering.embodied import HOW
+from greenpose.metering.carbon.embodied import HOW
+from greenpose.metering.carbon.grid_intensity import UNIT
 from greenpose.metering.window import Grade
 from greenpose.metrics import COUNTED
 from greenpose.quantity import KINDS, Kind, Quantity, missing, scaled

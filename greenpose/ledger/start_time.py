@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import lasting, significant
-from greenpose.metering.hourly_intensity import HOUR, Hours
+from greenpose.metering.carbon.hourly_intensity import HOUR, Hours
 
 LEAST_BLOCK_HOURS = 0.25
 """Runs that are shorter are held back several together."""

@@ -5,11 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from greenpose.metering.active_window import OpenWindow
-from greenpose.metering.carbon import CarbonAccounting, carbon_of, intensity
-from greenpose.metering.codecarbon import CodeCarbon
+from greenpose.metering.carbon.embodied import EmbodiedShare, embodied_of_process
+from greenpose.metering.carbon.grid_intensity import CarbonAccounting, carbon_of, intensity
 from greenpose.metering.doctor import Diagnosis, examine
 from greenpose.metering.doubts import remarks
-from greenpose.metering.embodied import EmbodiedShare, embodied_of_process
 from greenpose.metering.inference import (
     MicroCosts,
     MicroPlan,
@@ -32,8 +31,9 @@ from greenpose.metering.machine import (
 )
 from greenpose.metering.meter import Meter, MeterSurroundings
 from greenpose.metering.prediction import allocate
-from greenpose.metering.select_sources import Choice, choose
-from greenpose.metering.sources import NO_ENERGY, Joules, Provenance, Source
+from greenpose.metering.sources.codecarbon import CodeCarbon
+from greenpose.metering.sources.select_sources import Choice, choose
+from greenpose.metering.sources.source import NO_ENERGY, Joules, Provenance, Source
 from greenpose.metering.window import MEANING, Log, Window, gaps, grade, read_log, read_windows, short_of, worst_kind
 
 __all__ = [

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from greenpose.formatting import ends, with_prefix
-from greenpose.metering.codecarbon import CodeCarbon
 from greenpose.metering.doubts import STOOD_STILL
 from greenpose.metering.inference import PERIODS_PER_WINDOW
 from greenpose.metering.interference import Interference, LoadMonitor
@@ -20,8 +19,9 @@ from greenpose.metering.machine import (
     pinned_environment,
 )
 from greenpose.metering.meter import Meter, MeterSurroundings
-from greenpose.metering.select_sources import Choice, choose
-from greenpose.metering.sources import (
+from greenpose.metering.sources.codecarbon import CodeCarbon
+from greenpose.metering.sources.select_sources import Choice, choose
+from greenpose.metering.sources.source import (
     NO_ENERGY,
     Component,
     CounterSource,

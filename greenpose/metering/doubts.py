@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import final
 
 from greenpose.metering.active_window import Fault, Reading
-from greenpose.metering.counters import SLACK_S, Periodic
-from greenpose.metering.sources import NO_ENERGY, Joules, Provenance
+from greenpose.metering.sources.counters import SLACK_S, Periodic
+from greenpose.metering.sources.source import NO_ENERGY, Joules, Provenance
 from greenpose.metering.window import Window
 
 PERIOD_S = 0.5

@@ -16,7 +16,7 @@ from typing import Literal
 from greenpose.errors import MeteringError
 from greenpose.metering.inference_samples import IDLE, ExitMeasurement, Reference, Sample, describe, sound, widest
 from greenpose.metering.meter import Meter
-from greenpose.metering.sources import Provenance
+from greenpose.metering.sources.source import Provenance
 from greenpose.metering.window import Window
 
 PERIODS_PER_WINDOW = 20

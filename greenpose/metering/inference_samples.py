@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from greenpose.intervals import Bounds, interval, relative_half_width
 from greenpose.metering.machine import Machine
-from greenpose.metering.sources import Joules, Provenance
+from greenpose.metering.sources.source import Joules, Provenance
 from greenpose.metering.window import Window
 from greenpose.quantity import Quantity, high_percentile, median
 

@@ -23,14 +23,14 @@ from greenpose.metering.active_window import (
     RunningTotal,
     Start,
 )
-from greenpose.metering.carbon import CarbonAccounting
-from greenpose.metering.codecarbon import CodeCarbon, CrossReading
-from greenpose.metering.cpu_model import CpuClock
+from greenpose.metering.carbon.embodied import EmbodiedShare
+from greenpose.metering.carbon.grid_intensity import CarbonAccounting
 from greenpose.metering.doubts import Pulse, Trail, judged
-from greenpose.metering.embodied import EmbodiedShare
 from greenpose.metering.interference import LoadMonitor
 from greenpose.metering.machine import this_machine
-from greenpose.metering.sources import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
+from greenpose.metering.sources.codecarbon import CodeCarbon, CrossReading
+from greenpose.metering.sources.cpu_model import CpuClock
+from greenpose.metering.sources.source import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
 from greenpose.metering.summary import Told, summarise, to_html
 from greenpose.metering.window import Window, WindowLog, grade, windows_frame, worst_kind
 from greenpose.notebook import html

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from greenpose.formatting import ends, significant, with_prefix
 from greenpose.metering.active_window import RunningTotal
-from greenpose.metering.carbon import CarbonAccounting
+from greenpose.metering.carbon.grid_intensity import CarbonAccounting
 from greenpose.metering.doubts import remarks
-from greenpose.metering.sources import Joules, Provenance
+from greenpose.metering.sources.source import Joules, Provenance
 from greenpose.metering.window import BOUNDS, MEANING, Window, window_cells, window_table, worst_kind
 from greenpose.notebook import html
 from greenpose.quantity import Quantity

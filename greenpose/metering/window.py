@@ -12,9 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 from greenpose.errors import MeteringError
 from greenpose.formatting import significant
-from greenpose.metering.codecarbon import CrossReading
 from greenpose.metering.interference import Interference
-from greenpose.metering.sources import NO_ENERGY, Joules, Provenance
+from greenpose.metering.sources.codecarbon import CrossReading
+from greenpose.metering.sources.source import NO_ENERGY, Joules, Provenance
 from greenpose.notebook import frame, html
 from greenpose.quantity import Kind, kind_mark, worst
 from greenpose.tables import Column, Table, TableCell, table_of

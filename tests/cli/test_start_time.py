@@ -15,7 +15,7 @@ from rich.console import Console
 from greenpose.cli.start_time import CleanHours, Need, moment_of, need_of
 from greenpose.errors import GreenPoseError
 from greenpose.ledger.start_time import Range
-from greenpose.metering.hourly_intensity import HOUR, Hours
+from greenpose.metering.carbon.hourly_intensity import HOUR, Hours
 from tests.cli.running import begun, greenpose
 from tests.run.tiny import write_grid
 

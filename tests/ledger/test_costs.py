@@ -16,7 +16,7 @@ from greenpose.ledger.costs import (
     training_emissions,
 )
 from greenpose.metering import Joules, Window, carbon_of
-from greenpose.metering.embodied import embodied_of
+from greenpose.metering.carbon.embodied import embodied_of
 from greenpose.quantity import Quantity
 from greenpose.run.record_exits import inference_quantities
 from tests.ledger.test_phases import exit_measurement, known

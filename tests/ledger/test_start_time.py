@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.start_time import FIRST, a_year_of_starts, as_csv, done, made_up_year
 from greenpose.errors import GreenPoseError
 from greenpose.ledger.start_time import Range, Workload, choose
-from greenpose.metering.hourly_intensity import HOUR, HOURLY_ERROR, Hours, read_hours
+from greenpose.metering.carbon.hourly_intensity import HOUR, HOURLY_ERROR, Hours, read_hours
 from tests.pages import ROOT
 
 ROUNDING = 1e-5

@@ -11,7 +11,7 @@ from greenpose.errors import MeteringError
 from greenpose.metering.interference import LoadMonitor
 from greenpose.metering.machine import Machine
 from greenpose.metering.meter import Meter, MeterSurroundings
-from greenpose.metering.sources import Component, Joules, Provenance, Source
+from greenpose.metering.sources.source import Component, Joules, Provenance, Source
 from greenpose.quantity import Kind
 
 

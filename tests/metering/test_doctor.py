@@ -8,7 +8,7 @@ from greenpose.metering import CodeCarbon, Joules, examine, host_of, pinned_envi
 from greenpose.metering.doctor import Diagnosis
 from greenpose.metering.interference import LoadMonitor
 from greenpose.metering.machine import OpenFile
-from greenpose.metering.select_sources import Choice
+from greenpose.metering.sources.select_sources import Choice
 from tests.metering.fakes import (
     RANGE_UJ,
     Board,

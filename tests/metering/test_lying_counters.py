@@ -23,11 +23,11 @@ from greenpose.metering import (
     short_of,
     worst_kind,
 )
-from greenpose.metering.cpu_model import RamSource
 from greenpose.metering.doubts import Trail
 from greenpose.metering.machine import host_of
-from greenpose.metering.nvidia import nvml
-from greenpose.metering.rapl import rapl
+from greenpose.metering.sources.cpu_model import RamSource
+from greenpose.metering.sources.nvidia import nvml
+from greenpose.metering.sources.rapl import rapl
 from tests.metering.fakes import (
     RANGE_UJ,
     Board,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
 from greenpose.metering import CarbonAccounting, CodeCarbon, Joules, Meter, MeterSurroundings, carbon_of, read_windows
-from greenpose.metering.carbon import custom_intensity
-from greenpose.metering.embodied import embodied_of
+from greenpose.metering.carbon.embodied import embodied_of
+from greenpose.metering.carbon.grid_intensity import custom_intensity
 from greenpose.metering.interference import LoadMonitor
 from tests.metering.fakes import (
     BrokenSource,
@@ -327,7 +327,7 @@ def test_a_window_beside_children_that_cannot_be_seen_says_so(tmp_path):
     childless = f"""
 import json, subprocess, sys
 from pathlib import Path
-from greenpose.metering.cpu_model import CpuClock
+from greenpose.metering.sources.cpu_model import CpuClock
 from greenpose.metering.interference import LoadMonitor
 from greenpose.metering.meter import Meter, MeterSurroundings
 

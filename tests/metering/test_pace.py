@@ -2,7 +2,7 @@ import pytest
 
 from greenpose.errors import MeteringError
 from greenpose.metering.doctor import probe
-from greenpose.metering.sources import Joules
+from greenpose.metering.sources.source import Joules
 from tests.metering.fakes import BrokenSource, provenance
 
 

@@ -8,7 +8,7 @@ import pytest
 import greenpose
 from greenpose.errors import GreenPoseError
 from greenpose.metering import CarbonAccounting, read_windows
-from greenpose.metering.carbon import custom_intensity
+from greenpose.metering.carbon.grid_intensity import custom_intensity
 
 
 def test_any_code_can_be_metered(tmp_path):

@@ -13,8 +13,8 @@ import pytest
 
 from greenpose.errors import MeteringError
 from greenpose.metering import Joules, Window, gaps, grade, read_log, read_windows, worst_kind
-from greenpose.metering.codecarbon import CrossReading
 from greenpose.metering.interference import Interference
+from greenpose.metering.sources.codecarbon import CrossReading
 from greenpose.metering.window import WindowLog
 from tests.metering.fakes import TickingClock, provenance
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from greenpose.metering import CodeCarbon, intensity
-from greenpose.metering.codecarbon import _offline_tracker, _settings
+from greenpose.metering.sources.codecarbon import _offline_tracker, _settings
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from greenpose.errors import MeteringError
 from greenpose.metering.machine import SHARED_NODE, OpenFile, Unusable, host_of
-from greenpose.metering.rapl import rapl, rapl_dram
+from greenpose.metering.sources.rapl import rapl, rapl_dram
 from tests.metering.fakes import RANGE_UJ, TickingClock, machine, powercap, zone
 
 INTEL, AMD, HYGON = "GenuineIntel", "AuthenticAMD", "HygonGenuine"

@@ -20,9 +20,9 @@ from typing import Any, Literal
 
 from greenpose.errors import MeteringError
 from greenpose.intervals import Bounds
-from greenpose.metering.carbon import UNIT, CarbonAccounting
-from greenpose.metering.cpu_model import power_of
+from greenpose.metering.carbon.grid_intensity import UNIT, CarbonAccounting
 from greenpose.metering.machine import Host, Machine
+from greenpose.metering.sources.cpu_model import power_of
 from greenpose.quantity import Quantity, missing, scaled
 
 HOW = "what it took to make the part of the hardware that is held"

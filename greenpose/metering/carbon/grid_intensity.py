@@ -13,8 +13,8 @@ from operator import add
 from greenpose.errors import GreenPoseError, MeteringError
 from greenpose.formatting import co2eq_g, joules_to_kwh
 from greenpose.intervals import Bounds
-from greenpose.metering.hourly_intensity import PLAUSIBLE, Hours, Period, plausible, read_hours
-from greenpose.metering.sources import NO_ENERGY, Joules
+from greenpose.metering.carbon.hourly_intensity import PLAUSIBLE, Hours, Period, plausible, read_hours
+from greenpose.metering.sources.source import NO_ENERGY, Joules
 from greenpose.metering.window import Window
 from greenpose.quantity import Quantity
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.errors import FaultsError, MeteringError
-from greenpose.metering.hourly_intensity import GUESSED_ERROR, HOURLY_ERROR, Hours, read_hours
+from greenpose.metering.carbon.hourly_intensity import GUESSED_ERROR, HOURLY_ERROR, Hours, read_hours
 
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
-from greenpose.metering.counters import Periodic, WrappingCounter
+from greenpose.metering.sources.counters import Periodic, WrappingCounter
 from tests.metering.fakes import RANGE_UJ, TickingClock
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from greenpose.errors import MeteringError
-from greenpose.metering.counters import Periodic
 from greenpose.metering.machine import Absent, Host, Unusable
-from greenpose.metering.sources import Attribution, Component, Joules, Provenance, Source
+from greenpose.metering.sources.counters import Periodic
+from greenpose.metering.sources.source import Attribution, Component, Joules, Provenance, Source
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 ORDINAL = re.compile(r"[+-]?[0-9]+")

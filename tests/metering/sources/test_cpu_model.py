@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.metering.cpu_model import CpuClock, CpuTimeSource, RamSource, power_of
+from greenpose.metering.sources.cpu_model import CpuClock, CpuTimeSource, RamSource, power_of
 from tests.metering.fakes import TickingClock, machine, write
 
 TABLE = json.loads(files("greenpose.metering").joinpath("data/power.json").read_text())
@@ -192,7 +192,7 @@ def test_quick_and_thorough_readings_are_of_one_clock():
 
 def test_a_quick_reading_does_not_look_for_children_soon_after_none_was_found(monkeypatch):
     looks = []
-    monkeypatch.setattr("greenpose.metering.cpu_model._has_children", lambda: bool(looks.append(1)))
+    monkeypatch.setattr("greenpose.metering.sources.cpu_model._has_children", lambda: bool(looks.append(1)))
     clock = CpuClock()
     for _ in range(20):
         clock.quick()
@@ -319,7 +319,7 @@ def test_children_that_cannot_be_seen_are_said(tmp_path):
     childless = f"""
 import subprocess, sys
 from pathlib import Path
-from greenpose.metering.cpu_model import CpuClock
+from greenpose.metering.sources.cpu_model import CpuClock
 
 clock = CpuClock(Path({str(tmp_path)!r}))
 clock()

@@ -83,7 +83,7 @@ def test_where_it_is_not_installed_it_says_what_brings_it(monkeypatch):
     def version(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("greenpose.metering.codecarbon.version", version)
+    monkeypatch.setattr("greenpose.metering.sources.codecarbon.version", version)
     tool = CodeCarbon("ITA")
     tool.start()
     assert tool.stop().missing == "it is not installed: pip install 'greenpose[train]'"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
 from greenpose.metering import CarbonAccounting, host_of
-from greenpose.metering.carbon import custom_intensity
-from greenpose.metering.embodied import EmbodiedShare, embodied_of, embodied_of_process
+from greenpose.metering.carbon.embodied import EmbodiedShare, embodied_of, embodied_of_process
+from greenpose.metering.carbon.grid_intensity import custom_intensity
 from tests.metering.fakes import machine
 
 TABLE = json.loads(files("greenpose.metering").joinpath("data/embodied.json").read_text())

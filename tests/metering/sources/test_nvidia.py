@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from greenpose.errors import MeteringError
 from greenpose.metering.doctor import probe
 from greenpose.metering.machine import Absent, Unusable, host_of
-from greenpose.metering.nvidia import LONGEST_GAP_S, nvml, visible_gpus
+from greenpose.metering.sources.nvidia import LONGEST_GAP_S, nvml, visible_gpus
 from tests.metering.fakes import Board, FakeNvml, TickingClock, machine, write
 
 

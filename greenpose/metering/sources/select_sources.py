@@ -7,11 +7,11 @@ there is no such component; `doctor` prints them.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from greenpose.metering.cpu_model import CpuTimeSource, RamSource
 from greenpose.metering.machine import Absent, Host, Unusable
-from greenpose.metering.nvidia import nvml
-from greenpose.metering.rapl import rapl, rapl_dram
-from greenpose.metering.sources import Component, Provenance, Source
+from greenpose.metering.sources.cpu_model import CpuTimeSource, RamSource
+from greenpose.metering.sources.nvidia import nvml
+from greenpose.metering.sources.rapl import rapl, rapl_dram
+from greenpose.metering.sources.source import Component, Provenance, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

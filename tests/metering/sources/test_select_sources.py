@@ -7,7 +7,7 @@ import pytest
 
 import greenpose
 from greenpose.metering import Meter, MeterSurroundings, choose, host_of
-from greenpose.metering.sources import CounterSource
+from greenpose.metering.sources.source import CounterSource
 from tests.metering.fakes import RANGE_UJ, Board, FakeNvml, TickingClock, machine, powercap, write, zone
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import final
 
 from greenpose.errors import MeteringError
-from greenpose.metering.counters import Periodic, WrappingCounter
 from greenpose.metering.machine import SHARED_NODE, Host, Unusable
-from greenpose.metering.sources import Attribution, Component, Joules, Provenance, Source
+from greenpose.metering.sources.counters import Periodic, WrappingCounter
+from greenpose.metering.sources.source import Attribution, Component, Joules, Provenance, Source
 
 POWERCAP = "sys/class/powercap"
 COUNTER = "energy_uj"

@@ -7,7 +7,7 @@ import pytest
 
 from greenpose.errors import GreenPoseError
 from greenpose.metering import CarbonAccounting, Joules, Window, carbon_of, intensity
-from greenpose.metering.carbon import countries, custom_intensity
+from greenpose.metering.carbon.grid_intensity import countries, custom_intensity
 
 
 def test_a_country_has_its_factor_source_vintage_and_interval():

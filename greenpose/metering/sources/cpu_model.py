@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from greenpose.metering.machine import Machine
-from greenpose.metering.sources import Component, Joules, Provenance
+from greenpose.metering.sources.source import Component, Joules, Provenance
 
 PROC = Path("/proc")
 ATTEMPTS = 3
