@@ -15,6 +15,8 @@ Cause = Literal["input", "keypoints", "torch"]
 MOST = 1e30
 """Beyond every amount that a run can come to, in whatever unit; arithmetic with greater ones leaves floating point."""
 PERCENT = 100.0
+MARGIN = 2.0
+"""Points of AP by which what is cheaper may fall short of the best and still be recommended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,8 @@ Arithmetic: TypeAlias = Literal["fp32", "bf16", "int8"]
 Outputs: TypeAlias = Literal["heatmaps", "keypoints"]
 STRIDE: Literal[4] = 4
 """Pixels of the crop for one of a heatmap."""
+JUDGED = ("ap", "ar", "pck")
+"""Accuracies that are said of each file."""
 GREATEST_SIDE = 4096
 """Pixels of a crop's side beyond which a card is refused."""
 

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from greenpose.errors import CheckError, GreenPoseError, MeteringError
 from greenpose.metering import Source
+from greenpose.metering.inference import PERIODS_PER_WINDOW
 from greenpose.schema import shown
 
 Clock = Literal["cpu_s", "joules", "gpu_s", "seconds"]
@@ -34,8 +35,6 @@ MIN_PAIR_S = 0.02
 """Nor are all windows that a side has of an exit in one pair."""
 TICKS_PER_WINDOW = 50
 """Nor is a window shorter than this many steps of the CPU clock."""
-PERIODS_PER_WINDOW = 20
-"""Nor than this many updates of an energy counter."""
 TINY_S = 1e-6
 """A call that takes less than this is taken to take this."""
 WARM_UP_CALLS = 10

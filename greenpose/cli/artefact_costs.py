@@ -13,15 +13,13 @@ from greenpose.cli.subject import find_finished, find_subject, start_again_pinne
 from greenpose.errors import ConfigError, RecordError
 from greenpose.formatting import listed, plural
 from greenpose.metrics import AP, CPU, ENERGY, FILE, LATENCY, MEMORY, PERCENT
-from greenpose.record.artefacts import ArtefactCost, Turns
+from greenpose.record.artefacts import PRECISIONS, ArtefactCost, Turns
 from greenpose.subject import Subject
 
 if TYPE_CHECKING:
     from greenpose.artefact import Artefact
     from greenpose.cli.measure_table import Line, Note
 
-SHOWN_AS = {"fp32": "float32", "bf16": "bf16", "int8": "int8"}
-"""What the arithmetic that was asked for is called where a runtime says what it computes in."""
 SHARES = (CPU, ENERGY, LATENCY)
 """What is compared with the run's final exit in torch float32."""
 
@@ -185,7 +183,7 @@ def arithmetic_note(each: ArtefactCost) -> "Note":
     from greenpose.cli.measure_table import Note
 
     said = f"{each.runtime} computes in {each.arithmetic}: {each.evidence}"
-    wanted = SHOWN_AS[each.precision]
+    wanted = PRECISIONS[each.precision]
     if each.arithmetic == wanted:
         return Note(each.file, said)
     return Note(each.file, f"{wanted} was asked for; {said}", "yellow")

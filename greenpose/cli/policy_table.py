@@ -85,8 +85,8 @@ def _notes(curve: PolicyCurve) -> Iterator[tuple[str, str]]:
     )
     yield "leave", f"test images in percent that leave at exits {listed([str(each) for each in chosen.left])}"
     yield "MACs", f"mean of the test images, of those of exit {curve.exits[-1].exit}; heads on the way included"
-    yield "calibrated", f"on {_split(curve, 'val')}; the best of many settings there, so that its AP flatters"
-    yield "judged", f"on {_split(curve, 'test')}; 95 % intervals over {curve.resampled}"
+    yield "calibrated", f"on {curve.size('val')}; the best of many settings there, so that its AP flatters"
+    yield "judged", f"on {curve.size('test')}; 95 % intervals over {curve.resampled}"
     yield "weights", curve.weights
     if curve.trial is not None:
         yield "at work", _at_work(curve)
@@ -114,8 +114,3 @@ def _at_work(curve: PolicyCurve) -> str:
         f"on {plural(trial.images, 'test image')} in batches it took {took} % of exit {final.exit}'s energy, and "
         f"{plain(PERCENT * expected)} % were expected from its ways; {plural(trial.elsewhere, 'image')} left elsewhere"
     )
-
-
-def _split(curve: PolicyCurve, name: str) -> str:
-    patients = f" of {plural(curve.subjects[name], 'patient')}" if curve.subjects[name] else ""
-    return f"{plural(curve.images[name], 'image')}{patients}"

@@ -9,7 +9,7 @@ from jaxtyping import Float32
 
 from greenpose import accuracy
 from greenpose.artefact import Artefact
-from greenpose.artefact.card import STRIDE, CardNumber, Validated
+from greenpose.artefact.card import JUDGED, STRIDE, CardNumber, Validated
 from greenpose.data import Samples, in_turn
 from greenpose.data.crops import normalised
 from greenpose.data.heatmaps import find_peaks
@@ -18,8 +18,6 @@ from greenpose.quantity import Quantity
 from greenpose.training import ExitPredictions, ExitScores, score
 from greenpose.training.evaluate import hits, oks, oks_change, resampled
 
-JUDGED = ("ap", "ar", "pck")
-"""What is said of each file."""
 TOLERANCE = 1e-4
 """Largest difference of a float32 file's output, over the largest output."""
 BATCHES = (1, 3)

@@ -18,7 +18,7 @@ from greenpose.data.splits import window_of_run
 from greenpose.errors import ArtefactError, ConfigError, RecordError
 from greenpose.formatting import percent, plural
 from greenpose.metering.machine import this_machine
-from greenpose.metrics import CPU, ENERGY, PERCENT, Metric
+from greenpose.metrics import CPU, ENERGY, MARGIN, PERCENT, Metric
 from greenpose.record import Record
 from greenpose.record.artefacts import ArtefactCost, ArtefactCosts, Turns
 from greenpose.record.policy import PolicyCurve
@@ -185,8 +185,6 @@ def _own_policy(file: Path, source: str, record: Record) -> PolicyCurve:
 
 
 Digests = tuple[str, str | None]
-MARGIN = 0.02
-"""AP, as a fraction, by which what is cheaper may fall short of the best: the page's own margin."""
 CARDS = ("*/card.json", "*/*/card.json")
 """Where exported files lie in a run's folder."""
 UNMEASURED = "the first by format and precision: none of its files was measured (greenpose measure)"
@@ -248,7 +246,7 @@ def _cheapest(
     usable = [each for each in turns.costs if each.digests in files or (with_torch and each.is_trained_network)]
     usable = [each for each in usable if each.exit in exits and each.ap is not None]
     metric = ENERGY if all(each.energy_j_per_image is not None for each in usable) else CPU
-    enough = [each for each in usable if _lost(each, turns, exits) <= MARGIN]
+    enough = [each for each in usable if _lost(each, turns, exits) <= MARGIN / PERCENT]
     best = min(enough, key=lambda each: each.quantity(metric.name).value or math.inf, default=None)
     return None if best is None else (best, _why(best, turns, metric, len(enough)))
 
@@ -258,7 +256,7 @@ def _why(best: ArtefactCost, turns: Turns, metric: Metric, number: int) -> str:
     share, final = best.relative_to_final.get(metric.name), turns.reference
     ratio = f", {percent(share)} of torch float32 at exit {final.exit}" if share and final else ""
     what = "energy" if metric is ENERGY else "CPU time"
-    among = f"{plural(number, 'model')} measured {where} within {PERCENT * MARGIN:g} points of AP"
+    among = f"{plural(number, 'model')} measured {where} within {MARGIN:g} points of AP"
     return f"the least {what} of {among}{ratio}"
 
 

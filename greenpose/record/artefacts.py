@@ -10,6 +10,8 @@ from greenpose.record.run import Carbon, Component, Record
 from greenpose.schema import Document
 
 ARTEFACTS_SCHEMA: Literal["greenpose.artefacts/1"] = "greenpose.artefacts/1"
+PRECISIONS = {"fp32": "float32", "bf16": "bf16", "int8": "int8"}
+"""What computing in each precision is called, by runtimes too."""
 
 
 class ArtefactCost(Numbers):

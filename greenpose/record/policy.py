@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from greenpose.formatting import plural
 from greenpose.record.numbers import Numbers
 
 POLICY_SCHEMA: Literal["greenpose.policy/1"] = "greenpose.policy/1"
@@ -114,3 +115,8 @@ class PolicyCurve(Numbers):
     """Threads, allocator, environment and device of the measured process; empty where nothing was measured."""
     software: dict[str, str] = Field(default_factory=dict)
     """Versions of Python, GreenPose and the packages that matter."""
+
+    def size(self, split: str) -> str:
+        """Return how many images `val` or `test` has, and of how many patients."""
+        patients = f" of {plural(self.subjects[split], 'patient')}" if self.subjects[split] else ""
+        return f"{plural(self.images[split], 'image')}{patients}"

@@ -8,7 +8,7 @@ from greenpose.intervals import Bounds
 from greenpose.metrics import AP, CO2, CPU, ENERGY, LATENCY, LATENCY_P95, NET_ENERGY, PERCENT, Metric
 from greenpose.quantity import Quantity, missing, scaled, worst
 from greenpose.record import Record
-from greenpose.record.artefacts import ArtefactCost, Turns
+from greenpose.record.artefacts import PRECISIONS, ArtefactCost, Turns
 from greenpose.report.differences import NonInferiority
 from greenpose.report.hosts import parts_of
 from greenpose.report.quantities import disturbance, in_unit
@@ -17,8 +17,6 @@ from greenpose.report.study import Point, Study
 
 RUNTIMES = {"openvino": "OpenVINO", "onnx": "onnxruntime", "pt2": "torch.export", "torch": "torch"}
 """What runs a file of each format, in words."""
-PRECISIONS = {"fp32": "float32", "bf16": "bf16", "int8": "int8"}
-"""What computing in each precision is called."""
 COSTS = (CPU, ENERGY, NET_ENERGY, LATENCY, LATENCY_P95, CO2)
 """What an image costs, and what others that take the CPU can move."""
 POSSIBLE = {"openvino": ("fp32", "bf16", "int8"), "onnx": ("fp32", "int8"), "pt2": ("fp32", "bf16")}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from greenpose.errors import ReportError
 from greenpose.formatting import NBSP, listed
-from greenpose.metrics import AP, PERCENT, TRAIN_ENERGY, Metric
+from greenpose.metrics import AP, MARGIN, PERCENT, TRAIN_ENERGY, Metric
 from greenpose.quantity import Kind, Quantity, amount, missing, over_runs, worst
 from greenpose.record import Failure, Record
 from greenpose.record.artefacts import ArtefactCosts
@@ -28,8 +28,8 @@ from greenpose.report.quantities import (
 )
 from greenpose.store import Predictions, Trace
 
-MARGIN, FLOOR = 2.0, 20.0
-"""Points of AP that a cheaper exit may lose, and the AP in percent that an exit must reach, to be recommended."""
+FLOOR = 20.0
+"""AP in percent that an exit must reach to be recommended."""
 AnswerT = TypeVar("AnswerT")
 _SEVERAL_HOSTS = "its runs are of several hosts, whose time and energy are not averaged"
 FIRST, SECOND = "first", "second"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from greenpose.artefact import Artefact, Model, open_model
-from greenpose.artefact.card import CardNumber
+from greenpose.artefact.card import JUDGED, CardNumber
 from greenpose.config import Experiment
 from greenpose.data.crops import normalised
 from greenpose.errors import ArtefactError
@@ -30,8 +30,6 @@ from greenpose.training.step import to_images
 
 RUNTIMES = ("onnxruntime", "openvino", "onnx", "nncf")
 """Packages whose versions matter here besides."""
-JUDGED = ("ap", "ar", "pck")
-"""Accuracies that an artefact's card has."""
 NO_RUN = "no run was named, and none lies beside the artefact: torch's own network did not take turns"
 
 

@@ -10,8 +10,9 @@ import sys
 
 import pytest
 
+from greenpose.metrics import MARGIN
 from greenpose.record import dumps
-from greenpose.report.study import FLOOR, MARGIN
+from greenpose.report.study import FLOOR
 from greenpose.tables import plain_text
 from tests.cli.running import greenpose
 from tests.report.records import failure, paper_grid, record

@@ -5,6 +5,7 @@ from functools import partial
 from statistics import median
 
 from greenpose.formatting import NBSP, listed, percent, plain, plural, with_prefix
+from greenpose.ledger.phases import TRAINING
 from greenpose.metrics import ENERGY, MACS, Metric
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.report.comparison import Changes
@@ -19,8 +20,6 @@ Chapter = tuple[str, str, str]
 """Anchor, heading, answer."""
 MOST_PHASES = 4
 """Phases of runs without exits that are told."""
-_TRAINING = ("train", "validate", "checkpoint")
-"""Phases of a run that are its training."""
 
 
 def chapters(compared: Study, changed: Changes | None, *, num_texts: int) -> list[Chapter]:
@@ -92,7 +91,7 @@ def _energy_breakdown(study: Study, names: Sequence[str]) -> dict[str, Sequence[
     own = [name for name in dict.fromkeys(names) if name not in (*MEASURING, "data", "count", "test", "other")]
     if not study.points:
         return {name: [name] for name in own[:MOST_PHASES]}
-    of_training = own if any(run.own for run in study.records) else _TRAINING
+    of_training = own if any(run.own for run in study.records) else TRAINING
     return {"training": of_training, "measuring the exits": MEASURING}
 
 

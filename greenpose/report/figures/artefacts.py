@@ -16,7 +16,8 @@ from greenpose.metrics import (
     Metric,
 )
 from greenpose.quantity import Quantity
-from greenpose.report.deployment import COSTS, PRECISIONS, Deployment, deployments
+from greenpose.record.artefacts import PRECISIONS
+from greenpose.report.deployment import COSTS, Deployment, deployments
 from greenpose.report.drawing import Drawing
 from greenpose.report.figures.tradeoff import Mark, Scatter, draw
 from greenpose.report.picture import MOST_PANELS, Picture, first_panels

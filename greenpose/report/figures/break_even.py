@@ -6,6 +6,7 @@ from typing import Any
 
 from greenpose.formatting import NBSP, joules_to_kwh, plain
 from greenpose.intervals import Bounds
+from greenpose.ledger.phases import TAUGHT
 from greenpose.metrics import ENERGY, PERCENT, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity, amount, kind_mark, mean_of, missing, over_runs, ratio, worst
 from greenpose.record import Phase, Record
@@ -19,8 +20,6 @@ from greenpose.report.study import Group, Point, Study, energy_kind, run_names
 from greenpose.tables import FINAL_ITSELF, Column, Table, TableCell, figure_column, quantity_cell, table_of
 
 BREAK_EVEN = Metric(name="break_even_images", label="Won back after", unit="images")
-_TAUGHT = ("forward", "backward", "step")
-"""Parts of training that teaching makes longer, as the record's own break-even takes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +113,7 @@ def images_needed(point: Point) -> Quantity:
 
 def added_kwh(run: Record) -> float | None:
     """Return what teaching added to the training steps of a run; None where the record does not tell."""
-    taught = sum(part.energy_kwh for part in run.train_parts if part.name in _TAUGHT)
+    taught = sum(part.energy_kwh for part in run.train_parts if part.name in TAUGHT)
     if run.training_step is None or not taught:
         return None
     added = 1 - 1 / run.training_step.overhead

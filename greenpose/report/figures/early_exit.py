@@ -125,8 +125,8 @@ def _note(chart: EarlyExitChart) -> str:
     curve, chosen = chart.curve, chart.curve.points[chart.curve.chosen]
     leaves = [f"{PERCENT * part:.0f}{NBSP}% at exit {exit_}" for exit_, part in chosen.left.items()]
     return (
-        f"{chart.label}: confidence by {curve.confidence}, thresholds from {_split(curve, 'val')} of the validation "
-        f"split so that its AP holds {PERCENT * curve.wanted_ap:.1f}{NBSP}%, judged on {_split(curve, 'test')} of the "
+        f"{chart.label}: confidence by {curve.confidence}, thresholds from {curve.size('val')} of the validation "
+        f"split so that its AP holds {PERCENT * curve.wanted_ap:.1f}{NBSP}%, judged on {curve.size('test')} of the "
         f"test split; there {listed(leaves)}. {curve.weights[:1].upper()}{curve.weights[1:]}."
     )
 
@@ -174,11 +174,6 @@ def _parts(each: PolicyExit | PolicyPoint) -> str:
 
 def _entries(curve: PolicyCurve) -> list[PolicyExit | PolicyPoint]:
     return [*curve.exits, *curve.points]
-
-
-def _split(curve: PolicyCurve, name: str) -> str:
-    patients = f" of {plural(curve.subjects[name], 'patient')}" if curve.subjects[name] else ""
-    return f"{plural(curve.images[name], 'image')}{patients}"
 
 
 SIZE = (440, 330)
