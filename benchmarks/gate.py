@@ -23,11 +23,11 @@ from typing import Any
 
 from benchmarks import conclude
 from benchmarks.rules import RULES, SlowerRule
-from greenpose.check.against import finding_of
-from greenpose.check.interleaved import Clock, Interleaved, Piece, Worker, a_core, named
-from greenpose.check.paired import RESTARTS, Decision, PairedQuantity, PairedTrial, Rule, run_trial
-from greenpose.check.revisions import this_side
-from greenpose.check.selftest import upper_bound
+from greenpose.check.paired.against import finding_of
+from greenpose.check.paired.interleaved import Clock, Interleaved, Piece, Worker, a_core, named
+from greenpose.check.paired.revisions import this_side
+from greenpose.check.paired.rule import RESTARTS, Decision, PairedQuantity, PairedTrial, Rule, run_trial
+from greenpose.check.paired.selftest import upper_bound
 from greenpose.config import packaged_experiment
 
 TRAINED = "HRNet2"

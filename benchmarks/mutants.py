@@ -24,9 +24,9 @@ import yaml
 
 from benchmarks import conclude
 from benchmarks.planted import PLANTED, Mutant
-from greenpose.check.against import Options, compare_sides
-from greenpose.check.revisions import Side, Sides, this_side
-from greenpose.check.work import DATA, EXITS, TRAIN, Work, counted_findings
+from greenpose.check.paired.against import Options, compare_sides
+from greenpose.check.paired.revisions import Side, Sides, this_side
+from greenpose.check.paired.work import DATA, EXITS, TRAIN, Work, counted_findings
 from greenpose.config import packaged_experiment
 from greenpose.data.splits import SYNTHETIC_WINDOW_MM
 from greenpose.errors import GreenPoseError

@@ -13,7 +13,7 @@ from pathlib import Path
 from greenpose.check.baseline import Filed, Selection, read_baseline
 from greenpose.check.exact import compare, without_operator
 from greenpose.check.footprint import Footprint
-from greenpose.check.revisions import (
+from greenpose.check.paired.revisions import (
     PACKAGE,
     READ,
     Revision,

@@ -152,7 +152,7 @@ def check(
     """
     _refuse_ignored(locals())
     from greenpose.check import joined
-    from greenpose.check.against import paired_names
+    from greenpose.check.paired.against import paired_names
     from greenpose.cli.check_candidate import accept_candidate, answer, read_question
     from greenpose.cli.check_forms import chosen_formats, deliver, paired_options, paired_verdict
     from greenpose.cli.check_history import remember_verdict

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from greenpose import __version__
 from greenpose.check import CheckVerdict, Selection
-from greenpose.check.against import Options, check_against
 from greenpose.check.output.machine_readable import (
     badge_endpoint,
     document,
@@ -24,10 +23,11 @@ from greenpose.check.output.machine_readable import (
 )
 from greenpose.check.output.markdown import annotations, to_markdown
 from greenpose.check.output.text import print_verdict, summary, to_text
-from greenpose.check.paired import Rule
-from greenpose.check.selftest import SelfTest, remember, self_test
+from greenpose.check.paired.against import Options, check_against
+from greenpose.check.paired.rule import Rule
+from greenpose.check.paired.selftest import SelfTest, remember, self_test
+from greenpose.check.paired.work import DATA, EXITS, TRAIN
 from greenpose.check.verdict import few, signed_percent
-from greenpose.check.work import DATA, EXITS, TRAIN
 from greenpose.cli.console import EXIT_OK, EXIT_UNSURE, Manner, err, note, out, print_json
 from greenpose.errors import CheckError
 from greenpose.files import write_text

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from greenpose.check.interleaved import Worker
+from greenpose.check.paired.interleaved import Worker
 
 HELLO = {
     "exits": [2, 3],

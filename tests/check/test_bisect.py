@@ -17,7 +17,7 @@ from greenpose.check import Selection
 from greenpose.check.bisect import bisect
 from greenpose.errors import CheckError
 from greenpose.metrics import CONVENTIONS
-from tests.check.test_revisions import EXPERIMENT, git
+from tests.check.paired.test_revisions import EXPERIMENT, git
 
 MAIN = f"""
 import json, os, sys

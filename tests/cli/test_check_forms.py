@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from greenpose.check.selftest import recall
+from greenpose.check.paired.selftest import recall
 from tests.cli.running import greenpose
 from tests.cli.test_check import check
 
@@ -48,7 +48,7 @@ def test_help_names_the_options_without_importing_what_measures():
         "try:\n"
         "    app(['check', '--help'])\n"
         "except SystemExit:\n"
-        "    print(sorted({'torch', 'numpy', 'greenpose.check.against'} & set(sys.modules)))\n"
+        "    print(sorted({'torch', 'numpy', 'greenpose.check.paired.against'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 import yaml
 
-from greenpose.check.work import most_images
+from greenpose.check.paired.work import most_images
 from greenpose.config import Experiment
 from greenpose.errors import ModelError
 from greenpose.run import paired_worker, peak_memory

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from greenpose.check.baseline import FILE
 from greenpose.check.output.text import explanations, headline, notable, summary, unchanged, unchanged_line
-from greenpose.check.paired import Rule
+from greenpose.check.paired.rule import Rule
 from greenpose.check.verdict import CheckFinding, CheckVerdict, few, signed_percent, sorted_findings
 from greenpose.formatting import in_markdown, listed, shown
 

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from greenpose.check import CheckVerdict, RatioSpan
 from greenpose.check.output.markdown import annotations, smallest_change, to_markdown
 from greenpose.check.output.text import headline
-from greenpose.check.paired import Rule
+from greenpose.check.paired.rule import Rule
 from greenpose.metrics import COUNTED
 from tests.check.candidates import finding, mixed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import greenpose
-from greenpose.check.revisions import Side, checked_out, find_revision, two_sides
+from greenpose.check.paired.revisions import Side, checked_out, find_revision, two_sides
 from greenpose.errors import CheckError
 from greenpose.formatting import plural
 from greenpose.subject import read_networks

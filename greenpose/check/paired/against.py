@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from greenpose.check.baseline import Selection
-from greenpose.check.interleaved import Clock, Interleaved, Piece, RefusalError, Worker, a_core, named
-from greenpose.check.paired import RESTARTS, PairedQuantity, PairedTrial, Rule, TestResult, run_trials
-from greenpose.check.revisions import Side, Sides, two_sides
-from greenpose.check.selftest import recall
+from greenpose.check.paired.interleaved import Clock, Interleaved, Piece, RefusalError, Worker, a_core, named
+from greenpose.check.paired.revisions import Side, Sides, two_sides
+from greenpose.check.paired.rule import RESTARTS, PairedQuantity, PairedTrial, Rule, TestResult, run_trials
+from greenpose.check.paired.selftest import recall
+from greenpose.check.paired.work import EXITS, Work, counted_findings, said_of
 from greenpose.check.verdict import CheckFinding, CheckVerdict, Outcome, signed_percent
-from greenpose.check.work import EXITS, Work, counted_findings, said_of
 from greenpose.metering import Source, choose, host_of
 from greenpose.metering.sources.source import CounterSource
 from greenpose.subject import Network

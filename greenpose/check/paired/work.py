@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from greenpose.check.footprint import minor
-from greenpose.check.interleaved import Clock, Piece, named
+from greenpose.check.paired.interleaved import Clock, Piece, named
 from greenpose.check.verdict import CheckFinding, Outcome, of_calls, of_counts
 from greenpose.config import Experiment, ModelConfig
 from greenpose.errors import CheckError

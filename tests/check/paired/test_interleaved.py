@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from greenpose.check.interleaved import (
+from greenpose.check.paired.interleaved import (
     MIN_PAIR_S,
     MIN_WINDOW_S,
     PERIODS_PER_WINDOW,
@@ -206,7 +206,7 @@ def test_a_side_that_says_something_else_is_told_with_what_it_said(said):
 def test_answers_are_told_apart_without_assertions_too(tmp_path):
     python = fake_python(tmp_path, "python", seconds=0.25)
     code = (
-        "import os, sys; from greenpose.check.interleaved import Worker\n"
+        "import os, sys; from greenpose.check.paired.interleaved import Worker\n"
         f"with Worker('head', [{str(python)!r}, '-P', 'side.py', '{{\"exits\": [3]}}'], dict(os.environ)) as worker:\n"
         "    print(worker.run(3, 4)['cpu_s'])"
     )

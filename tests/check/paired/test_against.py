@@ -8,11 +8,11 @@ import pytest
 
 import greenpose
 from greenpose.check import Selection
-from greenpose.check.against import Options, check_against, compare_sides, paired_names
 from greenpose.check.output.machine_readable import to_json
-from greenpose.check.paired import Rule
-from greenpose.check.revisions import Side, Sides
-from greenpose.check.work import DATA, TRAIN
+from greenpose.check.paired.against import Options, check_against, compare_sides, paired_names
+from greenpose.check.paired.revisions import Side, Sides
+from greenpose.check.paired.rule import Rule
+from greenpose.check.paired.work import DATA, TRAIN
 from greenpose.errors import CheckError, DataError, GreenPoseError
 from greenpose.metering import is_pinned
 from tests.check.fakes import HELLO, fake_python, noted

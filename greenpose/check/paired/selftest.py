@@ -17,9 +17,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from greenpose.check.interleaved import Clock, Interleaved, a_core
-from greenpose.check.paired import RESTARTS, Rule, sequential_test
-from greenpose.check.revisions import this_side
+from greenpose.check.paired.interleaved import Clock, Interleaved, a_core
+from greenpose.check.paired.revisions import this_side
+from greenpose.check.paired.rule import RESTARTS, Rule, sequential_test
 from greenpose.check.verdict import signed_percent
 from greenpose.config import packaged_experiment
 from greenpose.files import cache_folder, utc_now, write_text

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenpose.check.against import finding_of
-from greenpose.check.interleaved import Interleaved
-from greenpose.check.paired import (
+from greenpose.check.paired.against import finding_of
+from greenpose.check.paired.interleaved import Interleaved
+from greenpose.check.paired.rule import (
     FAULTS_PER_CALL,
     FAULTS_PER_S,
     PairedQuantity,
@@ -32,7 +32,7 @@ from greenpose.errors import GreenPoseError
 from tests.check.fakes import ScriptedSide, noisy
 
 RULE = Rule()
-TURNS = Path(__file__).parents[1] / "golden" / "paired_turns.json"
+TURNS = Path(__file__).parents[2] / "golden" / "paired_turns.json"
 
 # Wilcoxon's signed-rank sum: the largest value that is significant, two-sided at 5 % and 1 %.
 # Source: McCornack (1965), Extended tables of the Wilcoxon matched pair signed rank statistic, JASA 60, 864-871.

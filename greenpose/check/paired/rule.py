@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from greenpose.check.interleaved import Clock, Interleaved, Piece, named
+from greenpose.check.paired.interleaved import Clock, Interleaved, Piece, named
 from greenpose.check.verdict import RatioSpan
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import percent

@@ -19,7 +19,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from greenpose.check.interleaved import Worker
+from greenpose.check.paired.interleaved import Worker
 from greenpose.check.verdict import few
 from greenpose.errors import CheckError
 from greenpose.files import ask_git, git_environment

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from greenpose.check.against import Options, compare_sides
-from greenpose.check.interleaved import Interleaved
-from greenpose.check.selftest import SelfTest, larger_input, measure, recall, remember, upper_bound
+from greenpose.check.paired.against import Options, compare_sides
+from greenpose.check.paired.interleaved import Interleaved
+from greenpose.check.paired.selftest import SelfTest, larger_input, measure, recall, remember, upper_bound
 from greenpose.metering import this_machine
 from tests.check.fakes import ScriptedSide, noisy
-from tests.check.test_against import file, sides  # noqa: F401 - a fixture
+from tests.check.paired.test_against import file, sides  # noqa: F401 - a fixture
 from tests.metering.fakes import TickingClock
 
 COSTS = {"exit2": 0.05, "exit3": 0.06}
