@@ -7,7 +7,7 @@ all repeats, for J/image of each exit and for the ratio of the exits.
 
 A run's interval comes from its own blocks. What makes runs differ beyond it is the machine: beside neighbours its speed
 changes slowly, so that a run's blocks resemble one another more than another run's. The interval counts that in
-(`widening` in greenpose/metering/statistics.py) as far as a run can see it. Most of a modelled J/image is the power of
+(`widening` in greenpose/intervals.py) as far as a run can see it. Most of a modelled J/image is the power of
 an idle machine and of memory times wall time, which neighbours stretch at will: where they crowd the machine the
 promise is not kept, and the last line says how crowded it was.
 """

@@ -1,4 +1,5 @@
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -37,3 +38,19 @@ def test_no_two_classes_of_the_package_have_one_name():
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in package.rglob("*.py")]
     names = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     assert [name for name, times in names.items() if times > 1] == []
+
+
+def test_files_that_pages_and_benchmarks_name_are_there():
+    root = DOCS.parent
+    pages = [*DOCS.glob("**/*.md"), *(root / "benchmarks").glob("*.py"), root / "README.md", root / "CONTRIBUTING.md"]
+    named = {
+        found
+        for page in pages
+        for found in re.findall(r"\b(?:greenpose|tests|benchmarks)/[\w/]+\.py\b", page.read_text())
+    }
+    rooms = "|".join(sorted(path.parent.name for path in (root / "greenpose").glob("*/__init__.py")))
+    told = set(re.findall(rf"`((?:{rooms})/[a-z_0-9/]+)`", (DOCS / "architecture.md").read_text()))
+    assert len(named) > 2
+    assert len(told) > 20
+    assert [name for name in sorted(named) if not (root / name).is_file()] == []
+    assert [name for name in sorted(told) if not list((root / "greenpose").glob(f"{name.rstrip('/')}*"))] == []
