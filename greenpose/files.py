@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from greenpose.errors import GreenPoseError, writing
 
@@ -215,3 +215,12 @@ def head_commit(folder: Path) -> str | None:
     """Return the hash of what is checked out in the repository around a folder; None outside one."""
     done = ask_git(folder, "rev-parse", "HEAD", timeout_s=10)
     return done.stdout.strip() if done is not None and done.returncode == 0 else None
+
+
+def commit_of(folder: Path) -> dict[str, Any]:
+    """Return the commit that is checked out around a folder and whether tracked files are `dirty`; nothing outside."""
+    commit = head_commit(folder)
+    if commit is None:
+        return {}
+    done = ask_git(folder, "status", "--porcelain", "--untracked-files=no", timeout_s=10)
+    return {"commit": commit, "dirty": bool(done and done.stdout.strip())}

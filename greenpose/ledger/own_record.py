@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from greenpose.files import ask_git, head_commit
+from greenpose.files import commit_of
 from greenpose.ledger.costs import (
     carbon_entry,
     component_entries,
@@ -93,7 +93,7 @@ def compose(
         host=host_of_all([attempt]),
         process=_process(),
         software=software_versions(),
-        git=_code(),
+        git=commit_of(Path.cwd()),
         **with_bases(numbers),
     )
 
@@ -128,13 +128,3 @@ def _process() -> dict[str, Any]:
     threads = None if torch is None else int(torch.get_num_threads())
     device = "cuda" if torch is not None and torch.cuda.is_initialized() else "cpu"
     return process_settings(torch_threads=threads) | {"device": device}
-
-
-def _code() -> dict[str, Any]:
-    """Return the commit of the code that is being run, where its folder lies in a repository."""
-    here = Path.cwd()
-    commit = head_commit(here)
-    if commit is None:
-        return {}
-    done = ask_git(here, "status", "--porcelain", "--untracked-files=no", timeout_s=10)
-    return {"commit": commit, "dirty": bool(done and done.stdout.strip())}

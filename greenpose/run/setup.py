@@ -12,7 +12,7 @@ import greenpose
 from greenpose.config import Experiment, ModelConfig, OwnNetworkConfig
 from greenpose.counting import architecture_of
 from greenpose.errors import GreenPoseError, ModelError
-from greenpose.files import ask_git, head_commit
+from greenpose.files import ask_git, commit_of
 from greenpose.losses import Objective
 from greenpose.metering import Meter, carbon_of, meter, process_settings, software_versions, this_machine
 from greenpose.model import LoadReport, Network, build, initialise, load_weights
@@ -139,15 +139,9 @@ def _package(config: Experiment) -> dict[str, str]:
 def git_state() -> dict[str, Any]:
     """Return the commit and dirty flag of the code, where it is tracked in a git checkout; else nothing."""
     here = Path(greenpose.__file__).parent
-
-    def git(*arguments: str) -> str | None:
-        done = ask_git(here, *arguments, timeout_s=10)
-        return done.stdout.strip() if done is not None and done.returncode == 0 else None
-
     # An installed package may lie inside somebody else's repository: their commit would say nothing of our code.
-    if git("ls-files", "--error-unmatch", "__init__.py") is None:
-        return {}
-    return {"commit": head_commit(here), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    tracked = ask_git(here, "ls-files", "--error-unmatch", "__init__.py", timeout_s=10)
+    return commit_of(here) if tracked is not None and tracked.returncode == 0 else {}
 
 
 def gpus_of(device: str, replicas: int = 1) -> tuple[int, ...]:
