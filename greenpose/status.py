@@ -20,7 +20,7 @@ from greenpose.errors import FaultsError, GreenPoseError, RecordError
 from greenpose.files import now, write_text
 from greenpose.formatting import joules_to_kwh, systematic
 from greenpose.ledger.forecast import CostOf, busy_share, joules_of, predict_training, seconds_of
-from greenpose.ledger.grid_budget import GridBudget, stamp_of, toll_of, toll_of_record
+from greenpose.ledger.grid_budget import GridBudget, run_energy, run_energy_of_record, stamp_of
 from greenpose.ledger.phases import energy_of, training_windows, whole_epochs
 from greenpose.metering import Log, Window, read_log
 from greenpose.metering.prediction import Repeated, predict_total
@@ -249,7 +249,7 @@ def _finished(folder: RunFolder, shown: Mapping[str, Any], plan: WantedRuns, bey
         epochs=record.epochs,
         ap={entry.exit: entry.ap for entry in record.exits if entry.ap is not None},
         spent=spent,
-        used_kwh=0.0 if plan.grid_budget_kwh is None else toll_of_record(record).used,
+        used_kwh=0.0 if plan.grid_budget_kwh is None else run_energy_of_record(record).used,
         expected={name: predict_total([], spent=used) for name, used in spent.items()},
         budget_used={},
         kind=energy.kind,
@@ -270,7 +270,7 @@ def _under_way(folder: RunFolder, state: State, shown: Mapping[str, Any], plan: 
         epochs=config.train.epochs,
         ap=_best(epochs),
         spent=spent,
-        used_kwh=0.0 if plan.grid_budget_kwh is None else toll_of(folder).used,
+        used_kwh=0.0 if plan.grid_budget_kwh is None else run_energy(folder).used,
         expected={name: _expected(log.windows, config, name) for name in UNITS},
         budget_used=_used(log.windows, plan.budget),
         kind=kind_of(attempts_of(log)),

@@ -205,7 +205,7 @@ def check_budgets(
     for budget in budgets:
         theirs = _subjects(budget, footprints)
         if not theirs:
-            notes.append(f"{file}:{budget.line}: {budget.entry.budget}: not checked, {_nobody(budget, footprints)}")
+            notes.append(f"{file}:{budget.line}: {budget.entry.budget}: not checked, {_unmatched(budget, footprints)}")
         if _is_over(budget, today):
             notes.append(f"{file}:{budget.line}: {budget.entry.budget}: {_ended(budget)}")
         for footprint in theirs:
@@ -261,7 +261,7 @@ def _subjects(budget: CostBudget, footprints: Sequence[Footprint]) -> list[Footp
     return [one for one in theirs if number in one.exits and not (share and number == one.own_final)]
 
 
-def _nobody(budget: CostBudget, footprints: Sequence[Footprint]) -> str:
+def _unmatched(budget: CostBudget, footprints: Sequence[Footprint]) -> str:
     labels = sorted({label for footprint in footprints for label in footprint.labels})
     if budget.experiment not in (None, *labels):
         return f"no experiment {budget.experiment} here; {near(str(budget.experiment), labels)}"

@@ -1,4 +1,4 @@
-"""The history of past checks: rows appended after each, and each quantity's course with its changes of level.
+"""The history of past checks: rows appended after each, and each quantity's trend with its changes of level.
 
 Source: the idea of airspeed velocity's step detection (asv, `asv/step_detect.py`, described in its documentation): the
 piecewise constant function with the least sum of absolute deviations, as many pieces as an information criterion pays
@@ -110,7 +110,7 @@ class HistoryPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class QuantityTrend:
     """One quantity over its checks."""
 
     check: str
@@ -158,7 +158,7 @@ def remember(folder: Path, verdict: CheckVerdict, *, name: str, at: str, commit:
         append_line(folder / f"{name}.jsonl", row)
 
 
-def read_courses(folder: Path, *, only: Selection) -> list[Course]:
+def read_trends(folder: Path, *, only: Selection) -> list[QuantityTrend]:
     """Return the selected quantities of every check with a history in a folder, sorted by name.
 
     Raises:
@@ -175,7 +175,7 @@ def read_courses(folder: Path, *, only: Selection) -> list[Course]:
     for row in rows:
         if row["quantity"] in only:
             found.setdefault((row["check"], row["quantity"], row["way"], row["unit"]), []).append(row)
-    return [_course(check, quantity, unit, theirs) for (check, quantity, _, unit), theirs in sorted(found.items())]
+    return [_trend(check, quantity, unit, theirs) for (check, quantity, _, unit), theirs in sorted(found.items())]
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
@@ -192,7 +192,7 @@ def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
-def _course(check: str, quantity: str, unit: str, rows: Iterable[Mapping[str, Any]]) -> Course:
+def _trend(check: str, quantity: str, unit: str, rows: Iterable[Mapping[str, Any]]) -> QuantityTrend:
     points = tuple(
         HistoryPoint(
             at=row["at"],
@@ -205,32 +205,32 @@ def _course(check: str, quantity: str, unit: str, rows: Iterable[Mapping[str, An
         for row in sorted(rows, key=lambda row: str(row["at"]))
     )
     found = steps([point.value for point in points])
-    return Course(check=check, quantity=quantity, unit=unit, points=points, steps=found)
+    return QuantityTrend(check=check, quantity=quantity, unit=unit, points=points, steps=found)
 
 
-def level_sentence(course: Course, step: LevelChange) -> str:
+def level_sentence(trend: QuantityTrend, step: LevelChange) -> str:
     """Return when a level changed and by how much."""
-    point = course.points[step.index]
+    point = trend.points[step.index]
     commit = f", commit {point.commit[:10]}" if point.commit else ""
-    before, after = both(step.before, step.after, course.unit)
+    before, after = both(step.before, step.after, trend.unit)
     by = f" ({signed_percent(step.after / step.before - 1)})" if step.before else ""
-    return f"{before} → {after}{by} since {point.at}{commit}, check {step.index + 1} of {len(course.points)}"
+    return f"{before} → {after}{by} since {point.at}{commit}, check {step.index + 1} of {len(trend.points)}"
 
 
-def course_name(course: Course, courses: Sequence[Course]) -> str:
+def trend_name(trend: QuantityTrend, trends: Sequence[QuantityTrend]) -> str:
     """Return the quantity, after its check where there are several."""
-    several = len({one.check for one in courses}) > 1
-    return f"{course.check} {course.quantity}" if several else course.quantity
+    several = len({one.check for one in trends}) > 1
+    return f"{trend.check} {trend.quantity}" if several else trend.quantity
 
 
-def first_and_last(course: Course) -> tuple[str, str]:
+def first_and_last(trend: QuantityTrend) -> tuple[str, str]:
     """Return the oldest and the newest value with as many digits as it takes to tell them apart."""
-    return both(course.points[0].value, course.points[-1].value, course.unit)
+    return both(trend.points[0].value, trend.points[-1].value, trend.unit)
 
 
-def remark_on(courses: Sequence[Course]) -> str:
+def remark_on(trends: Sequence[QuantityTrend]) -> str:
     """Return what is to be known of changes of level."""
     if not changes_are_marked():
         return "To mark changes of level, install ruptures: pip install 'greenpose[history]'."
-    short = any(len(course.points) < FEWEST for course in courses)
+    short = any(len(trend.points) < FEWEST for trend in trends)
     return f"Changes of level are information, not a verdict{f', and take {FEWEST} checks' if short else ''}."

@@ -11,13 +11,13 @@ from greenpose import __version__
 from greenpose.check import CheckVerdict, Selection
 from greenpose.check.history import (
     SCHEMA,
-    Course,
-    course_name,
+    QuantityTrend,
     first_and_last,
     level_sentence,
-    read_courses,
+    read_trends,
     remark_on,
     remember,
+    trend_name,
 )
 from greenpose.cli.console import out, print_json
 from greenpose.files import head_commit, now, write_text
@@ -34,43 +34,43 @@ def remember_verdict(folder: Path, verdict: CheckVerdict, name: str, reason: str
 
 
 def show_trend(folder: Path, *, output: Path | None, only: Sequence[str], as_json: bool) -> None:
-    """Print the course of each quantity, as JSON where asked; write a page where a file is named.
+    """Print the trend of each quantity, as JSON where asked; write a page where a file is named.
 
     Raises:
         CheckError: if there is no history in the folder.
     """
-    courses = read_courses(folder, only=Selection(tuple(only)))
+    trends = read_trends(folder, only=Selection(tuple(only)))
     if output is not None:
         from greenpose.cli.history_page import trend_page
 
         write_text(
-            output, trend_page(courses, title=f"Footprint over time: {folder.resolve().name}", version=__version__)
+            output, trend_page(trends, title=f"Footprint over time: {folder.resolve().name}", version=__version__)
         )
     if as_json:
-        print_json({"schema": SCHEMA, "courses": [asdict(course) for course in courses]})
+        print_json({"schema": SCHEMA, "courses": [asdict(trend) for trend in trends]})
     else:
-        print_trend(courses, out())
+        print_trend(trends, out())
         if output is not None:
             out().print(str(output), soft_wrap=True)
 
 
-def print_trend(courses: Sequence[Course], console: Console) -> None:
+def print_trend(trends: Sequence[QuantityTrend], console: Console) -> None:
     """Print a line for each quantity, then its changes of level."""
     rows = [
-        (course_name(course, courses), str(len(course.points)), sparkline(course), *first_and_last(course))
-        for course in courses
+        (trend_name(trend, trends), str(len(trend.points)), sparkline(trend), *first_and_last(trend))
+        for trend in trends
     ]
     counts, bars = Column(head="checks"), Column(head="", words=True)
     console.print(terminal_table(("", counts, bars, *number_columns("first", "last")), rows, head_style="dim"))
-    for course in courses:
-        for step in course.steps:
-            console.print(Text.assemble((course_name(course, courses), "bold"), f": {level_sentence(course, step)}"))
-    console.print(Text(remark_on(courses), "dim"))
+    for trend in trends:
+        for step in trend.steps:
+            console.print(Text.assemble((trend_name(trend, trends), "bold"), f": {level_sentence(trend, step)}"))
+    console.print(Text(remark_on(trends), "dim"))
 
 
-def sparkline(course: Course) -> str:
-    """Return the newest values as bars, lowest to highest; a flat course is a low line."""
-    values = [point.value for point in course.points[-LONGEST:]]
+def sparkline(trend: QuantityTrend) -> str:
+    """Return the newest values as bars, lowest to highest; a flat trend is a low line."""
+    values = [point.value for point in trend.points[-LONGEST:]]
     low, high = min(values), max(values)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
     return "".join(BARS[round((value - low) * scale)] for value in values)

@@ -24,7 +24,7 @@ _Stamp = tuple[tuple[int, int], ...]
 """When some files were last written, and how long they are."""
 
 
-class Toll(NamedTuple):
+class RunEnergy(NamedTuple):
     """What one run took, in kWh, and what that tells of the others."""
 
     used: float = 0.0
@@ -37,27 +37,27 @@ class Toll(NamedTuple):
     """Its experiment; empty before its end."""
 
 
-def toll_of_record(record: Record | Brief) -> Toll:
+def run_energy_of_record(record: Record | Brief) -> RunEnergy:
     """Return what a run took that has a record."""
     trained = [phase for phase in record.phases if phase.name in TRAINING]
     used = sum(phase.energy_kwh for phase in record.phases) or record.train_energy_kwh
     beyond = sum(phase.energy_kwh for phase in record.phases if phase.name not in TRAINING)
     epoch = sum(phase.energy_kwh / max(1, phase.windows) for phase in trained)
-    return Toll(used, beyond, epoch, record.experiment)
+    return RunEnergy(used, beyond, epoch, record.experiment)
 
 
-def toll_of_windows(windows: Sequence[Window]) -> Toll:
+def run_energy_of_windows(windows: Sequence[Window]) -> RunEnergy:
     """Return what a run took so far that has none: the windows that it closed in all attempts."""
     epochs = [joules_to_kwh(cost.energy.mid) for cost in epoch_costs(windows).values()]
-    return Toll(joules_to_kwh(energy_of(outermost(list(windows))).mid), 0.0, max(epochs, default=0.0))
+    return RunEnergy(joules_to_kwh(energy_of(outermost(list(windows))).mid), 0.0, max(epochs, default=0.0))
 
 
-def toll_of(folder: RunFolder) -> Toll:
+def run_energy(folder: RunFolder) -> RunEnergy:
     """Return what the run in a folder took so far."""
     try:
-        return toll_of_record(read_brief(folder.record))
+        return run_energy_of_record(read_brief(folder.record))
     except RecordError:  # there is none yet, or none that can be read
-        return toll_of_windows(log_of(folder).windows)
+        return run_energy_of_windows(log_of(folder).windows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class GridBudget:
     """What each of them may take in any case."""
     runs: frozenset[str] | None = None
     """Names of those that it is for; None for all that lie there."""
-    _known: dict[Path, tuple[_Stamp, Toll]] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[Path, tuple[_Stamp, RunEnergy]] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a limit that allows nothing.
@@ -86,7 +86,7 @@ class GridBudget:
     @property
     def used(self) -> float:
         """Return what the runs took so far, in kWh: failed attempts included, those set aside not."""
-        return math.fsum(toll.used for name, toll in self._tolls().items() if self._counts(name))
+        return math.fsum(energy.used for name, energy in self._run_energies().items() if self._counts(name))
 
     @property
     def left(self) -> float:
@@ -101,12 +101,12 @@ class GridBudget:
         `granted` are the budgets, in kWh, of those that are at work now; what they leave is divided among `rivals` that
         begin at the same time.
         """
-        tolls, name = self._tolls(), folder.path.name
-        own = tolls.get(name, Toll()).used
-        alike = [toll for toll in tolls.values() if toll.experiment == experiment] or tolls.values()
-        held, epoch = (max((getattr(toll, of) for toll in alike), default=0.0) for of in ("beyond", "epoch"))
+        energies, name = self._run_energies(), folder.path.name
+        own = energies.get(name, RunEnergy()).used
+        alike = [energy for energy in energies.values() if energy.experiment == experiment] or energies.values()
+        held, epoch = (max((getattr(energy, of) for energy in alike), default=0.0) for of in ("beyond", "epoch"))
         given = {other: grant + held for other, grant in granted.items()}
-        others = {other: toll.used for other, toll in tolls.items() if self._counts(other)} | given
+        others = {other: energy.used for other, energy in energies.items() if self._counts(other)} | given
         taken = math.fsum(max(took, given.get(other, 0.0)) for other, took in others.items() if other != name)
         left = (self.energy_kwh - taken - own) / rivals
         if left <= held + epoch:
@@ -123,8 +123,8 @@ class GridBudget:
         names = [frozenset(block) for block in blocks]
         left = max(0.0, self.left - held)
         count = sum(map(len, names))
-        tolls = self._tolls()
-        used = [math.fsum(tolls.get(name, Toll()).used for name in block) for block in names]
+        energies = self._run_energies()
+        used = [math.fsum(energies.get(name, RunEnergy()).used for name in block) for block in names]
         return [
             replace(self, energy_kwh=before + left * len(block) / count, runs=block)
             for block, before in zip(names, used, strict=True)
@@ -138,17 +138,18 @@ class GridBudget:
     def _counts(self, name: str) -> bool:
         return self.runs is None or name in self.runs
 
-    def _tolls(self) -> dict[str, Toll]:
-        """Return the toll of each run that was begun, by its name; only files are read that have changed."""
+    def _run_energies(self) -> dict[str, RunEnergy]:
+        """Return the energy of each run that was begun, by its name; only files are read that have changed."""
         return {
-            file.parent.name: self._toll(RunFolder(file.parent)) for file in sorted(self.root.glob("*/config.yaml"))
+            file.parent.name: self._run_energy(RunFolder(file.parent))
+            for file in sorted(self.root.glob("*/config.yaml"))
         }
 
-    def _toll(self, folder: RunFolder) -> Toll:
+    def _run_energy(self, folder: RunFolder) -> RunEnergy:
         stamp = stamp_of(folder.record, folder.windows)
         known = self._known.get(folder.path)
         if known is None or known[0] != stamp:
-            known = self._known[folder.path] = stamp, toll_of(folder)
+            known = self._known[folder.path] = stamp, run_energy(folder)
         return known[1]
 
 

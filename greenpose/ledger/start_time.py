@@ -113,13 +113,13 @@ def choose(
     if left < seconds.mid - ROUNDING_SECONDS:
         raise GreenPoseError(_too_near(last, left, work))
     end = begin + max(seconds.mid, left - (seconds.high - seconds.mid)) / 3600
-    course = _Course(hours, math.floor(begin), math.ceil(end) + 2)
-    starts = course.below(begin, end, length, blocks, below) if below is not None else []
+    curve = _IntensityCurve(hours, math.floor(begin), math.ceil(end) + 2)
+    starts = curve.below(begin, end, length, blocks, below) if below is not None else []
     is_clean = below is None or len(starts) == blocks
     if deadline is None and not is_clean:
-        raise GreenPoseError(_never(course, below or 0.0, _turns(begin, end - length, length), length, hours.first))
+        raise GreenPoseError(_never(curve, below or 0.0, _turns(begin, end - length, length), length, hours.first))
     if len(starts) < blocks:
-        starts += course.cleanest(starts[-1] + length if starts else begin, end, length, blocks - len(starts))
+        starts += curve.cleanest(starts[-1] + length if starts else begin, end, length, blocks - len(starts))
     moments = [now + (start - begin) * HOUR for start in starts]
     return ChosenStart(
         starts=tuple(moments),
@@ -134,7 +134,7 @@ def _runs_of_a_block(work: Workload) -> int:
     return max(1, min(work.runs, math.ceil(LEAST_BLOCK_HOURS * 3600 * work.runs / work.seconds.mid)))
 
 
-class _Course:
+class _IntensityCurve:
     """The grid from one hour to another."""
 
     def __init__(self, hours: Hours, first: int, last: int) -> None:
@@ -248,8 +248,8 @@ def _too_near(deadline: datetime, left: float, work: Workload) -> str:
     return f"--finish-by: {deadline:%Y-%m-%d %H:%M} UTC {why}; give a later time, or leave it out to start at once"
 
 
-def _never(course: _Course, threshold: float, turns: Iterator[float], length: float, first: datetime) -> str:
-    least, turn = min((course.mean(turn, length), turn) for turn in turns)
+def _never(curve: _IntensityCurve, threshold: float, turns: Iterator[float], length: float, first: datetime) -> str:
+    least, turn = min((curve.mean(turn, length), turn) for turn in turns)
     when = f"{first + turn * HOUR:%Y-%m-%d %H:%M} UTC"
     often = "never" if least >= threshold else "too seldom"
     return (

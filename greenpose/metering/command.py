@@ -94,7 +94,7 @@ def found(words: Sequence[str]) -> str:
     raise CommandError(f"{name}: {where}; nothing was run", code=NOT_FOUND)
 
 
-class Left(NamedTuple):
+class LeftoverProcess(NamedTuple):
     """A process that goes on after the command that started it."""
 
     pid: int
@@ -166,7 +166,7 @@ class Command:
                     os.kill(self._pid, told.si_signo)
         return True
 
-    def left(self) -> list[Left]:
+    def left(self) -> list[LeftoverProcess]:
         """Return the processes that go on without it, if any.
 
         One that starts another and ends while one looks hides it: looks are repeated until two find the same.
@@ -191,7 +191,7 @@ class Command:
                 self._status = status
 
 
-def _descendants() -> list[Left]:
+def _descendants() -> list[LeftoverProcess]:
     """Look once at the processes that are at work below this one."""
     import psutil
 
@@ -199,7 +199,7 @@ def _descendants() -> list[Left]:
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             if process.status() != psutil.STATUS_ZOMBIE:
-                found.append(Left(process.pid, " ".join(process.cmdline()) or process.name()))
+                found.append(LeftoverProcess(process.pid, " ".join(process.cmdline()) or process.name()))
     return found
 
 

@@ -31,7 +31,7 @@ from greenpose.metering.machine import this_machine
 from greenpose.metering.sources.codecarbon import CodeCarbon, CrossReading
 from greenpose.metering.sources.cpu_model import CpuClock
 from greenpose.metering.sources.source import NO_ENERGY, ClockModel, CounterSource, Joules, Provenance, Source
-from greenpose.metering.summary import Told, summarise, to_html
+from greenpose.metering.summary import MeterState, summarise, to_html
 from greenpose.metering.window import Window, WindowLog, grade, windows_frame, worst_kind
 from greenpose.notebook import html
 from greenpose.quantity import Quantity
@@ -252,11 +252,11 @@ class Meter:
 
     def __str__(self) -> str:
         """Return the readable summary."""
-        return summarise(self._told)
+        return summarise(self._state)
 
     def _repr_html_(self) -> str:
         """Return the summary as a notebook shows it."""
-        return html(None, [NOT_STARTED]) if self._origin is None else to_html(self._told)
+        return html(None, [NOT_STARTED]) if self._origin is None else to_html(self._state)
 
     def to_frame(self) -> Any:
         """Return the windows as a pandas frame, a line each; `attrs["units"]` has the unit of each column.
@@ -267,8 +267,8 @@ class Meter:
         return windows_frame(self.windows)
 
     @property
-    def _told(self) -> Told:
-        return Told(self.windows, self.total, self.provenances, self.carbon, self._began_at)
+    def _state(self) -> MeterState:
+        return MeterState(self.windows, self.total, self.provenances, self.carbon, self._began_at)
 
     def _read(self) -> Reading:
         """Read counters first and the clocks last, always in this order, so that its own cost cancels."""

@@ -13,7 +13,7 @@ from greenpose.notebook import html
 from greenpose.quantity import Quantity
 
 
-class Told(NamedTuple):
+class MeterState(NamedTuple):
     """What a meter knows of itself, up to now or to its end."""
 
     windows: list[Window]
@@ -28,7 +28,7 @@ class Told(NamedTuple):
     """UTC time of the start."""
 
 
-def summarise(meter: Told) -> str:
+def summarise(meter: MeterState) -> str:
     """Return the windows, the total with its interval, and how far to trust it."""
     total = meter.total
     lines = [_window(window) for window in meter.windows if window.parent is None]
@@ -48,7 +48,7 @@ def energy_text(energy: Joules) -> str:
     return _text(energy.mid, energy.low, energy.high, "J")
 
 
-def _emissions(meter: Told, total: RunningTotal) -> list[str]:
+def _emissions(meter: MeterState, total: RunningTotal) -> list[str]:
     """Return what was emitted by using electricity and by making the hardware; nothing where no grid is known."""
     if meter.carbon is None or total.co2eq_g is None:
         return []
@@ -85,7 +85,7 @@ def _line(name: str, seconds: float, cpu_seconds: float, energy: Joules) -> str:
     return f"{name}: {with_prefix(seconds, 's')} wall, {with_prefix(cpu_seconds, 's')} CPU, {energy_text(energy)}"
 
 
-def to_html(meter: Told) -> str:
+def to_html(meter: MeterState) -> str:
     """Return windows and total as a table of a notebook, with how far to trust it."""
     total = meter.total
     kind = worst_kind(total.joules, meter.provenances, short=total.missing)

@@ -128,7 +128,7 @@ class TrainingCallbacks(Protocol):
         """Hear what was chosen by measuring before the first epoch, and why."""
 
 
-class _Nobody:
+class _NoCallbacks:
     def trained(self, epoch: int, done: int, loss: float) -> None:
         pass
 
@@ -210,7 +210,7 @@ def fit(
     if recipe.augment:
         check_half_body(recipe.augment, splits["train"].profile)
         check_sensor(recipe.augment, splits["train"].window)
-    told = ledger or _Nobody()
+    told = ledger or _NoCallbacks()
     optimizer = Adam(net.parameters(), lr=recipe.lr, fused=True)
     selection = EpochSelection(rule=recipe.selection)
     ema = Ema(net, decay=recipe.average)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from greenpose.check import CheckVerdict, RatioSpan, Selection, history
-from greenpose.check.history import FEWEST, MOST_VALUES, SHORTEST, read_courses, remember, steps
+from greenpose.check.history import FEWEST, MOST_VALUES, SHORTEST, read_trends, remember, steps
 from greenpose.cli.check_history import print_trend, sparkline
 from greenpose.errors import CheckError
 from tests.check.candidates import finding, mixed
@@ -23,17 +23,17 @@ def append(folder, values, *, name="quick", start=0, **changes):
         remember(folder, verdict, name=name, at=f"2026-11-{day:02d}T08:00:00+00:00", commit=f"{day:040x}")
 
 
-def courses(folder, *only):
-    return read_courses(folder, only=Selection(only))
+def trends(folder, *only):
+    return read_trends(folder, only=Selection(only))
 
 
 def test_what_was_appended_is_read_back_oldest_first(tmp_path):
     append(tmp_path, [3.0], start=2)
     append(tmp_path, [1.0, 2.0])
-    (course,) = courses(tmp_path)
-    assert (course.check, course.quantity, course.unit) == ("quick", "exit3.macs", "MACs")
-    assert [point.value for point in course.points] == [1.0, 2.0, 3.0]
-    assert course.points[0].commit == f"{1:040x}"
+    (trend,) = trends(tmp_path)
+    assert (trend.check, trend.quantity, trend.unit) == ("quick", "exit3.macs", "MACs")
+    assert [point.value for point in trend.points] == [1.0, 2.0, 3.0]
+    assert trend.points[0].commit == f"{1:040x}"
 
 
 def test_every_finding_with_a_value_is_a_row_and_pairs_keep_their_ratio(tmp_path):
@@ -47,7 +47,7 @@ def test_every_finding_with_a_value_is_a_row_and_pairs_keep_their_ratio(tmp_path
 def test_a_ratio_without_a_value_is_left_out(tmp_path):
     append(tmp_path, [1.0], way="paired", ratio=RatioSpan(0.5, float("inf"), float("inf")))
     with pytest.raises(CheckError, match="holds no history"):
-        courses(tmp_path)
+        trends(tmp_path)
 
 
 def test_checks_are_kept_apart_and_torn_lines_passed_over(tmp_path):
@@ -57,22 +57,22 @@ def test_checks_are_kept_apart_and_torn_lines_passed_over(tmp_path):
         file.write('{"schema": "greenpose.history/1", "at": "2026\n[]\n{"schema": "other"}\n')
         row = (tmp_path / "slow.jsonl").read_text().splitlines()[0]
         file.write(row.replace("MACs", "\\ud800") + "\n")  # half a character, which no page could hold
-    assert [(course.check, len(course.points)) for course in courses(tmp_path)] == [("quick", 1), ("slow", 1)]
+    assert [(trend.check, len(trend.points)) for trend in trends(tmp_path)] == [("quick", 1), ("slow", 1)]
 
 
 def test_the_mark_of_a_byte_order_hides_no_row(tmp_path):
     append(tmp_path, [1.0, 2.0])
     file = tmp_path / "quick.jsonl"
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
-    assert [point.value for course in courses(tmp_path) for point in course.points] == [1.0, 2.0]
+    assert [point.value for trend in trends(tmp_path) for point in trend.points] == [1.0, 2.0]
 
 
 def test_what_is_not_there_is_refused_in_words(tmp_path):
     with pytest.raises(CheckError, match="holds no history; greenpose check CANDIDATE --history"):
-        courses(tmp_path / "nowhere")
+        trends(tmp_path / "nowhere")
     append(tmp_path, [1.0])
     with pytest.raises(CheckError, match=r"exit3.mac: matches no quantity here; did you mean exit3.macs"):
-        courses(tmp_path, "exit3.mac")
+        trends(tmp_path, "exit3.mac")
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_a_row_that_is_none_is_passed_over_and_a_file_of_such_rows_is_named(tmp_
     file = tmp_path / "quick.jsonl"
     first, second = file.read_text().splitlines()
     file.write_text(f"{json.dumps(json.loads(first) | change)}\n{second}\n")
-    (course,) = courses(tmp_path)
-    assert [point.value for point in course.points] == [2.0]
+    (trend,) = trends(tmp_path)
+    assert [point.value for point in trend.points] == [2.0]
     file.write_text(f"{json.dumps(json.loads(first) | change)}\n")
     with pytest.raises(CheckError, match=r"quick\.jsonl: not a line in it is the row of a check"):
-        courses(tmp_path)
+        trends(tmp_path)
 
 
 def printed(found) -> str:
@@ -100,7 +100,7 @@ def printed(found) -> str:
 
 def test_the_trend_says_where_a_level_changed_and_by_how_much(tmp_path):
     append(tmp_path, [1e9] * 8 + [1.1e9] * 6)
-    text = printed(courses(tmp_path))
+    text = printed(trends(tmp_path))
     assert "▁▁▁▁▁▁▁▁██████" in text
     said = " ".join(text.split())
     assert "1.00 GMACs → 1.10 GMACs (+10.0 %) since 2026-11-09T08:00:00+00:00, commit 0000000000" in said
@@ -109,22 +109,22 @@ def test_the_trend_says_where_a_level_changed_and_by_how_much(tmp_path):
 def test_without_the_library_no_changes_are_marked_and_the_trend_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(history, "find_spec", lambda _: None)
     append(tmp_path, [1e9] * 8 + [1.1e9] * 6)
-    (course,) = courses(tmp_path)
-    assert course.steps == ()
-    assert "pip install 'greenpose[history]'" in printed([course])
+    (trend,) = trends(tmp_path)
+    assert trend.steps == ()
+    assert "pip install 'greenpose[history]'" in printed([trend])
 
 
 def test_a_name_that_looks_like_markup_is_shown_as_it_is(tmp_path):
     append(tmp_path, [1.0, 2.0])
     file = tmp_path / "quick.jsonl"
     file.write_text(file.read_text().replace("exit3.macs", "[/x]").replace("MACs", "[bold]"))
-    assert "[/x]" in printed(courses(tmp_path))
-    assert "[bold]" in printed(courses(tmp_path))
+    assert "[/x]" in printed(trends(tmp_path))
+    assert "[bold]" in printed(trends(tmp_path))
 
 
 def test_a_flat_course_is_a_flat_line(tmp_path):
     append(tmp_path, [2.0] * 3)
-    assert sparkline(courses(tmp_path)[0]) == "▁▁▁"
+    assert sparkline(trends(tmp_path)[0]) == "▁▁▁"
 
 
 def test_what_was_accepted_is_where_the_base_changed_with_the_reason_that_the_baseline_gave(tmp_path):
@@ -133,7 +133,7 @@ def test_what_was_accepted_is_where_the_base_changed_with_the_reason_that_the_ba
     ):
         verdict = CheckVerdict(subject="a", against="b", findings=(finding(head=base, base=base), finding("exit4")))
         remember(tmp_path, verdict, name="quick", at=f"2026-11-{day:02d}", commit=None, reason=reason)
-    exit3, exit4 = courses(tmp_path)
+    exit3, exit4 = trends(tmp_path)
     assert [(place, exit3.points[place].reason) for place in exit3.accepted] == [(2, "wider"), (4, "")]
     assert exit4.accepted == []
 
@@ -145,7 +145,7 @@ def test_a_ratio_s_base_another_revision_s_count_and_a_budget_s_reason_are_nobod
         budget = finding("exit4", way="budget", base=base)
         verdict = CheckVerdict(subject="a", against="b", findings=(paired, budget, counted))
         remember(tmp_path, verdict, name="quick", at=f"2026-11-{day:02d}", commit=None, reason="of the baseline")
-    first, second, third = courses(tmp_path)
+    first, second, third = trends(tmp_path)
     assert (first.accepted, second.accepted, third.accepted) == ([], [1], [])
     assert {one.points[1].reason for one in (first, second, third)} == {""}
 

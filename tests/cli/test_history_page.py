@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenpose.check.history import Course, HistoryPoint, LevelChange
+from greenpose.check.history import HistoryPoint, LevelChange, QuantityTrend
 from greenpose.cli.history_page import CELLS, MOST_CELLS, MOST_DRAWN, _cells, _thinned, trend_page
 from greenpose.report.index import IndexLine, read_page
 from tests.report.html_tree import read
@@ -20,7 +20,7 @@ def commit(number):
     return hashlib.sha256(f"{number}".encode()).hexdigest()[:40]
 
 
-def course(quantity, values, *, check="quick", unit="MACs", bases=None, reasons=None, outcomes=None, steps=()):
+def trend(quantity, values, *, check="quick", unit="MACs", bases=None, reasons=None, outcomes=None, steps=()):
     points = tuple(
         HistoryPoint(
             at=f"2026-{1 + k // 28 % 12:02d}-{1 + k % 28:02d}T{k // 336:02d}:00:00+00:00",
@@ -32,11 +32,11 @@ def course(quantity, values, *, check="quick", unit="MACs", bases=None, reasons=
         )
         for k, value in enumerate(values)
     )
-    return Course(check=check, quantity=quantity, unit=unit, points=points, steps=tuple(steps))
+    return QuantityTrend(check=check, quantity=quantity, unit=unit, points=points, steps=tuple(steps))
 
 
-def page(*courses, title="Trend"):
-    return trend_page(courses, title=title, version="0.1.0")
+def page(*trends, title="Trend"):
+    return trend_page(trends, title=title, version="0.1.0")
 
 
 def cells(chart):
@@ -45,7 +45,7 @@ def cells(chart):
 
 
 def test_every_check_of_a_short_history_answers_to_a_pointer_with_its_commit_value_and_verdict():
-    text = page(course("exit3.macs", [1e9, 1e9, 1.1e9], outcomes=["ok", "ok", "regressed"]))
+    text = page(trend("exit3.macs", [1e9, 1e9, 1.1e9], outcomes=["ok", "ok", "regressed"]))
     (chart,) = read(text).all("svg")
     assert cells(chart) == [
         f"2026-01-01 00:00 {commit(0)[:10]}: 1.000 GMACs",
@@ -58,7 +58,7 @@ def test_every_check_of_a_short_history_answers_to_a_pointer_with_its_commit_val
 
 def test_of_a_long_history_neighbours_answer_together_and_every_commit_is_in_the_list():
     chance = random.Random(1)
-    text = page(course("exit3.macs", [1e9 + chance.gauss(0, 1e7) for _ in range(500)]))
+    text = page(trend("exit3.macs", [1e9 + chance.gauss(0, 1e7) for _ in range(500)]))
     root = read(text)
     (chart,) = root.all("svg")
     assert len(cells(chart)) == MOST_CELLS
@@ -68,7 +68,7 @@ def test_of_a_long_history_neighbours_answer_together_and_every_commit_is_in_the
 
 
 def test_what_never_changed_is_folded_and_has_a_line_too():
-    text = page(course("exit3.macs", [1e9, 2e9]), course("exit3.params", [5.0, 5.0], unit="parameters"))
+    text = page(trend("exit3.macs", [1e9, 2e9]), trend("exit3.params", [5.0, 5.0], unit="parameters"))
     root = read(text)
     moved, still = root.all("svg")
     assert (moved.inside("details"), still.inside("details")) == (False, True)
@@ -81,7 +81,7 @@ def test_what_never_changed_is_folded_and_has_a_line_too():
 def test_accepted_changes_are_marked_by_number_and_told_once_with_their_reason():
     bases = [1e9, 1e9, 2e9, 2e9, 1.5e9]
     reasons = ["first", "first", "a <b>wider</b> stem & more", "a <b>wider</b> stem & more", ""]
-    made = [course(f"exit{k}.macs", bases, bases=bases, reasons=reasons) for k in (3, 4)]
+    made = [trend(f"exit{k}.macs", bases, bases=bases, reasons=reasons) for k in (3, 4)]
     text = page(*made)
     items = [" ".join(item.text.replace("\u00a0", " ").split()) for item in read(text).all("li")]
     assert items == [
@@ -97,7 +97,7 @@ def test_accepted_changes_are_marked_by_number_and_told_once_with_their_reason()
 def test_changes_of_level_are_told_below_the_chart_and_text_is_escaped():
     step = LevelChange(index=2, before=1e9, after=2e9)
     text = page(
-        course("exit3.macs", [1e9, 1e9, 2e9], steps=[step]), course("<x>", [1.0], check="a-b"), title="Trend <of> quick"
+        trend("exit3.macs", [1e9, 1e9, 2e9], steps=[step]), trend("<x>", [1.0], check="a-b"), title="Trend <of> quick"
     )
     assert "<h1>Trend &lt;of&gt; quick</h1>" in text
     assert ">quick exit3.macs</title>" in text
@@ -112,12 +112,12 @@ def test_changes_of_level_are_told_below_the_chart_and_text_is_escaped():
     "values", [[0.0], [0.0, 0.0], [-1.0, 1.0], [1e-300, 1e300], [5.0] * 100, [-1.7e308, 1.7e308], [0, 5e-324]]
 )
 def test_extreme_values_are_drawn(values):
-    assert read(page(course("exit3.macs", values))).all("svg")
+    assert read(page(trend("exit3.macs", values))).all("svg")
 
 
 @given(st.lists(st.sampled_from([1.0, 2.0, 3.0]) | st.floats(-1e9, 1e9), min_size=1, max_size=1500))
 def test_cells_cover_every_check_once_and_what_is_drawn_keeps_the_ends_and_extremes(values):
-    made = course("a", values)
+    made = trend("a", values)
     found = list(_cells(made, CELLS))
     assert [k for start, stop in found for k in range(start, stop)] == list(range(len(values)))
     assert len(found) <= CELLS
@@ -132,11 +132,11 @@ def noisy(number, checks=1000):
     chance = random.Random(number)
     values = [chance.gauss(1, 0.01) for _ in range(checks)]
     outcomes = ["regressed" if value > 1.02 else "ok" for value in values]
-    return course(f"HRNet4-OKD-DS/exit{number}.cpu_s_per_image", values, unit="of base", outcomes=outcomes)
+    return trend(f"HRNet4-OKD-DS/exit{number}.cpu_s_per_image", values, unit="of base", outcomes=outcomes)
 
 
 def test_a_noisy_quantity_of_1000_checks_takes_less_than_its_part_of_the_page():
-    still = [course(f"exit{k}.macs", [1.0]) for k in range(40)]  # as many lines share the places of a page
+    still = [trend(f"exit{k}.macs", [1.0]) for k in range(40)]  # as many lines share the places of a page
     one, three = (len(page(*still, *(noisy(k) for k in range(count))).encode()) for count in (1, 3))
     assert one + 39 * (three - one) / 2 < MOST_BYTES
 
@@ -144,7 +144,7 @@ def test_a_noisy_quantity_of_1000_checks_takes_less_than_its_part_of_the_page():
 @pytest.mark.slow
 def test_1000_commits_of_40_quantities_take_500_kib_at_most():
     counted = [
-        course(f"exit{k}.macs", [1e9 + k + n // 50 for n in range(1000)], bases=[1e9 + n // 50 for n in range(1000)])
+        trend(f"exit{k}.macs", [1e9 + k + n // 50 for n in range(1000)], bases=[1e9 + n // 50 for n in range(1000)])
         for k in range(20)
     ]
     for quantities in ([noisy(k) for k in range(40)], [*counted, *(noisy(k) for k in range(20))]):
@@ -153,13 +153,13 @@ def test_1000_commits_of_40_quantities_take_500_kib_at_most():
 
 
 def test_nothing_on_the_page_is_drawn_in_a_colour_of_its_own():
-    text = page(course("exit3.macs", [1e9, 2e9], outcomes=["ok", "regressed"], bases=[1e9, 2e9]))
+    text = page(trend("exit3.macs", [1e9, 2e9], outcomes=["ok", "regressed"], bases=[1e9, 2e9]))
     drawn = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
     assert not re.search(r"#[0-9a-f]{6}\b|rgb\(", drawn)
 
 
 def test_an_index_lists_a_history_by_its_checks(tmp_path):
-    (tmp_path / "trend.html").write_text(page(course("macs", [1.0, 1.0, 2.0])), encoding="utf-8")
+    (tmp_path / "trend.html").write_text(page(trend("macs", [1.0, 1.0, 2.0])), encoding="utf-8")
     line = read_page(tmp_path / "trend.html")
     assert isinstance(line, IndexLine), line
     assert (line.kind, line.title, line.runs.replace("\u00a0", " ")) == ("history", "Trend", "3 checks")

@@ -6,7 +6,7 @@ import pytest
 
 from greenpose.errors import RecordError
 from greenpose.ledger.costs import component_entries, grade_of
-from greenpose.ledger.grid_budget import toll_of_record
+from greenpose.ledger.grid_budget import run_energy_of_record
 from greenpose.metering import Joules, Meter, read_log, read_windows, this_machine
 from greenpose.store import RunFolder
 from greenpose.store.records import (
@@ -193,7 +193,7 @@ def test_a_look_at_a_record_tells_what_all_of_it_tells(tmp_path, changed):
         brief, record = read_brief(file), read_record(file)
         assert [(entry.exit, entry.ap) for entry in brief.exits] == [(entry.exit, entry.ap) for entry in record.exits]
         assert brief.quantity("train_energy_kwh") == record.quantity("train_energy_kwh")
-        assert toll_of_record(brief) == toll_of_record(record)
+        assert run_energy_of_record(brief) == run_energy_of_record(record)
         for before, lacks in (("phases", {"phases": [], "exits": []}), ("train_parts", {"exits": []})):
             as_written = file.read_text() == path.read_text()
             assert read_brief(file, before=before) == brief.model_copy(update=lacks if as_written else {})

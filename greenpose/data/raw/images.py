@@ -41,7 +41,7 @@ _FEWEST = 0.01
 
 
 @dataclass(slots=True, kw_only=True)
-class Seen:
+class DepthRange:
     """How much of the depth lies inside the window, over all frames so far."""
 
     returns: int = 0
@@ -95,7 +95,7 @@ class Images:
     """SHA-256 of each frame's own file, by the frame's number in the set."""
     broken: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Images that look whole from outside and cannot be decoded, with the fault, by patient."""
-    seen: Seen = field(default_factory=Seen)
+    seen: DepthRange = field(default_factory=DepthRange)
     """How the window fits."""
 
 
