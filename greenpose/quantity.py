@@ -24,6 +24,8 @@ not_covered: not available here.
 KINDS: tuple[Kind, ...] = ("counted", "computed", "measured", "sourced", "estimated", "modelled", "not_covered")
 """Most trustworthy first. A published figure stands before an estimate and a model, whose marks a sum with it must not
 lose."""
+Grade = Literal["A", "B", "C"]
+"""How far a whole energy can be trusted: every material component of it measured (A), mixed (B), or modelled (C)."""
 MARKS: dict[Kind, tuple[str, str]] = {
     "modelled": ("≈", "modelled: coefficients times something measured"),
     "estimated": ("∼", "estimated: samples of a counter or clock"),

@@ -9,14 +9,14 @@ from greenpose.config.profile import Profile
 from greenpose.data import MEAN, STD, Framing
 from greenpose.formatting import ends, repeated
 from greenpose.metrics import PERCENT
-from greenpose.quantity import Quantity
+from greenpose.quantity import Grade, Quantity
 from greenpose.record import Basis, basis_of
+from greenpose.record.artefacts import Arithmetic
 from greenpose.record.numbers import quantity_of
 from greenpose.schema import Document
 
 CARD_SCHEMA: Literal["greenpose.card/2"] = "greenpose.card/2"
 Format: TypeAlias = Literal["openvino", "onnx", "pt2", "safetensors"]
-Arithmetic: TypeAlias = Literal["fp32", "bf16", "int8"]
 Outputs: TypeAlias = Literal["heatmaps", "keypoints"]
 STRIDE: Literal[4] = 4
 """Pixels of the crop for one of a heatmap."""
@@ -245,7 +245,7 @@ class Card(Document):
     """Energy of the whole training, which all exits of the run came out of."""
     train_co2eq_g: CardNumber
     """Its operational emissions."""
-    grade: Literal["A", "B", "C"]
+    grade: Grade
     """A: every material component of energy measured; B: mixed; C: modelled."""
     measured_on: dict[str, Any]
     """Machine and process that latency and energy belong to."""

@@ -18,10 +18,10 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import Float32
 
-from greenpose.artefact.card import Arithmetic
 from greenpose.artefact.folder import Artefact, is_installed
 from greenpose.artefact.onnx_file import read_onnx_file
 from greenpose.errors import ArtefactError, said
+from greenpose.record.artefacts import Arithmetic
 
 Outputs = Float32[np.ndarray, "batch keypoint *rest"]
 Call = Callable[[Float32[np.ndarray, "batch 3 height width"]], Outputs]

@@ -24,9 +24,8 @@ from greenpose.metering import (
 )
 from greenpose.metering.carbon.embodied import HOW
 from greenpose.metering.carbon.grid_intensity import UNIT
-from greenpose.metering.window import Grade
 from greenpose.metrics import COUNTED
-from greenpose.quantity import KINDS, Kind, Quantity, missing, scaled
+from greenpose.quantity import KINDS, Grade, Kind, Quantity, missing, scaled
 from greenpose.record import (
     Carbon,
     Component,
@@ -37,6 +36,7 @@ from greenpose.record import (
     interval_of,
     with_bases,
 )
+from greenpose.record.exits import CONDITIONS
 from greenpose.store.records import Attempt
 
 SHARE = "relative_to_final."
@@ -304,9 +304,3 @@ def _shares(measured: ExitMeasurement) -> dict[str, Quantity]:
 def _how(measured: ExitMeasurement) -> dict[str, Any]:
     """Return how inference was measured: all that is no estimate."""
     return {name: getattr(measured, name) for name in CONDITIONS} | {"warnings": list(measured.warnings)}
-
-
-CONDITIONS = (
-    *("items_per_call", "blocks", "calls", "window_seconds", "idle_watts", "between_runs", "converged", "agreement"),
-    *("foreign_cpu_share", "steal_share", "involuntary_switches", "minor_faults", "resolution_share"),
-)

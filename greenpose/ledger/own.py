@@ -12,7 +12,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, final
+from typing import Any, final
 
 from greenpose.errors import GreenPoseError, MeteringError, RecordError, said, writing
 from greenpose.files import now
@@ -22,6 +22,7 @@ from greenpose.ledger.own_settings import OwnSettings, settings_of
 from greenpose.metering import Meter, OpenWindow, Plan, carbon_of, meter
 from greenpose.record import Failure, Record
 from greenpose.record.metric import OwnMetric
+from greenpose.record.run import Reason
 from greenpose.store import RunFolder
 from greenpose.store.records import phase_of, write_failure
 
@@ -198,9 +199,7 @@ class OwnRun:
         self._leave(record)
         return record
 
-    def fail(
-        self, *, reason: Literal["failed", "interrupted", "lost"], message: str, phase: str | None = None
-    ) -> Failure:
+    def fail(self, *, reason: Reason, message: str, phase: str | None = None) -> Failure:
         """End the run with a note on why it has no record, and return the note; what was metered is in it.
 
         `phase` is by default that of the window that was open last.

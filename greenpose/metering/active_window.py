@@ -17,8 +17,8 @@ from typing import NamedTuple, ParamSpec, TypeVar, final
 from greenpose.errors import MeteringError
 from greenpose.metering.interference import Ticks
 from greenpose.metering.sources.source import NO_ENERGY, Joules
-from greenpose.metering.window import Grade, Window, window_to_html
-from greenpose.quantity import Kind, Quantity
+from greenpose.metering.window import Window, window_to_html
+from greenpose.quantity import Grade, Kind, Quantity
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -31,7 +31,8 @@ from greenpose.metering.sources.source import (
     Provenance,
     Source,
 )
-from greenpose.metering.window import Grade, Window, grade
+from greenpose.metering.window import Window, grade
+from greenpose.quantity import Grade
 
 LOOK_EVERY_S = 1e-4
 

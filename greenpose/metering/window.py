@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from greenpose.errors import MeteringError
 from greenpose.formatting import significant
@@ -16,7 +16,7 @@ from greenpose.metering.interference import Interference
 from greenpose.metering.sources.codecarbon import CrossReading
 from greenpose.metering.sources.source import NO_ENERGY, Joules, Provenance
 from greenpose.notebook import frame, html
-from greenpose.quantity import Kind, kind_mark, worst
+from greenpose.quantity import Grade, Kind, kind_mark, worst
 from greenpose.tables import Column, Table, TableCell, table_of
 
 SCHEMA = "greenpose.windows/1"
@@ -361,8 +361,6 @@ def _attempts(path: Path) -> int:
 
 MATERIAL = 0.10
 """A component is material above this share of the total."""
-
-Grade = Literal["A", "B", "C"]
 
 
 def worst_kind(joules: Mapping[str, Joules], provenances: Sequence[Provenance], *, short: Collection[str] = ()) -> Kind:

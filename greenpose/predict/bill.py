@@ -12,7 +12,7 @@ from greenpose.metering import NO_ENERGY, Meter, Provenance, Window, grade, soft
 from greenpose.metering.inference_samples import FOREIGN_WARNING
 from greenpose.predict.estimator import Estimator
 from greenpose.predict.search import Account
-from greenpose.quantity import Quantity, missing
+from greenpose.quantity import Grade, Quantity, missing
 from greenpose.record import Carbon, Component, with_bases
 from greenpose.record.numbers import Numbers
 
@@ -69,7 +69,7 @@ class PredictionBill(Numbers):
     """What turns energy into emissions; null where no grid was named."""
     components: list[Component]
     """Where each component's energy comes from."""
-    grade: Literal["A", "B", "C"]
+    grade: Grade
     """A: every material component measured; B: mixed; C: modelled."""
     host: dict[str, Any]
     """Fingerprint of the machine."""

@@ -5,11 +5,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from greenpose.quantity import Grade
 from greenpose.record.numbers import Numbers
 from greenpose.record.run import Carbon, Component, Record
 from greenpose.schema import Document
 
 ARTEFACTS_SCHEMA: Literal["greenpose.artefacts/1"] = "greenpose.artefacts/1"
+Arithmetic = Literal["fp32", "bf16", "int8"]
 PRECISIONS = {"fp32": "float32", "bf16": "bf16", "int8": "int8"}
 """What computing in each precision is called, by runtimes too."""
 
@@ -23,7 +25,7 @@ class ArtefactCost(Numbers):
     """Name of the model file; of the trained network in torch, that of its weights."""
     format: Literal["openvino", "onnx", "pt2", "torch"]
     """Kind of file; `torch`: no file, but the run's own network, which the others are held against."""
-    precision: Literal["fp32", "bf16", "int8"]
+    precision: Arithmetic
     """Numbers that its convolutions are meant to be computed in."""
     runtime: str
     """Package that ran it, with its version."""
@@ -107,7 +109,7 @@ class Turns(Document):
     """What turns energy into emissions."""
     components: list[Component]
     """Where each component's energy readings come from."""
-    grade: Literal["A", "B", "C"]
+    grade: Grade
     """A: every material component measured; B: mixed; C: modelled."""
     host: dict[str, Any]
     """Fingerprint of the machine, and its instruction sets."""

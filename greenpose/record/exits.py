@@ -11,6 +11,12 @@ from greenpose.quantity import Quantity
 from greenpose.record.numbers import Numbers
 from greenpose.schema import Document
 
+CONDITIONS = (
+    *("items_per_call", "blocks", "calls", "window_seconds", "idle_watts", "between_runs", "converged", "agreement"),
+    *("foreign_cpu_share", "steal_share", "involuntary_switches", "minor_faults", "resolution_share"),
+)
+"""What `measurement` says of how inference was measured, beside `warnings`: numbers, and whether it `converged`."""
+
 
 class ExitInBf16(Numbers):
     """An exit's network with weights rounded to bfloat16: accuracy on the test split, cost per image."""

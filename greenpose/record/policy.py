@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from greenpose.formatting import plural
+from greenpose.quantity import Grade
 from greenpose.record.numbers import Numbers
 
 POLICY_SCHEMA: Literal["greenpose.policy/1"] = "greenpose.policy/1"
@@ -103,7 +104,7 @@ class PolicyCurve(Numbers):
     """The choices that no other beats on the validation split, cheapest first."""
     trial: PolicyTrial | None = None
     """The chosen point at work; null where nothing was measured."""
-    grade: Literal["A", "B", "C"] | None = None
+    grade: Grade | None = None
     """A: every material component measured; B: mixed; C: modelled; null where nothing was measured."""
     converged: bool | None = None
     """Whether blocks agree on every energy and ratio to within `measure.rel_ci`; null where nothing was measured."""

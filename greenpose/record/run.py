@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from greenpose.metrics import ACCURACIES, AP, Metric
-from greenpose.quantity import Kind
+from greenpose.quantity import Grade, Kind
 from greenpose.record.exits import Allocation, Exit, TrainingStep
 from greenpose.record.frames import bill_words, to_frame, to_html
 from greenpose.record.metric import OwnMetric, described
@@ -146,6 +146,7 @@ class CrossCheck(Document):
 
 SCHEMA: Literal["greenpose.record/1"] = "greenpose.record/1"
 FAILURE_SCHEMA: Literal["greenpose.failure/1"] = "greenpose.failure/1"
+Reason = Literal["failed", "interrupted", "lost"]
 
 
 class Record(Numbers):
@@ -230,7 +231,7 @@ class Record(Numbers):
     """What turned energy into emissions."""
     components: list[Component]
     """Where each component's energy readings came from."""
-    grade: Literal["A", "B", "C"]
+    grade: Grade
     """A: every material component measured; B: mixed, or in part missing; C: modelled."""
     trained_in: str | None = None
     """Run whose training this is, where only metering or accounting differ and it was not trained again: its cost is in
@@ -324,7 +325,7 @@ class Failure(Numbers):
     """The values that distinguish this run inside its grid."""
     own: Literal["builder", "command"] | None = Field(default=None, exclude_if=not_)
     """Whose work was metered, as in a record; left out for an experiment of GreenPose."""
-    reason: Literal["failed", "interrupted", "lost"]
+    reason: Reason
     """failed: it raised an error; interrupted: somebody stopped it; lost: its process died without a word."""
     message: str
     """What it said last, in one line."""

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from greenpose.errors import RecordError
 from greenpose.metrics import MOST, OF_EXIT, OF_TRAINING
+from greenpose.record.exits import CONDITIONS
 from greenpose.record.run import FAILURE_SCHEMA, SCHEMA, Failure, Record
 from greenpose.schema import Document, from_json, parsed
 
@@ -40,13 +41,7 @@ _INNER: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
         "converged": ((bool, _NONE), "true or false"),
         "warnings": ((list, _NONE), "a list of sentences"),
     }
-    | dict.fromkeys(
-        (
-            *("items_per_call", "blocks", "calls", "window_seconds", "idle_watts", "between_runs", "agreement"),
-            *("foreign_cpu_share", "steal_share", "involuntary_switches", "minor_faults", "resolution_share"),
-        ),
-        ((int, float, _NONE), "a number"),
-    ),
+    | {name: ((int, float, _NONE), "a number") for name in CONDITIONS if name != "converged"},
 }
 """What readers reckon with among surroundings that are kept as they were found."""
 

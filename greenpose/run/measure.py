@@ -30,7 +30,7 @@ from greenpose.metering import (
 )
 from greenpose.metrics import ACCURACIES
 from greenpose.model import ExitNetwork, InBfloat16, Network, load_weights
-from greenpose.quantity import Quantity, missing
+from greenpose.quantity import Grade, Quantity, missing
 from greenpose.record import Carbon, Component, Exit
 from greenpose.run.measure_bf16 import entry_in_bf16, in_bf16
 from greenpose.run.record_exits import entry_fields, inference_quantities
@@ -215,7 +215,7 @@ class Measurement(Document):
     """What turns energy into emissions."""
     components: list[Component]
     """Where each component's energy readings come from."""
-    grade: Literal["A", "B", "C"]
+    grade: Grade
     """A: every material component measured; B: mixed; C: modelled."""
     host: dict[str, Any]
     """Fingerprint of the machine."""

@@ -20,6 +20,7 @@ from greenpose.record import Failure, Record, loads, with_bases
 from greenpose.record.artefacts import ArtefactCosts
 from greenpose.record.numbers import Numbers
 from greenpose.record.policy import PolicyCurve
+from greenpose.record.run import Reason
 from greenpose.schema import Document, loaded, parsed
 from greenpose.store.folder import RunFolder, State
 
@@ -327,9 +328,6 @@ def _beside(
 
 INTERRUPTED = 130
 """Exit code of a process that was asked to stop."""
-
-
-Reason = Literal["failed", "interrupted", "lost"]
 
 
 def write_failure(folder: RunFolder, *, reason: Reason, message: str, phase: str, at: str) -> Failure:
