@@ -8,6 +8,11 @@ from tests.report.records import paper_grid
 
 MOST_RUNS, MOST_BYTES = 60, 64 * 1024
 PUBLISHED = examples.examples()
+EXAMPLES = [
+    pytest.param(folder, marks=[pytest.mark.slow] * folder.name.startswith("recipes_"), id=folder.name)
+    for folder in PUBLISHED
+]
+"""Those of further recipes have the chapters of the first one's."""
 
 
 @pytest.fixture
@@ -21,7 +26,7 @@ def runs(tmp_path):
     return tmp_path / "runs" / "quick"
 
 
-@pytest.mark.parametrize("folder", PUBLISHED, ids=[folder.name for folder in PUBLISHED])
+@pytest.mark.parametrize("folder", EXAMPLES)
 def test_a_published_page_is_what_its_records_give(folder):
     page = (folder / examples.PAGE).read_text(encoding="utf-8")
     assert page == examples.page_of(folder), "the page changed: look at it, then run make examples"

@@ -113,6 +113,7 @@ def house(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_counted_column_of_two_edits_is_in_record_page_markdown_latex_csv_profile_and_gate(house):
     published = next((Path(__file__).parents[1] / "reports" / "quick").glob("HRNet4-OKD-DS-*/record.json"))
     (house / "small.yaml").write_text(SMALL)

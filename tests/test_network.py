@@ -65,7 +65,7 @@ def test_a_command_that_tries_fails_its_test(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("profile", "--set", "model.modules=[1, 1, 1]", "--set", "model.width=16"),
+        ("profile", "--set", "model.modules=[1, 1, 1]", "--set", "model.blocks=1", "--set", "model.width=4"),
         ("doctor",),
         ("data", "synth", "infants", "--patients", 1, 1, 1, "--frames", 1, 1, 1),
     ],

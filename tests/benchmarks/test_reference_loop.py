@@ -97,7 +97,7 @@ def small_network():
     return HRNet(2, 12, stem_width=2, modules=(1, 1, 1), blocks=1)
 
 
-@pytest.mark.parametrize("name", ["HRNet4-OKD-DS", "HRNet3"])
+@pytest.mark.parametrize("name", ["HRNet4-OKD-DS", pytest.param("HRNet3", marks=pytest.mark.slow)])
 def test_three_training_steps_follow_the_official_ones(name):
     steps, salt = golden("train_steps")[name]["steps"], "ts/"
     net = fill(HRNet(8), salt).double()

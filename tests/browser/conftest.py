@@ -3,6 +3,7 @@
 import itertools
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +34,14 @@ SEEN = Predictions(
     png=encode_png(np.zeros((244, 1220), dtype=np.uint8)),
 )
 SETS = {
-    "grid": study([*GRID, failure(), failure(seed=2, reason="interrupted")]),
-    "one run": replace(study([ONE]), pictures=(SEEN,)),
-    "no run": study([failure()]),
-    "two recipes": study(RECIPES),
-    "two sides": side_by_side(*SIDES),
-    **{f"published {folder.name}": study(collect([folder])) for folder in examples()},
+    "grid": lambda: study([*GRID, failure(), failure(seed=2, reason="interrupted")]),
+    "one run": lambda: replace(study([ONE]), pictures=(SEEN,)),
+    "no run": lambda: study([failure()]),
+    "two recipes": lambda: study(RECIPES),
+    "two sides": lambda: side_by_side(*SIDES),
+    **{f"published {folder.name}": partial(lambda folder: study(collect([folder])), folder) for folder in examples()},
 }
+"""What is shown, made when a browser asks: other tests are collected with these."""
 FOLDED = ", folded"
 """Behind the name of a page: as it is by default, most chapters closed."""
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
@@ -48,7 +50,8 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 @pytest.fixture(scope="session")
 def urls(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    for (name, compared), full in itertools.product(SETS.items(), (True, False)):
+    shown = {name: make() for name, make in SETS.items()}
+    for (name, compared), full in itertools.product(shown.items(), (True, False)):
         page = render_study(
             compared,
             title="Which exit to deploy",

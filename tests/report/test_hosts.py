@@ -333,6 +333,7 @@ def test_the_order_of_the_runs_changes_nothing():
         assert hosts_picture(study(shuffled)).data == expected
 
 
+@pytest.mark.slow
 def test_sixty_runs_of_three_hosts_fit_in_half_a_mebibyte():
     runs = [on_host(run, HOSTS[run.seed - 1], float(run.seed)) for run in published(experiments=20, seeds=3)]
     page = render(runs, **CONSTANT, command="greenpose report runs")

@@ -9,8 +9,8 @@ from greenpose.report.figures.repeated_runs import MOST_DOTS, repeats, repeats_t
 from greenpose.report.figures.tradeoff import scatters
 from greenpose.report.study import study
 from greenpose.store import collect
-from reports.examples import examples
 from tests.report.records import paper_grid, record
+from tests.test_examples import EXAMPLES
 
 
 def of_ap(*shares):
@@ -62,7 +62,7 @@ def test_every_run_has_its_dot_on_the_side_of_the_mean_where_it_lies(entries):
     assert [len(each) for each in dots if each] == [told, told, told]
 
 
-@pytest.mark.parametrize("folder", examples(), ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", EXAMPLES)
 def test_every_number_of_a_published_page_has_its_mark(folder):
     """In each of the three fields a dot for each run of each exit; in each scatter chart a mark for each exit."""
     compared = study(collect([folder]))

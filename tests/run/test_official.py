@@ -165,7 +165,13 @@ def filled_network(config, salt):
     return fill(net, salt).double().train()
 
 
-@pytest.mark.parametrize("name", ["HRNet4", "HRNet4-OKD-DS", "HRNet4-MSOKD-DS", "HRNet4-COKD"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("HRNet4-OKD-DS", "HRNet4-MSOKD-DS"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("HRNet4", "HRNet4-COKD")),
+    ],
+)
 def test_three_training_steps_follow_the_reference(name):
     """Network, losses, backward pass and Adam together: after each step the weights and running statistics."""
     run, salt, config = STEPS[name], STEPS["setup"]["salt"], OURS[name]

@@ -1,7 +1,6 @@
 """A stranger's network goes every way that HRNet goes, or it is said why not: from file to run, figures, verdicts."""
 
 import json
-import subprocess
 from importlib.util import find_spec
 
 import pytest
@@ -14,9 +13,8 @@ from greenpose.run import paired_worker, peak_memory
 from greenpose.run.setup import build_network
 from greenpose.store import RunFolder, collect
 from greenpose.subject import read_networks
-from tests.cli.running import COMMAND, greenpose
+from tests.cli.running import greenpose
 from tests.model.own_networks import NETS, leave
-from tests.torture.nursery import Forking
 
 TRAIN = {"epochs": 2, "batch": 4, "lr": 2e-3, "milestones": [1], "patience": 9}
 
@@ -26,26 +24,16 @@ def run_of(workplace):
     return RunFolder(folder.parent)
 
 
-def with_fresh_workers(words):
-    """Be the command line, whose worker begins in an interpreter of its own."""
-    subprocess.Popen = Forking.__base__
-    return COMMAND(words)
-
-
 @pytest.fixture(scope="module", params=["asked", "cut", "whole"])
 def trained(request, tmp_path_factory):
-    """A finished run of a network that is asked for its exits, cut, or neither; it was started from elsewhere.
-
-    The first is trained by a worker in a fresh interpreter.
-    """
+    """A finished run of a network that is asked for its exits, cut, or neither; it was started from elsewhere."""
     workplace = tmp_path_factory.mktemp(request.param)
     leave(
         workplace / "lab",
         f"net:{request.param}",
         run={"train": TRAIN | ({"grow": {1: 0.5}} if request.param == "asked" else {})},
     )
-    act = with_fresh_workers if request.param == "asked" else COMMAND
-    done = greenpose("run", "lab/own.yaml", cwd=workplace, act=act)
+    done = greenpose("run", "lab/own.yaml", cwd=workplace)
     assert done.code == 0, done.err
     assert "Traceback" not in done.err
     return request.param, workplace, run_of(workplace), done

@@ -36,7 +36,7 @@ VALUES = (
 def files(tmp_path_factory):
     """Return the files of runs of an experiment with several exits, as a run writes them."""
     folder = tmp_path_factory.mktemp("runs")
-    runs = [run for run in published(experiments=5, seeds=40) if len(run.exits) > 1][:40]
+    runs = [run for run in published(experiments=5, seeds=20) if len(run.exits) > 1][:20]
     for index, run in enumerate(runs):
         (folder / f"{index:02}.json").write_text(dumps(run), encoding="utf-8")
     return sorted(folder.iterdir())
@@ -79,7 +79,7 @@ def test_macs_of_images_computed_twice_are_those_of_both_passes(tmp_path, files)
 def test_a_record_with_any_line_changed_is_read_or_refused_as_in_full(files, reader, tmp_path):
     chance, lines = random.Random(0), files[-1].read_text(encoding="utf-8").split("\n")
     outcomes = set()
-    for number in range(200):
+    for number in range(100):
         at = chance.randrange(len(lines))
         before, colon, said = lines[at].rpartition(": ")
         comma = "," if said.endswith(",") else ""
