@@ -18,7 +18,7 @@ from greenpose.data.coco import find_category, image_folders, load_document
 from greenpose.data.crops import Box
 from greenpose.data.findings import Notebook, errors
 from greenpose.data.image_checks import ListedImage, listed_name, read_pictures
-from greenpose.data.images import Header, Window, as_rgb, decode_stored, header_of, read_bytes, window_depth
+from greenpose.data.images import Window, as_rgb, decode_stored, header_of, read_bytes, window_depth
 from greenpose.data.instances import CATEGORY_ID, Profile
 from greenpose.errors import DataError
 
@@ -247,12 +247,6 @@ def upright(image: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in {2, 3, 6, 7}:
         turned = turned[:, ::-1]
     return np.ascontiguousarray(turned)
-
-
-def shown_size(header: Header) -> tuple[int, int]:
-    """Return width and height of an image once it is upright."""
-    width, height = header.size
-    return (height, width) if header.orientation >= _TRANSPOSED else (width, height)
 
 
 def open_film(file: Path) -> cv2.VideoCapture:
