@@ -8,7 +8,7 @@ import pytest
 
 from greenpose.errors import MeteringError
 from greenpose.record import Record
-from tests.metering.fakes import TickingClock, TickingSource, metering
+from tests.fakes.meters import TickingClock, TickingSource, metering
 from tests.report.records import record
 from tests.report.test_own_metric import ERROR, own
 

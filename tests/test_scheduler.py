@@ -15,7 +15,7 @@ from greenpose.grid import write_down
 from greenpose.scheduler import Queue, in_a_line
 from greenpose.status import write_plan
 from greenpose.store import RunFolder
-from tests.launch.cells import asked, fake_squeue, planned
+from tests.fakes.cells import asked, fake_squeue, planned
 
 
 @pytest.fixture

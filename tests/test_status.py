@@ -16,7 +16,7 @@ from greenpose.scheduler import Queue
 from greenpose.status import PLAN, RunStatus, status_of, write_plan
 from greenpose.store import RunFolder, append_line
 from tests.cli.running import greenpose
-from tests.metering.fakes import TickingClock, TickingSource, metering
+from tests.fakes.meters import TickingClock, TickingSource, metering
 
 SHIPPED = Path(__file__).parent.parent / "reports/quick"
 TRAIN_S, VALIDATE_S, CHECKPOINT_S, WATTS = 10.0, 4.0, 1.0, 2.0

@@ -28,7 +28,7 @@ from benchmarks.reference_loop import (
 from greenpose.data import Framing, Samples, image_reader
 from greenpose.model import HRNet
 from greenpose.training.step import to_images
-from tests.data.fakes import PROFILE, instance
+from tests.data.planted import PROFILE, instance
 from tests.model.filling import fill, reference_name
 from tests.recipe import S, exit_output, f32, peaks, targets, u
 

@@ -17,8 +17,8 @@ from greenpose.errors import GreenPoseError
 from greenpose.model import HRNet
 from greenpose.record import dumps
 from tests.check.candidates import counts
-from tests.check.output.fake_forge import CREDENTIAL, Forge
 from tests.cli.running import Done, greenpose
+from tests.fakes.forge import CREDENTIAL, Forge
 from tests.report.records import failure, record
 from tests.report.test_own_metric import TOP1, own
 

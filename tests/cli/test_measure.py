@@ -14,7 +14,7 @@ from rich.console import Console
 from greenpose.cli.measure_table import print_costs, print_notes, title
 from greenpose.metering import read_windows
 from tests.cli.running import begun, greenpose
-from tests.metering.fakes import BrokenSource
+from tests.fakes.meters import BrokenSource
 from tests.metering.test_inference import PLAN, Bench
 from tests.run.measuring import EXPERIMENT, fake_measurement, finished_run
 

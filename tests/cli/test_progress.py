@@ -32,8 +32,8 @@ from greenpose.intervals import Bounds
 from greenpose.quantity import Quantity
 from greenpose.status import GridStatus, RunStatus, write_plan
 from greenpose.store import RunFolder
+from tests.fakes.meters import TickingClock
 from tests.grid.test_grid_budget import Workers, budget_of, planned
-from tests.metering.fakes import TickingClock
 from tests.report.records import failure, record
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from greenpose.data import Framing, Samples
 from greenpose.data.coco import inspect_split
-from tests.data.fakes import PROFILE, spoilt, write
+from tests.data.planted import PROFILE, spoilt, write
 
 UNLABELLED = {"keypoints": [0, 0, 0] * 3, "num_keypoints": 0}
 

@@ -15,7 +15,7 @@ from greenpose.data.augment import Augmentation, check_half_body, check_sensor, 
 from greenpose.data.crops import crop_matrix, transform_points
 from greenpose.data.images import window_depth
 from greenpose.errors import DataError
-from tests.data.fakes import PROFILE, instance
+from tests.data.planted import PROFILE, instance
 from tests.training.samples import dots
 
 STILL = {"rotation": 0, "scale": (1, 1), "shift": 0}

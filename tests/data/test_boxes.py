@@ -14,7 +14,7 @@ from greenpose.data.crops import box_to_center_scale, crop, crop_matrix
 from greenpose.data.images import read_image, window_depth
 from greenpose.data.splits import inspect_splits, load_splits
 from greenpose.errors import DataError
-from tests.data.fakes import PROFILE, document, write
+from tests.data.planted import PROFILE, document, write
 
 FILE = "person_detection_results/results_test.json"
 

@@ -12,7 +12,7 @@ import pytest
 from greenpose.data import Framing, Samples, image_reader, load_profile
 from greenpose.data.check import FILE, check_folder, sha256, split_files, sums_text, verify_sums
 from greenpose.errors import DataError
-from tests.data.fakes import PROFILE, document, write
+from tests.data.planted import PROFILE, document, write
 
 _REAL = Path(os.environ.get("GREENPOSE_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

@@ -13,7 +13,7 @@ import pytest
 from greenpose.data import load_profile
 from greenpose.data.coco import inspect_split
 from greenpose.errors import DataError
-from tests.data.fakes import NAMES, PROFILE, document, read_split, spoilt, write
+from tests.data.planted import NAMES, PROFILE, document, read_split, spoilt, write
 
 _REAL = Path(os.environ.get("GREENPOSE_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 _BOX_AREA = PROFILE.model_copy(update={"area": "box"})

@@ -20,7 +20,7 @@ from greenpose.data.conventions import note_conventions
 from greenpose.data.findings import Notebook
 from greenpose.data.synthetic import generate
 from greenpose.errors import DataError, GreenPoseError
-from tests.data.fakes import PROFILE, document, write
+from tests.data.planted import PROFILE, document, write
 from tests.data.test_boxes import FILE, box, folder
 
 SIZE = (640, 480)

@@ -15,7 +15,7 @@ from greenpose.data.check import check_folder
 from greenpose.data.folders import unfinished_path, whole_folder, write_coco
 from greenpose.data.images import window_depth
 from greenpose.errors import DataError
-from tests.data.fakes import PROFILE, instance, read_split
+from tests.data.planted import PROFILE, instance, read_split
 
 _WINDOW = (400.0, 900.0)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from greenpose.data.images import decode_stored, image_reader, read_header, read_image, window_depth
 from greenpose.errors import DataError
-from tests.data.fakes import instance
+from tests.data.planted import instance
 
 _DEPTH = np.array([[0, 300, 400], [650, 900, 2000]], dtype=np.uint16)
 

@@ -8,7 +8,7 @@ import pytest
 from greenpose.data import Framing, Samples, batches, decode_heatmaps, encode_heatmaps
 from greenpose.data.samples import keeping
 from greenpose.errors import DataError
-from tests.data.fakes import PROFILE, instance
+from tests.data.planted import PROFILE, instance
 
 _FRAMING = Framing.of((32, 32))
 

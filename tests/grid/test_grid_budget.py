@@ -18,8 +18,8 @@ from greenpose.record import Phase
 from greenpose.scheduler import Queue
 from greenpose.status import PLAN, status_of, write_plan
 from greenpose.store import RunFolder, State
-from tests.launch.cells import fake_squeue
-from tests.metering.fakes import TickingClock, TickingSource, metering
+from tests.fakes.cells import fake_squeue
+from tests.fakes.meters import TickingClock, TickingSource, metering
 from tests.report.records import record
 
 WATTS = 36.0

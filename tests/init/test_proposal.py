@@ -8,7 +8,7 @@ import pytest
 from greenpose.config import Experiment
 from greenpose.init.proposal import EPOCHS, STATES, _chosen, propose_batch, propose_input, wanted_epochs
 from greenpose.quantity import Quantity
-from tests.data.fakes import PROFILE, instance
+from tests.data.planted import PROFILE, instance
 
 
 def boxes(*sizes):

@@ -6,7 +6,7 @@ import pytest
 
 from greenpose.errors import DataError
 from greenpose.init.labelled_set import divided
-from tests.data.fakes import instance
+from tests.data.planted import instance
 
 
 def images(count, *, subjects=0, first=0):

@@ -20,7 +20,7 @@ from greenpose.ledger.grid_budget import GridBudget
 from greenpose.scheduler import Queue
 from greenpose.store import State
 from greenpose.store.records import write_failure
-from tests.launch.cells import NOBODY_CARES, asked, fake_squeue, planned, shell, starts
+from tests.fakes.cells import NOBODY_CARES, asked, fake_squeue, planned, shell, starts
 
 SLURM = Launcher(kind="slurm", time="10")
 

@@ -11,7 +11,7 @@ import pytest
 from greenpose.config.launcher import Launcher
 from greenpose.launch import Block, blocks_of, write_scripts
 from greenpose.store import State
-from tests.launch.cells import NOBODY_CARES, planned, shell, starts
+from tests.fakes.cells import NOBODY_CARES, planned, shell, starts
 
 
 def block(runs, shared=False, **scripts):

@@ -19,8 +19,8 @@ from greenpose.metering import Joules, Window, carbon_of
 from greenpose.metering.carbon.embodied import embodied_of
 from greenpose.quantity import Quantity
 from greenpose.run.record_exits import inference_quantities
+from tests.fakes.meters import machine
 from tests.ledger.test_phases import exit_measurement, known
-from tests.metering.fakes import machine
 
 YEAR = 365 * 24 * 3600
 MIDNIGHT = datetime(2025, 1, 1, tzinfo=UTC)

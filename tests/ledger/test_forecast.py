@@ -15,7 +15,7 @@ from greenpose.ledger.forecast import (
     seconds_of,
 )
 from greenpose.metering.prediction import predict_total
-from tests.metering.fakes import TickingClock, TickingSource, metering
+from tests.fakes.meters import TickingClock, TickingSource, metering
 
 TRAIN, VALIDATE, CHECKPOINT, WARM_UP = 10.0, 4.0, 1.0, 7.0
 MACS = {2: 30.0, 3: 60.0, 4: 100.0}

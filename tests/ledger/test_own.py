@@ -15,7 +15,7 @@ from greenpose.ledger.own import OwnRun
 from greenpose.ledger.own_settings import digest_of, settings_of
 from greenpose.record import Failure, Record
 from greenpose.store import collect, read_document, read_record
-from tests.metering.fakes import TickingClock, TickingSource, metering
+from tests.fakes.meters import TickingClock, TickingSource, metering
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from greenpose.ledger.phases import (
 from greenpose.metering import ExitMeasurement, carbon_of
 from greenpose.quantity import Quantity
 from greenpose.record import Phase, StepExit, TrainingStep, with_bases
-from tests.metering.fakes import TickingClock, TickingSource, metering
+from tests.fakes.meters import TickingClock, TickingSource, metering
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.metering.fakes import TickingClock
+from tests.fakes.meters import TickingClock
 
 
 @pytest.fixture

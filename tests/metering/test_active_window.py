@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
 from greenpose.metering import read_windows
-from tests.metering.fakes import BrokenSource, TickingClock, TickingSource, metering
+from tests.fakes.meters import BrokenSource, TickingClock, TickingSource, metering
 
 NAMES = ("data", "forward", "backward", "step")
 

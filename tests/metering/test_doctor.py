@@ -9,7 +9,7 @@ from greenpose.metering.doctor import Diagnosis
 from greenpose.metering.interference import LoadMonitor
 from greenpose.metering.machine import OpenFile
 from greenpose.metering.sources.select_sources import Choice
-from tests.metering.fakes import (
+from tests.fakes.meters import (
     RANGE_UJ,
     Board,
     FakeNvml,

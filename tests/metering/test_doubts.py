@@ -11,7 +11,7 @@ import pytest
 
 from greenpose.metering import read_windows
 from greenpose.metering.doubts import LEAST_S, Pulse
-from tests.metering.fakes import TickingClock
+from tests.fakes.meters import TickingClock
 
 
 def watched():

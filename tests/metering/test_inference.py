@@ -7,7 +7,7 @@ import pytest
 from greenpose.errors import MeteringError
 from greenpose.metering import Joules, Meter, MeterSurroundings, Plan, measure_exits, measure_in_turns
 from greenpose.metering.interference import LoadMonitor
-from tests.metering.fakes import BrokenSource, TickingClock, TickingSource, kernel, stat, unwatched, write
+from tests.fakes.meters import BrokenSource, TickingClock, TickingSource, kernel, stat, unwatched, write
 
 PLAN = Plan(min_window_seconds=1.0, max_blocks=12, max_seconds=1e6)
 

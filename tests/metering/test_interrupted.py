@@ -11,7 +11,7 @@ import time
 import pytest
 
 from greenpose.metering import read_windows
-from tests.metering.fakes import TickingClock, metering
+from tests.fakes.meters import TickingClock, metering
 
 
 @pytest.mark.parametrize("ending", [ZeroDivisionError, KeyboardInterrupt, SystemExit, GeneratorExit])

@@ -28,7 +28,7 @@ from greenpose.metering.machine import host_of
 from greenpose.metering.sources.cpu_model import RamSource
 from greenpose.metering.sources.nvidia import nvml
 from greenpose.metering.sources.rapl import rapl
-from tests.metering.fakes import (
+from tests.fakes.meters import (
     RANGE_UJ,
     Board,
     FakeNvml,

@@ -12,7 +12,7 @@ import pytest
 from greenpose.metering import is_pinned, pinned_environment, process_settings, software_versions
 from greenpose.metering.interference import LoadMonitor
 from greenpose.metering.machine import SHARED_NODE, allocator_of_process, instruction_sets, quota_cpus, read_machine
-from tests.metering.fakes import kernel, machine, stat, write
+from tests.fakes.meters import kernel, machine, stat, write
 
 
 def test_a_machine_is_read_from_its_files(tmp_path):

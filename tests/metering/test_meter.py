@@ -16,7 +16,7 @@ from greenpose.metering import CarbonAccounting, CodeCarbon, Joules, Meter, Mete
 from greenpose.metering.carbon.embodied import embodied_of
 from greenpose.metering.carbon.grid_intensity import custom_intensity
 from greenpose.metering.interference import LoadMonitor
-from tests.metering.fakes import (
+from tests.fakes.meters import (
     BrokenSource,
     FakeTracker,
     ScriptedSource,

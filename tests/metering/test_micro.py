@@ -2,7 +2,7 @@ import pytest
 
 from greenpose.errors import MeteringError
 from greenpose.metering import Joules, Meter, MicroPlan, measure_pieces
-from tests.metering.fakes import BrokenSource, TickingSource, metering
+from tests.fakes.meters import BrokenSource, TickingSource, metering
 
 
 def pieces(clock, **seconds):

@@ -3,7 +3,7 @@ import pytest
 from greenpose.errors import MeteringError
 from greenpose.metering.doctor import probe
 from greenpose.metering.sources.source import Joules
-from tests.metering.fakes import BrokenSource, provenance
+from tests.fakes.meters import BrokenSource, provenance
 
 
 class SteppingSource:

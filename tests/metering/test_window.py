@@ -16,7 +16,7 @@ from greenpose.metering import Joules, Window, gaps, grade, read_log, read_windo
 from greenpose.metering.interference import Interference
 from greenpose.metering.sources.codecarbon import CrossReading
 from greenpose.metering.window import WindowLog
-from tests.metering.fakes import TickingClock, provenance
+from tests.fakes.meters import TickingClock, provenance
 
 
 def window(number=1, **changes):

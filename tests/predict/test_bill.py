@@ -9,7 +9,7 @@ from greenpose.metering.meter import Meter
 from greenpose.predict import of_artefact
 from greenpose.predict.bill import LOADING, NO_GRID, SEARCHING, make_bill
 from greenpose.predict.search import Account
-from tests.metering.fakes import TickingClock, TickingSource, unwatched
+from tests.fakes.meters import TickingClock, TickingSource, unwatched
 from tests.predict.planted import artefact
 
 WATTS, LOADED_S, SEARCHED_S, IMAGES = 10.0, 4.0, 20.0, 50

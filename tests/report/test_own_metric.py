@@ -17,7 +17,7 @@ from greenpose.report.page import pictures_of, render
 from greenpose.report.ranking import leaders, most_accurate, preference, useful
 from greenpose.report.study import study
 from greenpose.report.tidy import lines
-from tests.metering.fakes import TickingClock, TickingSource, metering
+from tests.fakes.meters import TickingClock, TickingSource, metering
 from tests.report.conclusions.recommended import first_screen
 from tests.report.records import record
 

@@ -10,7 +10,7 @@ from greenpose.metering import Meter, carbon_of
 from greenpose.run.callbacks import PhaseTracker, RunLogger, outweighed, outweighing
 from greenpose.store import RunFolder
 from greenpose.training import Epoch
-from tests.metering.fakes import TickingClock, TickingSource
+from tests.fakes.meters import TickingClock, TickingSource
 from tests.metering.grids import dirty_now
 from tests.run.tiny import Silent
 

@@ -13,7 +13,7 @@ from greenpose.errors import GreenPoseError
 from greenpose.metering import read_windows
 from greenpose.model import SubNetwork
 from greenpose.run.measure import OF_TRAINING, Measurement, compose_measurement, measure, trained_networks
-from tests.metering.fakes import BrokenSource
+from tests.fakes.meters import BrokenSource
 from tests.metering.test_inference import Bench
 from tests.run.measuring import experiment, fake_measurement, finished_run, network
 

@@ -2,7 +2,7 @@
 
 from greenpose.metering import Meter
 from greenpose.run.callbacks import PhaseTracker
-from tests.metering.fakes import TickingClock, TickingSource
+from tests.fakes.meters import TickingClock, TickingSource
 from tests.run.tiny import Silent
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from greenpose.metering import Meter
 from greenpose.run.record_run import learning_curve
-from tests.metering.fakes import TickingClock, TickingSource
+from tests.fakes.meters import TickingClock, TickingSource
 
 WH = 1e-3
 """3.6 s at 1000 W are 1 Wh, in kWh."""

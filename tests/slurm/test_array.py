@@ -11,7 +11,7 @@ from greenpose.errors import GreenPoseError
 from greenpose.launch import Array
 from greenpose.scheduler import Queue
 from greenpose.store import State
-from tests.launch.cells import NOBODY_CARES, planned, shell, starts
+from tests.fakes.cells import NOBODY_CARES, planned, shell, starts
 
 pytestmark = pytest.mark.slurm
 

@@ -20,7 +20,7 @@ from greenpose.store.records import (
     read_record,
 )
 from reports.examples import REPORTS
-from tests.metering.fakes import ScriptedSource
+from tests.fakes.meters import ScriptedSource
 from tests.metering.grids import dirty_now
 from tests.metering.test_window import window
 

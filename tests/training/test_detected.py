@@ -15,7 +15,7 @@ import pytest
 from greenpose.data import Framing, Instance, Samples, load_profile
 from greenpose.training import ExitPredictions, score
 from greenpose.training.evaluate import detections
-from tests.data.fakes import read_split
+from tests.data.planted import read_split
 from tests.training.samples import PROFILE
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "ap_small_golden.json").read_text())

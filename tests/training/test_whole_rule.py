@@ -13,7 +13,7 @@ from greenpose.data.boxes import load_boxes
 from greenpose.data.splits import load_splits
 from greenpose.training import ExitPredictions
 from greenpose.training.evaluate import detections, oks
-from tests.data.fakes import PROFILE, document
+from tests.data.planted import PROFILE, document
 from tests.data.test_boxes import box, folder
 
 FIGURES = {"ap": 0, "ap50": 1, "ap75": 2, "ar": 5}

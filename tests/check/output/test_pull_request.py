@@ -12,25 +12,11 @@ from greenpose.check.output.forge_api import PATIENCE_S
 from greenpose.check.output.markdown import marker, to_markdown
 from greenpose.check.output.pull_request import post
 from tests.check.candidates import finding, mixed
-from tests.check.output.fake_forge import CREDENTIAL, Fault, Forge
+from tests.fakes.forge import CREDENTIAL, FakeTime, Fault, Forge
 
 FINE = CheckVerdict(subject="a", against="b", findings=(finding(outcome="ok"),))
 PERSON = {"login": "octocat", "type": "User", "id": 5}
 POSTED = {"check run": "", "comment": ""}
-
-
-class FakeTime:
-    """A clock that only pauses move."""
-
-    def __init__(self):
-        self.at, self.pauses = time.time(), []
-
-    def now(self):
-        return self.at
-
-    def sleep(self, seconds):
-        self.pauses.append(seconds)
-        self.at += seconds
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from greenpose.check.paired.rule import Rule
 from greenpose.check.paired.work import DATA, TRAIN
 from greenpose.errors import CheckError, DataError, GreenPoseError
 from greenpose.metering import is_pinned
-from tests.check.fakes import HELLO, fake_python, noted
+from tests.fakes.sides import HELLO, fake_python, noted
 
 HERE = Path(greenpose.__file__).parents[1]
 

@@ -19,8 +19,8 @@ from greenpose.check.paired.interleaved import (
     Worker,
 )
 from greenpose.errors import GreenPoseError, MeteringError
-from tests.check.fakes import ScriptedSide, fake_python, noisy, noted, steady
-from tests.metering.fakes import TickingSource, provenance
+from tests.fakes.meters import TickingSource, provenance
+from tests.fakes.sides import ScriptedSide, fake_python, noisy, noted, steady
 
 COSTS = {"exit2": 0.001, "exit3": 0.003}
 

@@ -29,7 +29,7 @@ from greenpose.check.paired.rule import (
 )
 from greenpose.check.verdict import RatioSpan
 from greenpose.errors import GreenPoseError
-from tests.check.fakes import ScriptedSide, noisy
+from tests.fakes.sides import ScriptedSide, noisy
 
 RULE = Rule()
 TURNS = Path(__file__).parents[2] / "golden" / "paired_turns.json"

@@ -9,9 +9,9 @@ from greenpose.check.paired.against import Options, compare_sides
 from greenpose.check.paired.interleaved import Interleaved
 from greenpose.check.paired.selftest import SelfTest, larger_input, measure, recall, remember, upper_bound
 from greenpose.metering import this_machine
-from tests.check.fakes import ScriptedSide, noisy
 from tests.check.paired.test_against import file, sides  # noqa: F401 - a fixture
-from tests.metering.fakes import TickingClock
+from tests.fakes.meters import TickingClock
+from tests.fakes.sides import ScriptedSide, noisy
 
 COSTS = {"exit2": 0.05, "exit3": 0.06}
 ABOUT = {"subject": "e, 64x64", "pixels": 1.25}

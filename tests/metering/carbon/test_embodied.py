@@ -12,7 +12,7 @@ from greenpose.errors import MeteringError
 from greenpose.metering import CarbonAccounting, host_of
 from greenpose.metering.carbon.embodied import EmbodiedShare, embodied_of, embodied_of_process
 from greenpose.metering.carbon.grid_intensity import custom_intensity
-from tests.metering.fakes import machine
+from tests.fakes.meters import machine
 
 TABLE = json.loads(files("greenpose.metering").joinpath("data/embodied.json").read_text())
 YEAR = 365 * 24 * 3600

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 from greenpose.metering import CodeCarbon
-from tests.metering.fakes import FakeTracker, TickingClock
+from tests.fakes.meters import FakeTracker, TickingClock
 
 
 def codecarbon(**options):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from greenpose.errors import MeteringError
 from greenpose.metering.sources.counters import Periodic, WrappingCounter
-from tests.metering.fakes import RANGE_UJ, TickingClock
+from tests.fakes.meters import RANGE_UJ, TickingClock
 
 
 class Register:

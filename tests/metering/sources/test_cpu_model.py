@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.metering.sources.cpu_model import CpuClock, CpuTimeSource, RamSource, power_of
-from tests.metering.fakes import TickingClock, machine, write
+from tests.fakes.meters import TickingClock, machine, write
 
 TABLE = json.loads(files("greenpose.metering").joinpath("data/power.json").read_text())
 

@@ -15,7 +15,7 @@ from greenpose.errors import MeteringError
 from greenpose.metering.doctor import probe
 from greenpose.metering.machine import Absent, Unusable, host_of
 from greenpose.metering.sources.nvidia import LONGEST_GAP_S, nvml, visible_gpus
-from tests.metering.fakes import Board, FakeNvml, TickingClock, machine, write
+from tests.fakes.meters import Board, FakeNvml, TickingClock, machine, write
 
 
 def host(root, library, *, clock=None, gpus=None, workers=1, driver=True, listed=(), **environ):

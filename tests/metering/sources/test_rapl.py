@@ -8,7 +8,7 @@ import pytest
 from greenpose.errors import MeteringError
 from greenpose.metering.machine import SHARED_NODE, OpenFile, Unusable, host_of
 from greenpose.metering.sources.rapl import rapl, rapl_dram
-from tests.metering.fakes import RANGE_UJ, TickingClock, machine, powercap, zone
+from tests.fakes.meters import RANGE_UJ, TickingClock, machine, powercap, zone
 
 INTEL, AMD, HYGON = "GenuineIntel", "AuthenticAMD", "HygonGenuine"
 

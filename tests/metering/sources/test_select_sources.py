@@ -8,7 +8,7 @@ import pytest
 import greenpose
 from greenpose.metering import Meter, MeterSurroundings, choose, host_of
 from greenpose.metering.sources.source import CounterSource
-from tests.metering.fakes import RANGE_UJ, Board, FakeNvml, TickingClock, machine, powercap, write, zone
+from tests.fakes.meters import RANGE_UJ, Board, FakeNvml, TickingClock, machine, powercap, write, zone
 
 
 def host(root, *, clock=None, library=None, workers=1, gpus=None, **facts):

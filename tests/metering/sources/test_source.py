@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.metering.sources.source import Attribution, Joules, Source
-from tests.metering.fakes import ScriptedSource, TickingClock, TickingSource
+from tests.fakes.meters import ScriptedSource, TickingClock, TickingSource
 
 ENERGIES = st.builds(Joules, *[st.floats(0, 1e9) for _ in range(3)])
 

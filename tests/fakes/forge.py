@@ -35,6 +35,20 @@ class Fault:
     """How long the answer takes."""
 
 
+class FakeTime:
+    """A clock that only pauses move."""
+
+    def __init__(self):
+        self.at, self.pauses = time.time(), []
+
+    def now(self):
+        return self.at
+
+    def sleep(self, seconds):
+        self.pauses.append(seconds)
+        self.at += seconds
+
+
 class Forge(ThreadingHTTPServer):
     """GitHub under /, GitLab under /api/v4, on one port."""
 
