@@ -4,7 +4,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from greenpose.config.experiment import Decode
+from greenpose.config.experiment import STRIDE, Decode
 from greenpose.config.profile import Profile
 from greenpose.data import MEAN, STD, Framing
 from greenpose.formatting import ends, repeated
@@ -18,8 +18,6 @@ from greenpose.schema import Document
 CARD_SCHEMA: Literal["greenpose.card/2"] = "greenpose.card/2"
 Format: TypeAlias = Literal["openvino", "onnx", "pt2", "safetensors"]
 Outputs: TypeAlias = Literal["heatmaps", "keypoints"]
-STRIDE: Literal[4] = 4
-"""Pixels of the crop for one of a heatmap."""
 JUDGED = ("ap", "ar", "pck")
 """Accuracies that are said of each file."""
 GREATEST_SIDE = 4096

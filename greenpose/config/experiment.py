@@ -105,12 +105,12 @@ Depth = Annotated[float, Field(ge=0, le=65_535), NO_TRUTH]
 """Depth that a 16-bit image can hold."""
 
 
-USUAL_STRIDE: Literal[4] = 4
+STRIDE: Literal[4] = 4
 """Pixels of the input for one of HRNet's heatmaps."""
 
 
 def _is_usual(stride: int) -> bool:
-    return stride == USUAL_STRIDE
+    return stride == STRIDE
 
 
 Stride = Annotated[
@@ -173,7 +173,7 @@ class DataConfig(Document):
     file that names it; a run keeps its contents."""
     input_size: tuple[InputPixels, InputPixels] = (192, 256)
     """Width and height of the network's input, in pixels; multiples of 32."""
-    stride: Stride = USUAL_STRIDE
+    stride: Stride = STRIDE
     """Pixels of the input for one of a heatmap, in width and in height; 4 is HRNet's."""
     sigma: Annotated[float, Field(ge=0.1, le=100), NO_TRUTH] = 2.0
     """Standard deviation of a target's Gaussian, in heatmap pixels."""
@@ -308,10 +308,8 @@ class Experiment(Document):
 
     @model_validator(mode="after")
     def _stride_of_its_own(self) -> "Experiment":
-        if isinstance(self.model, ModelConfig) and self.data.stride != USUAL_STRIDE:
-            raise ValueError(
-                f"data.stride: is {self.data.stride}, and HRNet's heatmaps have {USUAL_STRIDE}; leave it out"
-            )
+        if isinstance(self.model, ModelConfig) and self.data.stride != STRIDE:
+            raise ValueError(f"data.stride: is {self.data.stride}, and HRNet's heatmaps have {STRIDE}; leave it out")
         return self
 
     @model_validator(mode="after")

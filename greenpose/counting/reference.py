@@ -5,9 +5,10 @@ from functools import lru_cache
 
 from torch import nn
 
+from greenpose.config.experiment import STRIDE
 from greenpose.counting.counters import FORMULAE, PAPER_FORMULA, Census, Formula, census
 from greenpose.counting.counts import INPUT_SIZE, blank_network, num_params, num_tiles, one_thread, smallest_image
-from greenpose.model import STRIDE, Architecture, HRNet, PoseNetwork
+from greenpose.model import Architecture, HRNet, PoseNetwork
 
 PRINTED_INPUT_SIZE = (128, 96)
 """Width and height at which the paper's code counts; it trains at 192 x 256."""

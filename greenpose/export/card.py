@@ -3,7 +3,6 @@
 from typing import Any
 
 from greenpose.artefact.card import (
-    STRIDE,
     Card,
     CardFile,
     CardNumber,
@@ -13,6 +12,7 @@ from greenpose.artefact.card import (
     Port,
     Validated,
 )
+from greenpose.config.experiment import STRIDE
 from greenpose.data import Samples
 from greenpose.formatting import plain
 from greenpose.metrics import PERCENT

@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from greenpose.artefact import Artefact, Card, CardFile, open_model
-from greenpose.artefact.card import STRIDE, Validated
+from greenpose.artefact.card import Validated
 from greenpose.config import Experiment, OwnNetworkConfig
+from greenpose.config.experiment import STRIDE
 from greenpose.data import Samples
 from greenpose.data.boxes import load_boxes
 from greenpose.data.splits import load_splits, window_of_run

@@ -18,9 +18,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from greenpose.artefact.card import STRIDE, Format
+from greenpose.artefact.card import Format
 from greenpose.artefact.folder import RUNTIMES
 from greenpose.artefact.runtime import load_openvino
+from greenpose.config.experiment import STRIDE
 from greenpose.errors import ExportError
 from greenpose.model import ExitNetwork
 from greenpose.record.artefacts import Arithmetic

@@ -9,7 +9,8 @@ from jaxtyping import Float32
 
 from greenpose import accuracy
 from greenpose.artefact import Artefact
-from greenpose.artefact.card import JUDGED, STRIDE, CardNumber, Validated
+from greenpose.artefact.card import JUDGED, CardNumber, Validated
+from greenpose.config.experiment import STRIDE
 from greenpose.data import Samples, in_turn
 from greenpose.data.crops import normalised
 from greenpose.data.heatmaps import find_peaks

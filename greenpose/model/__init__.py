@@ -1,6 +1,6 @@
 """Multi-exit HRNet: blocks, exits, sub-networks, folding, pretrained weights."""
 
-from greenpose.model.architecture import SIZE_MULTIPLE, STRIDE, Architecture, check_input_size
+from greenpose.model.architecture import SIZE_MULTIPLE, Architecture, check_input_size
 from greenpose.model.hrnet import HRNet, IncrementalForward, PoseNetwork, SubNetwork, initialise
 from greenpose.model.network import ExitNetwork, Network, Shape, build, check_network
 from greenpose.model.own import OwnExitNetwork, OwnNetwork, OwnShape
@@ -8,7 +8,6 @@ from greenpose.model.weights import InBfloat16, LoadReport, fold_batchnorm, load
 
 __all__ = [
     "SIZE_MULTIPLE",
-    "STRIDE",
     "Architecture",
     "ExitNetwork",
     "HRNet",

@@ -9,8 +9,6 @@ from greenpose.config import HRNetConfig
 from greenpose.errors import ModelError
 from greenpose.schema import NO_TRUTH, parsed
 
-STRIDE = 4
-"""A heatmap's sides are a quarter of the image's."""
 SIZE_MULTIPLE = 32
 """Image sides must be multiples of this, whatever the exit: the coarsest branch has a 32nd of the resolution."""
 

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from greenpose.config.experiment import STRIDE
 from greenpose.counting import census
 from greenpose.counting.counts import num_tiles
 from greenpose.errors import ModelError
-from greenpose.model import SIZE_MULTIPLE, STRIDE, IncrementalForward, PoseNetwork, SubNetwork
+from greenpose.model import SIZE_MULTIPLE, IncrementalForward, PoseNetwork, SubNetwork
 
 Confidence = Literal["peak", "entropy"]
 
