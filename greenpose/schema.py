@@ -1,4 +1,4 @@
-"""How every file that people write or read back is validated: unknown keys refused, all faults together."""
+"""Schemas: how every file that people write or read back is validated: unknown keys refused, all faults together."""
 
 import difflib
 import json

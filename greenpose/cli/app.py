@@ -1,4 +1,4 @@
-"""The commands together, and what every failure turns into."""
+"""The application: its commands together, and what every failure turns into."""
 
 import ast
 import inspect

@@ -1,4 +1,4 @@
-"""Where words go: results to stdout, progress and complaints to stderr, one JSON document instead where asked.
+"""The console: results to stdout, progress and complaints to stderr, one JSON document instead where asked.
 
 What is the user's, as a name or a path, is shown as it is: no markup is read in it, nothing in it steers the terminal.
 """

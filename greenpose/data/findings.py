@@ -1,4 +1,4 @@
-"""What is wrong or odd in a folder of annotations: one line per kind, counted, with the first few named."""
+"""Findings: what is wrong or odd in a folder of annotations: one line per kind, counted, with the first few named."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""From blocks of windows to estimates: pure numbers, no clock."""
+"""Samples of inference: from blocks of windows to estimates; pure numbers, no clock."""
 
 import math
 import statistics

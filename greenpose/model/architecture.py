@@ -1,4 +1,4 @@
-"""What a network is made of, checked before anything is built."""
+"""The architecture of a network, checked before anything is built."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""What a prediction leaves: COCO results, a table, pictures and films with poses drawn on; each written as it comes."""
+"""Outputs: COCO results, a table, pictures and films with poses drawn on; each written as it comes."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""What the numbers mean and where they stop: boundary, functional unit, conventions, as the records have them."""
+"""Limits: what the numbers mean and where they stop: boundary, functional unit, conventions, as the records say."""
 
 import math
 import re

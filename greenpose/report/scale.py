@@ -1,4 +1,4 @@
-"""What a page of very many runs tells of: experiments over all their runs, and the most telling experiments of many."""
+"""Very many runs: what a page tells of: experiments over all their runs, and the most telling experiments of many."""
 
 import contextlib
 import gc

@@ -1,4 +1,4 @@
-"""What training leaves on disk: the state to go on from, and each exit's best weights."""
+"""Checkpoints: the state to go on from, and each exit's best weights."""
 
 import io
 import pickle

@@ -1,4 +1,4 @@
-"""Two processes that take turns, so that what one meets the other meets too.
+"""Interleaved turns: two processes take them in one window after the other, so that what one meets the other meets.
 
 In a round every exit, in an order drawn anew, runs a window of one side and then one of the other. Rounds go first,
 second, second, first (ABBA), so that a steady drift hits both alike, and every window follows one of the other side, so

@@ -1,4 +1,4 @@
-"""What both sides do in turns: exits in inference, a training's step, the way of images to batches; what is counted."""
+"""The work of a turn: exits in inference, a training's step, the way of images to batches; what is counted."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What making the machine costs, spread over its life: the M of the Software Carbon Intensity.
+"""Embodied emissions: what making the machine took, spread over its life: the M of the Software Carbon Intensity.
 
     M = TE x (TiR / EL) x (RR / ToR)        SCI = (E x I + M) per R
 

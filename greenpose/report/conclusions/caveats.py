@@ -1,4 +1,4 @@
-"""What to mind before using the answer: energy that is a model's, settings that differ, seeds, stops, gaps."""
+"""Caveats: what to mind before using the answer: energy that is a model's, settings that differ, seeds, stops, gaps."""
 
 from statistics import fmean
 

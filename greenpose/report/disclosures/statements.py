@@ -1,4 +1,4 @@
-"""What others ask for about a footprint, filled in from the records, to be copied into a model card, paper or form."""
+"""Disclosures: what others ask for about a footprint, filled in from the records, to be copied into a card or paper."""
 
 import json
 from collections.abc import Sequence
