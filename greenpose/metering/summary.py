@@ -1,4 +1,4 @@
-"""Summaries of a meter: windows and total with intervals and provenance, as text, as a notebook shows them, and as a frame."""
+"""Summaries of a meter: windows and total with intervals and provenance, as text, in a notebook, and as a frame."""
 
 from datetime import datetime
 from typing import NamedTuple
