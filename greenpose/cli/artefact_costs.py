@@ -9,12 +9,15 @@ from rich.console import Console
 from rich.text import Text
 
 from greenpose.cli.console import Manner, err, out, print_json
+from greenpose.cli.progress import Blocks
 from greenpose.cli.subject import find_finished, find_subject, start_again_pinned
 from greenpose.errors import ConfigError, RecordError
 from greenpose.formatting import listed, plural
 from greenpose.metrics import AP, CPU, ENERGY, FILE, LATENCY, MEMORY, PERCENT
 from greenpose.record.artefacts import PRECISIONS, ArtefactCost, Turns
+from greenpose.store import RunFolder, read_record
 from greenpose.subject import Subject
+from greenpose.tables import terminal_notes
 
 if TYPE_CHECKING:
     from greenpose.artefact import Artefact
@@ -80,8 +83,6 @@ def measure_and_keep(
 
 def run_beside(artefacts: Sequence["Artefact"]) -> Path | None:
     """Return the run folder that an artefact lies in, if it comes from its run by the hash of the configuration."""
-    from greenpose.store import RunFolder, read_record
-
     for artefact in artefacts:
         for folder in (artefact.folder / "..", artefact.folder / "../.."):
             if RunFolder(folder).record.is_file():
@@ -106,7 +107,6 @@ def _subject(artefacts: Sequence["Artefact"], run: Path | None, settings: Sequen
 def _measured(
     subject: Subject, artefacts: Sequence["Artefact"], log: Path | None, console: Console, *, verbose: bool
 ) -> Turns:
-    from greenpose.cli.progress import Blocks
 
     with Blocks(console, subject.config.measure, verbose=verbose) as blocks:
         from greenpose.run.measure_artefacts import measure_artefacts
@@ -118,8 +118,6 @@ def _measured(
 
 def _keep(turns: Turns, subject: Subject) -> Path | None:
     """Return where it was written, beside the record; None without a run."""
-    from greenpose.store import read_record
-
     if subject.trained is None:
         return None
     subject.trained.add_turns(turns, read_record(subject.trained.record))
@@ -129,7 +127,6 @@ def _keep(turns: Turns, subject: Subject) -> Path | None:
 def print_turns(turns: Turns, kept: Path | None, console: Console, *, verbose: bool = False) -> None:
     """Print what each file and each exit in torch cost, and what to know about it."""
     from greenpose.cli.measure_table import print_pages
-    from greenpose.tables import terminal_notes
 
     heads = [f"torch, exit {each.exit}" if each.is_trained_network else each.file for each in turns.costs]
     files = plural(len(turns.files), "file")

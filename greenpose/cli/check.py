@@ -23,6 +23,7 @@ from greenpose.cli.console import (
 from greenpose.errors import CheckError
 from greenpose.formatting import shown
 from greenpose.schema import near
+from greenpose.subject import require
 
 if TYPE_CHECKING:
     from greenpose.check import CheckVerdict
@@ -156,7 +157,6 @@ def check(
     from greenpose.cli.check_candidate import accept_candidate, answer, read_question
     from greenpose.cli.check_forms import chosen_formats, deliver, paired_options, paired_verdict
     from greenpose.cli.check_history import remember_verdict
-    from greenpose.subject import require
 
     other = _other_answer(
         candidate, self_test=self_test, bisect=bisect, history=history, output=output, only=only, manner=manner
@@ -198,7 +198,6 @@ def _other_answer(
     """Answer what is asked instead of a check, and return the exit code; None where a check is asked for."""
     from greenpose.cli.check_forms import show_bisection, show_self_test
     from greenpose.cli.check_history import show_trend
-    from greenpose.subject import require
 
     if self_test:
         return show_self_test(candidate and require(candidate), as_json=manner.json, quiet=manner.quiet)

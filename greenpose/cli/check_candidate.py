@@ -28,11 +28,13 @@ from greenpose.check import (
 )
 from greenpose.check.baseline import FILE
 from greenpose.check.footprint import label
+from greenpose.cli.artefact_costs import run_beside
 from greenpose.config import Cell
 from greenpose.errors import CheckError
 from greenpose.files import head_commit, now, utc_now, write_text
 from greenpose.metrics import AP, OPERATIONS
 from greenpose.record import Failure, Record
+from greenpose.store import artefact_costs
 from greenpose.subject import read_runs, require
 
 if TYPE_CHECKING:
@@ -73,8 +75,6 @@ def read_exported(path: Path) -> tuple[str, tuple[Footprint, ...]]:
     """
     from greenpose.artefact import read_artefact
     from greenpose.check.exported import of_artefact
-    from greenpose.cli.artefact_costs import run_beside
-    from greenpose.store import artefact_costs
 
     artefacts = read_artefact(path)
     run = run_beside(artefacts)

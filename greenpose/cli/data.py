@@ -1,6 +1,7 @@
 """`greenpose data`: prepare BabyPose, write synthetic depth data, check a folder of annotated images."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from greenpose.cli.console import EPILOG, EXIT_USAGE, PLAIN, Manner, err, note, out, print_json, with_manners
+from greenpose.config import SyntheticConfig
+from greenpose.errors import ConfigError, DataError
+from greenpose.schema import parsed
 from greenpose.tables import number_columns, terminal_table
 
 if TYPE_CHECKING:
@@ -78,8 +82,6 @@ def _patients(text: str | None, option: str) -> tuple[int, ...] | None:
 
 def _window(text: str | None) -> tuple[float, float] | None:
     """Return the window that an option names."""
-    from greenpose.errors import DataError
-
     if text is None:
         return None
     try:
@@ -146,14 +148,11 @@ def synth(
 
     Example: greenpose data synth infants --patients 24 6 6 --frames 30 10 10
     """
-    from greenpose.config import SyntheticConfig
     from greenpose.data import load_profile
     from greenpose.data.check import SPLITS
     from greenpose.data.folders import write_coco
     from greenpose.data.splits import SYNTHETIC_WINDOW_MM
     from greenpose.data.synthetic import generate
-    from greenpose.errors import ConfigError
-    from greenpose.schema import parsed
 
     settings = {"seed": seed, "size": size, "yaw_spread_deg": yaw_spread}
     numbers = {"patients": dict(zip(SPLITS, patients, strict=True)), "frames": dict(zip(SPLITS, frames, strict=True))}
@@ -205,7 +204,6 @@ def check(
 
 
 def _as_json(folder: Path, found: "FolderCheck") -> dict[str, Any]:
-    from dataclasses import asdict
 
     return {
         "folder": str(folder),

@@ -1,17 +1,15 @@
 """`greenpose doctor`: what this machine can measure, why not better, and how to mend that."""
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict, replace
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from greenpose.cli.console import EXIT_OK, EXIT_REGRESSED, PLAIN, Manner, delivered, out, print_json, with_manners
+from greenpose.metering import Choice, CodeCarbon, Diagnosis, examine, process_settings
+from greenpose.metering.sources.source import MachineFinding
 from greenpose.tables import Cell, TableCell, terminal_table
-
-if TYPE_CHECKING:
-    from greenpose.metering import Choice, Diagnosis
-    from greenpose.metering.sources.source import MachineFinding
 
 MARKS = {"good": ("✓", "green"), "note": ("·", "blue"), "warning": ("!", "yellow")}
 SECTIONS = {
@@ -35,8 +33,6 @@ def doctor(
     manner: Manner = PLAIN,
 ) -> None:
     """Say what this machine can measure, with which source, why not better, and how to mend that."""
-    from greenpose.metering import CodeCarbon, examine
-
     # The country matters to codecarbon's grams only, which are not shown here; it will not start without one.
     diagnosis = examine(codecarbon=CodeCarbon("ITA"))
     if manner.json or not manner.quiet:
@@ -49,10 +45,8 @@ def doctor(
         raise typer.Exit(delivered(EXIT_OK if diagnosis.measured else EXIT_REGRESSED))
 
 
-def _arithmetic() -> "list[MachineFinding]":
+def _arithmetic() -> list[MachineFinding]:
     """Return what each runtime computes in here; without OpenCV none of them has anything to do."""
-    from greenpose.metering.sources.source import MachineFinding
-
     try:
         from greenpose.artefact.arithmetic import arithmetic_findings
     except ModuleNotFoundError as error:
@@ -61,7 +55,7 @@ def _arithmetic() -> "list[MachineFinding]":
     return arithmetic_findings()
 
 
-def _print(diagnosis: "Diagnosis", *, quiet: bool, verbose: bool) -> None:
+def _print(diagnosis: Diagnosis, *, quiet: bool, verbose: bool) -> None:
     """Print the verdict, and unless told to be quiet what it rests on."""
     console = out()
     console.print(diagnosis.verdict, style="bold")
@@ -80,7 +74,7 @@ def _print(diagnosis: "Diagnosis", *, quiet: bool, verbose: bool) -> None:
             console.print(f"  {_source(choice)}")
 
 
-def _table(diagnosis: "Diagnosis", topics: dict[str, str]) -> Table:
+def _table(diagnosis: Diagnosis, topics: dict[str, str]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     before = ""
     for finding in diagnosis.findings:
@@ -95,7 +89,7 @@ def _table(diagnosis: "Diagnosis", topics: dict[str, str]) -> Table:
     return terminal_table(("", "", ""), rows)
 
 
-def _source(choice: "Choice") -> str:
+def _source(choice: Choice) -> str:
     provenance = choice.provenance
     if provenance is None:
         return f"{choice.component}: none"
@@ -105,9 +99,7 @@ def _source(choice: "Choice") -> str:
     )
 
 
-def _document(diagnosis: "Diagnosis") -> dict[str, Any]:
-
-    from greenpose.metering import process_settings
+def _document(diagnosis: Diagnosis) -> dict[str, Any]:
 
     return {
         "verdict": diagnosis.verdict,
@@ -120,8 +112,7 @@ def _document(diagnosis: "Diagnosis") -> dict[str, Any]:
     }
 
 
-def _component(diagnosis: "Diagnosis", choice: "Choice") -> dict[str, Any]:
-    from dataclasses import asdict
+def _component(diagnosis: Diagnosis, choice: Choice) -> dict[str, Any]:
 
     look = diagnosis.looks.get(choice.component)
     return {

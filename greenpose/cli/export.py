@@ -14,12 +14,12 @@ from greenpose.cli.measure import PATIENT
 from greenpose.cli.subject import find_finished, start_again_pinned
 from greenpose.errors import ConfigError
 from greenpose.metrics import AP, CHANGES, PERCENT
+from greenpose.record.artefacts import Turns
 from greenpose.tables import Column, number_columns, terminal_table
 
 if TYPE_CHECKING:
     from greenpose.artefact import Card
     from greenpose.export.formats import Kind
-    from greenpose.record.artefacts import Turns
 
 
 @with_manners
@@ -113,7 +113,7 @@ def _unsettled(card: "Card", max_ap_drop: float) -> Iterator[str]:
             yield f"{each.file}: {said}; the interval says that chance can do that, and validation patients lost less"
 
 
-def _tell(card: "Card", target: Path, found: "tuple[Turns, Path | None] | None", manner: Manner) -> None:
+def _tell(card: "Card", target: Path, found: tuple[Turns, Path | None] | None, manner: Manner) -> None:
     """Print the card, or each file's line and what was written, and what was measured where that was asked for."""
     if manner.json:
         document = json.loads(card.model_dump_json(by_alias=True))

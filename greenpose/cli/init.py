@@ -14,6 +14,7 @@ from greenpose.cli.estimate import footprint
 from greenpose.cli.subject import CountryOption, DeviceOption, start_again_pinned
 from greenpose.config import ModelConfig, ProcessConfig
 from greenpose.errors import ConfigError, FaultsError, GreenPoseError
+from greenpose.metering import carbon_of
 from greenpose.tables import number_columns, terminal_notes, terminal_table
 
 if TYPE_CHECKING:
@@ -83,7 +84,6 @@ def _named(name: str) -> str:
 
 
 def _country_faults(country: str | None) -> list[str]:
-    from greenpose.metering import carbon_of
 
     if country is None:
         return []

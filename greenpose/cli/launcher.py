@@ -9,15 +9,15 @@ import typer
 from rich.console import Console
 
 from greenpose.cli.console import gathered, note, out, print_json
+from greenpose.config.accounting import Budget
 from greenpose.config.grid import Grid
 from greenpose.config.launcher import Launcher, launcher_of, settings_of, user_file
 from greenpose.errors import GreenPoseError
+from greenpose.grid import Command, Outcome, Planned
+from greenpose.ledger.grid_budget import GridBudget
 
 if TYPE_CHECKING:
-    from greenpose.config.accounting import Budget
-    from greenpose.grid import Command, Outcome, Planned
     from greenpose.launch import Array
-    from greenpose.ledger.grid_budget import GridBudget
 
 with_launcher = gathered(
     "cluster",
@@ -56,7 +56,7 @@ def asked(
     return launcher_of(options, grid.launcher, user_file())
 
 
-def plan_line(launcher: Launcher, planned: Sequence["Planned"]) -> str:
+def plan_line(launcher: Launcher, planned: Sequence[Planned]) -> str:
     """Return the line of a plan that says what would be asked of the cluster."""
     from greenpose.launch import blocks_of
 
@@ -89,12 +89,12 @@ def array_of(runs: Path, launcher: Launcher, *, workers: int, resume: bool) -> "
 def run_array(
     array: "Array",
     console: Console,
-    todo: Sequence["Planned"],
+    todo: Sequence[Planned],
     *,
-    command: "Command",
-    budget: "Budget | GridBudget",
+    command: Command,
+    budget: Budget | GridBudget,
     **told: Any,
-) -> list["Outcome"]:
+) -> list[Outcome]:
     """Do runs under Slurm and return how each ended, as `run_all` does; Ctrl-C leaves the jobs at work."""
     if not array.launcher.exclusive:
         console.print(note("jobs share their nodes: energy is modelled from CPU time, and no exit is ranked by it"))
@@ -111,9 +111,7 @@ def run_array(
     return outcomes
 
 
-def show_scripts(
-    todo: Sequence["Planned"], runs: Path, launcher: Launcher, command: "Command", *, as_json: bool
-) -> None:
+def show_scripts(todo: Sequence[Planned], runs: Path, launcher: Launcher, command: Command, *, as_json: bool) -> None:
     """Write the files for sbatch, and print what to type."""
     from greenpose.launch import write_scripts
 

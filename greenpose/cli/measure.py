@@ -9,6 +9,7 @@ from rich.console import Console
 
 from greenpose.cli.artefact_costs import measure_and_tell, split_sources
 from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
+from greenpose.cli.progress import Blocks
 from greenpose.cli.subject import (
     CountryOption,
     DeviceOption,
@@ -116,7 +117,6 @@ def _subject(source: Path | None, settings: list[str], only: list[str], exits: l
 
 
 def _measure(subject: Subject, log: Path | None, console: Console, *, verbose: bool) -> "Measurement":
-    from greenpose.cli.progress import Blocks
 
     with Blocks(console, subject.config.measure, verbose=verbose) as blocks:
         from greenpose.run.measure import compose_measurement

@@ -14,10 +14,11 @@ from rich.console import Console
 from greenpose.cli.console import PLAIN, Manner, err, note, print_json, with_manners
 from greenpose.errors import GreenPoseError, said
 from greenpose.formatting import listed, plural, significant, with_prefix
+from greenpose.metering import Meter
+from greenpose.metering.summary import energy_text
 
 if TYPE_CHECKING:
     from greenpose.ledger.own import OwnRun
-    from greenpose.metering import Meter
     from greenpose.metering.command import Command
 
 INTERPRETERS = ("python", "bash", "sh", "zsh", "Rscript", "julia", "node", "perl", "ruby", "java", "torchrun")
@@ -159,8 +160,7 @@ def _tell(run: "OwnRun", code: int, remarks: Sequence[str], manner: Manner) -> N
         print_json(_document(run, code, remarks))
 
 
-def _say_cost(meter: "Meter", console: Console) -> None:
-    from greenpose.metering.summary import energy_text
+def _say_cost(meter: Meter, console: Console) -> None:
 
     total = meter.total
     said = [f"{with_prefix(total.seconds, 's')} wall", f"{with_prefix(total.cpu_seconds, 's')} CPU"]

@@ -10,13 +10,17 @@ from rich.console import Console
 
 from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
 from greenpose.cli.measure import PATIENT
+from greenpose.cli.policy_table import print_policy
 from greenpose.cli.subject import DeviceOption, as_written, changes, find_finished, start_again_pinned
 from greenpose.errors import ConfigError
+from greenpose.files import write_text
+from greenpose.record import dumps
+from greenpose.record.policy import PolicyCurve
+from greenpose.store import read_record
 from greenpose.subject import Subject
 
 if TYPE_CHECKING:
     from greenpose.policy import Confidence
-    from greenpose.record.policy import PolicyCurve
 
 
 class ConfidenceKind(enum.StrEnum):
@@ -75,12 +79,8 @@ def policy(
     console = err(quiet=manner.quiet)
     curve, path = _find(subject, console, ap=ap, confidence=confidence.value, measured=measured, output=output)
     if manner.json:
-        from greenpose.record import dumps
-
         print_json(json.loads(dumps(curve)))
     else:
-        from greenpose.cli.policy_table import print_policy
-
         print_policy(curve, out(), verbose=manner.verbose)
         out().print(str(path), soft_wrap=True)
 
@@ -93,12 +93,9 @@ def _find(
     confidence: str,
     measured: bool,
     output: Path | None,
-) -> tuple["PolicyCurve", Path]:
+) -> tuple[PolicyCurve, Path]:
     """Return the curve and the file that it was written to."""
-    from greenpose.files import write_text
     from greenpose.policy import compose_policy, find_policy
-    from greenpose.record import dumps
-    from greenpose.store import read_record
 
     folder, kind = subject.trained, cast("Confidence", confidence)
     assert folder is not None

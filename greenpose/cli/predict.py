@@ -26,10 +26,10 @@ from greenpose.cli.console import (
 from greenpose.cli.subject import CountryOption, DeviceOption, changes, find_subject
 from greenpose.errors import ConfigError
 from greenpose.formatting import ends, plural, repeated, significant
+from greenpose.metering import Meter, carbon_of, meter
 from greenpose.quantity import DISTURBED, Quantity, kind_mark
 
 if TYPE_CHECKING:
-    from greenpose.metering import Meter
     from greenpose.predict import Account, Drawn, Estimator, PredictionBill, Regions
 
 
@@ -126,10 +126,8 @@ def _opener(
     return partial(of_run, subject, exit_=exit_, policy=policy, threads=threads, in_torch=device is not None)
 
 
-def _meter(country: str | None, device: str | None) -> "Meter":
+def _meter(country: str | None, device: str | None) -> Meter:
     """Return a meter of this process, and of the GPU that it is to use."""
-    from greenpose.metering import carbon_of, meter
-
     kind, _, index = (device or "cpu").partition(":")
     carbon = None if country is None else carbon_of(country=country)
     return meter(carbon=carbon, gpus=(int(index or 0),) if kind == "cuda" else ())

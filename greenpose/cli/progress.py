@@ -19,6 +19,7 @@ from greenpose.cli.status import LOOK_SECONDS, screen_of
 from greenpose.config import MeasureConfig
 from greenpose.errors import GreenPoseError, RecordError, said
 from greenpose.formatting import lasting, significant
+from greenpose.grid import Outcome, Planned
 from greenpose.metrics import AP, ENERGY, TRAIN_ENERGY, Metric
 from greenpose.quantity import Quantity
 from greenpose.record import Failure
@@ -28,7 +29,6 @@ from greenpose.store import RunFolder, State, read_document, read_record
 from greenpose.tables import Cell, TableCell, number_columns, systematic_notes, terminal_table
 
 if TYPE_CHECKING:
-    from greenpose.grid import Outcome, Planned
     from greenpose.trackers import Following
 
 FINE = (State.DONE, State.STOPPED, State.RUNNING)
@@ -141,7 +141,7 @@ class LiveGrid:
                 self._drawn = now
         self._next = self._clock() + max(LOOK_SECONDS, (self._cpu_clock() - began) / LOOK_SHARE)
 
-    def hear(self, planned: "Planned", line: str, *, verbose: bool = False) -> None:
+    def hear(self, planned: Planned, line: str, *, verbose: bool = False) -> None:
         """Print above it what a run says, but for what its files say too."""
         if verbose or not TOLD_BY_FILES.match(line):
             self._console.print(Text(f"      {planned.cell.name}: {line.strip()}"), soft_wrap=True)
@@ -169,7 +169,7 @@ class GridProgress:
         if self.live:
             self.live.picture.stop()
 
-    def started(self, one: "Planned") -> None:
+    def started(self, one: Planned) -> None:
         """Tell of a run that begins, unless it can be seen."""
         self._begun, self._last = self._begun + 1, one.cell.name
         if not self.live:
@@ -177,7 +177,7 @@ class GridProgress:
         if self._following:
             self._following.begin(one.folder, one.cell.grid, one.cell.name, one.cell.config.model_dump(mode="json"))
 
-    def ended(self, outcome: "Outcome") -> None:
+    def ended(self, outcome: Outcome) -> None:
         """Tell how a run ended, by its name unless its beginning was told of last; of one not begun its grid tells."""
         if outcome.undone:
             return
@@ -198,7 +198,7 @@ class GridProgress:
                 each.look()
 
 
-def told_of(outcome: "Outcome") -> str:
+def told_of(outcome: Outcome) -> str:
     """Return what is to be said of how a run ended."""
     if outcome.message:
         return outcome.message
@@ -211,7 +211,7 @@ def told_of(outcome: "Outcome") -> str:
         return said(error)
 
 
-def at_work(one: "Planned") -> str:
+def at_work(one: Planned) -> str:
     """Return who else does a run."""
     who = one.folder.holder()
     return f"another process is at work on it{f' ({who})' if who else ''}"

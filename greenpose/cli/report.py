@@ -12,18 +12,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from greenpose import __version__
 from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
 from greenpose.errors import RecordError, ReportError
 from greenpose.files import now, write_parts, write_text
 from greenpose.formatting import listed, shown
+from greenpose.record import Failure, Record
 from greenpose.schema import near
+from greenpose.store import AlikeReader, artefact_costs, pictures, policies, stream, traces
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from greenpose.record import Failure, Record
     from greenpose.report import Study
 
 
@@ -123,7 +123,7 @@ def _refuse(given: Mapping[str, object]) -> None:
         raise ReportError(f"--index DIR lists pages that are there; leave {listed(names)} out")
 
 
-def write_index(folder: Path, outputs: Sequence[Path], *, title: str, date: str, notes: "Console") -> Path:
+def write_index(folder: Path, outputs: Sequence[Path], *, title: str, date: str, notes: Console) -> Path:
     """Write the page that lists those below a folder, name what cannot be listed, and return the page.
 
     Raises:
@@ -242,7 +242,6 @@ def write_csv(asked: Asked) -> None:
     """Write every number as one tidy table; records are read one at a time."""
     from greenpose.report import FIRST, SECOND
     from greenpose.report.tidy import tidy_lines
-    from greenpose.store import artefact_costs, stream
 
     sides: dict[str, Sequence[Path]] = {"": asked.runs}
     if len(asked.runs) == 2 and asked.compared().sides:
@@ -382,7 +381,6 @@ def _study(runs: Sequence[Path], left_out: list[str]) -> "Study":
     """Return the runs; those of two paths side by side where both hold the same experiments, but no run twice."""
     from greenpose.report import ComparisonSide, alike, gathered, side_by_side, study
     from greenpose.report.figures.samples import MOST_TRACED
-    from greenpose.store import artefact_costs, pictures, policies, traces
 
     if len(runs) == 2 and runs[0].resolve() != runs[1].resolve():
         first, second = (tuple(gathered(_read([path], left_out))) for path in runs)
@@ -400,15 +398,14 @@ def _study(runs: Sequence[Path], left_out: list[str]) -> "Study":
     return replace(found, traces=tuple(traces(runs)), pictures=tuple(pictures(runs)))
 
 
-def _read(runs: Sequence[Path], left_out: list[str]) -> "Iterator[Record | Failure]":
+def _read(runs: Sequence[Path], left_out: list[str]) -> Iterator[Record | Failure]:
     """Yield the runs, beyond those that a page tells of one by one read by what they are alike in."""
     from greenpose.report import MANY_RUNS
-    from greenpose.store import AlikeReader, stream
 
     return stream(runs, left_out=left_out, read=AlikeReader(after=MANY_RUNS))
 
 
-def _copies(first: "Sequence[Record | Failure]", second: "Sequence[Record | Failure]") -> bool:
+def _copies(first: Sequence[Record | Failure], second: Sequence[Record | Failure]) -> bool:
     """Return whether one of two sets of runs holds nothing but what the other one holds too."""
     fewer, others = sorted((first, second), key=len)
     known: dict[str, list[Record | Failure]] = {}

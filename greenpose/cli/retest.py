@@ -11,15 +11,15 @@ from rich.console import Console
 
 from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
 from greenpose.cli.subject import DeviceOption, as_written, changes, find_finished, start_again_pinned
+from greenpose.config.experiment import Decode
 from greenpose.errors import ConfigError
 from greenpose.formatting import number, plain
+from greenpose.metering import ExitMeasurement
 from greenpose.metrics import AP, PERCENT
 from greenpose.subject import Subject
 from greenpose.tables import Cell, Column, Heading, number_cell, quantity_cell, terminal_notes, terminal_table
 
 if TYPE_CHECKING:
-    from greenpose.config.experiment import Decode
-    from greenpose.metering import ExitMeasurement
     from greenpose.run.retest import Retested
 
 
@@ -92,11 +92,11 @@ def _subjects(runs: Sequence[Path], settings: list[str], exits: list[int]) -> li
     return found
 
 
-def _decoded(subject: Subject, wish: "Decode | None", *, flip: bool) -> "Decode":
+def _decoded(subject: Subject, wish: Decode | None, *, flip: bool) -> Decode:
     return wish or (subject.config.data.decode if flip else "dark")
 
 
-def _require(subjects: Sequence[Subject], wish: "Decode | None", *, flip: bool) -> None:
+def _require(subjects: Sequence[Subject], wish: Decode | None, *, flip: bool) -> None:
     """Refuse what says nothing of a run.
 
     Raises:
@@ -114,7 +114,7 @@ def _require(subjects: Sequence[Subject], wish: "Decode | None", *, flip: bool) 
 
 
 def _judged(
-    subjects: Sequence[Subject], wish: "Decode | None", console: Console, *, flip: bool, measured: bool
+    subjects: Sequence[Subject], wish: Decode | None, console: Console, *, flip: bool, measured: bool
 ) -> list[Judged]:
     """Return each run, what its exits are worth now, and what a second pass costs where it is measured."""
     from greenpose.run.retest import price_of_mirrors
@@ -130,7 +130,7 @@ def _judged(
     return judged
 
 
-def _document(subject: Subject, found: Sequence["Retested"], prices: Mapping[int, "ExitMeasurement"]) -> dict[str, Any]:
+def _document(subject: Subject, found: Sequence["Retested"], prices: Mapping[int, ExitMeasurement]) -> dict[str, Any]:
     """Return a run's exits as plain data: AP as fractions, by either way; costs as ratios to a single pass."""
     exits: list[dict[str, Any]] = [
         {
@@ -173,14 +173,14 @@ def _show(judged: Sequence[Judged], console: Console) -> None:
     console.print(terminal_notes(notes))
 
 
-def _cells(subject: Subject, one: "Retested", prices: Mapping[int, "ExitMeasurement"]) -> tuple[Cell, ...]:
+def _cells(subject: Subject, one: "Retested", prices: Mapping[int, ExitMeasurement]) -> tuple[Cell, ...]:
     low, high = (None if math.isnan(end) else PERCENT * end for end in one.interval)
     was, now = (plain(PERCENT * ap, 4) for ap in (one.before, one.after))
     change = number_cell(number(PERCENT * (one.after - one.before), low, high, most_decimals=2))
     return subject.name, str(one.exit), one.ways[0], was, one.ways[1], now, change, *_price(prices.get(one.exit))
 
 
-def _price(price: "ExitMeasurement | None") -> Iterator[Cell]:
+def _price(price: ExitMeasurement | None) -> Iterator[Cell]:
     """Yield what two passes draw over what one does; no cell where that was not measured."""
     if price is not None:
         ratio = price.ratios.get("energy_j_per_item")

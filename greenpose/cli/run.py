@@ -38,6 +38,8 @@ from greenpose.cli.launcher import (
     show_scripts,
     with_launcher,
 )
+from greenpose.cli.progress import FINE, GridProgress, LiveGrid, RunProgress, at_work, grid_table, numbers, told_of
+from greenpose.cli.report import Asked, write_page
 from greenpose.cli.start_time import AT_ONCE, CleanHours, StartOptions, begun, clean_hours, in_its_hours, with_start
 from greenpose.cli.status import budget_line
 from greenpose.cli.subject import (
@@ -59,14 +61,13 @@ from greenpose.config.grid import Cell, shuffled
 from greenpose.config.launcher import Launcher
 from greenpose.errors import DataError, GreenPoseError, RecordError, said
 from greenpose.formatting import listed, plural
-from greenpose.grid import Command, Outcome, Planned, handing_out, plan, run_all, set_aside, worker_command
+from greenpose.grid import TIED, Command, Outcome, Planned, handing_out, plan, run_all, set_aside, worker_command
 from greenpose.ledger.grid_budget import GridBudget
 from greenpose.status import write_plan
-from greenpose.store import State, read_document
+from greenpose.store import RunFolder, State, read_document
 from greenpose.tables import terminal_table
 
 if TYPE_CHECKING:
-    from greenpose.cli.progress import GridProgress
     from greenpose.trackers import Following
 
 
@@ -200,15 +201,13 @@ def _shared(runs: Path, limit_kwh: float | None, each: Budget, launcher: Launche
 
 def _progress(
     runs: Path, console: Console, counts: tuple[int, int], following: "Following | None", *, elsewhere: bool
-) -> "GridProgress":
+) -> GridProgress:
     """Return what tells of runs, so many of all that are planned: on a terminal live where they are several."""
-    from greenpose.cli.progress import GridProgress, LiveGrid
-
     live = LiveGrid(runs, console, holders=elsewhere) if counts[0] > 1 and LiveGrid.fits(console) else None
     return GridProgress(console, counts, live=live, following=following)
 
 
-def _here(manner: Manner, progress: "GridProgress", *, workers: int) -> Callable[..., list[Outcome]]:
+def _here(manner: Manner, progress: GridProgress, *, workers: int) -> Callable[..., list[Outcome]]:
     """Return what does runs on this machine, after a note where it does several at a time."""
     if workers > 1:
         progress.console.print(note("runs at the same time share this machine: their energy and time blur"))
@@ -264,8 +263,6 @@ def _show_plan(
 
 def _todo(planned: list[Planned], budget: Budget, console: Console, watched: Collection[str]) -> list[Planned]:
     """Return the runs that are to be done now, or that jobs which are `watched` do; say why the others are not."""
-    from greenpose.cli.progress import at_work
-
     todo = []
     for one in planned:
         name = one.cell.name
@@ -310,7 +307,7 @@ def _following(asked: Sequence[str]) -> "Following | None":
     return Following({each: opened(each) for each in asked})
 
 
-def _run(todo: list[Planned], run_them: Callable[..., list[Outcome]], progress: "GridProgress") -> list[Outcome]:
+def _run(todo: list[Planned], run_them: Callable[..., list[Outcome]], progress: GridProgress) -> list[Outcome]:
     try:
         with progress:
             return run_them(todo, started=progress.started, ended=progress.ended, watch=progress.watch)
@@ -324,8 +321,6 @@ def _write_report(grid: list[Planned], page: Path, name: str) -> list[str]:
 
     Returns what cannot be read, and is left out.
     """
-    from greenpose.cli.report import Asked, write_page
-
     files = [file for one in grid for file in (one.folder.record, one.folder.failure) if file.exists()]
     left: list[Path] = []
     faults: list[str] = []
@@ -349,7 +344,6 @@ def _conclude(
     *,
     as_json: bool,
 ) -> None:
-    from greenpose.cli.progress import FINE, grid_table
 
     for fault in damaged:
         err().print(note(fault, "error"), soft_wrap=True)
@@ -375,8 +369,6 @@ def _conclude(
 
 def _missing(one: Planned, outcome: Outcome | None) -> str:
     """Return why a run left no record that can be read, with how it ended; empty where it left one."""
-    from greenpose.cli.progress import FINE, at_work, numbers, told_of
-
     state = one.folder.state()
     if state is State.RUNNING:
         return at_work(one)
@@ -392,7 +384,6 @@ def _missing(one: Planned, outcome: Outcome | None) -> str:
 
 
 def _result(one: Planned, missing: str) -> dict[str, Any]:
-    from greenpose.cli.progress import numbers
 
     return _line(one) | ({"missing": missing} if missing else numbers(one.folder))
 
@@ -411,10 +402,6 @@ def worker(
     manner: Manner = PLAIN,
 ) -> None:
     """Do the run whose configuration lies in a folder; why it ended early stands in its failure.json."""
-    from greenpose.cli.progress import RunProgress
-    from greenpose.grid import TIED
-    from greenpose.store import RunFolder
-
     tied = bool(os.environ.pop(TIED, ""))
     if tied:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm sends it to all of a job, whose block then stops us

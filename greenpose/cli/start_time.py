@@ -20,12 +20,12 @@ from greenpose.config.launcher import Launcher
 from greenpose.errors import GreenPoseError, said
 from greenpose.files import utc_now
 from greenpose.formatting import ends, lasting, plain, plural
+from greenpose.grid import Outcome, Planned
+from greenpose.metering.carbon.hourly_intensity import Hours, read_hours
 from greenpose.store import State
 
 if TYPE_CHECKING:
-    from greenpose.grid import Outcome, Planned
     from greenpose.ledger.start_time import ChosenStart, Range, Workload
-    from greenpose.metering.carbon.hourly_intensity import Hours
 
 CLOCK = re.compile(r"\d{1,2}:\d{2}")
 YEARS = (1971, 2200)
@@ -127,8 +127,8 @@ def told(moment: datetime) -> str:
 class CleanHours:
     """When the runs of a grid are done, looked at again after each block of them."""
 
-    hours: "Hours"
-    todo: Sequence["Planned"]
+    hours: Hours
+    todo: Sequence[Planned]
     """Runs that are not done."""
     needs: Mapping[str, Need]
     """What each run takes, by its name."""
@@ -147,7 +147,7 @@ class CleanHours:
         """Choose, and refuse what cannot be kept."""
         self.chosen = self.choose(self.todo)
 
-    def choose(self, left: Sequence["Planned"]) -> "ChosenStart":
+    def choose(self, left: Sequence[Planned]) -> "ChosenStart":
         """Return when to do the runs that are left.
 
         Raises:
@@ -159,7 +159,7 @@ class CleanHours:
             self.hours, self.work(left), self.now(), deadline=self.deadline, below=self.below, pauses=self.pauses
         )
 
-    def work(self, left: Sequence["Planned"]) -> "Workload":
+    def work(self, left: Sequence[Planned]) -> "Workload":
         """Return what the runs that are left take together, ends added to ends."""
         from greenpose.ledger.start_time import Range, Workload
 
@@ -170,8 +170,8 @@ class CleanHours:
         return Workload(runs=len(left), seconds=Range(low, mid, max(high, mid * self.slower)), kwh=kwh)
 
     def run(
-        self, do: Callable[..., list["Outcome"]], console: Console, todo: Sequence["Planned"], **how: Any
-    ) -> list["Outcome"]:
+        self, do: Callable[..., list[Outcome]], console: Console, todo: Sequence[Planned], **how: Any
+    ) -> list[Outcome]:
         """Do runs, each block in its hours, and return how each ended."""
         outcomes, left = list["Outcome"](), list(todo)
         while left:
@@ -184,7 +184,7 @@ class CleanHours:
             left = left[size:]
         return outcomes
 
-    def _wait(self, left: Sequence["Planned"], console: Console, *, again: bool) -> int:
+    def _wait(self, left: Sequence[Planned], console: Console, *, again: bool) -> int:
         """Do nothing until the next block is to begin, and return its runs."""
         try:
             choice = self.choose(left)
@@ -199,7 +199,7 @@ class CleanHours:
             self.sleep(min(seconds, NAP_SECONDS))
         return choice.size
 
-    def sentence(self, choice: "ChosenStart", left: Sequence["Planned"], *, again: bool = False) -> str:
+    def sentence(self, choice: "ChosenStart", left: Sequence[Planned], *, again: bool = False) -> str:
         """Return when the runs begin, and what that is expected to save."""
         wait = choice.starts[0] - self.now()
         if wait > SOON:
@@ -211,7 +211,7 @@ class CleanHours:
         known = "; ".join([self._saving(choice, left), *self._remarks(choice, left)])
         return f"{begin}, to take {taking(self.work(left).seconds)}{done}: {known}"
 
-    def _saving(self, choice: "ChosenStart", left: Sequence["Planned"]) -> str:
+    def _saving(self, choice: "ChosenStart", left: Sequence[Planned]) -> str:
         kwh, (then, once, saved, part, _) = self.work(left).kwh, choice.expected
         if choice.starts[0] - self.now() <= SOON and not saved.mid:
             return "no later start emits less"
@@ -225,7 +225,7 @@ class CleanHours:
             f"{100 * part.mid:.0f} % ({share})"
         )
 
-    def _remarks(self, choice: "ChosenStart", left: Sequence["Planned"]) -> list[str]:
+    def _remarks(self, choice: "ChosenStart", left: Sequence[Planned]) -> list[str]:
         """Return what else must be known: pauses, hours outside the file, what cannot be kept."""
         seconds, remarks = self.work(left).seconds, list[str]()
         each = timedelta(seconds=seconds.mid / len(choice.starts)) + SOON
@@ -268,7 +268,7 @@ class CleanHours:
 
 def clean_hours(
     start: StartOptions,
-    planned: Sequence["Planned"],
+    planned: Sequence[Planned],
     *,
     resume: bool,
     launcher: Launcher,
@@ -308,10 +308,8 @@ def _option(start: StartOptions) -> str:
     return "--start-below" if start.finish_by is None else "--finish-by"
 
 
-def _hours(start: StartOptions, todo: Sequence["Planned"]) -> "Hours":
+def _hours(start: StartOptions, todo: Sequence[Planned]) -> Hours:
     """Return the hourly file of the option, else of the runs."""
-    from greenpose.metering.carbon.hourly_intensity import read_hours
-
     files = {start.intensity} if start.intensity else {one.cell.config.carbon.hourly for one in todo}
     file = files.pop()
     if file is None or files:
@@ -322,13 +320,13 @@ def _hours(start: StartOptions, todo: Sequence["Planned"]) -> "Hours":
     return read_hours(file)
 
 
-def _given(hours: float, planned: Sequence["Planned"]) -> dict[str, Need]:
+def _given(hours: float, planned: Sequence[Planned]) -> dict[str, Need]:
     from greenpose.ledger.start_time import Range
 
     return {one.cell.name: Need(Range(*[hours * 3600] * 3), None) for one in planned}
 
 
-def _tried(planned: Sequence["Planned"], words: Sequence[str], option: str) -> dict[str, Need]:
+def _tried(planned: Sequence[Planned], words: Sequence[str], option: str) -> dict[str, Need]:
     """Return what `greenpose estimate` finds in a process of its own, which keeps torch out of this one.
 
     Raises:
@@ -373,8 +371,8 @@ def begun(launcher: Launcher, when: CleanHours | None) -> Launcher:
 
 
 def in_its_hours(
-    do: Callable[..., list["Outcome"]], when: CleanHours | None, launcher: Launcher, console: Console
-) -> Callable[..., list["Outcome"]]:
+    do: Callable[..., list[Outcome]], when: CleanHours | None, launcher: Launcher, console: Console
+) -> Callable[..., list[Outcome]]:
     """Return what does runs when they are to be done; under Slurm that waits, and this says for what."""
     if when is None:
         return do

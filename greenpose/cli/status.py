@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console, ConsoleOptions, Group
@@ -21,10 +21,8 @@ from greenpose.cli.console import MOST_COLUMNS, PLAIN, Manner, out, print_json, 
 from greenpose.files import utc_now
 from greenpose.formatting import ends, lasting, listed, percent, plain, plural, repeated, shown, significant
 from greenpose.quantity import Quantity
+from greenpose.status import GridStatus, RunStatus, Seen, status_of
 from greenpose.tables import Cell, Column, Heading, TableCell, number_cell, number_columns, terminal_table
-
-if TYPE_CHECKING:
-    from greenpose.status import GridStatus, RunStatus
 
 SCHEMA = "greenpose.status/1"
 LOOK_SECONDS = 2.0
@@ -53,8 +51,6 @@ def status(
       greenpose status runs/quick
       greenpose status runs/table1_small --watch
     """
-    from greenpose.status import Seen, status_of
-
     if not watch:
         gc.disable()  # of very many runs nothing is garbage, and to look for some took a quarter of the time
         everything = manner.json or manner.verbose
@@ -77,11 +73,11 @@ def status(
         _show_changes(found, told, manner)
 
 
-def _ended(found: "GridStatus") -> bool:
+def _ended(found: GridStatus) -> bool:
     return set(found.counts) <= {"done", "stopped at its budget", "failed"}
 
 
-def _show(found: "GridStatus", manner: Manner) -> None:
+def _show(found: GridStatus, manner: Manner) -> None:
     if manner.json:
         print_json(_document(found))
         return
@@ -89,7 +85,7 @@ def _show(found: "GridStatus", manner: Manner) -> None:
         out().print(part, soft_wrap=isinstance(part, Text))
 
 
-def _show_changes(found: "GridStatus", told: dict[str, str], manner: Manner) -> None:
+def _show_changes(found: GridStatus, told: dict[str, str], manner: Manner) -> None:
     """Print a line for each run that is further than when it was last told of; `told` is brought up to date."""
     changed = False
     for run in found.runs:
@@ -102,7 +98,7 @@ def _show_changes(found: "GridStatus", told: dict[str, str], manner: Manner) -> 
         print_json(_document(found))
 
 
-def _view(found: "GridStatus", *, verbose: bool) -> list[Table | Text]:
+def _view(found: GridStatus, *, verbose: bool) -> list[Table | Text]:
     """Return the table of runs, what was said of those that went wrong, and the whole in a sentence."""
     brief = len(found.runs) > MOST_RUNS and not verbose
     runs = [run for run in found.runs if run.fault or not (brief and run.state in QUIET_STATES)]
@@ -119,7 +115,7 @@ class Screen(Group):
             yield from console.render(part, options.update(no_wrap=False, overflow="fold"))
 
 
-def screen_of(found: "GridStatus", console: Console, *, holders: bool = True) -> Screen:
+def screen_of(found: GridStatus, console: Console, *, holders: bool = True) -> Screen:
     """Return the same for a terminal that is looked at: no wider than it is, and no more lines than it has.
 
     Runs that do not fit are counted: first those that are far from their turn, or were done long ago. `holders` says
@@ -146,7 +142,7 @@ def screen_of(found: "GridStatus", console: Console, *, holders: bool = True) ->
     )
 
 
-def _fitting(runs: "Sequence[RunStatus]", lines: Mapping[str, int], room: int) -> set[str]:
+def _fitting(runs: Sequence[RunStatus], lines: Mapping[str, int], room: int) -> set[str]:
     """Return the names of all runs, or of those that there is room for: at work, gone wrong, and nearest to these."""
     if sum(lines.values()) <= room:
         return set(lines)
@@ -161,7 +157,7 @@ def _lines(text: Text, console: Console) -> int:
     return len(text.wrap(console, console.width))
 
 
-def _urgency(runs: "Sequence[RunStatus]") -> "Callable[[RunStatus], tuple[int, int]]":
+def _urgency(runs: Sequence[RunStatus]) -> Callable[[RunStatus], tuple[int, int]]:
     """Return the key by which runs are told of: those at work, those that went wrong, then the nearest to these."""
     place = {run.name: at for at, run in enumerate(runs)}
     at_work = [place[run.name] for run in runs if run.state == "running"]
@@ -171,7 +167,7 @@ def _urgency(runs: "Sequence[RunStatus]") -> "Callable[[RunStatus], tuple[int, i
     return lambda run: (rank.get(run.state, 1), abs(place[run.name] - here))
 
 
-def _remark(run: "RunStatus", *, holders: bool = True) -> Text | None:
+def _remark(run: RunStatus, *, holders: bool = True) -> Text | None:
     """Return who is at work on a run, and what of its budget is used, or why there is less to be told of it."""
     if run.fault:
         return Text(f"{run.name}: {shown(run.fault)}", "red")
@@ -180,7 +176,7 @@ def _remark(run: "RunStatus", *, holders: bool = True) -> Text | None:
     return Text(f"{run.name}: {'; '.join(told)}", "dim") if told else None
 
 
-def _table(runs: "Sequence[RunStatus]", *, brief: bool = False) -> Table:
+def _table(runs: Sequence[RunStatus], *, brief: bool = False) -> Table:
     """Return a row a run; a brief one has its name without the digest, the deepest exit's AP, and no intervals."""
     numbers = number_columns("epoch"), number_columns("Wh so far", "Wh in all")
     heads: tuple[Heading, ...] = ("run", "state", *numbers[0], "AP, %", *numbers[1], "training left")
@@ -190,7 +186,7 @@ def _table(runs: "Sequence[RunStatus]", *, brief: bool = False) -> Table:
     return terminal_table(heads, [_row(run, brief=brief) for run in runs])
 
 
-def _row(run: "RunStatus", *, brief: bool) -> tuple[Cell, ...]:
+def _row(run: RunStatus, *, brief: bool) -> tuple[Cell, ...]:
     whole = run.expected["energy_kwh"]
     spent = 1e3 * run.spent["energy_kwh"]
     at_work = run.state == "running"
@@ -207,11 +203,11 @@ def _row(run: "RunStatus", *, brief: bool) -> tuple[Cell, ...]:
     )
 
 
-def _epochs(run: "RunStatus") -> str:
+def _epochs(run: RunStatus) -> str:
     return f"{run.epoch}/{run.epochs}" if run.epochs else ""
 
 
-def _ap(run: "RunStatus", *, brief: bool = False) -> str:
+def _ap(run: RunStatus, *, brief: bool = False) -> str:
     """Return AP of each exit in percent; of a run that is not done it is the best on validation images so far."""
     exits = [*run.ap][-1:] if brief else [*run.ap]
     aps = "  ".join(f"{exit_}: {plain(100 * run.ap[exit_])}" for exit_ in exits)
@@ -228,7 +224,7 @@ def _ends(amount: Quantity) -> tuple[float, float, float]:
     return low, amount.known, high
 
 
-def _left(run: "RunStatus", *, brief: bool) -> Cell:
+def _left(run: RunStatus, *, brief: bool) -> Cell:
     """Return how long training goes on, with its interval unless it is to be brief, or what comes after it."""
     whole, spent = run.expected["seconds"], run.spent["seconds"]
     if run.epoch == run.epochs:
@@ -249,7 +245,7 @@ def _told(low: str, value: str, high: str) -> str:
     return value if low == high else f"{value} ({repeated(ends(low, high))})"
 
 
-def _sentences(found: "GridStatus") -> list[Text]:
+def _sentences(found: GridStatus) -> list[Text]:
     counts = [f"{number} {state}" for state, number in found.counts.items()]
     note = f" ({found.energy_note})" if found.energy_note else ""
     took, whole, time_ = found.spent, found.expected["energy_kwh"], found.expected["seconds"]
@@ -274,11 +270,11 @@ def _sentences(found: "GridStatus") -> list[Text]:
     return [*first, Text(f"{rest}: it ends at {when}, tests and measuring on top")]
 
 
-def _at_once(found: "GridStatus") -> int:
+def _at_once(found: GridStatus) -> int:
     return max(1, found.counts.get("running", 0))
 
 
-def _end(found: "GridStatus") -> tuple[datetime, ...] | None:
+def _end(found: GridStatus) -> tuple[datetime, ...] | None:
     """Return when all training ends, at the earliest, as expected and at the latest, at the pace of now."""
     time_ = found.expected["seconds"]
     if _ended(found) or time_.value is None or found.expected["energy_kwh"].value is None:
@@ -295,7 +291,7 @@ def budget_line(limit: float | None, used: float) -> str:
     return f"the grid's budget: {amounts} used ({percent(used / limit)}), tests and measuring included"
 
 
-def _document(found: "GridStatus") -> dict[str, Any]:
+def _document(found: GridStatus) -> dict[str, Any]:
     end = [each.isoformat(timespec="seconds") for each in _end(found) or ()]
     return {
         "schema": SCHEMA,

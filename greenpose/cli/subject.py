@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -25,15 +25,13 @@ from greenpose.config import (
 )
 from greenpose.config.grid import placed
 from greenpose.config.load import is_grid, load_file, parse_settings
+from greenpose.config.profile import Profile
 from greenpose.config.read import experiment_file
 from greenpose.errors import ConfigError, FaultsError, GreenPoseError, ModelError
-from greenpose.grid import worker_environment
+from greenpose.grid import Planned, worker_environment
+from greenpose.metering import carbon_of
+from greenpose.store.folder import as_yaml
 from greenpose.subject import Subject, read_subject
-
-if TYPE_CHECKING:
-    from greenpose.config.profile import Profile
-    from greenpose.grid import Planned
-
 
 CHECKED = ("carbon", "data", "measure", "model", "process", "test", "train")
 """Sections of an experiment that are looked at; experiments that agree in them need one look."""
@@ -70,12 +68,11 @@ def faults_of(config: Experiment, *, images: bool = True) -> list[str]:
 
 
 def _check_place(config: Experiment) -> None:
-    from greenpose.metering import carbon_of
 
     carbon_of(**config.carbon.model_dump())
 
 
-def _check_profile(config: Experiment) -> "Profile":
+def _check_profile(config: Experiment) -> Profile:
     from greenpose.data import load_profile
 
     return load_profile(config.data.profile)
@@ -172,10 +169,9 @@ def _check_measured(config: Experiment) -> None:
         require_measurable(config)
 
 
-def relabelled(planned: Sequence["Planned"]) -> list[str]:
+def relabelled(planned: Sequence[Planned]) -> list[str]:
     """Return which runs, finished or begun, have learnt from other annotations than those that lie there now."""
     from greenpose.data.splits import annotations_sha256, check_annotations
-    from greenpose.store.folder import as_yaml
 
     faults: list[str] = []
     hashed: dict[str, tuple[dict[str, str], str]] = {}

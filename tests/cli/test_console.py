@@ -126,12 +126,12 @@ def test_a_run_goes_on_to_its_end_without_anybody_to_tell(place):
 
 def crashing(fault, words):
     """Be the command line where the machine cannot be examined."""
-    from greenpose import metering
+    from greenpose.cli import doctor
 
     def examine(**_):
         raise fault
 
-    metering.examine = examine
+    doctor.examine = examine
     return COMMAND(words)
 
 

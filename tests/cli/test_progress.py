@@ -6,7 +6,6 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -242,12 +241,12 @@ def test_a_grids_files_are_looked_at_every_two_seconds_and_less_often_where_that
 def test_what_a_run_says_stands_above_the_picture_but_for_what_the_picture_tells(tmp_path):
     shown, console = terminal(200)
     live = LiveGrid(tmp_path, console, holders=False)
-    one = SimpleNamespace(cell=SimpleNamespace(name="HRNet2-1"))
+    (one,) = planned(tmp_path, seeds=1)
     for line in ("      epoch 3: loss 0.1", "      warning: carbon: 0.3 is somebody's kg", "Killed"):
         live.hear(one, line)
     assert shown.getvalue().splitlines() == [
-        "      HRNet2-1: warning: carbon: 0.3 is somebody's kg",
-        "      HRNet2-1: Killed",
+        f"      {one.cell.name}: warning: carbon: 0.3 is somebody's kg",
+        f"      {one.cell.name}: Killed",
     ]
     live.hear(one, "      epoch 3: loss 0.1", verbose=True)
     assert "epoch 3" in shown.getvalue()

@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,9 +15,12 @@ from rich.console import Console
 
 from greenpose.cli.start_time import CleanHours, Need, moment_of, need_of
 from greenpose.errors import GreenPoseError
+from greenpose.grid import Outcome
 from greenpose.ledger.start_time import Range
 from greenpose.metering.carbon.hourly_intensity import HOUR, Hours
+from greenpose.store import State
 from tests.cli.running import begun, greenpose
+from tests.grid.test_grid_budget import planned
 from tests.run.tiny import write_grid
 
 FIRST = datetime(2027, 1, 1, tzinfo=UTC)
@@ -206,7 +210,12 @@ DIRTY_AT_NIGHT = Hours(
 
 
 def runs(number):
-    return [SimpleNamespace(cell=SimpleNamespace(name=f"run{each}")) for each in range(number)]
+    todo = planned(Path("runs"), seeds=number)
+    return [replace(one, cell=replace(one.cell, name=f"run{each}")) for each, one in enumerate(todo)]
+
+
+def outcome(one, undone=""):
+    return Outcome(planned=one, state=State.DONE, code=0, seconds=1.0, undone=undone)
 
 
 def hold(todo, clock, *, hours, most=None, deadline=None, below=None):
@@ -234,7 +243,7 @@ def held(todo, clock, *, truth, **asked):
             clock.now += timedelta(hours=truth)
         return [told] * len(block)
 
-    sound = SimpleNamespace(undone="")
+    sound = outcome(todo[0])
     assert hold(todo, clock, **asked).run(do, console, todo, told=sound) == [sound] * len(todo)
     return began, console.export_text().splitlines()
 
@@ -267,7 +276,7 @@ def test_what_a_grid_s_budget_does_not_bear_is_not_waited_for():
     def do(block):
         blocks.append((clock.now, len(block)))
         clock.now += len(block) * HOUR
-        return [SimpleNamespace(undone="100 % used")] * len(block)
+        return [outcome(one, "100 % used") for one in block]
 
     hold(todo, clock, hours=4, deadline=FIRST + 48 * HOUR).run(do, Console(), todo)
     assert blocks == [(FIRST + 8 * HOUR, 1), (FIRST + 9 * HOUR, 3)]
