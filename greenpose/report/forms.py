@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -100,27 +100,23 @@ def to_latex(compared: Study, *, title: str, version: str) -> str:
     Experiments of two sides have a line on each.
     """
     figures = _figures(compared)
+    heads = ["\\#", "Experiment", "KD", "DS", "Exit", *(escape(_HEADS.get(each.name, each.label)) for each in figures)]
+    units = ["", "", "", "", "", *(f"({escape(_unit(each))})" for each in figures)]
     body = [line for group in enumerate(compared.groups, 1) for line in _group(*group, figures)]
+    caption, sides = f"{escape(title)}. {_legend(compared)}", f"rllcc{'r' * len(figures)}"
     lines = [
         f"% GreenPose {version}; needs \\usepackage{{booktabs,graphicx}}",
-        r"\begin{table*}",
-        r"\centering\scriptsize\setlength{\tabcolsep}{2pt}",
-        rf"\caption{{{escape(title)}. {_legend(compared)}}}",
-        r"\resizebox{\textwidth}{!}{%",
-        rf"\begin{{tabular}}{{@{{}}rllcc{'r' * len(figures)}@{{}}}}",
-        r"\toprule",
-        _spanning(compared),
-        _row(
-            ["\\#", "Experiment", "KD", "DS", "Exit", *(escape(_HEADS.get(each.name, each.label)) for each in figures)]
-        ),
-        _row(["", "", "", "", "", *(f"({escape(_unit(each))})" for each in figures)]),
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}}",
-        r"\end{table*}",
+        *_tabular(caption, sides, [_spanning(compared), _row(heads), _row(units), *body]),
         *_exported(compared),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tabular(caption: str, sides: str, lines: Iterable[str]) -> Iterator[str]:
+    """Yield a table* of some lines, as wide as the page, each column at its side."""
+    yield from (r"\begin{table*}", r"\centering\scriptsize\setlength{\tabcolsep}{2pt}", rf"\caption{{{caption}}}")
+    yield from (r"\resizebox{\textwidth}{!}{%", rf"\begin{{tabular}}{{@{{}}{sides}@{{}}}}", r"\toprule", *lines)
+    yield from (r"\bottomrule", r"\end{tabular}}", r"\end{table*}")
 
 
 def _exported(compared: Study) -> Iterator[str]:
@@ -128,13 +124,12 @@ def _exported(compared: Study) -> Iterator[str]:
     table = artefacts_table(latest(compared))
     if table is None:
         return
-    yield from (r"\begin{table*}", r"\centering\scriptsize\setlength{\tabcolsep}{2pt}")
-    yield rf"\caption{{{escape(' '.join([table.caption, *table.notes]))}}}"
-    yield from (
-        r"\resizebox{\textwidth}{!}{%",
-        rf"\begin{{tabular}}{{@{{}}ll{'r' * len(table.columns)}@{{}}}}",
-        r"\toprule",
-    )
+    caption, sides = escape(" ".join([table.caption, *table.notes])), f"ll{'r' * len(table.columns)}"
+    yield from _tabular(caption, sides, _lines(table))
+
+
+def _lines(table: Table) -> Iterator[str]:
+    """Yield a table's headings and lines, a rule above each section."""
     yield _row(list(map(escape, (*table.heads, *(each.head for each in table.columns)))))
     yield _row(["", "", *(escape(f"({each.unit})") if each.unit else "" for each in table.columns)])
     for section in table.sections:
@@ -142,7 +137,6 @@ def _exported(compared: Study) -> Iterator[str]:
         for place, row in enumerate(section.rows):
             names = [section.head if place == 0 else "", row.head]
             yield _row([*map(escape, names), *(_small(cell.value, cell.interval) for cell in row.cells)])
-    yield from (r"\bottomrule", r"\end{tabular}}", r"\end{table*}")
 
 
 def escape(text: str) -> str:
