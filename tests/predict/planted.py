@@ -52,7 +52,6 @@ def artefact(folder, *, window=None, outputs="heatmaps", profile=PROFILE):
     )
     card = Card.model_validate(
         {
-            "schema": "greenpose.card/2",
             "run": "planted",
             "exit": 1,
             "config_hash": "0" * 64,
