@@ -172,6 +172,11 @@ def repeated(both: str) -> str:
     return f"95{NBSP}%: {both}"
 
 
+def truly(low: float, high: float) -> str:
+    """Return `truly 0.35 to 2.0 times`, as sentences tell of an interval of systematic error as factors."""
+    return f"truly {ends(plain(low, 2), plain(high, 2))} times"
+
+
 def systematic(low: float, high: float) -> str:
     """Return `syst. ×0.35–2` of an interval of systematic error as factors, as what stands beside a number has it."""
     return f"syst. ×{low:.2g}–{high:.2g}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from greenpose.formatting import ends, percent, plain, plural, prefix, with_prefix
+from greenpose.formatting import percent, plain, plural, prefix, truly, with_prefix
 from greenpose.run.estimate import Footprint, GridEstimate, RunEstimate
 from greenpose.tables import Cell, Column, number_cell, number_columns, terminal_notes, terminal_table
 
@@ -102,8 +102,7 @@ def _energy(found: GridEstimate) -> Iterator[tuple[str, str]]:
     if whole.factors is None:
         yield "energy", "nothing here reads energy; see greenpose doctor"
         return
-    truly = ends(*(plain(factor, 2) for factor in whole.factors))
-    yield "energy", f"{found.kind}, as in the runs: truly {truly} times what is shown, all alike"
+    yield "energy", f"{found.kind}, as in the runs: {truly(*whole.factors)} what is shown, all alike"
 
 
 def _provenance(found: GridEstimate) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from greenpose.formatting import ends, plain, significant, with_prefix
+from greenpose.formatting import significant, truly, with_prefix
 from greenpose.metrics import ENERGY, LATENCY, MACS, OF_EXIT, PARAMS, Metric
 from greenpose.notebook import frame, html
 from greenpose.quantity import Quantity, kind_mark
@@ -35,7 +35,7 @@ def to_frame(run: str, exits: Mapping[int, Numbers], accuracies: Sequence[Metric
 def bill_words(run: Numbers, *, name: str, seconds: float, kwh: float, grade: str) -> str:
     """Return what all of a run took, with how energy was obtained and how far it may be off."""
     trained, grams = run.quantity("train_energy_kwh"), run.quantity("train_co2eq_g")
-    factors = f", truly {ends(*(plain(each, 2) for each in trained.factors))} times that" if trained.factors else ""
+    factors = f", {truly(*trained.factors)} that" if trained.factors else ""
     energy = f"{kind_mark(trained.kind)}{with_prefix(1e3 * kwh, 'Wh')} ({trained.kind}{factors})"
     emitted = ""
     if grams.value is not None:

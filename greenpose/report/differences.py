@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from greenpose.formatting import MINUS, NBSP
-from greenpose.intervals import Bounds
+from greenpose.intervals import Bounds, t_quantile
 from greenpose.metrics import COMPARED, PERCENT, Metric
 from greenpose.quantity import ROUNDING, Kind, Quantity, kind_mark, mean_of, missing, over_runs, ratio, worst
 from greenpose.record import Record
@@ -114,8 +114,6 @@ def more_to_settle(first: Point, second: Point, figure: Metric, *, margin: float
     That the difference stays as it is, and that its interval shrinks with the square root of its seeds (by Student's t)
     or of its test subjects, whichever make it wide. An exit that has no interval must not be asked for.
     """
-    from greenpose.intervals import t_quantile
-
     ends = interval_of(first, second, figure)
     assert ends is not None
     half, gap = (ends[1] - ends[0]) / 2, abs(sum(ends) / 2 + margin)

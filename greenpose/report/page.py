@@ -11,6 +11,8 @@ from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
+import yaml
+
 from greenpose.formatting import NBSP, exact, listed, plain, shown, with_prefix
 from greenpose.metrics import CO2, ENERGY, TRAIN_CO2, TRAIN_ENERGY
 from greenpose.quantity import kind_mark
@@ -109,8 +111,6 @@ _OWN = ("name", "seed")
 
 def configurations(study: Study) -> str:
     """Return the configurations as YAML: one document for each, led by a comment; empty where no run finished."""
-    import yaml
-
     documents: list[str] = []
     base: dict[str, Any] = {}
     for group in study.groups:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from functools import cache
 
 from greenpose.formatting import percent
+from greenpose.metering.doctor import STEAL_SHARE
+from greenpose.metering.inference_samples import FOREIGN_WARNING
 from greenpose.metrics import CO2, ENERGY, LATENCY, MACS, PARAMS, TRAIN_CO2, TRAIN_ENERGY, Metric
 from greenpose.quantity import DISTURBED, MARKS, Kind, Quantity, scaled
 from greenpose.record import Exit, Record
@@ -97,9 +99,6 @@ def disturbance(entry: Exit | ArtefactCost) -> tuple[float, float]:
 @cache
 def _warned_from() -> tuple[float, float]:
     """Return the shares of the CPU above which the meter warns of other processes, and of other guests."""
-    from greenpose.metering.doctor import STEAL_SHARE
-    from greenpose.metering.inference_samples import FOREIGN_WARNING
-
     return FOREIGN_WARNING, STEAL_SHARE
 
 

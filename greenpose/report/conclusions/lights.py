@@ -4,7 +4,7 @@ Levels are words as well as colours. A saving is as sure as its interval is narr
 joules as the worst grade among the runs.
 """
 
-from greenpose.formatting import plain, plural
+from greenpose.formatting import plural, truly
 from greenpose.intervals import Bounds
 from greenpose.metrics import AP, ENERGY, MACS, PERCENT
 from greenpose.quantity import Quantity
@@ -148,5 +148,5 @@ def absolutes_light(answer: Recommendation) -> dict[str, str]:
         return _light(level, "joules and grams", f"{source}.")
     low, high = min(low for low, _ in known_errors), max(high for _, high in known_errors)
     crowded = " Other jobs shared the machine." if any(each.disturbed for each in energies) else ""
-    words = f"{source}: truly {plain(low, 2)} to {plain(high, 2)} times what is shown.{crowded}"
+    words = f"{source}: {truly(low, high)} what is shown.{crowded}"
     return _light(ROUGH if crowded else level, "joules and grams", words)

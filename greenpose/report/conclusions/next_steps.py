@@ -20,6 +20,7 @@ from greenpose.formatting import (
     with_prefix,
 )
 from greenpose.intervals import Bounds
+from greenpose.metering.inference import PERIODS_PER_WINDOW
 from greenpose.metrics import ENERGY, PERCENT
 from greenpose.quantity import Quantity, kind_mark, over_runs
 from greenpose.report.conclusions.caveats import STILL_RISING, rise
@@ -318,8 +319,6 @@ def _longer(study: Study, choice: Preference | None) -> NextStep:
 
 
 def _measured_less(study: Study, _: Preference | None) -> NextStep:
-    from greenpose.metering.inference import PERIODS_PER_WINDOW
-
     name, runs = "Spend less on measuring", study.records
     total = sum(paid_of(study, gross_kwh)) + sum(each.energy_kwh for each in study.failures)
     share = sum(paid_of(study, measured)) / total if total else 0.0

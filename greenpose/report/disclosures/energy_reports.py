@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
 from greenpose.errors import ReportError
 from greenpose.formatting import joules_to_kwh, listed, plain, plural
 from greenpose.metrics import EMBODIED, ENERGY, PARAMS, SCI, TRAIN_EMBODIED, TRAIN_ENERGY, TRAIN_SCI
@@ -233,8 +235,6 @@ def card(study: Study, *, generated_at: str, version: str) -> str:
     Raises:
         ReportError: if there is not one experiment.
     """
-    import yaml
-
     group = _alone(study, "a model card")
     pose = bool(group.runs[0].dataset.get("keypoints"))
     metadata: dict[str, Any] = {"library_name": "pytorch", "pipeline_tag": "keypoint-detection"} if pose else {}

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from greenpose.formatting import FLOPS_PER_MAC, NBSP, joules_to_kwh, listed, plain, plural, span, with_prefix
 from greenpose.metrics import EMBODIED, ENERGY, MACS, SCI, TRAIN_CO2, TRAIN_EMBODIED, TRAIN_ENERGY, TRAIN_SCI, Metric
 from greenpose.quantity import Quantity, kind_mark, over_runs
@@ -58,8 +60,6 @@ def model_card(group: Group) -> dict[str, Any]:
 
 
 def _model_card(study: Study) -> Disclosure:
-    import yaml
-
     texts = [
         f"# {' '.join(group.label.split())}: one training, in grams of CO2eq; {plural(len(group.runs), 'run')}\n"
         + yaml.safe_dump(model_card(group), sort_keys=False, allow_unicode=True, width=10_000)
