@@ -9,6 +9,18 @@ from rich.console import Console
 from rich.text import Text
 
 from greenpose.cli.console import Manner, err, out, print_json
+from greenpose.cli.measure_table import (
+    COSTS,
+    DETAILS,
+    Line,
+    Note,
+    gaps,
+    origin,
+    prefixed_lines,
+    print_pages,
+    reading,
+    share_lines,
+)
 from greenpose.cli.progress import Blocks
 from greenpose.cli.subject import find_finished, find_subject, start_again_pinned
 from greenpose.errors import ConfigError, RecordError
@@ -21,7 +33,6 @@ from greenpose.tables import terminal_notes
 
 if TYPE_CHECKING:
     from greenpose.artefact import Artefact
-    from greenpose.cli.measure_table import Line, Note
 
 SHARES = (CPU, ENERGY, LATENCY)
 """What is compared with the run's final exit in torch float32."""
@@ -126,8 +137,6 @@ def _keep(turns: Turns, subject: Subject) -> Path | None:
 
 def print_turns(turns: Turns, kept: Path | None, console: Console, *, verbose: bool = False) -> None:
     """Print what each file and each exit in torch cost, and what to know about it."""
-    from greenpose.cli.measure_table import print_pages
-
     heads = [f"torch, exit {each.exit}" if each.is_trained_network else each.file for each in turns.costs]
     files = plural(len(turns.files), "file")
     beside = [str(each.exit) for each in turns.costs if each.is_trained_network]
@@ -142,8 +151,7 @@ def _exits(turns: Turns) -> list[str]:
     return list(dict.fromkeys(str(each.exit) for each in turns.files))
 
 
-def _lines(turns: Turns, *, verbose: bool) -> Iterator["Line"]:
-    from greenpose.cli.measure_table import COSTS, DETAILS, prefixed_lines, share_lines
+def _lines(turns: Turns, *, verbose: bool) -> Iterator[Line]:
 
     entries, reference = turns.costs, turns.reference
     if reference is not None:
@@ -155,8 +163,7 @@ def _lines(turns: Turns, *, verbose: bool) -> Iterator["Line"]:
     yield "AP, change", "points", [entry.quantity("ap_change", scale=PERCENT) for entry in entries]
 
 
-def _notes(turns: Turns, kept: Path | None, *, verbose: bool) -> Iterator["Note | tuple[str, str]"]:
-    from greenpose.cli.measure_table import Note, gaps, origin, reading
+def _notes(turns: Turns, kept: Path | None, *, verbose: bool) -> Iterator[Note | tuple[str, str]]:
 
     if not turns.converged:
         yield Note("converged", "NO: blocks do not agree as well as asked; allow more with --max-seconds", "yellow")
@@ -175,10 +182,8 @@ def _notes(turns: Turns, kept: Path | None, *, verbose: bool) -> Iterator["Note 
     )
 
 
-def arithmetic_note(each: ArtefactCost) -> "Note":
+def arithmetic_note(each: ArtefactCost) -> Note:
     """Return what a file was computed in; what its runtime does otherwise than asked is told in colour."""
-    from greenpose.cli.measure_table import Note
-
     said = f"{each.runtime} computes in {each.arithmetic}: {each.evidence}"
     wanted = PRECISIONS[each.precision]
     if each.arithmetic == wanted:

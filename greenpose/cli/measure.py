@@ -9,6 +9,7 @@ from rich.console import Console
 
 from greenpose.cli.artefact_costs import measure_and_tell, split_sources
 from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_manners
+from greenpose.cli.measure_table import print_costs, print_notes, title
 from greenpose.cli.progress import Blocks
 from greenpose.cli.subject import (
     CountryOption,
@@ -136,7 +137,6 @@ def _measure(subject: Subject, log: Path | None, console: Console, *, verbose: b
 
 
 def _show(found: "Measurement", console: Console, *, verbose: bool) -> None:
-    from greenpose.cli.measure_table import print_costs, print_notes, title
 
     console.print(title(found))
     console.print()

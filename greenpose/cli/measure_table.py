@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -27,8 +27,10 @@ from greenpose.metrics import (
 from greenpose.quantity import MARKS, Quantity
 from greenpose.record.artefacts import ArtefactCost, Turns
 from greenpose.record.numbers import Numbers
-from greenpose.run.measure import MeasuredExit, Measurement
 from greenpose.tables import Cell, Column, TableCell, quantity_cell, systematic_notes, terminal_notes, terminal_table
+
+if TYPE_CHECKING:
+    from greenpose.run.measure import MeasuredExit, Measurement
 
 GAP = 2
 """Spaces between columns."""
@@ -53,7 +55,7 @@ Line = tuple[str, str, list[Quantity]]
 """A row: what it is, its unit, and the number of each exit."""
 
 
-def print_costs(found: Measurement, console: Console, *, verbose: bool = False) -> None:
+def print_costs(found: "Measurement", console: Console, *, verbose: bool = False) -> None:
     """Print every number of every exit; the exits that do not fit beside one another follow below."""
     print_pages([f"exit {entry.exit}" for entry in found.exits], _lines(found, verbose=verbose), console)
 
@@ -75,7 +77,7 @@ def _factors(numbers: Sequence[Quantity]) -> str:
     return "".join(systematic_notes(numbers))[len("syst. ") :]
 
 
-def _lines(found: Measurement, *, verbose: bool) -> Iterator[Line]:
+def _lines(found: "Measurement", *, verbose: bool) -> Iterator[Line]:
     """Yield what an image costs, with one prefix for all that have a unit in common, and each exit's part of the final.
 
     The parts are left out where the network has a single exit.
@@ -128,28 +130,28 @@ class Note(NamedTuple):
     """Colour: yellow for what calls for attention."""
 
 
-def title(found: Measurement) -> Text:
+def title(found: "Measurement") -> Text:
     """Return what was measured, in one line."""
     width, height = found.config["data"]["input_size"]
     exits = f"exit{'s' if len(found.exits) > 1 else ''} {listed([str(entry.exit) for entry in found.exits])}"
     return Text.assemble((found.name, "bold"), f", {exits}, images of {width}x{height}, {found.weights} weights")
 
 
-def print_notes(found: Measurement, console: Console, *, verbose: bool = False) -> None:
+def print_notes(found: "Measurement", console: Console, *, verbose: bool = False) -> None:
     """Print how to read the numbers, where they come from, and what to mind."""
     told = (_verdict(found), *_warnings(found), *gaps(_lines(found, verbose=verbose)))
     notes = (*told, *reading(found.exits, found.blocks), *origin(found), *_weights(found))
     console.print(terminal_notes(notes))
 
 
-def _weights(found: Measurement) -> Iterator[Note]:
+def _weights(found: "Measurement") -> Iterator[Note]:
     if found.exits[0].passes > 1:
         yield Note("test.flip", "every image is computed twice: time and energy, also of a GMAC, are of both passes")
     if found.weights == "fresh":
         yield Note("weights", "random ones: what an image costs does not depend on their values")
 
 
-def _verdict(found: Measurement) -> Note:
+def _verdict(found: "Measurement") -> Note:
     """Say whether the stopping rule was met, and if not how to give it more time."""
     plan = found.config["measure"]
     wanted = f"{plan['rel_ci']:.0%}"
@@ -175,7 +177,7 @@ def _more(plan: Mapping[str, float], blocks: int, agreement: float | None) -> st
     return f"--max-seconds {math.ceil(plan['max_seconds'] * needed / blocks)}"
 
 
-def reading(entries: Sequence[MeasuredExit | ArtefactCost], num_blocks: int) -> Iterator[Note]:
+def reading(entries: "Sequence[MeasuredExit | ArtefactCost]", num_blocks: int) -> Iterator[Note]:
     """Yield how to read the numbers of what took turns in so many blocks."""
     how = entries[0].measurement
     kinds = dict.fromkeys(entry.quantity(row.name).kind for row in COSTS for entry in entries)
@@ -197,7 +199,7 @@ def reading(entries: Sequence[MeasuredExit | ArtefactCost], num_blocks: int) -> 
         yield Note("energy", f"gross: all that was drawn; net: less the idle machine's {plain(how['idle_watts'], 2)} W")
 
 
-def origin(found: Measurement | Turns) -> Iterator[Note]:
+def origin(found: "Measurement | Turns") -> Iterator[Note]:
     """Yield where energy and emissions come from, and what was measured with."""
     for part in found.components:
         yield Note(part.component, f"{part.kind.replace('_', ' ')}: {part.method}")
@@ -223,6 +225,6 @@ def gaps(lines: Iterator[Line]) -> Iterator[Note]:
         yield Note("not measured", f"{listed(list(heads))}: {reason}", "yellow")
 
 
-def _warnings(found: Measurement) -> Iterator[Note]:
+def _warnings(found: "Measurement") -> Iterator[Note]:
     for warning in found.warnings:
         yield Note("warning", warning, "yellow")

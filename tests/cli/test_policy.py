@@ -4,7 +4,7 @@ import re
 import pytest
 from rich.console import Console
 
-from greenpose.cli.policy_table import print_policy
+from greenpose.cli.policy import print_policy
 from tests.report.policies import policy_of
 from tests.report.records import record
 
