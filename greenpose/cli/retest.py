@@ -154,16 +154,8 @@ def _document(subject: Subject, found: Sequence["Retested"], prices: Mapping[int
 
 def _show(judged: Sequence[Judged], console: Console) -> None:
     priced = any(prices for *_, prices in judged)
-    columns: tuple[Heading, ...] = (
-        "run",
-        "exit",
-        "tested by",
-        Column(head=AP.label, unit=AP.unit),
-        "now by",
-        Column(head=AP.label, unit=AP.unit),
-        Column(head="difference", unit="points"),
-        *(["times the joules"] if priced else []),
-    )
+    columns: tuple[Heading, ...] = ("run", "exit", "tested by", AP, "now by", AP)
+    columns += (Column(head="difference", unit="points"), *(["times the joules"] if priced else []))
     rows = [_cells(subject, one, prices) for subject, found, prices in judged for one in found]
     console.print(terminal_table(columns, rows))
     over = " or ".join(sorted({f"{one.groups} {one.unit}" for _, found, _ in judged for one in found}))
