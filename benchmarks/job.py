@@ -7,7 +7,7 @@ from pathlib import Path
 from greenpose.config import Experiment
 from greenpose.config.grid import expand
 from greenpose.config.load import load_grid
-from greenpose.config.read import packaged_experiment
+from greenpose.config.yaml_files import packaged_experiment
 from greenpose.metering import is_pinned, pinned_environment
 
 EXPERIMENT = "HRNet4-OKD-DS"

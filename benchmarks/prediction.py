@@ -24,7 +24,7 @@ import yaml
 
 from benchmarks import conclude
 from greenpose.metering import read_windows, this_machine
-from greenpose.metering.prediction import Neighbours
+from greenpose.metering.cost_prediction import Neighbours
 from greenpose.record import Record
 from greenpose.store import RunFolder, collect, read_lines
 

@@ -24,7 +24,7 @@ from greenpose.config import Cell, Experiment, ProcessConfig
 from greenpose.config.accounting import OPTIONS, Budget
 from greenpose.config.grid import select
 from greenpose.errors import ConfigError, FaultsError, GreenPoseError, said
-from greenpose.ledger.grid_budget import GridBudget
+from greenpose.ledger.energy_budget import GridBudget
 from greenpose.metering import pinned_environment
 from greenpose.record import Record
 from greenpose.scheduler import FOLDER, PARTS, queue_of, written

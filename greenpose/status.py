@@ -19,11 +19,11 @@ from greenpose.config.training import depth_schedule
 from greenpose.errors import FaultsError, GreenPoseError, RecordError
 from greenpose.files import now, write_text
 from greenpose.formatting import joules_to_kwh, systematic
+from greenpose.ledger.energy_budget import GridBudget, run_energy, run_energy_of_record, stamp_of
 from greenpose.ledger.forecast import CostOf, busy_share, joules_of, predict_training, seconds_of
-from greenpose.ledger.grid_budget import GridBudget, run_energy, run_energy_of_record, stamp_of
 from greenpose.ledger.phases import energy_of, training_windows, whole_epochs
 from greenpose.metering import Log, Window, read_log
-from greenpose.metering.prediction import Repeated, predict_total
+from greenpose.metering.cost_prediction import Repeated, predict_total
 from greenpose.quantity import Kind, Quantity, missing, worst
 from greenpose.record import Failure
 from greenpose.scheduler import FOLDER, JOBS, queue_of, written

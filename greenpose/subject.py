@@ -16,7 +16,7 @@ from greenpose.config import Cell, Experiment, Grid, expand, packaged_experiment
 from greenpose.config.grid import assign, select
 from greenpose.config.load import load_file, parse_settings
 from greenpose.config.profile import from_here
-from greenpose.config.read import YAML, experiment_file, meant
+from greenpose.config.yaml_files import YAML, experiment_file, meant
 from greenpose.errors import CheckError, ConfigError
 from greenpose.record import Failure, Record
 from greenpose.schema import parsed

@@ -54,3 +54,11 @@ def test_files_that_pages_and_benchmarks_name_are_there():
     assert len(told) > 20
     assert [name for name in sorted(named) if not (root / name).is_file()] == []
     assert [name for name in sorted(told) if not list((root / "greenpose").glob(f"{name.rstrip('/')}*"))] == []
+
+
+def test_the_drawing_of_rooms_names_every_file_of_the_package():
+    package, page = Path(greenpose.__file__).parent, (DOCS / "architecture.md").read_text()
+    drawn = set(re.findall(r"[a-z_0-9]+", page.split("```text\n")[2].split("```")[0]))
+    assert [
+        path.stem for path in package.rglob("*.py") if not path.stem.startswith("__") and path.stem not in drawn
+    ] == []

@@ -11,7 +11,7 @@ import pytest
 from greenpose.config import Experiment
 from greenpose.config.accounting import Budget
 from greenpose.errors import RecordError
-from greenpose.ledger.grid_budget import GridBudget
+from greenpose.ledger.energy_budget import GridBudget
 from greenpose.scheduler import Queue
 from greenpose.status import PLAN, RunStatus, status_of, write_plan
 from greenpose.store import RunFolder, append_line

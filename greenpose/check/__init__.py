@@ -2,7 +2,7 @@
 
 from greenpose.check.baseline import Baseline, Filed, Selection, dumps, read_baseline
 from greenpose.check.budgets import CostBudget, check_budgets, read_budgets, tighten
-from greenpose.check.exact import accept, changes, compare, differs, refuse_unsure
+from greenpose.check.exact_gate import accept, changes, compare, differs, refuse_unsure
 from greenpose.check.footprint import Footprint, of_counts, of_record
 from greenpose.check.verdict import CheckFinding, CheckVerdict, Outcome, RatioSpan, joined
 

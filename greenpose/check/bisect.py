@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenpose.check.baseline import Filed, Selection, read_baseline
-from greenpose.check.exact import compare, without_operator
+from greenpose.check.exact_gate import compare, without_operator
 from greenpose.check.footprint import Footprint
 from greenpose.check.paired.revisions import (
     PACKAGE,

@@ -155,8 +155,8 @@ def check(
     from greenpose.check import joined
     from greenpose.check.paired.against import paired_names
     from greenpose.cli.check_candidate import accept_candidate, answer, read_question
-    from greenpose.cli.check_forms import chosen_formats, deliver, paired_options, paired_verdict
     from greenpose.cli.check_history import remember_verdict
+    from greenpose.cli.check_outputs import chosen_formats, deliver, paired_options, paired_verdict
 
     other = _other_answer(
         candidate, self_test=self_test, bisect=bisect, history=history, output=output, only=only, manner=manner
@@ -196,8 +196,8 @@ def _other_answer(
     manner: Manner,
 ) -> int | None:
     """Answer what is asked instead of a check, and return the exit code; None where a check is asked for."""
-    from greenpose.cli.check_forms import show_bisection, show_self_test
     from greenpose.cli.check_history import show_trend
+    from greenpose.cli.check_outputs import show_bisection, show_self_test
 
     if self_test:
         return show_self_test(candidate and require(candidate), as_json=manner.json, quiet=manner.quiet)

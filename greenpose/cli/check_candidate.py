@@ -74,7 +74,7 @@ def read_exported(path: Path) -> tuple[str, tuple[Footprint, ...]]:
         ArtefactError: if it is damaged.
     """
     from greenpose.artefact import read_artefact
-    from greenpose.check.exported import of_artefact
+    from greenpose.check.exported_models import of_artefact
 
     artefacts = read_artefact(path)
     run = run_beside(artefacts)

@@ -14,7 +14,7 @@ from greenpose.config.grid import Grid
 from greenpose.config.launcher import Launcher, launcher_of, settings_of, user_file
 from greenpose.errors import GreenPoseError
 from greenpose.grid import Command, Outcome, Planned
-from greenpose.ledger.grid_budget import GridBudget
+from greenpose.ledger.energy_budget import GridBudget
 
 if TYPE_CHECKING:
     from greenpose.launch import Array

@@ -232,7 +232,7 @@ def write_page(asked: Asked) -> None:
 
 def write_markdown(asked: Asked) -> None:
     """Write the summary in Markdown."""
-    from greenpose.report.forms import to_markdown
+    from greenpose.report.other_formats import to_markdown
 
     text = to_markdown(asked.compared(), title=asked.title, generated_at=asked.generated_at, version=__version__)
     write_text(asked.output, text)
@@ -241,7 +241,7 @@ def write_markdown(asked: Asked) -> None:
 def write_csv(asked: Asked) -> None:
     """Write every number as one tidy table; records are read one at a time."""
     from greenpose.report import FIRST, SECOND
-    from greenpose.report.tidy import tidy_lines
+    from greenpose.report.tidy_csv import tidy_lines
 
     sides: dict[str, Sequence[Path]] = {"": asked.runs}
     if len(asked.runs) == 2 and asked.compared().sides:
@@ -255,7 +255,7 @@ def write_csv(asked: Asked) -> None:
 
 def write_latex(asked: Asked) -> None:
     """Write the table in LaTeX."""
-    from greenpose.report.forms import to_latex
+    from greenpose.report.other_formats import to_latex
 
     write_text(asked.output, to_latex(asked.compared(), title=asked.title, version=__version__))
 
@@ -266,7 +266,7 @@ def write_pdf(asked: Asked) -> None:
     Raises:
         ReportError: if no browser is there, or it prints nothing.
     """
-    from greenpose.report.forms import find_browser, to_pdf
+    from greenpose.report.other_formats import find_browser, to_pdf
 
     browser = find_browser()
     write_parts(asked.output, [to_pdf(_page(asked), browser=browser)])
@@ -296,7 +296,7 @@ def write_disclosure(asked: Asked) -> None:
 
 def write_figures(compared: "Study", folder: Path) -> list[Path]:
     """Write every chart of a page into a folder, and return the files."""
-    from greenpose.report.forms import pictures
+    from greenpose.report.other_formats import pictures
 
     written = []
     for name, content in pictures(compared):

@@ -62,7 +62,7 @@ from greenpose.config.launcher import Launcher
 from greenpose.errors import DataError, GreenPoseError, RecordError, said
 from greenpose.formatting import listed, plural
 from greenpose.grid import TIED, Command, Outcome, Planned, handing_out, plan, run_all, set_aside, worker_command
-from greenpose.ledger.grid_budget import GridBudget
+from greenpose.ledger.energy_budget import GridBudget
 from greenpose.status import write_plan
 from greenpose.store import RunFolder, State, read_document
 from greenpose.tables import terminal_table

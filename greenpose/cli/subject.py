@@ -26,7 +26,7 @@ from greenpose.config import (
 from greenpose.config.grid import placed
 from greenpose.config.load import is_grid, load_file, parse_settings
 from greenpose.config.profile import Profile
-from greenpose.config.read import experiment_file
+from greenpose.config.yaml_files import experiment_file
 from greenpose.errors import ConfigError, FaultsError, GreenPoseError, ModelError
 from greenpose.grid import Planned, worker_environment
 from greenpose.metering import carbon_of

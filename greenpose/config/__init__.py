@@ -13,9 +13,9 @@ from greenpose.config.experiment import (
 from greenpose.config.grid import Cell, Grid, expand
 from greenpose.config.load import load_experiment, load_grid
 from greenpose.config.own_network import OwnNetworkConfig
-from greenpose.config.read import packaged_experiment, read_yaml
 from greenpose.config.training import AugmentConfig, TrainConfig
 from greenpose.config.wiring import Edge, LossConfig, Wiring, WiringConfig
+from greenpose.config.yaml_files import packaged_experiment, read_yaml
 
 __all__ = [
     "AugmentConfig",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from greenpose.config.read import read_yaml
+from greenpose.config.yaml_files import read_yaml
 from greenpose.errors import ConfigError
 from greenpose.schema import Document, parsed
 

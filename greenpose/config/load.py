@@ -7,7 +7,7 @@ from typing import Any
 from greenpose.config.experiment import Experiment
 from greenpose.config.grid import Grid, assign, given_twice, grid_of_one, merge, placed
 from greenpose.config.profile import from_here
-from greenpose.config.read import parse_yaml, read_yaml
+from greenpose.config.yaml_files import parse_yaml, read_yaml
 from greenpose.errors import ConfigError
 from greenpose.schema import parse, parsed
 

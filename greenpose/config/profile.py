@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
-from greenpose.config.read import YAML, read_yaml
+from greenpose.config.yaml_files import YAML, read_yaml
 from greenpose.errors import ConfigError
 from greenpose.schema import NO_TRUTH, Document, parsed
 

@@ -2,7 +2,7 @@
 
 from greenpose.counting.counters import FORMULAE, CountingError, census
 from greenpose.counting.counts import ExitCount, architecture_of, count, count_network, count_training_step
-from greenpose.counting.reference import reference_crop, reference_share
+from greenpose.counting.paper import reference_crop, reference_share
 
 __all__ = [
     "FORMULAE",

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from greenpose.config.profile import Profile, is_file, own_profile, sigma_faults
-from greenpose.config.read import parse_yaml
+from greenpose.config.yaml_files import parse_yaml
 from greenpose.errors import ConfigError
 from greenpose.schema import near
 

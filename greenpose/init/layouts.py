@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from greenpose.config.read import YAML
+from greenpose.config.yaml_files import YAML
 from greenpose.data.findings import first_few
 from greenpose.errors import DataError
 from greenpose.schema import near

@@ -8,7 +8,7 @@ import yaml
 
 from greenpose.config import Experiment, ModelConfig
 from greenpose.config.profile import Profile
-from greenpose.config.read import parse_yaml
+from greenpose.config.yaml_files import parse_yaml
 
 WIDTH = 100
 """Characters of a line of reasons."""

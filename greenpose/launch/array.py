@@ -21,7 +21,7 @@ from greenpose.files import now, write_text
 from greenpose.grid import Command, Outcome, Planned, limits_on, write_down
 from greenpose.launch.accounting import crosscheck
 from greenpose.launch.block import NOTICE_SECONDS, Block, blocks_of
-from greenpose.ledger.grid_budget import GridBudget
+from greenpose.ledger.energy_budget import GridBudget
 from greenpose.scheduler import (
     ANSWER_SECONDS,
     DAMAGED,

@@ -19,7 +19,7 @@ from greenpose.config.accounting import Budget
 from greenpose.config.launcher import Launcher
 from greenpose.files import write_text
 from greenpose.grid import GRACE_SECONDS, Command, Outcome, Planned, run_all, write_down
-from greenpose.ledger.grid_budget import GridBudget
+from greenpose.ledger.energy_budget import GridBudget
 from greenpose.metering import SHARED_NODE
 from greenpose.scheduler import FOLDER
 from greenpose.store import State

@@ -12,7 +12,7 @@ from greenpose.config.training import depth_schedule, earliest_end, num_validati
 from greenpose.formatting import joules_to_kwh
 from greenpose.ledger.phases import training_windows, whole_epochs
 from greenpose.metering import Window, this_machine
-from greenpose.metering.prediction import Neighbours, Repeated, predict_total
+from greenpose.metering.cost_prediction import Neighbours, Repeated, predict_total
 from greenpose.quantity import Quantity
 from greenpose.record import Forecast, with_bases
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from greenpose.metering.active_window import OpenWindow
 from greenpose.metering.carbon.embodied import EmbodiedShare, embodied_of_process
 from greenpose.metering.carbon.grid_intensity import CarbonAccounting, carbon_of, intensity
+from greenpose.metering.cost_prediction import allocate
 from greenpose.metering.doctor import Diagnosis, examine
 from greenpose.metering.doubts import remarks
 from greenpose.metering.inference import (
@@ -30,7 +31,6 @@ from greenpose.metering.machine import (
     this_machine,
 )
 from greenpose.metering.meter import Meter, MeterSurroundings
-from greenpose.metering.prediction import allocate
 from greenpose.metering.sources.codecarbon import CodeCarbon
 from greenpose.metering.sources.select_sources import Choice, choose
 from greenpose.metering.sources.source import NO_ENERGY, Joules, Provenance, Source

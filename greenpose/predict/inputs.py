@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from greenpose.config.read import meant
+from greenpose.config.yaml_files import meant
 from greenpose.data.annotations import as_id
 from greenpose.data.coco import find_category, image_folders, load_document
 from greenpose.data.crops import Box

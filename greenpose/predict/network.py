@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from greenpose.config import Experiment
 from greenpose.model import fold_batchnorm
 from greenpose.policy.cascade import Cascade
-from greenpose.policy.find import shared_network
+from greenpose.policy.search import shared_network
 from greenpose.record.policy import PolicyCurve
 from greenpose.run.measure import as_tested, trained_networks
 from greenpose.run.setup import build_network, channels_last, require_device

@@ -17,6 +17,7 @@ from greenpose.formatting import NBSP, exact, listed, plain, shown, with_prefix
 from greenpose.metrics import CO2, ENERGY, TRAIN_CO2, TRAIN_ENERGY
 from greenpose.quantity import kind_mark
 from greenpose.record import Failure, Record
+from greenpose.report.check_verdict import Verdict, verdict_table
 from greenpose.report.comparison import Changes, changes
 from greenpose.report.conclusions.chapters import chapters
 from greenpose.report.conclusions.choice import choice_picture
@@ -60,12 +61,11 @@ from greenpose.report.header import facts
 from greenpose.report.hosts import across_hosts
 from greenpose.report.index import description, resource, runs_told
 from greenpose.report.labels import seeds, setting_facts
-from greenpose.report.limits import limits
+from greenpose.report.many_runs import detailed, is_large, latest, notices, uncollected
+from greenpose.report.method_limits import limits
 from greenpose.report.picture import Picture
 from greenpose.report.quantities import legend
-from greenpose.report.scale import detailed, is_large, latest, notices, uncollected
 from greenpose.report.study import Study, disturbances, energy_kind, run_names, study
-from greenpose.report.verdict import Verdict, verdict_table
 from greenpose.tables import systematic_notes
 
 

@@ -21,8 +21,8 @@ from greenpose.formatting import FLOPS_PER_MAC
 from greenpose.ledger.phases import Cost, cost_of
 from greenpose.metering import Meter, Window
 from greenpose.model import Shape
-from greenpose.run.segments import FEWEST_IMAGES
 from greenpose.run.setup import build_network, build_objective, channels_last, seed_everything
+from greenpose.run.step_costs import FEWEST_IMAGES
 from greenpose.store.records import phase_of
 from greenpose.training import Files, fit, predict, score
 

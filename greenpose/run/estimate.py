@@ -17,8 +17,8 @@ from greenpose.intervals import Bounds
 from greenpose.ledger.forecast import busy_share
 from greenpose.ledger.phases import Cost, cost_of, energy_of, total
 from greenpose.metering import Joules, Meter, MicroPlan, carbon_of, worst_kind
+from greenpose.metering.cost_prediction import Neighbours, predict_run
 from greenpose.metering.inference import BLOCKS_PER_LOOK, PERIODS_PER_WINDOW, idle_windows
-from greenpose.metering.prediction import Neighbours, predict_run
 from greenpose.quantity import Kind, Quantity, scaled
 from greenpose.run.calibrate import (
     Calibration,
@@ -30,8 +30,8 @@ from greenpose.run.calibrate import (
     distinct_work,
     find_setups,
 )
-from greenpose.run.segments import LONGEST_STEP_SECONDS
 from greenpose.run.setup import build_meter, require_device, seed_everything
+from greenpose.run.step_costs import LONGEST_STEP_SECONDS
 
 SCALED_ERROR = 0.2
 """Relative standard error of a cost that was scaled by multiply-accumulates, unless those measured show a larger one: a

@@ -34,7 +34,6 @@ from greenpose.run.measure_bf16 import JudgedInBf16, in_bf16, judge_in_bf16, req
 from greenpose.run.pictures import leave_picture
 from greenpose.run.record_exits import RunResult
 from greenpose.run.record_run import compose
-from greenpose.run.segments import measure_step
 from greenpose.run.setup import (
     build_meter,
     build_network,
@@ -42,6 +41,7 @@ from greenpose.run.setup import (
     require_device,
     seed_everything,
 )
+from greenpose.run.step_costs import measure_step
 from greenpose.store import RunFolder, read_lines
 from greenpose.store.records import attempts_of, log_of, phase_of, write_failure
 from greenpose.training import ExitPredictions, ExitScores, Files, Fitted, fit, judge

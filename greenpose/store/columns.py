@@ -14,7 +14,7 @@ import numpy as np
 
 from greenpose.quantity import Quantity
 from greenpose.record import Record
-from greenpose.store.alike import Alike, Row
+from greenpose.store.similar_records import Alike, Row
 
 AnswerT = TypeVar("AnswerT")
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from greenpose.cli.check import WHEN
-from greenpose.cli.check_forms import WRITERS
+from greenpose.cli.check_outputs import WRITERS
 from tests.pages import PAGES, blocks
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,8 @@ from greenpose.store import Predictions, collect
 from greenpose.store.pictures import source_of
 from reports.examples import examples
 from tests.report.records import failure, paper_grid, record, with_making
+from tests.report.test_check_verdict import TEXT
 from tests.report.test_learning_curves import PAPER, green, trained
-from tests.report.test_verdict import TEXT
 
 EXPERIMENTS = ("HRNet3", "HRNet4", "HRNet3-OKD-DS", "HRNet4-OKD-DS", "HRNet4-COKD-DS")
 GRID = [with_making(run) for run in paper_grid((1, 2, 3), EXPERIMENTS)]

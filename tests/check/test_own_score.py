@@ -3,7 +3,7 @@
 import pytest
 
 from greenpose.check.baseline import Filed, Margins, Selection
-from greenpose.check.exact import accept, compare
+from greenpose.check.exact_gate import accept, compare
 from greenpose.check.footprint import of_record
 from greenpose.check.verdict import of_accuracy
 from greenpose.intervals import Bounds

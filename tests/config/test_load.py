@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.config import expand, load_experiment, load_grid
-from greenpose.config.read import MOST_OPENED, experiment_file, parse_yaml, read_yaml
+from greenpose.config.yaml_files import MOST_OPENED, experiment_file, parse_yaml, read_yaml
 from greenpose.errors import ConfigError
 
 TRUE = "YAML reads yes, on and true as the truth value true"

@@ -13,7 +13,7 @@ from greenpose.config.accounting import Budget
 from greenpose.errors import GreenPoseError
 from greenpose.formatting import joules_to_kwh
 from greenpose.grid import handing_out, plan, run_all
-from greenpose.ledger.grid_budget import GridBudget
+from greenpose.ledger.energy_budget import GridBudget
 from greenpose.record import Phase
 from greenpose.scheduler import Queue
 from greenpose.status import PLAN, status_of, write_plan

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenpose.config.profile import Profile, own_profile
-from greenpose.config.read import parse_yaml
+from greenpose.config.yaml_files import parse_yaml
 from greenpose.init.yaml_texts import as_yaml, profile_text
 
 HOSTILE = ("yes", "no", "null", "~", "1e3", "0x10", "1_000", "on", "true", ".inf", "2026-01-01", "12:30", "- a", "a: b")

@@ -16,7 +16,7 @@ from greenpose.config.launcher import Launcher
 from greenpose.errors import GreenPoseError
 from greenpose.grid import write_down
 from greenpose.launch import Array
-from greenpose.ledger.grid_budget import GridBudget
+from greenpose.ledger.energy_budget import GridBudget
 from greenpose.scheduler import Queue
 from greenpose.store import State
 from greenpose.store.records import write_failure

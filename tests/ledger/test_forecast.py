@@ -14,7 +14,7 @@ from greenpose.ledger.forecast import (
     predict_training,
     seconds_of,
 )
-from greenpose.metering.prediction import predict_total
+from greenpose.metering.cost_prediction import predict_total
 from tests.fakes.meters import TickingClock, TickingSource, metering
 
 TRAIN, VALIDATE, CHECKPOINT, WARM_UP = 10.0, 4.0, 1.0, 7.0

@@ -19,7 +19,7 @@ from greenpose.data.synthetic import generate
 from greenpose.errors import ConfigError, GreenPoseError
 from greenpose.metering import Meter
 from greenpose.policy import compose_policy, find_policy
-from greenpose.policy.find import shared_network
+from greenpose.policy.search import shared_network
 from greenpose.predict import find_poses, of_run
 from greenpose.predict.network import of_exit
 from greenpose.record import dumps

@@ -9,10 +9,10 @@ from greenpose.report import render, render_study, study
 from greenpose.report.deployment import POSSIBLE, chosen, deployments, not_tried
 from greenpose.report.figures.artefacts import artefacts_picture, artefacts_table
 from greenpose.report.figures.what_if import DEFAULT
-from greenpose.report.forms import to_latex, to_markdown
+from greenpose.report.other_formats import to_latex, to_markdown
 from greenpose.report.page import answer, pictures_of
 from greenpose.report.ranking import preference
-from greenpose.report.tidy import tidy_lines
+from greenpose.report.tidy_csv import tidy_lines
 from tests.artefact_costs import cost, known_of, turns
 from tests.report.conclusions.recommended import choice_picture, first_screen, next_steps
 from tests.report.html_tree import read

@@ -23,13 +23,13 @@ from greenpose.report.figures.exits import runs_table
 from greenpose.report.figures.hosts import hosts_picture, hosts_table, hosts_tables
 from greenpose.report.figures.totals import paid, run_total
 from greenpose.report.figures.tradeoff import scatters
-from greenpose.report.forms import to_latex, to_markdown
 from greenpose.report.hosts import across_hosts, mean_of_hosts, over_hosts, ratios_by_host, reference
+from greenpose.report.many_runs import latest
+from greenpose.report.other_formats import to_latex, to_markdown
 from greenpose.report.page import answer, view_data
 from greenpose.report.ranking import cost_figure, energy_share, preference
-from greenpose.report.scale import latest
 from greenpose.report.study import Point, run_names, short_name
-from greenpose.report.tidy import tidy_lines
+from greenpose.report.tidy_csv import tidy_lines
 from tests.artefact_costs import cost, known_of, turns
 from tests.report.conclusions.recommended import first_screen, next_steps
 from tests.report.html_tree import read

@@ -11,12 +11,12 @@ from greenpose.record import Basis, Interval, Record
 from greenpose.record.metric import KNOWN, OwnMetric
 from greenpose.report.conclusions.headline import headline
 from greenpose.report.figures.energy import by_purpose
-from greenpose.report.forms import to_latex, to_markdown
-from greenpose.report.limits import limits
+from greenpose.report.method_limits import limits
+from greenpose.report.other_formats import to_latex, to_markdown
 from greenpose.report.page import pictures_of, render
 from greenpose.report.ranking import leaders, most_accurate, preference, useful
 from greenpose.report.study import study
-from greenpose.report.tidy import lines
+from greenpose.report.tidy_csv import lines
 from tests.fakes.meters import TickingClock, TickingSource, metering
 from tests.report.conclusions.recommended import first_screen
 from tests.report.records import record

@@ -16,7 +16,7 @@ from greenpose.report.figures.repeated_runs import precision, quality_table, war
 from greenpose.report.figures.training import allocation_table
 from greenpose.report.figures.what_if import scenario_table
 from greenpose.report.labels import setting_facts
-from greenpose.report.limits import limits
+from greenpose.report.method_limits import limits
 from greenpose.report.quantities import prefixed
 from greenpose.report.study import ComparisonSide, side_by_side, study
 from greenpose.tables import (

@@ -12,7 +12,7 @@ from greenpose.report.figures.training import (
     phases_table,
     training_table,
 )
-from greenpose.report.limits import limits
+from greenpose.report.method_limits import limits
 from greenpose.report.study import study
 from tests.report.records import failure, paper_grid, record, with_making
 from tests.report.test_tables import cell

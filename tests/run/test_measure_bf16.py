@@ -15,7 +15,7 @@ from greenpose.data import decode_heatmaps
 from greenpose.data.splits import load_splits
 from greenpose.model import InBfloat16
 from greenpose.report.page import render
-from greenpose.report.tidy import tidy_lines
+from greenpose.report.tidy_csv import tidy_lines
 from greenpose.run import execute, measure_bf16
 from greenpose.run.measure import compose_measurement, measure
 from greenpose.store import RunFolder, read_record

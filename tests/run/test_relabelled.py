@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from greenpose.check.baseline import Context
-from greenpose.check.exact import obstacles
+from greenpose.check.exact_gate import obstacles
 from greenpose.check.footprint import of_record
 from greenpose.metrics import CONVENTIONS
 from greenpose.store import RunFolder, collect

@@ -11,7 +11,7 @@ from greenpose.report.figures.energy import by_activity, by_component, by_purpos
 from greenpose.report.figures.totals import run_total
 from greenpose.report.quantities import disturbance, of_exit, of_record
 from greenpose.report.study import Together, gross_kwh
-from greenpose.store.alike import Alike, AlikeReader
+from greenpose.store.similar_records import Alike, AlikeReader
 from tests.report.published import published
 
 UNLIKE = 20

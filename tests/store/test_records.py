@@ -6,7 +6,7 @@ import pytest
 
 from greenpose.errors import RecordError
 from greenpose.ledger.costs import component_entries, grade_of
-from greenpose.ledger.grid_budget import run_energy_of_record
+from greenpose.ledger.energy_budget import run_energy_of_record
 from greenpose.metering import Joules, Meter, read_log, read_windows, this_machine
 from greenpose.store import RunFolder
 from greenpose.store.records import (

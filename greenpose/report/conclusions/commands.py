@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterable, Sequence
 
-from greenpose.config.read import packaged_experiment
+from greenpose.config.yaml_files import packaged_experiment
 from greenpose.errors import ConfigError
 from greenpose.formatting import shown
 from greenpose.record import Record

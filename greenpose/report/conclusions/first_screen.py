@@ -20,8 +20,7 @@ from greenpose.metrics import AP, ENERGY, MACS
 from greenpose.quantity import Quantity, kind_mark
 from greenpose.record import Record
 from greenpose.report.comparison import Changes
-from greenpose.report.conclusions.headline import settling
-from greenpose.report.conclusions.lights import (
+from greenpose.report.conclusions.confidence import (
     ROUGH,
     absolutes_light,
     accuracy_light,
@@ -29,6 +28,7 @@ from greenpose.report.conclusions.lights import (
     level_of,
     saving_light,
 )
+from greenpose.report.conclusions.headline import settling
 from greenpose.report.conclusions.savings import measured
 from greenpose.report.conclusions.screen_words import (
     accuracy_tile,

@@ -19,7 +19,7 @@ from greenpose.quantity import Quantity
 from greenpose.record import Record
 from greenpose.report.disclosures.statements import GRAMS_PER_TONNE, energy_consumption, of_training, training_type
 from greenpose.report.labels import host_name
-from greenpose.report.limits import limits
+from greenpose.report.method_limits import limits
 from greenpose.report.study import Group, Point, Study
 
 NAMESPACE = uuid.UUID("6f3c2c1e-5c9b-4d7e-9d0a-2f1f5d5a8f11")

@@ -21,7 +21,7 @@ from greenpose.report.disclosures.bills_of_materials import SIGNIFICANT, THOUSAN
 from greenpose.report.disclosures.statements import intensity_of, model_card, of_training, training_type
 from greenpose.report.figures.exits import means_table
 from greenpose.report.labels import host_name
-from greenpose.report.limits import limits
+from greenpose.report.method_limits import limits
 from greenpose.report.study import Group, Point, Study
 from greenpose.tables import markdown_table, plain_text
 

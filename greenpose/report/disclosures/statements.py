@@ -13,7 +13,7 @@ from greenpose.quantity import Quantity, kind_mark, over_runs
 from greenpose.record import Record
 from greenpose.report.figures.totals import Total, failed_total, finished_total, grand_total
 from greenpose.report.labels import host_name
-from greenpose.report.limits import limits
+from greenpose.report.method_limits import limits
 from greenpose.report.quantities import of_record
 from greenpose.report.study import Group, Point, Study, energy_kind
 

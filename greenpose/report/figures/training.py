@@ -11,7 +11,7 @@ from greenpose.quantity import Kind, Quantity, amount, mean_of, missing, over_ru
 from greenpose.record import CrossCheck, Failure, Phase, Record
 from greenpose.report.figures.energy import COMPONENTS
 from greenpose.report.figures.totals import phase_names
-from greenpose.report.limits import allocation
+from greenpose.report.method_limits import allocation
 from greenpose.report.quantities import energy_figure, kind_of, of_record
 from greenpose.report.study import Group, Study, by_exit, energy_kind, run_names
 from greenpose.tables import (

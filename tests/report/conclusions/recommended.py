@@ -5,7 +5,7 @@ from greenpose.report.conclusions import choice
 from greenpose.report.conclusions import first_screen as screen
 from greenpose.report.conclusions.next_steps import next_steps as steps
 from greenpose.report.deployment import recommend
-from greenpose.report.scale import latest
+from greenpose.report.many_runs import latest
 
 
 def first_screen(compared):

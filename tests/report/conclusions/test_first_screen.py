@@ -14,12 +14,12 @@ from greenpose.report.conclusions.first_screen import TWICE, year_g
 from greenpose.report.conclusions.screen_words import share_words, signed_points
 from greenpose.report.disclosures.statements import disclosures
 from greenpose.report.figures.totals import run_total
-from greenpose.report.forms import to_markdown
 from greenpose.report.glossary import GLOSSARY, Terms
+from greenpose.report.many_runs import latest
+from greenpose.report.other_formats import to_markdown
 from greenpose.report.ranking import preference
-from greenpose.report.scale import latest
 from greenpose.report.study import ComparisonSide, Point, side_by_side, study
-from greenpose.report.tidy import lines
+from greenpose.report.tidy_csv import lines
 from greenpose.store import collect
 from reports.examples import examples
 from tests.report.conclusions.recommended import choice_picture, first_screen, next_steps, verdict

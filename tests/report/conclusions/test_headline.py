@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from greenpose.metrics import ENERGY
 from greenpose.record import Validation
 from greenpose.report.conclusions.headline import headline
-from greenpose.report.limits import limits
+from greenpose.report.method_limits import limits
 from greenpose.report.ranking import answered
 from greenpose.report.study import study
 from tests.report.exits import basis

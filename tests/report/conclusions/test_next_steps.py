@@ -14,7 +14,7 @@ from greenpose.record import Validation
 from greenpose.report import render, study
 from greenpose.report.conclusions.next_steps import LARGE_SHARE, MOST, told
 from greenpose.report.figures.what_if import DEFAULT
-from greenpose.report.forms import to_markdown
+from greenpose.report.other_formats import to_markdown
 from greenpose.store import collect
 from reports.examples import REPORTS, examples
 from tests.cli.running import greenpose

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from greenpose.report import render, study
-from greenpose.report.forms import pictures
+from greenpose.report.other_formats import pictures
 from tests.report.records import failure, paper_grid
 
 ENTRIES = [*paper_grid((1, 2), ("HRNet3", "HRNet4", "HRNet4-OKD-DS")), failure()]

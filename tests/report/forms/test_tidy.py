@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from greenpose.report.tidy import COLUMNS, tidy_lines
+from greenpose.report.tidy_csv import COLUMNS, tidy_lines
 from tests.report.exits import MISSING_AP
 from tests.report.records import failure, paper_grid, record, with_making
 

@@ -23,9 +23,9 @@ from greenpose.report.figures.hosts import hosts_tables
 from greenpose.report.figures.totals import totals_table
 from greenpose.report.figures.tradeoff import front_table
 from greenpose.report.index import resource
+from greenpose.report.many_runs import latest, unusable
 from greenpose.report.page import answer, pictures_of
 from greenpose.report.quantities import legend
-from greenpose.report.scale import latest, unusable
 from greenpose.report.study import Group, Point, Study
 from greenpose.tables import Table, markdown_table, plain_text, systematic_notes
 

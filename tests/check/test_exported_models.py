@@ -16,7 +16,7 @@ from greenpose.artefact.card import CardNumber, CropRule, Decoding, Normalisatio
 from greenpose.artefact.folder import operators_of
 from greenpose.artefact.runtime import load_openvino
 from greenpose.check import Selection, accept, check_budgets, compare, dumps, read_baseline, read_budgets
-from greenpose.check.exported import of_artefact
+from greenpose.check.exported_models import of_artefact
 from greenpose.cli.check import check
 from greenpose.cli.check_candidate import read_candidate
 from greenpose.data import load_profile
@@ -26,7 +26,7 @@ from greenpose.quantity import Quantity
 from greenpose.record import dumps as dumps_document
 from greenpose.store import RunFolder
 from tests.artefact_costs import cost, number, turns
-from tests.check.test_exact import ACCEPTANCE, EVERYTHING
+from tests.check.test_exact_gate import ACCEPTANCE, EVERYTHING
 from tests.report.records import record
 
 ENDINGS = {"onnx": "onnx", "openvino": "xml", "pt2": "pt2"}

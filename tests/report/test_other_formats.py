@@ -9,7 +9,7 @@ import pytest
 
 from greenpose.errors import ReportError
 from greenpose.report.conclusions.headline import headline
-from greenpose.report.forms import BROWSERS, escape, find_browser, to_latex, to_markdown, to_pdf
+from greenpose.report.other_formats import BROWSERS, escape, find_browser, to_latex, to_markdown, to_pdf
 from greenpose.report.study import ComparisonSide, side_by_side, study
 from tests.report.exits import MISSING_AP
 from tests.report.published import published

@@ -10,8 +10,8 @@ from greenpose.errors import GreenPoseError, RecordError
 from greenpose.intervals import Bounds
 from greenpose.model import HRNet
 from greenpose.policy import compose_policy, find_policy
-from greenpose.policy.compose import widened
-from greenpose.policy.find import Energies, mix, shared_network
+from greenpose.policy.document import widened
+from greenpose.policy.search import Energies, mix, shared_network
 from greenpose.quantity import Quantity
 from greenpose.record import dumps
 from greenpose.record.policy import PolicyCurve

@@ -13,7 +13,7 @@ from greenpose.intervals import Bounds
 from greenpose.metering import worst_kind
 from greenpose.policy.calibrate import exit_accuracy, exit_ap, fraction, macs_of, mean_interval, parts_of
 from greenpose.policy.cascade import Confidence
-from greenpose.policy.find import FoundPolicy, Trial
+from greenpose.policy.search import FoundPolicy, Trial
 from greenpose.quantity import Quantity, missing
 from greenpose.record import Record, basis_of, with_bases
 from greenpose.record.policy import PolicyCurve, PolicyExit, PolicyPoint, PolicyTrial

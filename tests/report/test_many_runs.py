@@ -11,8 +11,8 @@ from greenpose.report import gathered, render_study, study
 from greenpose.report.conclusions.headline import headline
 from greenpose.report.figures.exits import means_table
 from greenpose.report.figures.tradeoff import MANY_MARKS, MOST_TOLD, data_table, draw, scatter
-from greenpose.report.scale import MANY_EXPERIMENTS, MANY_RUNS, detailed, is_large, lean, notices
-from greenpose.store.alike import Alike, AlikeReader
+from greenpose.report.many_runs import MANY_EXPERIMENTS, MANY_RUNS, detailed, is_large, lean, notices
+from greenpose.store.similar_records import Alike, AlikeReader
 from tests.report.html_tree import read
 from tests.report.published import published
 from tests.report.records import PAPER, failure, paper_grid, record

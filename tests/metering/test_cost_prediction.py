@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from greenpose.errors import MeteringError
 from greenpose.intervals import t_quantile
 from greenpose.metering import allocate
-from greenpose.metering.interference import Interference
-from greenpose.metering.prediction import (
+from greenpose.metering.cost_prediction import (
     CORRELATIONS,
     QUIET_SCATTER,
     RULES,
@@ -23,6 +22,7 @@ from greenpose.metering.prediction import (
     predict_run,
     predict_total,
 )
+from greenpose.metering.interference import Interference
 from greenpose.metering.window import Window
 
 TRIALS = 1000

@@ -5,7 +5,7 @@ import pytest
 from greenpose.config import CarbonConfig, Experiment, ModelConfig, WiringConfig
 from greenpose.losses import Edge
 from greenpose.metering import MicroCosts
-from greenpose.run.segments import JOINT, LABELS, UNITS, _training_step
+from greenpose.run.step_costs import JOINT, LABELS, UNITS, _training_step
 
 PIECES = {JOINT: 28.0, "exit 3 alone": 6.0, "exit 4 alone": 20.0, "head 3": 2.0, "head 4": 4.0}
 TEACHING = f"teaching {Edge(teacher=4, student=3)}"

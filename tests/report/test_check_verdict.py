@@ -7,7 +7,7 @@ import pytest
 from greenpose.check.output.machine_readable import to_json
 from greenpose.check.verdict import CheckFinding, CheckVerdict, RatioSpan
 from greenpose.errors import RecordError
-from greenpose.report.verdict import read_verdict, verdict_table
+from greenpose.report.check_verdict import read_verdict, verdict_table
 
 EXACT = CheckFinding(
     where="exit3",

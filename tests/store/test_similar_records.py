@@ -8,7 +8,7 @@ import pytest
 from greenpose.errors import RecordError
 from greenpose.record import Record, dumps
 from greenpose.store import read_document
-from greenpose.store.alike import Alike, AlikeReader
+from greenpose.store.similar_records import Alike, AlikeReader
 from tests.report.published import published
 
 VALUES = (
