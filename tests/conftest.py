@@ -21,6 +21,7 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")  # how fast this one is just now is no property of the code
 
 sys.dont_write_bytecode = False
+os.fsync = lambda _: None  # no power fails while tests run, and disks take their time
 # jsonschema's import would build 38 grammars for formats of addresses, which nothing here asks it for: 3 s a worker.
 sys.modules["rfc3987_syntax"] = None
 typechecker.watch()

@@ -5,7 +5,6 @@ import statistics
 from dataclasses import replace
 from functools import reduce
 from operator import add
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,6 +14,7 @@ from greenpose.intervals import Bounds
 from greenpose.quantity import KINDS, Quantity, amount, mean_of, missing, over_runs, ratio, worst
 from greenpose.record import dumps, loads
 from greenpose.record.numbers import Numbers, basis_of
+from tests.test_examples import EXAMPLES
 
 POSITIVE = st.floats(0.01, 100)
 
@@ -197,9 +197,6 @@ def test_runs_that_say_the_same_differ_by_nothing(one):
     assert (found.value, found.type_a, found.kind) == (pytest.approx(one.value), None, one.kind)
 
 
-RECORDS = sorted(Path(__file__).parents[1].glob("reports/**/record.json"))
-
-
 def all_numbers(document: object) -> list[Numbers]:
     """Every part of a document whose numbers have a basis, itself included."""
     if isinstance(document, list):
@@ -210,11 +207,7 @@ def all_numbers(document: object) -> list[Numbers]:
     return [*([document] if isinstance(document, Numbers) else []), *inside]
 
 
-def test_there_are_published_records():
-    assert len(RECORDS) > 10
-
-
-@pytest.mark.parametrize("folder", sorted({path.parent.parent for path in RECORDS}), ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", EXAMPLES)
 def test_every_published_number_is_a_quantity_and_back_the_same_bytes(folder):
     for path in folder.glob("*/record.json"):
         text = path.read_text(encoding="utf-8")

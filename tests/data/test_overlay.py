@@ -97,7 +97,7 @@ def test_joints_and_limbs_of_every_side_stand_out_from_black_to_white(side, grey
 @pytest.mark.parametrize(("side", "filled"), SHAPES.items())
 def test_sides_have_shapes_of_their_own(side, filled):
     own = profile(f"{side}_x".replace("middle", "nose"))
-    picture = draw_pose(background(size=(4800, 4000)), np.array([[2400.0, 2000.0]]), np.ones(1), profile=own)
+    picture = draw_pose(background(size=(2400, 2000)), np.array([[1200.0, 1000.0]]), np.ones(1), profile=own)
     drawn = picture.max(-1) > 170  # what is within its edge, whose corners are round
     rows, columns = np.nonzero(drawn)
     share = drawn.sum() / (np.ptp(rows) + 1) / (np.ptp(columns) + 1)

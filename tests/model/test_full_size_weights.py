@@ -10,7 +10,8 @@ from greenpose.model import HRNet, load_weights
 from tests.model.filling import reference_name
 from tests.model.test_hrnet import images, num_params, official_entries
 
-WIDTHS = (32, pytest.param(48, marks=pytest.mark.slow))  # files of 114 and 254 MB
+pytestmark = pytest.mark.slow
+WIDTHS = (32, 48)  # files of 114 and 254 MB
 
 
 def blank(width, num_joints, exits):

@@ -215,9 +215,8 @@ def test_nothing_is_compared_with_everyday_things(small):
     assert not any(re.search(rf"\b{word}\b", words) for word in ("car", "cars", "tree", "trees", "flight", "kettle"))
 
 
-@pytest.mark.parametrize(
-    ("experiments", "seeds", "held"), [pytest.param(20, 3, False, marks=pytest.mark.slow), (8, 3, True)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("experiments", "seeds", "held"), [(20, 3, False), (8, 3, True)])
 def test_sixty_runs_as_real_ones_are_and_fewer_with_their_records_fit_in_half_a_mebibyte(experiments, seeds, held):
     page = render(published(experiments=experiments, seeds=seeds), **CONSTANT, command="greenpose report runs/paper")
     assert len(page.encode()) <= 500 * 1024

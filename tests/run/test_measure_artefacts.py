@@ -55,7 +55,7 @@ def measured(run, artefacts):
     """The measurement, and the names of its windows; processes measure the memory of files, no more those of exits."""
     log, ballast = run.path / "measured.jsonl", bytearray(BALLAST)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(peak_memory, "of_exit", lambda _, exit_, **how: exit_ * 10**8)
+        patch.setattr(peak_memory, "of_exit", lambda _, exit_, **_how: exit_ * 10**8)
         turns = measure_artefacts(BRIEF, artefacts, trained=run, log=log)
     del ballast
     return turns, [each.name for each in read_windows(log)]
@@ -115,7 +115,7 @@ def test_accuracy_of_an_exit_in_torch_is_the_records(measured, run):
 
 
 def test_without_a_run_files_take_turns_alone_and_shares_say_why_they_are_missing(artefacts, monkeypatch):
-    monkeypatch.setattr(peak_memory, "of_artefact", lambda *_, **how: None)
+    monkeypatch.setattr(peak_memory, "of_artefact", lambda *_, **_how: None)
     turns = measure_artefacts(BRIEF, artefacts[:1], trained=None)
     assert [each.file for each in turns.costs] == ["exit2.onnx"]
     assert turns.reference is None

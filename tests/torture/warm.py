@@ -20,6 +20,7 @@ from tests.torture.nursery import GRID, command, settings
 
 # How sure figures are is asked of none that is forked: windows and trial epochs as short as they may be.
 MicroPlan.__init__.__kwdefaults__["min_window_seconds"] = 0.005
+os.fsync = lambda _: None  # as in `conftest.py`
 calibrate.EPOCH_SECONDS, calibrate.MOST_BLOCKS = 0.02, calibrate.LEAST_BLOCKS
 
 for found in pkgutil.walk_packages(greenpose.__path__, "greenpose."):
