@@ -69,8 +69,7 @@ def export(
 
     Example: greenpose export runs/quick/HRNet4-OKD-DS-d23a76c6 --exit 3 --to openvino,onnx --precision fp32,int8
     """
-    exits = () if exit_ is None else (exit_,)
-    subject = find_finished(run, "only a trained network is worth exporting", exits=exits)
+    subject = find_finished(run, "only a trained network is worth exporting", exits=() if exit_ is None else (exit_,))
     if measured:
         start_again_pinned(subject.config.process.model_copy(update={"device": "cpu"}))
     with err(quiet=manner.quiet).status("exporting"):
