@@ -13,11 +13,11 @@ from greenpose.cli.console import PLAIN, Manner, err, out, print_json, with_mann
 from greenpose.cli.subject import DeviceOption, as_written, changes, find_finished, start_again_pinned
 from greenpose.config.experiment import Decode
 from greenpose.errors import ConfigError
-from greenpose.formatting import number, plain
+from greenpose.formatting import ends, plain
 from greenpose.metering import ExitMeasurement
 from greenpose.metrics import AP, PERCENT
 from greenpose.subject import Subject
-from greenpose.tables import Cell, Column, Heading, number_cell, quantity_cell, terminal_notes, terminal_table
+from greenpose.tables import Cell, Column, Heading, quantity_cell, terminal_notes, terminal_table
 
 if TYPE_CHECKING:
     from greenpose.run.retest import Retested
@@ -155,21 +155,22 @@ def _document(subject: Subject, found: Sequence["Retested"], prices: Mapping[int
 def _show(judged: Sequence[Judged], console: Console) -> None:
     priced = any(prices for *_, prices in judged)
     columns: tuple[Heading, ...] = ("run", "exit", "tested by", AP, "now by", AP)
-    columns += (Column(head="difference", unit="points"), *(["times the joules"] if priced else []))
+    columns += (Column(head="difference", unit="points"), "95 %", *(["times the joules"] if priced else []))
     rows = [_cells(subject, one, prices) for subject, found, prices in judged for one in found]
     console.print(terminal_table(columns, rows))
     over = " or ".join(sorted({f"{one.groups} {one.unit}" for _, found, _ in judged for one in found}))
-    notes = [("95 %", f"interval of the difference: paired bootstrap over {over} of the test split")]
+    notes = [("95 %", f"of the difference: paired bootstrap over {over} of the test split")]
     if any(one.ways[1].endswith("flip") for _, found, _ in judged for one in found):
         notes.append(("+flip", "every image is run twice, as it is and mirrored: twice the multiply-accumulates"))
     console.print(terminal_notes(notes))
 
 
 def _cells(subject: Subject, one: "Retested", prices: Mapping[int, ExitMeasurement]) -> tuple[Cell, ...]:
-    low, high = (None if math.isnan(end) else PERCENT * end for end in one.interval)
+    low, high = (PERCENT * end for end in one.interval)
+    both = "one group" if math.isnan(low) else ends(f"{low:+.2f}", f"{high:+.2f}")
     was, now = (plain(PERCENT * ap, 4) for ap in (one.before, one.after))
-    change = number_cell(number(PERCENT * (one.after - one.before), low, high, most_decimals=2))
-    return subject.name, str(one.exit), one.ways[0], was, one.ways[1], now, change, *_price(prices.get(one.exit))
+    change = f"{PERCENT * (one.after - one.before):+.2f}"
+    return subject.name, str(one.exit), one.ways[0], was, one.ways[1], now, change, both, *_price(prices.get(one.exit))
 
 
 def _price(price: ExitMeasurement | None) -> Iterator[Cell]:
