@@ -11,6 +11,7 @@ import psutil
 from greenpose.config import Experiment, expand
 from greenpose.config.grid import Cell, grid_of_one
 from greenpose.config.profile import Profile
+from greenpose.data.crops import PADDING
 from greenpose.data.instances import Instance
 from greenpose.errors import ConfigError
 from greenpose.schema import parsed
@@ -22,8 +23,6 @@ SIDES = (64, 96, 128, 160, 192, 224, 256)
 """Sides of an input that is proposed; 256 is the longer one of the paper's."""
 MIXED = 0.2
 """Part of the boxes that are upright, and that are not, from which on a square fits them best; assumed."""
-PADDING = 1.25
-"""A crop is the box times this: the default of `data.padding`."""
 NETWORKS: Mapping[str, tuple[Mapping[str, Any], float]] = {
     "HRNet-W32": ({"exits": [3, 4], "width": 32}, 7.5e-4),
     "HRNet-W16 of one block a branch": (
