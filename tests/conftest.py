@@ -59,17 +59,18 @@ def once(tmp_path_factory):
 
 
 SLOWEST = (
-    *("test_typed", "export/test_deploy", "run/test_own_network", "run/test_end_to_end", "run/test_measure_artefacts"),
-    *("test_examples", "torture/test_runs", "report/test_page", "metering/test_command", "cli/test_init"),
-    *("grid/test_grid_budget", "store/test_claim", "cli/test_meter", "run/test_estimate", "cli/test_estimate"),
-    *("torture/test_reading", "cli/test_console", "run/test_pictures", "store/test_alike", "test_network"),
-    *("cli/test_manners", "cli/test_report", "test_extras"),
-    *("adoption/test_pytest_plugin", "cli/test_predict", "training/test_checkpoint", "export/test_run_py"),
-    *("check/test_bisect", "counting/test_counts", "benchmarks/test_reference_loop", "cli/test_measure"),
-    *("report/test_repeated_runs", "data/test_conventions", "run/test_official", "torture/test_deployed"),
-    *("artefact/test_folder", "data/test_overlay", "model/test_hrnet", "cli/test_check", "cli/test_prepare_data"),
-    *("cli/test_start_time", "launch/test_array", "report/test_honesty", "cli/test_run_words"),
-    *("test_metrics", "run/test_measure_bf16", "run/test_budget_end_to_end", "report/test_hosts", "cli/test_deploy"),
+    *("test_typed", "torture/test_runs", "export/test_deploy", "run/test_end_to_end", "run/test_own_network"),
+    *("test_network", "cli/test_manners", "check/test_bisect", "store/test_claim", "export/test_run_py", "test_extras"),
+    *("cli/test_report", "cli/test_init", "training/test_checkpoint", "grid/test_grid_budget", "cli/test_console"),
+    *("model/test_hrnet", "data/test_conventions", "counting/test_counts", "metering/test_command", "test_own_loops"),
+    *("cli/test_measure", "test_examples", "cli/test_check", "launch/test_array", "cli/test_predict"),
+    *(
+        "benchmarks/test_reference_loop",
+        "training/test_fit",
+        "adoption/test_pytest_plugin",
+        "run/test_measure_artefacts",
+    ),
+    *("report/test_repeated_runs", "run/test_budget_end_to_end", "report/test_honesty", "cli/test_estimate"),
 )
 """Files that take a worker longest. They come first, so that no worker is still at one when the others have ended."""
 

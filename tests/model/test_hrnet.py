@@ -99,7 +99,7 @@ def check_statistics(heatmaps, expected, slack):
     ("width", "dtype"),
     [
         (8, torch.float32),
-        (8, torch.float64),
+        pytest.param(8, torch.float64, marks=pytest.mark.slow),
         pytest.param(32, torch.float32, marks=pytest.mark.slow),
         pytest.param(48, torch.float32, marks=pytest.mark.slow),
     ],

@@ -157,14 +157,14 @@ def test_a_checkpoint_with_parts_missing_or_replaced_is_taken_or_refused_in_word
     path, draw = finished(tmp_path / "a"), random.Random(2)
     whole = torch.load(path, weights_only=True)
     refused = 0
-    for _ in range(50):
+    for _ in range(30):
         state = copy.deepcopy(whole)
         spoilt(state, draw)
         torch.save(state, path)
         complaint = complained(tmp_path / "a", epochs=RECIPE.epochs + 1)
         refused += bool(complaint)
         assert not complaint or complaint.startswith((f"{path}: cannot be read", "training diverged"))
-    assert refused > 25
+    assert refused > 15
 
 
 @pytest.mark.parametrize(
