@@ -34,7 +34,7 @@ demo-deploy: setup  ## the demo, then one of its networks as files in every runt
 	$(BIN)/greenpose report runs/quick -o reports/quick-deploy.html
 
 test: setup  ## run the tests
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile
 
 test-slow: setup  ## run the tests marked slow
 	$(BIN)/pytest -m 'slow and not gpu' -n 2 --dist loadfile

@@ -15,6 +15,10 @@ EXAMPLES = [
 """Those of further recipes have the chapters of the first one's."""
 
 
+def test_there_are_published_records():
+    assert len(EXAMPLES) > 5
+
+
 @pytest.fixture
 def runs(tmp_path):
     """A folder of runs as a grid leaves it."""

@@ -60,8 +60,10 @@ def run(array, todo, command=None, **told):
     return array.run(todo, command=command or shell(), budget=NOBODY_CARES, **told)
 
 
-def test_of_ten_runs_a_fifth_is_killed_and_the_same_command_does_those_again_and_no_other(place, executor):
-    dying, sound = ([f"{kind}{number}" for number in range(count)] for kind, count in (("dies", 1), ("sound", 4)))
+@pytest.mark.parametrize("runs", [10, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_fifth_of_the_runs_is_killed_and_the_same_command_does_those_again_and_no_other(place, executor, runs):
+    counts = {"dies": runs // 10, "sound": runs * 4 // 10}
+    dying, sound = ([f"{kind}{number}" for number in range(count)] for kind, count in counts.items())
     names = " ".join([*dying, *sound])
     dies = shell(
         **dict.fromkeys(dying, "[ $(wc -l < ../starts-$(basename $PWD)) -gt 1 ] || kill -9 $$; echo > record.json")
@@ -70,7 +72,7 @@ def test_of_ten_runs_a_fifth_is_killed_and_the_same_command_does_those_again_and
     began = time.monotonic()
     outcomes = run(array(place, executor), every, dies)
     states = {outcome.planned.cell.name: outcome.state for outcome in outcomes}
-    assert len(states) == len(outcomes) == 10
+    assert len(states) == len(outcomes) == runs
     assert {name for name, state in states.items() if state is State.FAILED} == {
         one.cell.name for one in every if one.cell.experiment in dying
     }
@@ -79,7 +81,7 @@ def test_of_ten_runs_a_fifth_is_killed_and_the_same_command_does_those_again_and
         job._process.wait(timeout=60)
     left = [one for one in planned(place / "runs", names, seeds=2) if one.state is not State.DONE]
     assert {outcome.state for outcome in run(array(place, executor), left, dies)} == {State.DONE}
-    assert [one.folder.record.exists() for one in every] == [True] * 10
+    assert [one.folder.record.exists() for one in every] == [True] * runs
     assert [starts(one) for one in every] == [2 if one.cell.experiment in dying else 1 for one in every]
 
 

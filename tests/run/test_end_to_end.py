@@ -220,6 +220,7 @@ def _shorten(folder: Path) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(cell))
 
 
+@pytest.mark.slow
 def test_a_run_outlives_a_closed_terminal_under_nohup_but_not_the_process_that_started_it(tmp_path):
     write_grid(tmp_path)
     ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
